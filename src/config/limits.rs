@@ -1,0 +1,105 @@
+//! What one account of an upstream may send (`[upstream.limits]`).
+
+use std::time::Duration;
+
+use super::ByteSize;
+
+/// A rolling window in which messages and recipients are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Window {
+    /// 60 seconds.
+    Minute,
+    /// 60 minutes.
+    Hour,
+    /// 24 hours.
+    Day,
+    /// 7 days.
+    Week,
+}
+
+impl Window {
+    /// All windows, the shortest first.
+    pub const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Week];
+
+    /// How long it is.
+    #[must_use]
+    pub fn length(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+            Self::Week => 604_800,
+        })
+    }
+
+    /// Its name in commands and output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+        }
+    }
+
+    /// The window of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|w| w.name() == name)
+    }
+}
+
+/// How much fits into one window. `None` is no limit; a limit is at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Transactions.
+    pub messages: Option<u32>,
+    /// Recipients of them together.
+    pub recipients: Option<u32>,
+}
+
+/// How permits are spread over a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// As soon as the window has room.
+    #[default]
+    Burst,
+    /// At equal distances.
+    Even,
+}
+
+/// All limits of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at the same time, at least 1.
+    pub connections: u32,
+    /// One quota per window, in the order of [`Window::ALL`].
+    pub quotas: [Quota; 4],
+    /// Recipients in one transaction, at least 1; a larger envelope is split.
+    pub recipients_per_message: u32,
+    /// The largest content in octets.
+    pub message_size: Option<ByteSize>,
+    /// How permits are spread.
+    pub pace: Pace,
+}
+
+impl Limits {
+    /// The quota of one window.
+    #[must_use]
+    pub fn quota(&self, window: Window) -> Quota {
+        self.quotas[window as usize]
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 5,
+            quotas: [Quota::default(); 4],
+            recipients_per_message: 100,
+            message_size: None,
+            pace: Pace::Burst,
+        }
+    }
+}

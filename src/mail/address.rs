@@ -1,0 +1,232 @@
+//! Mail addresses as RFC 5321 writes them.
+
+use std::fmt;
+
+/// The longest local part (RFC 5321 4.5.3.1.1), in octets.
+const MAX_LOCAL: usize = 64;
+/// The longest domain (RFC 5321 4.5.3.1.2), in octets.
+const MAX_DOMAIN: usize = 255;
+/// The longest path (RFC 5321 4.5.3.1.3) without its angle brackets, in octets.
+const MAX_PATH: usize = 254;
+
+/// A mailbox `local@domain` (RFC 5321 4.1.2, with the UTF-8 of RFC 6531 3.3), kept exactly as it was written.
+///
+/// The local part keeps its quotes; the domain may be an address literal such as `[192.0.2.1]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    text: String,
+    at: usize,
+}
+
+/// Why a text is not a mailbox. It is the client's fault: 501 5.1.3 or 553.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// There is no `@` outside of quotes.
+    #[error("the address has no domain: write it as local@domain")]
+    NoDomain,
+    /// The part before the `@` breaks the grammar.
+    #[error("the local part (before the @) is not valid")]
+    Local,
+    /// The part after the `@` is neither a domain name nor an address literal.
+    #[error("the domain (after the @) is not valid")]
+    Domain,
+    /// It is longer than RFC 5321 4.5.3.1 allows.
+    #[error("the address is too long")]
+    TooLong,
+}
+
+impl Address {
+    /// Reads a mailbox: a dot-string or quoted string, `@`, a domain or an address literal (RFC 5321 4.1.2).
+    ///
+    /// # Errors
+    /// Tells which part breaks the grammar or is too long.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let at = local_end(text.as_bytes())?;
+        let domain = &text[at + 1..];
+        if at > MAX_LOCAL || domain.len() > MAX_DOMAIN || text.len() > MAX_PATH {
+            return Err(AddressError::TooLong);
+        }
+        if !is_domain(domain) && !is_address_literal(domain) {
+            return Err(AddressError::Domain);
+        }
+        Ok(Self { text: text.to_owned(), at })
+    }
+
+    /// The mailbox as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The part before the `@`, with its quotes if it has any.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        &self.text[..self.at]
+    }
+
+    /// The part after the `@`.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.text[self.at + 1..]
+    }
+
+    /// The form that is used to match and compare: all lower case.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.text.to_lowercase()
+    }
+
+    /// Whether it can be sent without SMTPUTF8 (RFC 6531).
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.text.is_ascii()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Where reports about a message go: a mailbox, or nowhere (RFC 5321 4.5.5).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ReversePath {
+    /// `<>`: a report; nothing is ever sent back for it.
+    Null,
+    /// The mailbox that gets reports.
+    Address(Address),
+}
+
+impl ReversePath {
+    /// The mailbox, unless it is the null reverse-path.
+    #[must_use]
+    pub fn address(&self) -> Option<&Address> {
+        match self {
+            Self::Null => None,
+            Self::Address(address) => Some(address),
+        }
+    }
+
+    /// The mailbox as text, empty for the null reverse-path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.address().map_or("", Address::as_str)
+    }
+}
+
+impl fmt::Display for ReversePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where the `@` stands that ends the local part.
+fn local_end(text: &[u8]) -> Result<usize, AddressError> {
+    if text.first() == Some(&b'"') {
+        return quoted_end(text);
+    }
+    let at = text.iter().position(|&b| b == b'@').ok_or(AddressError::NoDomain)?;
+    let well_formed =
+        text[..at].split(|&b| b == b'.').all(|atom| !atom.is_empty() && atom.iter().all(|&b| is_atext(b)));
+    if well_formed { Ok(at) } else { Err(AddressError::Local) }
+}
+
+/// Where the `@` stands that follows a quoted string (RFC 5321 4.1.2, `Quoted-string`).
+fn quoted_end(text: &[u8]) -> Result<usize, AddressError> {
+    let mut i = 1;
+    while let Some(&b) = text.get(i) {
+        match b {
+            b'"' if text.get(i + 1) == Some(&b'@') => return Ok(i + 1),
+            b'"' if i + 1 == text.len() => return Err(AddressError::NoDomain),
+            b'\\' if text.get(i + 1).is_some_and(|n| (0x20..0x7f).contains(n)) => i += 2,
+            b' ' | b'!' | 0x23..=0x5b | 0x5d..=0x7e | 0x80.. => i += 1,
+            _ => return Err(AddressError::Local),
+        }
+    }
+    Err(AddressError::Local)
+}
+
+/// `atext` of RFC 5322 3.2.3, with the UTF-8 of RFC 6532 3.2.
+fn is_atext(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b >= 0x80 || b"!#$%&'*+-/=?^_`{|}~".contains(&b)
+}
+
+/// A domain name (RFC 5321 4.1.2); an underscore is met kindly, as real host names have it.
+fn is_domain(domain: &str) -> bool {
+    let label = |label: &[u8]| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b >= 0x80)
+            && label[0] != b'-'
+            && label[label.len() - 1] != b'-'
+    };
+    domain.as_bytes().split(|&b| b == b'.').all(label)
+}
+
+/// An address literal (RFC 5321 4.1.3): `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
+fn is_address_literal(domain: &str) -> bool {
+    let Some(inner) = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']')) else {
+        return false;
+    };
+    let v6 = inner.get(..5).filter(|tag| tag.eq_ignore_ascii_case("IPv6:")).map(|_| &inner[5..]);
+    match v6 {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => inner.parse::<std::net::Ipv4Addr>().is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_mailboxes() {
+        for (text, local, domain) in [
+            ("a@b", "a", "b"),
+            ("first.last+tag@mail.firm.example", "first.last+tag", "mail.firm.example"),
+            (r#""a@b c"@firm.example"#, r#""a@b c""#, "firm.example"),
+            (r#""a\"b"@firm.example"#, r#""a\"b""#, "firm.example"),
+            ("x@[192.0.2.1]", "x", "[192.0.2.1]"),
+            ("x@[IPv6:2001:db8::1]", "x", "[IPv6:2001:db8::1]"),
+            ("müller@firm.example", "müller", "firm.example"),
+            ("a@host_name", "a", "host_name"),
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!((address.local(), address.domain(), address.as_str()), (local, domain, text));
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_mailbox() {
+        let long_local = format!("{}@b", "a".repeat(65));
+        let long_path = format!("a@{}", "b.".repeat(130));
+        for (text, want) in [
+            ("", AddressError::NoDomain),
+            ("a", AddressError::NoDomain),
+            ("\"a\"", AddressError::NoDomain),
+            ("@b", AddressError::Local),
+            (".a@b", AddressError::Local),
+            ("a..b@c", AddressError::Local),
+            ("a b@c", AddressError::Local),
+            ("\"a@b", AddressError::Local),
+            ("\"a\"b@c", AddressError::Local),
+            ("a@", AddressError::Domain),
+            ("a@b@c", AddressError::Domain),
+            ("a@-b", AddressError::Domain),
+            ("a@b..c", AddressError::Domain),
+            ("a@[300.1.1.1]", AddressError::Domain),
+            ("a@b\r\nRCPT", AddressError::Domain),
+            (&long_local, AddressError::TooLong),
+            (&long_path, AddressError::TooLong),
+        ] {
+            assert_eq!(Address::parse(text), Err(want), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn matches_without_case() {
+        assert_eq!(Address::parse("Chief@Firm.Example").unwrap().key(), "chief@firm.example");
+    }
+}

@@ -1,0 +1,11 @@
+//! The mail itself: addresses, the envelope, the content and its header section.
+//!
+//! Level 0: knows no protocol, no configuration and no store.
+
+mod address;
+mod envelope;
+mod queue_id;
+
+pub use address::{Address, AddressError, ReversePath};
+pub use envelope::{Body, Envelope};
+pub use queue_id::{QueueId, QueueIdError};

@@ -1,0 +1,9 @@
+//! Time: the clock that is handed in, and the relay's own time line.
+//!
+//! Level 0. Nothing else in the crate asks the machine for the time.
+
+mod clock;
+mod timeline;
+
+pub use clock::{Clock, SystemClock};
+pub use timeline::{Anchor, Moment, Timeline};
