@@ -4,7 +4,10 @@
 
 mod address;
 mod envelope;
+pub mod header;
+pub mod message_id;
 mod queue_id;
+pub mod received;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use envelope::{Body, Envelope};

@@ -2,6 +2,13 @@
 //!
 //! Level 1: knows `mail` only.
 
+pub mod command;
+pub mod data_stream;
+pub mod dot_stuffing;
+pub mod extension;
+pub mod line;
+pub mod long_lines;
 mod reply;
+pub mod sasl;
 
 pub use reply::Reply;
