@@ -3,8 +3,10 @@
 //! Level 1: knows `mail` only.
 
 mod limits;
+mod load;
 mod model;
 
+pub use load::{Faults, Loaded};
 pub use limits::{Limits, Pace, Quota, Window};
 pub use model::{
     Auth, Blacklist, BlacklistAction, BounceFrom, ByteSize, Capture, Config, DkimEntry, Filter, Listener,

@@ -1,1 +1,2 @@
-//! policy
+//! policy (scaffold)
+pub mod test_mode;

@@ -1,1 +1,2 @@
-//! transform
+//! transform (scaffold)
+pub mod dkim;
