@@ -6,8 +6,8 @@ mod limits;
 mod load;
 mod model;
 
-pub use load::{Faults, Loaded};
 pub use limits::{Limits, Pace, Quota, Window};
+pub use load::{Faults, Loaded};
 pub use model::{
     Auth, Blacklist, BlacklistAction, BounceFrom, ByteSize, Capture, Config, DkimEntry, Filter, Listener,
     Log, LogFormat, LogLevel, LongLines, Newlines, Queue, Security, Session, Smtp, TestAction, TestMode,
