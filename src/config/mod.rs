@@ -3,7 +3,6 @@
 //! Level 1: knows `mail` only.
 
 mod limits;
-mod load;
 mod model;
 
 pub use limits::{Limits, Pace, Quota, Window};

@@ -1,2 +1,1 @@
-//! policy (scaffold)
-pub mod test_mode;
+//! policy

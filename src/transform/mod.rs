@@ -1,2 +1,1 @@
-//! transform (scaffold)
-pub mod dkim;
+//! transform
