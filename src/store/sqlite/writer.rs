@@ -146,10 +146,12 @@ impl Core {
         let outcome = self.believe().and_then(|()| self.transaction(&mut jobs, &mut told));
         let outcome = outcome.as_ref().copied().map_err(String::as_str);
         told.into_iter().for_each(|tell: Tell| tell(outcome));
-        // After a failure some have not run; after a success none are left.
-        jobs.for_each(|job| {
-            job(Err(outcome.err().unwrap_or("the transaction has ended")));
-        });
+        if let Err(reason) = outcome {
+            // These have not run. (After a success whatever the iterator yields is new, and for the next batch.)
+            jobs.for_each(|job| {
+                job(Err(reason));
+            });
+        }
     }
 
     fn transaction(
