@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::TestAction;
-use crate::policy::test_mode::TestState;
+use crate::policy::test_mode::{TestState, action_name};
 use crate::queue::UpstreamStatus;
 use crate::store::{
     BlacklistEntry, BlacklistSource, Counts, MessageState, RecipientState, Summary, SummaryRecipient, Totals,
@@ -287,10 +286,11 @@ impl Message {
     /// What a list shows of a message, given how its upstream is.
     #[must_use]
     pub fn new(summary: &Summary, upstream: Option<&UpstreamStatus>, timeline: &Timeline) -> Self {
-        let (waiting_for, next) = waiting(summary, upstream, timeline.now());
+        let now = timeline.now();
+        let (waiting_for, next) = waiting(summary, upstream, now);
         Self {
             queue_id: summary.queue_id.to_string(),
-            state: summary.state.name().to_owned(),
+            state: summary.state_at(now).name().to_owned(),
             from: summary.reverse_path.clone(),
             to: summary.recipients.iter().map(Recipient::from).collect(),
             size: summary.size,
@@ -312,7 +312,8 @@ fn waiting(
     upstream: Option<&UpstreamStatus>,
     now: Moment,
 ) -> (Option<&'static str>, Option<Moment>) {
-    match summary.state {
+    let state = summary.state_at(now);
+    match state {
         MessageState::Held => return (Some("release"), None),
         MessageState::Sending => return (None, None),
         MessageState::Ready | MessageState::Deferred => {}
@@ -326,7 +327,7 @@ fn waiting(
         // When the upstream answers again all of its mail is due at once, so what counts is the next try at it.
         "down" => (Some("connection"), until.or(Some(summary.due))),
         "limited" if !due_behind_limit => (Some("limit"), later),
-        _ if summary.state == MessageState::Deferred => (Some("retry"), Some(summary.due)),
+        _ if state == MessageState::Deferred => (Some("retry"), Some(summary.due)),
         _ => (None, Some(summary.due)),
     }
 }
@@ -422,22 +423,4 @@ impl From<Totals> for RecipientTotals {
             queued: t.queued,
         }
     }
-}
-
-/// The name of what test mode does.
-#[must_use]
-pub fn action_name(action: TestAction) -> &'static str {
-    match action {
-        TestAction::Redirect => "redirect",
-        TestAction::Hold => "hold",
-        TestAction::Capture => "capture",
-    }
-}
-
-/// What test mode does, by its name.
-#[must_use]
-pub fn action_from_name(name: &str) -> Option<TestAction> {
-    [TestAction::Redirect, TestAction::Hold, TestAction::Capture]
-        .into_iter()
-        .find(|a| action_name(*a) == name)
 }
