@@ -1,7 +1,14 @@
 //! The commands that need a running relay, from the binary through the control socket to the store.
 
-use std::io::Read as _;
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail by panic and writes plain files"
+)]
+
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -443,4 +450,40 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     let mut err = String::new();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert_eq!((status.code(), err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_wrong_request_gets_a_fitting_status_and_an_error_in_json() {
+    let relay = Relay::start();
+    let socket = relay.state.config.data_dir.join("control.sock");
+    let huge = format!("{{\"address\": \"{}\"}}", "x".repeat(70_000));
+    for (method, path, body, want) in [
+        ("GET", "/api/v1/nothing", "", "404"),
+        ("GET", "/", "", "404"),
+        ("PATCH", "/api/v1/queue", "", "405"),
+        ("POST", "/api/v1/blacklist", "{", "400"),
+        ("POST", "/api/v1/blacklist", "{\"adress\": \"a@b\"}", "400"),
+        ("POST", "/api/v1/blacklist", &huge, "400"),
+        ("GET", "/api/v1/queue?state=lost", "", "400"),
+        ("GET", "/api/v1/queue?colour=red", "", "400"),
+        ("GET", "/api/v1/queue/%ff", "", "400"),
+        ("GET", "/api/v1/blacklist/check?address=x", "", "400"),
+        ("PUT", "/api/v1/test-mode", "{\"enabled\": true, \"action\": \"burn\"}", "400"),
+        ("POST", "/api/v1/limits/reset", "{\"upstream\": \"m365\", \"windows\": [\"year\"]}", "400"),
+    ] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        let fields = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+        // The relay may answer, and close, before it has read all of a body that is too large.
+        let _ = stream.write_all(format!("{head}{fields}{body}").as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {want} ")), "{method} {path}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let error: Value = serde_json::from_str(body).unwrap();
+        assert!(error["error"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}: {answer}");
+    }
 }

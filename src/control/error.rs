@@ -24,7 +24,7 @@ pub enum ApiError {
     #[error("{0}")]
     Conflict(String),
     /// Nothing lives at this path (404).
-    #[error("there is no such resource; the interface is described in docs/operations.md")]
+    #[error("there is no such resource: the interface is under /api/v1")]
     NoRoute,
     /// The resource knows other methods (405).
     #[error("this resource does not know that method")]
