@@ -156,7 +156,7 @@ impl Relay {
             route: "m365".to_owned(),
             account: "default".to_owned(),
             now,
-            lease_until: now.after(Duration::from_secs(600)),
+            lease_until: now.after(Duration::from_mins(10)),
             messages: 1,
             recipients: 100,
             recipients_per_message: 100,
@@ -173,7 +173,7 @@ impl Relay {
         Settlement {
             id: message.id,
             deliveries: message.recipients.iter().map(|r| delivery(r.index)).collect(),
-            next_attempt: now.after(Duration::from_secs(3600)),
+            next_attempt: now.after(Duration::from_hours(1)),
             counts: true,
             warned: false,
             permit: Some(Permit {
