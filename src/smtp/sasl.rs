@@ -92,6 +92,12 @@ impl Exchange {
         Ok(Self { mechanism, user: user.to_owned(), password, step: 0 })
     }
 
+    /// The way to log in.
+    #[must_use]
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
     /// What goes on the AUTH line itself, base64: PLAIN only, and only where it fits.
     ///
     /// LOGIN waits for the challenge, since old servers don't take its user name on the line.
