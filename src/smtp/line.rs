@@ -1,5 +1,6 @@
 //! Finds command lines in a stream of octets. No I/O: the caller keeps the octets, this keeps the place.
 
+use super::Reply;
 use crate::config::Newlines;
 
 /// The longest command line without its end, in octets. RFC 5321 4.5.3.1.4 asks for 512 and more with extensions.
@@ -23,8 +24,8 @@ pub enum Line<'a> {
     More,
     /// A line without its end.
     Command(&'a [u8]),
-    /// A line that ended, but can't be taken.
-    Faulty(LineError),
+    /// A line that ended, but can't be taken; as much of it as is still known.
+    Faulty(LineError, &'a [u8]),
 }
 
 /// Why a line is refused. It is the client's fault, and the reply is 500 5.5.2.
@@ -37,6 +38,14 @@ pub enum LineError {
     /// It ended with a bare LF, and the configuration refuses that.
     #[error("a line ends with CR LF, not with LF alone")]
     BareNewline,
+}
+
+impl LineError {
+    /// What the client is told.
+    #[must_use]
+    pub fn reply(self) -> Reply {
+        Reply::new(500, (5, 5, 2), self.to_string())
+    }
 }
 
 impl LineReader {
@@ -60,9 +69,9 @@ impl LineReader {
         let line = &input[..end];
         let (line, bare) = line.strip_suffix(b"\r").map_or((line, true), |line| (line, false));
         let found = if too_long || line.len() > self.limit {
-            Line::Faulty(LineError::TooLong)
+            Line::Faulty(LineError::TooLong, &[])
         } else if bare && self.newlines == Newlines::Reject {
-            Line::Faulty(LineError::BareNewline)
+            Line::Faulty(LineError::BareNewline, line)
         } else {
             Line::Command(line)
         };
@@ -94,7 +103,7 @@ mod tests {
                 match line {
                     Line::More => {}
                     Line::Command(line) => found.push(Ok(line.to_vec())),
-                    Line::Faulty(error) => found.push(Err(error)),
+                    Line::Faulty(error, _) => found.push(Err(error)),
                 }
                 waiting.drain(..used);
                 if more {
