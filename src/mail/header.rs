@@ -2,11 +2,13 @@
 //!
 //! Everything here takes any octets, never panics, and takes time that grows with their number only.
 
+mod edit;
 mod mailboxes;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub use edit::{Change, Header, MAX_LINE, fold};
 pub use mailboxes::mailboxes;
 
 use super::Address;
@@ -86,6 +88,12 @@ pub struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// Takes the octets of one field.
+    #[must_use]
+    pub fn of(raw: &'a [u8]) -> Self {
+        Self { raw, name: name_end(raw) }
+    }
+
     /// The whole field with its folding and its line end.
     #[must_use]
     pub fn raw(&self) -> &'a [u8] {
@@ -102,6 +110,15 @@ impl<'a> Field<'a> {
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// The name as a careless reader may take it: visible ASCII before the first colon, in lower case, folding ignored.
+    ///
+    /// It is there for lines that are no field by RFC 5322, too.
+    #[must_use]
+    pub fn careless_name(&self) -> Vec<u8> {
+        let before = self.raw.iter().take_while(|&&b| b != b':');
+        before.filter(|b| b.is_ascii_graphic()).map(u8::to_ascii_lowercase).collect()
     }
 
     /// All behind the colon, with its folding and its line end.
@@ -151,7 +168,7 @@ impl<'a> Iterator for Fields<'a> {
         }
         let (raw, rest) = self.rest.split_at(end);
         self.rest = rest;
-        Some(Field { raw, name: name_end(raw) })
+        Some(Field::of(raw))
     }
 }
 
