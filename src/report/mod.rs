@@ -1,1 +1,3 @@
-//! report
+//! What the outside learns: the log.
+
+pub mod log;
