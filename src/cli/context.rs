@@ -9,7 +9,7 @@ use super::client::{Client, Reply};
 use super::failure::Failure;
 use super::output;
 use super::when::When;
-use crate::config::{Config, Faults, Loaded};
+use crate::config::{Config, Faults, Loaded, Machine};
 use crate::control::socket;
 
 /// The global flags.
@@ -24,11 +24,7 @@ pub(super) struct Context {
 impl Context {
     /// Reads the configuration, with the environment of this process.
     pub(super) fn load(&self) -> Result<Loaded, Faults> {
-        let environment = std::env::vars_os();
-        // A name or a value that is not UTF-8 is none of ours.
-        let environment =
-            environment.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Config::load(self.config.as_deref(), &environment.collect())
+        Config::load(self.config.as_deref(), &Machine::here())
     }
 
     /// The way to the running relay.

@@ -287,10 +287,11 @@ impl Message {
     /// What a list shows of a message, given how its upstream is.
     #[must_use]
     pub fn new(summary: &Summary, upstream: Option<&UpstreamStatus>, timeline: &Timeline) -> Self {
-        let (waiting_for, next) = waiting(summary, upstream, timeline.now());
+        let now = timeline.now();
+        let (waiting_for, next) = waiting(summary, upstream, now);
         Self {
             queue_id: summary.queue_id.to_string(),
-            state: summary.state.name().to_owned(),
+            state: summary.state_at(now).name().to_owned(),
             from: summary.reverse_path.clone(),
             to: summary.recipients.iter().map(Recipient::from).collect(),
             size: summary.size,
@@ -312,7 +313,8 @@ fn waiting(
     upstream: Option<&UpstreamStatus>,
     now: Moment,
 ) -> (Option<&'static str>, Option<Moment>) {
-    match summary.state {
+    let state = summary.state_at(now);
+    match state {
         MessageState::Held => return (Some("release"), None),
         MessageState::Sending => return (None, None),
         MessageState::Ready | MessageState::Deferred => {}
@@ -326,7 +328,7 @@ fn waiting(
         // When the upstream answers again all of its mail is due at once, so what counts is the next try at it.
         "down" => (Some("connection"), until.or(Some(summary.due))),
         "limited" if !due_behind_limit => (Some("limit"), later),
-        _ if summary.state == MessageState::Deferred => (Some("retry"), Some(summary.due)),
+        _ if state == MessageState::Deferred => (Some("retry"), Some(summary.due)),
         _ => (None, Some(summary.due)),
     }
 }

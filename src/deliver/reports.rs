@@ -7,7 +7,8 @@ use tokio::io::AsyncReadExt;
 use super::lane::LaneShared;
 use crate::config::{BounceFrom, UpstreamKind};
 use crate::mail::{Address, Body, QueueId, ReversePath};
-use crate::report::dsn::{Dsn, DsnKind, DsnRecipient};
+use crate::mail::message_id;
+use crate::report::dsn::{Dsn, Kind, Recipient};
 use crate::store::{
     ClientInfo, Content, MessageKind, NewMessage, NewRecipient, Priority, QueuedMessage, StoredContent,
 };
@@ -25,7 +26,7 @@ pub(super) async fn failed(
     host: &str,
     expired: bool,
 ) -> Vec<NewMessage> {
-    let kind = if expired { DsnKind::Expired } else { DsnKind::Failed };
+    let kind = if expired { Kind::Expired } else { Kind::Failed };
     let report = make(shared, message, recipients, host, kind).await;
     if report.is_none() && message.kind == MessageKind::Submitted && message.reverse_path == ReversePath::Null {
         // Nobody can be told (RFC 5321 4.5.5), so the operator is.
@@ -40,7 +41,7 @@ pub(super) async fn delayed(
     message: &QueuedMessage,
     recipients: &[(usize, &str)],
 ) -> Vec<NewMessage> {
-    make(shared, message, recipients, "", DsnKind::Delayed).await.into_iter().collect()
+    make(shared, message, recipients, "", Kind::Delayed).await.into_iter().collect()
 }
 
 async fn make(
@@ -48,7 +49,7 @@ async fn make(
     message: &QueuedMessage,
     recipients: &[(usize, &str)],
     host: &str,
-    kind: DsnKind,
+    kind: Kind,
 ) -> Option<NewMessage> {
     if message.kind == MessageKind::Report {
         // Never a report about a report (RFC 3464 2).
@@ -61,25 +62,29 @@ async fn make(
     let now = context.timeline.now();
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
     let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
+    let retry_until = (kind == Kind::Delayed).then(|| context.timeline.wall_at(now.after(left)));
+    let about: Vec<Recipient> = recipients
+        .iter()
+        .map(|&(place, reply)| Recipient {
+            address: message.recipients[place].address.clone(),
+            status: if kind == Kind::Failed { status_in(reply) } else { String::new() },
+            reply: reply.to_owned(),
+            host: Some(host.to_owned()).filter(|host| !host.is_empty()),
+            last_attempt: (kind == Kind::Failed).then_some(wall),
+            will_retry_until: retry_until,
+        })
+        .collect();
     let dsn = Dsn {
         kind,
-        hostname: context.config.hostname.clone(),
-        from: bounce_from(shared),
-        to: first,
-        report_id: queue_id.clone(),
-        queue_id: message.queue_id.clone(),
-        arrival: jiff::Timestamp::from_millisecond(message.accepted_wall).unwrap_or(wall),
+        hostname: &context.config.hostname,
+        from: &bounce_from(shared),
+        to: &first,
+        message_id: &message_id::generate(&queue_id, &context.config.hostname),
         date: wall,
-        retry_until: context.timeline.wall_at(now.after(left)),
-        header: header(message).await,
-        recipients: recipients
-            .iter()
-            .map(|&(place, reply)| DsnRecipient {
-                address: message.recipients[place].address.clone(),
-                reply: reply.to_owned(),
-                host: host.to_owned(),
-            })
-            .collect(),
+        queue_id: &message.queue_id,
+        arrival: jiff::Timestamp::from_millisecond(message.accepted_wall).unwrap_or(wall),
+        original: &header(message).await,
+        recipients: &about,
     };
     let content = dsn.build();
     let route = context.router.route(&message.sender).map_or_else(|| message.route.clone(), |u| u.name.clone());
@@ -101,6 +106,13 @@ async fn make(
         recipients: to.into_iter().map(|address| NewRecipient { address, dropped: false }).collect(),
         content: StoredContent::Inline(content),
     })
+}
+
+/// The enhanced status code of a reply such as `550 5.1.1 no such user`; empty when it has none.
+fn status_in(reply: &str) -> String {
+    let second = reply.split(' ').nth(1).unwrap_or_default();
+    let is_status = second.split('.').count() == 3 && second.split('.').all(|part| part.parse::<u16>().is_ok());
+    if is_status { second.to_owned() } else { String::new() }
 }
 
 /// The sender, and who gets copies of reports; without doubles.

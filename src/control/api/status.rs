@@ -9,9 +9,9 @@ use crate::control::{ApiError, State};
 use crate::queue::UpstreamStatus;
 
 pub(super) async fn show(extract::State(state): extract::State<State>) -> Result<Json<Status>, ApiError> {
-    let counts = state.store.counts().await?;
-    let totals = state.store.totals().await?;
     let now = state.timeline.now();
+    let counts = state.store.counts(now).await?;
+    let totals = state.store.totals().await?;
     let board = state.board.snapshot();
     let limits: Vec<Limit> =
         state.throttle.show(now).into_iter().map(|line| Limit::new(line, &state.timeline)).collect();
