@@ -2,4 +2,7 @@
 //!
 //! Level 4; one file per step.
 
+pub mod admission;
+pub mod blacklist;
+pub mod relay;
 pub mod test_mode;

@@ -233,6 +233,10 @@ impl Key {
         let mut stream = signer.sign_streaming();
         stream.write(header);
         stream.write(body);
+        // The last line gets its end on the way, at the latest before the final dot.
+        if !body.is_empty() && !body.ends_with(b"\r\n") {
+            stream.write(b"\r\n");
+        }
         let signature = stream.finish().map_err(|error| DkimError::Sign {
             domain: self.domain.clone(),
             selector: self.selector.clone(),
