@@ -173,7 +173,7 @@ impl Relay {
         Settlement {
             id: message.id,
             deliveries: message.recipients.iter().map(|r| delivery(r.index)).collect(),
-            next_attempt: now.after(Duration::from_hours(1)),
+            next_attempt: Some(now.after(Duration::from_hours(1))),
             counts: true,
             warned: false,
             permit: Some(Permit {
