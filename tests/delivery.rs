@@ -1,6 +1,8 @@
 //! The way out against a scriptable upstream: whatever it does at whatever step, the right thing becomes of each
 //! recipient. The clock is stopped, so that time-outs of minutes are exact and cost nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
+
 mod support;
 
 #[path = "delivery/dialogue.rs"]

@@ -129,7 +129,7 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result
 pub(super) fn deadline_in(duration: Duration) -> Instant {
     // A time-out that overflows the clock is as good as a year.
     let now = Instant::now();
-    now.checked_add(duration).unwrap_or(now + Duration::from_secs(365 * 24 * 60 * 60))
+    now.checked_add(duration).unwrap_or(now + Duration::from_hours(365 * 24))
 }
 
 #[cfg(test)]
@@ -153,11 +153,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_is_shared() {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         assert_eq!(share(deadline, 3) - Instant::now(), Duration::from_secs(20));
         tokio::time::advance(Duration::from_secs(20)).await;
         assert_eq!(share(deadline, 2) - Instant::now(), Duration::from_secs(20));
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(share(deadline, 1), Instant::now());
     }
 

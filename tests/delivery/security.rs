@@ -42,13 +42,15 @@ async fn tls_both_ways() {
 
 #[tokio::test(start_paused = true)]
 async fn certificates_that_prove_nothing() {
-    let (authority, other) = (Authority::new(), Authority::new());
-    let (ca, wrong_ca) = (authority.ca_file(), other.ca_file());
+    let authority = Authority::new();
+    let ca = authority.ca_file();
+    let (other_ca, namesake_ca) = (Authority::named("Another").ca_file(), Authority::new().ca_file());
     let good = authority.server("smtp.firm.example");
     let named = authority.server("mail.elsewhere.example");
     let expired = authority.expired_server("smtp.firm.example");
     for (server, file, want, advice) in [
-        (&good, &wrong_ca, TlsError::UnknownIssuer, "ca_file"),
+        (&good, &other_ca, TlsError::UnknownIssuer, "ca_file"),
+        (&good, &namesake_ca, TlsError::UnknownIssuer, "ca_file"),
         (&named, &ca, TlsError::WrongName("smtp.firm.example".into()), "tls_name"),
         (&expired, &ca, TlsError::Expired, "expired"),
     ] {

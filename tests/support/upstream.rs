@@ -117,6 +117,10 @@ impl Upstream {
         drop(guard);
     }
 
+    async fn serve_owned(self, stream: impl Stream + 'static) {
+        self.serve(stream).await;
+    }
+
     /// A way to it without a network.
     pub fn dial(&self) -> Arc<UpstreamDial> {
         Arc::new(UpstreamDial {
@@ -134,9 +138,8 @@ impl Upstream {
         let task = tokio::spawn(async move {
             let mut sessions = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let upstream = upstream.clone();
                 if !matches!(upstream.act(Step::Connect), Act::Drop | Act::Refuse) {
-                    sessions.spawn(async move { upstream.serve(stream).await });
+                    sessions.spawn(upstream.clone().serve_owned(stream));
                 }
             }
         });

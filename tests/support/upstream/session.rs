@@ -114,7 +114,12 @@ impl Session {
                 self.tls = true;
                 Ok(true)
             }
-            _ => Ok(!matches!(self.play(Step::Handshake, "").await?, Flow::End)),
+            _ => {
+                // First comes the client's hello: what is said before it would count as behind the 220.
+                self.fill(4096).await?;
+                self.inbox.clear();
+                Ok(!matches!(self.play(Step::Handshake, "").await?, Flow::End))
+            }
         }
     }
 
