@@ -173,6 +173,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_address_that_refuses_gives_way_to_the_next() {
+        // Where localhost has ::1, too, it is tried and refuses.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let deadline = deadline_in(Duration::from_secs(5));
+        let dialled = TcpDial.dial(&target("localhost", address.port()), deadline).await.ok().unwrap();
+        assert_eq!(dialled.peer, address);
+    }
+
+    #[tokio::test]
     async fn tells_what_was_tried() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let deadline = deadline_in(Duration::from_secs(5));

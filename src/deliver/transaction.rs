@@ -338,7 +338,7 @@ impl Connection {
     /// Sends the content and the final dot. Gives the final reply when it came before the last flush was done.
     async fn blocks(&mut self, content: &[u8]) -> Result<Option<Reply>, Stop> {
         let mut encoder = Encoder::new();
-        let mut octets = Vec::with_capacity(BLOCK + BLOCK / 16);
+        let mut octets = Vec::with_capacity(content.len().min(BLOCK) + content.len().min(BLOCK) / 16 + 8);
         let mut parts = content.chunks(BLOCK).peekable();
         loop {
             octets.clear();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailsluice::config::{Auth, Security, Smtp};
-use mailsluice::deliver::{Connector, Fault, Stage, TcpDial, Transaction};
+use mailsluice::deliver::{Connector, Fault, Stage, TcpDial, Transaction, blacklist_candidate};
 use mailsluice::mail::{Body, ReversePath};
 use proptest::prelude::*;
 
@@ -85,6 +85,32 @@ async fn nothing_is_sent_when_no_recipient_is_left() {
     let (upstream, mut connection) = connected(odd).await;
     assert_eq!(verdicts(&send(&mut connection, &recipients(2), b"secret").await), "BB");
     assert!(upstream.messages().is_empty() && !connection.is_reusable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_recipient_keeps_its_reply() {
+    for script in [Script::default(), Script::default().without("PIPELINING")] {
+        let unknown = Act::Raw(b"550-5.1.1 nobody\r\n550 5.1.1 of that name\r\n".to_vec());
+        let script = script.with(Step::Rcpt(0), unknown).with(Step::Rcpt(2), Act::reply(450, "4.2.1 busy"));
+        let (_, mut connection) = connected(script).await;
+        let result = send(&mut connection, &recipients(4), b"x").await;
+        let replies: Vec<_> = result.recipients.iter().map(ToString::to_string).collect();
+        let sent = "250 2.0.0 queued as 42";
+        assert_eq!(replies, ["550 5.1.1 nobody of that name", sent, "450 4.2.1 busy", sent]);
+        let candidates = result.recipients.iter().map(|result| blacklist_candidate(result.reply().unwrap()));
+        assert_eq!(candidates.collect::<Vec<_>>(), [true, false, false, false]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_upstream_defers_all_that_is_not_settled() {
+    for script in [Script::default(), Script::default().without("PIPELINING")] {
+        let closing = Act::ReplyAndDrop(421, "4.3.2 going down".to_owned());
+        let script = script.with(Step::Rcpt(1), Act::reply(550, "5.1.1 no")).with(Step::Rcpt(2), closing);
+        let (upstream, mut connection) = connected(script).await;
+        assert_eq!(verdicts(&send(&mut connection, &recipients(4), b"x").await), "DBDD");
+        assert!(upstream.messages().is_empty() && !connection.is_reusable());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,7 +37,7 @@ impl Authority {
 
     /// A server with a certificate for this name.
     pub fn server(&self, name: &str) -> Arc<ServerConfig> {
-        self.serve(CertificateParams::new(vec![name.to_owned()]).unwrap())
+        self.serve(&CertificateParams::new(vec![name.to_owned()]).unwrap())
     }
 
     /// A server whose certificate has run out.
@@ -45,10 +45,10 @@ impl Authority {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2019, 1, 1);
         params.not_after = date_time_ymd(2020, 1, 1);
-        self.serve(params)
+        self.serve(&params)
     }
 
-    fn serve(&self, params: CertificateParams) -> Arc<ServerConfig> {
+    fn serve(&self, params: &CertificateParams) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

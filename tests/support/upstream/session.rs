@@ -105,22 +105,18 @@ impl Session {
     }
 
     async fn handshake(&mut self) -> io::Result<bool> {
-        match self.upstream.act(Step::Handshake) {
-            Act::Normal => {
-                let config = self.upstream.script().tls.expect("a script with TLS has a certificate");
-                let (placeholder, _) = tokio::io::duplex(1);
-                let stream = std::mem::replace(&mut self.stream, Box::new(placeholder));
-                self.stream = Box::new(TlsAcceptor::from(config).accept(stream).await?);
-                self.tls = true;
-                Ok(true)
-            }
-            _ => {
-                // First comes the client's hello: what is said before it would count as behind the 220.
-                self.fill(4096).await?;
-                self.inbox.clear();
-                Ok(!matches!(self.play(Step::Handshake, "").await?, Flow::End))
-            }
+        if self.upstream.act(Step::Handshake) != Act::Normal {
+            // First comes the client's hello: what is said before it would count as behind the 220.
+            self.fill(4096).await?;
+            self.inbox.clear();
+            return Ok(!matches!(self.play(Step::Handshake, "").await?, Flow::End));
         }
+        let config = self.upstream.script().tls.expect("a script with TLS has a certificate");
+        let (placeholder, _) = tokio::io::duplex(1);
+        let stream = std::mem::replace(&mut self.stream, Box::new(placeholder));
+        self.stream = Box::new(TlsAcceptor::from(config).accept(stream).await?);
+        self.tls = true;
+        Ok(true)
     }
 
     async fn auth(&mut self, line: &str) -> io::Result<Flow> {
@@ -151,12 +147,11 @@ impl Session {
 
     /// The client's answer to a challenge, decoded.
     async fn answer(&mut self, initial: Option<String>, challenge: &str) -> io::Result<String> {
-        let encoded = match initial {
-            Some(initial) => initial,
-            None => {
-                self.say(&format!("334 {}\r\n", STANDARD.encode(challenge))).await?;
-                self.line().await?
-            }
+        let encoded = if let Some(initial) = initial {
+            initial
+        } else {
+            self.say(&format!("334 {}\r\n", STANDARD.encode(challenge))).await?;
+            self.line().await?
         };
         Ok(STANDARD
             .decode(encoded)
@@ -350,7 +345,7 @@ fn path(line: &str) -> String {
 fn digest(password: &str) -> String {
     let mut mac = Hmac::<md5::Md5>::new_from_slice(password.as_bytes()).unwrap();
     mac.update(CHALLENGE.as_bytes());
-    mac.finalize().into_bytes().iter().map(|octet| format!("{octet:02x}")).collect()
+    mac.finalize().into_bytes().iter().fold(String::new(), |hex, octet| hex + &format!("{octet:02x}"))
 }
 
 /// Finds the end of the content.
