@@ -48,7 +48,7 @@ fn write(path: &Path, text: &str, mode: u32) {
 
 #[test]
 fn has_the_documented_defaults() {
-    let minutes = |m| Duration::from_secs(60 * m);
+    let minutes = |m: u64| Duration::from_secs(60 * m);
     let Loaded { config, warnings, .. } = loaded(SOLE);
     assert_eq!(warnings, []);
     assert_eq!((config.hostname.as_str(), config.shutdown_grace), ("localhost", Duration::from_secs(8)));
