@@ -101,16 +101,14 @@ impl<'a> Section<'a> {
         self.fault(&node.place, key, &format!("is {}, not {wanted}", node.value.kind()), instead);
     }
 
-    /// A text.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<&'a str> {
+    /// A text; else the key "is …, not `wanted`".
+    pub(super) fn text(&mut self, key: &'static str, wanted: &str, instead: &str) -> Option<&'a str> {
         let node = self.node(key)?;
-        match &node.value {
-            Value::Text(text) | Value::Untyped(text) => Some(text),
-            _ => {
-                self.wrong_type(node, key, "a text", "write it in quotes");
-                None
-            }
+        if let Value::Text(text) | Value::Untyped(text) = &node.value {
+            return Some(text);
         }
+        self.wrong_type(node, key, wanted, instead);
+        None
     }
 
     /// A text that `parse` makes something of; else the key "is not `wanted`".
@@ -121,7 +119,7 @@ impl<'a> Section<'a> {
         instead: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let text = self.text(key)?;
+        let text = self.text(key, wanted, instead)?;
         let value = parse(text);
         if value.is_none() {
             self.fault(&self.place_of(key), key, &format!("{} is not {wanted}", quoted(text)), instead);
@@ -139,18 +137,19 @@ impl<'a> Section<'a> {
 
     /// One of some words.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, options: &[(&str, T)]) -> Option<T> {
-        let text = self.text(key)?;
-        if let Some((_, value)) = options.iter().find(|(name, _)| *name == text) {
-            return Some(*value);
-        }
-        let what = if later::is_later_value(&self.path, key, text) {
-            format!("{} is not in this version yet", quoted(text))
-        } else {
-            format!("{} is not one of its values", quoted(text))
-        };
         let names: Vec<_> = options.iter().map(|(name, _)| quoted(name)).collect();
-        self.fault(&self.place_of(key), key, &what, &format!("write {}", names.join(" or ")));
-        None
+        let instead = format!("write {}", names.join(" or "));
+        let text = self.text(key, "one of its values", &instead)?;
+        let value = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if value.is_none() {
+            let why = if later::is_later_value(&self.path, key, text) {
+                "is not in this version yet"
+            } else {
+                "is not one of its values"
+            };
+            self.fault(&self.place_of(key), key, &format!("{} {why}", quoted(text)), &instead);
+        }
+        value
     }
 
     /// `true` or `false`.

@@ -272,7 +272,7 @@ fn tells_faults_of_the_environment() {
         [
             "environment: MAILSLUICE__COLOUR: is not a key: remove it",
             "environment: MAILSLUICE__LISTENER__RELAY_FROM: is missing: write addresses or networks such as \
-             \"10.0.0.0/8\" for the clients that may relay, or listen on 127.0.0.1",
+             \"10.0.0.0/8\", logins are not in this version yet, or listen on 127.0.0.1",
             "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
              \"smtp.firm.example\"",
             "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key: write host, or remove it",

@@ -11,7 +11,7 @@ pub(in crate::config) fn hostname(root: &mut Section<'_>) -> String {
     const WANTED: &str = "a host name";
     const INSTEAD: &str = r#"write the full name of this machine, such as "relay.firm.example""#;
     let parse = |text: &str| is_ehlo_name(text).then(|| text.to_owned());
-    if root.has("hostname") {
+    if root.node("hostname").is_some() {
         return root.parsed("hostname", WANTED, INSTEAD, parse).unwrap_or_default();
     }
     let own = root.context.machine.full_name();

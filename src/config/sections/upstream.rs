@@ -130,7 +130,7 @@ fn refuse_smtp_keys(section: &mut Section<'_>) {
 }
 
 fn preset(section: &mut Section<'_>) -> Option<&'static Preset> {
-    let text = section.text("preset")?;
+    let text = section.text("preset", "the name of a preset", "write host, port and security instead")?;
     let found = presets::find(text);
     if found.is_none() {
         let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
@@ -160,6 +160,7 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>) -> Smtp {
         ("login", Auth::Login),
         ("cram-md5", Auth::CramMd5),
     ];
+    let auth = section.choice("auth", &auths);
     let smtp = Smtp {
         host,
         port,
@@ -173,18 +174,20 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>) -> Smtp {
             "write one of this machine's addresses",
             |text| text.parse::<IpAddr>().ok(),
         ),
-        auth: section.choice("auth", &auths).unwrap_or(Auth::Auto),
+        auth: auth.unwrap_or(Auth::Auto),
         allow_plaintext_auth: section.flag("allow_plaintext_auth").unwrap_or(false),
         user: user(section),
         password: secret::read(section, "password"),
         timeouts: timeouts(section.section("timeouts")),
     };
-    check_login(section, &smtp);
+    if auth.is_some() || !section.has("auth") {
+        check_login(section, &smtp);
+    }
     smtp
 }
 
 fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
-    if let Some(text) = section.text("host") {
+    if let Some(text) = section.text("host", "a host name or IP address", WRITE_HOST) {
         let host = text.strip_suffix('.').unwrap_or(text);
         if host.parse::<IpAddr>().is_ok() || is_domain(host) {
             return host.to_owned();
@@ -195,6 +198,8 @@ fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
         match preset {
             Some(Preset { host: Some(host), .. }) => return (*host).to_owned(),
             Some(preset) => section.missing("host", &format!("write {}", preset.hosts)),
+            // A preset that is not known is a fault of its own; the right one will bring a host.
+            None if section.has("preset") => {}
             None => section.missing("host", WRITE_HOST),
         }
     }
