@@ -48,7 +48,7 @@ fn write(path: &Path, text: &str, mode: u32) {
 
 #[test]
 fn has_the_documented_defaults() {
-    let minutes = |m: u64| Duration::from_secs(60 * m);
+    let minutes = |m: u64| Duration::from_mins(m);
     let Loaded { config, warnings, .. } = loaded(SOLE);
     assert_eq!(warnings, []);
     assert_eq!((config.hostname.as_str(), config.shutdown_grace), ("localhost", Duration::from_secs(8)));
@@ -127,7 +127,7 @@ fn reads_every_key() {
     }
     assert_eq!((config.test_mode.enabled, config.test_mode.action), (true, TestAction::Hold));
     assert_eq!((config.blacklist.action, config.blacklist.auto_add_after), (BlacklistAction::Drop, 3));
-    assert_eq!(config.blacklist.expire_after, Some(Duration::from_secs(30 * 86_400)));
+    assert_eq!(config.blacklist.expire_after, Some(Duration::from_hours(30 * 24)));
     let [office, local] = config.upstreams.as_slice() else { panic!("two upstreams") };
     assert_eq!(
         office.filter,
@@ -272,7 +272,7 @@ fn tells_faults_of_the_environment() {
         [
             "environment: MAILSLUICE__COLOUR: is not a key: remove it",
             "environment: MAILSLUICE__LISTENER__RELAY_FROM: is missing: write addresses or networks such as \
-             \"10.0.0.0/8\", logins are not in this version yet, or listen on 127.0.0.1",
+             \"10.0.0.0/8\" (logins are not in this version yet), or listen on 127.0.0.1",
             "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
              \"smtp.firm.example\"",
             "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key: write host, or remove it",
@@ -364,6 +364,9 @@ fn shows_no_secret() {
         "password = \"hush\"",
         "pasword = \"hush\"",
         "passwort = \"hush",
+        "password = hush",
+        "password = \"\\qhush\"",
+        "password = hush\\",
         "port = \"x\"\npassword = \"hush\"",
         "security = \"none\"\nuser = \"me\"\npassword = \"hush\"",
     ] {

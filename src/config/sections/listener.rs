@@ -6,7 +6,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::config::Listener;
 use crate::config::fault::Place;
-use crate::config::reader::{Section, quoted};
+use crate::config::reader::Section;
+use crate::config::words::quoted;
 
 const WRITE_NETS: &str = r#"write addresses or networks such as "10.0.0.0/8""#;
 
@@ -54,7 +55,8 @@ fn read(mut section: Section<'_>) -> Option<Listener> {
     match &nets {
         None if is_loopback || section.has("relay_from") => {}
         None => {
-            let instead = format!("{WRITE_NETS}, logins are not in this version yet, or listen on 127.0.0.1");
+            let instead =
+                format!("{WRITE_NETS} (logins are not in this version yet), or listen on 127.0.0.1");
             section.missing("relay_from", &instead);
         }
         Some(nets) if nets.is_empty() && is_loopback => {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::is_ehlo_name;
-use crate::config::reader::{Section, quoted};
+use crate::config::reader::Section;
+use crate::config::words::quoted;
 
 /// `hostname`: the machine's full name unless the file has another.
 pub(in crate::config) fn hostname(root: &mut Section<'_>) -> String {

@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 
+use secrecy::ExposeSecret;
+
 use super::upstream_limits::{limits, timeouts};
 use super::{is_domain, is_ehlo_name};
 use crate::config::fault::Place;
 use crate::config::presets::{self, PRESETS, Preset};
-use crate::config::reader::{Section, nearest, quoted};
+use crate::config::reader::Section;
+use crate::config::words::{nearest, quoted};
 use crate::config::{Auth, Capture, Filter, Limits, Security, Smtp, Upstream, UpstreamKind, secret};
-use secrecy::ExposeSecret;
+use crate::mail::Address;
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
@@ -96,20 +99,17 @@ fn filters(section: &mut Section<'_>) -> Vec<(Place, Filter)> {
     const INSTEAD: &str = r#"write "chief@firm.example", "firm.example" or "*.firm.example""#;
     let mut filters = Vec::new();
     for (place, text) in section.texts("filter").unwrap_or_default() {
-        match parse_filter(text) {
-            Some(filter) => filters.push((place, filter)),
-            None => {
-                let what = format!("{} is neither an address nor a domain", quoted(text));
-                section.fault(&place, "filter", &what, INSTEAD);
-            }
+        if let Some(filter) = parse_filter(text) {
+            filters.push((place, filter));
+        } else {
+            let what = format!("{} is neither an address nor a domain", quoted(text));
+            section.fault(&place, "filter", &what, INSTEAD);
         }
     }
     filters
 }
 
 fn parse_filter(text: &str) -> Option<Filter> {
-    use crate::mail::Address;
-
     let text = text.to_lowercase();
     if text.contains('@') {
         return Address::parse(&text).ok().map(|_| Filter::Address(text));
