@@ -258,3 +258,25 @@ fn body_canonicalization(body: &[u8]) -> Canonicalization {
         Canonicalization::Relaxed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_ends_in_white_lines_is_simple() {
+        for (body, want) in [
+            ("", Canonicalization::Relaxed),
+            ("x\r\n", Canonicalization::Relaxed),
+            ("x \t\r\n\r\n", Canonicalization::Relaxed),
+            (" \r\nx\r\n", Canonicalization::Relaxed),
+            ("\r\n\r\n", Canonicalization::Relaxed),
+            (" \r\n", Canonicalization::Simple),
+            ("x\r\n \t\r\n", Canonicalization::Simple),
+            ("x\r\n \r\n\r\n\r\n", Canonicalization::Simple),
+            ("x\r\n  ", Canonicalization::Simple),
+        ] {
+            assert_eq!(body_canonicalization(body.as_bytes()), want, "{body:?}");
+        }
+    }
+}
