@@ -1,5 +1,6 @@
-//! What people read about what became of their mail: reports to the sender.
+//! What the outside learns: the log, and the reports to senders.
 //!
 //! Level 3.
 
 pub mod dsn;
+pub mod log;
