@@ -81,7 +81,8 @@ fn nets(section: &Section<'_>, texts: &[(Place, &str)]) -> Vec<IpNet> {
 
 /// Reads a network or a single address. IPv4 in IPv6's clothes (`::ffff:…`) becomes IPv4, as clients' addresses do.
 fn parse_net(text: &str) -> Option<IpNet> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok()?.trunc();
+    let net =
+        text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok()?.trunc();
     let mapped = match net {
         IpNet::V6(net) if net.prefix_len() >= 96 => {
             net.addr().to_ipv4_mapped().map(|v4| (v4, net.prefix_len() - 96))
