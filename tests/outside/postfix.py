@@ -1,6 +1,6 @@
 """A private Postfix on a loopback port: own configuration, queue, certificates and mailbox. Needs root.
 
-STARTTLS and AUTH are required of every client , and every recipient's mail ends in one Maildir; recipients at
+STARTTLS and AUTH are required of every client, and every recipient's mail ends in one Maildir; recipients at
 refused.example are refused.
 The machine's own Postfix, if there is one, is not touched.
 """
