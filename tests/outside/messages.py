@@ -65,7 +65,10 @@ def with_lf(content):
 
 
 def assert_same(sent, got, allowed=ADDED):
-    """`got` is `sent`, octet for octet save for the line ends' form, below header fields with an allowed name."""
+    """`got` is `sent`, octet for octet save for the line ends' form, below header fields with an allowed name.
+
+    SMTP cannot carry a last line without its end (RFC 5321 4.1.1.4).
+    """
     sent, got = with_lf(sent), with_lf(got)
     if not sent.endswith(b"\n"):
         sent += b"\n"
