@@ -6,10 +6,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms, lowest level first.
+/// The rooms, lowest level first. `smtp` stands above `config`, whose checked values it takes, and below all else.
 const LEVELS: &[&[&str]] = &[
     &["mail", "time"],
-    &["smtp", "config"],
+    &["config"],
+    &["smtp"],
     &["store"],
     &["route", "throttle", "queue", "report", "oauth"],
     &["policy", "transform"],

@@ -84,6 +84,8 @@ mech_list: PLAIN LOGIN CRAM-MD5
 class Postfix:
     """A running Postfix: `port`, `ca_file`, the log, and the messages that arrived."""
 
+    main, master = MAIN, MASTER
+
     def __init__(self, home):
         self.home = Path(home)
         self.port = free_port()
@@ -133,8 +135,11 @@ class Postfix:
                 folder.chmod(folder.stat().st_mode | 0o011)
         shutil.chown(self.home / "data", "postfix")
         os.chown(self.home / "mail", 65534, 65534)
-        (self.home / "conf" / "main.cf").write_text(MAIN.format(home=self.home))
-        (self.home / "conf" / "master.cf").write_text(MASTER.format(port=self.port))
+        (self.home / "conf" / "main.cf").write_text(self.main.format(home=self.home))
+        (self.home / "conf" / "master.cf").write_text(self.master.format(port=self.port))
+        self._write_secrets()
+
+    def _write_secrets(self):
         (self.home / "conf" / "sasl" / "smtpd.conf").write_text(SASL.format(home=self.home))
         database = self.home / "data" / "sasldb2"
         subprocess.run(
