@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ByteSize;
+use crate::time::Moment;
 
 /// A rolling window in which messages and recipients are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +31,25 @@ impl Window {
             Self::Day => 86_400,
             Self::Week => 604_800,
         })
+    }
+
+    /// The width of the slots in which it is counted, in milliseconds: a 600th of its length, so that a permit leaves
+    /// at most 0.17 % late and never early.
+    #[must_use]
+    pub fn slot_width(self) -> i64 {
+        self.length().as_millis() as i64 / 600
+    }
+
+    /// The number of the slot that a moment falls into.
+    #[must_use]
+    pub fn slot(self, at: Moment) -> i64 {
+        at.0.div_euclid(self.slot_width())
+    }
+
+    /// When what was counted in a slot has left the window: its length after the end of the slot.
+    #[must_use]
+    pub fn leaves(self, slot: i64) -> Moment {
+        Moment((slot + 1) * self.slot_width()).after(self.length())
     }
 
     /// Its name in commands and output.

@@ -1,1 +1,8 @@
-//! policy
+//! What is decided about a message before it is taken: may this client relay, is the recipient blacklisted, is it a test?
+//!
+//! Level 4; one file per step.
+
+pub mod admission;
+pub mod blacklist;
+pub mod relay;
+pub mod test_mode;

@@ -1,1 +1,78 @@
-//! session
+//! The SMTP dialogue with a client, from the greeting to the 250 that follows the store's commit.
+//!
+//! Level 5. [`state`] knows which command is legal, [`driver`] does the I/O and carries decisions between the dialogue
+//! and the policies, [`receive`] takes the content, [`accept`] puts the message into the queue.
+
+pub mod accept;
+mod channel;
+pub mod driver;
+mod head;
+pub mod receive;
+mod spool;
+pub mod state;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::config::{Config, Listener};
+use crate::policy::admission::Admission;
+use crate::policy::test_mode::Switch;
+use crate::queue::Wake;
+use crate::route::Router;
+use crate::smtp::Reply;
+use crate::store::Store;
+use crate::time::Timeline;
+
+pub use driver::run;
+
+/// What all sessions share; handed in, nothing is global.
+#[derive(Clone)]
+pub struct Services {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Where messages become durable.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub timeline: Timeline,
+    /// Which upstream serves a sender.
+    pub router: Arc<Router>,
+    /// Wakes the upstream's lane when a message has been queued.
+    pub wake: Arc<Wake>,
+    /// The test mode in force.
+    pub test_mode: Arc<Switch>,
+    /// Octets of memory for content in flight (`[session] memory_budget`), one permit for each.
+    pub memory: Arc<Semaphore>,
+    /// `DATA_DIR/content`: large content, one file per message.
+    pub content_dir: PathBuf,
+    /// Whether messages can be taken at present.
+    pub admission: Arc<Admission>,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The client's address; an IPv4 address in its own form.
+    pub ip: IpAddr,
+    /// The session's name in the log.
+    pub session_id: String,
+    /// Where the client came in.
+    pub listener: Arc<Listener>,
+}
+
+/// Logs that a recipient, or a whole message, was refused. `to` is empty for a whole message.
+fn log_rejected(peer: &Peer, from: &str, to: &str, reply: &Reply, reason: &str) {
+    let to = (!to.is_empty()).then_some(to);
+    tracing::info!(
+        event = "rejected",
+        session = peer.session_id,
+        client = %peer.ip,
+        listener = %peer.listener.address,
+        from,
+        to,
+        reply = %reply,
+        reason,
+    );
+}

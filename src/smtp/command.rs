@@ -1,1 +1,231 @@
-//! command
+//! Commands as a client sends them (RFC 5321 4.1), each line read into a checked [`Command`] once.
+//!
+//! Real programs are met kindly where it costs no safety: a space after the colon, a path without angle brackets,
+//! any text as HELO name. What is ambiguous stays a syntax error.
+
+mod path;
+
+use crate::mail::{Address, AddressError, Body, ReversePath};
+
+use super::Reply;
+
+/// One command, its arguments checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `EHLO name`: the extended greeting.
+    Ehlo(String),
+    /// `HELO name`: the old greeting.
+    Helo(String),
+    /// `MAIL FROM:<reverse-path>` with its parameters.
+    Mail(Mail),
+    /// `RCPT TO:<forward-path>`.
+    Rcpt(Forward),
+    /// `DATA`
+    Data,
+    /// `RSET`
+    Rset,
+    /// `NOOP`, whatever its argument.
+    Noop,
+    /// `VRFY text`
+    Vrfy,
+    /// `EXPN text`
+    Expn,
+    /// `HELP`, whatever its argument.
+    Help,
+    /// `QUIT`
+    Quit,
+    /// A command of an extension that is not announced.
+    NotOffered(Extension),
+}
+
+/// Commands of extensions that we know but do not announce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// RFC 4954.
+    Auth,
+    /// RFC 3207.
+    StartTls,
+    /// RFC 3030; content follows the command.
+    Bdat,
+}
+
+/// What MAIL says about the message to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Where reports go.
+    pub reverse_path: ReversePath,
+    /// The size that the client declares, in octets (RFC 1870).
+    pub size: Option<u64>,
+    /// `BODY=` (RFC 6152).
+    pub body: Body,
+    /// `SMTPUTF8` (RFC 6531 3.4).
+    pub smtputf8: bool,
+}
+
+/// The argument of RCPT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forward {
+    /// A mailbox.
+    Address(Address),
+    /// `<Postmaster>` without a domain (RFC 5321 4.1.1.3): the postmaster of this host.
+    Postmaster,
+}
+
+/// Why a line is not a command. All of it is the client's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The verb is unknown.
+    #[error("command not recognized")]
+    Unknown,
+    /// The line holds control characters: NUL, a bare CR, and the like.
+    #[error("control characters are not allowed in a command")]
+    Control,
+    /// The line is not UTF-8.
+    #[error("the command is neither ASCII nor UTF-8")]
+    Encoding,
+    /// The arguments break the grammar; here is how to write it.
+    #[error("syntax: {0}")]
+    Syntax(&'static str),
+    /// A known parameter has a value that it can't have, or stands twice.
+    #[error("the parameter {0} is not valid")]
+    Parameter(&'static str),
+    /// The parameter, or its value, is not implemented.
+    #[error("a parameter is not recognized or not implemented")]
+    UnknownParameter,
+    /// MAIL's path is no mailbox.
+    #[error("{0}")]
+    ReversePath(#[source] AddressError),
+    /// RCPT's path is no mailbox.
+    #[error("{0}")]
+    ForwardPath(#[source] AddressError),
+    /// The reverse-path is not ASCII, and SMTPUTF8 was not asked for (RFC 6531 3.2).
+    #[error("the address is not ASCII: give the parameter SMTPUTF8 with MAIL")]
+    NeedsSmtpUtf8,
+}
+
+impl CommandError {
+    /// What the client is told.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        let (code, status) = match self {
+            Self::Unknown => (500, (5, 5, 1)),
+            Self::Control | Self::Encoding => (501, (5, 5, 2)),
+            Self::Syntax(_) | Self::Parameter(_) => (501, (5, 5, 4)),
+            Self::UnknownParameter => (555, (5, 5, 4)),
+            Self::ReversePath(_) => (501, (5, 1, 7)),
+            Self::ForwardPath(_) => (501, (5, 1, 3)),
+            Self::NeedsSmtpUtf8 => (553, (5, 6, 7)),
+        };
+        Reply::new(code, status, self.to_string())
+    }
+}
+
+const MAIL_USAGE: &str = "MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8]";
+const RCPT_USAGE: &str = "RCPT TO:<address>";
+
+impl Command {
+    /// Reads a command line, given without its line end.
+    ///
+    /// # Errors
+    /// Tells what the client did wrong; [`CommandError::reply`] says it to the client.
+    pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        let text = std::str::from_utf8(line).map_err(|_| CommandError::Encoding)?;
+        if text.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
+            return Err(CommandError::Control);
+        }
+        let text = text.trim_matches(WHITE);
+        let (verb, argument) = text.split_once(WHITE).unwrap_or((text, ""));
+        let argument = argument.trim_start_matches(WHITE);
+        match verb.to_ascii_uppercase().as_str() {
+            "EHLO" => name(argument, "EHLO name").map(Self::Ehlo),
+            "HELO" => name(argument, "HELO name").map(Self::Helo),
+            "MAIL" => mail(argument).map(Self::Mail),
+            "RCPT" => rcpt(argument).map(Self::Rcpt),
+            "DATA" => nothing(argument, "DATA").map(|()| Self::Data),
+            "RSET" => nothing(argument, "RSET").map(|()| Self::Rset),
+            "QUIT" => nothing(argument, "QUIT").map(|()| Self::Quit),
+            "NOOP" => Ok(Self::Noop),
+            "HELP" => Ok(Self::Help),
+            "VRFY" => name(argument, "VRFY address").map(|_| Self::Vrfy),
+            "EXPN" => Ok(Self::Expn),
+            "AUTH" => Ok(Self::NotOffered(Extension::Auth)),
+            "STARTTLS" => Ok(Self::NotOffered(Extension::StartTls)),
+            "BDAT" => Ok(Self::NotOffered(Extension::Bdat)),
+            _ => Err(CommandError::Unknown),
+        }
+    }
+}
+
+/// What separates words; a tab is met kindly.
+const WHITE: [char; 2] = [' ', '\t'];
+
+fn name(argument: &str, usage: &'static str) -> Result<String, CommandError> {
+    if argument.is_empty() { Err(CommandError::Syntax(usage)) } else { Ok(argument.to_owned()) }
+}
+
+fn nothing(argument: &str, usage: &'static str) -> Result<(), CommandError> {
+    if argument.is_empty() { Ok(()) } else { Err(CommandError::Syntax(usage)) }
+}
+
+fn mail(argument: &str) -> Result<Mail, CommandError> {
+    let (path, parameters) = path::split(argument, "FROM").ok_or(CommandError::Syntax(MAIL_USAGE))?;
+    let reverse_path = if path.is_empty() {
+        ReversePath::Null
+    } else {
+        ReversePath::Address(Address::parse(path).map_err(CommandError::ReversePath)?)
+    };
+    let mut mail = Mail { reverse_path, size: None, body: Body::SevenBit, smtputf8: false };
+    mail_parameters(&mut mail, parameters)?;
+    if !mail.smtputf8 && mail.reverse_path.address().is_some_and(|a| !a.is_ascii()) {
+        return Err(CommandError::NeedsSmtpUtf8);
+    }
+    Ok(mail)
+}
+
+/// The parameters of MAIL: each at most once.
+fn mail_parameters(mail: &mut Mail, text: &str) -> Result<(), CommandError> {
+    let mut body = None;
+    for parameter in path::parameters(text) {
+        let (key, value) = parameter.ok_or(CommandError::Syntax(MAIL_USAGE))?;
+        match (key.to_ascii_uppercase().as_str(), value) {
+            ("SIZE", Some(value)) if mail.size.is_none() => {
+                let digits = value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit());
+                // A number of 20 digits that does not fit is larger than whatever we allow.
+                let size = digits.then(|| value.parse().unwrap_or(u64::MAX));
+                mail.size = Some(size.ok_or(CommandError::Parameter("SIZE"))?);
+            }
+            ("BODY", Some(value)) if body.is_none() => {
+                body = Some(match value.to_ascii_uppercase().as_str() {
+                    "7BIT" => Body::SevenBit,
+                    "8BITMIME" => Body::EightBitMime,
+                    _ => return Err(CommandError::UnknownParameter),
+                });
+            }
+            ("SMTPUTF8", None) if !mail.smtputf8 => mail.smtputf8 = true,
+            ("SIZE", _) => return Err(CommandError::Parameter("SIZE")),
+            ("BODY", _) => return Err(CommandError::Parameter("BODY")),
+            ("SMTPUTF8", _) => return Err(CommandError::Parameter("SMTPUTF8")),
+            _ => return Err(CommandError::UnknownParameter),
+        }
+    }
+    mail.body = body.unwrap_or_default();
+    Ok(())
+}
+
+fn rcpt(argument: &str) -> Result<Forward, CommandError> {
+    let (path, parameters) = path::split(argument, "TO").ok_or(CommandError::Syntax(RCPT_USAGE))?;
+    let forward = if path.eq_ignore_ascii_case("postmaster") {
+        Forward::Postmaster
+    } else {
+        Forward::Address(Address::parse(path).map_err(CommandError::ForwardPath)?)
+    };
+    match path::parameters(parameters).next() {
+        None => Ok(forward),
+        Some(None) => Err(CommandError::Syntax(RCPT_USAGE)),
+        Some(Some(_)) => Err(CommandError::UnknownParameter),
+    }
+}
+
+#[cfg(test)]
+mod tests;

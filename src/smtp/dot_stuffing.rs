@@ -1,1 +1,150 @@
-//! dot_stuffing
+//! Writes content so that every reader sees one message (RFC 5321 4.5.2).
+//!
+//! A reader may be lax and take LF.LF or CR.CR for the end of the content; then a bare CR or LF that we passed on would
+//! end the message early, and what follows it would run as commands. So no bare CR or LF leaves us: each becomes CRLF,
+//! and each line that begins with a dot gets a second one. Every other octet stays as it is.
+
+use memchr::memchr2;
+
+/// Turns content into its form on the wire, piece by piece.
+#[derive(Debug)]
+pub struct Encoder {
+    at_line_start: bool,
+    after_cr: bool,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Encoder {
+    /// An encoder at the start of the content.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { at_line_start: true, after_cr: false }
+    }
+
+    /// Appends the wire form of the next piece of content to `wire`. Pieces may be cut anywhere.
+    pub fn encode(&mut self, mut content: &[u8], wire: &mut Vec<u8>) {
+        while let Some(&first) = content.first() {
+            // The CR before it was written as CRLF already.
+            if std::mem::take(&mut self.after_cr) && first == b'\n' {
+                content = &content[1..];
+                continue;
+            }
+            if self.at_line_start && first == b'.' {
+                wire.push(b'.');
+            }
+            let Some(end) = memchr2(b'\r', b'\n', content) else {
+                wire.extend_from_slice(content);
+                self.at_line_start = false;
+                return;
+            };
+            wire.extend_from_slice(&content[..end]);
+            wire.extend_from_slice(b"\r\n");
+            self.at_line_start = true;
+            self.after_cr = content[end] == b'\r';
+            content = &content[end + 1..];
+        }
+    }
+
+    /// Appends what ends the content: CRLF where the last line has none, then the final dot.
+    pub fn finish(self, wire: &mut Vec<u8>) {
+        wire.extend_from_slice(if self.at_line_start { b".\r\n" } else { b"\r\n.\r\n" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode(content: &[u8], piece: usize) -> Vec<u8> {
+        let mut wire = Vec::new();
+        let mut encoder = Encoder::new();
+        for part in content.chunks(piece) {
+            encoder.encode(part, &mut wire);
+        }
+        encoder.finish(&mut wire);
+        wire
+    }
+
+    /// What a strict reader makes of it: lines between CRLFs, up to the line with a lone dot.
+    fn decode(wire: &[u8]) -> (Vec<u8>, usize) {
+        let (mut content, mut at) = (Vec::new(), 0);
+        loop {
+            let end = at + wire[at..].windows(2).position(|w| w == b"\r\n").expect("no final dot");
+            let line = &wire[at..end];
+            at = end + 2;
+            if line == b"." {
+                return (content, at);
+            }
+            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+            content.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// The content with CRLF line ends only, and one at its end.
+    fn normal(content: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (i, &b) in content.iter().enumerate() {
+            match b {
+                b'\n' if i > 0 && content[i - 1] == b'\r' => {}
+                b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
+                _ => out.push(b),
+            }
+        }
+        if !out.is_empty() && !out.ends_with(b"\r\n") {
+            out.extend_from_slice(b"\r\n");
+        }
+        out
+    }
+
+    #[test]
+    fn encodes() {
+        for (content, want) in [
+            (&b""[..], &b".\r\n"[..]),
+            (b"a", b"a\r\n.\r\n"),
+            (b"a\r\n", b"a\r\n.\r\n"),
+            (b".", b"..\r\n.\r\n"),
+            (b".\r\n.a\r\nb.\r\n", b"..\r\n..a\r\nb.\r\n.\r\n"),
+            (b"a\n.\nQUIT\n", b"a\r\n..\r\nQUIT\r\n.\r\n"),
+            (b"a\r.\rQUIT", b"a\r\n..\r\nQUIT\r\n.\r\n"),
+            (b"a\r\n.\r\r\nQUIT", b"a\r\n..\r\n\r\nQUIT\r\n.\r\n"),
+            (b"a\n\rb", b"a\r\n\r\nb\r\n.\r\n"),
+            (b"a\r", b"a\r\n.\r\n"),
+        ] {
+            for piece in 1..=content.len().max(1) {
+                assert_eq!(encode(content, piece), want, "{} by {piece}", content.escape_ascii());
+            }
+        }
+    }
+
+    fn tricky() -> impl Strategy<Value = Vec<u8>> {
+        let octet =
+            prop_oneof![3 => Just(b'\r'), 3 => Just(b'\n'), 3 => Just(b'.'), 1 => Just(0), 2 => any::<u8>()];
+        proptest::collection::vec(octet, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn a_strict_reader_gets_the_content_back(content in tricky(), piece in 1usize..50) {
+            let wire = encode(&content, piece);
+            let (got, used) = decode(&wire);
+            prop_assert_eq!(used, wire.len(), "the message ended early");
+            prop_assert_eq!(got, normal(&content));
+        }
+
+        #[test]
+        fn a_lax_reader_sees_one_message(content in tricky(), piece in 1usize..50) {
+            let wire = encode(&content, piece);
+            // Whatever mixture of CR and LF a reader takes for a line end, a line with a lone dot comes once: last.
+            let ends = wire.split(|b| b"\r\n".contains(b)).filter(|line| *line == b".").count();
+            prop_assert_eq!(ends, 1);
+            prop_assert!(wire.ends_with(b".\r\n"));
+        }
+    }
+}

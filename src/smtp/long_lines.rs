@@ -1,1 +1,167 @@
-//! long_lines
+//! Lines of content that are longer than RFC 5322 2.1.1 allows. No I/O.
+
+use crate::config;
+
+/// The longest line without its CRLF, in octets (RFC 5322 2.1.1, RFC 5321 4.5.3.1.6).
+const MAX: usize = 998;
+/// How many octets at the end of a full line are kept back until it is known whether the line goes on: the longest
+/// UTF-8 sequence less one.
+const HELD: usize = 3;
+
+/// Passes content on, and treats long lines as the configuration says.
+///
+/// It expects CRLF line ends only, which the data stream guarantees.
+#[derive(Debug)]
+pub struct LongLines {
+    treatment: config::LongLines,
+    /// Octets in the present line so far, held ones included.
+    column: usize,
+    /// The last octets that fit into the line. They wait for the next, so that no UTF-8 sequence is split.
+    held: Vec<u8>,
+    /// A long line was seen.
+    pub found: bool,
+}
+
+impl LongLines {
+    /// A filter at the start of the content.
+    #[must_use]
+    pub fn new(treatment: config::LongLines) -> Self {
+        Self { treatment, column: 0, held: Vec::new(), found: false }
+    }
+
+    /// Appends `input` to `out`; a line over 998 octets is broken with CRLF and a space when it shall be wrapped.
+    pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        if self.treatment == config::LongLines::Pass {
+            out.extend_from_slice(input);
+            return;
+        }
+        let (mut at, mut copied) = (0, 0);
+        while at < input.len() {
+            if self.column == 0
+                && let Some(next) = skip_short_lines(input, at)
+            {
+                at = next;
+                continue;
+            }
+            out.extend_from_slice(&input[copied..at]);
+            let end = memchr::memchr(b'\n', &input[at..]).map_or(input.len(), |i| at + i + 1);
+            self.piece(&input[at..end], out);
+            (at, copied) = (end, end);
+        }
+        out.extend_from_slice(&input[copied..]);
+    }
+
+    /// Appends what was held back. Call it once, at the end.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.held);
+    }
+
+    /// A piece of one line, its CRLF included when it is there.
+    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let text = piece.iter().position(|&b| b == b'\r' || b == b'\n').unwrap_or(piece.len());
+        let mut rest = &piece[..text];
+        while !rest.is_empty() {
+            let free = (MAX - HELD).saturating_sub(self.column).min(rest.len());
+            out.extend_from_slice(&rest[..free]);
+            self.column += free;
+            rest = &rest[free..];
+            let room = MAX.saturating_sub(self.column).min(rest.len());
+            self.held.extend_from_slice(&rest[..room]);
+            self.column += room;
+            rest = &rest[room..];
+            if let Some(&next) = rest.first() {
+                self.too_long(next, out);
+            }
+        }
+        if text < piece.len() {
+            self.finish(out);
+            out.extend_from_slice(&piece[text..]);
+            self.column = if piece.ends_with(b"\n") { 0 } else { self.column };
+        }
+    }
+
+    /// The line is full and `next` does not fit.
+    fn too_long(&mut self, next: u8, out: &mut Vec<u8>) {
+        self.found = true;
+        if self.treatment == config::LongLines::Reject {
+            // What comes out is thrown away; it only must not pile up here.
+            self.finish(out);
+            self.column = 0;
+            return;
+        }
+        let is_continuation = |b: u8| b & 0xc0 == 0x80;
+        let sequence = self.held.iter().rposition(|&b| !is_continuation(b)).filter(|&i| self.held[i] >= 0xc0);
+        let keep = if is_continuation(next) { sequence.unwrap_or(self.held.len()) } else { self.held.len() };
+        out.extend_from_slice(&self.held[..keep]);
+        out.extend_from_slice(b"\r\n ");
+        out.extend_from_slice(&self.held[keep..]);
+        self.column = 1 + self.held.len() - keep;
+        self.held.clear();
+    }
+}
+
+/// Behind the last line end within the next line's greatest length, if there is one: all lines up to there are
+/// short enough, and need no look at each.
+fn skip_short_lines(input: &[u8], at: usize) -> Option<usize> {
+    let window = &input[at..input.len().min(at + MAX + 2)];
+    memchr::memrchr(b'\n', window).map(|i| at + i + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn wrap(input: &[u8], piece: usize, treatment: config::LongLines) -> (Vec<u8>, bool) {
+        let (mut filter, mut out) = (LongLines::new(treatment), Vec::new());
+        for piece in input.chunks(piece) {
+            filter.feed(piece, &mut out);
+        }
+        filter.finish(&mut out);
+        (out, filter.found)
+    }
+
+    #[test]
+    fn wraps_what_is_too_long_and_nothing_else() {
+        let line = |n: usize| "x".repeat(n);
+        for (input, want) in [
+            (format!("{}\r\n", line(998)), format!("{}\r\n", line(998))),
+            (format!("a\r\n{}\r\nb", line(998)), format!("a\r\n{}\r\nb", line(998))),
+            (format!("{}\r\nb\r\n", line(999)), format!("{}\r\n x\r\nb\r\n", line(998))),
+            (line(998 + 997 + 1), format!("{}\r\n {}\r\n x", line(998), line(997))),
+            (format!("{}é\r\n", line(997)), format!("{}\r\n é\r\n", line(997))),
+            (format!("{}é\r\n", line(996)), format!("{}é\r\n", line(996))),
+            (format!("{}😀\r\n", line(995)), format!("{}\r\n 😀\r\n", line(995))),
+            (format!("{}😀x\r\n", line(994)), format!("{}😀\r\n x\r\n", line(994))),
+        ] {
+            for piece in [1, 2, 3, 7, 500, 997, 998, 999, 1000, 5000] {
+                let (out, found) = wrap(input.as_bytes(), piece, config::LongLines::Wrap);
+                assert_eq!(String::from_utf8(out).unwrap(), want, "in pieces of {piece}");
+                assert_eq!(found, input != want);
+            }
+        }
+    }
+
+    #[test]
+    fn passes_or_reports() {
+        let long = "x".repeat(5000);
+        assert_eq!(wrap(long.as_bytes(), 100, config::LongLines::Pass), (long.clone().into_bytes(), false));
+        assert!(wrap(long.as_bytes(), 100, config::LongLines::Reject).1);
+        assert!(!wrap("x\r\n".repeat(5000).as_bytes(), 100, config::LongLines::Reject).1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_too_long_and_no_octet_lost(
+            lines in proptest::collection::vec((0usize..2200, prop::sample::select(vec!["x", "é", "€", "😀", "\u{80}"])), 1..6),
+            piece in 1usize..1500,
+        ) {
+            let input: String = lines.iter().map(|(n, c)| format!("{}\r\n", c.repeat(n / c.len()))).collect();
+            let (out, _) = wrap(input.as_bytes(), piece, config::LongLines::Wrap);
+            let out = String::from_utf8(out).expect("no sequence is split");
+            prop_assert!(out.split("\r\n").all(|line| line.len() <= MAX));
+            prop_assert_eq!(out.replace("\r\n ", ""), input);
+        }
+    }
+}

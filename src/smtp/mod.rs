@@ -9,6 +9,8 @@ pub mod extension;
 pub mod line;
 pub mod long_lines;
 mod reply;
+mod reply_parser;
 pub mod sasl;
 
-pub use reply::Reply;
+pub use reply::{EnhancedStatus, Reply};
+pub use reply_parser::{ReplyError, ReplyParser};

@@ -2,13 +2,19 @@
 
 use std::fmt;
 
+/// The longest reply line that we write, CRLF included (RFC 5321 4.5.3.1.5), in octets.
+const MAX_LINE: usize = 512;
+
+/// Class, subject and detail of an enhanced status code (RFC 3463 2).
+pub type EnhancedStatus = (u8, u16, u16);
+
 /// A reply: a basic code, an enhanced status code where there is one, and one or more lines of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The basic code, 200 to 599.
     pub code: u16,
     /// The enhanced status code (class, subject, detail).
-    pub status: Option<(u8, u16, u16)>,
+    pub status: Option<EnhancedStatus>,
     /// The text, without codes; at least one line.
     pub lines: Vec<String>,
 }
@@ -16,7 +22,7 @@ pub struct Reply {
 impl Reply {
     /// A reply with one line and an enhanced status code.
     #[must_use]
-    pub fn new(code: u16, status: (u8, u16, u16), text: impl Into<String>) -> Self {
+    pub fn new(code: u16, status: EnhancedStatus, text: impl Into<String>) -> Self {
         Self { code, status: Some(status), lines: vec![text.into()] }
     }
 
@@ -24,6 +30,60 @@ impl Reply {
     #[must_use]
     pub fn bare(code: u16, lines: Vec<String>) -> Self {
         Self { code, status: None, lines }
+    }
+
+    /// Whether it says that the command was done (2yz, RFC 5321 4.2.1).
+    #[must_use]
+    pub fn is_positive(&self) -> bool {
+        self.code / 100 == 2
+    }
+
+    /// Whether it asks for more (3yz).
+    #[must_use]
+    pub fn is_intermediate(&self) -> bool {
+        self.code / 100 == 3
+    }
+
+    /// Whether it is a transient failure (4yz).
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.code / 100 == 4
+    }
+
+    /// Whether it is a permanent failure (5yz).
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.code / 100 == 5
+    }
+
+    /// The reply as it goes over the wire (RFC 5321 4.2.1): each line with the code, the enhanced status code and
+    /// CRLF. Whatever the text holds, it stays one reply: control characters become `?`, long lines are cut.
+    #[must_use]
+    pub fn to_wire(&self) -> Vec<u8> {
+        let mut wire = Vec::with_capacity(64 * self.lines.len().max(1));
+        let last = self.lines.len().saturating_sub(1);
+        if self.lines.is_empty() {
+            self.push_line(&mut wire, ' ', "");
+        }
+        for (index, text) in self.lines.iter().enumerate() {
+            self.push_line(&mut wire, if index == last { ' ' } else { '-' }, text);
+        }
+        wire
+    }
+
+    fn push_line(&self, wire: &mut Vec<u8>, separator: char, text: &str) {
+        let status = self
+            .status
+            .map_or(String::new(), |(class, subject, detail)| format!("{class}.{subject}.{detail} "));
+        let mut line = format!("{}{separator}{status}", self.code);
+        for c in text.chars().map(|c| if c.is_control() { '?' } else { c }) {
+            if line.len() + c.len_utf8() + 2 > MAX_LINE {
+                break;
+            }
+            line.push(c);
+        }
+        wire.extend_from_slice(line.as_bytes());
+        wire.extend_from_slice(b"\r\n");
     }
 }
 
@@ -35,5 +95,45 @@ impl fmt::Display for Reply {
             write!(f, " {class}.{subject}.{detail}")?;
         }
         write!(f, " {}", self.lines.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_replies() {
+        let multi =
+            Reply { code: 550, status: Some((5, 7, 1)), lines: vec!["not here".into(), "go away".into()] };
+        let greeting = Reply::bare(220, vec!["mx.firm.example ESMTP".into()]);
+        for (reply, want) in [
+            (Reply::new(250, (2, 0, 0), "OK"), "250 2.0.0 OK\r\n"),
+            (multi, "550-5.7.1 not here\r\n550 5.7.1 go away\r\n"),
+            (greeting, "220 mx.firm.example ESMTP\r\n"),
+            (Reply::bare(354, Vec::new()), "354 \r\n"),
+            (Reply::new(550, (5, 1, 1), "a\r\n250 OK\0\u{85}"), "550 5.1.1 a??250 OK??\r\n"),
+        ] {
+            assert_eq!(String::from_utf8(reply.to_wire()).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_a_character() {
+        let wire = Reply::new(550, (5, 1, 1), "ü".repeat(600)).to_wire();
+        assert!(wire.len() <= MAX_LINE && wire.len() > MAX_LINE - 3);
+        assert!(std::str::from_utf8(&wire).unwrap().ends_with("ü\r\n"));
+    }
+
+    #[test]
+    fn knows_its_class() {
+        let class = |code| {
+            let reply = Reply::bare(code, vec![String::new()]);
+            [reply.is_positive(), reply.is_intermediate(), reply.is_transient(), reply.is_permanent()]
+        };
+        assert_eq!(class(250), [true, false, false, false]);
+        assert_eq!(class(354), [false, true, false, false]);
+        assert_eq!(class(421), [false, false, true, false]);
+        assert_eq!(class(554), [false, false, false, true]);
     }
 }

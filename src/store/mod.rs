@@ -9,7 +9,7 @@ mod types;
 use async_trait::async_trait;
 
 pub use types::{
-    BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts, Delivery, EnqueueError,
+    BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts, Delivery, EnqueueError,
     ListFilter, MessageId, MessageKind, MessageState, NewMessage, NewRecipient, OverdueClaim, Permit,
     Priority, QueuedMessage, QueuedRecipient, RecipientState, Recovered, Route, Settlement, StoreError,
     StoredContent, Summary, SummaryRecipient, TestTreatment, Totals, UsageRow,
@@ -58,7 +58,7 @@ pub trait Store: Send + Sync {
     /// Moves waiting messages of a sender from one route to another. `credit` is added to their age.
     async fn reroute(&self, from: Route, to: String, credit: i64) -> Result<(), StoreError>;
 
-    /// Makes waiting messages of a route due at `now` (all, or those that were deferred by the upstream's fault).
+    /// Makes all waiting messages of a route due at `now`.
     async fn make_due(&self, route: String, now: Moment) -> Result<(), StoreError>;
 
     /// What was counted in each window, for all accounts.
@@ -107,8 +107,8 @@ pub trait Store: Send + Sync {
     /// Removes a message that is not being sent; `Ok(None)` when it is unknown.
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;
 
-    /// Messages by state.
-    async fn counts(&self) -> Result<Counts, StoreError>;
+    /// Messages by state at `now`.
+    async fn counts(&self, now: Moment) -> Result<Counts, StoreError>;
 
     /// The sums since the store was made.
     async fn totals(&self) -> Result<Totals, StoreError>;

@@ -267,8 +267,21 @@ pub struct Delivery {
     pub reply: String,
     /// Whether it was an attempt for this recipient.
     pub counts: bool,
-    /// Put this recipient's address on the blacklist when it has failed this often, until then.
-    pub blacklist: Option<(u32, Option<Moment>)>,
+    /// The mailbox does not exist: count that, and blacklist it when it has happened often enough.
+    pub blacklist: Option<BlacklistCandidate>,
+}
+
+/// An address whose mailbox does not exist, as a permanent reply says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlacklistCandidate {
+    /// The address.
+    pub address: String,
+    /// It goes on the list after so many of these.
+    pub after: u32,
+    /// When it happened, by the wall clock in milliseconds since 1970.
+    pub added: i64,
+    /// When the entry ends; `None` is never.
+    pub expires: Option<Moment>,
 }
 
 /// The end of a permit.
@@ -293,8 +306,8 @@ pub struct Settlement {
     pub id: MessageId,
     /// For each recipient that was looked at; the others stay as they are.
     pub deliveries: Vec<Delivery>,
-    /// When the recipients that still wait are due.
-    pub next_attempt: Moment,
+    /// When the recipients that still wait are due; `None` leaves it as it is.
+    pub next_attempt: Option<Moment>,
     /// Whether it was an attempt for the message.
     pub counts: bool,
     /// Whether the sender has now been warned of the delay.
@@ -430,7 +443,7 @@ pub struct SummaryRecipient {
 pub struct Summary {
     /// Its name.
     pub queue_id: QueueId,
-    /// What it is doing.
+    /// What it is doing; `Ready` also stands for deferred, which [`Summary::state_at`] tells apart.
     pub state: MessageState,
     /// The upstream.
     pub route: String,
@@ -452,6 +465,17 @@ pub struct Summary {
     pub attempts: u32,
     /// The test mode in which it was accepted.
     pub test: Option<TestTreatment>,
+}
+
+impl Summary {
+    /// What it is doing at `now`: one that waits is ready when it is due, else deferred.
+    #[must_use]
+    pub fn state_at(&self, now: Moment) -> MessageState {
+        match self.state {
+            MessageState::Ready if self.due > now => MessageState::Deferred,
+            state => state,
+        }
+    }
 }
 
 /// Messages by state.

@@ -1,1 +1,140 @@
-//! transform
+//! What is done to a message on its way out, for one upstream and one attempt.
+//!
+//! Level 4. The store keeps the content as it was accepted; each attempt starts from there again, so that another
+//! upstream or a changed configuration finds the original. The order: blind copies go, the test redirect, 7 bits where
+//! the upstream needs them, and DKIM as the last change. All of it is computing, no waiting: the caller moves large
+//! content to a thread of its own.
+
+pub mod dkim;
+mod downgrade;
+mod redirect;
+
+pub use dkim::{DkimError, Signer};
+
+use crate::config::TestAction;
+use crate::mail::Address;
+use crate::mail::header::Header;
+use crate::smtp::Reply;
+use crate::store::QueuedMessage;
+
+/// What a transformation must know of the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamView {
+    /// Whether we sign for it.
+    pub sign: bool,
+    /// Whether it offers 8BITMIME (RFC 6152).
+    pub eight_bit_mime: bool,
+    /// Whether it offers SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// Whether it is the local mailbox: then nothing leaves the machine.
+    pub local: bool,
+}
+
+/// A message as it goes to the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The header and the body, not dot-stuffed.
+    pub content: Vec<u8>,
+    /// Who it goes to: the recipients of the attempt, or the test address alone. Never empty.
+    pub recipients: Vec<Address>,
+    /// Whether the transaction needs the SMTPUTF8 parameter.
+    pub smtputf8: bool,
+    /// Whether the content has octets over 127, for `BODY=8BITMIME`.
+    pub eight_bit: bool,
+}
+
+/// Why a message can't be made ready for an upstream.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransformError {
+    /// The sender's: the upstream takes 7 bits, and the content can't be converted. Permanent, 5.6.3.
+    #[error("the upstream takes no 8-bit content (8BITMIME), and this message can't be converted: {0}")]
+    EightBit(&'static str),
+    /// The sender's: an address or a header field needs SMTPUTF8. Permanent, 5.6.7.
+    #[error("the upstream takes no international addresses (SMTPUTF8), and {0} needs them")]
+    International(&'static str),
+    /// Ours: a message of the test mode stands where only mail for its recipients may. It must not be sent.
+    #[error("it was accepted in test mode, and has no test address to go to")]
+    Test,
+    /// The operator's: signing failed. The message waits.
+    #[error("cannot sign the message")]
+    Dkim(#[from] DkimError),
+}
+
+impl TransformError {
+    /// What became of the attempt, in the words of a reply: 5xx is permanent, 4xx waits.
+    #[must_use]
+    pub fn to_reply(&self) -> Reply {
+        let (code, status) = match self {
+            Self::EightBit(_) => (554, (5, 6, 3)),
+            Self::International(_) => (553, (5, 6, 7)),
+            Self::Test => (451, (4, 7, 1)),
+            Self::Dkim(_) => (451, (4, 3, 0)),
+        };
+        Reply::new(code, status, self.to_string())
+    }
+}
+
+/// Makes a message ready for one upstream.
+///
+/// # Errors
+/// When the upstream can't take it as it is and it can't be changed, when test mode forbids it, or signing fails.
+pub fn prepare(
+    message: &QueuedMessage,
+    content: Vec<u8>,
+    upstream: &UpstreamView,
+    signer: &Signer,
+) -> Result<Prepared, TransformError> {
+    let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
+    let mut header = Header::parse(&content);
+    redirect::remove_blind_copies(&mut header);
+    if let Some(test) = &message.test {
+        match (test.action, &test.address) {
+            (TestAction::Redirect, Some(address)) => {
+                redirect::redirect(&mut header, &recipients, address);
+                recipients = vec![address.clone()];
+            }
+            // A local mailbox is where held and captured mail may go as it is.
+            _ if upstream.local => {}
+            _ => return Err(TransformError::Test),
+        }
+    }
+    let smtputf8 = international(message, &header, &recipients);
+    if let Some(what) = smtputf8.filter(|_| !upstream.smtputf8 && !upstream.local) {
+        return Err(TransformError::International(what));
+    }
+    let changed = header.is_changed().then(|| header.to_content());
+    let mut content = changed.unwrap_or(content);
+    if !upstream.eight_bit_mime && !upstream.local && !content.is_ascii() {
+        content = downgrade::to_seven_bits(&content)?;
+    }
+    if upstream.sign {
+        let signatures = signer.sign(&content)?;
+        content.splice(..0, signatures);
+    }
+    let eight_bit = !content.is_ascii();
+    Ok(Prepared { content, recipients, smtputf8: smtputf8.is_some(), eight_bit })
+}
+
+/// What makes a transaction need SMTPUTF8 (RFC 6531 3.4), if anything does.
+///
+/// Octets over 127 in a header count only when the client asked for SMTPUTF8; else they are an old fault that upstreams
+/// have always taken.
+fn international(
+    message: &QueuedMessage,
+    header: &Header<'_>,
+    recipients: &[Address],
+) -> Option<&'static str> {
+    if !message.reverse_path.as_str().is_ascii() {
+        Some("the reverse-path")
+    } else if !recipients.iter().all(Address::is_ascii) {
+        Some("a recipient")
+    } else if message.smtputf8 && header.fields().any(|field| !field.raw().is_ascii()) {
+        Some("a header field")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

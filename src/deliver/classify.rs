@@ -1,0 +1,149 @@
+//! What an answer means for a recipient: sent, deferred, bounced (RFC 5321 4.2.1, 4.2.5).
+//!
+//! A table says it, the first row that fits decides. Rows for single providers go before the general ones.
+
+use std::ops::RangeInclusive;
+
+use super::error::Stage;
+use super::transaction::{Answer, RecipientResult};
+use crate::smtp::{EnhancedStatus, Reply};
+
+/// What is to be done for a recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done: the upstream has taken responsibility.
+    Sent,
+    /// Try again later.
+    Defer {
+        /// The upstream may have taken it already.
+        possible_duplicate: bool,
+    },
+    /// It has failed for good.
+    Bounce,
+    /// Send it now, in another transaction.
+    Later,
+    /// The upstream as a whole is at fault: all its mail waits, and nothing bounces.
+    Upstream,
+}
+
+/// One row: refusals of these codes at these stages, and what they mean.
+struct Row {
+    stages: RangeInclusive<Stage>,
+    codes: RangeInclusive<u16>,
+    verdict: Verdict,
+}
+
+const DEFER: Verdict = Verdict::Defer { possible_duplicate: false };
+
+/// Refusals by any server. The first row that fits decides.
+const REFUSALS: [Row; 6] = [
+    // Nothing said before MAIL is about a message.
+    Row { stages: Stage::Connect..=Stage::Auth, codes: 200..=599, verdict: Verdict::Upstream },
+    // It wants TLS or a login first, or another login (RFC 3207 4, RFC 4954 6): our configuration, not the message.
+    Row { stages: Stage::Mail..=Stage::Mail, codes: 530..=530, verdict: Verdict::Upstream },
+    Row { stages: Stage::Mail..=Stage::Mail, codes: 534..=538, verdict: Verdict::Upstream },
+    // 552 at RCPT says "too many recipients" in old servers, and is to be read as 452 (RFC 5321 4.5.3.1.10).
+    Row { stages: Stage::Rcpt..=Stage::Rcpt, codes: 552..=552, verdict: DEFER },
+    Row { stages: Stage::Mail..=Stage::FinalDot, codes: 400..=499, verdict: DEFER },
+    Row { stages: Stage::Mail..=Stage::FinalDot, codes: 500..=599, verdict: Verdict::Bounce },
+];
+
+/// Enhanced status codes that say that the mailbox does not exist (RFC 3463 3.2, RFC 7505 4).
+const NO_SUCH_MAILBOX: [EnhancedStatus; 6] =
+    [(5, 1, 1), (5, 1, 2), (5, 1, 3), (5, 1, 6), (5, 1, 10), (5, 2, 1)];
+
+/// What is to be done for a recipient with this result.
+#[must_use]
+pub fn classify(result: &RecipientResult) -> Verdict {
+    match &result.answer {
+        Answer::Accepted(_) => Verdict::Sent,
+        Answer::Later(_) => Verdict::Later,
+        Answer::Refused(reply) => refusal(result.stage, reply.code),
+        Answer::Failed(_) if result.stage <= Stage::Auth => Verdict::Upstream,
+        Answer::Failed(_) => DEFER,
+        Answer::Unknown(_) => Verdict::Defer { possible_duplicate: true },
+    }
+}
+
+fn refusal(stage: Stage, code: u16) -> Verdict {
+    REFUSALS
+        .iter()
+        .find(|row| row.stages.contains(&stage) && row.codes.contains(&code))
+        .map_or(DEFER, |row| row.verdict)
+}
+
+/// Whether a reply says that the mailbox does not exist: its address may go on the blacklist, when the reply was to
+/// that recipient's RCPT, or to the final dot of a message with that recipient alone.
+#[must_use]
+pub fn blacklist_candidate(reply: &Reply) -> bool {
+    reply.is_permanent() && reply.status.is_some_and(|status| NO_SUCH_MAILBOX.contains(&status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::Fault;
+    use super::*;
+
+    fn reply(code: u16) -> Reply {
+        Reply::bare(code, vec!["text".into()])
+    }
+
+    #[test]
+    fn every_row() {
+        let refused = |code| Answer::Refused(reply(code));
+        let failed = || Answer::Failed(Fault::Closed);
+        for (stage, answer, want) in [
+            (Stage::Greeting, refused(554), Verdict::Upstream),
+            (Stage::Greeting, refused(421), Verdict::Upstream),
+            (Stage::Connect, failed(), Verdict::Upstream),
+            (Stage::Auth, refused(535), Verdict::Upstream),
+            (Stage::Auth, refused(454), Verdict::Upstream),
+            (Stage::Mail, refused(530), Verdict::Upstream),
+            (Stage::Mail, refused(535), Verdict::Upstream),
+            (Stage::Mail, refused(538), Verdict::Upstream),
+            (Stage::Mail, refused(421), DEFER),
+            (Stage::Mail, refused(451), DEFER),
+            (Stage::Mail, refused(550), Verdict::Bounce),
+            (Stage::Mail, refused(552), Verdict::Bounce),
+            (Stage::Mail, failed(), DEFER),
+            (Stage::Rcpt, refused(450), DEFER),
+            (Stage::Rcpt, refused(452), DEFER),
+            (Stage::Rcpt, refused(552), DEFER),
+            (Stage::Rcpt, refused(550), Verdict::Bounce),
+            (Stage::Rcpt, refused(553), Verdict::Bounce),
+            (Stage::Rcpt, Answer::Later(reply(452)), Verdict::Later),
+            (Stage::Data, refused(451), DEFER),
+            (Stage::Data, refused(554), Verdict::Bounce),
+            (Stage::Content, refused(452), DEFER),
+            (Stage::Content, refused(552), Verdict::Bounce),
+            (Stage::Content, failed(), DEFER),
+            (Stage::FinalDot, refused(421), DEFER),
+            (Stage::FinalDot, refused(451), DEFER),
+            (Stage::FinalDot, refused(554), Verdict::Bounce),
+            (Stage::FinalDot, Answer::Accepted(reply(250)), Verdict::Sent),
+            (Stage::FinalDot, Answer::Unknown(Fault::Closed), Verdict::Defer { possible_duplicate: true }),
+        ] {
+            let result = RecipientResult { stage, answer };
+            assert_eq!(classify(&result), want, "{result:?}");
+        }
+    }
+
+    #[test]
+    fn knows_who_does_not_exist() {
+        for (code, status, want) in [
+            (550, (5, 1, 1), true),
+            (550, (5, 1, 2), true),
+            (553, (5, 1, 3), true),
+            (551, (5, 1, 6), true),
+            (550, (5, 1, 10), true),
+            (550, (5, 2, 1), true),
+            (550, (5, 7, 1), false),
+            (552, (5, 2, 2), false),
+            (550, (5, 1, 8), false),
+            (450, (4, 1, 1), false),
+        ] {
+            assert_eq!(blacklist_candidate(&Reply::new(code, status, "x")), want, "{code} {status:?}");
+        }
+        assert!(!blacklist_candidate(&reply(550)), "without an enhanced status code nothing is certain");
+    }
+}

@@ -1,0 +1,247 @@
+//! A connection to an upstream: from the first packet to ready for mail, and its end.
+//!
+//! ```text
+//! connect ─► [TLS] ─► greeting ─► EHLO (or HELO) ─► [STARTTLS ─► TLS ─► EHLO] ─► [AUTH] ─► ready
+//! ```
+//!
+//! Each step has its own time-out, and an error names the step at which it ended. What is configured is required:
+//! there is no way from TLS to clear text.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::timeout_at;
+
+use super::dial::{Dial, Stream, Target, deadline_in};
+use super::error::{ConnectCause, ConnectError, Fault, Stage};
+use super::login;
+use super::tls::{TlsClient, TlsError};
+use super::wire::Wire;
+use crate::config::{Security, Smtp, Timeouts};
+use crate::smtp::Reply;
+use crate::smtp::extension::Capabilities;
+
+/// Replies to EHLO that say that it is not known; HELO may be (RFC 5321 4.1.1.1, 4.2.4).
+const EHLO_UNKNOWN: [u16; 5] = [500, 501, 502, 504, 550];
+
+/// How long the end of a stream may take when all has been said.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// All that is needed to open connections to one upstream.
+pub struct Connector {
+    dial: Arc<dyn Dial>,
+    smtp: Smtp,
+    hostname: String,
+    tls: OnceLock<TlsClient>,
+}
+
+impl Connector {
+    /// For an upstream; `hostname` is our name in EHLO unless the upstream has its own. Certificates are read when
+    /// the first connection needs them.
+    #[must_use]
+    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, hostname: &str) -> Self {
+        Self { dial, smtp, hostname: hostname.to_owned(), tls: OnceLock::new() }
+    }
+
+    /// Makes a connection that is ready for mail.
+    ///
+    /// # Errors
+    /// Tells at which step it ended and why. No message is at fault.
+    pub async fn open(&self) -> Result<Connection, ConnectError> {
+        let mut opening = Opening {
+            connector: self,
+            stage: Stage::Connect,
+            host: format!("{}:{}", self.smtp.host, self.smtp.port),
+        };
+        match opening.run().await {
+            Ok(connection) => Ok(connection),
+            Err(cause) => Err(ConnectError { stage: opening.stage, host: opening.host, cause }),
+        }
+    }
+
+    async fn tls(&self) -> Result<&TlsClient, TlsError> {
+        if let Some(client) = self.tls.get() {
+            return Ok(client);
+        }
+        let ca_file = self.smtp.ca_file.clone();
+        let client = tokio::task::spawn_blocking(move || TlsClient::new(ca_file.as_deref()))
+            .await
+            .map_err(|error| TlsError::NoRoots(error.to_string()))??;
+        Ok(self.tls.get_or_init(|| client))
+    }
+}
+
+/// A connection that is being made.
+struct Opening<'a> {
+    connector: &'a Connector,
+    stage: Stage,
+    host: String,
+}
+
+impl Opening<'_> {
+    async fn run(&mut self) -> Result<Connection, ConnectCause> {
+        let (smtp, times) = (&self.connector.smtp, self.connector.smtp.timeouts);
+        let (mut stream, peer) = self.connect().await?;
+        if smtp.security == Security::Tls {
+            stream = self.handshake(stream).await?;
+        }
+        let mut wire = Wire::new(stream);
+        self.stage = Stage::Greeting;
+        expect(wire.reply(times.greeting).await?, 220)?;
+        let mut capabilities = self.hello(&mut wire).await?;
+        if smtp.security == Security::StartTls {
+            wire = self.start_tls(wire, &capabilities).await?;
+            // What was said before TLS may be forged: it is forgotten (RFC 3207 4.2).
+            capabilities = self.hello(&mut wire).await?;
+        }
+        self.stage = Stage::Auth;
+        let shielded = smtp.security != Security::None || peer.ip().to_canonical().is_loopback();
+        login::login(&mut wire, smtp, &capabilities.auth, shielded).await?;
+        Ok(Connection {
+            wire,
+            capabilities,
+            host: self.host.clone(),
+            peer,
+            timeouts: times,
+            state: State::Ready,
+            messages: 0,
+        })
+    }
+
+    async fn connect(&mut self) -> Result<(Box<dyn Stream>, SocketAddr), ConnectCause> {
+        let smtp = &self.connector.smtp;
+        let target = Target { host: smtp.host.clone(), port: smtp.port, source_address: smtp.source_address };
+        let deadline = deadline_in(smtp.timeouts.connect);
+        let dialled = timeout_at(deadline, self.connector.dial.dial(&target, deadline))
+            .await
+            .map_err(|_| Fault::TimedOut(smtp.timeouts.connect))??;
+        self.host = format!("{}[{}]:{}", smtp.host, dialled.peer.ip(), dialled.peer.port());
+        Ok((dialled.stream, dialled.peer))
+    }
+
+    async fn handshake(&mut self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, ConnectCause> {
+        self.stage = Stage::Tls;
+        let smtp = &self.connector.smtp;
+        let name = smtp.tls_name.as_deref().unwrap_or(&smtp.host);
+        let client = self.connector.tls().await?;
+        let limit = smtp.timeouts.connect;
+        let shaken = timeout_at(deadline_in(limit), client.handshake(name, stream)).await;
+        Ok(shaken.map_err(|_| Fault::TimedOut(limit))??)
+    }
+
+    /// EHLO, or HELO for a server that does not know it (RFC 5321 3.2).
+    async fn hello(&mut self, wire: &mut Wire) -> Result<Capabilities, ConnectCause> {
+        self.stage = Stage::Hello;
+        let smtp = &self.connector.smtp;
+        let name = smtp.ehlo.as_deref().unwrap_or(&self.connector.hostname);
+        let reply = wire.command(&format!("EHLO {name}"), smtp.timeouts.command).await?;
+        if !EHLO_UNKNOWN.contains(&reply.code) {
+            return Ok(Capabilities::from_ehlo(&expect(reply, 250)?));
+        }
+        expect(wire.command(&format!("HELO {name}"), smtp.timeouts.command).await?, 250)?;
+        Ok(Capabilities::default())
+    }
+
+    async fn start_tls(&mut self, mut wire: Wire, capabilities: &Capabilities) -> Result<Wire, ConnectCause> {
+        self.stage = Stage::StartTls;
+        if !capabilities.starttls {
+            return Err(ConnectCause::StartTlsNotOffered);
+        }
+        expect(wire.command("STARTTLS", self.connector.smtp.timeouts.command).await?, 220)?;
+        if wire.has_rest() {
+            return Err(ConnectCause::Injection);
+        }
+        Ok(Wire::new(self.handshake(wire.into_stream()).await?))
+    }
+}
+
+/// The reply when it has the code that is wanted here.
+fn expect(reply: Reply, code: u16) -> Result<Reply, ConnectCause> {
+    match reply.code {
+        found if found == code => Ok(reply),
+        400.. => Err(ConnectCause::Refused(reply)),
+        _ => Err(Fault::Unexpected(reply).into()),
+    }
+}
+
+/// What the next transaction finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing: it can begin.
+    Ready,
+    /// A transaction that was given up; RSET clears it.
+    Open,
+    /// A dialogue that can't go on.
+    Closed,
+}
+
+/// A connection that is ready for mail.
+pub struct Connection {
+    pub(super) wire: Wire,
+    pub(super) capabilities: Capabilities,
+    host: String,
+    peer: SocketAddr,
+    pub(super) timeouts: Timeouts,
+    pub(super) state: State,
+    pub(super) messages: u32,
+}
+
+impl Connection {
+    /// What the upstream offers (after STARTTLS, if there was one).
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// The upstream as the log names it: `name[address]:port`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The address that answered.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// How many messages the upstream has accepted over it.
+    #[must_use]
+    pub fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// Whether another transaction can begin. Looks whether the upstream has hung up (or says that it will); does
+    /// not wait.
+    pub fn is_reusable(&mut self) -> bool {
+        self.state != State::Closed && self.wire.is_quiet()
+    }
+
+    /// RSET: clears what an earlier transaction left, and shows that the upstream still answers.
+    ///
+    /// # Errors
+    /// When it does not answer with 250; the connection is of no use then.
+    pub async fn reset(&mut self) -> Result<(), Fault> {
+        if self.state == State::Closed {
+            return Err(Fault::Closed);
+        }
+        // A call that is cancelled leaves a reply behind: the connection must not be used again.
+        self.state = State::Closed;
+        let reply = self.wire.command("RSET", self.timeouts.command).await?;
+        if !reply.is_positive() {
+            return Err(Fault::Unexpected(reply));
+        }
+        self.state = State::Ready;
+        Ok(())
+    }
+
+    /// QUIT, in good order where the dialogue still can go on. Waits no longer than the command time-out.
+    pub async fn quit(mut self) {
+        if self.state != State::Closed {
+            // All mail is settled: it is of no importance what the upstream makes of it.
+            let _ = self.wire.command("QUIT", self.timeouts.command).await;
+        }
+        self.wire.close(CLOSE_LIMIT.min(self.timeouts.command)).await;
+    }
+}

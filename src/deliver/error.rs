@@ -1,0 +1,223 @@
+//! What can go wrong between us and an upstream, and at which point of the dialogue.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::tls::TlsError;
+use crate::smtp::sasl::{Mechanism, SaslError};
+use crate::smtp::{Reply, ReplyError};
+
+/// A point of the dialogue with an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Resolving the name and reaching an address.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// The greeting.
+    Greeting,
+    /// EHLO or HELO.
+    Hello,
+    /// STARTTLS.
+    StartTls,
+    /// AUTH.
+    Auth,
+    /// MAIL, and the RSET that may go before it.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// While the content is sent, up to the final dot.
+    Content,
+    /// After the final dot.
+    FinalDot,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting",
+            Self::Tls => "the TLS handshake",
+            Self::Greeting => "the greeting",
+            Self::Hello => "EHLO",
+            Self::StartTls => "STARTTLS",
+            Self::Auth => "AUTH",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Content => "sending the content",
+            Self::FinalDot => "the final dot",
+        })
+    }
+}
+
+/// The dialogue itself broke: there is no reply that tells more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing, or not all, came in time.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// The upstream closed the connection.
+    #[error("the upstream closed the connection")]
+    Closed,
+    /// The connection broke; what the system says.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// What came is no reply.
+    #[error("the upstream sent {0}")]
+    Garbage(#[from] ReplyError),
+    /// A reply came that this command can't have.
+    #[error("the upstream sent a reply that does not belong here: {0}")]
+    Unexpected(Reply),
+    /// Replies came to commands that were not sent yet.
+    #[error("the upstream answered commands before it had them")]
+    OutOfStep,
+}
+
+/// Why no address of an upstream could be reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The name has no address, or the resolver failed.
+    #[error("{host} can't be resolved: {reason}; check host, or the machine's DNS")]
+    Unresolved {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        reason: String,
+    },
+    /// The name resolves, but not to the family of `source_address`.
+    #[error("{host} has no address of the same family as source_address")]
+    Family {
+        /// The name.
+        host: String,
+    },
+    /// Each address was tried.
+    #[error("{host} can't be reached: {}", tried_list(tried))]
+    Unreachable {
+        /// The name.
+        host: String,
+        /// The addresses in the order in which they were tried, and why each failed.
+        tried: Vec<(SocketAddr, String)>,
+    },
+}
+
+fn tried_list(tried: &[(SocketAddr, String)]) -> String {
+    let each: Vec<_> = tried.iter().map(|(address, reason)| format!("{address}: {reason}")).collect();
+    each.join("; ")
+}
+
+/// Why no login was possible. What the upstream itself answered is a reply, not one of these.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// A login is configured, but not whose.
+    #[error("auth is set, but user or password is missing")]
+    NoCredentials,
+    /// The upstream doesn't offer the mechanism that is configured.
+    #[error("the upstream does not offer AUTH {wanted}; it offers {}", offer_list(offered))]
+    NotOffered {
+        /// Configured.
+        wanted: Mechanism,
+        /// Offered.
+        offered: Vec<String>,
+    },
+    /// None of the upstream's mechanisms is known to us, or it has none.
+    #[error(
+        "no AUTH mechanism in common: the upstream offers {}; check port and security",
+        offer_list(offered)
+    )]
+    NoneInCommon {
+        /// Offered.
+        offered: Vec<String>,
+    },
+    /// The password would go over an open line.
+    #[error(
+        "the password would be sent unencrypted; set security to \"starttls\" or \"tls\" (or allow_plaintext_auth)"
+    )]
+    OpenLine,
+    /// The mechanism could not go on.
+    #[error(transparent)]
+    Sasl(#[from] SaslError),
+}
+
+fn offer_list(offered: &[String]) -> String {
+    if offered.is_empty() {
+        return "none".to_owned();
+    }
+    // The names come from the upstream: only what a mechanism name may hold is shown (RFC 4422 3.1).
+    let clean = |name: &String| {
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(20).collect::<String>()
+    };
+    offered.iter().take(10).map(clean).collect::<Vec<_>>().join(" ")
+}
+
+/// What stopped a connection from being made ready.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectCause {
+    /// No address answered.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The dialogue broke.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The upstream said no.
+    #[error("{0}")]
+    Refused(Reply),
+    /// There is no TLS that we can trust.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// STARTTLS is configured and not offered; there is no falling back to clear text.
+    #[error(
+        "the upstream does not offer STARTTLS, and clear text is no substitute; check port (587) or use security = \"tls\" (465)"
+    )]
+    StartTlsNotOffered,
+    /// Something stood in the stream behind the reply to STARTTLS: somebody may be injecting (CVE-2011-0411).
+    #[error(
+        "the upstream sent unencrypted data behind its reply to STARTTLS; the connection can't be trusted"
+    )]
+    Injection,
+    /// No login was possible.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+}
+
+/// Why a connection could not be made ready. It is never a message's fault: all mail for the upstream waits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{host}: at {stage}: {cause}")]
+pub struct ConnectError {
+    /// Where in the dialogue.
+    pub stage: Stage,
+    /// The upstream, with the address that answered if one did.
+    pub host: String,
+    /// What happened.
+    pub cause: ConnectCause,
+}
+
+impl ConnectError {
+    /// The upstream's reply, where it gave one.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply> {
+        match &self.cause {
+            ConnectCause::Refused(reply) | ConnectCause::Fault(Fault::Unexpected(reply)) => Some(reply),
+            _ => None,
+        }
+    }
+
+    /// Whether it will stay like this until a person changes something here or there (a wrong password, a
+    /// certificate, no STARTTLS). Mail still waits; but somebody should be told.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        match &self.cause {
+            ConnectCause::Dial(error) => matches!(error, DialError::Family { .. }),
+            ConnectCause::Fault(_) => false,
+            ConnectCause::Refused(reply) => reply.is_permanent(),
+            ConnectCause::Tls(error) => error.needs_a_person(),
+            ConnectCause::StartTlsNotOffered | ConnectCause::Injection | ConnectCause::Login(_) => true,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! TLS towards upstreams (RFC 3207, RFC 8314). What is configured is required: there is no way from here to clear text.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+
+use super::dial::Stream;
+
+/// Why there is no TLS that we can trust, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// `ca_file` can't be used.
+    #[error("ca_file {path}: {reason}; it must hold certificates in PEM form")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system has no certificates to trust.
+    #[error("the system has no trusted certificates: {0}; install ca-certificates, or set ca_file")]
+    NoRoots(String),
+    /// The name to verify is no name.
+    #[error("{0:?} can't be a name in a certificate; set tls_name")]
+    Name(String),
+    /// Nobody whom we trust vouches for the certificate.
+    #[error(
+        "the upstream's certificate is not signed by an authority that is trusted here; if it has its own, set ca_file"
+    )]
+    UnknownIssuer,
+    /// The certificate is for other names.
+    #[error("the upstream's certificate is not for {0}; set host or tls_name to a name in the certificate")]
+    WrongName(String),
+    /// The certificate has run out.
+    #[error(
+        "the upstream's certificate has expired; its operator must renew it (or this machine's clock is wrong)"
+    )]
+    Expired,
+    /// The certificate is for later.
+    #[error("the upstream's certificate is not valid yet; check this machine's clock")]
+    NotYetValid,
+    /// The certificate is bad in another way.
+    #[error("the upstream's certificate is not valid: {0}")]
+    Certificate(String),
+    /// What came is not TLS.
+    #[error(
+        "the upstream does not speak TLS here; check port and security (465 is \"tls\", 587 is \"starttls\")"
+    )]
+    NotTls,
+    /// The handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
+}
+
+impl TlsError {
+    /// Whether it stays like this until a person changes something.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        !matches!(self, Self::Handshake(_))
+    }
+}
+
+/// What is needed to open TLS connections to one upstream. Keeps sessions for resumption.
+#[derive(Clone)]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+}
+
+impl TlsClient {
+    /// Trusts the certificates in `ca_file`, or else those of the system. Reads files: not for a busy thread.
+    ///
+    /// # Errors
+    /// When there is nothing to trust.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, TlsError> {
+        let roots = match ca_file {
+            Some(path) => roots_from(path)?,
+            None => system_roots()?,
+        };
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// Does the handshake and verifies that the upstream is `name`.
+    ///
+    /// # Errors
+    /// Says what is wrong with the certificate or the handshake.
+    pub async fn handshake(&self, name: &str, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, TlsError> {
+        let bare = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+        let server = ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(name.to_owned()))?;
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let stream = connector.connect(server, stream).await.map_err(|error| explain(&error, name))?;
+        Ok(Box::new(stream))
+    }
+}
+
+fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
+    let fault = |reason: String| TlsError::CaFile { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| fault(error.to_string()))?;
+        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(fault("no certificate in it".to_owned())) } else { Ok(roots) }
+}
+
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Old systems carry a few roots that no longer parse; they vouch for nobody, so they are passed over.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let reasons: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(TlsError::NoRoots(if reasons.is_empty() {
+            "none found".to_owned()
+        } else {
+            reasons.join("; ")
+        }));
+    }
+    Ok(roots)
+}
+
+/// Turns what the library reports into what a person can act upon.
+fn explain(error: &io::Error, name: &str) -> TlsError {
+    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        return TlsError::Handshake(error.to_string());
+    };
+    match error {
+        Error::InvalidCertificate(fault) => match fault {
+            CertificateError::UnknownIssuer => TlsError::UnknownIssuer,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsError::WrongName(name.to_owned())
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsError::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                TlsError::NotYetValid
+            }
+            other => TlsError::Certificate(other.to_string()),
+        },
+        Error::InvalidMessage(_) => TlsError::NotTls,
+        other => TlsError::Handshake(other.to_string()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Commands out, replies in, over one stream; every wait has a time-out.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout_at;
+
+use super::dial::{Stream, deadline_in};
+use super::error::Fault;
+use crate::smtp::{Reply, ReplyParser};
+
+/// How much is read at once, in octets.
+const READ_SIZE: usize = 4096;
+/// How long a broken connection may still say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What came of sending.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// All of it is on its way.
+    Sent,
+    /// A reply came, perhaps before all of it was sent.
+    Reply(Reply),
+}
+
+/// What one step on the stream got done.
+enum Step {
+    Wrote(usize),
+    Flushed,
+    Read(usize),
+}
+
+/// A stream that speaks in replies. All methods can be cancelled: what has arrived stays in the parser.
+pub(crate) struct Wire {
+    stream: Box<dyn Stream>,
+    parser: ReplyParser,
+    buffer: Box<[u8; READ_SIZE]>,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Box<dyn Stream>) -> Self {
+        Self { stream, parser: ReplyParser::new(), buffer: Box::new([0; READ_SIZE]) }
+    }
+
+    /// Whether something has arrived that belongs to no command of ours.
+    pub(crate) fn has_rest(&self) -> bool {
+        self.parser.has_rest()
+    }
+
+    /// The stream itself, for the TLS handshake.
+    pub(crate) fn into_stream(self) -> Box<dyn Stream> {
+        self.stream
+    }
+
+    /// Waits for one reply; the whole of it must come within `limit`.
+    pub(crate) async fn reply(&mut self, limit: Duration) -> Result<Reply, Fault> {
+        let whole = async {
+            loop {
+                if let Some(reply) = self.parser.next()? {
+                    return Ok(reply);
+                }
+                self.step(None).await?;
+            }
+        };
+        timeout_at(deadline_in(limit), whole).await.unwrap_or(Err(Fault::TimedOut(limit)))
+    }
+
+    /// Sends one command line and waits for its reply.
+    pub(crate) async fn command(&mut self, line: &str, limit: Duration) -> Result<Reply, Fault> {
+        let octets = format!("{line}\r\n");
+        match self.send(&mut octets.as_bytes(), limit).await? {
+            Event::Reply(reply) => Ok(reply),
+            Event::Sent => self.reply(limit).await,
+        }
+    }
+
+    /// Sends `rest`, until all is sent or a reply comes. `rest` is cut down to what the stream has not taken yet,
+    /// whatever the outcome.
+    pub(crate) async fn send(&mut self, rest: &mut &[u8], limit: Duration) -> Result<Event, Fault> {
+        let all = async {
+            loop {
+                if let Some(reply) = self.parser.next()? {
+                    return Ok(Event::Reply(reply));
+                }
+                match self.step(Some(rest)).await {
+                    Ok(Step::Wrote(n)) => *rest = &rest[n..],
+                    Ok(Step::Flushed) => return Ok(Event::Sent),
+                    Ok(Step::Read(_)) => {}
+                    Err(fault) => return self.last_words(fault).await,
+                }
+            }
+        };
+        timeout_at(deadline_in(limit), all).await.unwrap_or(Err(Fault::TimedOut(limit)))
+    }
+
+    /// Writes some of `octets` (flushes when there are none left, does neither for `None`); reads when the stream
+    /// takes nothing at the moment, since an upstream that waits for us to read would block us both.
+    async fn step(&mut self, octets: Option<&[u8]>) -> Result<Step, Fault> {
+        let step = poll_fn(|cx| {
+            let sent = match octets {
+                None => Poll::Pending,
+                Some([]) => Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| Step::Flushed),
+                Some(octets) => Pin::new(&mut self.stream).poll_write(cx, octets).map_ok(Step::Wrote),
+            };
+            if sent.is_ready() { sent } else { self.poll_read(cx) }
+        });
+        match step.await {
+            Ok(Step::Wrote(0) | Step::Read(0)) => Err(Fault::Closed),
+            Ok(Step::Read(n)) => {
+                self.parser.push(&self.buffer[..n]);
+                Ok(Step::Read(n))
+            }
+            Ok(done) => Ok(done),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        let mut buffer = ReadBuf::new(&mut self.buffer[..]);
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        read.map_ok(|()| Step::Read(buffer.filled().len()))
+    }
+
+    /// A reply may stand in the stream though it takes nothing more: an upstream that gives up often says why.
+    async fn last_words(&mut self, fault: Fault) -> Result<Event, Fault> {
+        self.reply(LAST_WORDS).await.map(Event::Reply).map_err(|_| fault)
+    }
+
+    /// Whether the stream is silent and open, as it should be between two commands. Does not wait.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        !self.parser.has_rest() && self.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// Ends the stream in good order.
+    pub(crate) async fn close(mut self, limit: Duration) {
+        // Nothing depends on the outcome: the dialogue is over.
+        let _ = timeout_at(deadline_in(limit), self.stream.shutdown()).await;
+    }
+}
+
+fn broken(error: &io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Fault::Closed,
+        _ => Fault::Broken(error.to_string()),
+    }
+}

@@ -1,0 +1,101 @@
+//! Counts the sessions, in all and for each client address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Lets in as many as the configuration allows.
+#[derive(Debug)]
+pub struct Gate {
+    max: usize,
+    max_per_client: usize,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    all: usize,
+    clients: HashMap<IpAddr, usize>,
+}
+
+/// The right to a session; given back when it is dropped.
+#[derive(Debug)]
+pub struct Pass {
+    gate: Arc<Gate>,
+    client: IpAddr,
+}
+
+/// Which ceiling was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surplus {
+    /// `max_connections`
+    All,
+    /// `max_connections_per_client`
+    Client,
+}
+
+impl Gate {
+    /// A gate for `max` sessions, `max_per_client` of them from one address.
+    #[must_use]
+    pub fn new(max: usize, max_per_client: usize) -> Self {
+        Self { max, max_per_client, inside: Mutex::default() }
+    }
+
+    /// Lets a client in.
+    ///
+    /// # Errors
+    /// Tells which ceiling was reached.
+    pub fn enter(self: &Arc<Self>, client: IpAddr) -> Result<Pass, Surplus> {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if inside.all >= self.max {
+            return Err(Surplus::All);
+        }
+        let count = inside.clients.get(&client).copied().unwrap_or(0);
+        if count >= self.max_per_client {
+            return Err(Surplus::Client);
+        }
+        inside.clients.insert(client, count + 1);
+        inside.all += 1;
+        Ok(Pass { gate: self.clone(), client })
+    }
+
+    /// Sessions at present.
+    #[must_use]
+    pub fn inside(&self) -> usize {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut inside = self.gate.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.all -= 1;
+        match inside.clients.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                inside.clients.remove(&self.client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_in_all_and_per_client() {
+        let gate = Arc::new(Gate::new(3, 2));
+        let [a, b]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
+        let first = gate.enter(a).unwrap();
+        let second = gate.enter(a).unwrap();
+        assert_eq!(gate.enter(a).unwrap_err(), Surplus::Client);
+        let third = gate.enter(b).unwrap();
+        assert_eq!(gate.enter(b).unwrap_err(), Surplus::All);
+        drop(first);
+        let again = gate.enter(a).unwrap();
+        drop((second, third, again));
+        assert_eq!(gate.inside(), 0);
+        assert!(gate.inside.lock().unwrap().clients.is_empty());
+    }
+}

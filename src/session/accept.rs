@@ -1,0 +1,206 @@
+//! The end of DATA: routes the message, and puts it into the queue. Only when the store has committed it is there a 250.
+
+use super::receive::{Stored, Taken};
+use super::state::{Hello, Transaction};
+use super::{Peer, Services};
+use crate::config::{ByteSize, TestAction, Upstream};
+use crate::mail::{Address, QueueId};
+use crate::policy::test_mode::action_name;
+use crate::smtp::Reply;
+use crate::store::{
+    ClientInfo, EnqueueError, MessageKind, NewMessage, NewRecipient, Priority, StoredContent, TestTreatment,
+};
+
+/// Why a message is refused at the end of its content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The operator's configuration has no upstream for the sender.
+    #[error("no upstream serves {sender}: add a filter or a default upstream")]
+    NoRoute {
+        /// The address that routing went by.
+        sender: String,
+    },
+    /// The upstream would not take it.
+    #[error("the message is larger than {max} octets, the limit of its upstream")]
+    TooLarge {
+        /// `message_size` of the upstream.
+        max: u64,
+    },
+    /// The store did not take it.
+    #[error("{}", match .0 {
+        EnqueueError::Full { .. } => "the queue is full, try again later",
+        _ => "the message cannot be stored at present, try again later",
+    })]
+    NotQueued(#[source] EnqueueError),
+}
+
+impl Refused {
+    /// What the client is told.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        let (code, status) = match self {
+            Self::NoRoute { .. } => (550, (5, 7, 1)),
+            Self::TooLarge { .. } => (552, (5, 3, 4)),
+            Self::NotQueued(EnqueueError::Full { .. }) => (452, (4, 3, 1)),
+            Self::NotQueued(_) => (451, (4, 3, 0)),
+        };
+        Reply::new(code, status, self.to_string())
+    }
+
+    /// The word for it in the log.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoRoute { .. } => "route",
+            Self::TooLarge { .. } => "size",
+            Self::NotQueued(EnqueueError::Full { .. }) => "queue_full",
+            Self::NotQueued(_) => "store",
+        }
+    }
+}
+
+/// A message that has arrived completely.
+#[derive(Debug)]
+pub struct Submission {
+    /// Its name.
+    pub queue_id: QueueId,
+    /// How the client introduced itself.
+    pub hello: Hello,
+    /// Who it is from and for.
+    pub transaction: Transaction,
+    /// Its content.
+    pub content: Taken,
+}
+
+/// Takes the message into the queue.
+///
+/// There is no time-out here: the answer to the client is what the store says, and nothing else.
+///
+/// # Errors
+/// With the reason why it was not taken; nothing of it is left then.
+pub async fn accept(services: &Services, peer: &Peer, submission: Submission) -> Result<Reply, Refused> {
+    let Submission { queue_id, hello, transaction, content } = submission;
+    let sender = sender(&content.from, &transaction);
+    let upstream =
+        services.router.route(&sender).ok_or_else(|| Refused::NoRoute { sender: named(&sender) })?;
+    if let Some(ByteSize(max)) = upstream.limits.message_size.filter(|max| content.size > max.0) {
+        return Err(Refused::TooLarge { max });
+    }
+    let size = content.size;
+    let recipients = recipients(&transaction);
+    let (stored, path) = hand_over(content.stored);
+    let (stored, spare) = if recipients.iter().all(|r| r.dropped) {
+        // It is counted, but nothing of it is kept.
+        (StoredContent::Inline(Vec::new()), path.clone())
+    } else {
+        (stored, None)
+    };
+    let now = services.timeline.now();
+    let test = services.test_mode.current();
+    let envelope = transaction.envelope;
+    let entry =
+        Entry { queue_id: &queue_id, sender: &envelope.reverse_path, upstream, size, test: test.as_ref() };
+    let message = NewMessage {
+        queue_id: queue_id.clone(),
+        kind: MessageKind::Submitted,
+        priority: Priority::Normal,
+        route: upstream.name.clone(),
+        accepted: now,
+        accepted_wall: services.timeline.wall().as_millisecond(),
+        limit_wait: services.wake.limit_wait(&upstream.name, now),
+        reverse_path: envelope.reverse_path.clone(),
+        sender,
+        body: envelope.body,
+        smtputf8: envelope.smtputf8,
+        client: ClientInfo {
+            address: peer.ip.to_string(),
+            helo: hello.name,
+            user: None,
+            listener: peer.listener.address.to_string(),
+        },
+        held: test.as_ref().is_some_and(|t| t.action == TestAction::Hold),
+        test: test.clone(),
+        recipients: recipients.clone(),
+        content: stored,
+    };
+    let queued = services.store.enqueue(message).await;
+    if let Some(path) = if queued.is_err() { path } else { spare } {
+        remove(path).await;
+    }
+    queued.map_err(Refused::NotQueued)?;
+    entry.log(peer, &recipients);
+    services.wake.wake(&upstream.name);
+    Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
+}
+
+/// The address that routing goes by: the one in From, or else the reverse-path. Lower case.
+fn sender(from: &[Address], transaction: &Transaction) -> String {
+    match from {
+        [only] => only.key(),
+        _ => transaction.envelope.reverse_path.address().map(Address::key).unwrap_or_default(),
+    }
+}
+
+fn named(sender: &str) -> String {
+    if sender.is_empty() { "mail without a sender".to_owned() } else { sender.to_owned() }
+}
+
+fn recipients(transaction: &Transaction) -> Vec<NewRecipient> {
+    let all = transaction.envelope.recipients().iter().enumerate();
+    let dropped = |i: usize| transaction.dropped.binary_search(&i).is_ok();
+    all.map(|(i, address)| NewRecipient { address: address.clone(), dropped: dropped(i) }).collect()
+}
+
+/// From here on the store answers for the file: were this cancelled while the store commits, the file must stay.
+fn hand_over(stored: Stored) -> (StoredContent, Option<std::path::PathBuf>) {
+    match stored {
+        Stored::Memory(octets) => (StoredContent::Inline(octets), None),
+        Stored::File(file) => {
+            let (content, path) = file.hand_over();
+            (content, Some(path))
+        }
+    }
+}
+
+async fn remove(path: std::path::PathBuf) {
+    if let Err(error) = tokio::fs::remove_file(&path).await {
+        tracing::warn!(event = "content_not_removed", path = %path.display(), reason = %error);
+    }
+}
+
+/// What the log says of an accepted message.
+struct Entry<'a> {
+    queue_id: &'a QueueId,
+    sender: &'a crate::mail::ReversePath,
+    upstream: &'a Upstream,
+    size: u64,
+    test: Option<&'a TestTreatment>,
+}
+
+impl Entry<'_> {
+    fn log(&self, peer: &Peer, recipients: &[NewRecipient]) {
+        tracing::info!(
+            event = "accepted",
+            session = peer.session_id,
+            queue_id = %self.queue_id,
+            client = %peer.ip,
+            user = None::<&str>,
+            listener = %peer.listener.address,
+            from = self.sender.as_str(),
+            recipients = recipients.len(),
+            size = self.size,
+            upstream = self.upstream.name,
+            test_mode = self.test.map(|t| action_name(t.action)),
+        );
+        for recipient in recipients.iter().filter(|r| r.dropped) {
+            tracing::info!(
+                event = "dropped",
+                queue_id = %self.queue_id,
+                from = self.sender.as_str(),
+                to = %recipient.address,
+                reason = "blacklist",
+            );
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Drives one session: reads lines, asks the dialogue and the policies, writes replies. All waiting has a deadline.
+//!
+//! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use super::accept::{Submission, accept};
+use super::channel::{Channel, Gone};
+use super::receive::{Arrival, Receiver, Refusal};
+use super::state::{Action, Dialogue, Hello, Rules, Transaction, Verdict};
+use super::{Peer, Services, log_rejected};
+use crate::mail::{Address, QueueId};
+use crate::policy::{blacklist, relay};
+use crate::smtp::Reply;
+use crate::smtp::command::{Command, Forward, Mail};
+use crate::smtp::data_stream::Status;
+use crate::smtp::line::{Line, LineReader};
+
+/// How much is read at once while we wait for commands, in octets.
+const COMMAND_READ: usize = 4 * 1024;
+/// How much is read at once while content arrives, in octets.
+const CONTENT_READ: usize = 32 * 1024;
+
+/// Talks to one client until either side has had enough.
+///
+/// When `stopping` turns true the session ends as soon as no message is under way.
+pub async fn run<S>(stream: S, peer: Peer, services: Arc<Services>, stopping: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    debug!(event = "session_start", session = peer.session_id, client = %peer.ip, listener = %peer.listener.address);
+    let config = &services.config;
+    let rules = Rules {
+        hostname: config.hostname.clone(),
+        max_message_size: config.session.max_message_size.0,
+        max_recipients: config.session.max_recipients,
+        max_errors: config.session.max_errors,
+    };
+    let mut session = Session {
+        channel: Channel::new(stream, config.session.command_timeout),
+        lines: LineReader::new(config.session.bare_newline),
+        peer: &peer,
+        services: &services,
+        stopping,
+    };
+    let end = session.converse(Dialogue::new(rules)).await;
+    let name = &config.hostname;
+    let (last, linger) = match &end {
+        Ok(Flow::Hang) => (None, true),
+        Err(Gone::Timeout) => (Some(Reply::new(421, (4, 4, 2), format!("{name} timeout, closing"))), true),
+        Err(Gone::Stopping) => (Some(Reply::new(421, (4, 3, 2), format!("{name} is stopping"))), true),
+        Ok(_) | Err(_) => (None, false),
+    };
+    let Session { mut channel, .. } = session;
+    if let Some(last) = last {
+        channel.say(&last);
+    }
+    if !matches!(end, Err(Gone::Closed | Gone::Io(_) | Gone::Stuck)) {
+        channel.close(linger).await;
+    }
+    let reason = end.err().map(|gone| gone.to_string());
+    debug!(event = "session_end", session = peer.session_id, client = %peer.ip, reason);
+}
+
+/// Whether the session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// The next command, please.
+    On,
+    /// The client said QUIT.
+    Quit,
+    /// We hang up; the client may still be sending.
+    Hang,
+}
+
+struct Session<'a, S> {
+    channel: Channel<S>,
+    lines: LineReader,
+    peer: &'a Peer,
+    services: &'a Services,
+    stopping: watch::Receiver<bool>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
+    /// Greets, then obeys command after command. Returns how it ended, never [`Flow::On`].
+    async fn converse(&mut self, mut dialogue: Dialogue) -> Result<Flow, Gone> {
+        self.channel.say(&dialogue.greeting());
+        loop {
+            let (parsed, content_follows) = self.next_command(dialogue.in_transaction()).await?;
+            let flow;
+            (dialogue, flow) = match parsed {
+                Ok(command) => self.obey(dialogue, command, content_follows).await?,
+                Err(reply) => self.answer(dialogue, &reply, content_follows).await,
+            };
+            if flow != Flow::On {
+                return Ok(flow);
+            }
+            self.channel.flush_if_full().await?;
+        }
+    }
+
+    /// Waits for a whole command line, and reads it. Also tells whether content would follow the command.
+    async fn next_command(&mut self, in_transaction: bool) -> Result<(Result<Command, Reply>, bool), Gone> {
+        let mut deadline = None;
+        if *self.stopping.borrow() && !in_transaction {
+            return Err(Gone::Stopping);
+        }
+        loop {
+            let (line, used) = self.lines.take(self.channel.waiting());
+            let found = match line {
+                Line::More => None,
+                Line::Command(line) => {
+                    Some((Command::parse(line).map_err(|e| e.reply()), announces_content(line)))
+                }
+                Line::Faulty(error, line) => Some((Err(error.reply()), announces_content(line))),
+            };
+            self.channel.consume(used);
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            self.channel.flush().await?;
+            let timeout = self.services.config.session.command_timeout;
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + timeout);
+            tokio::select! {
+                read = timeout_at(deadline, self.channel.read(COMMAND_READ)) => read.map_err(|_| Gone::Timeout)??,
+                () = stopped(&mut self.stopping), if !in_transaction => return Err(Gone::Stopping),
+            }
+        }
+    }
+
+    /// One command: legal now? what do the policies say? act.
+    async fn obey(
+        &mut self,
+        dialogue: Dialogue,
+        command: Command,
+        content_follows: bool,
+    ) -> Result<(Dialogue, Flow), Gone> {
+        let recipient = match &command {
+            Command::Rcpt(Forward::Address(address)) => Some(address.clone()),
+            _ => None,
+        };
+        let (dialogue, action) = dialogue.step(command);
+        match action {
+            Action::Reply(reply) => {
+                if let Some(recipient) = recipient.filter(|_| reply.code != 503) {
+                    self.reject(dialogue.reverse_path(), recipient.as_str(), &reply, "recipient");
+                }
+                Ok(self.answer(dialogue, &reply, content_follows).await)
+            }
+            Action::Admit(mail) => {
+                let (dialogue, reply) = self.admit(dialogue, mail);
+                Ok(self.answer(dialogue, &reply, false).await)
+            }
+            Action::Judge(recipient) => {
+                let verdict = self.judge(&dialogue, &recipient).await;
+                let (dialogue, reply) = dialogue.judge(recipient, verdict);
+                Ok(self.answer(dialogue, &reply, false).await)
+            }
+            Action::Receive(transaction) => {
+                let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
+                let reply = self.receive(hello, transaction).await?;
+                Ok(self.answer(dialogue.finish(), &reply, false).await)
+            }
+            Action::Close(reply) => {
+                self.channel.say(&reply);
+                Ok((dialogue, Flow::Quit))
+            }
+        }
+    }
+
+    /// Queues a reply, and hangs up when there were too many errors, or when content would run as commands.
+    async fn answer(
+        &mut self,
+        mut dialogue: Dialogue,
+        reply: &Reply,
+        content_follows: bool,
+    ) -> (Dialogue, Flow) {
+        self.channel.say(reply);
+        if dialogue.count(reply) {
+            self.channel.say(&dialogue.too_many_errors());
+            return (dialogue, Flow::Hang);
+        }
+        let flow = if content_follows && self.channel.has_more().await { Flow::Hang } else { Flow::On };
+        (dialogue, flow)
+    }
+
+    /// Whether a message can be taken now.
+    fn admit(&self, dialogue: Dialogue, mail: Mail) -> (Dialogue, Reply) {
+        let now = self.services.timeline.now();
+        match self.services.admission.check(&*self.services.store, now) {
+            Ok(()) => dialogue.admit(mail),
+            Err(reason) => {
+                let reply = reason.reply();
+                self.reject(mail.reverse_path.as_str(), "", &reply, "not_accepting");
+                (dialogue, reply)
+            }
+        }
+    }
+
+    /// Whether a recipient is taken: may the client relay, is the recipient blacklisted?
+    async fn judge(&self, dialogue: &Dialogue, recipient: &Address) -> Verdict {
+        let services = self.services;
+        let action = services.config.blacklist.action;
+        let (reply, reason) = match relay::permit(&self.peer.listener, self.peer.ip) {
+            Err(reply) => (reply, "relay"),
+            Ok(()) => {
+                let now = services.timeline.now();
+                match blacklist::standing(&*services.store, action, recipient, now).await {
+                    Ok(blacklist::Standing::Clear) => return Verdict::Accept,
+                    Ok(blacklist::Standing::Dropped { .. }) => return Verdict::Drop,
+                    Ok(blacklist::Standing::Refused(reply)) => (reply, "blacklist"),
+                    Err(error) => {
+                        tracing::error!(event = "blacklist_not_read", reason = %error);
+                        (Reply::new(451, (4, 3, 0), "try again later"), "store")
+                    }
+                }
+            }
+        };
+        self.reject(dialogue.reverse_path(), recipient.as_str(), &reply, reason);
+        Verdict::Refuse(reply)
+    }
+
+    /// Takes the content, and the message into the queue. Returns the reply to the final dot.
+    async fn receive(&mut self, hello: Hello, transaction: Transaction) -> Result<Reply, Gone> {
+        self.channel.say(&Reply::bare(354, vec!["end with <CRLF>.<CRLF>".to_owned()]));
+        let services = self.services;
+        let arrival = self.arrival(&hello, &transaction);
+        let queue_id = arrival.queue_id.clone();
+        let settings = &services.config.session;
+        let mut receiver = Receiver::new(arrival, settings, services.memory.clone(), &services.content_dir);
+        let deadline = Instant::now() + settings.data_timeout;
+        let content = self.content(&mut receiver);
+        timeout_at(deadline, content).await.map_err(|_| Gone::Timeout)??;
+        let from = transaction.envelope.reverse_path.to_string();
+        match receiver.finish().await {
+            Ok(content) => {
+                let submission = Submission { queue_id, hello, transaction, content };
+                Ok(accept(services, self.peer, submission).await.unwrap_or_else(|refused| {
+                    let reply = refused.reply();
+                    self.reject(&from, "", &reply, refused.reason());
+                    reply
+                }))
+            }
+            Err(refusal) => {
+                if let Refusal::Disk(error) = &refusal {
+                    let path = services.content_dir.display();
+                    tracing::error!(event = "content_not_written", queue_id = %queue_id, path = %path, reason = %error);
+                }
+                let reply = refusal.reply();
+                self.reject(&from, "", &reply, refusal.reason());
+                Ok(reply)
+            }
+        }
+    }
+
+    /// Feeds the receiver until the content ends.
+    async fn content(&mut self, receiver: &mut Receiver<'_>) -> Result<(), Gone> {
+        loop {
+            if self.channel.waiting().is_empty() {
+                self.channel.flush().await?;
+                self.channel.read(CONTENT_READ).await?;
+            }
+            let status = receiver.feed(self.channel.waiting()).await;
+            let octets = match status {
+                Status::More => self.channel.waiting().len(),
+                Status::End { consumed } => consumed,
+            };
+            self.channel.consume(octets);
+            if status != Status::More {
+                return Ok(());
+            }
+        }
+    }
+
+    fn arrival(&self, hello: &Hello, transaction: &Transaction) -> Arrival {
+        let envelope = &transaction.envelope;
+        let date = self.services.timeline.wall();
+        let only = match envelope.recipients() {
+            [only] => Some(only.clone()),
+            _ => None,
+        };
+        Arrival {
+            queue_id: QueueId::new(date.as_millisecond(), rand::random()),
+            helo: hello.name.clone(),
+            client: self.peer.ip,
+            hostname: self.services.config.hostname.clone(),
+            protocol: match (envelope.smtputf8, hello.extended) {
+                (true, _) => "UTF8SMTP",
+                (false, true) => "ESMTP",
+                (false, false) => "SMTP",
+            },
+            recipient: only,
+            date,
+        }
+    }
+
+    fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
+        log_rejected(self.peer, from, to, reply, reason);
+    }
+}
+
+/// Whether content follows the command when the client does not wait for our reply. When such a command is refused,
+/// what waits behind it must never run as commands.
+fn announces_content(line: &[u8]) -> bool {
+    let verb = line.trim_ascii_start().get(..4);
+    verb.is_some_and(|verb| verb.eq_ignore_ascii_case(b"DATA") || verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
+/// Waits until the relay is stopping; for ever when nobody can stop it any more.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    if stopping.wait_for(|stopping| *stopping).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

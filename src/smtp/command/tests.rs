@@ -1,0 +1,132 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn mail_of(line: &str) -> Mail {
+    match Command::parse(line.as_bytes()) {
+        Ok(Command::Mail(mail)) => mail,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn reads_each_verb_in_any_case() {
+    for (line, want) in [
+        ("EHLO host.example", Command::Ehlo("host.example".into())),
+        ("ehlo [192.0.2.1]", Command::Ehlo("[192.0.2.1]".into())),
+        ("HELO my_printer", Command::Helo("my_printer".into())),
+        ("HELO my printer", Command::Helo("my printer".into())),
+        ("data", Command::Data),
+        ("DATA ", Command::Data),
+        ("RSET", Command::Rset),
+        ("NOOP whatever", Command::Noop),
+        ("Help mail", Command::Help),
+        ("VRFY chief", Command::Vrfy),
+        ("EXPN all", Command::Expn),
+        ("quit", Command::Quit),
+        ("AUTH PLAIN AAAA", Command::NotOffered(Extension::Auth)),
+        ("starttls", Command::NotOffered(Extension::StartTls)),
+        ("BDAT 10 LAST", Command::NotOffered(Extension::Bdat)),
+    ] {
+        assert_eq!(Command::parse(line.as_bytes()), Ok(want), "{line}");
+    }
+}
+
+#[test]
+fn reads_all_forms_of_a_path() {
+    for (line, want) in [
+        ("MAIL FROM:<a@b>", "a@b"),
+        ("mail from:<a@b>", "a@b"),
+        ("MAIL FROM: <a@b>", "a@b"),
+        ("MAIL FROM:\t<a@b>", "a@b"),
+        ("MAIL FROM :<a@b>", "a@b"),
+        ("MAIL FROM:a@b", "a@b"),
+        ("MAIL FROM: a@b SIZE=3", "a@b"),
+        ("MAIL FROM:<>", ""),
+        ("MAIL FROM:<> SIZE=3", ""),
+        ("MAIL FROM:<@x,@[IPv6:::1],@z:a@b>", "a@b"),
+        ("MAIL FROM:<\"a b>\\\"\"@c>", "\"a b>\\\"\"@c"),
+        ("MAIL FROM:\"a b\"@c SIZE=1", "\"a b\"@c"),
+        ("MAIL FROM:<a@[IPv6:2001:db8::1]>", "a@[IPv6:2001:db8::1]"),
+    ] {
+        assert_eq!(mail_of(line).reverse_path.as_str(), want, "{line}");
+    }
+    for line in ["RCPT TO:<postmaster>", "RCPT TO:<PostMaster>", "RCPT TO:Postmaster"] {
+        assert_eq!(Command::parse(line.as_bytes()), Ok(Command::Rcpt(Forward::Postmaster)), "{line}");
+    }
+    let full = Forward::Address(Address::parse("postmaster@b").unwrap());
+    assert_eq!(Command::parse(b"RCPT TO:<postmaster@b>"), Ok(Command::Rcpt(full)));
+}
+
+#[test]
+fn reads_the_parameters_of_mail() {
+    let mail = mail_of("MAIL FROM:<\u{fc}@b> size=1000 Body=8bitmime SMTPUTF8");
+    assert_eq!((mail.size, mail.body, mail.smtputf8), (Some(1000), Body::EightBitMime, true));
+    let mail = mail_of("MAIL FROM:<a@b>");
+    assert_eq!((mail.size, mail.body, mail.smtputf8), (None, Body::SevenBit, false));
+    assert_eq!(mail_of("MAIL FROM:<a@b> SIZE=99999999999999999999").size, Some(u64::MAX));
+}
+
+#[test]
+fn refuses_with_the_right_codes() {
+    for (line, want) in [
+        (&b"FOO"[..], "500 5.5.1"),
+        (b"", "500 5.5.1"),
+        (b"MAILFROM:<a@b>", "500 5.5.1"),
+        (b"EHLO", "501 5.5.4"),
+        (b"DATA now", "501 5.5.4"),
+        (b"VRFY", "501 5.5.4"),
+        (b"NOOP\0", "501 5.5.2"),
+        (b"NOOP\rQUIT", "501 5.5.2"),
+        (b"NOOP\x7f", "501 5.5.2"),
+        (b"NOOP \xff", "501 5.5.2"),
+        (b"MAIL", "501 5.5.4"),
+        (b"MAIL FROM <a@b>", "501 5.5.4"),
+        (b"MAIL FROM:", "501 5.5.4"),
+        (b"MAIL TO:<a@b>", "501 5.5.4"),
+        (b"MAIL FROM:<a@b", "501 5.5.4"),
+        (b"MAIL FROM:<a@b>SIZE=1", "501 5.5.4"),
+        (b"MAIL FROM:<@x:>", "501 5.5.4"),
+        (b"MAIL FROM:<@x,y:a@b>", "501 5.5.4"),
+        (b"MAIL FROM:Name <a@b>", "501 5.1.7"),
+        (b"MAIL FROM:<root>", "501 5.1.7"),
+        (b"MAIL FROM:<a b@c>", "501 5.1.7"),
+        (b"MAIL FROM:< a@b >", "501 5.1.7"),
+        (b"MAIL FROM:<a@b> SIZE=", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> SIZE=x", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> SIZE", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> SIZE=1 SIZE=2", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> SMTPUTF8=1", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> -X=1", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> BODY=BINARYMIME", "555 5.5.4"),
+        (b"MAIL FROM:<a@b> FOO=1", "555 5.5.4"),
+        (b"MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),
+        (b"MAIL FROM:<\xc3\xbc@b>", "553 5.6.7"),
+        (b"RCPT TO:<>", "501 5.1.3"),
+        (b"RCPT TO:<a>", "501 5.1.3"),
+        (b"RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
+        (b"RCPT TO:<a@b> =", "501 5.5.4"),
+    ] {
+        let error = Command::parse(line).expect_err(&String::from_utf8_lossy(line));
+        let reply = error.reply().to_string();
+        assert!(reply.starts_with(want), "{:?}: {reply}", String::from_utf8_lossy(line));
+    }
+}
+
+proptest! {
+    #[test]
+    fn never_panics(line in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Command::parse(&line);
+    }
+
+    #[test]
+    fn never_panics_near_the_grammar(
+        rest in "(MAIL FROM|RCPT TO|EHLO)[ \t]?:?[ \t]?<?[@,:a-z\"\\\\.\\[\\]<> \u{e4}=0-9]{0,60}",
+    ) {
+        if let Ok(Command::Mail(mail)) = Command::parse(rest.as_bytes())
+            && let Some(address) = mail.reverse_path.address()
+        {
+            prop_assert_eq!(&Address::parse(address.as_str()).unwrap(), address);
+        }
+    }
+}

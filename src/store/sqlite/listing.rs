@@ -1,0 +1,148 @@
+//! What people ask about the queue.
+
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
+
+use super::rows::{self, HELD, SENDING, WAITING};
+use crate::mail::QueueId;
+use crate::store::{
+    ClientInfo, Counts, ListFilter, MessageState, RecipientState, Route, Summary, SummaryRecipient, Totals,
+};
+use crate::time::Moment;
+
+const COLUMNS: &str = "id, queue_id, state, attempts, route, reverse_path, sender, size, client, helo, user, listener, \
+    accepted_wall, due, test_action, test_address";
+
+pub(super) fn routes(db: &Connection) -> rusqlite::Result<Vec<Route>> {
+    let mut select = db.prepare("SELECT DISTINCT route, sender FROM message")?;
+    let rows = select.query_map([], |row| Ok(Route { route: row.get(0)?, sender: row.get(1)? }))?;
+    rows.collect()
+}
+
+pub(super) fn list(db: &Connection, filter: &ListFilter) -> rusqlite::Result<Vec<Summary>> {
+    let (conditions, mut values) = conditions(filter);
+    values.push(Value::Integer(i64::from(filter.limit)));
+    let sql = format!("SELECT {COLUMNS} FROM message WHERE {conditions} ORDER BY id LIMIT ?");
+    let mut select = db.prepare_cached(&sql)?;
+    let rows = select.query_map(params_from_iter(values), summary)?;
+    rows.map(|row| with_recipients(db, row?)).collect()
+}
+
+pub(super) fn show(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<Summary>> {
+    let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE queue_id = ?1"))?;
+    let row = select.query_row([queue_id.as_str()], summary).optional()?;
+    row.map(|row| with_recipients(db, row)).transpose()
+}
+
+/// The outer `None`: no such message; the inner: its content is in a file.
+pub(super) fn content(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<Option<Vec<u8>>>> {
+    let sql = "SELECT data FROM message LEFT JOIN content ON message = id WHERE queue_id = ?1";
+    db.prepare_cached(sql)?.query_row([queue_id.as_str()], |row| row.get(0)).optional()
+}
+
+pub(super) fn counts(db: &Connection, now: Moment) -> rusqlite::Result<Counts> {
+    let sql = "SELECT coalesce(sum(state = 0 AND due <= ?1), 0), coalesce(sum(state = 0 AND due > ?1), 0), \
+               coalesce(sum(state = 2), 0), coalesce(sum(state = 1), 0) FROM message";
+    db.prepare_cached(sql)?.query_row([now.0], |row| {
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        Ok(Counts { ready: number(0)?, deferred: number(1)?, held: number(2)?, sending: number(3)? })
+    })
+}
+
+pub(super) fn totals(db: &Connection) -> rusqlite::Result<Totals> {
+    // One statement, so that all figures are of the same instant.
+    let sql = "SELECT name, count FROM total UNION ALL SELECT 'queued', count(*) FROM recipient WHERE state = 0";
+    let mut select = db.prepare_cached(sql)?;
+    let mut totals = Totals::default();
+    let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    for row in rows {
+        let (name, count) = row?;
+        let total = match name.as_str() {
+            "accepted" => &mut totals.accepted,
+            "generated" => &mut totals.generated,
+            "sent" => &mut totals.sent,
+            "bounced" => &mut totals.bounced,
+            "expired" => &mut totals.expired,
+            "dropped" => &mut totals.dropped,
+            "captured" => &mut totals.captured,
+            "deleted" => &mut totals.deleted,
+            "queued" => &mut totals.queued,
+            _ => continue,
+        };
+        *total = count.unsigned_abs();
+    }
+    Ok(totals)
+}
+
+fn conditions(filter: &ListFilter) -> (String, Vec<Value>) {
+    let mut conditions = vec!["1".to_owned()];
+    let mut values = Vec::new();
+    if let Some(upstream) = &filter.upstream {
+        conditions.push("route = ?".into());
+        values.push(Value::Text(upstream.clone()));
+    }
+    if let Some(state) = filter.state {
+        conditions.push(match state {
+            MessageState::Ready => format!("state = {WAITING} AND due <= {}", filter.now),
+            MessageState::Deferred => format!("state = {WAITING} AND due > {}", filter.now),
+            MessageState::Held => format!("state = {HELD}"),
+            MessageState::Sending => format!("state = {SENDING}"),
+        });
+    }
+    if let Some(sender) = &filter.sender {
+        conditions.push("(sender = ? OR lower(reverse_path) = ?)".into());
+        values.extend([Value::Text(sender.clone()), Value::Text(sender.clone())]);
+    }
+    if let Some(recipient) = &filter.recipient {
+        conditions.push("id IN (SELECT message FROM recipient WHERE lower(address) = ?)".into());
+        values.push(Value::Text(recipient.clone()));
+    }
+    (conditions.join(" AND "), values)
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Summary)> {
+    let summary = Summary {
+        queue_id: rows::queue_id(row, 1)?,
+        // Whether it is deferred depends on the present moment, which the caller knows.
+        state: match row.get::<_, i64>(2)? {
+            SENDING => MessageState::Sending,
+            HELD => MessageState::Held,
+            _ => MessageState::Ready,
+        },
+        attempts: row.get(3)?,
+        route: row.get(4)?,
+        reverse_path: row.get(5)?,
+        sender: row.get(6)?,
+        recipients: Vec::new(),
+        size: row.get::<_, i64>(7)?.unsigned_abs(),
+        client: ClientInfo {
+            address: row.get(8)?,
+            helo: row.get(9)?,
+            user: row.get(10)?,
+            listener: row.get(11)?,
+        },
+        accepted_wall: row.get(12)?,
+        due: Moment(row.get(13)?),
+        test: rows::test_treatment(row, 14)?,
+    };
+    Ok((row.get(0)?, row.get(2)?, summary))
+}
+
+fn with_recipients(db: &Connection, row: (i64, i64, Summary)) -> rusqlite::Result<Summary> {
+    let (id, state, mut summary) = row;
+    let mut select = db.prepare_cached(
+        "SELECT address, state, attempts, reply FROM recipient WHERE message = ?1 ORDER BY place",
+    )?;
+    let recipients = select.query_map([id], |row| {
+        Ok(SummaryRecipient {
+            address: row.get(0)?,
+            state: match rows::recipient_state(row.get(1)?) {
+                RecipientState::Waiting if state == SENDING => RecipientState::Sending,
+                settled => settled,
+            },
+            attempts: row.get(2)?,
+            reply: row.get(3)?,
+        })
+    })?;
+    summary.recipients = recipients.collect::<rusqlite::Result<_>>()?;
+    Ok(summary)
+}

@@ -1,0 +1,46 @@
+//! The tables, and how an older store becomes this version's.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{StoreError, database};
+
+/// How long a connection waits for another's lock.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
+
+/// One step for each version; the first makes the tables. A step that has been released is never changed.
+const STEPS: [&str; 1] = [include_str!("schema_1.sql")];
+
+/// Sets the connection up and migrates the store.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
+    configure(connection).map_err(database)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    let known = STEPS.len() as i64;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (version, step) in (1..).zip(STEPS).skip(found.unsigned_abs() as usize) {
+        migrate(connection, version, step).map_err(database)?;
+    }
+    Ok(())
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "cache_size", -4096)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection, version: i64, step: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(step)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.commit()
+}

@@ -1,0 +1,239 @@
+//! The one writer: it gathers what many tasks want to write into one transaction and one sync.
+//!
+//! After a failed commit nothing is believed: the kernel may have dropped the pages that it could not write and report
+//! the next sync as done. Only a checkpoint with `TRUNCATE` copies every page of the log anew and syncs it; until one
+//! has succeeded each write is refused.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{StoreError, Threading};
+
+/// Writes that share one commit at most.
+const BATCH: usize = 256;
+/// Writes that wait for the writer at most; further callers wait for room.
+const WAITING: usize = 1024;
+/// How often a broken store is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A write. Given the connection it runs inside the transaction; given a refusal it only tells its caller.
+type Job = Box<dyn FnOnce(Result<&Connection, &str>) -> Option<Ran> + Send>;
+
+/// Tells a caller the fate of the transaction: `Err` is why nothing of it was kept.
+type Tell = Box<dyn FnOnce(Result<(), &str>) + Send>;
+
+struct Ran {
+    /// Whether what it wrote is to be kept.
+    keep: bool,
+    /// Whether the disk is to blame for its failure.
+    disk: Option<String>,
+    tell: Tell,
+}
+
+pub(super) struct Writer {
+    way: Way,
+    health: Arc<Health>,
+}
+
+enum Way {
+    Thread { jobs: mpsc::Sender<Job>, ended: Mutex<Option<thread::JoinHandle<()>>> },
+    Caller(Mutex<Core>),
+}
+
+/// `Some` with the reason while the store believes nothing.
+#[derive(Default)]
+struct Health(Mutex<Option<String>>);
+
+struct Core {
+    connection: Connection,
+    health: Arc<Health>,
+    tried: Cell<Option<Instant>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, threading: Threading) -> Self {
+        let health = Arc::new(Health::default());
+        let mut core = Core { connection, health: health.clone(), tried: Cell::new(None) };
+        let way = match threading {
+            Threading::Caller => Way::Caller(Mutex::new(core)),
+            Threading::Writer => {
+                let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING);
+                let run = move || {
+                    while let Some(first) = waiting.blocking_recv() {
+                        let more = std::iter::from_fn(|| waiting.try_recv().ok());
+                        core.batch(std::iter::once(first).chain(more.take(BATCH - 1)));
+                    }
+                };
+                let ended = thread::Builder::new().name("store".into()).spawn(run);
+                Way::Thread { jobs, ended: Mutex::new(ended.ok()) }
+            }
+        };
+        Self { way, health }
+    }
+
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let connection = match connection {
+                Ok(connection) => connection,
+                Err(reason) => {
+                    let _ = tell.send(Err(StoreError::Broken(reason.to_owned())));
+                    return None;
+                }
+            };
+            let result = operation(connection);
+            Some(Ran {
+                keep: result.is_ok(),
+                disk: result.as_ref().err().filter(|e| is_disk(e)).map(ToString::to_string),
+                tell: Box::new(move |committed| {
+                    // Nobody may be waiting any longer; what was committed stays committed.
+                    let _ = tell.send(match committed {
+                        Ok(()) => result.map_err(super::database),
+                        Err(reason) => Err(StoreError::Broken(reason.to_owned())),
+                    });
+                }),
+            })
+        });
+        match &self.way {
+            Way::Thread { jobs, .. } => jobs.send(job).await.map_err(|_| StoreError::Closed)?,
+            Way::Caller(core) => {
+                core.lock().unwrap_or_else(PoisonError::into_inner).batch(std::iter::once(job));
+            }
+        }
+        told.await.map_err(|_| StoreError::Closed)?
+    }
+
+    pub(super) fn healthy(&self) -> Result<(), StoreError> {
+        self.health.reason().map_or(Ok(()), |reason| Err(StoreError::Broken(reason)))
+    }
+}
+
+impl Drop for Writer {
+    /// Lets the writer finish what it was given, so that the data base is closed when we are gone.
+    fn drop(&mut self) {
+        if let Way::Thread { jobs, ended } = &mut self.way {
+            let (none, _) = mpsc::channel(1);
+            *jobs = none;
+            if let Some(ended) = ended.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let _ = ended.join();
+            }
+        }
+    }
+}
+
+impl Health {
+    fn reason(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, reason: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
+impl Core {
+    /// Runs writes in one transaction and tells each caller what came of it.
+    fn batch(&mut self, mut jobs: impl Iterator<Item = Job>) {
+        let mut told = Vec::new();
+        let outcome = self.believe().and_then(|()| self.transaction(&mut jobs, &mut told));
+        let outcome = outcome.as_ref().copied().map_err(String::as_str);
+        told.into_iter().for_each(|tell: Tell| tell(outcome));
+        if let Err(reason) = outcome {
+            // These have not run. (After a success whatever the iterator yields is new, and for the next batch.)
+            jobs.for_each(|job| {
+                job(Err(reason));
+            });
+        }
+    }
+
+    fn transaction(
+        &mut self,
+        jobs: &mut impl Iterator<Item = Job>,
+        told: &mut Vec<Tell>,
+    ) -> Result<(), String> {
+        let ran = self.execute("BEGIN IMMEDIATE").map_err(|error| error.to_string());
+        let ran = ran.and_then(|()| jobs.try_for_each(|job| self.one(job, told)));
+        let committed = ran.and_then(|()| self.execute("COMMIT").map_err(|error| error.to_string()));
+        committed.inspect_err(|reason| {
+            if !self.connection.is_autocommit() {
+                // It may fail as well; the checkpoint decides when we go on.
+                let _ = self.execute("ROLLBACK");
+            }
+            self.broken(reason);
+        })
+    }
+
+    /// Runs one write in a savepoint, so that its failure harms no other.
+    fn one(&self, job: Job, told: &mut Vec<Tell>) -> Result<(), String> {
+        let text = |error: rusqlite::Error| error.to_string();
+        if let Err(error) = self.execute("SAVEPOINT one") {
+            job(Err(&error.to_string()));
+            return Err(text(error));
+        }
+        let Some(ran) = job(Ok(&self.connection)) else {
+            return Ok(());
+        };
+        told.push(ran.tell);
+        if let Some(reason) = ran.disk {
+            return Err(reason);
+        }
+        if !ran.keep {
+            self.execute("ROLLBACK TO one").map_err(text)?;
+        }
+        self.execute("RELEASE one").map_err(text)
+    }
+
+    /// Whether commits can be believed; tries to get there when not.
+    fn believe(&self) -> Result<(), String> {
+        let Some(reason) = self.health.reason() else {
+            return Ok(());
+        };
+        if self.tried.get().is_some_and(|tried| tried.elapsed() < RETRY) {
+            return Err(reason);
+        }
+        self.tried.set(Some(Instant::now()));
+        match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)) {
+            Ok(0_i64) => {
+                self.health.set(None);
+                tracing::warn!(event = "store_recovered", reason = "a checkpoint has been synced");
+                Ok(())
+            }
+            Ok(_) => Err(format!("{reason}; the checkpoint waits for readers")),
+            Err(error) => Err(format!("{reason}; the checkpoint failed: {error}")),
+        }
+    }
+
+    fn broken(&self, reason: &str) {
+        tracing::error!(event = "store_broken", reason, next = "451 until a checkpoint has been synced");
+        self.health.set(Some(reason.to_owned()));
+        self.tried.set(Some(Instant::now()));
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+}
+
+/// Whether an error says that what was written can no longer be trusted.
+fn is_disk(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::SystemIoFailure
+                | ErrorCode::DiskFull
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::NotADatabase
+                | ErrorCode::OutOfMemory
+        )
+    )
+}

@@ -1,0 +1,260 @@
+//! DKIM signatures (RFC 6376, and RFC 8463 for Ed25519).
+//!
+//! A key signs for its own domain and the domains below it, by the From field alone. Of the domains that fit, the
+//! longest counts, and all its keys sign. A From with several mailboxes is signed only when each of them has a key.
+
+use std::collections::BTreeSet;
+
+use mail_auth::common::crypto::{Algorithm, DkimKey, Ed25519Key, RsaKey, Sha256, SigningKey};
+use mail_auth::common::headers::{HeaderWriter, Writable};
+use mail_auth::dkim::{Canonicalization, DkimSigner};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
+use secrecy::ExposeSecret;
+
+use crate::config::DkimEntry;
+use crate::mail::header::{Field, Header, mailboxes};
+
+/// Fields that may stand once: signed, and once more as absent, so that none can be added (RFC 6376 8.15).
+const ONCE: [&str; 10] = [
+    "From",
+    "To",
+    "Cc",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Reply-To",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+];
+/// Fields that are signed where they are.
+const PRESENT: [&str; 10] = [
+    "In-Reply-To",
+    "References",
+    "List-Id",
+    "List-Help",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "List-Subscribe",
+    "List-Post",
+    "List-Owner",
+    "List-Archive",
+];
+/// The smallest RSA key, in bits (RFC 8301 3.2 asks for 1024 and wants 2048).
+const MIN_RSA_BITS: usize = 2048;
+
+/// Why there is no signature. All but the last are the operator's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DkimError {
+    /// The text is no private key.
+    #[error(
+        "the DKIM key {selector}._domainkey.{domain} holds no private key: give an unencrypted PEM file \
+        (`BEGIN PRIVATE KEY` or `BEGIN RSA PRIVATE KEY`)"
+    )]
+    NoKey {
+        /// The signing domain.
+        domain: String,
+        /// The selector.
+        selector: String,
+    },
+    /// It is a private key of another kind, or damaged.
+    #[error(
+        "the DKIM key {selector}._domainkey.{domain} is neither an RSA key of 2048 to 8192 bits nor an Ed25519 key"
+    )]
+    Unsupported {
+        /// The signing domain.
+        domain: String,
+        /// The selector.
+        selector: String,
+    },
+    /// The RSA key is too short to be trusted.
+    #[error("the DKIM key {selector}._domainkey.{domain} has {bits} bits: make one of {MIN_RSA_BITS}")]
+    Weak {
+        /// The signing domain.
+        domain: String,
+        /// The selector.
+        selector: String,
+        /// Its length.
+        bits: usize,
+    },
+    /// The signing itself failed.
+    #[error("signing with {selector}._domainkey.{domain} failed: {reason}")]
+    Sign {
+        /// The signing domain.
+        domain: String,
+        /// The selector.
+        selector: String,
+        /// What the signer says.
+        reason: String,
+    },
+}
+
+/// All keys, ready to sign.
+#[derive(Default)]
+pub struct Signer {
+    keys: Vec<Key>,
+}
+
+struct Key {
+    domain: String,
+    selector: String,
+    key: DkimKey,
+}
+
+/// Lends a key to one signature: the signer of the library wants to own what it signs with.
+struct Lent<'a>(&'a DkimKey);
+
+impl SigningKey for Lent<'_> {
+    type Hasher = Sha256;
+
+    fn sign(&self, input: impl Writable) -> mail_auth::Result<Vec<u8>> {
+        self.0.sign(input)
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|k| (&k.domain, &k.selector))).finish()
+    }
+}
+
+impl Signer {
+    /// Reads all keys.
+    ///
+    /// # Errors
+    /// With the first key that can't be used, and what to do about it.
+    pub fn new(entries: &[DkimEntry]) -> Result<Self, DkimError> {
+        let keys = entries.iter().map(Key::read).collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
+
+    /// Signs a content; returns the fields to put before it, nothing when no key serves its From.
+    ///
+    /// # Errors
+    /// When a key that should sign doesn't.
+    pub fn sign(&self, content: &[u8]) -> Result<Vec<u8>, DkimError> {
+        let header = Header::parse(content);
+        let domains = self.domains(&header);
+        if domains.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Only what is signed, in the strict form of RFC 5322. Lines and names that are sloppy would be read one way
+        // here and another way by the verifier; relaxed canonicalization makes both forms the same.
+        let mut signed = Vec::new();
+        let names: Vec<&str> = ONCE
+            .into_iter()
+            .flat_map(|name| if header.get(name).is_some() { vec![name, name] } else { vec![name] })
+            .chain(PRESENT.into_iter().filter(|name| header.get(name).is_some()))
+            .collect();
+        for field in header.fields().filter(|field| names.iter().any(|name| field.is(name))) {
+            write_strict(&field, &mut signed);
+        }
+        signed.extend_from_slice(b"\r\n");
+
+        let mut out = Vec::new();
+        for key in self.keys.iter().filter(|key| domains.contains(key.domain.as_str())) {
+            out.extend(key.sign(&names, &signed, header.body())?);
+        }
+        Ok(out)
+    }
+
+    /// The domains that sign for this header.
+    fn domains(&self, header: &Header<'_>) -> BTreeSet<&str> {
+        let senders: Vec<_> =
+            header.fields().filter(|f| f.is("From")).flat_map(|f| mailboxes(f.value())).collect();
+        let served: Option<BTreeSet<&str>> = senders.iter().map(|s| self.domain_for(s.domain())).collect();
+        served.unwrap_or_default()
+    }
+
+    /// The longest signing domain that is `domain` or a parent of it.
+    fn domain_for(&self, domain: &str) -> Option<&str> {
+        let domain = domain.to_lowercase();
+        let fits =
+            |key: &str| domain.strip_suffix(key).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
+        self.keys.iter().map(|key| key.domain.as_str()).filter(|key| fits(key)).max_by_key(|key| key.len())
+    }
+}
+
+/// Writes a field with its name right before the colon and its line end.
+fn write_strict(field: &Field<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(field.name());
+    out.push(b':');
+    out.extend_from_slice(field.value());
+    if !field.raw().ends_with(b"\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Key {
+    fn read(entry: &DkimEntry) -> Result<Self, DkimError> {
+        let (domain, selector) = (entry.domain.to_lowercase(), entry.selector.clone());
+        let pem = entry.key.expose_secret().as_bytes();
+        let Ok(der) = PrivateKeyDer::from_pem_slice(pem) else {
+            return Err(DkimError::NoKey { domain, selector });
+        };
+        let ed25519 = match &der {
+            PrivateKeyDer::Pkcs8(der) => {
+                Ed25519Key::from_pkcs8_maybe_unchecked_der(der.secret_pkcs8_der()).ok()
+            }
+            _ => None,
+        };
+        let key = match ed25519 {
+            Some(key) => DkimKey::from(key),
+            None => match RsaKey::<Sha256>::from_key_der(der) {
+                Ok(key) => DkimKey::from(key),
+                Err(_) => return Err(DkimError::Unsupported { domain, selector }),
+            },
+        };
+        // A signature tells that the key works, and how long it is.
+        let Ok(probe) = key.sign(&b""[..]) else {
+            return Err(DkimError::Unsupported { domain, selector });
+        };
+        let bits = probe.len() * 8;
+        if matches!(key, DkimKey::Rsa(_)) && bits < MIN_RSA_BITS {
+            return Err(DkimError::Weak { domain, selector, bits });
+        }
+        Ok(Self { domain, selector, key })
+    }
+
+    /// One DKIM-Signature field with its line end.
+    fn sign(&self, names: &[&str], header: &[u8], body: &[u8]) -> Result<Vec<u8>, DkimError> {
+        let signer = DkimSigner::from_key(Lent(&self.key))
+            .domain(&self.domain)
+            .selector(&self.selector)
+            .headers(names.iter().copied())
+            .header_canonicalization(Canonicalization::Relaxed)
+            .body_canonicalization(body_canonicalization(body));
+        let mut stream = signer.sign_streaming();
+        stream.write(header);
+        stream.write(body);
+        // The last line gets its end on the way, at the latest before the final dot.
+        if !body.is_empty() && !body.ends_with(b"\r\n") {
+            stream.write(b"\r\n");
+        }
+        let signature = stream.finish().map_err(|error| DkimError::Sign {
+            domain: self.domain.clone(),
+            selector: self.selector.clone(),
+            reason: error.to_string(),
+        })?;
+        // The field may end in a line with nothing but its last semicolon: RFC 6376 allows it, verifiers stumble.
+        let field = signature.to_header().replace("\r\n\t;\r\n", ";\r\n");
+        Ok(field.into_bytes())
+    }
+}
+
+/// Relaxed, unless the body ends in lines of white space: the library hashes those wrongly when relaxed.
+fn body_canonicalization(body: &[u8]) -> Canonicalization {
+    let end = body.iter().rposition(|&b| b != b'\r' && b != b'\n').map_or(0, |i| i + 1);
+    let start = body[..end].iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+    if end > start && body[start..end].trim_ascii().is_empty() {
+        Canonicalization::Simple
+    } else {
+        Canonicalization::Relaxed
+    }
+}

@@ -1,0 +1,357 @@
+//! The way down from 8BITMIME: content with octets over 127 for an upstream that takes 7 bits only (RFC 6152 3).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mail_parser::{MessageParser, MimeHeaders};
+
+use super::TransformError;
+use crate::mail::header::Header;
+
+/// Parts inside of parts that are looked into.
+const MAX_DEPTH: usize = 32;
+/// Octets that make one line of base 64 (RFC 2045 6.8).
+const BASE64_LINE: usize = 57;
+/// The longest line of quoted-printable (RFC 2045 6.7).
+const QUOTED_LINE: usize = 76;
+
+/// Writes the content anew with a body of 7 bits: text as quoted-printable, all else as base 64.
+///
+/// Header fields and parts that are 7 bits already keep every octet.
+///
+/// # Errors
+/// When what is signed, encrypted or a message of its own would have to change, or the structure can't be read.
+pub(super) fn to_seven_bits(content: &[u8]) -> Result<Vec<u8>, TransformError> {
+    let mut out = Vec::with_capacity(content.len() + content.len() / 4);
+    let mut header = Header::parse(content);
+    if !header.body().is_ascii() && header.get("MIME-Version").is_none() {
+        header.append("MIME-Version", b"1.0");
+    }
+    entity(&mut header, 0, &mut out)?;
+    Ok(out)
+}
+
+/// What the fields of an entity say of its body (RFC 2045).
+struct Kind {
+    main: String,
+    sub: String,
+    boundary: Option<Vec<u8>>,
+    encoding: Encoding,
+    declared: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    QuotedPrintable,
+    /// Base 64 or an unknown one: octets over 127 have no meaning in it.
+    Opaque,
+}
+
+/// Writes one entity: a message or a part of one.
+fn entity(header: &mut Header<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), TransformError> {
+    let body = header.body();
+    if body.is_ascii() {
+        // Lines that are no field may be a body that lacks its empty line.
+        let hidden = header.fields().any(|field| field.name().is_empty() && !field.raw().is_ascii());
+        if hidden {
+            return Err(TransformError::EightBit("a part has no header"));
+        }
+        header.write_to(out);
+        out.extend_from_slice(header.rest());
+        return Ok(());
+    }
+    let kind = kind(header);
+    match (kind.main.as_str(), kind.sub.as_str()) {
+        ("multipart", "signed") => Err(TransformError::EightBit("it is signed")),
+        ("multipart", "encrypted") => Err(TransformError::EightBit("it is encrypted")),
+        ("message", _) => Err(TransformError::EightBit("a message inside of it has them")),
+        ("multipart", _) => multipart(header, &kind, depth, out),
+        _ => leaf(header, &kind, out),
+    }
+}
+
+/// Writes a multipart entity (RFC 2046 5.1).
+fn multipart(
+    header: &mut Header<'_>,
+    kind: &Kind,
+    depth: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), TransformError> {
+    let boundary = kind.boundary.as_deref().filter(|b| !b.is_empty());
+    let boundary = boundary.ok_or(TransformError::EightBit("a multipart has no boundary"))?;
+    if kind.encoding != Encoding::Identity || depth >= MAX_DEPTH {
+        return Err(TransformError::EightBit("its structure can't be read"));
+    }
+    if header.get("Content-Transfer-Encoding").is_some() {
+        header.replace("Content-Transfer-Encoding", b"7bit");
+    }
+    write_head(header, out);
+    let mut parts = 0;
+    for (is_part, piece) in split(header.body(), boundary) {
+        if is_part {
+            parts += 1;
+            let mut part = Header::parse(piece);
+            // A digest's parts are messages unless they say otherwise (RFC 2046 5.1.5).
+            let nested = kind.sub == "digest" && part.get("Content-Type").is_none();
+            if nested && !piece.is_ascii() {
+                return Err(TransformError::EightBit("a message inside of it has them"));
+            }
+            entity(&mut part, depth + 1, out)?;
+        } else if piece.is_ascii() {
+            out.extend_from_slice(piece);
+        } else {
+            return Err(TransformError::EightBit("text outside of its parts has them"));
+        }
+    }
+    if parts == 0 {
+        return Err(TransformError::EightBit("its structure can't be read"));
+    }
+    Ok(())
+}
+
+/// Writes an entity that holds no other.
+fn leaf(header: &mut Header<'_>, kind: &Kind, out: &mut Vec<u8>) -> Result<(), TransformError> {
+    let body = header.body();
+    if !kind.declared {
+        let charset = if std::str::from_utf8(body).is_ok() { "utf-8" } else { "unknown-8bit" };
+        header.replace("Content-Type", format!("text/plain; charset={charset}").as_bytes());
+    }
+    let (name, encoded) = match kind.encoding {
+        Encoding::Opaque => return Err(TransformError::EightBit("a part is encoded, and wrongly")),
+        Encoding::QuotedPrintable => ("quoted-printable", escaped(body)),
+        Encoding::Identity if kind.main == "text" => ("quoted-printable", quoted_printable::encode(body)),
+        Encoding::Identity => ("base64", base64_lines(body)),
+    };
+    header.replace("Content-Transfer-Encoding", name.as_bytes());
+    write_head(header, out);
+    out.extend_from_slice(&encoded);
+    Ok(())
+}
+
+fn write_head(header: &Header<'_>, out: &mut Vec<u8>) {
+    header.write_to(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn kind(header: &Header<'_>) -> Kind {
+    let mut raw = Vec::new();
+    if let Some(field) = header.get("Content-Type") {
+        raw.extend_from_slice(b"Content-Type:");
+        raw.extend_from_slice(field.value());
+        raw.extend_from_slice(b"\r\n");
+    }
+    let parsed = MessageParser::default().parse_headers(&raw);
+    let content_type = parsed.as_ref().and_then(MimeHeaders::content_type);
+    let encoding = header.get("Content-Transfer-Encoding").map(|f| f.unfolded().to_ascii_lowercase());
+    let lower = |text: Option<&str>| text.unwrap_or_default().to_ascii_lowercase();
+    Kind {
+        main: content_type.map_or_else(|| "text".to_owned(), |c| lower(Some(c.ctype()))),
+        sub: content_type.map_or_else(|| "plain".to_owned(), |c| lower(c.subtype())),
+        boundary: content_type.and_then(|c| c.attribute("boundary")).map(|b| b.as_bytes().to_vec()),
+        encoding: match encoding.as_deref() {
+            None | Some(b"" | b"7bit" | b"8bit" | b"binary") => Encoding::Identity,
+            Some(b"quoted-printable") => Encoding::QuotedPrintable,
+            Some(_) => Encoding::Opaque,
+        },
+        declared: content_type.is_some(),
+    }
+}
+
+/// Cuts the body of a multipart into parts (`true`) and what stands around them. The pieces together are the body.
+fn split<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<(bool, &'a [u8])> {
+    let mut pieces = Vec::new();
+    // Where the present piece begins, and whether it is a part.
+    let (mut start, mut in_part, mut closed) = (0, false, false);
+    let mut at = 0;
+    while at < body.len() {
+        let next = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |i| at + i + 1);
+        let delimiter = body[at..next].strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary));
+        let last = delimiter.is_some_and(|tail| tail.strip_prefix(b"--").is_some_and(is_blank));
+        if !closed && (last || delimiter.is_some_and(is_blank)) {
+            // The line end before a delimiter belongs to the delimiter.
+            let end = if in_part { line_end_before(body, start, at) } else { start };
+            if in_part {
+                pieces.push((true, &body[start..end]));
+            }
+            pieces.push((false, &body[end..next]));
+            (start, in_part, closed) = (next, !last, last);
+        }
+        at = next;
+    }
+    pieces.push((in_part, &body[start..]));
+    pieces
+}
+
+fn is_blank(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_whitespace)
+}
+
+/// Where the line ends that stands before `at`, but not before `start`.
+fn line_end_before(body: &[u8], start: usize, at: usize) -> usize {
+    let piece = &body[start..at];
+    let piece = piece.strip_suffix(b"\n").map_or(piece, |p| p.strip_suffix(b"\r").unwrap_or(p));
+    start + piece.len()
+}
+
+/// Base 64 in lines.
+fn base64_lines(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() / 3 * 4 + body.len() / BASE64_LINE * 2 + 8);
+    for line in body.chunks(BASE64_LINE) {
+        out.extend_from_slice(STANDARD.encode(line).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// Text that is declared quoted-printable already: what it may not hold is escaped, all else stays.
+fn escaped(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + body.len() / 2);
+    let mut column = 0;
+    for &b in body {
+        if b < 0x80 {
+            out.push(b);
+            column = if b == b'\n' { 0 } else { column + 1 };
+            continue;
+        }
+        if column + 4 > QUOTED_LINE {
+            out.extend_from_slice(b"=\r\n");
+            column = 0;
+        }
+        out.extend_from_slice(format!("={b:02X}").as_bytes());
+        column += 3;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::{Message, PartType};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn down(content: &[u8]) -> Vec<u8> {
+        let out = to_seven_bits(content).unwrap();
+        assert!(Header::parse(&out).body().is_ascii());
+        assert!(out.split(|&b| b == b'\n').all(|line| line.len() <= 999));
+        out
+    }
+
+    fn bytes<'a>(message: &'a Message<'_>, part: usize) -> &'a [u8] {
+        message.parts[part].contents()
+    }
+
+    #[test]
+    fn plain_text_without_mime() {
+        for (body, charset) in [
+            ("Gr\u{fc}\u{df}e \r\n.\r\n\tx \r\n\r\n".as_bytes(), "utf-8"),
+            (b"Gr\xfc\xdfe\r\n", "unknown-8bit"),
+        ] {
+            let out = down(&[b"A: 1\r\nTo : x\r\n\r\n", body].concat());
+            let head = format!(
+                "A: 1\r\nTo : x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset={charset}\r\n\
+                Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+            );
+            let encoded = out.strip_prefix(head.as_bytes()).unwrap();
+            assert_eq!(quoted_printable::decode(encoded, quoted_printable::ParseMode::Strict).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn parts_each_in_their_way() {
+        let content = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary=\"b b\"\r\n\
+            Content-Transfer-Encoding: 8bit\r\n\r\npreamble\r\n--b b\r\n\
+            Content-Type: multipart/alternative; boundary=b\r\ncontent-transfer-encoding:8BIT\r\n\r\n\
+            --b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xa9\r\n\
+            --bx is text\r\n\r\n\
+            --b\r\n\r\n\xc3\xa9 no header\r\n\
+            --b--  \r\nepilogue\r\n\
+            --b b\r\nContent-Type: application/x-y\r\nContent-Transfer-Encoding: binary\r\n\r\n\xff\xfe\r\nx\r\n\
+            --b b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3D\xe9\r\n\
+            --b b\r\nContent-Type: text/plain\r\n\r\nplain =\r\n--b b--\r\n";
+        let out = down(content);
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.contains("\r\nplain =\r\n--b b--\r\n") && text.contains("--b--  \r\nepilogue\r\n--b b\r\n"),
+            "{text}"
+        );
+        assert_eq!(text.matches("7bit").count(), 2);
+        assert!(!text.to_ascii_lowercase().contains("8bit") && !text.contains("binary"), "{text}");
+        // The parser takes a line that only begins like a delimiter for one.
+        let out = text.replace("--bx", "-bx").into_bytes();
+        let parsed = MessageParser::default().parse(&out).unwrap();
+        assert_eq!(bytes(&parsed, 2), "\u{e9}\r\n-bx is text\r\n".as_bytes());
+        assert_eq!(bytes(&parsed, 3), "\u{e9} no header".as_bytes());
+        assert_eq!(bytes(&parsed, 4), b"\xff\xfe\r\nx");
+        assert!(matches!(&parsed.parts[5].body, PartType::Text(t) if t.starts_with("a=")));
+    }
+
+    #[test]
+    fn leaves_alone_what_it_must_not_change() {
+        let part = |kind: &str| {
+            format!(
+                "Content-Type: {kind}; boundary=b\r\n\r\n--b\r\n\r\n\u{e9}\r\n--b\r\n\r\nsignature\r\n--b--\r\n"
+            )
+        };
+        for (name, content) in [
+            ("signed", part("multipart/signed")),
+            ("encrypted", part("multipart/Encrypted")),
+            ("digest", part("multipart/digest")),
+            ("message", part("message/rfc822")),
+            ("wrong boundary", part("multipart/mixed").replace("boundary=b", "boundary=c")),
+            ("no boundary", part("multipart/mixed").replace("boundary=b", "x=y")),
+            ("preamble", part("multipart/mixed").replace("\r\n\r\n--b", "\r\n\r\n\u{e9}\r\n--b")),
+            ("epilogue", part("multipart/mixed") + "\u{e9}"),
+            ("headless", part("multipart/mixed").replace("--b\r\n\r\n\u{e9}", "--b\r\n\u{e9}")),
+            ("base 64", "Content-Transfer-Encoding: base64\r\n\r\n\u{e9}".to_owned()),
+            ("unknown", "Content-Transfer-Encoding: x-uuencode\r\n\r\n\u{e9}".to_owned()),
+            ("deep", {
+                let mut deep = "\r\n\u{e9}\r\n".to_owned();
+                for i in 0..200 {
+                    deep = format!(
+                        "Content-Type: multipart/mixed; boundary=b{i}x\r\n\r\n--b{i}x\r\n{deep}\r\n--b{i}x--\r\n"
+                    );
+                }
+                deep
+            }),
+        ] {
+            assert!(matches!(to_seven_bits(content.as_bytes()), Err(TransformError::EightBit(_))), "{name}");
+        }
+        let ascii = part("multipart/signed").replace('\u{e9}', "e");
+        assert_eq!(to_seven_bits(ascii.as_bytes()).unwrap(), ascii.as_bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_are_the_body(lines in proptest::collection::vec(
+            prop_oneof![Just("--b\r\n"), Just("--b--\r\n"), Just("--b \n"), Just("\r\n"), Just("x\r\n"), Just("--bb")], 0..20)) {
+            let body = lines.concat();
+            let pieces: Vec<u8> = split(body.as_bytes(), b"b").into_iter().flat_map(|(_, p)| p.to_vec()).collect();
+            prop_assert_eq!(pieces, body.as_bytes());
+        }
+
+        #[test]
+        fn decoding_gives_the_same_octets(body in proptest::collection::vec(
+            prop_oneof![Just(b'\xe9'), Just(b' '), Just(b'='), Just(b'.'), 1_u8..=255], 0..400)) {
+            let body: Vec<u8> = body.into_iter().map(|b| if b == b'\r' || b == b'\n' { b'x' } else { b }).collect();
+            let body = [&body[..], b"\r\n\xe9 \r\n", &body[..], b"\r\n"].concat();
+            for kind in ["text/plain; charset=iso-8859-1", "image/x-y"] {
+                let content = [format!("MIME-Version: 1.0\r\nContent-Type: {kind}\r\n\r\n").as_bytes(), &body].concat();
+                let out = down(&content);
+                let encoded = Header::parse(&out).body();
+                let got = if kind.starts_with("text") {
+                    quoted_printable::decode(encoded, quoted_printable::ParseMode::Strict).unwrap()
+                } else {
+                    let joined: Vec<u8> = encoded.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+                    STANDARD.decode(joined).unwrap()
+                };
+                prop_assert_eq!(got, &body[..]);
+            }
+        }
+
+        #[test]
+        fn never_panics(content in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = to_seven_bits(&content);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+use secrecy::SecretString;
+
+use super::*;
+use crate::config::DkimEntry;
+use crate::mail::{Body, QueueId, ReversePath};
+use crate::store::{ClientInfo, Content, MessageId, MessageKind, QueuedRecipient, TestTreatment};
+use crate::time::Moment;
+
+const ALL: UpstreamView = UpstreamView { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
+const OLD: UpstreamView = UpstreamView { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> QueuedMessage {
+    QueuedMessage {
+        id: MessageId(1),
+        queue_id: QueueId::new(0, 0),
+        kind: MessageKind::Submitted,
+        route: "main".into(),
+        accepted: Moment(0),
+        accepted_wall: 0,
+        age_base: 0,
+        reverse_path: ReversePath::Address(address("a@firm.example")),
+        sender: "a@firm.example".into(),
+        body: Body::SevenBit,
+        smtputf8: false,
+        client: ClientInfo::default(),
+        test: test
+            .map(|(action, to)| TestTreatment { action, address: to.map(|a| Address::parse(a).unwrap()) }),
+        warned: false,
+        attempts: 0,
+        recipients: recipients
+            .iter()
+            .zip(0..)
+            .map(|(a, index)| QueuedRecipient {
+                index,
+                address: address(a),
+                attempts: 0,
+                last_reply: String::new(),
+            })
+            .collect(),
+        others_waiting: 0,
+        size: 0,
+        content: Content::Inline(Vec::new()),
+    }
+}
+
+fn signer() -> Signer {
+    let key = mail_auth::common::crypto::Ed25519Key::generate_pkcs8().unwrap();
+    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
+    let entry =
+        DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: SecretString::from(pem) };
+    Signer::new(&[entry]).unwrap()
+}
+
+const CONTENT: &str =
+    "Received: x\r\nFrom: a@firm.example\r\nTo: b@x.test\r\nBcc: c@x.test\r\nSubject: s\r\n\r\nhi\r\n";
+
+#[test]
+fn keeps_all_but_the_blind_copies() {
+    let unsigned = UpstreamView { sign: false, ..ALL };
+    let got =
+        prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), &unsigned, &signer()).unwrap();
+    assert_eq!(String::from_utf8(got.content).unwrap(), CONTENT.replace("Bcc: c@x.test\r\n", ""));
+    assert_eq!(got.recipients, [address("b@x.test"), address("c@x.test")]);
+    assert!(!got.smtputf8 && !got.eight_bit);
+}
+
+#[test]
+fn signs_what_the_redirect_made() {
+    let test = Some((TestAction::Redirect, Some("test@firm.example")));
+    let got = prepare(&message(&["b@x.test", "c@x.test"], test), CONTENT.into(), &ALL, &signer()).unwrap();
+    assert_eq!(got.recipients, [address("test@firm.example")]);
+    let text = String::from_utf8(got.content).unwrap();
+    assert!(
+        text.starts_with(
+            "DKIM-Signature: v=1; a=ed25519-sha256; s=s; d=firm.example; c=relaxed/relaxed;\r\n"
+        )
+    );
+    assert!(text.contains("\r\nTo: test@firm.example\r\nSubject: [TEST] s\r\n"), "{text}");
+    assert!(
+        text.contains("\r\nX-Mailsluice-Original-Recipients: b@x.test, c@x.test\r\n\r\nhi\r\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn test_mail_without_test_address_stays() {
+    let local = UpstreamView { local: true, ..OLD };
+    for test in [
+        (TestAction::Redirect, None),
+        (TestAction::Hold, Some("test@firm.example")),
+        (TestAction::Capture, None),
+    ] {
+        let held = message(&["b@x.test"], Some(test));
+        let refused = prepare(&held, CONTENT.into(), &ALL, &signer());
+        assert!(matches!(refused, Err(TransformError::Test)), "{test:?}");
+        assert_eq!(
+            prepare(&held, CONTENT.into(), &local, &signer()).unwrap().recipients,
+            [address("b@x.test")]
+        );
+    }
+}
+
+#[test]
+fn an_old_upstream_gets_seven_bits_or_nothing() {
+    let plain = "From: a@firm.example\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    let got = prepare(&message(&["b@x.test"], None), plain.into(), &OLD, &signer()).unwrap();
+    assert!(got.content.is_ascii() && !got.eight_bit);
+    assert!(got.content.starts_with(b"DKIM-Signature:") && got.content.ends_with(b"Gr=C3=BC=C3=9Fe\r\n"));
+    assert!(prepare(&message(&["b@x.test"], None), plain.into(), &ALL, &signer()).unwrap().eight_bit);
+
+    let subject = "From: a@firm.example\r\nSubject: \u{fc}\r\n\r\nhi\r\n";
+    let mut sloppy = message(&["b@x.test"], None);
+    let unsigned = UpstreamView { sign: false, ..OLD };
+    let got = prepare(&sloppy, subject.into(), &unsigned, &signer()).unwrap();
+    assert_eq!((got.content, got.smtputf8), (subject.as_bytes().to_vec(), false));
+
+    sloppy.smtputf8 = true;
+    for (message, content) in [
+        (&sloppy, subject),
+        (&message(&["\u{fc}@x.test"], None), CONTENT),
+        (&message(&["b@x.test"], Some((TestAction::Redirect, Some("\u{fc}@x.test")))), CONTENT),
+    ] {
+        let error = prepare(message, content.into(), &OLD, &signer()).unwrap_err();
+        assert!(error.to_reply().to_string().starts_with("553 5.6.7 "), "{error}");
+        assert!(prepare(message, content.into(), &ALL, &signer()).unwrap().smtputf8);
+    }
+    // What was asked for but is not needed does no harm.
+    assert!(!prepare(&sloppy, CONTENT.into(), &OLD, &signer()).unwrap().smtputf8);
+
+    let signed = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\u{fc}\r\n--b--\r\n";
+    let error = prepare(&message(&["b@x.test"], None), signed.into(), &OLD, &signer()).unwrap_err();
+    assert!(error.to_reply().to_string().starts_with("554 5.6.3 "), "{error}");
+}
