@@ -52,7 +52,8 @@ async fn play(text: &str) -> Result<(), String> {
         set_up(&mut world, line);
     }
     let mut running = world.connect().await;
-    let (reader, mut writer) = tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    let (reader, mut writer) =
+        tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
     let mut reader = BufReader::new(reader);
     let (mut pending, mut queued, mut message) = (Vec::new(), 0, None);
     for (number, line) in text.lines().enumerate() {
@@ -99,7 +100,11 @@ async fn play(text: &str) -> Result<(), String> {
         }
     }
     let all = running.store.messages.lock().unwrap().len();
-    if all == queued { Ok(()) } else { Err(format!("end: {all} messages were queued, {queued} are expected")) }
+    if all == queued {
+        Ok(())
+    } else {
+        Err(format!("end: {all} messages were queued, {queued} are expected"))
+    }
 }
 
 /// `@ key value` of a dialogue.
@@ -139,7 +144,8 @@ fn set_up(world: &mut World, line: &str) {
         }
         "test_mode" => {
             world.config.test_mode.enabled = true;
-            world.config.test_mode.action = if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
+            world.config.test_mode.action =
+                if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
             world.config.test_mode.address = Some(Address::parse("test@firm.example").unwrap());
         }
         _ => panic!("what is {line:?}?"),
