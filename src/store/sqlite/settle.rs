@@ -119,8 +119,8 @@ fn deliver(db: &Connection, id: MessageId, delivery: &Delivery) -> rusqlite::Res
 
 fn find(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<(MessageId, i64, bool)>> {
     let mut select = db.prepare_cached("SELECT id, state, in_file FROM message WHERE queue_id = ?1")?;
-    let row = select
-        .query_row([queue_id.as_str()], |row| Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?)));
+    let row =
+        select.query_row([queue_id.as_str()], |row| Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?)));
     row.optional()
 }
 
