@@ -1,1 +1,129 @@
-//! cli
+//! The command line: a file per command.
+//!
+//! Level 8. Exit status: 0 done, 1 failed (also: nothing found by that id or name), 2 wrong use or configuration.
+
+mod blacklist;
+mod check;
+mod client;
+mod context;
+mod failure;
+mod limits;
+mod output;
+mod queue;
+mod run;
+mod status;
+mod table;
+mod test_mode;
+mod when;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::Context;
+use failure::Failure;
+
+/// A local SMTP relay: takes mail from programs that only speak plain SMTP and sends it on, signed, throttled, retried
+/// and never lost.
+#[derive(Debug, Parser)]
+#[command(name = "mailsluice", version, propagate_version = true)]
+struct Arguments {
+    /// The configuration file [default: config/mailsluice.toml, else /etc/mailsluice/mailsluice.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay, in the foreground
+    Run,
+    /// Validate the configuration
+    Check,
+    /// Show listeners, upstreams, limits, the queue and test mode
+    Status,
+    /// Look at the queue, try again, delete
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// Look at the blacklist, add, remove, check
+    #[command(subcommand)]
+    Blacklist(blacklist::Command),
+    /// Show what is used of the limits, or reset them
+    #[command(subcommand)]
+    Limits(limits::Command),
+    /// Switch test mode on or off
+    #[command(subcommand, name = "test-mode")]
+    TestMode(test_mode::Command),
+}
+
+/// Does what the arguments of this process say.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // When nobody reads the help any more, that is no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let context = Context { config: arguments.config, json: arguments.json };
+    match dispatch(arguments.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Run => run::execute(context),
+        Command::Check => check::execute(context),
+        Command::Status => status::execute(context),
+        Command::Queue(command) => queue::execute(command, context),
+        Command::Blacklist(command) => blacklist::execute(command, context),
+        Command::Limits(command) => limits::execute(command, context),
+        Command::TestMode(command) => test_mode::execute(command, context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_behind() {
+        for line in ["mailsluice --json --config f queue list", "mailsluice queue list --json --config f"] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert!(arguments.json && arguments.config.is_some(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_use_is_refused() {
+        for line in [
+            "mailsluice",
+            "mailsluice queue",
+            "mailsluice queue retry",
+            "mailsluice queue retry --all 0DMA",
+            "mailsluice queue list --state lost",
+            "mailsluice queue list --limit 0",
+            "mailsluice limits reset up --window year",
+            "mailsluice test-mode on --action burn",
+        ] {
+            let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

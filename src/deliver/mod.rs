@@ -1,20 +1,31 @@
 //! The way out: connections to upstreams, and the transactions over them.
 //!
-//! Level 5. [`Connector`] makes a [`Connection`] ready for mail, [`Connection::send`] tells what became of each
-//! recipient, and [`classify`] says what is to be done.
+//! Level 5. A [`Lane`] for each upstream takes what is due and may go, and starts an attempt for each message.
+//! [`Connector`] makes a [`Connection`] ready for mail, [`Connection::send`] tells what became of each recipient,
+//! [`classify`] says what is to be done; the outcome is logged, stored, and reported to the sender.
 
+mod attempt;
+mod capture;
 mod classify;
 mod connection;
+mod context;
 mod dial;
 mod error;
+mod lane;
 mod login;
+mod outcome;
+mod pool;
+mod reports;
 mod tls;
 mod transaction;
 mod wire;
 
+pub use capture::{CaptureError, Mailbox};
 pub use classify::{Verdict, blacklist_candidate, classify};
 pub use connection::{Connection, Connector};
+pub use context::{Context, Phase, account_name};
 pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
+pub use lane::Lane;
 pub use tls::{TlsClient, TlsError};
 pub use transaction::{Answer, RecipientResult, Transaction, TransactionResult};

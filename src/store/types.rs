@@ -306,8 +306,8 @@ pub struct Settlement {
     pub id: MessageId,
     /// For each recipient that was looked at; the others stay as they are.
     pub deliveries: Vec<Delivery>,
-    /// When the recipients that still wait are due.
-    pub next_attempt: Moment,
+    /// When the recipients that still wait are due; `None` leaves it as it is.
+    pub next_attempt: Option<Moment>,
     /// Whether it was an attempt for the message.
     pub counts: bool,
     /// Whether the sender has now been warned of the delay.

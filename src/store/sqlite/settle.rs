@@ -24,11 +24,17 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Resu
     }
     db.prepare_cached("DELETE FROM lease WHERE message = ?1")?.execute([id.0])?;
     let mut update = db.prepare_cached(&format!(
-        "UPDATE message SET state = {WAITING}, due = ?2, waiting = waiting - ?3, attempts = attempts + ?4, \
+        "UPDATE message SET state = {WAITING}, due = coalesce(?2, due), waiting = waiting - ?3, attempts = attempts + ?4, \
          warned = warned OR ?5 WHERE id = ?1 RETURNING waiting, in_file, queue_id"
     ))?;
     let row = update.query_row(
-        (id.0, settlement.next_attempt.0, settled as i64, i64::from(settlement.counts), settlement.warned),
+        (
+            id.0,
+            settlement.next_attempt.map(|due| due.0),
+            settled as i64,
+            i64::from(settlement.counts),
+            settlement.warned,
+        ),
         |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, rows::queue_id(row, 2)?)),
     );
     let (waiting, in_file, queue_id) = row?;

@@ -59,7 +59,7 @@ fn settlement(id: MessageId, deliveries: Vec<Delivery>) -> Settlement {
     Settlement {
         id,
         deliveries,
-        next_attempt: Moment(5_000),
+        next_attempt: Some(Moment(5_000)),
         counts: true,
         warned: false,
         permit: Some(Permit {

@@ -1,0 +1,111 @@
+//! `mailsluice blacklist`
+
+use hyper::Method;
+use serde::Serialize;
+
+use super::client::Target;
+use super::context::Context;
+use super::failure::Failure;
+use super::output;
+use super::table::Table;
+use super::when::When;
+use crate::control::view::{BlacklistAnswer, BlacklistLine};
+use crate::report::log::escape::printable;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// All entries
+    List,
+    /// Add an address, @domain or *.domain
+    Add {
+        /// The address, @domain or *.domain
+        address: String,
+        /// Why; clients are told
+        #[arg(long)]
+        reason: Option<String>,
+        /// When it ends: a duration (30d), a date (2027-01-31) or never [default: never]
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+    },
+    /// Remove an entry
+    Remove {
+        /// The entry, as `list` shows it
+        address: String,
+    },
+    /// Whether mail to an address is refused; exit status 1 when it is not
+    Check {
+        /// The address
+        address: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct NewEntry {
+    address: String,
+    reason: Option<String>,
+    expires: Option<String>,
+}
+
+pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    let root = Target::path(&["blacklist"]);
+    match command {
+        Command::List => {
+            context.print(&client.get(&root)?, |entries: &Vec<BlacklistLine>, when| render(entries, when))
+        }
+        Command::Add { address, reason, expires } => {
+            let reply = client.submit(&Method::POST, &root, &NewEntry { address, reason, expires })?;
+            context.print(&reply, |entry: &BlacklistLine, when| {
+                let end = entry
+                    .expires_at
+                    .as_deref()
+                    .map_or_else(String::new, |e| format!(" until {}", when.local(e)));
+                format!("{} is on the blacklist{end}", printable(&entry.address))
+            })
+        }
+        Command::Remove { address } => {
+            let reply = client.command(&Method::DELETE, &root.with("address", Some(&address)))?;
+            context.print(&reply, |answer: &BlacklistAnswer, _| {
+                format!("{} is no longer on the blacklist", printable(&answer.address))
+            })
+        }
+        Command::Check { address } => {
+            let target = Target::path(&["blacklist", "check"]).with("address", Some(&address));
+            let reply = client.get(&target)?;
+            context.print(&reply, verdict)?;
+            if reply.value.listed { Ok(()) } else { Err(Failure::Told) }
+        }
+    }
+}
+
+fn render(entries: &[BlacklistLine], when: &When) -> String {
+    if entries.is_empty() {
+        return "The blacklist is empty.".to_owned();
+    }
+    let mut table = Table::new(&["ADDRESS", "SOURCE", "ADDED", "EXPIRES", "REASON"]);
+    for entry in entries {
+        table.row(&[
+            entry.address.clone(),
+            entry.source.clone(),
+            when.local(&entry.added_at),
+            entry.expires_at.as_deref().map_or_else(|| "never".to_owned(), |time| when.local(time)),
+            entry.reason.clone(),
+        ]);
+    }
+    format!("{}{}\n", table.render(), output::count(entries.len() as u64, "address pattern"))
+}
+
+fn verdict(answer: &BlacklistAnswer, when: &When) -> String {
+    let address = printable(&answer.address);
+    match &answer.entry {
+        None => format!("{address} is not on the blacklist"),
+        Some(entry) => {
+            let (pattern, reason) = (printable(&entry.address), printable(&entry.reason));
+            let end = entry
+                .expires_at
+                .as_deref()
+                .map_or_else(String::new, |e| format!(", until {}", when.local(e)));
+            format!("{address} is on the blacklist: {pattern} ({reason}), {}{end}", printable(&entry.source))
+        }
+    }
+}

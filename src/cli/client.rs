@@ -1,0 +1,212 @@
+//! Talks to the running relay over its control socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use crate::control::socket::reachable;
+use crate::control::view::ErrorBody;
+
+/// The root of the interface.
+const ROOT: &str = "/api/v1";
+/// For the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the whole exchange; the relay itself gives up a little earlier.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(90);
+/// The largest answer, in octets.
+const MAX_ANSWER: usize = 512 * 1024 * 1024;
+
+/// A way to one relay. Each request has a connection of its own.
+#[derive(Debug)]
+pub(super) struct Client {
+    socket: PathBuf,
+}
+
+/// An answer, as it came and as it was understood.
+#[derive(Debug)]
+pub(super) struct Reply<T> {
+    /// The JSON.
+    pub(super) raw: String,
+    /// What it says.
+    pub(super) value: T,
+}
+
+/// Path and query of a request, each part encoded.
+#[derive(Debug)]
+pub(super) struct Target(String);
+
+impl Target {
+    /// A path below the root of the interface, from its segments.
+    pub(super) fn path(segments: &[&str]) -> Self {
+        let mut target = ROOT.to_owned();
+        for segment in segments {
+            target.push('/');
+            push_encoded(&mut target, segment);
+        }
+        Self(target)
+    }
+
+    /// Adds a parameter to the query when it has a value.
+    pub(super) fn with(mut self, name: &str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.0.push(if self.0.contains('?') { '&' } else { '?' });
+            self.0.push_str(name);
+            self.0.push('=');
+            push_encoded(&mut self.0, value);
+        }
+        self
+    }
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 2.1 and 2.3).
+fn push_encoded(out: &mut String, text: &str) {
+    use std::fmt::Write as _;
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("a String takes everything");
+        }
+    }
+}
+
+impl Client {
+    /// Of the relay that listens at this socket.
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// Reads something.
+    pub(super) fn get<T: DeserializeOwned>(&self, target: &Target) -> Result<Reply<T>, Failure> {
+        understand(&self.exchange(&Method::GET, target, None)?)
+    }
+
+    /// Reads octets.
+    pub(super) fn get_octets(&self, target: &Target) -> Result<Bytes, Failure> {
+        self.exchange(&Method::GET, target, None)
+    }
+
+    /// Does something without further words.
+    pub(super) fn command<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        target: &Target,
+    ) -> Result<Reply<T>, Failure> {
+        understand(&self.exchange(method, target, None)?)
+    }
+
+    /// Hands something over.
+    pub(super) fn submit<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        target: &Target,
+        body: &impl Serialize,
+    ) -> Result<Reply<T>, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::Failed(error.into()))?;
+        understand(&self.exchange(method, target, Some(body))?)
+    }
+
+    fn exchange(&self, method: &Method, target: &Target, body: Option<Vec<u8>>) -> Result<Bytes, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
+        let exchange = async {
+            let stream = self.connect().await?;
+            timeout(EXCHANGE_TIMEOUT, converse(stream, method, target, body))
+                .await
+                .map_err(|_| Failure::new("the relay does not answer: look into its log"))?
+        };
+        let (status, body) = runtime.block_on(exchange)?;
+        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Failure> {
+        let attempt = async {
+            let (path, _folder) = reachable(&self.socket)?;
+            timeout(CONNECT_TIMEOUT, UnixStream::connect(path)).await?
+        };
+        attempt.await.map_err(|error| unreachable_relay(&self.socket, &error))
+    }
+}
+
+fn unreachable_relay(socket: &Path, error: &io::Error) -> Failure {
+    let path = socket.display();
+    Failure::new(match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("cannot reach the relay at {path}: is it running? start it with: mailsluice run")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "cannot reach the relay at {path}: permission denied; run this as the relay's user or as root"
+            )
+        }
+        _ => format!("cannot reach the relay at {path}: {error}"),
+    })
+}
+
+async fn converse(
+    stream: UnixStream,
+    method: &Method,
+    target: &Target,
+    body: Option<Vec<u8>>,
+) -> Result<(StatusCode, Bytes), Failure> {
+    let broken = |error: hyper::Error| {
+        Failure::Failed(anyhow::Error::new(error).context("the connection to the relay broke"))
+    };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // It ends when the sender is dropped or the runtime with it.
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(&target.0)
+        .header(HOST, "mailsluice")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body.unwrap_or_default())))
+        .expect("method, encoded target and fixed header fields are valid");
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body =
+        body.map_err(|error| Failure::new(format!("the relay's answer could not be read: {error}")))?;
+    Ok((status, body.to_bytes()))
+}
+
+fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<Reply<T>, Failure> {
+    let raw = String::from_utf8_lossy(body).into_owned();
+    match serde_json::from_str(&raw) {
+        Ok(value) => Ok(Reply { raw, value }),
+        Err(error) => Err(Failure::new(format!(
+            "the relay's answer is not understood ({error}): is it of another version than this command?"
+        ))),
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(told) => Failure::new(told.error),
+        Err(_) => Failure::new(format!("the relay answered with {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_encoded() {
+        let target =
+            Target::path(&["queue", "../x y"]).with("a", None).with("b", Some("ü&=")).with("c", Some("+"));
+        assert_eq!(target.0, "/api/v1/queue/..%2Fx%20y?b=%C3%BC%26%3D&c=%2B");
+    }
+}

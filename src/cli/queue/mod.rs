@@ -1,0 +1,148 @@
+//! `mailsluice queue`
+
+mod view;
+
+use clap::builder::PossibleValuesParser;
+use hyper::Method;
+
+use super::client::{Client, Target};
+use super::context::Context;
+use super::failure::Failure;
+use super::{output, status};
+use crate::control::view::{Done, Message, MessageDetail, Retried, Status};
+use crate::report::log::escape::printable;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// What is in the queue, oldest first: what waits, for what, until when
+    List(Filter),
+    /// All that is known about a message
+    Show {
+        /// Its queue id
+        id: String,
+        /// Print its content instead
+        #[arg(long)]
+        content: bool,
+    },
+    /// Try again now; a message that is being sent is waited for
+    Retry {
+        /// Queue ids
+        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<String>,
+        /// All messages that wait for a retry
+        #[arg(long)]
+        all: bool,
+    },
+    /// Delete for good, without a report; a message that is being sent is waited for
+    Delete {
+        /// Queue ids
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+}
+
+/// Which messages to list.
+#[derive(Debug, clap::Args)]
+pub(super) struct Filter {
+    /// Of this upstream
+    #[arg(long)]
+    upstream: Option<String>,
+    /// In this state
+    #[arg(long, value_parser = PossibleValuesParser::new(["ready", "deferred", "held", "sending"]))]
+    state: Option<String>,
+    /// From this sender
+    #[arg(long, value_name = "ADDRESS")]
+    sender: Option<String>,
+    /// To this recipient
+    #[arg(long, value_name = "ADDRESS")]
+    recipient: Option<String>,
+    /// Messages at most [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+}
+
+pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    match command {
+        Command::List(filter) => list(&filter, &client, context),
+        Command::Show { id, content: true } => print_content(&id, &client, context),
+        Command::Show { id, content: false } => {
+            let reply = client.get::<MessageDetail>(&Target::path(&["queue", &id]))?;
+            context.print(&reply, view::detail)
+        }
+        Command::Retry { all: true, .. } => {
+            let reply = client.command::<Retried>(&Method::POST, &Target::path(&["queue", "retry"]))?;
+            context.print(&reply, |done, _| format!("{} due now", output::count(done.messages, "message")))
+        }
+        Command::Retry { ids, .. } => each(&ids, context, |id| {
+            Ok(client.command::<Done>(&Method::POST, &Target::path(&["queue", id, "retry"]))?.value)
+        }),
+        Command::Delete { ids } => each(&ids, context, |id| {
+            let done = client.command::<Done>(&Method::DELETE, &Target::path(&["queue", id]))?.value;
+            if done.outcome == "gone" {
+                let why = "it was being sent, and is settled now; nothing was left to delete";
+                return Err(Failure::new(format!("{id}: {why}")));
+            }
+            Ok(done)
+        }),
+    }
+}
+
+fn list(filter: &Filter, client: &Client, context: &Context) -> Result<(), Failure> {
+    let limit = filter.limit.map(|n| n.to_string());
+    let target = Target::path(&["queue"])
+        .with("upstream", filter.upstream.as_deref())
+        .with("state", filter.state.as_deref())
+        .with("sender", filter.sender.as_deref())
+        .with("recipient", filter.recipient.as_deref())
+        .with("limit", limit.as_deref());
+    let reply = client.get::<Vec<Message>>(&target)?;
+    if context.json || reply.value.is_empty() {
+        return context.print(&reply, view::list);
+    }
+    // The list tells what waits for an upstream, the state of the upstreams tells why.
+    let state = client.get::<Status>(&Target::path(&["status"]))?.value;
+    context.print(&reply, |messages, when| {
+        view::list(messages, when) + &status::obstacles(&state.upstreams, when)
+    })
+}
+
+fn print_content(id: &str, client: &Client, context: &Context) -> Result<(), Failure> {
+    let octets = client.get_octets(&Target::path(&["queue", id, "content"]))?;
+    if context.json {
+        let text = String::from_utf8_lossy(&octets);
+        return context.print_value(&serde_json::json!({ "queue_id": id, "content": text }), "");
+    }
+    output::content(&octets)
+}
+
+/// Does something with each message; one that fails keeps none of the others from it.
+fn each(
+    ids: &[String],
+    context: &Context,
+    act: impl Fn(&str) -> Result<Done, Failure>,
+) -> Result<(), Failure> {
+    let mut done = Vec::new();
+    let mut failed = false;
+    for id in ids {
+        match act(id) {
+            Ok(one) => done.push(one),
+            Err(failure) => {
+                let _ = failure.report();
+                failed = true;
+            }
+        }
+    }
+    let lines: Vec<String> =
+        done.iter().map(|d| format!("{} {}", printable(&d.queue_id), outcome(&d.outcome))).collect();
+    context.print_value(&done, &lines.join("\n"))?;
+    if failed { Err(Failure::Told) } else { Ok(()) }
+}
+
+fn outcome(name: &str) -> &'static str {
+    match name {
+        "due" => "is due now",
+        "deleted" => "is deleted",
+        _ => "has left the queue: it was being sent, and is settled now",
+    }
+}

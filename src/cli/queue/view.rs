@@ -1,0 +1,207 @@
+//! The queue as a person wants to see it.
+
+use crate::cli::output::{count, size};
+use crate::cli::table::Table;
+use crate::cli::when::When;
+use crate::control::view::{Message, MessageDetail, Recipient};
+use crate::report::log::escape::printable;
+
+/// What is in the queue: a row for each message, below it the last reply.
+pub(super) fn list(messages: &Vec<Message>, when: &When) -> String {
+    if messages.is_empty() {
+        return "Nothing in the queue.".to_owned();
+    }
+    let mut table = Table::new(&[
+        "QUEUE ID",
+        "STATE",
+        "WAITS FOR",
+        "NEXT ATTEMPT",
+        "AGE",
+        "SIZE",
+        "UPSTREAM",
+        "FROM",
+        "TO",
+    ]);
+    for message in messages {
+        let state = if message.test_mode.is_some() { "TEST " } else { "" }.to_owned() + &message.state;
+        table.row(&[
+            message.queue_id.clone(),
+            state,
+            message.waiting_for.clone().unwrap_or_default(),
+            message.next_attempt.as_deref().map_or_else(String::new, |time| when.until(time)),
+            when.age(&message.accepted_at),
+            size(message.size),
+            message.upstream.clone(),
+            path(&message.from),
+            recipients(&message.to),
+        ]);
+        if let Some(reply) = last_reply(&message.to) {
+            table.note(reply);
+        }
+    }
+    format!("{}{}\n", table.render(), summary(messages))
+}
+
+/// All that is known about one message.
+pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
+    let message = &detail.message;
+    let mut lines = vec![
+        ("Queue id", message.queue_id.clone()),
+        ("State", message.state.clone()),
+        ("Waits for", message.waiting_for.clone().unwrap_or_default()),
+        ("Because", detail.upstream_reason.clone().unwrap_or_default()),
+        ("Next attempt", message.next_attempt.as_deref().map_or_else(String::new, |time| when.until(time))),
+        ("Attempts", detail.attempts.to_string()),
+        (
+            "Accepted",
+            format!("{} ({} ago)", when.local(&message.accepted_at), when.age(&message.accepted_at)),
+        ),
+        ("Size", size(message.size)),
+        ("From", path(&message.from)),
+        ("Upstream", message.upstream.clone()),
+        ("Client", client(detail)),
+        ("User", message.user.clone().unwrap_or_default()),
+    ];
+    if detail.sender != message.from.to_lowercase() {
+        lines.push(("Sender", detail.sender.clone()));
+    }
+    if let Some(action) = &message.test_mode {
+        let to = detail.test_address.as_ref().map_or_else(String::new, |address| format!(" to {address}"));
+        lines.push(("Test mode", format!("{action}{to}")));
+    }
+    let lines: Vec<String> = lines
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{:<14}{}", format!("{name}:"), printable(&value)))
+        .collect();
+    let mut table = Table::new(&["RECIPIENT", "STATE", "ATTEMPTS"]);
+    for recipient in &message.to {
+        table.row(&[recipient.address.clone(), recipient.state.clone(), recipient.attempts.to_string()]);
+        if let Some(reply) = &recipient.reply {
+            table.note(reply);
+        }
+    }
+    format!("{}\n\n{}", lines.join("\n"), table.render())
+}
+
+fn client(detail: &MessageDetail) -> String {
+    let helo = if detail.helo.is_empty() { String::new() } else { format!(" ({})", detail.helo) };
+    let listener =
+        if detail.listener.is_empty() { String::new() } else { format!(" at {}", detail.listener) };
+    format!("{}{helo}{listener}", detail.message.client)
+}
+
+/// The reverse-path; `<>` when it is null.
+fn path(from: &str) -> String {
+    if from.is_empty() { "<>".to_owned() } else { from.to_owned() }
+}
+
+/// The first recipient that is not settled, and how many there are besides.
+fn recipients(to: &[Recipient]) -> String {
+    let open = to.iter().find(|r| is_open(r)).or(to.first());
+    let first = open.map_or("", |recipient| recipient.address.as_str());
+    match to.len() {
+        0 | 1 => first.to_owned(),
+        n => format!("{first} +{}", n - 1),
+    }
+}
+
+fn last_reply(to: &[Recipient]) -> Option<&str> {
+    to.iter().filter(|r| is_open(r)).find_map(|recipient| recipient.reply.as_deref())
+}
+
+fn is_open(recipient: &Recipient) -> bool {
+    matches!(recipient.state.as_str(), "waiting" | "sending")
+}
+
+/// `3 messages: 1 ready, 2 deferred`
+fn summary(messages: &[Message]) -> String {
+    let states = ["ready", "deferred", "held", "sending"].into_iter().filter_map(|state| {
+        let n = messages.iter().filter(|m| m.state == state).count();
+        (n > 0).then(|| format!("{n} {state}"))
+    });
+    format!("{}: {}", count(messages.len() as u64, "message"), states.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipient(address: &str, state: &str, reply: Option<&str>) -> Recipient {
+        Recipient {
+            address: address.to_owned(),
+            state: state.to_owned(),
+            attempts: 2,
+            reply: reply.map(str::to_owned),
+        }
+    }
+
+    fn message() -> Message {
+        Message {
+            queue_id: "1HK2M3N4P5Q6R7S8".to_owned(),
+            state: "deferred".to_owned(),
+            from: String::new(),
+            to: vec![
+                recipient("gone@x.example", "sent", Some("250 OK")),
+                recipient("late@x.example", "waiting", Some("450 4.2.0 \u{1b}[2J busy")),
+            ],
+            size: 10_240,
+            user: None,
+            client: "127.0.0.1".to_owned(),
+            upstream: "m365".to_owned(),
+            accepted_at: "2026-11-22T06:50:00.000Z".to_owned(),
+            next_attempt: Some("2026-11-22T07:04:00.000Z".to_owned()),
+            eta: None,
+            waiting_for: Some("retry".to_owned()),
+            test_mode: None,
+        }
+    }
+
+    #[test]
+    fn the_list_tells_what_waits_why_and_until_when() {
+        let text = list(&vec![message()], &When::utc("2026-11-22T07:00:00Z"));
+        let want = "\
+QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      AGE  SIZE    UPSTREAM  FROM  TO
+1HK2M3N4P5Q6R7S8  deferred  retry      07:04:00 (in 4m)  10m  10 KiB  m365      <>    late@x.example +1
+    450 4.2.0 \\u001b[2J busy
+1 message: 1 deferred
+";
+        assert_eq!(text, want);
+    }
+
+    #[test]
+    fn a_message_shows_each_recipient_with_its_reply() {
+        let detail = super::detail(
+            &MessageDetail {
+                message: message(),
+                sender: "erp@firm.example".to_owned(),
+                attempts: 2,
+                helo: "evil\u{9b}2J".to_owned(),
+                listener: "127.0.0.1:2525".to_owned(),
+                test_address: None,
+                upstream_reason: None,
+            },
+            &When::utc("2026-11-22T07:00:00Z"),
+        );
+        let want = "\
+Queue id:     1HK2M3N4P5Q6R7S8
+State:        deferred
+Waits for:    retry
+Next attempt: 07:04:00 (in 4m)
+Attempts:     2
+Accepted:     06:50:00 (10m ago)
+Size:         10 KiB
+From:         <>
+Upstream:     m365
+Client:       127.0.0.1 (evil\\u009b2J) at 127.0.0.1:2525
+Sender:       erp@firm.example
+
+RECIPIENT       STATE    ATTEMPTS
+gone@x.example  sent     2
+    250 OK
+late@x.example  waiting  2
+    450 4.2.0 \\u001b[2J busy
+";
+        assert_eq!(detail, want);
+    }
+}

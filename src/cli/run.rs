@@ -1,0 +1,22 @@
+//! `mailsluice run`
+
+use std::io;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::failure::{Failure, complain};
+use crate::relay;
+use crate::report::log;
+use crate::time::SystemClock;
+
+pub(super) fn execute(context: &Context) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    for warning in &loaded.warnings {
+        complain(&warning.to_string());
+    }
+    log::install(loaded.config.log, Arc::new(SystemClock), io::stdout())
+        .map_err(|error| Failure::Failed(error.into()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
+    runtime.block_on(relay::run(loaded)).map_err(|error| Failure::Failed(error.into()))
+}

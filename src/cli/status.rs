@@ -1,0 +1,156 @@
+//! `mailsluice status`
+
+use super::client::Target;
+use super::context::Context;
+use super::failure::Failure;
+use super::output::count;
+use super::table::Table;
+use super::when::{When, span};
+use super::{limits, test_mode};
+use crate::control::view::{Listener, RecipientTotals, Status, Upstream};
+use crate::report::log::escape::printable;
+
+pub(super) fn execute(context: &Context) -> Result<(), Failure> {
+    let reply = context.client()?.get(&Target::path(&["status"]))?;
+    context.print(&reply, render)
+}
+
+fn render(status: &Status, when: &When) -> String {
+    let mut lines =
+        vec![format!("mailsluice {}, up for {}", printable(&status.version), span(status.uptime))];
+    if let Some(fault) = &status.store_fault {
+        lines.push(format!("STORE: {}", printable(fault)));
+    }
+    lines.push(test_mode::describe(&status.test_mode));
+    lines.extend(status.listeners.iter().map(listener));
+    lines.push(String::new());
+    lines.push(upstreams(&status.upstreams, when));
+    let queue = &status.queue;
+    lines.push(format!(
+        "Queue: {} (ready {}, deferred {}, held {}, sending {})",
+        count(queue.ready + queue.deferred + queue.held + queue.sending, "message"),
+        queue.ready,
+        queue.deferred,
+        queue.held,
+        queue.sending
+    ));
+    lines.push(totals(&status.totals));
+    lines.join("\n")
+}
+
+fn listener(listener: &Listener) -> String {
+    let networks = printable(&listener.relay_from.join(", "));
+    let who = if networks.is_empty() { "nobody".to_owned() } else { networks };
+    format!("Listening on {}, relays for {who}", printable(&listener.address))
+}
+
+fn upstreams(upstreams: &[Upstream], when: &When) -> String {
+    let mut table = Table::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"]);
+    for upstream in upstreams {
+        let host = match (&upstream.host, upstream.port) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (Some(host), None) => host.clone(),
+            (None, _) => "local mailbox".to_owned(),
+        };
+        table.row(&[
+            format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
+            upstream.state.clone(),
+            upstream.until.as_deref().map_or_else(String::new, |time| when.until(time)),
+            host,
+            limits::left(&upstream.limits),
+        ]);
+        if let Some(reason) = &upstream.reason {
+            table.note(reason);
+        }
+    }
+    table.render()
+}
+
+/// The upstreams that take nothing at present, a line each; below a list of the queue.
+pub(super) fn obstacles(upstreams: &[Upstream], when: &When) -> String {
+    let line = |upstream: &Upstream| {
+        let until =
+            upstream.until.as_deref().map_or_else(String::new, |t| format!(" until {}", when.until(t)));
+        let reason = upstream.reason.as_deref().map_or_else(String::new, |r| format!(": {}", printable(r)));
+        format!("{} is {}{until}{reason}\n", printable(&upstream.name), printable(&upstream.state))
+    };
+    upstreams.iter().filter(|upstream| upstream.state != "up").map(line).collect()
+}
+
+/// The sum that must always hold.
+fn totals(t: &RecipientTotals) -> String {
+    let left = t.accepted + t.generated;
+    let right = t.sent + t.bounced + t.expired + t.dropped + t.captured + t.deleted + t.queued;
+    let verdict = if left == right { "" } else { " -- THE SUMS DIFFER: please report this" };
+    format!(
+        "Recipients: {} accepted + {} generated = {} sent + {} bounced + {} expired + {} dropped + {} captured + {} \
+         deleted + {} queued{verdict}",
+        t.accepted, t.generated, t.sent, t.bounced, t.expired, t.dropped, t.captured, t.deleted, t.queued
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::view::{QueueCounts, TestMode};
+
+    #[test]
+    fn tells_at_a_glance_what_is_stuck() {
+        let status = Status {
+            version: "0.1.0".to_owned(),
+            uptime: 12_000,
+            test_mode: TestMode {
+                enabled: true,
+                action: "redirect".to_owned(),
+                address: Some("test@firm.example".to_owned()),
+                origin: "command".to_owned(),
+            },
+            listeners: vec![Listener {
+                address: "127.0.0.1:2525".to_owned(),
+                relay_from: vec!["::1/128".to_owned()],
+            }],
+            upstreams: vec![Upstream {
+                name: "m365".to_owned(),
+                default: true,
+                state: "down".to_owned(),
+                reason: Some("connect: \u{1b}refused".to_owned()),
+                until: Some("2026-11-22T07:04:00.000Z".to_owned()),
+                host: Some("smtp.example.net".to_owned()),
+                port: Some(587),
+                limits: vec![],
+            }],
+            queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
+            totals: RecipientTotals {
+                accepted: 5,
+                generated: 1,
+                sent: 2,
+                bounced: 0,
+                expired: 0,
+                dropped: 0,
+                captured: 0,
+                deleted: 1,
+                queued: 3,
+            },
+            store_fault: None,
+        };
+        let when = When::utc("2026-11-22T07:00:00Z");
+        let want = "\
+mailsluice 0.1.0, up for 3h 20m
+Test mode: ON, all mail goes to test@firm.example (set by command)
+Listening on 127.0.0.1:2525, relays for ::1/128
+
+UPSTREAM        STATE  UNTIL             HOST                  LIMITS LEFT
+m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
+    connect: \\u001brefused
+
+Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
+Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 dropped + 0 captured + 1 deleted + 3 queued";
+        assert_eq!(render(&status, &when), want);
+        assert_eq!(
+            obstacles(&status.upstreams, &when),
+            "m365 is down until 07:04:00 (in 4m): connect: \\u001brefused\n"
+        );
+        let wrong = Status { totals: RecipientTotals { sent: 1, ..status.totals }, ..status };
+        assert!(render(&wrong, &when).contains("THE SUMS DIFFER"));
+    }
+}

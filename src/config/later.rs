@@ -1,0 +1,110 @@
+//! Keys that the documentation of Mailsluice knows and this version does not do yet.
+//!
+//! They are never ignored in silence: such a key is a fault, unless its value is what is in force anyway. Whoever
+//! builds the feature deletes its rows.
+
+use super::tree::{Node, Value};
+
+/// Values that change nothing.
+enum Harmless {
+    /// This text.
+    Text(&'static str),
+    /// This switch.
+    Flag(bool),
+    /// This number.
+    Number(i64),
+    /// A list of these texts.
+    Texts(&'static [&'static str]),
+    /// A table whose keys have rows of their own.
+    Section,
+    /// Only an empty list or table.
+    Empty,
+}
+
+use Harmless::{Empty, Flag, Number, Section, Text, Texts};
+
+/// Section, key, and the values that are accepted.
+const KEYS: &[(&str, &str, Harmless)] = &[
+    ("", "timezone", Empty),
+    ("", "language", Text("en")),
+    ("", "history_days", Number(30)),
+    ("", "watch", Flag(false)),
+    ("", "user", Empty),
+    ("", "alert", Empty),
+    ("", "secrets", Empty),
+    ("", "oauth", Empty),
+    ("", "rule", Empty),
+    ("", "console", Section),
+    ("console", "address", Text("off")),
+    ("console", "metrics", Text("signed-in")),
+    ("console", "user", Empty),
+    ("listener", "tls", Text("none")),
+    ("listener", "certificate", Empty),
+    ("listener", "key", Empty),
+    ("listener", "auth", Text("none")),
+    ("listener", "auth_without_tls", Flag(false)),
+    ("listener", "proxy_protocol_from", Empty),
+    ("listener", "mode", Text("queued")),
+    ("queue", "mode", Text("queued")),
+    ("upstream", "client_certificate", Empty),
+    ("upstream", "client_key", Empty),
+    ("upstream", "pin", Empty),
+    ("upstream", "proxy", Empty),
+    ("upstream", "oauth", Empty),
+    ("upstream", "disable_after", Number(5)),
+    ("upstream", "fallback", Empty),
+    ("upstream", "fallback_on", Texts(&["unreachable", "disabled"])),
+    ("upstream", "fallback_after", Text("15m")),
+    ("upstream", "sender", Empty),
+    ("upstream", "shared_limits", Empty),
+    ("upstream", "account", Empty),
+    ("upstream.limits", "batch", Empty),
+    ("upstream.limits", "calendar", Flag(false)),
+];
+
+/// Section, key, and values that come later for a key that is there already.
+const VALUES: &[(&str, &str, &[&str])] =
+    &[("upstream", "auth", &["scram-sha-256", "xoauth2", "oauthbearer"])];
+
+/// What a key that no section of this version reads is.
+pub(super) enum Standing {
+    /// No key at all.
+    Unknown,
+    /// It comes later, and says what is in force anyway.
+    Harmless,
+    /// It comes later, and asks for something.
+    NotYet,
+    /// A table: each of its keys has a standing of its own.
+    Section,
+}
+
+/// Looks a key up.
+pub(super) fn standing(section: &str, key: &str, node: &Node) -> Standing {
+    match KEYS.iter().find(|row| row.0 == section && row.1 == key) {
+        None => Standing::Unknown,
+        Some((_, _, Section)) if matches!(node.value, Value::Table(_)) => Standing::Section,
+        Some((_, _, harmless)) if accepts(harmless, &node.value) => Standing::Harmless,
+        Some(_) => Standing::NotYet,
+    }
+}
+
+/// Whether a value of a key comes later.
+pub(super) fn is_later_value(section: &str, key: &str, value: &str) -> bool {
+    VALUES.iter().any(|row| row.0 == section && row.1 == key && row.2.contains(&value))
+}
+
+fn accepts(harmless: &Harmless, value: &Value) -> bool {
+    let text = |want: &str, value: &Value| matches!(value, Value::Text(t) | Value::Untyped(t) if t == want);
+    match (harmless, value) {
+        (Text(want), value) => text(want, value),
+        (Flag(want), Value::Boolean(flag)) => want == flag,
+        (Flag(want), value) => text(&want.to_string(), value),
+        (Number(want), Value::Integer(number)) => Some(*want) == *number,
+        (Number(want), value) => text(&want.to_string(), value),
+        (Texts(want), Value::List(nodes)) => {
+            nodes.len() == want.len() && nodes.iter().zip(*want).all(|(node, want)| text(want, &node.value))
+        }
+        (Texts(want), value) => text(&want.join(","), value),
+        (Section | Empty, value) => value.is_empty(),
+    }
+}

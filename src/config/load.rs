@@ -1,0 +1,136 @@
+//! Finds the file, reads it, applies the environment, and checks everything.
+
+use std::path::{Path, PathBuf};
+
+use super::fault::{Fault, Faults, Finding, Warning};
+use super::machine::Machine;
+use super::reader::{Context, Section};
+use super::sections::{dkim, listener, queue, session, switches, top, upstream};
+use super::tree::Table;
+use super::{Config, check, files, overrides, tree};
+
+/// The longest configuration file, in octets.
+const LONGEST: u64 = 1 << 20;
+/// The variable that names the file.
+const FILE_VARIABLE: &str = "MAILSLUICE_CONFIG";
+
+/// A configuration that was read, and how.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What a person should look at.
+    pub warnings: Vec<Warning>,
+    /// The file, as it was named; `None` when there was none.
+    pub path: Option<PathBuf>,
+}
+
+/// A file's text and what else we know about it.
+struct Source<'t> {
+    text: &'t str,
+    /// What findings call it; `None` when there is no file.
+    name: Option<String>,
+    /// What relative paths are relative to. Absolute.
+    folder: PathBuf,
+    open_to_others: bool,
+}
+
+impl Config {
+    /// Reads the configuration: the file at `path`, else the one that `MAILSLUICE_CONFIG` names, else the first of
+    /// the usual files that is there, else none; then the environment's `MAILSLUICE__…`.
+    ///
+    /// Does no more than reading: nothing is made, bound or connected. Blocks on the file system.
+    ///
+    /// # Errors
+    /// All faults at once. The operator must mend them; a relay that runs keeps its old configuration.
+    pub fn load(path: Option<&Path>, machine: &Machine) -> Result<Loaded, Faults> {
+        let Some(path) = find(path, machine) else {
+            let folder = machine.working_folder.clone();
+            let (config, warnings) =
+                read(&Source { text: "", name: None, folder, open_to_others: false }, machine)?;
+            return Ok(Loaded { config, warnings, path: None });
+        };
+        let name = path.display().to_string();
+        let full = machine.working_folder.join(&path);
+        let file = files::read(&full, LONGEST).map_err(|what| {
+            let instead = "write the path of a file that the relay can read".to_owned();
+            let key = "file".to_owned();
+            let finding = Finding { place: super::fault::Place::Start, key, what, instead };
+            Faults(vec![Fault(finding.line(Some(&name)))])
+        })?;
+        let folder = full.parent().unwrap_or(&machine.working_folder).to_owned();
+        let source =
+            Source { text: &file.text, name: Some(name), folder, open_to_others: file.open_to_others };
+        let (config, warnings) = read(&source, machine)?;
+        Ok(Loaded { config, warnings, path: Some(path) })
+    }
+
+    /// Reads a configuration from a text, with no environment, as if it stood in `folder/mailsluice.toml` of a machine
+    /// named `localhost`.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn from_toml(text: &str, folder: &Path) -> Result<Loaded, Faults> {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let machine = Machine::bare(&folder);
+        let name = Some("mailsluice.toml".to_owned());
+        let (config, warnings) = read(&Source { text, name, folder, open_to_others: false }, &machine)?;
+        Ok(Loaded { config, warnings, path: None })
+    }
+}
+
+/// The file to read. One that is named must be there; one of the usual ones is passed over only when it is not there.
+fn find(path: Option<&Path>, machine: &Machine) -> Option<PathBuf> {
+    let named = || machine.environment.get(FILE_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+    let is_there = |path: &&PathBuf| {
+        let facts = std::fs::symlink_metadata(machine.working_folder.join(path));
+        !facts.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    path.map(Path::to_owned).or_else(named).or_else(|| machine.usual_files.iter().find(is_there).cloned())
+}
+
+fn read(source: &Source<'_>, machine: &Machine) -> Result<(Config, Vec<Warning>), Faults> {
+    let line = |finding: &Finding| finding.line(source.name.as_deref());
+    let faults = |mut findings: Vec<Finding>| {
+        findings.sort();
+        findings.dedup();
+        Faults(findings.iter().map(|finding| Fault(line(finding))).collect())
+    };
+    let mut tree = tree::parse(source.text).map_err(faults)?;
+    let context = Context::new(machine, source.folder.clone(), source.open_to_others);
+    let wrong_names = overrides::apply(&mut tree, &machine.environment);
+    context.faults.borrow_mut().extend(wrong_names);
+    let config = sections(&context, &tree);
+    let found = context.faults.take();
+    if !found.is_empty() {
+        return Err(faults(found));
+    }
+    let mut warnings = context.warnings.take();
+    warnings.sort();
+    Ok((config, warnings.iter().map(|finding| Warning(line(finding))).collect()))
+}
+
+/// Reads all sections. Where something is wrong, a fault is noted and any value stands in.
+fn sections(context: &Context<'_>, tree: &Table) -> Config {
+    let mut root = Section::root(context, tree);
+    let test_mode = switches::test_mode(root.section("test_mode"));
+    let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
+    let config = Config {
+        hostname: top::hostname(&mut root),
+        data_dir: top::data_dir(&mut root),
+        shutdown_grace: top::shutdown_grace(&mut root),
+        log: switches::log(root.section("log")),
+        listeners: listener::read_all(&mut root),
+        session: session::read(root.section("session")),
+        queue: queue::read(root.section("queue")),
+        test_mode,
+        blacklist: switches::blacklist(root.section("blacklist")),
+        upstreams: check::upstreams(&root, upstreams),
+        dkim: dkim::read_all(&mut root),
+    };
+    root.finish();
+    config
+}
+
+#[cfg(test)]
+mod tests;

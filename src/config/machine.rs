@@ -1,0 +1,110 @@
+//! What the machine tells a configuration: environment, folders, its own name.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The surroundings in which a configuration is read. Handed in, so that a test can make them up.
+#[derive(Clone, Default)]
+pub struct Machine {
+    /// The environment variables that are valid UTF-8. May hold secrets.
+    pub environment: BTreeMap<String, String>,
+    /// What relative paths from the command line are relative to. Absolute.
+    pub working_folder: PathBuf,
+    /// The name that the machine has for itself (`uname -n`).
+    pub node_name: String,
+    /// The text of `/etc/hosts`.
+    pub hosts: String,
+    /// Where a file is looked for when none is named.
+    pub usual_files: Vec<PathBuf>,
+}
+
+impl Machine {
+    /// This process on this machine.
+    #[must_use]
+    pub fn here() -> Self {
+        let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            environment: std::env::vars_os().filter_map(utf8).collect(),
+            working_folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            hosts: std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
+            usual_files: ["config/mailsluice.toml", "/etc/mailsluice/mailsluice.toml"]
+                .map(PathBuf::from)
+                .into(),
+        }
+    }
+
+    /// No environment, no files, and the name `localhost`.
+    #[must_use]
+    pub fn bare(working_folder: &Path) -> Self {
+        Self {
+            working_folder: working_folder.to_owned(),
+            node_name: "localhost".to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// The machine's full name: its own name, or the canonical name that `/etc/hosts` has for it.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        if self.node_name.contains('.') {
+            return self.node_name.clone();
+        }
+        let canonical = self.hosts.lines().find_map(|line| {
+            let mut names = line.split('#').next()?.split_ascii_whitespace().skip(1);
+            let canonical = names.next().filter(|name| name.contains('.'))?;
+            names.any(|alias| alias.eq_ignore_ascii_case(&self.node_name)).then(|| canonical.to_owned())
+        });
+        canonical.unwrap_or_else(|| self.node_name.clone())
+    }
+}
+
+/// Shows no environment: it may hold secrets.
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine")
+            .field("working_folder", &self.working_folder)
+            .field("node_name", &self.node_name)
+            .field("usual_files", &self.usual_files)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_full_name() {
+        let hosts =
+            "127.0.0.1 localhost\n# 192.0.2.9 no.firm.example box\n127.0.1.1 Box.firm.example box # here\n";
+        for (node_name, hosts, want) in [
+            ("box.other.example", hosts, "box.other.example"),
+            ("box", hosts, "Box.firm.example"),
+            ("BOX", hosts, "Box.firm.example"),
+            ("other", hosts, "other"),
+            ("box", "127.0.1.1 box box.firm.example\n", "box"),
+            ("box", "", "box"),
+        ] {
+            let machine =
+                Machine { node_name: node_name.to_owned(), hosts: hosts.to_owned(), ..Machine::default() };
+            assert_eq!(machine.full_name(), want, "{node_name} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn knows_this_machine() {
+        let machine = Machine::here();
+        assert!(machine.working_folder.is_absolute());
+        assert!(!machine.full_name().is_empty() && machine.environment.contains_key("PATH"));
+    }
+
+    #[test]
+    fn shows_no_environment() {
+        let environment = BTreeMap::from([("PASSWORD".to_owned(), "hush".to_owned())]);
+        let machine = Machine { environment, ..Machine::default() };
+        assert!(!format!("{machine:?}").contains("hush"));
+    }
+}

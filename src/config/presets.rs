@@ -1,0 +1,156 @@
+//! Providers whose host, port, security and published limits are known. Keys in the file go before them.
+//!
+//! Sources: the providers' documentation and Thunderbird's provider data base, as of 2026. A provider that publishes
+//! no limit has none here.
+
+use super::{ByteSize, Limits, Quota, Security};
+
+/// What is known about one provider.
+pub(super) struct Preset {
+    pub(super) name: &'static str,
+    /// `None` when the provider has one host per region.
+    pub(super) host: Option<&'static str>,
+    /// What to write as host when there is one per region.
+    pub(super) hosts: &'static str,
+    pub(super) port: u16,
+    known: Known,
+}
+
+/// Published limits; 0 is none.
+struct Known {
+    connections: u32,
+    /// In the order of the windows: minute, hour, day, week.
+    messages: [u32; 4],
+    recipients: [u32; 4],
+    recipients_per_message: u32,
+    mebibytes: u64,
+}
+
+const UNKNOWN: Known =
+    Known { connections: 0, messages: [0; 4], recipients: [0; 4], recipients_per_message: 0, mebibytes: 0 };
+
+const fn unlimited(name: &'static str, host: &'static str, port: u16) -> Preset {
+    limited(name, host, port, UNKNOWN)
+}
+
+const fn limited(name: &'static str, host: &'static str, port: u16, known: Known) -> Preset {
+    Preset { name, host: Some(host), hosts: "", port, known }
+}
+
+/// All presets.
+#[rustfmt::skip]
+pub(super) const PRESETS: &[Preset] = &[
+    limited("office365", "smtp.office365.com", 587, Known {
+        connections: 3, messages: [30, 0, 0, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 500, mebibytes: 35,
+    }),
+    limited("office365-hve", "smtp.hve.mx.microsoft", 587, Known { recipients_per_message: 50, mebibytes: 10, ..UNKNOWN }),
+    limited("azure-communication", "smtp.azurecomm.net", 587, Known {
+        messages: [30, 100, 0, 0], recipients_per_message: 50, mebibytes: 10, ..UNKNOWN
+    }),
+    limited("gmail", "smtp.gmail.com", 465, Known { messages: [0, 0, 500, 0], recipients_per_message: 100, ..UNKNOWN }),
+    limited("google-workspace", "smtp.gmail.com", 465, Known {
+        messages: [0, 0, 2_000, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 100, ..UNKNOWN
+    }),
+    limited("google-relay", "smtp-relay.gmail.com", 465, Known {
+        messages: [0, 0, 10_000, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 100, ..UNKNOWN
+    }),
+    Preset {
+        name: "ses", host: None, hosts: "\"email-smtp.REGION.amazonaws.com\" with your region", port: 465,
+        known: Known { recipients_per_message: 50, mebibytes: 40, ..UNKNOWN },
+    },
+    unlimited("sendgrid", "smtp.sendgrid.net", 587),
+    unlimited("mailgun", "smtp.mailgun.org", 587),
+    unlimited("mailgun-eu", "smtp.eu.mailgun.org", 587),
+    limited("postmark", "smtp.postmarkapp.com", 587, Known { recipients_per_message: 50, mebibytes: 10, ..UNKNOWN }),
+    unlimited("brevo", "smtp-relay.brevo.com", 587),
+    unlimited("mailjet", "in-v3.mailjet.com", 465),
+    unlimited("smtp2go", "mail.smtp2go.com", 2525),
+    unlimited("fastmail", "smtp.fastmail.com", 465),
+    limited("icloud", "smtp.mail.me.com", 587, Known {
+        messages: [0, 0, 1_000, 0], recipients: [0, 0, 1_000, 0], recipients_per_message: 500, mebibytes: 20, ..UNKNOWN
+    }),
+    limited("yahoo", "smtp.mail.yahoo.com", 465, Known { messages: [0, 0, 500, 0], recipients_per_message: 100, ..UNKNOWN }),
+    Preset {
+        name: "zoho", host: None, hosts: r#""smtp.zoho.eu", "smtp.zoho.com" or "smtp.zoho.in""#, port: 465, known: UNKNOWN,
+    },
+    unlimited("gmx", "mail.gmx.net", 465),
+    unlimited("webde", "smtp.web.de", 465),
+    unlimited("ionos", "smtp.ionos.de", 465),
+    unlimited("strato", "smtp.strato.de", 465),
+    unlimited("t-online", "securesmtp.t-online.de", 465),
+    unlimited("hetzner", "mail.your-server.de", 465),
+    unlimited("ovh", "ssl0.ovh.net", 465),
+    limited("infomaniak", "mail.infomaniak.com", 587, Known {
+        recipients: [0, 0, 1_440, 0], recipients_per_message: 100, ..UNKNOWN
+    }),
+    unlimited("bluewin", "smtpauths.bluewin.ch", 465),
+    unlimited("a1", "securemail.a1.net", 587),
+    unlimited("orange-fr", "smtp.orange.fr", 465),
+    unlimited("free-fr", "smtp.free.fr", 465),
+];
+
+/// The preset of that name.
+pub(super) fn find(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
+}
+
+/// What an upstream port speaks unless the file says otherwise: 465 is TLS from the first byte (RFC 8314 3.3).
+pub(super) fn security_of(port: u16) -> Security {
+    if port == 465 { Security::Tls } else { Security::StartTls }
+}
+
+impl Preset {
+    /// The provider's limits, on top of our own defaults.
+    pub(super) fn limits(&self) -> Limits {
+        let some = |number: u32| (number > 0).then_some(number);
+        let quota = |window: usize| Quota {
+            messages: some(self.known.messages[window]),
+            recipients: some(self.known.recipients[window]),
+        };
+        let ours = Limits::default();
+        Limits {
+            connections: some(self.known.connections).unwrap_or(ours.connections),
+            quotas: [0, 1, 2, 3].map(quota),
+            recipients_per_message: some(self.known.recipients_per_message)
+                .unwrap_or(ours.recipients_per_message),
+            message_size: (self.known.mebibytes > 0).then_some(ByteSize(self.known.mebibytes << 20)),
+            pace: ours.pace,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::config::Window;
+    use crate::mail::Address;
+
+    #[test]
+    fn each_has_a_name_of_its_own_and_a_host() {
+        let names: HashSet<_> = PRESETS.iter().map(|preset| preset.name).collect();
+        assert_eq!(names.len(), PRESETS.len());
+        assert_eq!(PRESETS.len(), 30);
+        for preset in PRESETS {
+            match preset.host {
+                Some(host) => assert!(Address::parse(&format!("a@{host}")).is_ok(), "{host}"),
+                None => assert!(!preset.hosts.is_empty(), "{}", preset.name),
+            }
+            assert!([465, 587, 2525].contains(&preset.port), "{}", preset.name);
+            let limits = preset.limits();
+            assert!(limits.connections >= 1 && limits.recipients_per_message >= 1);
+        }
+    }
+
+    #[test]
+    fn knows_office_365() {
+        let limits = find("office365").unwrap().limits();
+        assert_eq!(limits.connections, 3);
+        assert_eq!(limits.quota(Window::Minute), Quota { messages: Some(30), recipients: None });
+        assert_eq!(limits.quota(Window::Hour), Quota::default());
+        assert_eq!(limits.quota(Window::Day), Quota { messages: None, recipients: Some(10_000) });
+        assert_eq!((limits.recipients_per_message, limits.message_size), (500, Some(ByteSize(35 << 20))));
+        assert!(find("Office365").is_none());
+    }
+}

@@ -1,0 +1,339 @@
+//! Reads one section of the configuration: takes out values, collects every finding, and tells which keys are unknown.
+
+use std::cell::RefCell;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ByteSize;
+use super::fault::{Finding, Place};
+use super::later::{self, Standing};
+use super::machine::Machine;
+use super::overrides::PREFIX;
+use super::tree::{Node, Table, Value};
+use super::units::{self, WRITE_SIZE, WRITE_TIME, WRITE_TIME_OR_NEVER};
+use super::words::{nearest, quoted};
+
+/// What all sections of one configuration share.
+pub(super) struct Context<'a> {
+    /// The surroundings.
+    pub(super) machine: &'a Machine,
+    /// What relative paths are relative to. Absolute.
+    pub(super) folder: PathBuf,
+    /// Whether other users of the machine can read the file.
+    pub(super) file_is_open: bool,
+    pub(super) faults: RefCell<Vec<Finding>>,
+    pub(super) warnings: RefCell<Vec<Finding>>,
+    /// Stands in for a section that is not there.
+    nothing: Table,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(machine: &'a Machine, folder: PathBuf, file_is_open: bool) -> Self {
+        let (faults, warnings, nothing) = Default::default();
+        Self { machine, folder, file_is_open, faults, warnings, nothing }
+    }
+}
+
+/// One section and what has been read of it.
+pub(super) struct Section<'a> {
+    pub(super) context: &'a Context<'a>,
+    /// Where the section begins.
+    pub(super) place: Place,
+    path: String,
+    table: &'a Table,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    /// The whole configuration.
+    pub(super) fn root(context: &'a Context<'a>, table: &'a Table) -> Self {
+        Self { context, place: Place::Start, path: String::new(), table, known: Vec::new() }
+    }
+
+    /// The full name of a key: `upstream.limits.connections`.
+    pub(super) fn name(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Notes a fault of a key.
+    pub(super) fn fault(&self, place: &Place, key: &str, what: &str, instead: &str) {
+        let (place, key) = (place.clone(), self.name(key));
+        let finding = Finding { place, key, what: what.to_owned(), instead: instead.to_owned() };
+        self.context.faults.borrow_mut().push(finding);
+    }
+
+    /// Notes a warning about a key.
+    pub(super) fn warning(&self, place: &Place, key: &str, what: &str, instead: &str) {
+        let (place, key) = (place.clone(), self.name(key));
+        let finding = Finding { place, key, what: what.to_owned(), instead: instead.to_owned() };
+        self.context.warnings.borrow_mut().push(finding);
+    }
+
+    /// Notes that a key must be there.
+    pub(super) fn missing(&self, key: &str, instead: &str) {
+        let place = match &self.place {
+            Place::Environment(_) => {
+                let name = self.name(key).replace('.', "__").to_uppercase();
+                Place::Environment(format!("{PREFIX}{name}"))
+            }
+            place => place.clone(),
+        };
+        self.fault(&place, key, "is missing", instead);
+    }
+
+    /// The place of a key's value, or of the section when the key is not there.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        self.table.0.get(key).map_or(&self.place, |(_, node)| &node.place).clone()
+    }
+
+    /// Whether a key is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.0.contains_key(key)
+    }
+
+    /// The value of a key, which is known from now on.
+    pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.known.push(key);
+        self.table.0.get(key).map(|(_, node)| node)
+    }
+
+    fn wrong_type(&self, node: &Node, key: &str, wanted: &str, instead: &str) {
+        self.fault(&node.place, key, &format!("is {}, not {wanted}", node.value.kind()), instead);
+    }
+
+    /// A text; else the key "is …, not `wanted`".
+    pub(super) fn text(&mut self, key: &'static str, wanted: &str, instead: &str) -> Option<&'a str> {
+        let node = self.node(key)?;
+        if let Value::Text(text) | Value::Untyped(text) = &node.value {
+            return Some(text);
+        }
+        self.wrong_type(node, key, wanted, instead);
+        None
+    }
+
+    /// A text that `parse` makes something of; else the key "is not `wanted`".
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        instead: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(key, wanted, instead)?;
+        let value = parse(text);
+        if value.is_none() {
+            self.fault(&self.place_of(key), key, &format!("{} is not {wanted}", quoted(text)), instead);
+        }
+        value
+    }
+
+    /// A path; relative ones start at the file's folder.
+    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path = self.parsed(key, "a path", "write the path of a file or folder", |text| {
+            (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
+        })?;
+        Some(self.context.folder.join(path))
+    }
+
+    /// One of some words.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, options: &[(&str, T)]) -> Option<T> {
+        let names: Vec<_> = options.iter().map(|(name, _)| quoted(name)).collect();
+        let instead = format!("write {}", names.join(" or "));
+        let text = self.text(key, "one of its values", &instead)?;
+        let value = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if value.is_none() {
+            let why = if later::is_later_value(&self.path, key, text) {
+                "is not in this version yet"
+            } else {
+                "is not one of its values"
+            };
+            self.fault(&self.place_of(key), key, &format!("{} {why}", quoted(text)), &instead);
+        }
+        value
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let node = self.node(key)?;
+        let flag = match &node.value {
+            Value::Boolean(flag) => Some(*flag),
+            Value::Untyped(text) => text.parse().ok(),
+            _ => None,
+        };
+        if flag.is_none() {
+            self.wrong_type(node, key, "true or false", "write true or false without quotes");
+        }
+        flag
+    }
+
+    /// A whole number.
+    pub(super) fn number<T: TryFrom<i64>>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<T> {
+        let node = self.node(key)?;
+        let instead = format!("write a whole number from {} to {}", range.start(), range.end());
+        let number = match &node.value {
+            Value::Integer(number) => *number,
+            Value::Untyped(text) if text.parse::<i128>().is_ok() => text.parse().ok(),
+            _ => {
+                self.wrong_type(node, key, "a whole number", &instead);
+                return None;
+            }
+        };
+        let value = number.filter(|number| range.contains(number)).and_then(|number| number.try_into().ok());
+        if value.is_none() {
+            self.fault(&node.place, key, "is out of range", &instead);
+        }
+        value
+    }
+
+    /// A time.
+    pub(super) fn time(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
+        let time = self.parsed(key, "a time", WRITE_TIME, units::duration)?;
+        self.in_range(key, time, least)
+    }
+
+    /// A time, or `None` for never; `usual` when the key is not there.
+    pub(super) fn time_or_never(
+        &mut self,
+        key: &'static str,
+        least: Duration,
+        usual: Option<Duration>,
+    ) -> Option<Duration> {
+        if !self.has(key) {
+            self.known.push(key);
+            return usual;
+        }
+        let read = |text: &str| if text == "never" { Some(None) } else { units::duration(text).map(Some) };
+        let time = self.parsed(key, "a time", WRITE_TIME_OR_NEVER, read)??;
+        self.in_range(key, time, least)
+    }
+
+    fn in_range(&self, key: &str, time: Duration, least: Duration) -> Option<Duration> {
+        if (least..=units::TEN_YEARS).contains(&time) {
+            return Some(time);
+        }
+        let instead =
+            format!("write a time from \"{}\" to \"{}\"", units::show(least), units::show(units::TEN_YEARS));
+        self.fault(&self.place_of(key), key, "is out of range", &instead);
+        None
+    }
+
+    /// A size of at least `least` octets.
+    pub(super) fn size(&mut self, key: &'static str, least: ByteSize) -> Option<ByteSize> {
+        let node = self.node(key)?;
+        let size = match &node.value {
+            Value::Integer(octets) => octets.and_then(|octets| u64::try_from(octets).ok()).map(ByteSize),
+            Value::Text(_) | Value::Untyped(_) => self.parsed(key, "a size", WRITE_SIZE, units::size),
+            _ => {
+                self.wrong_type(node, key, "a size", WRITE_SIZE);
+                return None;
+            }
+        };
+        // Above this (8 EiB) sizes no longer fit the store's and TOML's own integers.
+        let most = ByteSize(i64::MAX as u64);
+        match size {
+            Some(size) if (least..=most).contains(&size) => Some(size),
+            None if !matches!(node.value, Value::Integer(_)) => None,
+            _ => {
+                self.fault(&node.place, key, "is out of range", &format!("write at least \"{least}\""));
+                None
+            }
+        }
+    }
+
+    /// A list of texts with their places; from the environment, with commas.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<(Place, &'a str)>> {
+        const INSTEAD: &str = r#"write a list of texts, such as ["one", "two"]"#;
+        let node = self.node(key)?;
+        let nodes = match &node.value {
+            Value::List(nodes) => nodes,
+            Value::Untyped(text) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                return Some(items.map(|item| (node.place.clone(), item)).collect());
+            }
+            _ => {
+                self.wrong_type(node, key, "a list", INSTEAD);
+                return None;
+            }
+        };
+        let mut texts = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            match &node.value {
+                Value::Text(text) => texts.push((node.place.clone(), text.as_str())),
+                _ => self.wrong_type(node, key, "a text", INSTEAD),
+            }
+        }
+        (texts.len() == nodes.len()).then_some(texts)
+    }
+
+    /// A section in this one; an empty one when it is not there.
+    pub(super) fn section(&mut self, key: &'static str) -> Self {
+        let instead = format!("write [{}] and its keys below", self.name(key));
+        self.inner(key, &instead)
+    }
+
+    /// A table in this one; an empty one when it is not there.
+    pub(super) fn inner(&mut self, key: &'static str, instead: &str) -> Self {
+        let (place, table) = match self.node(key) {
+            Some(Node { place, value: Value::Table(table) }) => (place.clone(), table),
+            Some(node) => {
+                self.wrong_type(node, key, "a table", instead);
+                (node.place.clone(), &self.context.nothing)
+            }
+            None => (self.place.clone(), &self.context.nothing),
+        };
+        Self { context: self.context, place, path: self.name(key), table, known: Vec::new() }
+    }
+
+    /// The sections of a name that may stand several times.
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
+        let Some(node) = self.node(key) else { return Vec::new() };
+        let instead = format!("write [[{}]] and its keys below", self.name(key));
+        let Value::List(nodes) = &node.value else {
+            self.wrong_type(node, key, "a list of tables", &instead);
+            return Vec::new();
+        };
+        let mut sections = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            if let Value::Table(table) = &node.value {
+                let (context, place, path) = (self.context, node.place.clone(), self.name(key));
+                sections.push(Self { context, place, path, table, known: Vec::new() });
+            } else {
+                self.wrong_type(node, key, "a table", &instead);
+            }
+        }
+        sections
+    }
+
+    /// Notes a fault for each key that was not asked for.
+    pub(super) fn finish(self) {
+        for (key, (place, node)) in &self.table.0 {
+            if !self.known.contains(&key.as_str()) {
+                self.unread(key, place, node);
+            }
+        }
+    }
+
+    fn unread(&self, key: &str, place: &Place, node: &'a Node) {
+        match (later::standing(&self.path, key, node), &node.value) {
+            (Standing::Harmless, _) => {}
+            (Standing::Section, Value::Table(table)) => {
+                let (context, place, path) = (self.context, node.place.clone(), self.name(key));
+                Self { context, place, path, table, known: Vec::new() }.finish();
+            }
+            (Standing::NotYet | Standing::Section, _) => {
+                self.fault(place, key, "is not in this version yet", "remove it");
+            }
+            (Standing::Unknown, _) => match nearest(key, &self.known) {
+                Some(known) => {
+                    self.fault(place, key, "is not a key", &format!("write {known}, or remove it"));
+                }
+                None => self.fault(place, key, "is not a key", "remove it"),
+            },
+        }
+    }
+}

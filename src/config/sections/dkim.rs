@@ -1,0 +1,52 @@
+//! `[[dkim]]`
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::is_domain;
+use crate::config::reader::Section;
+use crate::config::words::quoted;
+use crate::config::{DkimEntry, private_key, secret};
+
+/// All keys; no two with the same domain and selector.
+pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<DkimEntry> {
+    let mut entries: Vec<DkimEntry> = Vec::new();
+    for mut section in root.sections("dkim") {
+        let domain = name(&mut section, "domain", r#"write the domain that signs, such as "firm.example""#);
+        let selector =
+            name(&mut section, "selector", r#"write the name of the key in the DNS, such as "s2026""#);
+        let key = key(&mut section);
+        if let (Some(domain), Some(selector)) = (domain, selector) {
+            if entries.iter().any(|other| other.domain == domain && other.selector == selector) {
+                let what = format!("{} is a selector of {domain} already", quoted(&selector));
+                section.fault(
+                    &section.place_of("selector"),
+                    "selector",
+                    &what,
+                    "write another selector, or remove one",
+                );
+            }
+            entries.push(DkimEntry { domain, selector, key: key.unwrap_or_default() });
+        }
+        section.finish();
+    }
+    entries
+}
+
+fn name(section: &mut Section<'_>, key: &'static str, instead: &str) -> Option<String> {
+    if !section.has(key) {
+        section.missing(key, instead);
+    }
+    section.parsed(key, "a domain name", instead, |text| is_domain(text).then(|| text.to_ascii_lowercase()))
+}
+
+fn key(section: &mut Section<'_>) -> Option<SecretString> {
+    const INSTEAD: &str = "write a private key in PEM, RSA from 2048 bits or Ed25519 (PKCS#8)";
+    if !section.has("key") {
+        section.missing("key", r#"write { file = "…" }, a private key in PEM"#);
+    }
+    let key = secret::read(section, "key")?;
+    if let Some(what) = private_key::fault_of(key.expose_secret()) {
+        section.fault(&section.place_of("key"), "key", &what, INSTEAD);
+    }
+    Some(key)
+}

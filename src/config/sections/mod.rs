@@ -1,0 +1,36 @@
+//! A file for each section of the configuration.
+
+pub(super) mod dkim;
+pub(super) mod listener;
+pub(super) mod queue;
+pub(super) mod session;
+pub(super) mod switches;
+pub(super) mod top;
+pub(super) mod upstream;
+mod upstream_limits;
+
+use std::time::Duration;
+
+use super::reader::Section;
+use crate::mail::Address;
+
+/// The least time where nothing at all makes no sense.
+const SOME_TIME: Duration = Duration::from_millis(1);
+/// The most of anything that is counted.
+const MANY: i64 = u32::MAX as i64;
+
+/// One mail address.
+fn address(section: &mut Section<'_>, key: &'static str) -> Option<Address> {
+    let parse = |text: &str| Address::parse(text).ok();
+    section.parsed(key, "a mail address", r#"write one such as "it@firm.example""#, parse)
+}
+
+/// Whether a text is a host name or domain in ASCII.
+fn is_domain(name: &str) -> bool {
+    name.is_ascii() && !name.starts_with('[') && Address::parse(&format!("a@{name}")).is_ok()
+}
+
+/// Whether a text may follow EHLO (RFC 5321 4.1.1.1): a host name or an address literal.
+fn is_ehlo_name(name: &str) -> bool {
+    name.is_ascii() && Address::parse(&format!("a@{name}")).is_ok()
+}

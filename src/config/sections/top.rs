@@ -1,0 +1,34 @@
+//! The keys that stand before all sections.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::is_ehlo_name;
+use crate::config::reader::Section;
+use crate::config::words::quoted;
+
+/// `hostname`: the machine's full name unless the file has another.
+pub(in crate::config) fn hostname(root: &mut Section<'_>) -> String {
+    const WANTED: &str = "a host name";
+    const INSTEAD: &str = r#"write the full name of this machine, such as "relay.firm.example""#;
+    let parse = |text: &str| is_ehlo_name(text).then(|| text.to_owned());
+    if root.node("hostname").is_some() {
+        return root.parsed("hostname", WANTED, INSTEAD, parse).unwrap_or_default();
+    }
+    let own = root.context.machine.full_name();
+    if !is_ehlo_name(&own) {
+        let what = format!("this machine's own name {} is not {WANTED}", quoted(&own));
+        root.fault(&root.place, "hostname", &what, INSTEAD);
+    }
+    own
+}
+
+/// `data_dir`
+pub(in crate::config) fn data_dir(root: &mut Section<'_>) -> PathBuf {
+    root.path("data_dir").unwrap_or_else(|| root.context.folder.join("data"))
+}
+
+/// `shutdown_grace`; no time at all is allowed.
+pub(in crate::config) fn shutdown_grace(root: &mut Section<'_>) -> Duration {
+    root.time("shutdown_grace", Duration::ZERO).unwrap_or(Duration::from_secs(8))
+}

@@ -1,0 +1,175 @@
+//! The blacklist: look at it, add, remove, check.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{self, Query};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use serde::Deserialize;
+
+use crate::control::view::{BlacklistAnswer, BlacklistLine};
+use crate::control::{ApiError, State};
+use crate::mail::Address;
+use crate::store::{BlacklistEntry, BlacklistSource};
+use crate::time::Moment;
+
+/// The longest reason, in characters: it stands in an SMTP reply.
+const MAX_REASON: usize = 200;
+
+/// Which entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddressQuery {
+    address: String,
+}
+
+/// A new entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewEntry {
+    address: String,
+    reason: Option<String>,
+    expires: Option<String>,
+}
+
+pub(super) async fn list(
+    extract::State(state): extract::State<State>,
+) -> Result<Json<Vec<BlacklistLine>>, ApiError> {
+    let entries = state.store.blacklist().await?;
+    Ok(Json(entries.into_iter().map(|entry| BlacklistLine::new(entry, &state.timeline)).collect()))
+}
+
+pub(super) async fn add(
+    extract::State(state): extract::State<State>,
+    entry: Result<Json<NewEntry>, JsonRejection>,
+) -> Result<Json<BlacklistLine>, ApiError> {
+    let Json(new) = entry?;
+    let expires = new.expires.as_deref().map(|text| expiry(text, &state)).transpose()?.flatten();
+    let entry = BlacklistEntry {
+        pattern: pattern(&new.address)?,
+        reason: reason(new.reason)?,
+        source: BlacklistSource::Manual,
+        added: state.timeline.wall().as_millisecond(),
+        expires,
+    };
+    state.store.blacklist_add(entry.clone()).await?;
+    tracing::info!(event = "blacklisted", to = entry.pattern, reason = entry.reason, source = "manual");
+    Ok(Json(BlacklistLine::new(entry, &state.timeline)))
+}
+
+pub(super) async fn remove(
+    extract::State(state): extract::State<State>,
+    query: Result<Query<AddressQuery>, QueryRejection>,
+) -> Result<Json<BlacklistAnswer>, ApiError> {
+    let pattern = pattern(&query?.address)?;
+    if !state.store.blacklist_remove(pattern.clone()).await? {
+        return Err(ApiError::NotFound(format!(
+            "{pattern} is not on the blacklist: `mailsluice blacklist list` shows what is"
+        )));
+    }
+    tracing::info!(event = "unblacklisted", to = pattern);
+    Ok(Json(BlacklistAnswer { address: pattern, listed: false, entry: None }))
+}
+
+pub(super) async fn check(
+    extract::State(state): extract::State<State>,
+    query: Result<Query<AddressQuery>, QueryRejection>,
+) -> Result<Json<BlacklistAnswer>, ApiError> {
+    let address = Address::parse(&query?.address)?.key();
+    let entry = state.store.blacklist_match(address.clone(), state.timeline.now()).await?;
+    let entry = entry.map(|entry| BlacklistLine::new(entry, &state.timeline));
+    Ok(Json(BlacklistAnswer { address, listed: entry.is_some(), entry }))
+}
+
+/// An address, `@domain` or `*.domain`, in lower case.
+fn pattern(text: &str) -> Result<String, ApiError> {
+    let text = text.trim();
+    let domain = text.strip_prefix('@').or_else(|| text.strip_prefix("*."));
+    let parsed = match domain {
+        Some(domain) => Address::parse(&format!("x@{domain}")),
+        None => Address::parse(text),
+    };
+    match parsed {
+        Ok(_) => Ok(text.to_lowercase()),
+        Err(error) => Err(ApiError::BadRequest(format!("{error}: write local@domain, @domain or *.domain"))),
+    }
+}
+
+/// A reason of one line, as it is told to clients.
+fn reason(text: Option<String>) -> Result<String, ApiError> {
+    let text = text.unwrap_or_else(|| "added by hand".to_owned()).trim().to_owned();
+    if text.chars().any(char::is_control) || text.chars().count() > MAX_REASON {
+        return Err(ApiError::BadRequest(format!(
+            "the reason must be one line of at most {MAX_REASON} characters"
+        )));
+    }
+    Ok(text)
+}
+
+/// When an entry ends: `never`, a time of day's date, or a duration from now.
+fn expiry(text: &str, state: &State) -> Result<Option<Moment>, ApiError> {
+    let text = text.trim();
+    if text == "never" {
+        return Ok(None);
+    }
+    let wall = state.timeline.wall();
+    let wrong = || {
+        let form = "write a duration such as 30d, a date such as 2027-01-31, or never";
+        ApiError::BadRequest(format!("the expiry is not understood: {form}"))
+    };
+    let end = point_in_time(text, wall).ok_or_else(wrong)?;
+    let ahead = std::time::Duration::try_from(end.duration_since(wall)).unwrap_or_default();
+    if ahead.is_zero() {
+        return Err(ApiError::BadRequest("the expiry is in the past".to_owned()));
+    }
+    Ok(Some(state.timeline.now().after(ahead)))
+}
+
+fn point_in_time(text: &str, wall: Timestamp) -> Option<Timestamp> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    let zone = TimeZone::system();
+    if let Ok(time) = text.parse::<DateTime>() {
+        return Some(time.to_zoned(zone).ok()?.timestamp());
+    }
+    let span = text.parse::<Span>().ok()?;
+    Some(wall.to_zoned(zone).checked_add(span).ok()?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_patterns() {
+        for (text, want) in [
+            ("Joe@Firm.Example", Some("joe@firm.example")),
+            (" @Firm.Example ", Some("@firm.example")),
+            ("*.Firm.example", Some("*.firm.example")),
+            ("firm.example", None),
+            ("@", None),
+            ("*.", None),
+            ("a@b\r\nRCPT", None),
+        ] {
+            assert_eq!(pattern(text).ok().as_deref(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn reads_points_in_time() {
+        let wall: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        for (text, want) in [
+            ("90m", Some("2026-11-22T08:30:00Z")),
+            ("36h", Some("2026-11-23T19:00:00Z")),
+            ("2026-12-01T00:00:00+01:00", Some("2026-11-30T23:00:00Z")),
+            ("soon", None),
+            ("30", None),
+        ] {
+            assert_eq!(point_in_time(text, wall), want.map(|w| w.parse().unwrap()), "{text:?}");
+        }
+        assert!(point_in_time("30d", wall).unwrap() > wall);
+        assert!(point_in_time("2027-01-31", wall).unwrap() > wall);
+    }
+}

@@ -1,0 +1,27 @@
+//! Test mode: how it is, and the switch.
+
+use axum::Json;
+use axum::extract;
+use axum::extract::rejection::JsonRejection;
+
+use crate::control::view::{TestMode, TestModeChange};
+use crate::control::{ApiError, State};
+use crate::mail::Address;
+use crate::policy::test_mode::action_from_name;
+
+pub(super) async fn show(extract::State(state): extract::State<State>) -> Json<TestMode> {
+    Json(state.test_mode.state().into())
+}
+
+pub(super) async fn set(
+    extract::State(state): extract::State<State>,
+    change: Result<Json<TestModeChange>, JsonRejection>,
+) -> Result<Json<TestMode>, ApiError> {
+    let Json(change) = change?;
+    let unknown = || ApiError::BadRequest("unknown action: write redirect, hold or capture".to_owned());
+    let action =
+        change.action.as_deref().map(|name| action_from_name(name).ok_or_else(unknown)).transpose()?;
+    let address = change.address.as_deref().map(Address::parse).transpose()?;
+    let set = state.test_mode.set(change.enabled, action, address).await;
+    Ok(Json(set?.into()))
+}

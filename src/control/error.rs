@@ -1,0 +1,96 @@
+//! Errors as the interface tells them: `{"error": "what is wrong: what to do"}`.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::view::ErrorBody;
+use crate::mail::{AddressError, QueueIdError};
+use crate::policy::test_mode::TestModeError;
+use crate::store::StoreError;
+
+/// Why a request was not done, grouped by who is to blame.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// The request makes no sense (400).
+    #[error("{0}")]
+    BadRequest(String),
+    /// There is nothing by that name (404).
+    #[error("{0}")]
+    NotFound(String),
+    /// It can't be done at present (409).
+    #[error("{0}")]
+    Conflict(String),
+    /// Nothing lives at this path (404).
+    #[error("there is no such resource: the interface is under /api/v1")]
+    NoRoute,
+    /// The resource knows other methods (405).
+    #[error("this resource does not know that method")]
+    NoMethod,
+    /// It took too long (504).
+    #[error("the relay did not answer in time: try again, and look into its log")]
+    TimedOut,
+    /// The store failed (503).
+    #[error("{0}; look into the relay's log")]
+    Store(#[from] StoreError),
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status(), Json(ErrorBody { error: self.to_string() })).into_response()
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}
+
+impl From<QueueIdError> for ApiError {
+    fn from(error: QueueIdError) -> Self {
+        Self::BadRequest(error.to_string())
+    }
+}
+
+impl From<AddressError> for ApiError {
+    fn from(error: AddressError) -> Self {
+        Self::BadRequest(error.to_string())
+    }
+}
+
+impl From<TestModeError> for ApiError {
+    fn from(error: TestModeError) -> Self {
+        match error {
+            TestModeError::Store(error) => Self::Store(error),
+            wrong => Self::BadRequest(wrong.to_string()),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The Unix socket: made so that nobody else can ever connect, served with limits, closed in an orderly way.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::{State, api};
+
+/// The socket's name in `data_dir`.
+const NAME: &str = "control.sock";
+/// Connections at the same time.
+const MAX_CONNECTIONS: usize = 64;
+/// For the head of a request to arrive.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For requests under way when the relay stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// After an accept that failed, so that a lack of descriptors does not keep the processor busy.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Socket addresses hold 107 octets of path.
+const MAX_PATH: usize = 107;
+
+/// Why the control socket could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make the control socket {path}: {source}")]
+pub struct SocketError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The socket, ready to be served. It goes when this is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Where the socket of a data folder is.
+#[must_use]
+pub fn path_in(data_dir: &Path) -> PathBuf {
+    data_dir.join(NAME)
+}
+
+impl ControlSocket {
+    /// Makes `DATA_DIR/control.sock` with mode 0600, in place of what a dead predecessor left. To be called by the one who
+    /// holds the store's lock, within a tokio runtime.
+    ///
+    /// The socket is bound inside a folder that only we may enter, narrowed there and then moved to its place: at no time
+    /// can others connect, whatever the umask is.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn bind(data_dir: &Path) -> Result<Self, SocketError> {
+        let path = path_in(data_dir);
+        let listener =
+            bind_narrow(data_dir, &path).map_err(|source| SocketError { path: path.clone(), source })?;
+        Ok(Self { listener, path })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Answers requests until `stop` is done; those under way then get a short time to end.
+    pub async fn serve(self, state: State, stop: impl Future<Output = ()> + Send) {
+        let router = api::router(state);
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let (stopping, stopped) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                // What has ended is taken out of the set, else it would grow.
+                Some(_) = connections.join_next() => continue,
+                accepted = self.accept(&places) => accepted,
+            };
+            if let Some((stream, place)) = accepted {
+                let (router, stopped) = (router.clone(), stopped.clone());
+                connections.spawn(async move {
+                    serve_connection(stream, router, stopped).await;
+                    drop(place);
+                });
+            }
+        }
+        let _ = stopping.send(true);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let _ = timeout(STOP_GRACE, all_ended).await;
+    }
+
+    async fn accept(
+        &self,
+        places: &Arc<Semaphore>,
+    ) -> Option<(UnixStream, tokio::sync::OwnedSemaphorePermit)> {
+        let place = Arc::clone(places).acquire_owned().await.ok()?;
+        match self.listener.accept().await {
+            Ok((stream, _)) => Some((stream, place)),
+            Err(error) => {
+                tracing::warn!(event = "control_failed", reason = %error);
+                sleep(ACCEPT_PAUSE).await;
+                None
+            }
+        }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn serve_connection(stream: UnixStream, router: axum::Router, mut stopped: watch::Receiver<bool>) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    tokio::select! {
+        // A client that goes away in the middle is its own affair.
+        _ = connection.as_mut() => return,
+        _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+fn bind_narrow(data_dir: &Path, path: &Path) -> io::Result<UnixListener> {
+    let room = data_dir.join(".control");
+    match fs::remove_dir_all(&room) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::DirBuilder::new().mode(0o700).create(&room)?;
+    let made = room.join(NAME);
+    let (reachable, _folder) = reachable(&made)?;
+    let listener = UnixListener::bind(reachable)?;
+    fs::set_permissions(&made, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&made, path)?;
+    fs::remove_dir(&room)?;
+    Ok(listener)
+}
+
+/// A path of the same socket that fits into a socket address; valid while the folder's handle, if any, is open.
+pub(crate) fn reachable(path: &Path) -> io::Result<(PathBuf, Option<fs::File>)> {
+    if path.as_os_str().len() <= MAX_PATH {
+        return Ok((path.to_owned(), None));
+    }
+    let no_folder = || io::Error::from(io::ErrorKind::InvalidInput);
+    let folder = fs::File::open(path.parent().ok_or_else(no_folder)?)?;
+    let name = path.file_name().ok_or_else(no_folder)?;
+    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    Ok((short, Some(folder)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_owner_may_connect_and_a_stale_socket_is_replaced() {
+        let long = "d".repeat(120);
+        for folder in ["data", &long] {
+            let dir = tempfile::tempdir().unwrap();
+            let data_dir = dir.path().join(folder);
+            fs::create_dir(&data_dir).unwrap();
+            let path = path_in(&data_dir);
+            let stale = ControlSocket::bind(&data_dir).unwrap();
+            let socket = ControlSocket::bind(&data_dir).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 1, "nothing but the socket is left");
+            let (reachable, _folder) = reachable(&path).unwrap();
+            assert!(UnixStream::connect(&reachable).await.is_ok(), "{folder}");
+            drop(socket);
+            assert!(!path.exists());
+            drop(stale);
+        }
+    }
+}

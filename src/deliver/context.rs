@@ -1,0 +1,61 @@
+//! What all lanes share.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+
+use super::dial::Dial;
+use crate::config::Config;
+use crate::queue::{Board, Wake};
+use crate::route::Router;
+use crate::store::Store;
+use crate::throttle::Throttle;
+use crate::time::Timeline;
+use crate::transform::dkim::Signer;
+
+/// How far the relay is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Phase {
+    /// It works.
+    #[default]
+    Running,
+    /// Nothing new is begun; what is under way may end.
+    Finishing,
+    /// What is still under way is broken off and handed back.
+    Stopping,
+}
+
+/// Everything that an attempt needs and that is handed in from outside.
+pub struct Context {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Where all is kept.
+    pub store: Arc<dyn Store>,
+    /// The present moment.
+    pub timeline: Timeline,
+    /// Which upstream serves a sender.
+    pub router: Arc<Router>,
+    /// Wakes lanes.
+    pub wake: Arc<Wake>,
+    /// How the lanes are.
+    pub board: Arc<Board>,
+    /// May it go now?
+    pub throttle: Arc<Throttle>,
+    /// The DKIM keys.
+    pub signer: Arc<Signer>,
+    /// Reaches upstreams.
+    pub dial: Arc<dyn Dial>,
+    /// Octets of content that may be in memory; shared with the sessions.
+    pub memory: Arc<Semaphore>,
+    /// How far the relay is on its way out.
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// The name under which an upstream's own login is counted; upstreams without one have an account without a name.
+#[must_use]
+pub fn account_name(upstream: &crate::config::Upstream) -> String {
+    match &upstream.kind {
+        crate::config::UpstreamKind::Smtp(smtp) => smtp.user.clone().unwrap_or_default(),
+        crate::config::UpstreamKind::Capture(_) => String::new(),
+    }
+}

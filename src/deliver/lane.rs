@@ -1,0 +1,406 @@
+//! One upstream's lane: it takes what is due and may go, and sees to it that it is tried.
+//!
+//! A lane knows three reasons not to send: no connection is free, a limit is reached, the upstream is down. While it is
+//! down one probing attempt is made at growing intervals; when it answers, all its mail is due at once. No lane waits
+//! for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::attempt::{self, Learned};
+use super::capture::Mailbox;
+use super::connection::Connector;
+use super::context::{Context, Phase, account_name};
+use super::outcome;
+use super::pool::{Pool, Slot};
+use crate::config::{Upstream, UpstreamKind};
+use crate::queue::{LaneState, backoff, jitter};
+use crate::store::{Claim, Claimed, OverdueClaim, QueuedMessage, StoreError};
+use crate::throttle::{Budget, Wait};
+use crate::time::Moment;
+
+/// A lane looks around at least this often, whatever it waits for.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long a lease lasts. Longer than any attempt: its end is for a successor that shares the store.
+const LEASE: Duration = Duration::from_secs(3600);
+/// The first wait before a probe.
+const PROBE_MIN: Duration = Duration::from_secs(10);
+/// The longest wait before a probe: an upstream that comes back gets its mail soon.
+const PROBE_MAX: Duration = Duration::from_secs(15 * 60);
+/// Broken connections in a row, without one success, that make an upstream count as down.
+const BROKEN_MAX: u32 = 3;
+/// Attempts whose outcome is being written, for each connection.
+const SETTLING: usize = 4;
+/// Overdue messages that are dealt with in one go.
+const OVERDUE: u32 = 50;
+/// How long to wait after the store has failed.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// What the attempts of a lane share.
+pub(super) struct LaneShared {
+    pub(super) context: Arc<Context>,
+    pub(super) upstream: Upstream,
+    pub(super) account: String,
+    pub(super) way: Way,
+    /// Wakes the lane.
+    pub(super) signal: Arc<Notify>,
+}
+
+/// Where mail goes.
+pub(super) enum Way {
+    /// To a smart host.
+    Smtp(Box<Connector>, Pool),
+    /// Into the local mailbox.
+    Capture(Pool),
+}
+
+/// The lane of one upstream.
+pub struct Lane {
+    shared: Arc<LaneShared>,
+    captured: Arc<Mailbox>,
+    attempts: JoinSet<Learned>,
+    down: Option<Down>,
+    broken: u32,
+    limited: bool,
+    swept: Option<Moment>,
+}
+
+/// The upstream can't be used.
+struct Down {
+    failures: u32,
+    probe_at: Moment,
+}
+
+impl Lane {
+    /// The lane of an upstream.
+    #[must_use]
+    pub fn new(context: Arc<Context>, upstream: &Upstream, captured: Arc<Mailbox>) -> Self {
+        let pool = Pool::new(upstream.limits.connections);
+        let way = match &upstream.kind {
+            UpstreamKind::Smtp(smtp) => {
+                let hostname = &context.config.hostname;
+                Way::Smtp(Box::new(Connector::new(context.dial.clone(), (**smtp).clone(), hostname)), pool)
+            }
+            UpstreamKind::Capture(_) => Way::Capture(pool),
+        };
+        let account = account_name(upstream);
+        context.throttle.set_limits(&upstream.name, &account, upstream.limits.clone());
+        let signal = context.wake.signal(&upstream.name);
+        let shared = LaneShared { context, upstream: upstream.clone(), account, way, signal };
+        Self {
+            shared: Arc::new(shared),
+            captured,
+            attempts: JoinSet::new(),
+            down: None,
+            broken: 0,
+            limited: false,
+            swept: None,
+        }
+    }
+
+    /// Sends until the relay stops; then waits for what is under way.
+    pub async fn run(mut self) {
+        let mut phase = self.shared.context.phase.clone();
+        self.show();
+        while !stopping(&phase) {
+            let next = self.fill().await;
+            let signal = self.shared.signal.clone();
+            tokio::select! {
+                () = tokio::time::sleep(self.until(next)) => {}
+                () = signal.notified() => {}
+                Some(learned) = self.attempts.join_next() => self.learn(learned.ok()).await,
+                _ = phase.changed() => {}
+            }
+            while let Some(learned) = self.attempts.try_join_next() {
+                self.learn(learned.ok()).await;
+            }
+        }
+        while self.attempts.join_next().await.is_some() {}
+        self.shared.pool().close_all();
+        self.note_limit_wait().await;
+    }
+
+    /// Starts what may start. Tells when to look again.
+    async fn fill(&mut self) -> Option<Moment> {
+        self.sweep().await;
+        if !self.shared.upstream.enabled {
+            return None;
+        }
+        loop {
+            let now = self.now();
+            let slots = self.slots(now)?;
+            let budget = self.shared.budget(1, now);
+            let Budget::Open { messages, recipients } = budget else {
+                return self.wait_for_limit(budget, now).await;
+            };
+            let wanted = messages.min(slots as u32);
+            let claimed = match self.claim(wanted, recipients, now).await {
+                Ok(claimed) => claimed,
+                Err(_) => return Some(now.after(STORE_RETRY)),
+            };
+            let got = claimed.messages.len();
+            self.begin(claimed.messages, now);
+            if let Some(needed) = claimed.next_recipients
+                && let budget @ Budget::Wait(_) = self.shared.budget(needed, now)
+            {
+                return self.wait_for_limit(budget, now).await;
+            }
+            if got < wanted as usize {
+                // What is due but did not fit goes when a connection or a permit is free again.
+                return claimed.next_due.filter(|&due| due > now).or(self.idle_until(now));
+            }
+        }
+    }
+
+    /// Connections that may be used now; `None` when the lane has to wait for something else than a limit.
+    fn slots(&self, now: Moment) -> Option<usize> {
+        let pool = self.shared.pool();
+        let settling = self.attempts.len() >= SETTLING * self.shared.upstream.limits.connections as usize;
+        match &self.down {
+            Some(down) if now < down.probe_at || !self.attempts.is_empty() => None,
+            Some(_) => Some(1),
+            None if settling => None,
+            None => Some(pool.free()).filter(|&free| free > 0),
+        }
+    }
+
+    async fn claim(&self, messages: u32, recipients: u32, now: Moment) -> Result<Claimed, StoreError> {
+        let shared = &self.shared;
+        let claim = Claim {
+            route: shared.upstream.name.clone(),
+            account: shared.account.clone(),
+            now,
+            lease_until: now.after(LEASE),
+            messages,
+            recipients,
+            recipients_per_message: shared.recipients_per_message(),
+        };
+        shared.context.store.claim(claim).await
+    }
+
+    fn begin(&mut self, messages: Vec<QueuedMessage>, now: Moment) {
+        if !messages.is_empty() {
+            self.limit_opens(now);
+        }
+        for message in messages {
+            let shared = self.shared.clone();
+            let permit = attempt::permit(&message);
+            shared.context.throttle.begin(&shared.upstream.name, &shared.account, permit, now);
+            let slot: Option<Slot> = shared.pool().slot();
+            let captured = self.captured.clone();
+            self.attempts.spawn(attempt::run(shared, captured, message, slot));
+        }
+    }
+
+    /// What an attempt has taught about the upstream.
+    async fn learn(&mut self, learned: Option<Learned>) {
+        let now = self.now();
+        match learned {
+            Some(Learned::Answered) => self.is_up(now).await,
+            Some(Learned::Unreachable(reason)) => self.is_down(reason, now),
+            Some(Learned::Broken(reason)) => {
+                self.broken += 1;
+                if self.broken >= BROKEN_MAX || self.down.is_some() {
+                    self.is_down(reason, now);
+                }
+            }
+            Some(Learned::Nothing) | None => {
+                // A probe that said nothing must not keep the lane waiting for it.
+                if let Some(down) = &mut self.down {
+                    down.probe_at = now;
+                }
+            }
+        }
+    }
+
+    async fn is_up(&mut self, now: Moment) {
+        self.broken = 0;
+        if self.down.take().is_none() {
+            return;
+        }
+        let shared = &self.shared;
+        tracing::info!(event = "upstream_up", upstream = shared.upstream.name, account = shared.account);
+        if let Err(error) = shared.context.store.make_due(shared.upstream.name.clone(), now).await {
+            tracing::error!(event = "store", upstream = shared.upstream.name, reason = %error);
+        }
+        self.show();
+    }
+
+    fn is_down(&mut self, reason: String, now: Moment) {
+        if self.down.as_ref().is_some_and(|down| now < down.probe_at) {
+            // Several connections failed at once: that is one failure.
+            return;
+        }
+        let shared = &self.shared;
+        let failures = self.down.as_ref().map_or(0, |down| down.failures) + 1;
+        let queue = &shared.context.config.queue;
+        let longest = queue.retry_max.min(PROBE_MAX);
+        let wait = backoff(failures, PROBE_MIN.min(queue.retry_min), longest);
+        let probe_at = now.after(jitter(wait, rand::random()));
+        shared.pool().close_all();
+        if failures == 1 {
+            tracing::warn!(
+                event = "upstream_down",
+                upstream = shared.upstream.name,
+                account = shared.account,
+                reason,
+                next = %shared.context.timeline.wall_at(probe_at)
+            );
+        }
+        self.down = Some(Down { failures, probe_at });
+        let state = LaneState::Down { reason, until: probe_at };
+        shared.context.board.set(&shared.upstream.name, state);
+    }
+
+    /// Nothing may go now. If mail is waiting, that is said once, and from here on it makes no message older.
+    async fn wait_for_limit(&mut self, budget: Budget, now: Moment) -> Option<Moment> {
+        let Budget::Wait(wait) = budget else {
+            return None;
+        };
+        if !self.limited {
+            let next_due = self.claim(0, 0, now).await.ok()?.next_due;
+            if next_due.is_none_or(|due| due > now) {
+                return next_due.map(|due| wait.until.map_or(due, |until| due.max(until)));
+            }
+            self.limited = true;
+            self.limit_reached(wait, now);
+        }
+        let state = LaneState::Limited { reason: describe(wait), until: wait.until };
+        self.shared.context.board.set(&self.shared.upstream.name, state);
+        wait.until
+    }
+
+    fn limit_reached(&self, wait: Wait, now: Moment) {
+        let shared = &self.shared;
+        shared.context.wake.limit_wait_begins(&shared.upstream.name, now);
+        // The even pace waits between any two messages; that is no news.
+        if wait.window.is_some() {
+            tracing::info!(
+                event = "limit_reached",
+                upstream = shared.upstream.name,
+                account = shared.account,
+                reason = describe(wait),
+                next = wait.until.map(|until| shared.context.timeline.wall_at(until).to_string())
+            );
+        }
+    }
+
+    fn limit_opens(&mut self, now: Moment) {
+        if std::mem::take(&mut self.limited) {
+            let shared = &self.shared;
+            shared.context.wake.limit_wait_ends(&shared.upstream.name, now);
+            if shared.upstream.limits.pace == crate::config::Pace::Burst {
+                tracing::info!(
+                    event = "limit_open",
+                    upstream = shared.upstream.name,
+                    account = shared.account
+                );
+            }
+            self.show();
+        }
+    }
+
+    /// Ends what is too old, warns of what is late, keeps the books.
+    async fn sweep(&mut self) {
+        let now = self.now();
+        if self.swept.is_some_and(|swept| now.since(swept) < LOOK) {
+            return;
+        }
+        self.swept = Some(now);
+        self.note_limit_wait().await;
+        let shared = &self.shared;
+        let queue = &shared.context.config.queue;
+        let age_zero = now.0 - shared.context.wake.limit_wait(&shared.upstream.name, now);
+        let before =
+            |age: Duration| age_zero.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let claim = OverdueClaim {
+            route: shared.upstream.name.clone(),
+            now,
+            lease_until: now.after(LEASE),
+            expired_before: before(queue.expire_after),
+            warn_before: queue.warn_after.map(before),
+            messages: OVERDUE,
+        };
+        loop {
+            let Ok(overdue) = shared.context.store.claim_overdue(claim.clone()).await else {
+                return;
+            };
+            let more = overdue.len() >= OVERDUE as usize;
+            for message in overdue {
+                outcome::overdue(shared, message, claim.expired_before).await;
+            }
+            if !more || stopping(&shared.context.phase) {
+                return;
+            }
+        }
+    }
+
+    async fn note_limit_wait(&self) {
+        let shared = &self.shared;
+        let waited = shared.context.wake.limit_wait(&shared.upstream.name, self.now());
+        if waited > 0
+            && let Err(error) =
+                shared.context.store.set_limit_wait(shared.upstream.name.clone(), waited).await
+        {
+            tracing::error!(event = "store", upstream = shared.upstream.name, reason = %error);
+        }
+    }
+
+    /// Writes on the board that nothing is in the way.
+    fn show(&self) {
+        let upstream = &self.shared.upstream;
+        let state = if upstream.enabled {
+            LaneState::Up
+        } else {
+            LaneState::Disabled { reason: "enabled = false in the configuration".into() }
+        };
+        self.shared.context.board.set(&upstream.name, state);
+    }
+
+    fn until(&self, next: Option<Moment>) -> Duration {
+        let next = match &self.down {
+            Some(down) if self.attempts.is_empty() => Some(down.probe_at),
+            _ => next,
+        };
+        next.map_or(LOOK, |next| next.since(self.now()).min(LOOK))
+    }
+
+    /// When idle connections are to be closed.
+    fn idle_until(&self, now: Moment) -> Option<Moment> {
+        self.shared.pool().close_idle().then(|| now.after(Duration::from_secs(5)))
+    }
+
+    fn now(&self) -> Moment {
+        self.shared.context.timeline.now()
+    }
+}
+
+impl LaneShared {
+    pub(super) fn pool(&self) -> &Pool {
+        match &self.way {
+            Way::Smtp(_, pool) | Way::Capture(pool) => pool,
+        }
+    }
+
+    fn budget(&self, recipients: u32, now: Moment) -> Budget {
+        self.context.throttle.budget_for(&self.upstream.name, &self.account, recipients, now)
+    }
+
+    /// What one transaction may hold: no more than the smallest limit, or it would never fit.
+    fn recipients_per_message(&self) -> u32 {
+        let limits = &self.upstream.limits;
+        let smallest = limits.quotas.iter().filter_map(|quota| quota.recipients).min();
+        limits.recipients_per_message.min(smallest.unwrap_or(u32::MAX))
+    }
+}
+
+fn stopping(phase: &watch::Receiver<Phase>) -> bool {
+    *phase.borrow() >= Phase::Finishing
+}
+
+fn describe(wait: Wait) -> String {
+    wait.window.map_or_else(|| "even pace".to_owned(), |window| format!("limit per {}", window.name()))
+}

@@ -1,0 +1,312 @@
+//! What became of each recipient is logged, stored, and reported to the sender.
+
+use std::time::Duration;
+
+use super::attempt::permit;
+use super::context::Phase;
+use super::lane::LaneShared;
+use super::reports;
+use crate::config::TestAction;
+use crate::queue::{backoff, jitter};
+use crate::store::{
+    BlacklistCandidate, Delivery, MessageKind, NewMessage, Permit, QueuedMessage, RecipientState, Settlement,
+};
+use crate::time::Moment;
+
+/// How often an outcome is offered to a store that fails.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// How an attempt ended for a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// The upstream took it.
+    Sent,
+    /// It is in the local mailbox.
+    Captured,
+    /// It waits for another attempt.
+    Deferred {
+        /// The upstream may have taken it already.
+        possible_duplicate: bool,
+        /// The upstream is at fault, not the message: it is due again as soon as the upstream answers.
+        by_upstream: bool,
+    },
+    /// It goes in the next transaction, at once.
+    Later,
+    /// It failed for good.
+    Bounced,
+    /// The blacklist dropped it.
+    Dropped,
+}
+
+impl End {
+    /// Deferred for the message's own sake.
+    pub(super) const DEFERRED: Self = Self::Deferred { possible_duplicate: false, by_upstream: false };
+    /// Deferred since the upstream can't be used.
+    pub(super) const UPSTREAM: Self = Self::Deferred { possible_duplicate: false, by_upstream: true };
+}
+
+/// What became of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fate {
+    /// Its place among the recipients of the attempt.
+    pub(super) place: usize,
+    /// How it ended.
+    pub(super) end: End,
+    /// The reply, or what happened in words.
+    pub(super) reply: String,
+    /// Whether its mailbox does not exist.
+    pub(super) candidate: bool,
+}
+
+/// An attempt that has ended.
+pub(super) struct Tried {
+    pub(super) message: QueuedMessage,
+    /// The upstream as it answered; empty when none did.
+    pub(super) host: String,
+    /// For each recipient that was looked at.
+    pub(super) fates: Vec<Fate>,
+    /// Whether a transaction was begun, which the provider may have counted.
+    pub(super) transacted: bool,
+    /// Nothing was tried, and nothing is to be recorded.
+    pub(super) handed_back: bool,
+}
+
+impl Tried {
+    pub(super) fn new(message: QueuedMessage) -> Self {
+        Self { message, host: String::new(), fates: Vec::new(), transacted: false, handed_back: false }
+    }
+
+    /// The same for every recipient.
+    pub(super) fn all(message: QueuedMessage, end: &End, reply: &str) -> Self {
+        let fate = |place| Fate { place, end: end.clone(), reply: reply.to_owned(), candidate: false };
+        let fates = (0..message.recipients.len()).map(fate).collect();
+        Self { fates, ..Self::new(message) }
+    }
+}
+
+/// Records an attempt: log lines, the store, reports. Ends its permit.
+pub(super) async fn settle(shared: &LaneShared, tried: Tried) {
+    let now = shared.context.timeline.now();
+    let taken = permit(&tried.message);
+    let counted = tried.transacted.then_some((1, taken, now));
+    shared.context.throttle.end(&shared.upstream.name, &shared.account, taken, counted);
+    let next = next_attempt(shared, &tried, now);
+    let expired = age(shared, &tried.message, now) >= shared.context.config.queue.expire_after;
+    let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, expired)).collect();
+    log(shared, &tried, &settled, next, now);
+    let failed: Vec<_> = tried.fates.iter().zip(&settled).filter(|(_, s)| s.is_failure()).collect();
+    let reports = if failed.is_empty() {
+        Vec::new()
+    } else {
+        let recipients: Vec<_> = failed.iter().map(|(fate, _)| (fate.place, fate.reply.as_str())).collect();
+        reports::failed(shared, &tried.message, &recipients, &tried.host, expired).await
+    };
+    let permit = counted.map(|(messages, recipients, ended)| Permit {
+        upstream: shared.upstream.name.clone(),
+        account: shared.account.clone(),
+        ended,
+        messages,
+        recipients,
+    });
+    let settlement = Settlement {
+        id: tried.message.id,
+        deliveries: deliveries(shared, &tried, &settled, now),
+        next_attempt: Some(next),
+        counts: tried.fates.iter().any(|fate| fate.end != End::Later),
+        warned: false,
+        permit,
+        reports,
+    };
+    record(shared, &tried.message, settlement).await;
+}
+
+/// Deals with a message that has outlived the queue, or whose sender is to be told that it is late.
+pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired_before: i64) {
+    let now = shared.context.timeline.now();
+    let expired = message.age_base < expired_before;
+    let last = |place: usize| match message.recipients[place].last_reply.as_str() {
+        "" => "450 4.4.7 the upstream could not be reached in time".to_owned(),
+        reply => reply.to_owned(),
+    };
+    let all: Vec<(usize, String)> = (0..message.recipients.len()).map(|place| (place, last(place))).collect();
+    let recipients: Vec<(usize, &str)> = all.iter().map(|(place, reply)| (*place, reply.as_str())).collect();
+    let mut settlement = Settlement {
+        id: message.id,
+        deliveries: Vec::new(),
+        next_attempt: None,
+        counts: false,
+        warned: !expired,
+        permit: None,
+        reports: Vec::new(),
+    };
+    if expired {
+        settlement.reports = reports::failed(shared, &message, &recipients, "", true).await;
+        let fate =
+            |(place, reply): (usize, String)| Fate { place, end: End::DEFERRED, reply, candidate: false };
+        let tried = Tried { fates: all.into_iter().map(fate).collect(), ..Tried::new(message.clone()) };
+        let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, true)).collect();
+        log(shared, &tried, &settled, now, now);
+        settlement.deliveries = deliveries(shared, &tried, &settled, now);
+        settlement.deliveries.iter_mut().for_each(|delivery| delivery.counts = false);
+    } else {
+        settlement.reports = reports::delayed(shared, &message, &recipients).await;
+    }
+    record(shared, &message, settlement).await;
+}
+
+/// The lines that a captured message begins with, so that its envelope can be seen.
+pub(super) fn envelope_header(message: &QueuedMessage) -> String {
+    let mut lines = format!("Return-Path: <{}>\r\n", message.reverse_path);
+    for recipient in &message.recipients {
+        lines.push_str(&format!("X-Mailsluice-Recipient: <{}>\r\n", recipient.address));
+    }
+    lines
+}
+
+/// A fate with what it means for the recipient's state.
+struct Settled {
+    state: RecipientState,
+    event: &'static str,
+}
+
+impl Settled {
+    fn new(fate: &Fate, expired: bool) -> Self {
+        let (state, event) = match &fate.end {
+            End::Sent => (RecipientState::Sent, "sent"),
+            End::Captured => (RecipientState::Captured, "captured"),
+            End::Deferred { .. } if expired => (RecipientState::Expired, "expired"),
+            End::Deferred { .. } | End::Later => (RecipientState::Waiting, "deferred"),
+            End::Bounced => (RecipientState::Bounced, "bounced"),
+            End::Dropped => (RecipientState::Dropped, "dropped"),
+        };
+        Self { state, event }
+    }
+
+    fn is_failure(&self) -> bool {
+        matches!(self.state, RecipientState::Bounced | RecipientState::Expired)
+    }
+}
+
+/// How old the message is; waiting for limits makes nothing older.
+fn age(shared: &LaneShared, message: &QueuedMessage, now: Moment) -> Duration {
+    let waited = shared.context.wake.limit_wait(&shared.upstream.name, now);
+    Moment(now.0 - waited).since(Moment(message.age_base))
+}
+
+/// When what still waits is due.
+fn next_attempt(shared: &LaneShared, tried: &Tried, now: Moment) -> Moment {
+    let own_fault = |fate: &Fate| matches!(fate.end, End::Deferred { by_upstream: false, .. });
+    let later = tried.fates.len() < tried.message.recipients.len()
+        || tried.message.others_waiting > 0
+        || tried.fates.iter().any(|fate| fate.end == End::Later);
+    if later || !tried.fates.iter().any(own_fault) {
+        return now;
+    }
+    let queue = &shared.context.config.queue;
+    let wait = backoff(tried.message.attempts.saturating_add(1), queue.retry_min, queue.retry_max);
+    now.after(jitter(wait, rand::random()))
+}
+
+fn deliveries(shared: &LaneShared, tried: &Tried, settled: &[Settled], now: Moment) -> Vec<Delivery> {
+    let config = &shared.context.config.blacklist;
+    let pairs = tried.fates.iter().zip(settled);
+    pairs
+        .map(|(fate, settled)| {
+            let recipient = &tried.message.recipients[fate.place];
+            let candidate = (fate.candidate && config.auto_add).then(|| BlacklistCandidate {
+                address: recipient.address.key(),
+                after: config.auto_add_after,
+                added: shared.context.timeline.wall().as_millisecond(),
+                expires: config.expire_after.map(|lasts| now.after(lasts)),
+            });
+            Delivery {
+                index: recipient.index,
+                state: settled.state,
+                reply: fate.reply.clone(),
+                counts: fate.end != End::Later,
+                blacklist: candidate,
+            }
+        })
+        .collect()
+}
+
+/// One line per recipient; for a test copy one line that names them all.
+fn log(shared: &LaneShared, tried: &Tried, settled: &[Settled], next: Moment, now: Moment) {
+    let message = &tried.message;
+    let copy = message.test.as_ref().filter(|test| test.action == TestAction::Redirect);
+    if let (Some(test), [first, ..], [first_settled, ..]) = (copy, tried.fates.as_slice(), settled) {
+        let all: Vec<_> = message.recipients.iter().map(|r| r.address.as_str()).collect();
+        let to = test.address.as_ref().map(ToString::to_string).unwrap_or_default();
+        line(shared, tried, (first, first_settled), (&to, Some(&all.join(","))), (next, now));
+        return;
+    }
+    for (fate, settled) in tried.fates.iter().zip(settled) {
+        let to = message.recipients[fate.place].address.as_str();
+        line(shared, tried, (fate, settled), (to, None), (next, now));
+    }
+}
+
+fn line(
+    shared: &LaneShared,
+    tried: &Tried,
+    (fate, settled): (&Fate, &Settled),
+    (to, original_to): (&str, Option<&str>),
+    (next, now): (Moment, Moment),
+) {
+    let message = &tried.message;
+    let duplicate = matches!(fate.end, End::Deferred { possible_duplicate: true, .. });
+    let reply = if duplicate { format!("{} (possible duplicate)", fate.reply) } else { fate.reply.clone() };
+    let waits = settled.state == RecipientState::Waiting;
+    let next = waits.then(|| shared.context.timeline.wall_at(next).to_string());
+    let delay = format!("{:.1}s", now.since(message.accepted).as_secs_f64());
+    let attempt = message.recipients[fate.place].attempts + 1;
+    let account = Some(shared.account.as_str()).filter(|account| !account.is_empty());
+    let host = Some(tried.host.as_str()).filter(|host| !host.is_empty());
+    let test_mode = message.test.is_some().then_some(true);
+    // The level is part of a tracing call's static data, so there is one call for each.
+    macro_rules! write_line {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                event = settled.event,
+                queue_id = %message.queue_id,
+                from = %message.reverse_path,
+                to,
+                original_to,
+                upstream = shared.upstream.name,
+                account,
+                host,
+                reply,
+                delay,
+                attempt,
+                next,
+                test_mode
+            )
+        };
+    }
+    let report = message.kind == MessageKind::Report;
+    match settled.state {
+        RecipientState::Bounced | RecipientState::Expired if report => write_line!(tracing::Level::ERROR),
+        RecipientState::Bounced | RecipientState::Expired => write_line!(tracing::Level::WARN),
+        RecipientState::Waiting if fate.end != End::Later => write_line!(tracing::Level::WARN),
+        _ => write_line!(tracing::Level::INFO),
+    }
+}
+
+/// Writes the outcome down. While the store fails it is offered again: it is known nowhere else.
+async fn record(shared: &LaneShared, message: &QueuedMessage, settlement: Settlement) {
+    let reports: Vec<NewMessage> = settlement.reports.clone();
+    loop {
+        let Err(error) = shared.context.store.settle(settlement.clone()).await else {
+            break;
+        };
+        tracing::error!(event = "store", queue_id = %message.queue_id, reason = %error, next = "offered again");
+        if *shared.context.phase.borrow() == Phase::Stopping {
+            return;
+        }
+        tokio::time::sleep(STORE_RETRY).await;
+    }
+    for report in reports {
+        shared.context.wake.wake(&report.route);
+    }
+}

@@ -1,0 +1,86 @@
+//! The connections of one account: so many at the same time, and those that are idle are used again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::connection::Connection;
+
+/// How long an idle connection is kept. Long enough for the next mail of a burst, too short to annoy a provider.
+const IDLE: Duration = Duration::from_secs(10);
+/// Messages over one connection; some providers close after more.
+const MESSAGES: u32 = 1000;
+/// How long we wait for the answer to QUIT.
+const QUIT: Duration = Duration::from_secs(5);
+
+/// The pool of one account.
+pub(super) struct Pool {
+    slots: Arc<Semaphore>,
+    idle: Mutex<Vec<(Connection, Instant)>>,
+}
+
+/// The right to one connection; it is given back when this is dropped.
+pub(super) struct Slot {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    pub(super) fn new(connections: u32) -> Self {
+        Self { slots: Arc::new(Semaphore::new(connections as usize)), idle: Mutex::new(Vec::new()) }
+    }
+
+    /// How many connections may still be used.
+    pub(super) fn free(&self) -> usize {
+        self.slots.available_permits()
+    }
+
+    pub(super) fn slot(&self) -> Option<Slot> {
+        self.slots.clone().try_acquire_owned().ok().map(|permit| Slot { _permit: permit })
+    }
+
+    /// A connection that is open and idle, the one that was used last.
+    pub(super) fn take(&self) -> Option<Connection> {
+        self.close_idle();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((mut connection, _)) = idle.pop() {
+            if connection.is_reusable() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next message, or closes it.
+    pub(super) fn give_back(&self, mut connection: Connection) {
+        if connection.is_reusable() && connection.messages() < MESSAGES {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push((connection, Instant::now()));
+        } else {
+            quit(connection);
+        }
+    }
+
+    /// Closes what has been idle for too long; tells whether any are left.
+    pub(super) fn close_idle(&self) -> bool {
+        let now = Instant::now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = idle.extract_if(.., |(_, since)| now.duration_since(*since) >= IDLE).collect::<Vec<_>>();
+        old.into_iter().for_each(|(connection, _)| quit(connection));
+        !idle.is_empty()
+    }
+
+    /// Closes all that are idle.
+    pub(super) fn close_all(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        idle.into_iter().for_each(|(connection, _)| quit(connection));
+    }
+}
+
+/// Says goodbye in the background: nobody waits for it.
+fn quit(connection: Connection) {
+    tokio::spawn(async move {
+        let _ = tokio::time::timeout(QUIT, connection.quit()).await;
+    });
+}

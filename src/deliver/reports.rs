@@ -1,0 +1,162 @@
+//! Our reports: who gets one, and by which way it goes.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+
+use super::lane::LaneShared;
+use crate::config::{BounceFrom, UpstreamKind};
+use crate::mail::message_id;
+use crate::mail::{Address, Body, QueueId, ReversePath};
+use crate::report::dsn::{Dsn, Kind, Recipient};
+use crate::store::{
+    ClientInfo, Content, MessageKind, NewMessage, NewRecipient, Priority, QueuedMessage, StoredContent,
+};
+
+/// So much of a large message is read for its header.
+const HEADER: u64 = 64 << 10;
+
+/// The report about recipients that failed for good; empty when nobody is to get one.
+///
+/// `recipients` are places in the message's list, each with what happened in words.
+pub(super) async fn failed(
+    shared: &LaneShared,
+    message: &QueuedMessage,
+    recipients: &[(usize, &str)],
+    host: &str,
+    expired: bool,
+) -> Vec<NewMessage> {
+    let kind = if expired { Kind::Expired } else { Kind::Failed };
+    let report = make(shared, message, recipients, host, kind).await;
+    if report.is_none() && message.kind == MessageKind::Submitted && message.reverse_path == ReversePath::Null
+    {
+        // Nobody can be told (RFC 5321 4.5.5), so the operator is.
+        tracing::error!(event = "report", queue_id = %message.queue_id, reason = "null reverse-path: no report can be sent");
+    }
+    report.into_iter().collect()
+}
+
+/// The report about a delay; empty when nobody is to get one.
+pub(super) async fn delayed(
+    shared: &LaneShared,
+    message: &QueuedMessage,
+    recipients: &[(usize, &str)],
+) -> Vec<NewMessage> {
+    make(shared, message, recipients, "", Kind::Delayed).await.into_iter().collect()
+}
+
+async fn make(
+    shared: &LaneShared,
+    message: &QueuedMessage,
+    recipients: &[(usize, &str)],
+    host: &str,
+    kind: Kind,
+) -> Option<NewMessage> {
+    if message.kind == MessageKind::Report {
+        // Never a report about a report (RFC 3464 2).
+        return None;
+    }
+    let to = addressees(shared, message);
+    let first = to.first()?.clone();
+    let context = &shared.context;
+    let wall = context.timeline.wall();
+    let now = context.timeline.now();
+    let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
+    let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
+    let retry_until = (kind == Kind::Delayed).then(|| context.timeline.wall_at(now.after(left)));
+    let about: Vec<Recipient> = recipients
+        .iter()
+        .map(|&(place, reply)| Recipient {
+            address: message.recipients[place].address.clone(),
+            status: if kind == Kind::Failed { status_in(reply) } else { String::new() },
+            reply: reply.to_owned(),
+            host: Some(host.to_owned()).filter(|host| !host.is_empty()),
+            last_attempt: (kind == Kind::Failed).then_some(wall),
+            will_retry_until: retry_until,
+        })
+        .collect();
+    let dsn = Dsn {
+        kind,
+        hostname: &context.config.hostname,
+        from: &bounce_from(shared),
+        to: &first,
+        message_id: &message_id::generate(&queue_id, &context.config.hostname),
+        date: wall,
+        queue_id: &message.queue_id,
+        arrival: jiff::Timestamp::from_millisecond(message.accepted_wall).unwrap_or(wall),
+        original: &header(message).await,
+        recipients: &about,
+    };
+    let content = dsn.build();
+    let route =
+        context.router.route(&message.sender).map_or_else(|| message.route.clone(), |u| u.name.clone());
+    Some(NewMessage {
+        queue_id,
+        kind: MessageKind::Report,
+        priority: Priority::Report,
+        accepted: now,
+        accepted_wall: wall.as_millisecond(),
+        limit_wait: context.wake.limit_wait(&route, now),
+        route,
+        reverse_path: ReversePath::Null,
+        sender: message.sender.clone(),
+        body: if content.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
+        smtputf8: false,
+        client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
+        test: None,
+        held: false,
+        recipients: to.into_iter().map(|address| NewRecipient { address, dropped: false }).collect(),
+        content: StoredContent::Inline(content),
+    })
+}
+
+/// The enhanced status code of a reply such as `550 5.1.1 no such user`; empty when it has none.
+fn status_in(reply: &str) -> String {
+    let second = reply.split(' ').nth(1).unwrap_or_default();
+    let is_status =
+        second.split('.').count() == 3 && second.split('.').all(|part| part.parse::<u16>().is_ok());
+    if is_status { second.to_owned() } else { String::new() }
+}
+
+/// The sender, and who gets copies of reports; without doubles.
+fn addressees(shared: &LaneShared, message: &QueuedMessage) -> Vec<Address> {
+    let queue = &shared.context.config.queue;
+    let sender = message.reverse_path.address().filter(|_| queue.bounce_to_sender);
+    let copy = queue.bounce_copy_to.as_ref().filter(|copy| sender.is_none_or(|s| s.key() != copy.key()));
+    sender.into_iter().chain(copy).cloned().collect()
+}
+
+/// The From of reports. Some providers take only mail that is from the account's own address.
+fn bounce_from(shared: &LaneShared) -> Address {
+    if let BounceFrom::Address(address) = &shared.context.config.queue.bounce_from {
+        return address.clone();
+    }
+    let account = match &shared.upstream.kind {
+        UpstreamKind::Smtp(smtp) => smtp.user.as_deref().and_then(|user| Address::parse(user).ok()),
+        UpstreamKind::Capture(_) => None,
+    };
+    let hostname = &shared.context.config.hostname;
+    account
+        .or_else(|| Address::parse(&format!("MAILER-DAEMON@{hostname}")).ok())
+        .unwrap_or_else(|| Address::parse("MAILER-DAEMON@localhost").expect("it is a mailbox"))
+}
+
+/// The header section of the original, as far as it can be read.
+async fn header(message: &QueuedMessage) -> Vec<u8> {
+    let mut start = Vec::new();
+    match &message.content {
+        Content::Inline(content) => start.extend_from_slice(&content[..content.len().min(HEADER as usize)]),
+        Content::File(path) => {
+            let read = async {
+                let mut file = tokio::fs::File::open(path).await?.take(HEADER);
+                file.read_to_end(&mut start).await
+            };
+            if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(30), read).await {
+                tracing::warn!(event = "report", queue_id = %message.queue_id, reason = %error);
+            }
+        }
+    }
+    let end = crate::mail::header::end(&start).unwrap_or(start.len());
+    start.truncate(end);
+    start
+}

@@ -1,0 +1,215 @@
+//! Delivery status notifications: our reports to the sender (RFC 3464, in the frame of RFC 6522).
+//!
+//! All that comes from outside, replies and the original header above all, is made harmless before it enters a field.
+
+mod words;
+
+use jiff::Timestamp;
+use mail_builder::MessageBuilder;
+use mail_builder::headers::address::Address as Mailbox;
+use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::message_id::MessageId;
+use mail_builder::headers::raw::Raw;
+use mail_builder::headers::text::Text;
+use mail_builder::mime::MimePart;
+
+use crate::mail::header::{Fields, Header, fold, rfc5322_date};
+use crate::mail::{Address, QueueId};
+
+/// Octets of the original header that are sent back at most.
+const MAX_HEADER: usize = 64 * 1024;
+/// Characters of a reply that are shown at most.
+const MAX_REPLY: usize = 1_000;
+/// The longest Message-ID that is referred to.
+const MAX_MESSAGE_ID: usize = 250;
+
+/// What a report says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Recipients were refused for good.
+    Failed,
+    /// Recipients outlived the queue.
+    Expired,
+    /// Recipients are waiting, and go on waiting.
+    Delayed,
+}
+
+/// One recipient of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// The forward-path, as it was in the envelope.
+    pub address: Address,
+    /// The enhanced status code, such as `5.1.1`; when it is none, one that fits the kind is written.
+    pub status: String,
+    /// The last reply of the upstream, or what happened in words; any text.
+    pub reply: String,
+    /// The upstream's host; `None` when no upstream spoke.
+    pub host: Option<String>,
+    /// When it was tried last.
+    pub last_attempt: Option<Timestamp>,
+    /// How long it will be tried, for [`Kind::Delayed`].
+    pub will_retry_until: Option<Timestamp>,
+}
+
+/// A report, ready to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Dsn<'a> {
+    /// What it says.
+    pub kind: Kind,
+    /// Our host name.
+    pub hostname: &'a str,
+    /// Its From.
+    pub from: &'a Address,
+    /// Its To: where reports of the original go.
+    pub to: &'a Address,
+    /// Its own Message-ID, with angle brackets.
+    pub message_id: &'a str,
+    /// Its Date.
+    pub date: Timestamp,
+    /// The original's name in our queue.
+    pub queue_id: &'a QueueId,
+    /// When we accepted the original.
+    pub arrival: Timestamp,
+    /// The original: its header, or all of it, of which the header is taken.
+    pub original: &'a [u8],
+    /// The recipients that it is about; at least one.
+    pub recipients: &'a [Recipient],
+}
+
+impl Dsn<'_> {
+    /// Writes the report: header and body, CRLF line ends, all ASCII but for international addresses in its header.
+    #[must_use]
+    pub fn build(&self) -> Vec<u8> {
+        let header = Header::parse(self.original);
+        let report = ContentType::new("multipart/report").attribute("report-type", "delivery-status");
+        let status = MimePart::new("message/delivery-status", self.status_fields())
+            .header("Content-Transfer-Encoding", Raw::new("7bit"));
+        let returned = MimePart::new("text/rfc822-headers", returned_header(self.original))
+            .header("Content-Description", Raw::new("Header of the original"));
+        let parts = vec![MimePart::new("text/plain", words::text(self, &header)), status, returned];
+        let mut message = MessageBuilder::new()
+            .header("Date", Raw::new(rfc5322_date(self.date)))
+            .from(Mailbox::new_address(Some("Mail Delivery System"), self.from.as_str()))
+            .to(Mailbox::new_address(None::<&str>, self.to.as_str()))
+            .subject(Text::new(words::subject(self.kind)))
+            .message_id(bare(self.message_id))
+            .header("Auto-Submitted", Raw::new("auto-replied"));
+        if let Some(id) = original_message_id(&header) {
+            message = message.in_reply_to(MessageId::new(id.clone())).references(MessageId::new(id));
+        }
+        let mut out = Vec::new();
+        message.body(MimePart::new(report, parts)).serialize(&mut out);
+        out
+    }
+
+    /// The machine's part (RFC 3464 2.1): a block about the message, then one about each recipient.
+    fn status_fields(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend(fold("Reporting-MTA", format!("dns; {}", ascii(self.hostname)).as_bytes()));
+        out.extend(fold("X-Mailsluice-Queue-ID", self.queue_id.as_str().as_bytes()));
+        out.extend(fold("Arrival-Date", rfc5322_date(self.arrival).as_bytes()));
+        for recipient in self.recipients {
+            out.extend_from_slice(b"\r\n");
+            let mut field = |name: &str, value: String| out.extend(fold(name, value.as_bytes()));
+            field("Final-Recipient", final_recipient(&recipient.address));
+            let delayed = self.kind == Kind::Delayed;
+            field("Action", if delayed { "delayed" } else { "failed" }.to_owned());
+            field("Status", recipient.status(self.kind));
+            if let Some(host) = &recipient.host {
+                field("Remote-MTA", format!("dns; {}", ascii(host)));
+            }
+            let reply = ascii(&recipient.reply);
+            if !reply.trim().is_empty() {
+                let kind = if is_reply(&reply) { "smtp" } else { "x-mailsluice" };
+                field("Diagnostic-Code", format!("{kind}; {reply}"));
+            }
+            if let Some(last) = recipient.last_attempt {
+                field("Last-Attempt-Date", rfc5322_date(last));
+            }
+            if let Some(until) = recipient.will_retry_until.filter(|_| delayed) {
+                field("Will-Retry-Until", rfc5322_date(until));
+            }
+        }
+        out
+    }
+}
+
+impl Recipient {
+    /// A status code in any case (RFC 3463 2).
+    fn status(&self, kind: Kind) -> String {
+        let parts: Vec<&str> = self.status.split('.').collect();
+        let number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        if matches!(parts[0], "4" | "5") && parts.len() == 3 && parts.iter().all(number) {
+            return self.status.clone();
+        }
+        match kind {
+            Kind::Failed => "5.0.0",
+            Kind::Expired => "4.4.7",
+            Kind::Delayed => "4.0.0",
+        }
+        .to_owned()
+    }
+}
+
+/// Whether a text begins with a reply code, and so is what an upstream said.
+fn is_reply(text: &str) -> bool {
+    let code = text.as_bytes();
+    code.len() >= 3
+        && code[..3].iter().all(u8::is_ascii_digit)
+        && code.get(3).is_none_or(|b| matches!(b, b' ' | b'-'))
+}
+
+/// The address with its type; one beyond ASCII in the escapes of RFC 6533 3.
+fn final_recipient(address: &Address) -> String {
+    if address.is_ascii() {
+        return format!("rfc822; {address}");
+    }
+    let escaped: String = address
+        .as_str()
+        .chars()
+        .map(|c| match c {
+            '!'..='~' if !"+=\\".contains(c) => c.to_string(),
+            c => format!("\\x{{{:X}}}", u32::from(c)),
+        })
+        .collect();
+    format!("utf-8; {escaped}")
+}
+
+/// A text of bounded length in which only visible ASCII and spaces are left.
+fn ascii(text: &str) -> String {
+    let harmless = |c: char| match c {
+        ' '..='~' => c,
+        c if c.is_whitespace() || c.is_control() => ' ',
+        _ => '?',
+    };
+    text.chars().take(MAX_REPLY).map(harmless).collect()
+}
+
+/// The original's header, whole fields as long as they fit.
+fn returned_header(original: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in Fields::new(original).filter(|field| field.raw().len() <= MAX_HEADER) {
+        if out.len() + field.raw().len() > MAX_HEADER {
+            break;
+        }
+        out.extend_from_slice(field.raw());
+    }
+    out
+}
+
+/// The original's Message-ID without its brackets, when it can stand in a field of ours.
+fn original_message_id(header: &Header<'_>) -> Option<String> {
+    let value = String::from_utf8(header.get("Message-ID")?.unfolded()).ok()?;
+    let id = value.strip_prefix('<')?.strip_suffix('>')?;
+    let sound = !id.is_empty()
+        && id.len() <= MAX_MESSAGE_ID
+        && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
+    sound.then(|| id.to_owned())
+}
+
+fn bare(message_id: &str) -> MessageId<'_> {
+    MessageId::new(message_id.trim_start_matches('<').trim_end_matches('>'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! The log: one line on stdout for each event, as text or JSON.
+//!
+//! Events come from the `tracing` macros. The field `event` names the event, the other fields are its keys, in the order
+//! in which they are given; a field that is `None` is left out. Untrusted text is escaped here and nowhere else, so no
+//! event spans lines and nothing in it acts on a terminal.
+
+pub mod escape;
+
+use std::fmt::{self, Write as _};
+use std::io::Write;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::field::{Field, Visit};
+use tracing::subscriber::{Interest, SetGlobalDefaultError};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use crate::config::{Log, LogFormat, LogLevel};
+use crate::time::Clock;
+
+/// The field that names the event.
+const EVENT: &str = "event";
+/// The name under which a library's events appear.
+const LIBRARY: &str = "library";
+
+/// Writes each event as one line.
+pub struct LineLayer<W> {
+    settings: Arc<Settings>,
+    clock: Arc<dyn Clock>,
+    out: Mutex<W>,
+}
+
+/// Changes format and level while the relay runs.
+#[derive(Debug, Clone)]
+pub struct Control(Arc<Settings>);
+
+#[derive(Debug)]
+struct Settings {
+    json: AtomicU8,
+    level: AtomicU8,
+}
+
+impl Control {
+    /// Puts other settings in force.
+    pub fn set(&self, log: Log) {
+        self.0.set(log);
+        // Each call site remembers whether anybody wants its events.
+        tracing::callsite::rebuild_interest_cache();
+    }
+}
+
+impl Settings {
+    fn set(&self, log: Log) {
+        self.json.store(u8::from(log.format == LogFormat::Json), Ordering::Relaxed);
+        self.level.store(log.level as u8, Ordering::Relaxed);
+    }
+
+    fn level(&self) -> Level {
+        match self.level.load(Ordering::Relaxed) {
+            l if l == LogLevel::Error as u8 => Level::ERROR,
+            l if l == LogLevel::Warn as u8 => Level::WARN,
+            l if l == LogLevel::Info as u8 => Level::INFO,
+            _ => Level::DEBUG,
+        }
+    }
+}
+
+/// Makes the log of this process: from now on all events go to `out`.
+///
+/// # Errors
+/// When the process already has one.
+pub fn install<W>(log: Log, clock: Arc<dyn Clock>, out: W) -> Result<Control, SetGlobalDefaultError>
+where
+    W: Write + Send + 'static,
+{
+    let (layer, control) = LineLayer::new(log, clock, out);
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
+    Ok(control)
+}
+
+impl<W: Write> LineLayer<W> {
+    /// A layer that writes to `out`, and what changes its settings. The clock gives the wall time of each line.
+    pub fn new(log: Log, clock: Arc<dyn Clock>, out: W) -> (Self, Control) {
+        let settings = Arc::new(Settings { json: AtomicU8::new(0), level: AtomicU8::new(0) });
+        settings.set(log);
+        (Self { settings: Arc::clone(&settings), clock, out: Mutex::new(out) }, Control(settings))
+    }
+
+    /// Our own events at the configured level, those of libraries only when something is wrong.
+    fn wants(&self, metadata: &Metadata<'_>) -> bool {
+        let level =
+            if is_ours(metadata) { self.settings.level() } else { self.settings.level().min(Level::WARN) };
+        metadata.is_event() && *metadata.level() <= level
+    }
+}
+
+impl<S: Subscriber, W: Write + Send + 'static> Layer<S> for LineLayer<W> {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.wants(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.wants(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::from_level(self.settings.level()))
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let line = if self.settings.json.load(Ordering::Relaxed) == 1 {
+            json_line(event, self.clock.as_ref())
+        } else {
+            text_line(event, self.clock.as_ref())
+        };
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        // There is nowhere to report that the log itself can't be written; the relay goes on.
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    target == "mailsluice" || target.starts_with("mailsluice::")
+}
+
+/// `time LEVEL event key=value…`
+fn text_line(event: &Event<'_>, clock: &dyn Clock) -> String {
+    let mut line = String::with_capacity(256);
+    write_to(&mut line, format_args!("{:.3} {} ", clock.wall(), event.metadata().level()));
+    let name = EventName::of(event);
+    push_text(&mut line, &name);
+    if name == LIBRARY {
+        line.push_str(" target=");
+        push_text(&mut line, event.metadata().target());
+    }
+    event.record(&mut Text(&mut line));
+    line.push('\n');
+    line
+}
+
+/// One JSON object with `time`, `level`, `event` and the other keys.
+fn json_line(event: &Event<'_>, clock: &dyn Clock) -> String {
+    let mut line = String::with_capacity(384);
+    let level = event.metadata().level();
+    write_to(&mut line, format_args!(r#"{{"time":"{:.3}","level":"{level}","event":"#, clock.wall()));
+    let name = EventName::of(event);
+    escape::push_quoted(&mut line, &name);
+    if name == LIBRARY {
+        line.push_str(r#","target":"#);
+        escape::push_quoted(&mut line, event.metadata().target());
+    }
+    event.record(&mut Json(&mut line));
+    line.push_str("}\n");
+    line
+}
+
+fn write_to(out: &mut String, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a String takes everything");
+}
+
+fn push_text(out: &mut String, value: &str) {
+    if escape::is_plain(value) {
+        out.push_str(value);
+    } else {
+        escape::push_quoted(out, value);
+    }
+}
+
+/// Finds the name, wherever among the fields it stands.
+struct EventName(Option<String>);
+
+impl EventName {
+    fn of(event: &Event<'_>) -> String {
+        if !is_ours(event.metadata()) {
+            return LIBRARY.to_owned();
+        }
+        let mut name = Self(None);
+        event.record(&mut name);
+        name.0.unwrap_or_else(|| "note".to_owned())
+    }
+}
+
+impl Visit for EventName {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == EVENT {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == EVENT {
+            self.0 = Some(format!("{value:?}"));
+        }
+    }
+}
+
+/// Appends ` key=value` for each field.
+struct Text<'a>(&'a mut String);
+
+impl Text<'_> {
+    fn key(&mut self, field: &Field) -> bool {
+        if field.name() == EVENT {
+            return false;
+        }
+        self.0.push(' ');
+        self.0.push_str(field.name());
+        self.0.push('=');
+        true
+    }
+}
+
+impl Visit for Text<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if self.key(field) {
+            push_text(self.0, value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if !self.key(field) {
+            return;
+        }
+        let start = self.0.len();
+        write_to(self.0, format_args!("{value:?}"));
+        if !escape::is_plain(&self.0[start..]) {
+            let raw = self.0.split_off(start);
+            escape::push_quoted(self.0, &raw);
+        }
+    }
+}
+
+/// Appends `,"key":value` for each field; numbers and truth values stay what they are.
+struct Json<'a>(&'a mut String);
+
+impl Json<'_> {
+    fn put(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
+        if field.name() == EVENT {
+            return;
+        }
+        self.0.push(',');
+        escape::push_quoted(self.0, field.name());
+        self.0.push(':');
+        write(self.0);
+    }
+}
+
+impl Visit for Json<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, |out| escape::push_quoted(out, value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, |out| escape::push_quoted(out, &format!("{value:?}")));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, |out| write_to(out, format_args!("{value}")));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, |out| write_to(out, format_args!("{value}")));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, |out| out.push_str(if value { "true" } else { "false" }));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON knows neither infinity nor NaN.
+        self.put(field, |out| {
+            if value.is_finite() { write_to(out, format_args!("{value}")) } else { out.push_str("null") }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
