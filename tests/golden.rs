@@ -10,6 +10,8 @@
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
 //! - `F: n` so many files are in the content folder.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
+
 #[path = "support/memory_store.rs"]
 mod memory_store;
 #[path = "support/world.rs"]

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{ByteSize, LongLines, Session};
 
 fn settings() -> Session {
-    let long = std::time::Duration::from_secs(600);
+    let long = std::time::Duration::from_mins(10);
     Session {
         max_message_size: ByteSize(1 << 20),
         max_recipients: 1,
