@@ -151,8 +151,7 @@ pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
     let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer)?;
     let sockets = bind(&config).await?;
     let control = ControlSocket::bind(&config.data_dir)?;
-    let core =
-        Core::start(config.clone(), Arc::new(store), Arc::new(SystemClock), Arc::new(TcpDial)).await?;
+    let core = Core::start(config.clone(), Arc::new(store), Arc::new(SystemClock), Arc::new(TcpDial)).await?;
     let (stop, stopping) = watch::channel(false);
     let mut front = JoinSet::new();
     serve(&mut front, &core, sockets, &stopping);
@@ -185,12 +184,7 @@ async fn bind(config: &Config) -> Result<Vec<TcpListener>, RelayError> {
     Ok(sockets)
 }
 
-fn serve(
-    front: &mut JoinSet<()>,
-    core: &Core,
-    sockets: Vec<TcpListener>,
-    stopping: &watch::Receiver<bool>,
-) {
+fn serve(front: &mut JoinSet<()>, core: &Core, sockets: Vec<TcpListener>, stopping: &watch::Receiver<bool>) {
     let context = &core.context;
     let config = &context.config;
     let services = Arc::new(Services {
@@ -299,7 +293,8 @@ async fn keep_house(context: Arc<Context>) {
         // A failure has been logged by the store; the next beat tries again.
         let _ = context.store.set_anchor(context.timeline.anchor()).await;
         let now = context.timeline.now();
-        if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE) && context.store.prune_usage(now).await.is_ok()
+        if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE)
+            && context.store.prune_usage(now).await.is_ok()
         {
             pruned = Some(now);
         }

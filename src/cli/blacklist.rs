@@ -84,7 +84,7 @@ fn render(entries: &[BlacklistLine], when: &When) -> String {
     }
     let mut table = Table::new(&["ADDRESS", "SOURCE", "ADDED", "EXPIRES", "REASON"]);
     for entry in entries {
-        table.row(vec![
+        table.row(&[
             entry.address.clone(),
             entry.source.clone(),
             when.local(&entry.added_at),

@@ -20,6 +20,8 @@ pub(super) fn execute(context: &Context) -> Result<(), Failure> {
     let name = file.clone().unwrap_or_else(|| "environment".to_owned());
     Signer::new(&loaded.config.dkim).map_err(|error| Failure::Configuration(format!("{name}: {error}")))?;
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    warnings.iter().for_each(|warning| complain(warning));
+    for warning in &warnings {
+        complain(warning);
+    }
     context.print_value(&Verdict { ok: true, file, warnings }, &format!("{}: ok", printable(&name)))
 }

@@ -90,7 +90,7 @@ impl Client {
 
     /// Reads something.
     pub(super) fn get<T: DeserializeOwned>(&self, target: &Target) -> Result<Reply<T>, Failure> {
-        understand(self.exchange(&Method::GET, target, None)?)
+        understand(&self.exchange(&Method::GET, target, None)?)
     }
 
     /// Reads octets.
@@ -104,7 +104,7 @@ impl Client {
         method: &Method,
         target: &Target,
     ) -> Result<Reply<T>, Failure> {
-        understand(self.exchange(method, target, None)?)
+        understand(&self.exchange(method, target, None)?)
     }
 
     /// Hands something over.
@@ -115,7 +115,7 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<Reply<T>, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::Failed(error.into()))?;
-        understand(self.exchange(method, target, Some(body))?)
+        understand(&self.exchange(method, target, Some(body))?)
     }
 
     fn exchange(&self, method: &Method, target: &Target, body: Option<Vec<u8>>) -> Result<Bytes, Failure> {
@@ -182,8 +182,8 @@ async fn converse(
     Ok((status, body.to_bytes()))
 }
 
-fn understand<T: DeserializeOwned>(body: Bytes) -> Result<Reply<T>, Failure> {
-    let raw = String::from_utf8_lossy(&body).into_owned();
+fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<Reply<T>, Failure> {
+    let raw = String::from_utf8_lossy(body).into_owned();
     match serde_json::from_str(&raw) {
         Ok(value) => Ok(Reply { raw, value }),
         Err(error) => Err(Failure::new(format!(

@@ -22,7 +22,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Reads the configuration, with the environment of this process.
+    /// Reads the configuration, in the surroundings of this process.
     pub(super) fn load(&self) -> Result<Loaded, Faults> {
         Config::load(self.config.as_deref(), &Machine::here())
     }

@@ -43,12 +43,14 @@ pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure
 }
 
 fn render(limits: &[Limit], when: &When) -> String {
+    let limits: Vec<_> =
+        limits.iter().filter(|l| l.messages.limit.is_some() || l.recipients.limit.is_some()).collect();
     if limits.is_empty() {
         return "No limits are configured.".to_owned();
     }
     let mut table = Table::new(&["UPSTREAM", "ACCOUNT", "WINDOW", "MESSAGES", "RECIPIENTS", "NEXT FREE"]);
     for limit in limits {
-        table.row(vec![
+        table.row(&[
             limit.upstream.clone(),
             limit.account.clone(),
             limit.window.clone(),
@@ -68,7 +70,7 @@ fn used(used: Used) -> String {
     }
 }
 
-/// What is left of an upstream's limits, the tightest of each window: `minute 1 of 30`.
+/// What is left of an upstream's limits: `1 of 30 messages a minute, 900 of 1000 recipients a day`.
 pub(super) fn left(limits: &[Limit]) -> String {
     let parts: Vec<String> = limits
         .iter()
@@ -108,6 +110,8 @@ UPSTREAM   ACCOUNT           WINDOW  MESSAGES  RECIPIENTS  NEXT FREE
 office365  erp@firm.example  minute  30 of 30  41          07:00:40 (in 40s)
 ";
         assert_eq!(text, want);
+        let unlimited = Limit { messages: Used { used: 30, limit: None }, ..limit() };
+        assert_eq!(render(&[unlimited], &When::utc("2026-11-22T07:00:00Z")), "No limits are configured.");
         assert_eq!(left(&[limit()]), "0 of 30 messages a minute");
     }
 }

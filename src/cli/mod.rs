@@ -29,7 +29,7 @@ use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "mailsluice", version, propagate_version = true)]
 struct Arguments {
-    /// The configuration file [default: $MAILSLUICE_CONFIG, config/mailsluice.toml or /etc/mailsluice/mailsluice.toml]
+    /// The configuration file [default: config/mailsluice.toml, else /etc/mailsluice/mailsluice.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Answer in JSON

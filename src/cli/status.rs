@@ -52,7 +52,7 @@ fn upstreams(upstreams: &[Upstream], when: &When) -> String {
             (Some(host), None) => host.clone(),
             (None, _) => "local mailbox".to_owned(),
         };
-        table.row(vec![
+        table.row(&[
             format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
             upstream.state.clone(),
             upstream.until.as_deref().map_or_else(String::new, |time| when.until(time)),
@@ -68,18 +68,13 @@ fn upstreams(upstreams: &[Upstream], when: &When) -> String {
 
 /// The upstreams that take nothing at present, a line each; below a list of the queue.
 pub(super) fn obstacles(upstreams: &[Upstream], when: &When) -> String {
-    let mut out = String::new();
-    for upstream in upstreams.iter().filter(|upstream| upstream.state != "up") {
-        out.push_str(&format!("{} is {}", printable(&upstream.name), printable(&upstream.state)));
-        if let Some(time) = &upstream.until {
-            out.push_str(&format!(" until {}", when.until(time)));
-        }
-        if let Some(reason) = &upstream.reason {
-            out.push_str(&format!(": {}", printable(reason)));
-        }
-        out.push('\n');
-    }
-    out
+    let line = |upstream: &Upstream| {
+        let until =
+            upstream.until.as_deref().map_or_else(String::new, |t| format!(" until {}", when.until(t)));
+        let reason = upstream.reason.as_deref().map_or_else(String::new, |r| format!(": {}", printable(r)));
+        format!("{} is {}{until}{reason}\n", printable(&upstream.name), printable(&upstream.state))
+    };
+    upstreams.iter().filter(|upstream| upstream.state != "up").map(line).collect()
 }
 
 /// The sum that must always hold.

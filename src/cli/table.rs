@@ -28,7 +28,7 @@ impl Table {
     }
 
     /// Adds a row.
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    pub(super) fn row(&mut self, cells: &[String]) {
         let cells = cells.iter().map(|cell| cut(&printable(cell), MAX_CELL)).collect();
         self.rows.push(Row { cells, notes: vec![] });
     }
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn aligns_and_escapes() {
         let mut table = Table::new(&["ID", "FROM", "WAITS FOR"]);
-        table.row(vec!["1".into(), "müller@firm.example".into(), "retry".into()]);
+        table.row(&["1".into(), "müller@firm.example".into(), "retry".into()]);
         table.note("450 \u{1b}[2Jlater\r\nFORGED");
-        table.row(vec!["222".into(), "x@\u{202e}b".into(), String::new()]);
+        table.row(&["222".into(), "x@\u{202e}b".into(), String::new()]);
         let want = "\
 ID   FROM                 WAITS FOR
 1    müller@firm.example  retry
@@ -101,7 +101,7 @@ ID   FROM                 WAITS FOR
     #[test]
     fn long_cells_are_cut() {
         let mut table = Table::new(&["A"]);
-        table.row(vec!["é".repeat(100)]);
+        table.row(&["é".repeat(100)]);
         let text = table.render();
         assert_eq!(text.lines().nth(1).unwrap(), format!("{}…", "é".repeat(59)));
     }

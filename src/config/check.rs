@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use super::fault::Place;
-use super::reader::{Section, quoted};
+use super::reader::Section;
 use super::sections::upstream::Read;
+use super::words::quoted;
 use super::{Filter, Upstream};
 
 /// Checks the upstreams against each other, and settles which one is the default.
 pub(super) fn upstreams(root: &Section<'_>, mut reads: Vec<Read>) -> Vec<Upstream> {
     if reads.is_empty() && !root.has("upstream") {
-        let instead = r#"write [[upstream]] with name and host, or set MAILSLUICE__UPSTREAM__HOST"#;
+        let instead = "write [[upstream]] with name and host, or set MAILSLUICE__UPSTREAM__HOST";
         root.fault(&root.place, "upstream", "is missing, mail could go nowhere", instead);
     }
     if let [only] = reads.as_mut_slice()

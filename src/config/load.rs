@@ -131,3 +131,6 @@ fn sections(context: &Context<'_>, tree: &Table) -> Config {
     root.finish();
     config
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,13 @@ mod tests {
     }
 
     #[test]
+    fn knows_this_machine() {
+        let machine = Machine::here();
+        assert!(machine.working_folder.is_absolute());
+        assert!(!machine.full_name().is_empty() && machine.environment.contains_key("PATH"));
+    }
+
+    #[test]
     fn shows_no_environment() {
         let environment = BTreeMap::from([("PASSWORD".to_owned(), "hush".to_owned())]);
         let machine = Machine { environment, ..Machine::default() };

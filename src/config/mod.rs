@@ -20,6 +20,7 @@ mod secret;
 mod sections;
 mod tree;
 mod units;
+mod words;
 
 pub use fault::{Fault, Faults, Warning, report};
 pub use limits::{Limits, Pace, Quota, Window};

@@ -37,7 +37,7 @@ const SEVERAL: Wrong = (
     "is not clear, the file has several of these sections",
     "write it into the file, or leave only one there",
 );
-const TWICE: Wrong = ("is set, and so is a variable whose name begins with this one", "remove one of them");
+const TWICE: Wrong = ("is set, and so is the variable that its name begins with", "remove one of them");
 
 fn apply_one(root: &mut Table, name: &str, path: &str, value: &str) -> Result<(), Wrong> {
     let parts: Vec<&str> = path.split("__").collect();

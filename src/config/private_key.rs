@@ -74,3 +74,54 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     };
     rest.split_at_checked(length)
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+
+    use super::*;
+
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let body = parts.concat();
+        let length = u16::try_from(body.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82, length[0], length[1]], body.as_slice()].concat()
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    }
+
+    fn pkcs1(bits: usize) -> Vec<u8> {
+        let modulus = der(INTEGER, &[&[0], &vec![0xc5; bits / 8]]);
+        der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &modulus, &der(INTEGER, &[&[1, 0, 1]])])
+    }
+
+    fn pkcs8(object_id: &[u8], key: &[u8]) -> Vec<u8> {
+        let algorithm = der(SEQUENCE, &[&der(OBJECT_ID, &[object_id])]);
+        der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &algorithm, &der(OCTETS, &[key])])
+    }
+
+    #[test]
+    fn tells_good_keys_from_bad_ones() {
+        let too_short = "is an RSA key of 1024 bits, too short to be trusted";
+        let other = "is neither an RSA nor an Ed25519 key";
+        let damaged = "is a damaged private key";
+        for (name, pem, want) in [
+            ("rsa 2048", pem("RSA PRIVATE KEY", &pkcs1(2048)), None),
+            ("rsa 1024", pem("RSA PRIVATE KEY", &pkcs1(1024)), Some(too_short)),
+            ("pkcs8 rsa 4096", pem("PRIVATE KEY", &pkcs8(RSA, &pkcs1(4096))), None),
+            ("pkcs8 rsa 1024", pem("PRIVATE KEY", &pkcs8(RSA, &pkcs1(1024))), Some(too_short)),
+            ("ed25519", pem("PRIVATE KEY", &pkcs8(ED25519, &[4, 1, 7])), None),
+            ("ec", pem("PRIVATE KEY", &pkcs8(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1], &[])), Some(other)),
+            ("sec1", pem("EC PRIVATE KEY", &[]), Some(other)),
+            ("public", pem("PUBLIC KEY", &[]), Some("is not a private key in PEM")),
+            ("encrypted", pem("ENCRYPTED PRIVATE KEY", &[]), Some("is encrypted")),
+            ("cut off", pem("PRIVATE KEY", &pkcs8(RSA, &pkcs1(2048))[..100]), Some(damaged)),
+            ("long length", pem("PRIVATE KEY", &[SEQUENCE, 0xff, 1]), Some(damaged)),
+            ("no pem", "hush".to_owned(), Some("is not a private key in PEM")),
+        ] {
+            assert_eq!(fault_of(&pem).as_deref(), want, "{name}");
+        }
+    }
+}

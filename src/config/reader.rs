@@ -12,6 +12,7 @@ use super::machine::Machine;
 use super::overrides::PREFIX;
 use super::tree::{Node, Table, Value};
 use super::units::{self, WRITE_SIZE, WRITE_TIME, WRITE_TIME_OR_NEVER};
+use super::words::{nearest, quoted};
 
 /// What all sections of one configuration share.
 pub(super) struct Context<'a> {
@@ -101,16 +102,14 @@ impl<'a> Section<'a> {
         self.fault(&node.place, key, &format!("is {}, not {wanted}", node.value.kind()), instead);
     }
 
-    /// A text.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<&'a str> {
+    /// A text; else the key "is …, not `wanted`".
+    pub(super) fn text(&mut self, key: &'static str, wanted: &str, instead: &str) -> Option<&'a str> {
         let node = self.node(key)?;
-        match &node.value {
-            Value::Text(text) | Value::Untyped(text) => Some(text),
-            _ => {
-                self.wrong_type(node, key, "a text", "write it in quotes");
-                None
-            }
+        if let Value::Text(text) | Value::Untyped(text) = &node.value {
+            return Some(text);
         }
+        self.wrong_type(node, key, wanted, instead);
+        None
     }
 
     /// A text that `parse` makes something of; else the key "is not `wanted`".
@@ -121,7 +120,7 @@ impl<'a> Section<'a> {
         instead: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let text = self.text(key)?;
+        let text = self.text(key, wanted, instead)?;
         let value = parse(text);
         if value.is_none() {
             self.fault(&self.place_of(key), key, &format!("{} is not {wanted}", quoted(text)), instead);
@@ -139,18 +138,19 @@ impl<'a> Section<'a> {
 
     /// One of some words.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, options: &[(&str, T)]) -> Option<T> {
-        let text = self.text(key)?;
-        if let Some((_, value)) = options.iter().find(|(name, _)| *name == text) {
-            return Some(*value);
-        }
-        let what = if later::is_later_value(&self.path, key, text) {
-            format!("{} is not in this version yet", quoted(text))
-        } else {
-            format!("{} is not one of its values", quoted(text))
-        };
         let names: Vec<_> = options.iter().map(|(name, _)| quoted(name)).collect();
-        self.fault(&self.place_of(key), key, &what, &format!("write {}", names.join(" or ")));
-        None
+        let instead = format!("write {}", names.join(" or "));
+        let text = self.text(key, "one of its values", &instead)?;
+        let value = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if value.is_none() {
+            let why = if later::is_later_value(&self.path, key, text) {
+                "is not in this version yet"
+            } else {
+                "is not one of its values"
+            };
+            self.fault(&self.place_of(key), key, &format!("{} {why}", quoted(text)), &instead);
+        }
+        value
     }
 
     /// `true` or `false`.
@@ -196,13 +196,20 @@ impl<'a> Section<'a> {
         self.in_range(key, time, least)
     }
 
-    /// A time, or `Some(None)` for never.
-    pub(super) fn time_or_never(&mut self, key: &'static str, least: Duration) -> Option<Option<Duration>> {
-        let read = |text: &str| if text == "never" { Some(None) } else { units::duration(text).map(Some) };
-        match self.parsed(key, "a time", WRITE_TIME_OR_NEVER, read)? {
-            None => Some(None),
-            Some(time) => self.in_range(key, time, least).map(Some),
+    /// A time, or `None` for never; `usual` when the key is not there.
+    pub(super) fn time_or_never(
+        &mut self,
+        key: &'static str,
+        least: Duration,
+        usual: Option<Duration>,
+    ) -> Option<Duration> {
+        if !self.has(key) {
+            self.known.push(key);
+            return usual;
         }
+        let read = |text: &str| if text == "never" { Some(None) } else { units::duration(text).map(Some) };
+        let time = self.parsed(key, "a time", WRITE_TIME_OR_NEVER, read)??;
+        self.in_range(key, time, least)
     }
 
     fn in_range(&self, key: &str, time: Duration, least: Duration) -> Option<Duration> {
@@ -323,74 +330,10 @@ impl<'a> Section<'a> {
             }
             (Standing::Unknown, _) => match nearest(key, &self.known) {
                 Some(known) => {
-                    self.fault(place, key, "is not a key", &format!("write {known}, or remove it"))
+                    self.fault(place, key, "is not a key", &format!("write {known}, or remove it"));
                 }
                 None => self.fault(place, key, "is not a key", "remove it"),
             },
         }
-    }
-}
-
-/// A value as a finding shows it: in quotes, escaped, and not too long.
-pub(super) fn quoted(text: &str) -> String {
-    const MOST: usize = 60;
-    let short: String = text.chars().take(MOST).collect();
-    if short.len() < text.len() { format!("{short:?}…") } else { format!("{short:?}") }
-}
-
-/// The name that was probably meant.
-pub(super) fn nearest<'n>(typed: &str, names: &[&'n str]) -> Option<&'n str> {
-    let typed = typed.to_lowercase();
-    let near = |name: &&str| (distance(&typed, name), name.len());
-    let best = names.iter().copied().min_by_key(near)?;
-    (distance(&typed, best) <= (best.len() / 3).clamp(1, 3)).then_some(best)
-}
-
-/// How many letters must be put in, taken out, changed, or swapped with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    const LONGEST: usize = 64;
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(LONGEST).collect(), b.chars().take(LONGEST).collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn guesses_what_was_meant() {
-        let names = ["port", "host", "password", "retry_min", "retry_max", "filter"];
-        for (typed, want) in [
-            ("prot", Some("port")),
-            ("Host", Some("host")),
-            ("pasword", Some("password")),
-            ("passwrod", Some("password")),
-            ("retry_mim", Some("retry_min")),
-            ("filters", Some("filter")),
-            ("colour", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(typed, &names), want, "{typed}");
-        }
-    }
-
-    #[test]
-    fn shortens_what_it_quotes() {
-        assert_eq!(quoted("a\"\n"), r#""a\"\n""#);
-        assert_eq!(quoted(&"x".repeat(100)).chars().count(), 63);
     }
 }

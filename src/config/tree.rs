@@ -163,7 +163,7 @@ mod tests {
     fn tells_all_syntax_errors() {
         let Err(findings) = parse("a = \nb = 1\nb = 2\nc = \"x\n") else { panic!("no error") };
         let places: Vec<_> = findings.into_iter().map(|finding| finding.place).collect();
-        assert_eq!(places, [Place::File(1, 4), Place::File(3, 1), Place::File(4, 7)]);
+        assert_eq!(places, [Place::File(1, 5), Place::File(3, 1), Place::File(4, 7)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ByteSize;
 
 /// The longest time that any key takes. Far below what clocks and timers can hold.
-pub(super) const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
+pub(super) const TEN_YEARS: Duration = Duration::from_hours(3_650 * 24);
 
 /// What to write where a time is wanted.
 pub(super) const WRITE_TIME: &str =

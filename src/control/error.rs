@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::view::ErrorBody;
 use crate::mail::{AddressError, QueueIdError};
+use crate::policy::test_mode::TestModeError;
 use crate::store::StoreError;
 
 /// Why a request was not done, grouped by who is to blame.
@@ -23,7 +24,7 @@ pub enum ApiError {
     #[error("{0}")]
     Conflict(String),
     /// Nothing lives at this path (404).
-    #[error("there is no such resource; the interface is described in docs/operations.md")]
+    #[error("there is no such resource: the interface is under /api/v1")]
     NoRoute,
     /// The resource knows other methods (405).
     #[error("this resource does not know that method")]
@@ -82,5 +83,14 @@ impl From<QueueIdError> for ApiError {
 impl From<AddressError> for ApiError {
     fn from(error: AddressError) -> Self {
         Self::BadRequest(error.to_string())
+    }
+}
+
+impl From<TestModeError> for ApiError {
+    fn from(error: TestModeError) -> Self {
+        match error {
+            TestModeError::Store(error) => Self::Store(error),
+            wrong => Self::BadRequest(wrong.to_string()),
+        }
     }
 }

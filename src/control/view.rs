@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::TestAction;
-use crate::policy::test_mode::TestState;
+use crate::policy::test_mode::{TestState, action_name};
 use crate::queue::UpstreamStatus;
 use crate::store::{
     BlacklistEntry, BlacklistSource, Counts, MessageState, RecipientState, Summary, SummaryRecipient, Totals,
@@ -424,22 +423,4 @@ impl From<Totals> for RecipientTotals {
             queued: t.queued,
         }
     }
-}
-
-/// The name of what test mode does.
-#[must_use]
-pub fn action_name(action: TestAction) -> &'static str {
-    match action {
-        TestAction::Redirect => "redirect",
-        TestAction::Hold => "hold",
-        TestAction::Capture => "capture",
-    }
-}
-
-/// What test mode does, by its name.
-#[must_use]
-pub fn action_from_name(name: &str) -> Option<TestAction> {
-    [TestAction::Redirect, TestAction::Hold, TestAction::Capture]
-        .into_iter()
-        .find(|a| action_name(*a) == name)
 }

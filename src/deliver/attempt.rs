@@ -214,7 +214,9 @@ impl Attempt<'_> {
                 let end = if reply.is_permanent() { End::Bounced } else { End::DEFERRED };
                 (Tried { host, ..Tried::all(message, &end, &reply.to_string()) }, Learned::Nothing)
             }
-            Dialogue::BrokenOff(false) => (Tried { handed_back: true, ..Tried::new(message) }, Learned::Nothing),
+            Dialogue::BrokenOff(false) => {
+                (Tried { handed_back: true, ..Tried::new(message) }, Learned::Nothing)
+            }
             Dialogue::BrokenOff(true) => {
                 let end = End::Deferred { possible_duplicate: true, by_upstream: true };
                 let tried = Tried::all(message, &end, "broken off: the relay was stopped");
@@ -273,7 +275,8 @@ async fn load<'a>(
     };
     let budget = shared.context.config.session.memory_budget.0;
     let needed = u32::try_from((message.size * COPIES).min(budget)).unwrap_or(u32::MAX);
-    let memory = shared.context.memory.acquire_many(needed).await.map_err(|_| "the relay stops".to_owned())?;
+    let memory =
+        shared.context.memory.acquire_many(needed).await.map_err(|_| "the relay stops".to_owned())?;
     match tokio::fs::read(path).await {
         Ok(content) => Ok((content, Some(memory))),
         Err(error) => {
@@ -295,8 +298,7 @@ async fn prepare(
     } else {
         let mut message = message.clone();
         message.content = Content::Inline(Vec::new());
-        let task =
-            tokio::task::spawn_blocking(move || transform::prepare(&message, content, &view, &signer));
+        let task = tokio::task::spawn_blocking(move || transform::prepare(&message, content, &view, &signer));
         task.await.map_err(|_| Reply::new(451, (4, 3, 0), "the message could not be prepared"))?
     };
     prepared.map_err(|error| error.to_reply())

@@ -293,7 +293,11 @@ impl Lane {
             let shared = &self.shared;
             shared.context.wake.limit_wait_ends(&shared.upstream.name, now);
             if shared.upstream.limits.pace == crate::config::Pace::Burst {
-                tracing::info!(event = "limit_open", upstream = shared.upstream.name, account = shared.account);
+                tracing::info!(
+                    event = "limit_open",
+                    upstream = shared.upstream.name,
+                    account = shared.account
+                );
             }
             self.show();
         }
@@ -310,7 +314,8 @@ impl Lane {
         let shared = &self.shared;
         let queue = &shared.context.config.queue;
         let age_zero = now.0 - shared.context.wake.limit_wait(&shared.upstream.name, now);
-        let before = |age: Duration| age_zero.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let before =
+            |age: Duration| age_zero.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         let claim = OverdueClaim {
             route: shared.upstream.name.clone(),
             now,
@@ -337,7 +342,8 @@ impl Lane {
         let shared = &self.shared;
         let waited = shared.context.wake.limit_wait(&shared.upstream.name, self.now());
         if waited > 0
-            && let Err(error) = shared.context.store.set_limit_wait(shared.upstream.name.clone(), waited).await
+            && let Err(error) =
+                shared.context.store.set_limit_wait(shared.upstream.name.clone(), waited).await
         {
             tracing::error!(event = "store", upstream = shared.upstream.name, reason = %error);
         }

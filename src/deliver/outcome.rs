@@ -141,7 +141,8 @@ pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired
     };
     if expired {
         settlement.reports = reports::failed(shared, &message, &recipients, "", true).await;
-        let fate = |(place, reply): (usize, String)| Fate { place, end: End::DEFERRED, reply, candidate: false };
+        let fate =
+            |(place, reply): (usize, String)| Fate { place, end: End::DEFERRED, reply, candidate: false };
         let tried = Tried { fates: all.into_iter().map(fate).collect(), ..Tried::new(message.clone()) };
         let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, true)).collect();
         log(shared, &tried, &settled, now, now);

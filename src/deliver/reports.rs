@@ -6,8 +6,8 @@ use tokio::io::AsyncReadExt;
 
 use super::lane::LaneShared;
 use crate::config::{BounceFrom, UpstreamKind};
-use crate::mail::{Address, Body, QueueId, ReversePath};
 use crate::mail::message_id;
+use crate::mail::{Address, Body, QueueId, ReversePath};
 use crate::report::dsn::{Dsn, Kind, Recipient};
 use crate::store::{
     ClientInfo, Content, MessageKind, NewMessage, NewRecipient, Priority, QueuedMessage, StoredContent,
@@ -28,7 +28,8 @@ pub(super) async fn failed(
 ) -> Vec<NewMessage> {
     let kind = if expired { Kind::Expired } else { Kind::Failed };
     let report = make(shared, message, recipients, host, kind).await;
-    if report.is_none() && message.kind == MessageKind::Submitted && message.reverse_path == ReversePath::Null {
+    if report.is_none() && message.kind == MessageKind::Submitted && message.reverse_path == ReversePath::Null
+    {
         // Nobody can be told (RFC 5321 4.5.5), so the operator is.
         tracing::error!(event = "report", queue_id = %message.queue_id, reason = "null reverse-path: no report can be sent");
     }
@@ -87,7 +88,8 @@ async fn make(
         recipients: &about,
     };
     let content = dsn.build();
-    let route = context.router.route(&message.sender).map_or_else(|| message.route.clone(), |u| u.name.clone());
+    let route =
+        context.router.route(&message.sender).map_or_else(|| message.route.clone(), |u| u.name.clone());
     Some(NewMessage {
         queue_id,
         kind: MessageKind::Report,
@@ -111,7 +113,8 @@ async fn make(
 /// The enhanced status code of a reply such as `550 5.1.1 no such user`; empty when it has none.
 fn status_in(reply: &str) -> String {
     let second = reply.split(' ').nth(1).unwrap_or_default();
-    let is_status = second.split('.').count() == 3 && second.split('.').all(|part| part.parse::<u16>().is_ok());
+    let is_status =
+        second.split('.').count() == 3 && second.split('.').all(|part| part.parse::<u16>().is_ok());
     if is_status { second.to_owned() } else { String::new() }
 }
 

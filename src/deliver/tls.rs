@@ -78,6 +78,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// When there is nothing to trust.
+    #[expect(clippy::missing_panics_doc, reason = "the provider is a constant, and knows both versions")]
     pub fn new(ca_file: Option<&Path>) -> Result<Self, TlsError> {
         let roots = match ca_file {
             Some(path) => roots_from(path)?,
@@ -138,7 +139,8 @@ fn explain(error: &io::Error, name: &str) -> TlsError {
     };
     match error {
         Error::InvalidCertificate(fault) => match fault {
-            CertificateError::UnknownIssuer => TlsError::UnknownIssuer,
+            // A trusted authority of the same name, with another key, has not signed it either.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsError::UnknownIssuer,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsError::WrongName(name.to_owned())
             }

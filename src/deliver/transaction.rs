@@ -202,6 +202,7 @@ impl Connection {
     /// breaks is the result of the recipients that it hits.
     ///
     /// When the call is cancelled, the connection is of no use any more.
+    #[expect(clippy::missing_panics_doc, reason = "a run that ends well has settled each recipient")]
     pub async fn send(&mut self, transaction: &Transaction<'_>) -> TransactionResult {
         let mut progress = Progress::new(transaction.recipients.len());
         let before = std::mem::replace(&mut self.state, State::Closed);
@@ -293,7 +294,7 @@ impl Connection {
         let offered = &self.capabilities;
         let mut parameters = String::new();
         if offered.size.is_some() {
-            parameters += &format!(" SIZE={}", transaction.content.len());
+            parameters = format!(" SIZE={}", transaction.content.len());
         }
         if offered.eight_bit_mime && transaction.body == Body::EightBitMime {
             parameters += " BODY=8BITMIME";
@@ -337,7 +338,7 @@ impl Connection {
     /// Sends the content and the final dot. Gives the final reply when it came before the last flush was done.
     async fn blocks(&mut self, content: &[u8]) -> Result<Option<Reply>, Stop> {
         let mut encoder = Encoder::new();
-        let mut octets = Vec::with_capacity(BLOCK + BLOCK / 16);
+        let mut octets = Vec::with_capacity(content.len().min(BLOCK) + content.len().min(BLOCK) / 16 + 8);
         let mut parts = content.chunks(BLOCK).peekable();
         loop {
             octets.clear();

@@ -174,8 +174,6 @@ impl<'a> Iterator for Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use proptest::prelude::*;
 
     use super::*;
@@ -223,9 +221,14 @@ mod tests {
         assert!(scan.has_date && !scan.has_message_id);
     }
 
+    /// Seconds that this thread has computed: a busy machine must not fail the test.
+    fn computed() -> i64 {
+        rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).tv_sec
+    }
+
     #[test]
     fn takes_linear_time() {
-        let started = Instant::now();
+        let started = computed();
         let many = b"From: a@b.example\r\nX-Y : z\r\n\tw\r\n".repeat(50_000);
         assert_eq!(scan(&many).from.len(), 50_000);
         for piece in ["a@b.example, ", "(", "\"", "<", "a@", ":", "\r\n ", "x "] {
@@ -233,7 +236,7 @@ mod tests {
             long.extend(piece.as_bytes().iter().cycle().take(1 << 20));
             let _ = scan(&long);
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        assert!(computed() - started < 20, "{}", computed() - started);
     }
 
     #[test]

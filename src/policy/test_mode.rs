@@ -116,7 +116,12 @@ impl Switch {
         }
         self.keep(&state).await?;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state.clone();
-        tracing::info!(event = "test_mode", enabled, action = action_name(state.action), origin = state.origin);
+        tracing::info!(
+            event = "test_mode",
+            enabled,
+            action = action_name(state.action),
+            origin = state.origin
+        );
         Ok(state)
     }
 
@@ -145,7 +150,9 @@ pub fn action_name(action: TestAction) -> &'static str {
 /// The action of that name.
 #[must_use]
 pub fn action_from_name(name: &str) -> Option<TestAction> {
-    [TestAction::Redirect, TestAction::Hold, TestAction::Capture].into_iter().find(|&a| action_name(a) == name)
+    [TestAction::Redirect, TestAction::Hold, TestAction::Capture]
+        .into_iter()
+        .find(|&a| action_name(a) == name)
 }
 
 fn restored(stored: Stored, file: &config::TestMode) -> TestState {

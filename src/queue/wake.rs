@@ -44,7 +44,9 @@ impl Wake {
     /// limit makes no message older, and no row need be touched for it.
     #[must_use]
     pub fn limit_wait(&self, route: &str, now: Moment) -> i64 {
-        self.with(route, |lane| lane.waited + lane.since.map_or(0, |since| now.since(since).as_millis() as i64))
+        self.with(route, |lane| {
+            lane.waited + lane.since.map_or(0, |since| now.since(since).as_millis() as i64)
+        })
     }
 
     /// Restores what a former process counted.

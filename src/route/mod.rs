@@ -68,4 +68,3 @@ impl Router {
         domain.match_indices('.').find_map(|(dot, _)| self.parents.get(&domain[dot + 1..]))
     }
 }
-

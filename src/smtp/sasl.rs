@@ -136,7 +136,8 @@ impl Exchange {
         let mut mac = Hmac::<md5::Md5>::new_from_slice(self.password.expose_secret().as_bytes())
             .expect("HMAC takes keys of any length");
         mac.update(&challenge);
-        let digest: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let digest =
+            mac.finalize().into_bytes().iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
         Ok(STANDARD.encode(format!("{} {digest}", self.user)).into())
     }
 }

@@ -9,10 +9,10 @@ mod types;
 use async_trait::async_trait;
 
 pub use types::{
-    BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts, Delivery, EnqueueError,
-    ListFilter, MessageId, MessageKind, MessageState, NewMessage, NewRecipient, OverdueClaim, Permit,
-    Priority, QueuedMessage, QueuedRecipient, RecipientState, Recovered, Route, Settlement, StoreError,
-    StoredContent, Summary, SummaryRecipient, TestTreatment, Totals, UsageRow,
+    BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts,
+    Delivery, EnqueueError, ListFilter, MessageId, MessageKind, MessageState, NewMessage, NewRecipient,
+    OverdueClaim, Permit, Priority, QueuedMessage, QueuedRecipient, RecipientState, Recovered, Route,
+    Settlement, StoreError, StoredContent, Summary, SummaryRecipient, TestTreatment, Totals, UsageRow,
 };
 
 use crate::config::Window;

@@ -126,7 +126,13 @@ impl Account {
         self.even_from = Moment(i64::MIN);
     }
 
-    pub(super) fn line(&mut self, upstream: String, account: String, window: Window, now: Moment) -> LimitLine {
+    pub(super) fn line(
+        &mut self,
+        upstream: String,
+        account: String,
+        window: Window,
+        now: Moment,
+    ) -> LimitLine {
         let quota = self.limits.quota(window);
         let slots = &mut self.windows[window as usize];
         slots.expire(now);
@@ -162,7 +168,11 @@ impl Account {
         };
         let distance = |window: Window| {
             let quota = self.limits.quota(window);
-            share(window.length(), quota.messages, 1).max(share(window.length(), quota.recipients, recipients))
+            share(window.length(), quota.messages, 1).max(share(
+                window.length(),
+                quota.recipients,
+                recipients,
+            ))
         };
         Window::ALL.into_iter().map(distance).max().unwrap_or_default()
     }

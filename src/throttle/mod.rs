@@ -95,7 +95,10 @@ impl Throttle {
     /// Forgets what was counted in these windows. What is under way still counts when it ends.
     pub fn reset(&self, upstream: &str, windows: &[Window]) {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        accounts.iter_mut().filter(|((u, _), _)| u == upstream).for_each(|(_, account)| account.reset(windows));
+        accounts
+            .iter_mut()
+            .filter(|((u, _), _)| u == upstream)
+            .for_each(|(_, account)| account.reset(windows));
     }
 
     fn with<T>(&self, upstream: &str, account: &str, f: impl FnOnce(&mut Account) -> T) -> T {

@@ -25,7 +25,10 @@ fn send(throttle: &Throttle, at: Moment) {
 fn a_permit_leaves_its_length_after_the_end_and_not_much_later() {
     let throttle = throttle(limits(Window::Minute, Some(2), None));
     throttle.begin("u", "a", 1, Moment(1_000_000));
-    assert_eq!(throttle.budget("u", "a", Moment(1_000_000)), Budget::Open { messages: 1, recipients: u32::MAX });
+    assert_eq!(
+        throttle.budget("u", "a", Moment(1_000_000)),
+        Budget::Open { messages: 1, recipients: u32::MAX }
+    );
     throttle.begin("u", "a", 1, Moment(1_000_000));
     let wait = |at: i64| match throttle.budget("u", "a", Moment(at)) {
         Budget::Wait(wait) => Some(wait),
@@ -106,7 +109,9 @@ fn overrun(events: &[(i64, i64)], length: i64, limit: usize) -> bool {
     // An event may be counted at its start or at its end: the worst of both must fit.
     let mut times: Vec<i64> = events.iter().flat_map(|&(start, end)| [start, end]).collect();
     times.sort_unstable();
-    times.iter().any(|&t| events.iter().filter(|&&(start, end)| end >= t && start < t + length).count() > limit)
+    times
+        .iter()
+        .any(|&t| events.iter().filter(|&&(start, end)| end >= t && start < t + length).count() > limit)
 }
 
 proptest! {

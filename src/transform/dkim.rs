@@ -100,7 +100,7 @@ pub struct Signer {
 struct Key {
     domain: String,
     selector: String,
-    key: DkimKey,
+    private: DkimKey,
 }
 
 /// Lends a key to one signature: the signer of the library wants to own what it signs with.
@@ -219,12 +219,12 @@ impl Key {
         if matches!(key, DkimKey::Rsa(_)) && bits < MIN_RSA_BITS {
             return Err(DkimError::Weak { domain, selector, bits });
         }
-        Ok(Self { domain, selector, key })
+        Ok(Self { domain, selector, private: key })
     }
 
     /// One DKIM-Signature field with its line end.
     fn sign(&self, names: &[&str], header: &[u8], body: &[u8]) -> Result<Vec<u8>, DkimError> {
-        let signer = DkimSigner::from_key(Lent(&self.key))
+        let signer = DkimSigner::from_key(Lent(&self.private))
             .domain(&self.domain)
             .selector(&self.selector)
             .headers(names.iter().copied())
@@ -256,5 +256,27 @@ fn body_canonicalization(body: &[u8]) -> Canonicalization {
         Canonicalization::Simple
     } else {
         Canonicalization::Relaxed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_ends_in_white_lines_is_simple() {
+        for (body, want) in [
+            ("", Canonicalization::Relaxed),
+            ("x\r\n", Canonicalization::Relaxed),
+            ("x \t\r\n\r\n", Canonicalization::Relaxed),
+            (" \r\nx\r\n", Canonicalization::Relaxed),
+            ("\r\n\r\n", Canonicalization::Relaxed),
+            (" \r\n", Canonicalization::Simple),
+            ("x\r\n \t\r\n", Canonicalization::Simple),
+            ("x\r\n \r\n\r\n\r\n", Canonicalization::Simple),
+            ("x\r\n  ", Canonicalization::Simple),
+        ] {
+            assert_eq!(body_canonicalization(body.as_bytes()), want, "{body:?}");
+        }
     }
 }

@@ -214,7 +214,8 @@ mod tests {
                 "[ \t]?(\r\n )?(x )?(\r\n\t)?", any::<bool>()), 0..12)) {
             let mut content = String::new();
             for (name, space, with) in &fields {
-                content += &format!("{name}:{space}{}\r\n", if *with { "victim@x.test" } else { "" });
+                let address = if *with { "victim@x.test" } else { "" };
+                content.extend([name, ":", space, address, "\r\n"]);
             }
             content += "\r\nvictim@x.test in the body\r\n";
             let got = redirected(content.as_bytes(), &["victim@x.test"]);

@@ -74,16 +74,16 @@ fn signs_what_the_redirect_made() {
     let test = Some((TestAction::Redirect, Some("test@firm.example")));
     let got = prepare(&message(&["b@x.test", "c@x.test"], test), CONTENT.into(), &ALL, &signer()).unwrap();
     assert_eq!(got.recipients, [address("test@firm.example")]);
-    let text = String::from_utf8(got.content).unwrap();
+    let mail = String::from_utf8(got.content).unwrap();
     assert!(
-        text.starts_with(
+        mail.starts_with(
             "DKIM-Signature: v=1; a=ed25519-sha256; s=s; d=firm.example; c=relaxed/relaxed;\r\n"
         )
     );
-    assert!(text.contains("\r\nTo: test@firm.example\r\nSubject: [TEST] s\r\n"), "{text}");
+    assert!(mail.contains("\r\nTo: test@firm.example\r\nSubject: [TEST] s\r\n"), "{mail}");
     assert!(
-        text.contains("\r\nX-Mailsluice-Original-Recipients: b@x.test, c@x.test\r\n\r\nhi\r\n"),
-        "{text}"
+        mail.contains("\r\nX-Mailsluice-Original-Recipients: b@x.test, c@x.test\r\n\r\nhi\r\n"),
+        "{mail}"
     );
 }
 

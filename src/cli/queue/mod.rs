@@ -65,7 +65,7 @@ pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure
     let client = context.client()?;
     match command {
         Command::List(filter) => list(&filter, &client, context),
-        Command::Show { id, content: true } => content(&id, &client, context),
+        Command::Show { id, content: true } => print_content(&id, &client, context),
         Command::Show { id, content: false } => {
             let reply = client.get::<MessageDetail>(&Target::path(&["queue", &id]))?;
             context.print(&reply, view::detail)
@@ -107,13 +107,13 @@ fn list(filter: &Filter, client: &Client, context: &Context) -> Result<(), Failu
     })
 }
 
-fn content(id: &str, client: &Client, context: &Context) -> Result<(), Failure> {
-    let content = client.get_octets(&Target::path(&["queue", id, "content"]))?;
+fn print_content(id: &str, client: &Client, context: &Context) -> Result<(), Failure> {
+    let octets = client.get_octets(&Target::path(&["queue", id, "content"]))?;
     if context.json {
-        let text = String::from_utf8_lossy(&content);
+        let text = String::from_utf8_lossy(&octets);
         return context.print_value(&serde_json::json!({ "queue_id": id, "content": text }), "");
     }
-    output::content(&content)
+    output::content(&octets)
 }
 
 /// Does something with each message; one that fails keeps none of the others from it.

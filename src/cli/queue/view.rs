@@ -24,7 +24,7 @@ pub(super) fn list(messages: &Vec<Message>, when: &When) -> String {
     ]);
     for message in messages {
         let state = if message.test_mode.is_some() { "TEST " } else { "" }.to_owned() + &message.state;
-        table.row(vec![
+        table.row(&[
             message.queue_id.clone(),
             state,
             message.waiting_for.clone().unwrap_or_default(),
@@ -69,18 +69,19 @@ pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
         let to = detail.test_address.as_ref().map_or_else(String::new, |address| format!(" to {address}"));
         lines.push(("Test mode", format!("{action}{to}")));
     }
-    let mut out = String::new();
-    for (name, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
-        out += &format!("{:<14}{}\n", format!("{name}:"), printable(&value));
-    }
+    let lines: Vec<String> = lines
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{:<14}{}", format!("{name}:"), printable(&value)))
+        .collect();
     let mut table = Table::new(&["RECIPIENT", "STATE", "ATTEMPTS"]);
     for recipient in &message.to {
-        table.row(vec![recipient.address.clone(), recipient.state.clone(), recipient.attempts.to_string()]);
+        table.row(&[recipient.address.clone(), recipient.state.clone(), recipient.attempts.to_string()]);
         if let Some(reply) = &recipient.reply {
             table.note(reply);
         }
     }
-    format!("{out}\n{}", table.render())
+    format!("{}\n\n{}", lines.join("\n"), table.render())
 }
 
 fn client(detail: &MessageDetail) -> String {

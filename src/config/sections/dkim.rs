@@ -3,7 +3,8 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::is_domain;
-use crate::config::reader::{Section, quoted};
+use crate::config::reader::Section;
+use crate::config::words::quoted;
 use crate::config::{DkimEntry, private_key, secret};
 
 /// All keys; no two with the same domain and selector.

@@ -6,7 +6,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::config::Listener;
 use crate::config::fault::Place;
-use crate::config::reader::{Section, quoted};
+use crate::config::reader::Section;
+use crate::config::words::quoted;
 
 const WRITE_NETS: &str = r#"write addresses or networks such as "10.0.0.0/8""#;
 
@@ -15,7 +16,7 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
     for section in root.sections("listener") {
         let place = section.place_of("address");
-        let listener = read(section);
+        let Some(listener) = read(section) else { continue };
         let taken =
             listener.address.port() != 0 && listeners.iter().any(|other| other.address == listener.address);
         if taken {
@@ -43,30 +44,35 @@ fn loopback() -> Vec<IpNet> {
     ]
 }
 
-fn read(mut section: Section<'_>) -> Listener {
+fn read(mut section: Section<'_>) -> Option<Listener> {
     let instead = r#"write an IP address and a port, such as "127.0.0.1:2525" or "[::1]:2525""#;
     let parse = |text: &str| text.parse::<SocketAddr>().ok();
     let given = section.parsed("address", "an IP address with a port", instead, parse);
-    let address = given.unwrap_or_else(usual_address);
-    let is_loopback = address.ip().to_canonical().is_loopback();
+    let address = given.or_else(|| (!section.has("address")).then(usual_address));
+    let is_loopback = address.is_none_or(|address| address.ip().to_canonical().is_loopback());
     let place = section.place_of("relay_from");
-    let nets = section.texts("relay_from").map(|texts| nets(&section, &texts));
+    let nets = section.texts("relay_from").and_then(|texts| nets(&section, &texts));
     match &nets {
         None if is_loopback || section.has("relay_from") => {}
-        None => section.missing(
-            "relay_from",
-            &format!("{WRITE_NETS} for the clients that may relay, or listen on 127.0.0.1"),
-        ),
+        None => {
+            let instead =
+                format!("{WRITE_NETS} (logins are not in this version yet), or listen on 127.0.0.1");
+            section.missing("relay_from", &instead);
+        }
         Some(nets) if nets.is_empty() && is_loopback => {
             section.warning(&place, "relay_from", "is empty, so that nobody may relay", WRITE_NETS);
         }
-        Some(nets) => check(&section, &place, nets, is_loopback),
+        Some(nets) if nets.is_empty() => {
+            let what = "is empty, and logins are not in this version yet, so that nobody could relay";
+            section.fault(&place, "relay_from", what, WRITE_NETS);
+        }
+        Some(nets) => check(&section, &place, nets),
     }
     section.finish();
-    Listener { address, relay_from: nets.unwrap_or_else(loopback) }
+    Some(Listener { address: address?, relay_from: nets.unwrap_or_else(loopback) })
 }
 
-fn nets(section: &Section<'_>, texts: &[(Place, &str)]) -> Vec<IpNet> {
+fn nets(section: &Section<'_>, texts: &[(Place, &str)]) -> Option<Vec<IpNet>> {
     let mut nets = Vec::with_capacity(texts.len());
     for (place, text) in texts {
         match parse_net(text) {
@@ -76,12 +82,13 @@ fn nets(section: &Section<'_>, texts: &[(Place, &str)]) -> Vec<IpNet> {
             }
         }
     }
-    nets
+    (nets.len() == texts.len()).then_some(nets)
 }
 
 /// Reads a network or a single address. IPv4 in IPv6's clothes (`::ffff:…`) becomes IPv4, as clients' addresses do.
 fn parse_net(text: &str) -> Option<IpNet> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok()?.trunc();
+    let net =
+        text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok()?.trunc();
     let mapped = match net {
         IpNet::V6(net) if net.prefix_len() >= 96 => {
             net.addr().to_ipv4_mapped().map(|v4| (v4, net.prefix_len() - 96))
@@ -91,14 +98,7 @@ fn parse_net(text: &str) -> Option<IpNet> {
     Some(mapped.map_or(net, |(v4, length)| IpNet::V4(Ipv4Net::new_assert(v4, length))))
 }
 
-fn check(section: &Section<'_>, place: &Place, nets: &[IpNet], is_loopback: bool) {
-    if nets.is_empty()
-        && section.context.faults.borrow().iter().all(|fault| fault.place != *place)
-        && !is_loopback
-    {
-        let what = "is empty, and logins are not in this version yet, so that nobody could relay";
-        section.fault(place, "relay_from", what, WRITE_NETS);
-    }
+fn check(section: &Section<'_>, place: &Place, nets: &[IpNet]) {
     if is_whole_internet(nets) {
         let what = "lets the whole internet relay";
         section.fault(place, "relay_from", what, "write the networks of your own clients");

@@ -8,9 +8,9 @@ use crate::config::units::show;
 use crate::config::{BounceFrom, ByteSize, Queue};
 use crate::mail::Address;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// `[queue]`
 pub(in crate::config) fn read(mut section: Section<'_>) -> Queue {
@@ -18,7 +18,7 @@ pub(in crate::config) fn read(mut section: Section<'_>) -> Queue {
         retry_min: section.time("retry_min", SOME_TIME).unwrap_or(MINUTE),
         retry_max: section.time("retry_max", SOME_TIME).unwrap_or(HOUR),
         expire_after: section.time("expire_after", SOME_TIME).unwrap_or(5 * DAY),
-        warn_after: section.time_or_never("warn_after", SOME_TIME).unwrap_or(Some(4 * HOUR)),
+        warn_after: section.time_or_never("warn_after", SOME_TIME, Some(4 * HOUR)),
         max_messages: section.number("max_messages", 1..=i64::MAX).unwrap_or(1_000_000),
         min_free_disk: section.size("min_free_disk", ByteSize(0)).unwrap_or(ByteSize(256 << 20)),
         bounce_to_sender: section.flag("bounce_to_sender").unwrap_or(true),

@@ -46,7 +46,7 @@ pub(in crate::config) fn blacklist(mut section: Section<'_>) -> Blacklist {
         action: section.choice("action", &actions).unwrap_or(BlacklistAction::Reject),
         auto_add: section.flag("auto_add").unwrap_or(true),
         auto_add_after: section.number("auto_add_after", 1..=MANY).unwrap_or(1),
-        expire_after: section.time_or_never("expire_after", SOME_TIME).unwrap_or(None),
+        expire_after: section.time_or_never("expire_after", SOME_TIME, None),
     };
     section.finish();
     blacklist

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::is_ehlo_name;
-use crate::config::reader::{Section, quoted};
+use crate::config::reader::Section;
+use crate::config::words::quoted;
 
 /// `hostname`: the machine's full name unless the file has another.
 pub(in crate::config) fn hostname(root: &mut Section<'_>) -> String {
     const WANTED: &str = "a host name";
     const INSTEAD: &str = r#"write the full name of this machine, such as "relay.firm.example""#;
     let parse = |text: &str| is_ehlo_name(text).then(|| text.to_owned());
-    if root.has("hostname") {
+    if root.node("hostname").is_some() {
         return root.parsed("hostname", WANTED, INSTEAD, parse).unwrap_or_default();
     }
     let own = root.context.machine.full_name();

@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 
+use secrecy::ExposeSecret;
+
 use super::upstream_limits::{limits, timeouts};
 use super::{is_domain, is_ehlo_name};
 use crate::config::fault::Place;
 use crate::config::presets::{self, PRESETS, Preset};
-use crate::config::reader::{Section, nearest, quoted};
+use crate::config::reader::Section;
+use crate::config::words::{nearest, quoted};
 use crate::config::{Auth, Capture, Filter, Limits, Security, Smtp, Upstream, UpstreamKind, secret};
-use secrecy::ExposeSecret;
+use crate::mail::Address;
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
@@ -96,20 +99,17 @@ fn filters(section: &mut Section<'_>) -> Vec<(Place, Filter)> {
     const INSTEAD: &str = r#"write "chief@firm.example", "firm.example" or "*.firm.example""#;
     let mut filters = Vec::new();
     for (place, text) in section.texts("filter").unwrap_or_default() {
-        match parse_filter(text) {
-            Some(filter) => filters.push((place, filter)),
-            None => {
-                let what = format!("{} is neither an address nor a domain", quoted(text));
-                section.fault(&place, "filter", &what, INSTEAD);
-            }
+        if let Some(filter) = parse_filter(text) {
+            filters.push((place, filter));
+        } else {
+            let what = format!("{} is neither an address nor a domain", quoted(text));
+            section.fault(&place, "filter", &what, INSTEAD);
         }
     }
     filters
 }
 
 fn parse_filter(text: &str) -> Option<Filter> {
-    use crate::mail::Address;
-
     let text = text.to_lowercase();
     if text.contains('@') {
         return Address::parse(&text).ok().map(|_| Filter::Address(text));
@@ -130,7 +130,7 @@ fn refuse_smtp_keys(section: &mut Section<'_>) {
 }
 
 fn preset(section: &mut Section<'_>) -> Option<&'static Preset> {
-    let text = section.text("preset")?;
+    let text = section.text("preset", "the name of a preset", "write host, port and security instead")?;
     let found = presets::find(text);
     if found.is_none() {
         let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
@@ -160,6 +160,7 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>) -> Smtp {
         ("login", Auth::Login),
         ("cram-md5", Auth::CramMd5),
     ];
+    let auth = section.choice("auth", &auths);
     let smtp = Smtp {
         host,
         port,
@@ -173,18 +174,20 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>) -> Smtp {
             "write one of this machine's addresses",
             |text| text.parse::<IpAddr>().ok(),
         ),
-        auth: section.choice("auth", &auths).unwrap_or(Auth::Auto),
+        auth: auth.unwrap_or(Auth::Auto),
         allow_plaintext_auth: section.flag("allow_plaintext_auth").unwrap_or(false),
         user: user(section),
         password: secret::read(section, "password"),
         timeouts: timeouts(section.section("timeouts")),
     };
-    check_login(section, &smtp);
+    if auth.is_some() || !section.has("auth") {
+        check_login(section, &smtp);
+    }
     smtp
 }
 
 fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
-    if let Some(text) = section.text("host") {
+    if let Some(text) = section.text("host", "a host name or IP address", WRITE_HOST) {
         let host = text.strip_suffix('.').unwrap_or(text);
         if host.parse::<IpAddr>().is_ok() || is_domain(host) {
             return host.to_owned();
@@ -195,6 +198,8 @@ fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
         match preset {
             Some(Preset { host: Some(host), .. }) => return (*host).to_owned(),
             Some(preset) => section.missing("host", &format!("write {}", preset.hosts)),
+            // A preset that is not known is a fault of its own; the right one will bring a host.
+            None if section.has("preset") => {}
             None => section.missing("host", WRITE_HOST),
         }
     }

@@ -19,7 +19,7 @@ use super::{ApiError, State};
 /// The largest body of a request, in octets.
 const MAX_BODY: usize = 64 * 1024;
 /// How long a message that is being sent is waited for.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// For a whole request, waiting for a message included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(70);
 

@@ -4,9 +4,10 @@ use axum::Json;
 use axum::extract;
 use axum::extract::rejection::JsonRejection;
 
-use crate::control::view::{TestMode, TestModeChange, action_from_name};
+use crate::control::view::{TestMode, TestModeChange};
 use crate::control::{ApiError, State};
 use crate::mail::Address;
+use crate::policy::test_mode::action_from_name;
 
 pub(super) async fn show(extract::State(state): extract::State<State>) -> Json<TestMode> {
     Json(state.test_mode.state().into())
@@ -21,13 +22,6 @@ pub(super) async fn set(
     let action =
         change.action.as_deref().map(|name| action_from_name(name).ok_or_else(unknown)).transpose()?;
     let address = change.address.as_deref().map(Address::parse).transpose()?;
-    let now = state.test_mode.set(change.enabled, action, address).await;
-    let now = TestMode::from(now.map_err(|error| ApiError::BadRequest(error.to_string()))?);
-    tracing::info!(
-        event = "test_mode_changed",
-        test_mode = now.enabled,
-        action = now.action,
-        address = now.address
-    );
-    Ok(Json(now))
+    let set = state.test_mode.set(change.enabled, action, address).await;
+    Ok(Json(set?.into()))
 }

@@ -50,7 +50,8 @@ pub(super) fn counts(db: &Connection, now: Moment) -> rusqlite::Result<Counts> {
 
 pub(super) fn totals(db: &Connection) -> rusqlite::Result<Totals> {
     // One statement, so that all figures are of the same instant.
-    let sql = "SELECT name, count FROM total UNION ALL SELECT 'queued', count(*) FROM recipient WHERE state = 0";
+    let sql =
+        "SELECT name, count FROM total UNION ALL SELECT 'queued', count(*) FROM recipient WHERE state = 0";
     let mut select = db.prepare_cached(sql)?;
     let mut totals = Totals::default();
     let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;

@@ -15,7 +15,8 @@ const STEPS: [&str; 1] = [include_str!("schema_1.sql")];
 /// Sets the connection up and migrates the store.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     configure(connection).map_err(database)?;
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    let found: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
     let known = STEPS.len() as i64;
     if found > known {
         return Err(StoreError::Newer { found, known });

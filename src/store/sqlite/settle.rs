@@ -28,7 +28,13 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Resu
          warned = warned OR ?5 WHERE id = ?1 RETURNING waiting, in_file, queue_id"
     ))?;
     let row = update.query_row(
-        (id.0, settlement.next_attempt.map(|due| due.0), settled as i64, i64::from(settlement.counts), settlement.warned),
+        (
+            id.0,
+            settlement.next_attempt.map(|due| due.0),
+            settled as i64,
+            i64::from(settlement.counts),
+            settlement.warned,
+        ),
         |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, rows::queue_id(row, 2)?)),
     );
     let (waiting, in_file, queue_id) = row?;
@@ -119,8 +125,8 @@ fn deliver(db: &Connection, id: MessageId, delivery: &Delivery) -> rusqlite::Res
 
 fn find(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<(MessageId, i64, bool)>> {
     let mut select = db.prepare_cached("SELECT id, state, in_file FROM message WHERE queue_id = ?1")?;
-    let row = select
-        .query_row([queue_id.as_str()], |row| Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?)));
+    let row =
+        select.query_row([queue_id.as_str()], |row| Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?)));
     row.optional()
 }
 

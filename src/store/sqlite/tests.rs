@@ -7,8 +7,8 @@ use super::*;
 use crate::config::TestAction;
 use crate::mail::{Address, Body, ReversePath};
 use crate::store::{
-    BlacklistCandidate, BlacklistSource, ClientInfo, Delivery, MessageKind, MessageState, NewRecipient, Permit, Priority,
-    RecipientState, TestTreatment,
+    BlacklistCandidate, BlacklistSource, ClientInfo, Delivery, MessageKind, MessageState, NewRecipient,
+    Permit, Priority, RecipientState, TestTreatment,
 };
 
 fn open(dir: &Path) -> SqliteStore {
@@ -202,7 +202,9 @@ async fn one_bad_write_in_a_batch_harms_no_other() {
         .map(|n| {
             let store = store.clone();
             // Every tenth takes the queue id that is already there.
-            tokio::spawn(async move { store.enqueue(message(if n % 10 == 0 { 7 } else { n + 100 }, &["a@b"])).await })
+            tokio::spawn(async move {
+                store.enqueue(message(if n % 10 == 0 { 7 } else { n + 100 }, &["a@b"])).await
+            })
         })
         .collect();
     let mut failed = 0;
@@ -257,7 +259,10 @@ async fn overdue_messages_are_found_by_their_age() {
     let claimed = store.claim_overdue(overdue.clone()).await.unwrap();
     let ages: Vec<_> = claimed.iter().map(|m| m.age_base).collect();
     assert_eq!(ages, [5, 10, 20]);
-    store.settle(Settlement { warned: true, permit: None, ..settlement(claimed[2].id, vec![]) }).await.unwrap();
+    store
+        .settle(Settlement { warned: true, permit: None, ..settlement(claimed[2].id, vec![]) })
+        .await
+        .unwrap();
     store.hand_back(vec![claimed[0].id, claimed[1].id]).await.unwrap();
     assert_eq!(store.claim_overdue(overdue).await.unwrap().len(), 2, "it is warned about once");
 }
@@ -293,8 +298,7 @@ async fn the_blacklist_matches_and_fills_itself() {
         store.enqueue(message(n, &["new@there.example"])).await.unwrap();
         let claimed = store.claim(claim(10, 1)).await.unwrap().messages;
         assert!(store.blacklist_match("new@there.example".into(), Moment(10)).await.unwrap().is_none());
-        let bounced =
-            Delivery { blacklist: Some(candidate.clone()), ..delivery(0, RecipientState::Bounced) };
+        let bounced = Delivery { blacklist: Some(candidate.clone()), ..delivery(0, RecipientState::Bounced) };
         store.settle(settlement(claimed[0].id, vec![bounced])).await.unwrap();
     }
     let entry = store.blacklist_match("new@there.example".into(), Moment(10)).await.unwrap().unwrap();

@@ -1,0 +1,413 @@
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::*;
+use crate::config::{
+    Auth, BlacklistAction, BounceFrom, ByteSize, Filter, LogFormat, LogLevel, LongLines, Newlines, Pace,
+    Quota, Security, Smtp, TestAction, Upstream, UpstreamKind, Window,
+};
+
+const SOLE: &str = "[[upstream]]\nname = \"a\"\nhost = \"smtp.firm.example\"\n";
+
+fn loaded(text: &str) -> Loaded {
+    Config::from_toml(text, Path::new("/etc/mailsluice")).unwrap_or_else(|faults| panic!("{faults}\n{text}"))
+}
+
+fn faults(text: &str) -> String {
+    Config::from_toml(text, Path::new("/etc/mailsluice"))
+        .map_or_else(|faults| faults.to_string(), |_| String::new())
+}
+
+fn smtp(upstream: &Upstream) -> &Smtp {
+    match &upstream.kind {
+        UpstreamKind::Smtp(smtp) => smtp,
+        UpstreamKind::Capture(_) => panic!("{} is a mailbox", upstream.name),
+    }
+}
+
+fn machine(folder: &Path, variables: &[(&str, &str)]) -> Machine {
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Machine {
+        environment: variables.iter().map(own).collect::<BTreeMap<_, _>>(),
+        usual_files: vec!["config/mailsluice.toml".into(), "etc/mailsluice.toml".into()],
+        ..Machine::bare(folder)
+    }
+}
+
+fn write(path: &Path, text: &str, mode: u32) {
+    use std::io::Write;
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut file = std::fs::File::create(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn has_the_documented_defaults() {
+    let minutes = |m: u64| Duration::from_mins(m);
+    let Loaded { config, warnings, .. } = loaded(SOLE);
+    assert_eq!(warnings, []);
+    assert_eq!((config.hostname.as_str(), config.shutdown_grace), ("localhost", Duration::from_secs(8)));
+    assert_eq!(config.data_dir, Path::new("/etc/mailsluice/data"));
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Info));
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:2525");
+    assert_eq!(format!("{:?}", config.listeners[0].relay_from), "[127.0.0.0/8, ::1/128]");
+    let session = &config.session;
+    assert_eq!((session.max_message_size, session.memory_budget), (ByteSize(35 << 20), ByteSize(256 << 20)));
+    assert_eq!(
+        (session.max_recipients, session.max_connections, session.max_connections_per_client),
+        (1000, 1000, 100)
+    );
+    assert_eq!(
+        (session.command_timeout, session.data_timeout, session.max_errors),
+        (minutes(5), minutes(10), 20)
+    );
+    assert_eq!((session.bare_newline, session.long_lines), (Newlines::Normalize, LongLines::Wrap));
+    let queue = &config.queue;
+    assert_eq!((queue.retry_min, queue.retry_max), (minutes(1), minutes(60)));
+    assert_eq!((queue.expire_after, queue.warn_after), (minutes(5 * 1440), Some(minutes(240))));
+    assert_eq!((queue.max_messages, queue.min_free_disk), (1_000_000, ByteSize(256 << 20)));
+    assert_eq!(
+        (queue.bounce_to_sender, &queue.bounce_from, &queue.bounce_copy_to),
+        (true, &BounceFrom::Auto, &None)
+    );
+    let test = &config.test_mode;
+    assert_eq!(
+        (test.enabled, test.action, &test.address, test.capture_max),
+        (false, TestAction::Redirect, &None, 10_000)
+    );
+    let blacklist = &config.blacklist;
+    assert_eq!(
+        (blacklist.action, blacklist.auto_add, blacklist.auto_add_after),
+        (BlacklistAction::Reject, true, 1)
+    );
+    assert_eq!(blacklist.expire_after, None);
+    assert!(config.dkim.is_empty());
+}
+
+#[test]
+fn has_the_documented_defaults_of_an_upstream() {
+    let config = loaded(SOLE).config;
+    let upstream = &config.upstreams[0];
+    assert_eq!((upstream.default, upstream.enabled, upstream.sign), (true, true, true));
+    assert_eq!(upstream.limits, crate::config::Limits::default());
+    let smtp = smtp(upstream);
+    assert_eq!(
+        (smtp.host.as_str(), smtp.port, smtp.security),
+        ("smtp.firm.example", 587, Security::StartTls)
+    );
+    assert_eq!((smtp.auth, smtp.allow_plaintext_auth), (Auth::Auto, false));
+    assert_eq!(smtp.timeouts, crate::config::Timeouts::default());
+}
+
+#[test]
+fn reads_every_key() {
+    let Loaded { config, warnings, .. } = loaded(include_str!("every_key.toml"));
+    assert_eq!(warnings, []);
+    assert_eq!(
+        (config.hostname.as_str(), config.data_dir.as_path()),
+        ("relay.firm.example", Path::new("/var/lib/m"))
+    );
+    assert_eq!(config.shutdown_grace, Duration::from_secs(20));
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Debug));
+    assert_eq!(format!("{:?}", config.listeners[1].relay_from), "[10.0.0.0/8, fd00::/8, 192.0.2.7/32]");
+    let session = format!("{:?}", config.session);
+    for part in ["(1048576)", "(70000)", ": 11,", ": 12,", ": 13,", ": 14,", "41s", "42s", "Reject", "Pass"] {
+        assert!(session.contains(part), "{part} {session}");
+    }
+    let queue = format!("{:?}", config.queue);
+    for part in ["2s", "3s", "172800s", "warn_after: None", ": 15,", "(0)", "false", "daemon@", "postmaster@"]
+    {
+        assert!(queue.contains(part), "{part} {queue}");
+    }
+    assert_eq!((config.test_mode.enabled, config.test_mode.action), (true, TestAction::Hold));
+    assert_eq!((config.blacklist.action, config.blacklist.auto_add_after), (BlacklistAction::Drop, 3));
+    assert_eq!(config.blacklist.expire_after, Some(Duration::from_hours(30 * 24)));
+    let [office, local] = config.upstreams.as_slice() else { panic!("two upstreams") };
+    assert_eq!(
+        office.filter,
+        [
+            Filter::Domain("firm.example".into()),
+            Filter::Subdomains("firm.example".into()),
+            Filter::Address("chief@other.example".into())
+        ]
+    );
+    assert_eq!((office.default, office.enabled, office.sign), (true, false, false));
+    assert_eq!((office.limits.connections, office.limits.pace), (7, Pace::Even));
+    assert_eq!(office.limits.quota(Window::Minute), Quota { messages: Some(30), recipients: Some(60) });
+    assert_eq!(office.limits.quota(Window::Week), Quota { messages: None, recipients: Some(9) });
+    assert_eq!(
+        (office.limits.recipients_per_message, office.limits.message_size),
+        (8, Some(ByteSize(9 << 10)))
+    );
+    let smtp = smtp(office);
+    assert_eq!((smtp.host.as_str(), smtp.port, smtp.security), ("192.0.2.1", 25, Security::None));
+    assert_eq!((smtp.auth, smtp.user.as_deref(), smtp.allow_plaintext_auth), (Auth::Login, Some("me"), true));
+    assert_eq!(smtp.password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
+    assert_eq!((smtp.tls_name.as_deref(), smtp.ehlo.as_deref()), (Some("tls.example"), Some("[192.0.2.2]")));
+    assert_eq!(smtp.timeouts.final_dot, Duration::from_secs(66));
+    assert!(matches!(&local.kind, UpstreamKind::Capture(capture) if capture.max == 77));
+}
+
+#[test]
+fn settles_port_and_security() {
+    use Security::{None as Open, StartTls, Tls};
+    for (keys, port, security) in [
+        ("", 587, StartTls),
+        ("port = 25", 25, StartTls),
+        ("port = 465", 465, Tls),
+        ("security = \"tls\"", 465, Tls),
+        ("security = \"none\"", 587, Open),
+        ("port = 465\nsecurity = \"starttls\"", 465, StartTls),
+        ("preset = \"gmail\"", 465, Tls),
+        ("preset = \"gmail\"\nsecurity = \"starttls\"", 587, StartTls),
+        ("preset = \"gmail\"\nport = 587", 587, StartTls),
+        ("preset = \"smtp2go\"", 2525, StartTls),
+        ("preset = \"smtp2go\"\nsecurity = \"tls\"", 465, Tls),
+        ("preset = \"office365\"", 587, StartTls),
+    ] {
+        let config = loaded(&format!("[[upstream]]\nname = \"a\"\nhost = \"h\"\n{keys}\n")).config;
+        let smtp = smtp(&config.upstreams[0]);
+        assert_eq!((smtp.port, smtp.security, smtp.host.as_str()), (port, security, "h"), "{keys}");
+    }
+}
+
+#[test]
+fn keys_go_before_the_preset() {
+    let text = "[[upstream]]\nname = \"a\"\npreset = \"google-workspace\"\n[upstream.limits]\nconnections = 2\n\
+                per_day = { messages = 50 }\n";
+    let config = loaded(text).config;
+    let limits = &config.upstreams[0].limits;
+    assert_eq!(smtp(&config.upstreams[0]).host, "smtp.gmail.com");
+    assert_eq!((limits.connections, limits.recipients_per_message), (2, 100));
+    assert_eq!(limits.quota(Window::Day), Quota { messages: Some(50), recipients: Some(10_000) });
+}
+
+#[test]
+fn a_sole_upstream_without_filter_is_the_default() {
+    for (keys, default, warnings) in [
+        ("", true, 0),
+        ("default = true", true, 0),
+        ("default = false", false, 1),
+        ("filter = [\"a.example\"]", false, 1),
+    ] {
+        let loaded = loaded(&format!("{SOLE}{keys}\n"));
+        assert_eq!(
+            (loaded.config.upstreams[0].default, loaded.warnings.len()),
+            (default, warnings),
+            "{keys}"
+        );
+    }
+    let two = format!("{SOLE}[[upstream]]\nname = \"b\"\nhost = \"h\"\ndefault = true\n");
+    let Loaded { config, warnings, .. } = loaded(&two);
+    assert_eq!((config.upstreams[0].default, config.upstreams[1].default), (false, true));
+    assert!(
+        warnings[0].to_string().starts_with("mailsluice.toml:1:1: upstream.filter: is missing"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn accepts_later_keys_that_change_nothing() {
+    let text = "language = \"en\"\nhistory_days = 30\nwatch = false\nuser = []\n[alert]\n[secrets]\n\
+        [console]\naddress = \"off\"\n[queue]\nmode = \"queued\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+        tls = \"none\"\nauth = \"none\"\nauth_without_tls = false\nproxy_protocol_from = []\nmode = \"queued\"\n\
+        [[upstream]]\nname = \"a\"\nhost = \"h\"\ndisable_after = 5\nfallback = []\nfallback_after = \"15m\"\n\
+        fallback_on = [\"unreachable\", \"disabled\"]\n[upstream.limits]\ncalendar = false\n";
+    assert_eq!(loaded(text).warnings, []);
+}
+
+#[test]
+fn takes_everything_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("secret"), "hush\r\n", 0o600);
+    let machine = machine(
+        folder.path(),
+        &[
+            ("PATH", "/bin"),
+            ("MAILSLUICE__UPSTREAM__PRESET", "office365"),
+            ("MAILSLUICE__UPSTREAM__USER", "me"),
+            ("MAILSLUICE__UPSTREAM__PASSWORD__FILE", "secret"),
+            ("MAILSLUICE__UPSTREAM__FILTER", "firm.example, *.firm.example"),
+            ("MAILSLUICE__UPSTREAM__DEFAULT", "true"),
+            ("MAILSLUICE__UPSTREAM__LIMITS__PER_MINUTE__MESSAGES", "10"),
+            ("MAILSLUICE__LISTENER__ADDRESS", "0.0.0.0:25"),
+            ("MAILSLUICE__LISTENER__RELAY_FROM", "10.0.0.0/8,fd00::/8"),
+            ("MAILSLUICE__SESSION__MAX_MESSAGE_SIZE", "1MiB"),
+            ("MAILSLUICE__LOG__FORMAT", "json"),
+        ],
+    );
+    let Loaded { config, warnings, path } = Config::load(None, &machine).unwrap();
+    assert_eq!((warnings, path), (vec![], None));
+    let upstream = &config.upstreams[0];
+    assert_eq!((upstream.name.as_str(), upstream.default, upstream.filter.len()), ("default", true, 2));
+    assert_eq!(upstream.limits.quota(Window::Minute).messages, Some(10));
+    assert_eq!(smtp(upstream).host, "smtp.office365.com");
+    assert_eq!(smtp(upstream).password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
+    assert_eq!(format!("{:?}", config.listeners[0].relay_from), "[10.0.0.0/8, fd00::/8]");
+    assert_eq!((config.session.max_message_size, config.log.format), (ByteSize(1 << 20), LogFormat::Json));
+    assert_eq!(config.data_dir, folder.path().join("data"));
+}
+
+#[test]
+fn tells_faults_of_the_environment() {
+    let machine = machine(
+        Path::new("/"),
+        &[
+            ("MAILSLUICE__UPSTREAM__PORT", "70000"),
+            ("MAILSLUICE__UPSTREAM__HSOT", "x"),
+            ("MAILSLUICE__UPSTREAM__PASSWORD", "hush"),
+            ("MAILSLUICE__LISTENER__ADDRESS", "0.0.0.0:25"),
+            ("MAILSLUICE__COLOUR", "red"),
+        ],
+    );
+    let faults = Config::load(None, &machine).unwrap_err().to_string();
+    assert_eq!(
+        faults.lines().collect::<Vec<_>>(),
+        [
+            "environment: MAILSLUICE__COLOUR: is not a key: remove it",
+            "environment: MAILSLUICE__LISTENER__RELAY_FROM: is missing: write addresses or networks such as \
+             \"10.0.0.0/8\" (logins are not in this version yet), or listen on 127.0.0.1",
+            "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
+             \"smtp.firm.example\"",
+            "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key: write host, or remove it",
+            "environment: MAILSLUICE__UPSTREAM__PORT: is out of range: write a whole number from 1 to 65535",
+            "environment: MAILSLUICE__UPSTREAM__USER: is missing: write the login name, or remove password and auth",
+        ]
+    );
+}
+
+#[test]
+fn without_file_and_environment_there_is_no_upstream() {
+    let faults = Config::load(None, &machine(Path::new("/nonexistent"), &[])).unwrap_err();
+    assert_eq!(
+        faults.to_string(),
+        "configuration: upstream: is missing, mail could go nowhere: write [[upstream]] with name and host, or set \
+         MAILSLUICE__UPSTREAM__HOST"
+    );
+    assert_eq!(faults.all().len(), 1);
+}
+
+#[test]
+fn looks_for_the_file_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = |name: &str| SOLE.replace("\"a\"", &format!("\"{name}\""));
+    for name in ["argument", "variable", "config/mailsluice", "etc/mailsluice"] {
+        write(&folder.path().join(format!("{name}.toml")), &named(name.split('/').next().unwrap()), 0o644);
+    }
+    let variable = machine(folder.path(), &[("MAILSLUICE_CONFIG", "variable.toml")]);
+    let plain = machine(folder.path(), &[]);
+    let load = |path: Option<&str>, machine: &Machine| {
+        let loaded = Config::load(path.map(Path::new), machine).unwrap();
+        (loaded.config.upstreams[0].name.clone(), loaded.config.data_dir)
+    };
+    assert_eq!(load(Some("argument.toml"), &variable), ("argument".to_owned(), folder.path().join("data")));
+    assert_eq!(load(None, &variable).0, "variable");
+    assert_eq!(load(None, &plain), ("config".to_owned(), folder.path().join("config/data")));
+    std::fs::remove_file(folder.path().join("config/mailsluice.toml")).unwrap();
+    assert_eq!(load(None, &plain).0, "etc");
+    let gone = Config::load(Some(Path::new("gone.toml")), &plain).unwrap_err().to_string();
+    assert!(gone.starts_with("gone.toml:1:1: file: cannot read "), "{gone}");
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{SOLE}user = \"me\"\npassword = {{ file = \"gone\" }}\n[log]\nlevel = \"warn\"\n");
+    write(&folder.path().join("config/mailsluice.toml"), &text, 0o600);
+    let variables =
+        [("MAILSLUICE__UPSTREAM__PASSWORD__ENV", "P"), ("P", "hush"), ("MAILSLUICE__LOG__LEVEL", "error")];
+    let config = Config::load(None, &machine(folder.path(), &variables)).unwrap().config;
+    assert_eq!((config.log.level, config.upstreams[0].name.as_str()), (LogLevel::Error, "a"));
+    assert_eq!(smtp(&config.upstreams[0]).password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
+}
+
+#[test]
+fn warns_of_secrets_that_others_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    let load = |secret: &str, mode: u32| {
+        write(&path, &format!("{SOLE}user = \"me\"\npassword = {secret}\n"), mode);
+        Config::load(Some(&path), &machine(folder.path(), &[])).unwrap().warnings
+    };
+    write(&folder.path().join("open"), "hush\n", 0o644);
+    write(&folder.path().join("shut"), "hush\n", 0o640);
+    assert_eq!(load("{ file = \"shut\" }", 0o644), []);
+    assert_eq!(load("\"hush\"", 0o600), []);
+    let open = load("{ file = \"open\" }", 0o600);
+    assert!(
+        open[0].to_string().contains(":5:21: upstream.password.file: can be read by others: "),
+        "{open:?}"
+    );
+    let plain = load("\"hush\"", 0o644);
+    assert!(
+        plain[0].to_string().contains(":5:12: upstream.password: is in a file that others can read"),
+        "{plain:?}"
+    );
+}
+
+#[test]
+fn shows_no_secret() {
+    let config = loaded(&format!("{SOLE}user = \"me\"\npassword = \"hush\"\n")).config;
+    assert!(!format!("{config:?}").contains("hush"));
+    for wrong in [
+        "password = [\"hush\"]",
+        "password = { file = [\"hush\"] }",
+        "password = { fil = \"hush\" }",
+        "password = { env = \"NOTSET\", file = \"hush\" }",
+        "password = \"hush\\u0000\"\nuser = \"me\"",
+        "password = \"hush\"",
+        "pasword = \"hush\"",
+        "passwort = \"hush",
+        "password = hush",
+        "password = \"\\qhush\"",
+        "password = hush\\",
+        "port = \"x\"\npassword = \"hush\"",
+        "security = \"none\"\nuser = \"me\"\npassword = \"hush\"",
+    ] {
+        let faults = faults(&format!("{SOLE}{wrong}\n"));
+        assert!(!faults.is_empty() && !faults.contains("hush"), "{wrong}: {faults}");
+    }
+}
+
+#[test]
+fn the_shipped_files_are_good() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let secrets = ["MAILER_PASSWORD", "WORKSPACE_PASSWORD", "GMAIL_PASSWORD", "SMARTHOST_PASSWORD"];
+    let machine = machine(&config, &secrets.map(|name| (name, "hush")));
+    let mut files: Vec<_> =
+        std::fs::read_dir(config.join("examples")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.push(config.join("mailsluice.toml"));
+    assert!(files.len() >= 5);
+    for file in files {
+        let loaded = Config::load(Some(&file), &machine).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(loaded.warnings, [], "{}", file.display());
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_safe() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mailsluice.toml");
+    let config = Config::load(Some(&path), &machine(Path::new("/"), &[])).unwrap().config;
+    assert!(config.listeners.iter().all(|listener| listener.address.ip().is_loopback()));
+    assert!(config.upstreams.iter().all(|upstream| matches!(upstream.kind, UpstreamKind::Capture(_))));
+    assert!(config.upstreams[0].default);
+}
+
+proptest! {
+    #[test]
+    fn never_panics_on_any_text(text in "(\\[{0,2}(upstream|listener|log|dkim|queue|console|x)\\]{0,2}|(name|host|port|filter|relay_from|level|limits|per_day|key|retry_min|address) = ([0-9]{1,20}|\"[a-z0-9.:@*/-]{0,12}\"|\\[\"[0-9.:/]{0,12}\"\\]|\\{ (file|messages) = 1 \\}|.)|\\PC{0,8}|\n){0,24}") {
+        if let Err(faults) = Config::from_toml(&text, Path::new("/nonexistent")) {
+            prop_assert!(!faults.all().is_empty());
+            for fault in faults.all() {
+                let line = fault.to_string();
+                prop_assert!(line.starts_with("mailsluice.toml:") && !line.contains('\n'), "{}", line);
+            }
+        }
+    }
+}

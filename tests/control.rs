@@ -1,0 +1,489 @@
+//! The commands that need a running relay, from the binary through the control socket to the store.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail by panic and writes plain files"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mailsluice::config::{Config, Machine};
+use mailsluice::control::{ControlSocket, State};
+use mailsluice::mail::{Address, Body, QueueId, ReversePath};
+use mailsluice::policy::test_mode::Switch;
+use mailsluice::queue::{Board, LaneState, Wake};
+use mailsluice::store::sqlite::{SqliteStore, Threading};
+use mailsluice::store::{
+    Claim, ClientInfo, Delivery, MessageKind, NewMessage, NewRecipient, Permit, Priority, RecipientState,
+    Settlement, Store, StoredContent,
+};
+use mailsluice::throttle::Throttle;
+use mailsluice::time::{SystemClock, Timeline};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+const CONFIG: &str = r#"
+data_dir = "data"
+
+[[upstream]]
+name = "m365"
+host = "smtp.example.net"
+
+[upstream.limits]
+per_minute = { messages = 30 }
+"#;
+
+/// The part of a relay that answers commands, on a store of its own.
+struct Relay {
+    folder: tempfile::TempDir,
+    runtime: Runtime,
+    state: State,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+struct Outcome {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Outcome {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Relay {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mailsluice.toml");
+        std::fs::write(&file, CONFIG).unwrap();
+        let config = Config::load(Some(&file), &Machine::bare(folder.path())).unwrap().config;
+        let runtime = Runtime::new().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&config.data_dir, 1000, Threading::Writer).unwrap());
+        let test_mode = runtime.block_on(Switch::load(Arc::clone(&store), &config.test_mode)).unwrap();
+        let timeline = Timeline::resume(Arc::new(SystemClock), None);
+        let throttle = Arc::new(Throttle::default());
+        for upstream in &config.upstreams {
+            throttle.set_limits(&upstream.name, "default", upstream.limits.clone());
+        }
+        let state = State {
+            store,
+            started: timeline.now(),
+            timeline,
+            config: Arc::new(config),
+            version: "9.9.9",
+            throttle,
+            wake: Arc::new(Wake::default()),
+            board: Arc::new(Board::default()),
+            test_mode: Arc::new(test_mode),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let socket = {
+            let _inside = runtime.enter();
+            ControlSocket::bind(&state.config.data_dir).unwrap()
+        };
+        let served = runtime.spawn(socket.serve(state.clone(), async { drop(stopped.await) }));
+        Self { folder, runtime, state, stop: Some(stop), served: Some(served) }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("mailsluice.toml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mailsluice"));
+        command.arg("--config").arg(self.file()).args(arguments).env("TZ", "UTC").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().unwrap();
+        Outcome {
+            status: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Puts a message into the queue; `n` makes its name.
+    fn enqueue(&self, n: u32, recipients: &[&str], held: bool) -> QueueId {
+        let queue_id = QueueId::new(1_795_329_600_000 + i64::from(n), n);
+        let recipient = |a: &&str| NewRecipient { address: Address::parse(a).unwrap(), dropped: false };
+        let message = NewMessage {
+            queue_id: queue_id.clone(),
+            kind: MessageKind::Submitted,
+            priority: Priority::Normal,
+            route: "m365".to_owned(),
+            accepted: self.state.timeline.now(),
+            accepted_wall: self.state.timeline.wall().as_millisecond(),
+            limit_wait: 0,
+            reverse_path: ReversePath::Address(Address::parse("ERP@firm.example").unwrap()),
+            sender: "erp@firm.example".to_owned(),
+            body: Body::SevenBit,
+            smtputf8: false,
+            client: ClientInfo {
+                address: "127.0.0.1".to_owned(),
+                helo: "evil\u{1b}[2J\u{9b}".to_owned(),
+                user: None,
+                listener: "127.0.0.1:2525".to_owned(),
+            },
+            test: None,
+            held,
+            recipients: recipients.iter().map(recipient).collect(),
+            content: StoredContent::Inline(b"Subject: x\r\n\r\nhello\xff\r\n".to_vec()),
+        };
+        self.runtime.block_on(self.state.store.enqueue(message)).unwrap();
+        queue_id
+    }
+
+    /// Takes the one due message into an attempt; the settlement given back defers it by an hour.
+    fn attempt(&self) -> Settlement {
+        let now = self.state.timeline.now();
+        let claim = Claim {
+            route: "m365".to_owned(),
+            account: "default".to_owned(),
+            now,
+            lease_until: now.after(Duration::from_mins(10)),
+            messages: 1,
+            recipients: 100,
+            recipients_per_message: 100,
+        };
+        let claimed = self.runtime.block_on(self.state.store.claim(claim)).unwrap();
+        let message = &claimed.messages[0];
+        let delivery = |index: u32| Delivery {
+            index,
+            state: RecipientState::Waiting,
+            reply: "450 4.2.0 \u{1b}]0;busy".to_owned(),
+            counts: true,
+            blacklist: None,
+        };
+        Settlement {
+            id: message.id,
+            deliveries: message.recipients.iter().map(|r| delivery(r.index)).collect(),
+            next_attempt: Some(now.after(Duration::from_hours(1))),
+            counts: true,
+            warned: false,
+            permit: Some(Permit {
+                upstream: "m365".to_owned(),
+                account: "default".to_owned(),
+                ended: now,
+                messages: 1,
+                recipients: 1,
+            }),
+            reports: vec![],
+        }
+    }
+
+    fn settle(&self, settlement: Settlement) {
+        self.runtime.block_on(self.state.store.settle(settlement)).unwrap();
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(served) = self.served.take() {
+            let ended =
+                self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), served).await });
+            assert!(ended.is_ok() || std::thread::panicking(), "the control socket did not stop");
+        }
+    }
+}
+
+#[test]
+fn the_queue_is_shown_retried_and_deleted() {
+    let relay = Relay::start();
+    assert_eq!(relay.run(&["queue", "list", "--json"]).json(), json!([]));
+    assert_eq!(relay.run(&["queue", "list"]).out, "Nothing in the queue.\n");
+
+    let id = relay.enqueue(1, &["a@x.example", "b@x.example"], false).to_string();
+    relay.settle(relay.attempt());
+    let list = relay.run(&["--json", "queue", "list", "--sender", "erp@FIRM.example", "--state", "deferred"]);
+    let entry = &list.json()[0];
+    let keys: Vec<&str> = entry.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut contract = [
+        "queue_id",
+        "state",
+        "from",
+        "to",
+        "size",
+        "user",
+        "client",
+        "upstream",
+        "accepted_at",
+        "next_attempt",
+        "eta",
+        "waiting_for",
+        "test_mode",
+    ];
+    contract.sort_unstable();
+    assert_eq!(keys, contract);
+    assert_eq!(entry["queue_id"], json!(id));
+    assert_eq!(entry["waiting_for"], json!("retry"));
+    assert_eq!(entry["from"], json!("ERP@firm.example"));
+    let recipient = json!({
+        "address": "a@x.example", "state": "waiting", "attempts": 1, "reply": "450 4.2.0 \u{1b}]0;busy"
+    });
+    assert_eq!(entry["to"][0], recipient);
+    assert!(entry["next_attempt"].as_str().unwrap().ends_with('Z'), "{entry}");
+
+    for arguments in [&["queue", "list"][..], &["queue", "show", &id], &["queue", "show", &id, "--json"]] {
+        let shown = relay.run(arguments);
+        assert_eq!(shown.status, Some(0), "{shown:?}");
+        assert!(shown.out.contains("450 4.2.0 \\u001b]0;busy"), "{shown:?}");
+        assert!(!shown.out.contains(['\u{1b}', '\u{9b}']), "nothing may act on the terminal: {shown:?}");
+    }
+    let content = relay.command(&["queue", "show", &id, "--content"]).output().unwrap();
+    assert_eq!(content.stdout, b"Subject: x\r\n\r\nhello\xff\r\n");
+
+    assert_eq!(relay.run(&["queue", "retry", &id.to_lowercase()]).out, format!("{id} is due now\n"));
+    assert_eq!(relay.run(&["queue", "list", "--json"]).json()[0]["state"], json!("ready"));
+    assert_eq!(relay.run(&["queue", "retry", "--all", "--json"]).status, Some(0));
+    assert_eq!(
+        relay.run(&["queue", "delete", &id, "--json"]).json(),
+        json!([{"queue_id": id, "outcome": "deleted"}])
+    );
+    assert_eq!(relay.run(&["status", "--json"]).json()["totals"]["deleted"], json!(2));
+}
+
+#[test]
+fn what_is_not_there_is_a_failure_that_says_so() {
+    let relay = Relay::start();
+    let id = relay.enqueue(1, &["a@x.example"], false).to_string();
+    let unknown = "0000000000000000";
+    for (arguments, told) in [
+        (&["queue", "show", unknown][..], "is not in the queue"),
+        (&["queue", "show", unknown, "--content"], "is not in the queue"),
+        (&["queue", "show", "../../status"], "a queue id has 16 characters"),
+        (&["queue", "retry", unknown], "is not in the queue"),
+        (&["limits", "show", "nobody"], "there is no upstream nobody: there is m365"),
+        (&["limits", "reset", "nobody"], "there is no upstream nobody"),
+        (&["blacklist", "remove", "x@y"], "x@y is not on the blacklist"),
+        (&["blacklist", "add", "x"], "write local@domain, @domain or *.domain"),
+        (&["blacklist", "add", "x@y", "--expires", "soon"], "the expiry is not understood"),
+        (&["test-mode", "on"], "there is no test address"),
+    ] {
+        let outcome = relay.run(arguments);
+        assert_eq!(outcome.status, Some(1), "{arguments:?} {outcome:?}");
+        assert!(outcome.err.contains(told), "{arguments:?} {outcome:?}");
+        assert_eq!(outcome.out, "", "{arguments:?}");
+    }
+    let mixed = relay.run(&["queue", "delete", unknown, &id]);
+    assert_eq!(
+        (mixed.status, mixed.out),
+        (Some(1), format!("{id} is deleted\n")),
+        "the others are done all the same"
+    );
+}
+
+#[test]
+fn a_message_that_is_being_sent_is_waited_for() {
+    let relay = Relay::start();
+    let id = relay.enqueue(1, &["a@x.example"], false).to_string();
+    let settlement = relay.attempt();
+    assert_eq!(relay.run(&["queue", "list", "--json"]).json()[0]["state"], json!("sending"));
+    let begun = Instant::now();
+    let mut retry = relay.command(&["queue", "delete", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    assert!(retry.try_wait().unwrap().is_none(), "it must not end before the attempt");
+    relay.settle(settlement);
+    assert!(retry.wait().unwrap().success());
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let mut out = String::new();
+    retry.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, format!("{id} is deleted\n"));
+}
+
+#[test]
+fn the_list_tells_what_each_message_waits_for() {
+    let relay = Relay::start();
+    relay.enqueue(1, &["a@x.example"], false);
+    let soon = relay.state.timeline.now().after(Duration::from_secs(90));
+    let reason = || "no answer".to_owned();
+    for (lane, want, next) in [
+        (LaneState::Up, Value::Null, true),
+        (LaneState::Down { reason: reason(), until: soon }, json!("connection"), true),
+        (LaneState::Limited { reason: reason(), until: Some(soon) }, json!("limit"), true),
+        (LaneState::Disabled { reason: reason() }, json!("disabled"), false),
+    ] {
+        relay.state.board.set("m365", lane);
+        let entry = relay.run(&["queue", "list", "--json"]).json()[0].clone();
+        assert_eq!((&entry["waiting_for"], entry["next_attempt"].is_string()), (&want, next), "{entry}");
+    }
+    relay.state.board.set("m365", LaneState::Down { reason: reason(), until: soon });
+    let text = relay.run(&["queue", "list"]).out;
+    assert!(text.contains("m365 is down until ") && text.contains(": no answer\n"), "{text}");
+    relay.enqueue(2, &["b@x.example"], true);
+    let held = relay.run(&["queue", "list", "--json", "--state", "held"]).json();
+    assert_eq!(held[0]["waiting_for"], json!("release"));
+    let id = held[0]["queue_id"].as_str().unwrap().to_owned();
+    let retry = relay.run(&["queue", "retry", &id]);
+    assert!(retry.status == Some(1) && retry.err.contains("is held"), "{retry:?}");
+}
+
+#[test]
+fn the_blacklist_and_the_switches_are_kept() {
+    let relay = Relay::start();
+    let add = ["blacklist", "add", "*.Spam.example", "--reason", "never again", "--expires", "36h"];
+    assert_eq!(relay.run(&add).status, Some(0));
+    let list = relay.run(&["blacklist", "list", "--json"]).json();
+    assert_eq!((&list[0]["address"], &list[0]["reason"]), (&json!("*.spam.example"), &json!("never again")));
+    assert!(list[0]["expires_at"].is_string());
+    let listed = relay.run(&["blacklist", "check", "Joe@a.spam.example"]);
+    assert!(listed.status == Some(0) && listed.out.contains("never again"), "{listed:?}");
+    let unlisted = relay.run(&["blacklist", "check", "joe+x@spam.example"]);
+    assert_eq!(
+        (unlisted.status, unlisted.out.as_str()),
+        (Some(1), "joe+x@spam.example is not on the blacklist\n")
+    );
+    assert_eq!(relay.run(&["blacklist", "remove", "*.spam.EXAMPLE"]).status, Some(0));
+
+    let on = relay.run(&["test-mode", "on", "--address", "test@firm.example"]);
+    assert!(on.out.starts_with("Test mode: ON, all mail goes to test@firm.example"), "{on:?}");
+    assert_eq!(relay.run(&["test-mode", "status", "--json"]).json()["enabled"], json!(true));
+    assert_eq!(relay.run(&["test-mode", "off", "--json"]).json()["enabled"], json!(false));
+}
+
+#[test]
+fn limits_are_shown_and_reset() {
+    let relay = Relay::start();
+    let now = relay.state.timeline.now();
+    for _ in 0..30 {
+        relay.state.throttle.begin("m365", "default", 1, now);
+        relay.state.throttle.end("m365", "default", 1, Some((1, 1, now)));
+    }
+    let show = relay.run(&["limits", "show", "m365", "--json"]).json();
+    let minute = show.as_array().unwrap().iter().find(|l| l["window"] == "minute").unwrap();
+    assert_eq!(minute["messages"], json!({"used": 30, "limit": 30}));
+    assert!(minute["next_free"].is_string(), "{minute}");
+    assert!(relay.run(&["limits", "show"]).out.contains("30 of 30"));
+    let reset = relay.run(&["limits", "reset", "m365", "--window", "minute,hour", "--json"]).json();
+    let used = |window: &str| {
+        let line = reset.as_array().unwrap().iter().find(|l| l["window"] == window).unwrap();
+        line["messages"]["used"].clone()
+    };
+    assert_eq!((used("minute"), used("hour"), used("day")), (json!(0), json!(0), json!(30)));
+}
+
+#[test]
+fn status_has_what_the_contract_names() {
+    let relay = Relay::start();
+    relay.enqueue(1, &["a@x.example", "b@x.example"], false);
+    let status = relay.run(&["status", "--json"]).json();
+    assert_eq!(status["version"], json!("9.9.9"));
+    assert_eq!(status["queue"], json!({"ready": 1, "deferred": 0, "held": 0, "sending": 0}));
+    assert_eq!(status["totals"]["accepted"], json!(2));
+    assert_eq!(status["totals"]["queued"], json!(2));
+    assert_eq!(status["upstreams"][0]["name"], json!("m365"));
+    assert_eq!(status["upstreams"][0]["state"], json!("up"));
+    assert_eq!(status["listeners"][0]["address"], json!("127.0.0.1:2525"));
+    assert!(status["uptime"].is_u64() && status["test_mode"].is_object());
+    let text = relay.run(&["status"]).out;
+    assert!(text.contains("Queue: 1 message (ready 1, deferred 0, held 0, sending 0)"), "{text}");
+    assert!(text.contains("30 of 30 messages a minute"), "{text}");
+    assert!(!text.contains("DIFFER"), "{text}");
+}
+
+#[test]
+fn without_a_relay_the_command_says_how_to_start_one() {
+    let mut relay = Relay::start();
+    let socket = relay.state.config.data_dir.join("control.sock");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    drop(relay.stop.take());
+    relay.runtime.block_on(relay.served.take().unwrap()).unwrap();
+    assert!(!socket.exists());
+    let outcome = relay.run(&["status"]);
+    let want = format!(
+        "mailsluice: cannot reach the relay at {}: is it running? start it with: mailsluice run\n",
+        socket.display()
+    );
+    assert_eq!((outcome.status, outcome.err), (Some(1), want));
+}
+
+#[test]
+fn check_tells_faults_and_exits_with_2() {
+    let relay = Relay::start();
+    let good = relay.run(&["check"]);
+    assert_eq!(
+        (good.status, good.out),
+        (Some(0), format!("{}: ok\n", relay.file().display())),
+        "{}",
+        good.err
+    );
+    let key = "\n[[dkim]]\ndomain = \"firm.example\"\nselector = \"s\"\nkey = \"-----BEGIN PRIVATE KEY-----\\nAAAA\\n-----END PRIVATE KEY-----\\n\"\n";
+    for fault in ["\nhostnam = \"x\"\n[log]\nlevel = \"loud\"\n", key] {
+        std::fs::write(relay.file(), format!("{CONFIG}{fault}")).unwrap();
+        let bad = relay.run(&["check"]);
+        assert_eq!((bad.status, bad.out.as_str()), (Some(2), ""), "{bad:?}");
+        assert!(!bad.err.is_empty());
+        for line in bad.err.lines() {
+            assert!(line.starts_with(&relay.file().display().to_string()), "{line}");
+        }
+    }
+    assert_eq!(relay.run(&["status"]).status, Some(2), "a command that needs the configuration says so, too");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let relay = Relay::start();
+    for n in 0..300 {
+        relay.enqueue(n, &["a@x.example"], false);
+    }
+    // More than a pipe holds, and nobody ever reads: the write fails.
+    let mut list = relay.command(&["queue", "list", "--json"]);
+    let mut child = list.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let status = child.wait().unwrap();
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!((status.code(), err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_wrong_request_gets_a_fitting_status_and_an_error_in_json() {
+    let relay = Relay::start();
+    let socket = relay.state.config.data_dir.join("control.sock");
+    let huge = format!("{{\"address\": \"{}\"}}", "x".repeat(70_000));
+    for (method, path, body, want) in [
+        ("GET", "/api/v1/nothing", "", "404"),
+        ("GET", "/", "", "404"),
+        ("PATCH", "/api/v1/queue", "", "405"),
+        ("POST", "/api/v1/blacklist", "{", "400"),
+        ("POST", "/api/v1/blacklist", "{\"adress\": \"a@b\"}", "400"),
+        ("POST", "/api/v1/blacklist", &huge, "400"),
+        ("GET", "/api/v1/queue?state=lost", "", "400"),
+        ("GET", "/api/v1/queue?colour=red", "", "400"),
+        ("GET", "/api/v1/queue/%ff", "", "400"),
+        ("GET", "/api/v1/blacklist/check?address=x", "", "400"),
+        ("PUT", "/api/v1/test-mode", "{\"enabled\": true, \"action\": \"burn\"}", "400"),
+        ("POST", "/api/v1/limits/reset", "{\"upstream\": \"m365\", \"windows\": [\"year\"]}", "400"),
+    ] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        let fields = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+        // The relay may answer, and close, before it has read all of a body that is too large.
+        let _ = stream.write_all(format!("{head}{fields}{body}").as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {want} ")), "{method} {path}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let error: Value = serde_json::from_str(body).unwrap();
+        assert!(error["error"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}: {answer}");
+    }
+}

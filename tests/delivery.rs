@@ -1,0 +1,94 @@
+//! The way out against a scriptable upstream: whatever it does at whatever step, the right thing becomes of each
+//! recipient. The clock is stopped, so that time-outs of minutes are exact and cost nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
+
+mod support;
+
+#[path = "delivery/dialogue.rs"]
+mod dialogue;
+#[path = "delivery/flush.rs"]
+mod flush;
+#[path = "delivery/matrix.rs"]
+mod matrix;
+#[path = "delivery/security.rs"]
+mod security;
+
+use std::time::Duration;
+
+use mailsluice::config::{Auth, Security, Smtp, Timeouts};
+use mailsluice::deliver::{
+    ConnectError, Connection, Connector, Transaction, TransactionResult, Verdict, classify,
+};
+use mailsluice::mail::{Address, Body, ReversePath};
+use support::upstream::{Script, Upstream};
+
+/// Each time-out has a length of its own, so that the time that has passed tells which one it was.
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(31),
+    greeting: Duration::from_secs(37),
+    command: Duration::from_secs(41),
+    data: Duration::from_secs(43),
+    block: Duration::from_secs(47),
+    final_dot: Duration::from_secs(53),
+};
+
+fn smtp() -> Smtp {
+    Smtp {
+        host: "smtp.firm.example".to_owned(),
+        port: 25,
+        security: Security::None,
+        ca_file: None,
+        tls_name: None,
+        ehlo: None,
+        source_address: None,
+        auth: Auth::Auto,
+        allow_plaintext_auth: false,
+        user: None,
+        password: None,
+        timeouts: TIMEOUTS,
+    }
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+fn recipients(count: usize) -> Vec<Address> {
+    (0..count).map(|i| address(&format!("r{i}@dest.example"))).collect()
+}
+
+async fn open(upstream: &Upstream, smtp: Smtp) -> Result<Connection, ConnectError> {
+    Connector::new(upstream.dial(), smtp, "relay.firm.example").open().await
+}
+
+async fn connected(script: Script) -> (Upstream, Connection) {
+    let upstream = Upstream::new(script);
+    let connection = open(&upstream, smtp()).await.unwrap();
+    (upstream, connection)
+}
+
+async fn send(connection: &mut Connection, recipients: &[Address], content: &[u8]) -> TransactionResult {
+    let reverse_path = ReversePath::Address(address("sender@firm.example"));
+    let transaction = Transaction {
+        reverse_path: &reverse_path,
+        recipients,
+        body: Body::SevenBit,
+        smtputf8: false,
+        content,
+    };
+    connection.send(&transaction).await
+}
+
+/// One letter per recipient: sent, deferred, bounced, later, upstream; `?` when it may arrive twice.
+fn verdicts(result: &TransactionResult) -> String {
+    let letter = |verdict| match verdict {
+        Verdict::Sent => 'S',
+        Verdict::Defer { possible_duplicate: false } => 'D',
+        Verdict::Defer { possible_duplicate: true } => '?',
+        Verdict::Bounce => 'B',
+        Verdict::Later => 'L',
+        Verdict::Upstream => 'U',
+    };
+    result.recipients.iter().map(|result| letter(classify(result))).collect()
+}

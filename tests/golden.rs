@@ -1,0 +1,309 @@
+//! The golden dialogues of `tests/sessions/*.smtp`, and sessions against the clock.
+//!
+//! A dialogue is a list of lines:
+//! - `@ key value` sets the world up: see [`set_up`]. Only at the beginning.
+//! - `C: text` the client sends the text with CRLF; lines that follow each other are sent in one piece.
+//! - `R: text` the same without CRLF. Both know `\r \n \0 \xNN \\`, and `\*N` for N times the octet before it.
+//! - `S: text` the server answers this line; `*` stands for any text.
+//! - `E:` the server hangs up.
+//! - `Q: from -> to, to` the next message in the queue; `-` at the end of a recipient: accepted but dropped.
+//! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
+//! - `F: n` so many files are in the content folder.
+
+#[path = "support/memory_store.rs"]
+mod memory_store;
+#[path = "support/world.rs"]
+mod world;
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mailsluice::config::{BlacklistAction, ByteSize, Filter, LongLines, Newlines, TestAction};
+use mailsluice::mail::Address;
+use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::time::Instant;
+use world::{Running, World};
+
+#[tokio::test(start_paused = true)]
+async fn golden_dialogues() {
+    let mut files: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "smtp"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 20, "only {} dialogues were found", files.len());
+    let mut failures = Vec::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file).unwrap();
+        if let Err(failure) = play(&text).await {
+            failures.push(format!("{}:{failure}", file.file_name().unwrap().to_string_lossy()));
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// Plays one dialogue; the error begins with the number of the line.
+async fn play(text: &str) -> Result<(), String> {
+    let mut world = World::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("@ ")) {
+        set_up(&mut world, line);
+    }
+    let mut running = world.connect().await;
+    let (reader, mut writer) = tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    let mut reader = BufReader::new(reader);
+    let (mut pending, mut queued, mut message) = (Vec::new(), 0, None);
+    for (number, line) in text.lines().enumerate() {
+        let fail = |what: String| Err(format!("{}: {what}", number + 1));
+        let (kind, argument) = line.split_at_checked(2).unwrap_or((line, ""));
+        let argument = argument.strip_prefix(' ').unwrap_or(argument);
+        if !matches!(kind, "C:" | "R:") && !pending.is_empty() {
+            writer.write_all(&std::mem::take(&mut pending)).await.map_err(|e| format!("{number}: {e}"))?;
+        }
+        match kind {
+            "C:" => pending.extend_from_slice(&[unescape(argument), b"\r\n".to_vec()].concat()),
+            "R:" => pending.extend_from_slice(&unescape(argument)),
+            "S:" | "E:" => {
+                let mut got = Vec::new();
+                reader.read_until(b'\n', &mut got).await.map_err(|e| format!("{number}: {e}"))?;
+                let got = String::from_utf8_lossy(&got).into_owned();
+                if kind == "E:" && !got.is_empty() {
+                    return fail(format!("should be closed, but says {got:?}"));
+                }
+                if kind == "S:" && !matches(argument, got.strip_suffix("\r\n").unwrap_or("no line")) {
+                    return fail(format!("should be {argument:?}, is {got:?}"));
+                }
+            }
+            "Q:" => {
+                let next = running.store.messages.lock().unwrap().get(queued).cloned();
+                let got = next.as_ref().map_or("nothing".into(), envelope);
+                if got != argument {
+                    return fail(format!("should have queued {argument:?}, but has {got:?}"));
+                }
+                (queued, message) = (queued + 1, next);
+            }
+            "H:" | "N:" => {
+                let content = running.content(message.as_ref().expect("Q: comes before H: and N:"));
+                let content = String::from_utf8_lossy(&content).into_owned();
+                let found = content.split_terminator("\r\n").any(|line| matches(argument, line));
+                if found != (kind == "H:") {
+                    return fail(format!("{kind} {argument:?} is wrong, the content is {content:?}"));
+                }
+            }
+            "F:" if running.files().len().to_string() != argument => {
+                return fail(format!("there are {} files", running.files().len()));
+            }
+            _ => assert!(line.is_empty() || line.starts_with(['#', '@', 'F']), "what is {line:?}?"),
+        }
+    }
+    let all = running.store.messages.lock().unwrap().len();
+    if all == queued { Ok(()) } else { Err(format!("end: {all} messages were queued, {queued} are expected")) }
+}
+
+/// `@ key value` of a dialogue.
+fn set_up(world: &mut World, line: &str) {
+    let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+    let number = || value.parse::<u64>().unwrap();
+    let session = &mut world.config.session;
+    match key {
+        "client" => world.client = value.parse().unwrap(),
+        "max_recipients" => session.max_recipients = number() as usize,
+        "max_errors" => session.max_errors = number() as u32,
+        "max_message_size" => session.max_message_size = ByteSize(number()),
+        "reject_newlines" => session.bare_newline = Newlines::Reject,
+        "long_lines" if value == "reject" => session.long_lines = LongLines::Reject,
+        "long_lines" if value == "pass" => session.long_lines = LongLines::Pass,
+        "memory" => world.memory = number() as usize,
+        "queue_holds" => world.config.queue.max_messages = number(),
+        "min_free_disk" => world.config.queue.min_free_disk = ByteSize(number()),
+        "unhealthy" => world.store.unhealthy.store(true, Ordering::SeqCst),
+        "broken" => world.store.broken.store(true, Ordering::SeqCst),
+        "full" => world.store.full.store(true, Ordering::SeqCst),
+        "drop" => world.config.blacklist.action = BlacklistAction::Drop,
+        "blacklist" => world.store.blacklist.push(BlacklistEntry {
+            pattern: value.into(),
+            reason: "it bounced".into(),
+            source: BlacklistSource::Manual,
+            added: 0,
+            expires: None,
+        }),
+        "route" => {
+            let upstream = &mut world.config.upstreams[0];
+            upstream.default = false;
+            upstream.filter = vec![Filter::Domain(value.into())];
+        }
+        "upstream_size" => {
+            world.config.upstreams[0].limits.message_size = Some(ByteSize(number()));
+        }
+        "test_mode" => {
+            world.config.test_mode.enabled = true;
+            world.config.test_mode.action = if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
+            world.config.test_mode.address = Some(Address::parse("test@firm.example").unwrap());
+        }
+        _ => panic!("what is {line:?}?"),
+    }
+}
+
+fn envelope(message: &NewMessage) -> String {
+    let to = message.recipients.iter().map(|r| format!("{}{}", r.address, if r.dropped { " -" } else { "" }));
+    let held = if message.held { " held" } else { "" };
+    format!("{} -> {}{held}", message.reverse_path, to.collect::<Vec<_>>().join(", "))
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find('\\') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        let (kind, after) = rest[at + 1..].split_at(1);
+        let mut used = 0;
+        match kind {
+            "r" => out.push(b'\r'),
+            "n" => out.push(b'\n'),
+            "0" => out.push(0),
+            "x" => {
+                used = 2;
+                out.push(u8::from_str_radix(&after[..2], 16).unwrap());
+            }
+            "*" => {
+                used = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+                let octet = *out.last().unwrap();
+                out.extend(std::iter::repeat_n(octet, after[..used].parse::<usize>().unwrap() - 1));
+            }
+            _ => out.extend_from_slice(kind.as_bytes()),
+        }
+        rest = &after[used..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
+/// Whether the text fits the pattern, in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
+            (0..=rest.len()).filter(|&i| rest.is_char_boundary(i)).any(|i| matches(tail, &rest[i..]))
+        }),
+    }
+}
+
+/// Sends the octets one by one, a second apart, until the server says something; returns it and the time it took.
+async fn trickle(running: &mut Running, octets: &[u8]) -> (String, Duration) {
+    let start = Instant::now();
+    let mut said = vec![0; 1000];
+    for octet in octets.iter().cycle() {
+        tokio::select! {
+            read = running.client.read(&mut said) => {
+                said.truncate(read.unwrap());
+                break;
+            }
+            () = tokio::time::sleep(Duration::from_secs(1)) => running.client.write_all(&[*octet]).await.unwrap(),
+        }
+    }
+    (String::from_utf8(said).unwrap(), start.elapsed())
+}
+
+/// Says the lines and swallows the replies, up to the one that begins with `last`.
+async fn say(running: &mut Running, lines: &str, last: &str) {
+    running.client.write_all(lines.as_bytes()).await.unwrap();
+    let (mut heard, mut piece) = (String::new(), [0; 1000]);
+    while !heard.lines().any(|line| line.starts_with(last)) || !heard.ends_with("\r\n") {
+        let octets = running.client.read(&mut piece).await.unwrap();
+        assert!(octets > 0, "the session ended: {heard}");
+        heard.push_str(std::str::from_utf8(&piece[..octets]).unwrap());
+    }
+}
+
+const OPENING: &str = "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_command_is_cut() {
+    let mut running = World::new().connect().await;
+    say(&mut running, "EHLO x\r\n", "250 ").await;
+    let (said, took) = trickle(&mut running, b"N").await;
+    assert!(said.starts_with("421 4.4.2 "), "{said}");
+    assert!((299..=301).contains(&took.as_secs()), "{took:?}");
+    running.session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_content_is_cut_and_leaves_nothing() {
+    let mut running = World::new().connect().await;
+    say(&mut running, OPENING, "354 ").await;
+    let large = "x\r\n".repeat(60_000);
+    running.client.write_all(large.as_bytes()).await.unwrap();
+    let (said, took) = trickle(&mut running, b"x\r\n").await;
+    assert!(said.starts_with("421 4.4.2 "), "{said}");
+    assert!((599..=601).contains(&took.as_secs()), "{took:?}");
+    drop(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    (&mut running.session).await.unwrap();
+    assert_eq!(running.files(), Vec::<String>::new());
+    assert_eq!(running.memory.available_permits(), 1 << 20);
+    assert!(running.store.messages.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_dropped() {
+    let mut running = World::new().connect().await;
+    let flood = "HELP\r\n".repeat(1000);
+    let start = Instant::now();
+    while running.client.write_all(flood.as_bytes()).await.is_ok() {}
+    (&mut running.session).await.unwrap();
+    assert!((299..=302).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_client_leaves_nothing() {
+    let mut running = World::new().connect().await;
+    say(&mut running, OPENING, "354 ").await;
+    running.client.write_all("x\r\n".repeat(60_000).as_bytes()).await.unwrap();
+    drop(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    (&mut running.session).await.unwrap();
+    assert_eq!(running.files(), Vec::<String>::new());
+    assert_eq!(running.memory.available_permits(), 1 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_message_under_way() {
+    let mut running = World::new().connect().await;
+    say(&mut running, OPENING, "354 ").await;
+    running.stop.send(true).unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    running.client.write_all(b"hello\r\n.\r\n").await.unwrap();
+    let mut rest = String::new();
+    running.client.read_to_string(&mut rest).await.unwrap();
+    let lines: Vec<&str> = rest.lines().collect();
+    assert!(lines[0].starts_with("250 2.0.0 queued as ") && lines[1].starts_with("421 4.3.2 "), "{rest}");
+    assert_eq!(running.store.messages.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_an_idle_session() {
+    let mut running = World::new().connect().await;
+    say(&mut running, "EHLO x\r\n", "250 ").await;
+    running.stop.send(true).unwrap();
+    let mut rest = String::new();
+    running.client.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.starts_with("421 4.3.2 "), "{rest}");
+}
+
+/// A large message, with and without memory to spare; the content is the same, wherever it is.
+#[tokio::test(start_paused = true)]
+async fn large_content_streams_to_a_file() {
+    for (memory, lines, files) in [(1 << 20, 50_000, 1), (0, 50_000, 1), (0, 1, 1), (1 << 20, 1, 0)] {
+        let mut world = World::new();
+        world.memory = memory;
+        let mut running = world.connect().await;
+        say(&mut running, OPENING, "354 ").await;
+        let body = "..x\u{e4}\r\n".repeat(lines);
+        running.client.write_all(format!("Subject: x\r\n\r\n{body}.\r\n").as_bytes()).await.unwrap();
+        say(&mut running, "", "250 2.0.0").await;
+        let message = running.store.messages.lock().unwrap()[0].clone();
+        let content = String::from_utf8(running.content(&message)).unwrap();
+        assert_eq!(content.split_once("\r\n\r\n").unwrap().1, body.replace("..", "."), "{memory} {lines}");
+        assert_eq!(running.files().len(), files, "{memory} {lines}");
+        assert_eq!(running.memory.available_permits(), memory);
+    }
+}

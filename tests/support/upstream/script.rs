@@ -1,0 +1,155 @@
+//! What the upstream does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_rustls::rustls::ServerConfig;
+
+/// A point at which the upstream can misbehave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Connect,
+    Greeting,
+    Ehlo,
+    Helo,
+    StartTls,
+    Handshake,
+    Auth,
+    Mail,
+    /// The n-th RCPT of a transaction, from 0.
+    Rcpt(usize),
+    /// Every RCPT that has no row of its own.
+    AnyRcpt,
+    Data,
+    /// While the content arrives.
+    Content,
+    /// The final dot has arrived.
+    Dot,
+    Rset,
+    Quit,
+}
+
+/// What it does there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// What a good server does.
+    Normal,
+    /// Refuses the connection (at `Connect`).
+    Refuse,
+    /// This reply instead.
+    Reply(u16, String),
+    /// This reply, then it closes the connection.
+    ReplyAndDrop(u16, String),
+    /// These octets instead of a reply.
+    Raw(Vec<u8>),
+    /// The normal reply, and these octets at once behind it.
+    Append(Vec<u8>),
+    /// Nothing ever again.
+    Hang,
+    /// Closes the connection without a word.
+    Drop,
+    /// The normal reply octet by octet, with this pause before each.
+    Slow(Duration),
+}
+
+impl Act {
+    pub fn reply(code: u16, text: &str) -> Self {
+        Self::Reply(code, text.to_owned())
+    }
+
+    /// A line that is no reply.
+    pub fn malformed() -> Self {
+        Self::Raw(b"what do you mean?\r\n".to_vec())
+    }
+
+    /// One reply with two codes.
+    pub fn two_codes() -> Self {
+        Self::Raw(b"250-yes\r\n550 no\r\n".to_vec())
+    }
+
+    /// A reply that never ends.
+    pub fn huge() -> Self {
+        Self::Raw(b"250-and another thing\r\n".repeat(5000))
+    }
+}
+
+/// What the upstream offers, and what it does differently from a good server.
+#[derive(Clone)]
+pub struct Script {
+    /// Lines of the EHLO reply after the first.
+    pub extensions: Vec<String>,
+    /// The steps that are not normal.
+    pub acts: Vec<(Step, Act)>,
+    /// Who may log in.
+    pub login: Option<(String, String)>,
+    /// MAIL is refused without a login.
+    pub require_auth: bool,
+    /// The certificate; STARTTLS is offered when there is one.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// TLS from the first octet instead of STARTTLS.
+    pub implicit_tls: bool,
+    /// Recipients in one transaction; more get 452 4.5.3.
+    pub max_recipients: usize,
+    /// Takes any mixture of CR and LF for a line end, and so LF.LF for the end of the content.
+    pub lax: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        let extensions = ["PIPELINING", "SIZE 36700160", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"];
+        Self {
+            extensions: extensions.map(str::to_owned).to_vec(),
+            acts: Vec::new(),
+            login: None,
+            require_auth: false,
+            tls: None,
+            implicit_tls: false,
+            max_recipients: usize::MAX,
+            lax: false,
+        }
+    }
+}
+
+impl Script {
+    /// Does `act` at `step`.
+    #[must_use]
+    pub fn with(mut self, step: Step, act: Act) -> Self {
+        self.acts.push((step, act));
+        self
+    }
+
+    /// Offers this, too.
+    #[must_use]
+    pub fn offering(mut self, extension: &str) -> Self {
+        self.extensions.push(extension.to_owned());
+        self
+    }
+
+    /// Does not offer what begins like this.
+    #[must_use]
+    pub fn without(mut self, extension: &str) -> Self {
+        self.extensions.retain(|line| !line.starts_with(extension));
+        self
+    }
+
+    /// Offers these mechanisms to anna, whose password is secret.
+    #[must_use]
+    pub fn with_login(mut self, mechanisms: &str) -> Self {
+        self.login = Some(("anna".to_owned(), "secret".to_owned()));
+        self.require_auth = true;
+        self.offering(&format!("AUTH {mechanisms}"))
+    }
+
+    /// Offers STARTTLS with this certificate.
+    #[must_use]
+    pub fn with_tls(mut self, config: Arc<ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    pub fn act(&self, step: Step) -> Act {
+        let find = |wanted| self.acts.iter().find(|(step, _)| *step == wanted).map(|(_, act)| act.clone());
+        let any = || if matches!(step, Step::Rcpt(_)) { find(Step::AnyRcpt) } else { None };
+        find(step).or_else(any).unwrap_or(Act::Normal)
+    }
+}

@@ -1,0 +1,150 @@
+//! A relay without network and disk store: what a session needs, for tests.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailsluice::config::*;
+use mailsluice::policy::admission::Admission;
+use mailsluice::policy::test_mode::Switch;
+use mailsluice::queue::Wake;
+use mailsluice::route::Router;
+use mailsluice::session::{self, Peer, Services};
+use mailsluice::store::{NewMessage, StoredContent};
+use mailsluice::time::{SystemClock, Timeline};
+use tokio::io::DuplexStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::memory_store::MemoryStore;
+
+/// Everything around a session. Change what the test is about, then [`connect`](World::connect).
+pub struct World {
+    pub config: Config,
+    pub store: MemoryStore,
+    pub client: IpAddr,
+    pub memory: usize,
+    folder: tempfile::TempDir,
+}
+
+/// A session that runs.
+pub struct Running {
+    pub client: DuplexStream,
+    pub session: JoinHandle<()>,
+    pub stop: watch::Sender<bool>,
+    pub store: Arc<MemoryStore>,
+    pub memory: Arc<Semaphore>,
+    pub folder: tempfile::TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let client = "127.0.0.1".parse().unwrap();
+        Self { config, store: MemoryStore::default(), client, memory: 1 << 20, folder }
+    }
+
+    /// Starts a session on a pipe.
+    pub async fn connect(self) -> Running {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let config = Arc::new(self.config);
+        let store = Arc::new(self.store);
+        let memory = Arc::new(Semaphore::new(self.memory));
+        let services = Services {
+            config: config.clone(),
+            store: store.clone(),
+            timeline: Timeline::resume(Arc::new(SystemClock), None),
+            router: Arc::new(Router::new(&config)),
+            wake: Arc::new(Wake::default()),
+            test_mode: Arc::new(Switch::load(store.clone(), &config.test_mode).await.unwrap()),
+            memory: memory.clone(),
+            content_dir: config.data_dir.join("content"),
+            admission: Arc::new(Admission::new(&config)),
+        };
+        let peer = Peer {
+            ip: self.client,
+            session_id: "test".into(),
+            listener: Arc::new(config.listeners[0].clone()),
+        };
+        let (stop, stopping) = watch::channel(false);
+        let session = tokio::spawn(session::run(server, peer, Arc::new(services), stopping));
+        Running { client, session, stop, store, memory, folder: self.folder }
+    }
+}
+
+impl Running {
+    /// The content of a queued message, wherever it is.
+    pub fn content(&self, message: &NewMessage) -> Vec<u8> {
+        match &message.content {
+            StoredContent::Inline(octets) => octets.clone(),
+            StoredContent::File(size) => {
+                let path = self.folder.path().join("content").join(message.queue_id.as_str());
+                let octets = std::fs::read(path).unwrap();
+                assert_eq!(octets.len() as u64, *size);
+                octets
+            }
+        }
+    }
+
+    /// The names of the files in the content folder.
+    pub fn files(&self) -> Vec<String> {
+        let Ok(folder) = std::fs::read_dir(self.folder.path().join("content")) else {
+            return Vec::new();
+        };
+        folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+fn config(folder: &std::path::Path) -> Config {
+    Config {
+        hostname: "relay.example".into(),
+        data_dir: folder.to_owned(),
+        shutdown_grace: Duration::from_secs(8),
+        log: Log { format: LogFormat::Text, level: LogLevel::Info },
+        listeners: vec![Listener {
+            address: "127.0.0.1:2525".parse().unwrap(),
+            relay_from: vec!["127.0.0.0/8".parse().unwrap()],
+        }],
+        session: Session {
+            max_message_size: ByteSize(2 << 20),
+            max_recipients: 100,
+            max_connections: 10,
+            max_connections_per_client: 10,
+            command_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(600),
+            max_errors: 20,
+            memory_budget: ByteSize(1 << 20),
+            bare_newline: Newlines::Normalize,
+            long_lines: LongLines::Wrap,
+        },
+        queue: Queue {
+            retry_min: Duration::from_secs(60),
+            retry_max: Duration::from_secs(3600),
+            expire_after: Duration::from_secs(432_000),
+            warn_after: None,
+            max_messages: 1000,
+            min_free_disk: ByteSize(0),
+            bounce_to_sender: true,
+            bounce_from: BounceFrom::Auto,
+            bounce_copy_to: None,
+        },
+        test_mode: TestMode { enabled: false, action: TestAction::Redirect, address: None, capture_max: 10 },
+        blacklist: Blacklist {
+            action: BlacklistAction::Reject,
+            auto_add: true,
+            auto_add_after: 1,
+            expire_after: None,
+        },
+        upstreams: vec![Upstream {
+            name: "main".into(),
+            default: true,
+            enabled: true,
+            filter: vec![],
+            sign: false,
+            kind: UpstreamKind::Capture(Capture { max: 10 }),
+            limits: Limits::default(),
+        }],
+        dkim: vec![],
+    }
+}
