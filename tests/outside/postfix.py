@@ -39,7 +39,7 @@ virtual_gid_maps = static:65534
 virtual_mailbox_limit = 0
 message_size_limit = 52428800
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
-smtpd_recipient_restrictions = check_recipient_access inline:{{refused.example=550 5.1.1 no such user here}}
+smtpd_recipient_restrictions = check_recipient_access inline:{{ {{refused.example = 550 5.1.1 no such user here}} }}
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_authenticated_header = yes
 smtpd_sasl_local_domain = postfix.example

@@ -11,11 +11,15 @@ from network import free_port, port_answers, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def target_folder():
+    """Where cargo puts what it makes."""
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+
 def binary():
     """The program to test: MAILSLUICE_BIN, else what `cargo build` or `cargo test` left."""
     named = os.environ.get("MAILSLUICE_BIN")
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    path = Path(named) if named else target / "debug" / "mailsluice"
+    path = Path(named) if named else target_folder() / "debug" / "mailsluice"
     assert path.is_file(), f"{path} is missing: run ./test.sh, or cargo build, or set MAILSLUICE_BIN"
     return str(path)
 

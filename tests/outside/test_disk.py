@@ -110,7 +110,7 @@ def test_now_and_then_a_sync_fails_under_load(start_relay, sink):
     all_arrived(load.acknowledged, sink)
 
 
-@pytest.mark.parametrize("nth", [1, 2, 3, 4, 5, 6, 8, 11, 15, 20, 40])
+@pytest.mark.parametrize("nth", [1, 2, 3, 4, 5, 6, 8, 11, 15, 20, 40, 100, 400])
 def test_killed_at_a_sync(nth, tmp_path, sink):
     """From the start on, the first time that a thread comes to its nth sync the relay dies there."""
     sink.keep = False

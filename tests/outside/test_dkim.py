@@ -4,9 +4,11 @@ import smtplib
 
 import pytest
 
+import verify_dkim
 from conftest import upstream_to
 from messages import SAMPLES, compose, fields, with_lf
 from network import wait_until
+from relay import target_folder
 from test_postfix_upstream import six_lines
 from verifiers import can_have_own_network, dkimpy_verdicts, make_key, opendkim_verdicts, signatures
 from verifiers import testmsg_verdict as opendkim_testmsg_verdict
@@ -122,6 +124,15 @@ def tag(signature, name):
         if key == name:
             return value
     return None
+
+
+def test_the_samples_of_the_rust_tests_verify():
+    """`cargo test --test dkim` leaves what it signed; the verifiers judge those, too."""
+    folder = target_folder() / "tmp" / "dkim"
+    if not folder.is_dir():
+        pytest.skip("cargo test --test dkim has not run")
+    faults, judged = verify_dkim.faults(folder)
+    assert judged > 0 and not faults, faults
 
 
 def test_the_fields_helper_sees_folding():

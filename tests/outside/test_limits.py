@@ -21,14 +21,15 @@ def test_no_minute_holds_more_than_the_limit(start_relay, sink):
     relay.wait_event("limit_reached")
     relay.kill()
     relay.start()
+    wait_until(lambda: {entry["waiting_for"] for entry in relay.queue()} == {"limit"}, 5, lambda: f"waiting_for: {relay.queue()}")
     waiting = relay.queue()
     assert len(waiting) == LIMIT
-    assert {entry["waiting_for"] for entry in waiting} == {"limit"}, waiting
     assert {to["attempts"] for entry in waiting for to in entry["to"]} == {0}, "waiting must not use up attempts"
     wait_until(lambda: len(sink.arrivals) >= 2 * LIMIT, 100, lambda: f"the second window: {relay.log_tail()}")
     times = sorted(arrival.at for arrival in sink.arrivals)
     for early, late in zip(times, times[LIMIT:]):
         assert late - early >= 60, f"more than {LIMIT} within {late - early:.2f} s"
     assert times[-1] - times[0] < 90, "the window opened late"
-    used = [line for line in relay.command("limits", "show") if line["window"] == "minute"]
-    assert used and used[0]["messages"]["limit"] == LIMIT
+    shown = [line for line in relay.command("limits", "show") if line["window"] == "minute"]
+    assert [line["upstream"] for line in shown] == ["sink"]
+    assert shown[0]["messages"] == {"used": LIMIT, "limit": LIMIT}
