@@ -1,0 +1,228 @@
+//! A relay without network and without waiting: real store, real lanes, scripted upstreams, and a clock that the test
+//! drives (tokio's paused clock, under clocks that can be stepped).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use mailsluice::config::Config;
+use mailsluice::deliver::{Dial, DialError, Dialled, Target};
+use mailsluice::mail::{Address, Body, QueueId, ReversePath};
+use mailsluice::relay::Core;
+use mailsluice::store::sqlite::{SqliteStore, Threading};
+use mailsluice::store::{
+    ClientInfo, MessageKind, NewMessage, NewRecipient, Priority, Store, StoredContent, Totals,
+};
+use mailsluice::time::Clock;
+use tokio::time::Instant;
+
+use super::upstream::Upstream;
+
+/// Clocks that go with tokio's, and can be stepped.
+pub struct TestClock {
+    origin: Instant,
+    hands: Mutex<Hands>,
+}
+
+struct Hands {
+    wall_offset_ms: i64,
+    boot: u32,
+    booted: Instant,
+}
+
+impl TestClock {
+    pub fn new() -> Arc<Self> {
+        let now = Instant::now();
+        let hands = Hands { wall_offset_ms: 1_795_000_000_000, boot: 1, booted: now };
+        Arc::new(Self { origin: now, hands: Mutex::new(hands) })
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn step(&self, ms: i64) {
+        self.hands.lock().unwrap().wall_offset_ms += ms;
+    }
+
+    /// The machine is started anew.
+    pub fn reboot(&self) {
+        let mut hands = self.hands.lock().unwrap();
+        hands.boot += 1;
+        hands.booted = Instant::now();
+    }
+}
+
+impl Clock for TestClock {
+    fn wall(&self) -> Timestamp {
+        let elapsed = self.origin.elapsed().as_millis() as i64;
+        Timestamp::from_millisecond(self.hands.lock().unwrap().wall_offset_ms + elapsed).unwrap()
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.hands.lock().unwrap().booted.elapsed()
+    }
+
+    fn boot_id(&self) -> String {
+        self.hands.lock().unwrap().boot.to_string()
+    }
+}
+
+/// Upstreams by host name.
+#[derive(Clone, Default)]
+pub struct Hosts(pub BTreeMap<String, Upstream>);
+
+#[async_trait]
+impl Dial for Hosts {
+    async fn dial(&self, target: &Target, deadline: Instant) -> Result<Dialled, DialError> {
+        match self.0.get(&target.host) {
+            Some(upstream) => upstream.dial().dial(target, deadline).await,
+            None => Err(DialError::Unresolved { host: target.host.clone(), reason: "no such host".into() }),
+        }
+    }
+}
+
+/// A relay that can be stopped, killed and started again on the same folder.
+pub struct Simulation {
+    pub dir: tempfile::TempDir,
+    pub clock: Arc<TestClock>,
+    pub hosts: Hosts,
+    pub config: Arc<Config>,
+    pub core: Option<Core>,
+    pub store: Option<Arc<SqliteStore>>,
+    next: u32,
+}
+
+impl Simulation {
+    /// A relay with this configuration, not running yet. `hosts` are its upstreams by host name.
+    pub fn new(toml: &str, hosts: &[(&str, &Upstream)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = read(toml, dir.path());
+        let hosts = hosts.iter().map(|(name, upstream)| ((*name).to_owned(), (*upstream).clone()));
+        Self {
+            dir,
+            clock: TestClock::new(),
+            hosts: Hosts(hosts.collect()),
+            config,
+            core: None,
+            store: None,
+            next: 0,
+        }
+    }
+
+    /// Another configuration, from the next start on.
+    pub fn configure(&mut self, toml: &str) {
+        self.config = read(toml, self.dir.path());
+    }
+
+    pub async fn start(&mut self) {
+        let store = SqliteStore::open(&self.config.data_dir, 1_000_000, Threading::Caller).unwrap();
+        let store = Arc::new(store);
+        self.store = Some(store.clone());
+        let core =
+            Core::start(self.config.clone(), store, self.clock.clone(), Arc::new(self.hosts.clone())).await;
+        self.core = Some(core.unwrap());
+    }
+
+    /// SIGTERM.
+    pub async fn stop(&mut self) {
+        self.core.take().unwrap().stop(Duration::from_secs(7)).await;
+        self.gone().await;
+    }
+
+    /// kill -9: every task ends where it stands.
+    pub async fn kill(&mut self) {
+        drop(self.core.take());
+        self.gone().await;
+    }
+
+    async fn gone(&mut self) {
+        let store = Arc::downgrade(&self.store.take().unwrap());
+        // Tasks that were told to end are dropped when they are next polled.
+        while store.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub fn store(&self) -> &SqliteStore {
+        self.store.as_deref().unwrap()
+    }
+
+    pub async fn totals(&self) -> Totals {
+        self.store().totals().await.unwrap()
+    }
+
+    /// Hands a message in as a session would.
+    pub async fn submit(&mut self, from: &str, to: &[&str]) -> QueueId {
+        let message = self.message(from, to);
+        let id = message.queue_id.clone();
+        let route = message.route.clone();
+        self.store().enqueue(message).await.unwrap();
+        self.core.as_ref().unwrap().context.wake.wake(&route);
+        id
+    }
+
+    /// A message as a session makes it.
+    pub fn message(&mut self, from: &str, to: &[&str]) -> NewMessage {
+        self.next += 1;
+        let core = self.core.as_ref().unwrap();
+        let context = &core.context;
+        let (now, wall) = (context.timeline.now(), context.timeline.wall().as_millisecond());
+        let route = context.router.route(from).map(|u| u.name.clone()).unwrap_or_default();
+        let content = format!(
+            "From: {from}\r\nTo: {}\r\nSubject: number {}\r\nMessage-ID: <{}@test>\r\n\r\nHello.\r\n",
+            to.join(", "),
+            self.next,
+            self.next
+        );
+        let reverse_path = if from.is_empty() {
+            ReversePath::Null
+        } else {
+            ReversePath::Address(Address::parse(from).unwrap())
+        };
+        NewMessage {
+            queue_id: QueueId::new(wall, self.next),
+            kind: MessageKind::Submitted,
+            priority: Priority::Normal,
+            limit_wait: context.wake.limit_wait(&route, now),
+            route,
+            accepted: now,
+            accepted_wall: wall,
+            reverse_path,
+            sender: from.to_lowercase(),
+            body: Body::SevenBit,
+            smtputf8: false,
+            client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
+            test: core.test_mode.current(),
+            held: false,
+            recipients: to
+                .iter()
+                .map(|to| NewRecipient { address: Address::parse(to).unwrap(), dropped: false })
+                .collect(),
+            content: StoredContent::Inline(content.into_bytes()),
+        }
+    }
+
+    /// Lets the simulated time pass until `done`, looking every `step`; fails after `most`.
+    pub async fn until(&self, most: Duration, step: Duration, mut done: impl AsyncFnMut(&Self) -> bool) {
+        let start = Instant::now();
+        while !done(self).await {
+            assert!(start.elapsed() < most, "not done after {:?}: {:?}", start.elapsed(), self.totals().await);
+            tokio::time::sleep(step).await;
+        }
+    }
+
+    /// Lets the simulated time pass until the queue is empty.
+    pub async fn until_empty(&self, most: Duration) {
+        self.until(most, Duration::from_millis(500), async |sim| sim.store().queue_length() == 0).await;
+    }
+}
+
+fn read(toml: &str, dir: &Path) -> Arc<Config> {
+    Arc::new(Config::from_toml(toml, dir).unwrap().config)
+}
+
+/// `seconds` as a duration.
+pub fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
