@@ -10,19 +10,26 @@
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
 //! - `F: n` so many files are in the content folder.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
+
 #[path = "support/memory_store.rs"]
 mod memory_store;
 #[path = "support/world.rs"]
 mod world;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mailsluice::config::{BlacklistAction, ByteSize, Filter, LongLines, Newlines, TestAction};
+use mailsluice::listen::Gate;
 use mailsluice::mail::Address;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use world::{Running, World};
 
@@ -52,7 +59,8 @@ async fn play(text: &str) -> Result<(), String> {
         set_up(&mut world, line);
     }
     let mut running = world.connect().await;
-    let (reader, mut writer) = tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    let (reader, mut writer) =
+        tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
     let mut reader = BufReader::new(reader);
     let (mut pending, mut queued, mut message) = (Vec::new(), 0, None);
     for (number, line) in text.lines().enumerate() {
@@ -99,7 +107,11 @@ async fn play(text: &str) -> Result<(), String> {
         }
     }
     let all = running.store.messages.lock().unwrap().len();
-    if all == queued { Ok(()) } else { Err(format!("end: {all} messages were queued, {queued} are expected")) }
+    if all == queued {
+        Ok(())
+    } else {
+        Err(format!("end: {all} messages were queued, {queued} are expected"))
+    }
 }
 
 /// `@ key value` of a dialogue.
@@ -139,7 +151,8 @@ fn set_up(world: &mut World, line: &str) {
         }
         "test_mode" => {
             world.config.test_mode.enabled = true;
-            world.config.test_mode.action = if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
+            world.config.test_mode.action =
+                if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
             world.config.test_mode.address = Some(Address::parse("test@firm.example").unwrap());
         }
         _ => panic!("what is {line:?}?"),
@@ -306,4 +319,67 @@ async fn large_content_streams_to_a_file() {
         assert_eq!(running.files().len(), files, "{memory} {lines}");
         assert_eq!(running.memory.available_permits(), memory);
     }
+}
+
+/// A listener on loopback, and what it takes to stop it.
+async fn listen(
+    max: usize,
+    per_client: usize,
+) -> (std::net::SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
+    let mut world = World::new();
+    world.config.listeners[0].address = "127.0.0.1:0".parse().unwrap();
+    let (services, _, folder) = world.services().await;
+    let listener = Arc::new(services.config.listeners[0].clone());
+    let socket = mailsluice::listen::bind(&listener).await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let (stop, stopping) = watch::channel(false);
+    let gate = Arc::new(Gate::new(max, per_client));
+    let serving = tokio::spawn(async move {
+        mailsluice::listen::serve(socket, listener, Arc::new(services), gate, stopping).await;
+        drop(folder);
+    });
+    (address, stop, serving)
+}
+
+/// Connects and reads the first line.
+async fn knock(address: std::net::SocketAddr) -> (BufReader<TcpStream>, String) {
+    let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let mut line = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_line(&mut line));
+    read.await.expect("an answer within 10 s").unwrap();
+    (stream, line)
+}
+
+#[tokio::test]
+async fn the_surplus_is_turned_away_and_room_is_found_again() {
+    for (max, per_client, want) in [(2, 9, "421 4.3.2 "), (9, 2, "421 4.7.0 ")] {
+        let (address, _stop, serving) = listen(max, per_client).await;
+        let (first, greeting) = knock(address).await;
+        assert!(greeting.starts_with("220 "), "{greeting}");
+        let (_second, _) = knock(address).await;
+        let (_, refusal) = knock(address).await;
+        assert!(refusal.starts_with(want), "{refusal}");
+        drop(first);
+        let again = async {
+            while !knock(address).await.1.starts_with("220 ") {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), again).await.expect("room within 10 s");
+        serving.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_stop_closes_the_socket_and_says_good_bye() {
+    let (address, stop, serving) = listen(9, 9).await;
+    let (mut client, _) = knock(address).await;
+    stop.send(true).unwrap();
+    let mut rest = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), client.read_line(&mut rest));
+    read.await.expect("a word within 10 s").unwrap();
+    assert!(rest.starts_with("421 4.3.2 "), "{rest}");
+    drop(client);
+    tokio::time::timeout(Duration::from_secs(10), serving).await.expect("an end within 10 s").unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
 }

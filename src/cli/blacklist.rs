@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::client::Target;
 use super::context::Context;
 use super::failure::Failure;
-use super::output;
 use super::table::Table;
 use super::when::When;
 use crate::control::view::{BlacklistAnswer, BlacklistLine};
@@ -92,7 +91,7 @@ fn render(entries: &[BlacklistLine], when: &When) -> String {
             entry.reason.clone(),
         ]);
     }
-    format!("{}{}\n", table.render(), output::count(entries.len() as u64, "address pattern"))
+    table.render()
 }
 
 fn verdict(answer: &BlacklistAnswer, when: &When) -> String {

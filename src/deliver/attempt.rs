@@ -24,18 +24,6 @@ const LARGE: usize = 256 << 10;
 /// A transformation holds the content up to this many times.
 const COPIES: u64 = 3;
 
-/// What an attempt teaches the lane about its upstream.
-pub(super) enum Learned {
-    /// It answers.
-    Answered,
-    /// No connection that is ready for mail came about.
-    Unreachable(String),
-    /// A dialogue broke.
-    Broken(String),
-    /// Nothing.
-    Nothing,
-}
-
 /// The recipients that the provider will count.
 pub(super) fn permit(message: &QueuedMessage) -> u32 {
     let one_copy = message.test.as_ref().is_some_and(|test| test.action == TestAction::Redirect);
@@ -48,7 +36,7 @@ pub(super) async fn run(
     captured: Arc<Mailbox>,
     message: QueuedMessage,
     slot: Option<Slot>,
-) -> Learned {
+) {
     if stopping(&shared) {
         return hand_back(&shared, message).await;
     }
@@ -61,7 +49,7 @@ pub(super) async fn run(
         Err(tried) => {
             drop(slot);
             outcome::settle(&shared, tried).await;
-            return Learned::Nothing;
+            return;
         }
     };
     let capture = message.test.as_ref().is_some_and(|test| test.action == TestAction::Capture);
@@ -97,7 +85,7 @@ enum Dialogue {
 }
 
 impl Attempt<'_> {
-    async fn run(mut self, message: QueuedMessage) -> Learned {
+    async fn run(mut self, message: QueuedMessage) {
         let shared = self.shared;
         let (content, memory) = match load(shared, &message).await {
             Ok(loaded) => loaded,
@@ -105,12 +93,12 @@ impl Attempt<'_> {
                 let reply = Reply::new(451, (4, 3, 0), reason);
                 let tried = Tried::all(message, &End::DEFERRED, &reply.to_string());
                 outcome::settle(shared, tried).await;
-                return Learned::Nothing;
+                return;
             }
         };
         let dialogue = self.dialogue(&message, content).await;
         drop(memory);
-        let (tried, learned) = self.judge(message, dialogue);
+        let tried = self.judge(message, dialogue).await;
         // The connection is free for the next message while this one's outcome is written.
         drop(self.slot.take());
         shared.signal.notify_one();
@@ -118,7 +106,6 @@ impl Attempt<'_> {
             return hand_back(shared, tried.message).await;
         }
         outcome::settle(shared, tried).await;
-        learned
     }
 
     /// Speaks with the upstream. A connection that was idle may be gone without our knowing; then a new one is made.
@@ -195,47 +182,56 @@ impl Attempt<'_> {
         }
     }
 
-    /// What the dialogue means for each recipient, and for the lane.
-    fn judge(&self, message: QueuedMessage, dialogue: Dialogue) -> (Tried, Learned) {
+    /// What the dialogue means for each recipient, and for the upstream.
+    async fn judge(&self, message: QueuedMessage, dialogue: Dialogue) -> Tried {
         match dialogue {
             Dialogue::Tried(result, connection) => {
                 let host = connection.host().to_owned();
-                let learned = learn(&result);
                 self.pool.give_back(connection);
-                let fates = fates(&message, &result);
-                (Tried { host, fates, transacted: true, ..Tried::new(message) }, learned)
+                self.learn(&result).await;
+                Tried { host, fates: fates(&message, &result), transacted: true, ..Tried::new(message) }
             }
             Dialogue::NotReady(error) => {
                 let reason = error.to_string();
-                let tried = Tried::all(message, &End::UPSTREAM, &reason);
-                (Tried { host: error.host, ..tried }, Learned::Unreachable(reason))
+                self.unreachable(&reason);
+                Tried { host: error.host, ..Tried::all(message, &End::UPSTREAM, &reason) }
             }
             Dialogue::Unfit(reply, host) => {
+                self.shared.health.probe_now(self.shared.context.timeline.now());
                 let end = if reply.is_permanent() { End::Bounced } else { End::DEFERRED };
-                (Tried { host, ..Tried::all(message, &end, &reply.to_string()) }, Learned::Nothing)
+                Tried { host, ..Tried::all(message, &end, &reply.to_string()) }
             }
-            Dialogue::BrokenOff(false) => {
-                (Tried { handed_back: true, ..Tried::new(message) }, Learned::Nothing)
-            }
+            Dialogue::BrokenOff(false) => Tried { handed_back: true, ..Tried::new(message) },
             Dialogue::BrokenOff(true) => {
                 let end = End::Deferred { possible_duplicate: true, by_upstream: true };
                 let tried = Tried::all(message, &end, "broken off: the relay was stopped");
-                (Tried { transacted: true, ..tried }, Learned::Nothing)
+                Tried { transacted: true, ..tried }
             }
         }
     }
-}
 
-/// What a transaction teaches about the upstream.
-fn learn(result: &TransactionResult) -> Learned {
-    let verdicts = || result.recipients.iter().map(|result| (classify(result), result));
-    if let Some((_, at_fault)) = verdicts().find(|(verdict, _)| *verdict == Verdict::Upstream) {
-        return Learned::Unreachable(at_fault.to_string());
+    /// Notes what a transaction teaches about the upstream.
+    async fn learn(&self, result: &TransactionResult) {
+        let answers = || result.recipients.iter();
+        let broken =
+            |result: &&RecipientResult| matches!(result.answer, Answer::Failed(_) | Answer::Unknown(_));
+        if let Some(at_fault) = answers().find(|result| classify(result) == Verdict::Upstream) {
+            self.unreachable(&at_fault.to_string());
+        } else if let Some(broken) = answers().find(broken) {
+            let now = self.shared.context.timeline.now();
+            let queue = &self.shared.context.config.queue;
+            if let Some(down) = self.shared.health.broke(&broken.to_string(), now, queue) {
+                self.shared.is_down(&down);
+            }
+        } else {
+            self.shared.is_up().await;
+        }
     }
-    let broken = |result: &RecipientResult| matches!(result.answer, Answer::Failed(_) | Answer::Unknown(_));
-    match result.recipients.iter().find(|result| broken(result)) {
-        Some(result) => Learned::Broken(result.to_string()),
-        None => Learned::Answered,
+
+    fn unreachable(&self, reason: &str) {
+        let now = self.shared.context.timeline.now();
+        let down = self.shared.health.unreachable(reason, now, &self.shared.context.config.queue);
+        self.shared.is_down(&down);
     }
 }
 
@@ -305,7 +301,7 @@ async fn prepare(
 }
 
 /// Puts a message into the local mailbox.
-async fn into_mailbox(shared: &LaneShared, captured: &Arc<Mailbox>, message: QueuedMessage) -> Learned {
+async fn into_mailbox(shared: &LaneShared, captured: &Arc<Mailbox>, message: QueuedMessage) {
     let local = UpstreamView { sign: false, eight_bit_mime: true, smtputf8: true, local: true };
     let envelope = outcome::envelope_header(&message);
     let put = async {
@@ -322,7 +318,6 @@ async fn into_mailbox(shared: &LaneShared, captured: &Arc<Mailbox>, message: Que
         Err(reason) => Tried::all(message, &End::DEFERRED, &reason),
     };
     outcome::settle(shared, tried).await;
-    Learned::Answered
 }
 
 /// Takes out who is on the blacklist by now. When nobody is left, that is the outcome.
@@ -360,16 +355,15 @@ async fn without_blacklisted(shared: &LaneShared, message: QueuedMessage) -> Res
 }
 
 /// Gives up the lease of a message that was not tried.
-async fn hand_back(shared: &LaneShared, message: QueuedMessage) -> Learned {
+async fn hand_back(shared: &LaneShared, message: QueuedMessage) {
     shared.context.throttle.end(&shared.upstream.name, &shared.account, permit(&message), None);
     if let Err(error) = shared.context.store.hand_back(vec![message.id]).await {
         tracing::error!(event = "store", queue_id = %message.queue_id, reason = %error);
     }
-    Learned::Nothing
 }
 
 /// Moves a message whose sender is now served by another upstream.
-async fn move_on(shared: &LaneShared, message: QueuedMessage, to: String) -> Learned {
+async fn move_on(shared: &LaneShared, message: QueuedMessage, to: String) {
     let context = &shared.context;
     let from = Route { route: shared.upstream.name.clone(), sender: message.sender.clone() };
     hand_back(shared, message).await;
@@ -379,7 +373,6 @@ async fn move_on(shared: &LaneShared, message: QueuedMessage, to: String) -> Lea
         tracing::error!(event = "store", upstream = to, reason = %error);
     }
     context.wake.wake(&to);
-    Learned::Nothing
 }
 
 fn stopping(shared: &LaneShared) -> bool {

@@ -10,14 +10,15 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::attempt::{self, Learned};
+use super::attempt;
 use super::capture::Mailbox;
 use super::connection::Connector;
 use super::context::{Context, Phase, account_name};
+use super::health::{Down, Health};
 use super::outcome;
 use super::pool::{Pool, Slot};
 use crate::config::{Upstream, UpstreamKind};
-use crate::queue::{LaneState, backoff, jitter};
+use crate::queue::LaneState;
 use crate::store::{Claim, Claimed, OverdueClaim, QueuedMessage, StoreError};
 use crate::throttle::{Budget, Wait};
 use crate::time::Moment;
@@ -26,12 +27,6 @@ use crate::time::Moment;
 const LOOK: Duration = Duration::from_secs(30);
 /// How long a lease lasts. Longer than any attempt: its end is for a successor that shares the store.
 const LEASE: Duration = Duration::from_secs(3600);
-/// The first wait before a probe.
-const PROBE_MIN: Duration = Duration::from_secs(10);
-/// The longest wait before a probe: an upstream that comes back gets its mail soon.
-const PROBE_MAX: Duration = Duration::from_secs(15 * 60);
-/// Broken connections in a row, without one success, that make an upstream count as down.
-const BROKEN_MAX: u32 = 3;
 /// Attempts whose outcome is being written, for each connection.
 const SETTLING: usize = 4;
 /// Overdue messages that are dealt with in one go.
@@ -45,6 +40,7 @@ pub(super) struct LaneShared {
     pub(super) upstream: Upstream,
     pub(super) account: String,
     pub(super) way: Way,
+    pub(super) health: Health,
     /// Wakes the lane.
     pub(super) signal: Arc<Notify>,
 }
@@ -61,17 +57,9 @@ pub(super) enum Way {
 pub struct Lane {
     shared: Arc<LaneShared>,
     captured: Arc<Mailbox>,
-    attempts: JoinSet<Learned>,
-    down: Option<Down>,
-    broken: u32,
+    attempts: JoinSet<()>,
     limited: bool,
     swept: Option<Moment>,
-}
-
-/// The upstream can't be used.
-struct Down {
-    failures: u32,
-    probe_at: Moment,
 }
 
 impl Lane {
@@ -89,33 +77,33 @@ impl Lane {
         let account = account_name(upstream);
         context.throttle.set_limits(&upstream.name, &account, upstream.limits.clone());
         let signal = context.wake.signal(&upstream.name);
-        let shared = LaneShared { context, upstream: upstream.clone(), account, way, signal };
-        Self {
-            shared: Arc::new(shared),
-            captured,
-            attempts: JoinSet::new(),
-            down: None,
-            broken: 0,
-            limited: false,
-            swept: None,
-        }
+        let shared = LaneShared {
+            context,
+            upstream: upstream.clone(),
+            account,
+            way,
+            health: Health::default(),
+            signal,
+        };
+        Self { shared: Arc::new(shared), captured, attempts: JoinSet::new(), limited: false, swept: None }
     }
 
     /// Sends until the relay stops; then waits for what is under way.
     pub async fn run(mut self) {
         let mut phase = self.shared.context.phase.clone();
-        self.show();
+        self.shared.show();
         while !stopping(&phase) {
             let next = self.fill().await;
             let signal = self.shared.signal.clone();
             tokio::select! {
                 () = tokio::time::sleep(self.until(next)) => {}
                 () = signal.notified() => {}
-                Some(learned) = self.attempts.join_next() => self.learn(learned.ok()).await,
+                Some(_) = self.attempts.join_next() => {}
                 _ = phase.changed() => {}
             }
-            while let Some(learned) = self.attempts.try_join_next() {
-                self.learn(learned.ok()).await;
+            while self.attempts.try_join_next().is_some() {}
+            if self.shared.context.wake.take_retry(&self.shared.upstream.name) {
+                self.shared.health.probe_now(self.now());
             }
         }
         while self.attempts.join_next().await.is_some() {}
@@ -159,7 +147,7 @@ impl Lane {
     fn slots(&self, now: Moment) -> Option<usize> {
         let pool = self.shared.pool();
         let settling = self.attempts.len() >= SETTLING * self.shared.upstream.limits.connections as usize;
-        match &self.down {
+        match self.shared.health.down() {
             Some(down) if now < down.probe_at || !self.attempts.is_empty() => None,
             Some(_) => Some(1),
             None if settling => None,
@@ -195,66 +183,6 @@ impl Lane {
         }
     }
 
-    /// What an attempt has taught about the upstream.
-    async fn learn(&mut self, learned: Option<Learned>) {
-        let now = self.now();
-        match learned {
-            Some(Learned::Answered) => self.is_up(now).await,
-            Some(Learned::Unreachable(reason)) => self.is_down(reason, now),
-            Some(Learned::Broken(reason)) => {
-                self.broken += 1;
-                if self.broken >= BROKEN_MAX || self.down.is_some() {
-                    self.is_down(reason, now);
-                }
-            }
-            Some(Learned::Nothing) | None => {
-                // A probe that said nothing must not keep the lane waiting for it.
-                if let Some(down) = &mut self.down {
-                    down.probe_at = now;
-                }
-            }
-        }
-    }
-
-    async fn is_up(&mut self, now: Moment) {
-        self.broken = 0;
-        if self.down.take().is_none() {
-            return;
-        }
-        let shared = &self.shared;
-        tracing::info!(event = "upstream_up", upstream = shared.upstream.name, account = shared.account);
-        if let Err(error) = shared.context.store.make_due(shared.upstream.name.clone(), now).await {
-            tracing::error!(event = "store", upstream = shared.upstream.name, reason = %error);
-        }
-        self.show();
-    }
-
-    fn is_down(&mut self, reason: String, now: Moment) {
-        if self.down.as_ref().is_some_and(|down| now < down.probe_at) {
-            // Several connections failed at once: that is one failure.
-            return;
-        }
-        let shared = &self.shared;
-        let failures = self.down.as_ref().map_or(0, |down| down.failures) + 1;
-        let queue = &shared.context.config.queue;
-        let longest = queue.retry_max.min(PROBE_MAX);
-        let wait = backoff(failures, PROBE_MIN.min(queue.retry_min), longest);
-        let probe_at = now.after(jitter(wait, rand::random()));
-        shared.pool().close_all();
-        if failures == 1 {
-            tracing::warn!(
-                event = "upstream_down",
-                upstream = shared.upstream.name,
-                account = shared.account,
-                reason,
-                next = %shared.context.timeline.wall_at(probe_at)
-            );
-        }
-        self.down = Some(Down { failures, probe_at });
-        let state = LaneState::Down { reason, until: probe_at };
-        shared.context.board.set(&shared.upstream.name, state);
-    }
-
     /// Nothing may go now. If mail is waiting, that is said once, and from here on it makes no message older.
     async fn wait_for_limit(&mut self, budget: Budget, now: Moment) -> Option<Moment> {
         let Budget::Wait(wait) = budget else {
@@ -281,9 +209,9 @@ impl Lane {
             tracing::info!(
                 event = "limit_reached",
                 upstream = shared.upstream.name,
-                account = shared.account,
+                account = shared.account(),
                 reason = describe(wait),
-                next = wait.until.map(|until| shared.context.timeline.wall_at(until).to_string())
+                next = wait.until.map(|until| shared.wall(until))
             );
         }
     }
@@ -299,7 +227,7 @@ impl Lane {
                     account = shared.account
                 );
             }
-            self.show();
+            shared.show();
         }
     }
 
@@ -349,19 +277,8 @@ impl Lane {
         }
     }
 
-    /// Writes on the board that nothing is in the way.
-    fn show(&self) {
-        let upstream = &self.shared.upstream;
-        let state = if upstream.enabled {
-            LaneState::Up
-        } else {
-            LaneState::Disabled { reason: "enabled = false in the configuration".into() }
-        };
-        self.shared.context.board.set(&upstream.name, state);
-    }
-
     fn until(&self, next: Option<Moment>) -> Duration {
-        let next = match &self.down {
+        let next = match self.shared.health.down() {
             Some(down) if self.attempts.is_empty() => Some(down.probe_at),
             _ => next,
         };
@@ -383,6 +300,55 @@ impl LaneShared {
         match &self.way {
             Way::Smtp(_, pool) | Way::Capture(pool) => pool,
         }
+    }
+
+    /// Notes that the upstream answers. When it was down, all its mail is due at once.
+    pub(super) async fn is_up(&self) {
+        if !self.health.answered() {
+            return;
+        }
+        tracing::info!(event = "upstream_up", upstream = self.upstream.name, account = self.account());
+        let now = self.context.timeline.now();
+        if let Err(error) = self.context.store.make_due(self.upstream.name.clone(), now).await {
+            tracing::error!(event = "store", upstream = self.upstream.name, reason = %error);
+        }
+        self.show();
+    }
+
+    /// Notes that the upstream can't be used, and says so once.
+    pub(super) fn is_down(&self, down: &Down) {
+        self.pool().close_all();
+        if down.failures == 1 {
+            tracing::warn!(
+                event = "upstream_down",
+                upstream = self.upstream.name,
+                account = self.account(),
+                reason = down.reason,
+                next = self.wall(down.probe_at)
+            );
+        }
+        let state = LaneState::Down { reason: down.reason.clone(), until: down.probe_at };
+        self.context.board.set(&self.upstream.name, state);
+    }
+
+    /// Writes on the board that nothing is in the way.
+    pub(super) fn show(&self) {
+        let state = if self.upstream.enabled {
+            LaneState::Up
+        } else {
+            LaneState::Disabled { reason: "enabled = false in the configuration".into() }
+        };
+        self.context.board.set(&self.upstream.name, state);
+    }
+
+    /// The account as the log names it.
+    pub(super) fn account(&self) -> Option<&str> {
+        Some(self.account.as_str()).filter(|account| !account.is_empty())
+    }
+
+    /// A moment as the log writes it.
+    pub(super) fn wall(&self, moment: Moment) -> String {
+        format!("{:.3}", self.context.timeline.wall_at(moment))
     }
 
     fn budget(&self, recipients: u32, now: Moment) -> Budget {

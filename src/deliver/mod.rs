@@ -11,6 +11,7 @@ mod connection;
 mod context;
 mod dial;
 mod error;
+mod health;
 mod lane;
 mod login;
 mod outcome;

@@ -257,10 +257,12 @@ fn line(
     let duplicate = matches!(fate.end, End::Deferred { possible_duplicate: true, .. });
     let reply = if duplicate { format!("{} (possible duplicate)", fate.reply) } else { fate.reply.clone() };
     let waits = settled.state == RecipientState::Waiting;
-    let next = waits.then(|| shared.context.timeline.wall_at(next).to_string());
+    // While the upstream is down, what counts is the next probe.
+    let probe = shared.health.down().map(|down| down.probe_at);
+    let next = waits.then(|| shared.wall(probe.map_or(next, |probe| probe.max(next))));
     let delay = format!("{:.1}s", now.since(message.accepted).as_secs_f64());
     let attempt = message.recipients[fate.place].attempts + 1;
-    let account = Some(shared.account.as_str()).filter(|account| !account.is_empty());
+    let account = shared.account();
     let host = Some(tried.host.as_str()).filter(|host| !host.is_empty());
     let test_mode = message.test.is_some().then_some(true);
     // The level is part of a tracing call's static data, so there is one call for each.

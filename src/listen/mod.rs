@@ -61,7 +61,7 @@ pub async fn serve(
                         drop(pass);
                     });
                 }
-                Err(surplus) => turn_away(stream, from, &surplus, &services.config.hostname),
+                Err(surplus) => turn_away(stream, from, surplus, &services.config.hostname),
             },
             Err(error) => {
                 tracing::warn!(event = "accept_failed", listener = %listener.address, reason = %error);
@@ -83,7 +83,7 @@ fn welcome(stream: &TcpStream, from: SocketAddr, gate: &Arc<Gate>) -> Result<(Pa
 }
 
 /// Says why, and closes. The socket's buffer is empty, so this does not wait.
-fn turn_away(stream: TcpStream, from: SocketAddr, surplus: &Surplus, hostname: &str) {
+fn turn_away(stream: TcpStream, from: SocketAddr, surplus: Surplus, hostname: &str) {
     let reply = surplus.reply(hostname);
     tracing::info!(event = "rejected", client = %from.ip().to_canonical(), reply = %reply, reason = "connections");
     if let Ok(mut stream) = stream.into_std() {
@@ -94,7 +94,7 @@ fn turn_away(stream: TcpStream, from: SocketAddr, surplus: &Surplus, hostname: &
 
 impl Surplus {
     /// What the client is told.
-    fn reply(&self, hostname: &str) -> Reply {
+    fn reply(self, hostname: &str) -> Reply {
         match self {
             Self::All => {
                 Reply::new(421, (4, 3, 2), format!("{hostname} has too many connections, try again later"))

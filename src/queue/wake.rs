@@ -18,6 +18,7 @@ struct Lane {
     signal: Arc<Notify>,
     waited: i64,
     since: Option<Moment>,
+    retry: bool,
 }
 
 impl Wake {
@@ -30,6 +31,29 @@ impl Wake {
     pub fn wake_all(&self) {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.values().for_each(|lane| lane.signal.notify_one());
+    }
+
+    /// Tells a lane that a person wants its mail tried now, even if the upstream was down a moment ago.
+    pub fn retry(&self, route: &str) {
+        self.with(route, |lane| {
+            lane.retry = true;
+            lane.signal.notify_one();
+        });
+    }
+
+    /// Tells all lanes the same.
+    pub fn retry_all(&self) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        for lane in lanes.values_mut() {
+            lane.retry = true;
+            lane.signal.notify_one();
+        }
+    }
+
+    /// Whether [`Wake::retry`] was called since this was last asked.
+    #[must_use]
+    pub fn take_retry(&self, route: &str) -> bool {
+        self.with(route, |lane| std::mem::take(&mut lane.retry))
     }
 
     /// The signal of a lane.

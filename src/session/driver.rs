@@ -53,7 +53,7 @@ where
     let (last, linger) = match &end {
         Ok(Flow::Hang) => (None, true),
         Err(Gone::Timeout) => (Some(Reply::new(421, (4, 4, 2), format!("{name} timeout, closing"))), true),
-        Err(Gone::Stopping) => (Some(Reply::new(421, (4, 3, 2), format!("{name} is stopping"))), true),
+        Err(Gone::Stopping) => (Some(Reply::new(421, (4, 3, 2), format!("{name} is stopping"))), false),
         Ok(_) | Err(_) => (None, false),
     };
     let Session { mut channel, .. } = session;
@@ -204,25 +204,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
     /// Whether a recipient is taken: may the client relay, is the recipient blacklisted?
     async fn judge(&self, dialogue: &Dialogue, recipient: &Address) -> Verdict {
-        let services = self.services;
-        let action = services.config.blacklist.action;
-        let (reply, reason) = match relay::permit(&self.peer.listener, self.peer.ip) {
-            Err(reply) => (reply, "relay"),
-            Ok(()) => {
-                let now = services.timeline.now();
-                match blacklist::standing(&*services.store, action, recipient, now).await {
-                    Ok(blacklist::Standing::Clear) => return Verdict::Accept,
-                    Ok(blacklist::Standing::Dropped { .. }) => return Verdict::Drop,
-                    Ok(blacklist::Standing::Refused(reply)) => (reply, "blacklist"),
-                    Err(error) => {
-                        tracing::error!(event = "blacklist_not_read", reason = %error);
-                        (Reply::new(451, (4, 3, 0), "try again later"), "store")
-                    }
-                }
+        let (verdict, reason) = match relay::permit(&self.peer.listener, self.peer.ip) {
+            Err(reply) => (Verdict::Refuse(reply), "relay"),
+            Ok(()) => self.listed(recipient).await,
+        };
+        if let Verdict::Refuse(reply) = &verdict {
+            self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
+        }
+        verdict
+    }
+
+    /// What the blacklist says of a recipient, and the word for it in the log.
+    async fn listed(&self, recipient: &Address) -> (Verdict, &'static str) {
+        let Services { config, store, timeline, .. } = self.services;
+        let standing =
+            blacklist::standing(&**store, config.blacklist.action, recipient, timeline.now()).await;
+        let verdict = match standing {
+            Ok(blacklist::Standing::Clear) => Verdict::Accept,
+            Ok(blacklist::Standing::Dropped { .. }) => Verdict::Drop,
+            Ok(blacklist::Standing::Refused(reply)) => Verdict::Refuse(reply),
+            Err(error) => {
+                tracing::error!(event = "blacklist_not_read", reason = %error);
+                let reply =
+                    Reply::new(451, (4, 3, 0), "recipients cannot be checked at present, try again later");
+                return (Verdict::Refuse(reply), "store");
             }
         };
-        self.reject(dialogue.reverse_path(), recipient.as_str(), &reply, reason);
-        Verdict::Refuse(reply)
+        (verdict, "blacklist")
     }
 
     /// Takes the content, and the message into the queue. Returns the reply to the final dot.
@@ -237,24 +245,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         let content = self.content(&mut receiver);
         timeout_at(deadline, content).await.map_err(|_| Gone::Timeout)??;
         let from = transaction.envelope.reverse_path.to_string();
-        match receiver.finish().await {
+        let refused = match receiver.finish().await {
             Ok(content) => {
                 let submission = Submission { queue_id, hello, transaction, content };
-                Ok(accept(services, self.peer, submission).await.unwrap_or_else(|refused| {
-                    let reply = refused.reply();
-                    self.reject(&from, "", &reply, refused.reason());
-                    reply
-                }))
+                match accept(services, self.peer, submission).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(refused) => (refused.reply(), refused.reason()),
+                }
             }
             Err(refusal) => {
-                if let Refusal::Disk(error) = &refusal {
-                    let path = services.content_dir.display();
-                    tracing::error!(event = "content_not_written", queue_id = %queue_id, path = %path, reason = %error);
-                }
-                let reply = refusal.reply();
-                self.reject(&from, "", &reply, refusal.reason());
-                Ok(reply)
+                self.log_disk(&queue_id, &refusal);
+                (refusal.reply(), refusal.reason())
             }
+        };
+        self.reject(&from, "", &refused.0, refused.1);
+        Ok(refused.0)
+    }
+
+    /// A disk that fails is the operator's business, not only the client's.
+    fn log_disk(&self, queue_id: &QueueId, refusal: &Refusal) {
+        if let Refusal::Disk(error) = refusal {
+            let path = self.services.content_dir.display();
+            tracing::error!(event = "content_not_written", queue_id = %queue_id, path = %path, reason = %error);
         }
     }
 

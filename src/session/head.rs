@@ -73,13 +73,9 @@ mod tests {
             ("", 0, 0),
         ] {
             for piece in 1..=content.len().max(1) {
-                let (mut finder, mut found) = (HeadFinder::default(), None);
-                for upto in (0..content.len()).step_by(piece).chain([content.len()]) {
-                    found = finder.find(&content.as_bytes()[..upto]);
-                    if found.is_some() {
-                        break;
-                    }
-                }
+                let mut finder = HeadFinder::default();
+                let mut ends = (0..content.len()).step_by(piece).chain([content.len()]);
+                let found = ends.find_map(|end| finder.find(&content.as_bytes()[..end]));
                 let found = found.or_else(|| finder.cut(content.as_bytes()));
                 assert_eq!(found, Some(Head { fields, body }), "{content:?} in pieces of {piece}");
             }

@@ -234,9 +234,7 @@ impl<'a> Receiver<'a> {
             let size = self.buffer.len() as u64;
             return Ok(Taken { stored: Stored::Memory(self.buffer), size, from, _memory: self.permit });
         }
-        self.spill().await?;
-        let spool = self.spool.take().expect("spill leaves a file");
-        let spool = spool.sync().await.map_err(Refusal::Disk)?;
+        let spool = self.spill().await?.sync().await.map_err(Refusal::Disk)?;
         let size = spool.written;
         Ok(Taken { stored: Stored::File(SyncedFile(spool)), size, from, _memory: None })
     }
@@ -267,7 +265,7 @@ impl<'a> Receiver<'a> {
         }
         let most = if self.permit.is_some() { INLINE } else { SMALL_BLOCK };
         if self.scan.is_some() && self.buffer.len() > most {
-            self.spill().await?;
+            self.spool = Some(self.spill().await?);
         }
         Ok(())
     }
@@ -314,16 +312,16 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    /// Writes the buffer to the file, which is created when there is none.
-    async fn spill(&mut self) -> Result<(), Refusal> {
+    /// Writes the buffer to the file, which is created when there is none, and returns the file.
+    async fn spill(&mut self) -> Result<Spool, Refusal> {
         let spool = match self.spool.take() {
             Some(spool) => spool,
             None => Spool::create(self.folder, &self.arrival.queue_id).await.map_err(Refusal::Disk)?,
         };
         let block = std::mem::take(&mut self.buffer);
         let (spool, block) = spool.write(block).await.map_err(Refusal::Disk)?;
-        (self.spool, self.buffer) = (Some(spool), block);
-        Ok(())
+        self.buffer = block;
+        Ok(spool)
     }
 
     /// Remembers the fault, and gives back what the message has taken.

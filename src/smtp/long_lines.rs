@@ -157,7 +157,7 @@ mod tests {
             lines in proptest::collection::vec((0usize..2200, prop::sample::select(vec!["x", "é", "€", "😀", "\u{80}"])), 1..6),
             piece in 1usize..1500,
         ) {
-            let input: String = lines.iter().map(|(n, c)| format!("{}\r\n", c.repeat(n / c.len()))).collect();
+            let input = lines.iter().map(|(n, c)| c.repeat(n / c.len()) + "\r\n").collect::<Vec<_>>().concat();
             let (out, _) = wrap(input.as_bytes(), piece, config::LongLines::Wrap);
             let out = String::from_utf8(out).expect("no sequence is split");
             prop_assert!(out.split("\r\n").all(|line| line.len() <= MAX));

@@ -12,17 +12,17 @@ use mailsluice::time::{Anchor, Moment};
 
 /// What was queued, what is blacklisted, and what is to go wrong.
 #[derive(Default)]
-pub struct MemoryStore {
+pub(crate) struct MemoryStore {
     /// The queue.
-    pub messages: Mutex<Vec<NewMessage>>,
+    pub(crate) messages: Mutex<Vec<NewMessage>>,
     /// The blacklist; matched by the whole address only.
-    pub blacklist: Vec<BlacklistEntry>,
+    pub(crate) blacklist: Vec<BlacklistEntry>,
     /// The store says that it is not healthy.
-    pub unhealthy: AtomicBool,
+    pub(crate) unhealthy: AtomicBool,
     /// Commits fail.
-    pub broken: AtomicBool,
+    pub(crate) broken: AtomicBool,
     /// The queue is said to be full at the commit.
-    pub full: AtomicBool,
+    pub(crate) full: AtomicBool,
     switches: Mutex<HashMap<&'static str, String>>,
 }
 

@@ -19,26 +19,26 @@ use tokio::task::JoinHandle;
 use crate::memory_store::MemoryStore;
 
 /// Everything around a session. Change what the test is about, then [`connect`](World::connect).
-pub struct World {
-    pub config: Config,
-    pub store: MemoryStore,
-    pub client: IpAddr,
-    pub memory: usize,
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) store: MemoryStore,
+    pub(crate) client: IpAddr,
+    pub(crate) memory: usize,
     folder: tempfile::TempDir,
 }
 
 /// A session that runs.
-pub struct Running {
-    pub client: DuplexStream,
-    pub session: JoinHandle<()>,
-    pub stop: watch::Sender<bool>,
-    pub store: Arc<MemoryStore>,
-    pub memory: Arc<Semaphore>,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Running {
+    pub(crate) client: DuplexStream,
+    pub(crate) session: JoinHandle<()>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) memory: Arc<Semaphore>,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
         let client = "127.0.0.1".parse().unwrap();
@@ -46,11 +46,22 @@ impl World {
     }
 
     /// Starts a session on a pipe.
-    pub async fn connect(self) -> Running {
+    pub(crate) async fn connect(self) -> Running {
         let (client, server) = tokio::io::duplex(64 * 1024);
+        let ip = self.client;
+        let (services, store, folder) = self.services().await;
+        let listener = Arc::new(services.config.listeners[0].clone());
+        let peer = Peer { ip, session_id: "test".into(), listener };
+        let (stop, stopping) = watch::channel(false);
+        let memory = services.memory.clone();
+        let session = tokio::spawn(session::run(server, peer, Arc::new(services), stopping));
+        Running { client, session, stop, store, memory, folder }
+    }
+
+    /// What sessions share, the store behind it, and the folder that must outlive them.
+    pub(crate) async fn services(self) -> (Services, Arc<MemoryStore>, tempfile::TempDir) {
         let config = Arc::new(self.config);
         let store = Arc::new(self.store);
-        let memory = Arc::new(Semaphore::new(self.memory));
         let services = Services {
             config: config.clone(),
             store: store.clone(),
@@ -58,24 +69,17 @@ impl World {
             router: Arc::new(Router::new(&config)),
             wake: Arc::new(Wake::default()),
             test_mode: Arc::new(Switch::load(store.clone(), &config.test_mode).await.unwrap()),
-            memory: memory.clone(),
+            memory: Arc::new(Semaphore::new(self.memory)),
             content_dir: config.data_dir.join("content"),
             admission: Arc::new(Admission::new(&config)),
         };
-        let peer = Peer {
-            ip: self.client,
-            session_id: "test".into(),
-            listener: Arc::new(config.listeners[0].clone()),
-        };
-        let (stop, stopping) = watch::channel(false);
-        let session = tokio::spawn(session::run(server, peer, Arc::new(services), stopping));
-        Running { client, session, stop, store, memory, folder: self.folder }
+        (services, store, self.folder)
     }
 }
 
 impl Running {
     /// The content of a queued message, wherever it is.
-    pub fn content(&self, message: &NewMessage) -> Vec<u8> {
+    pub(crate) fn content(&self, message: &NewMessage) -> Vec<u8> {
         match &message.content {
             StoredContent::Inline(octets) => octets.clone(),
             StoredContent::File(size) => {
@@ -88,7 +92,7 @@ impl Running {
     }
 
     /// The names of the files in the content folder.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let Ok(folder) = std::fs::read_dir(self.folder.path().join("content")) else {
             return Vec::new();
         };
@@ -111,17 +115,17 @@ fn config(folder: &std::path::Path) -> Config {
             max_recipients: 100,
             max_connections: 10,
             max_connections_per_client: 10,
-            command_timeout: Duration::from_secs(300),
-            data_timeout: Duration::from_secs(600),
+            command_timeout: Duration::from_mins(5),
+            data_timeout: Duration::from_mins(10),
             max_errors: 20,
             memory_budget: ByteSize(1 << 20),
             bare_newline: Newlines::Normalize,
             long_lines: LongLines::Wrap,
         },
         queue: Queue {
-            retry_min: Duration::from_secs(60),
-            retry_max: Duration::from_secs(3600),
-            expire_after: Duration::from_secs(432_000),
+            retry_min: Duration::from_mins(1),
+            retry_max: Duration::from_hours(1),
+            expire_after: Duration::from_hours(120),
             warn_after: None,
             max_messages: 1000,
             min_free_disk: ByteSize(0),

@@ -95,7 +95,7 @@ pub(super) async fn retry(
         return Err(ApiError::Conflict(format!("{id} is held: a retry does not release it")));
     }
     let due = settled(&id, state.store.retry(Some(id.clone()), state.timeline.now())).await?;
-    state.wake.wake(&message.route);
+    state.wake.retry(&message.route);
     let outcome = if due == 0 { "gone" } else { "due" };
     Ok(Json(Done { queue_id: id.to_string(), outcome: outcome.to_owned() }))
 }
@@ -104,7 +104,7 @@ pub(super) async fn retry_all(
     extract::State(state): extract::State<State>,
 ) -> Result<Json<Retried>, ApiError> {
     let messages = state.store.retry(None, state.timeline.now()).await?;
-    state.wake.wake_all();
+    state.wake.retry_all();
     tracing::info!(event = "retried", messages);
     Ok(Json(Retried { messages }))
 }

@@ -1,1 +1,134 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::config::{ByteSize, LongLines, Session};
+
+fn settings() -> Session {
+    let long = std::time::Duration::from_mins(10);
+    Session {
+        max_message_size: ByteSize(1 << 20),
+        max_recipients: 1,
+        max_connections: 1,
+        max_connections_per_client: 1,
+        command_timeout: long,
+        data_timeout: long,
+        max_errors: 1,
+        memory_budget: ByteSize(0),
+        bare_newline: Newlines::Normalize,
+        long_lines: LongLines::Wrap,
+    }
+}
+
+fn arrival() -> Arrival {
+    Arrival {
+        queue_id: QueueId::new(1, 1),
+        helo: "client".into(),
+        client: "192.0.2.1".parse().unwrap(),
+        hostname: "relay.example".into(),
+        protocol: "ESMTP",
+        recipient: None,
+        date: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// Receives in pieces with so much memory to spare; the content that is stored.
+fn receive(input: &[u8], piece: usize, memory: usize) -> Result<Vec<u8>, Refusal> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings();
+    let memory = Arc::new(Semaphore::new(memory));
+    let mut receiver = Receiver::new(arrival(), &settings, memory, folder.path());
+    runtime.block_on(async {
+        for piece in input.chunks(piece) {
+            receiver.feed(piece).await;
+        }
+        let taken = receiver.finish().await?;
+        let content = match taken.stored {
+            Stored::Memory(octets) => octets,
+            Stored::File(file) => {
+                let (content, path) = file.hand_over();
+                let octets = std::fs::read(path).unwrap();
+                assert_eq!(content, StoredContent::File(octets.len() as u64));
+                octets
+            }
+        };
+        assert_eq!(content.len() as u64, taken.size);
+        Ok(content)
+    })
+}
+
+#[test]
+fn puts_our_fields_before_the_header_section() {
+    for (content, want) in [
+        (
+            "Date: x\r\nMessage-ID: <x>\r\nA: b\r\n\r\nc\r\n",
+            "Date: x\r\nMessage-ID: <x>\r\nA: b\r\n\r\nc\r\n",
+        ),
+        ("message-id: <x>\r\n\r\n", "Date: *\r\nmessage-id: <x>\r\n\r\n"),
+        ("date: x\r\n\r\nDate: body\r\n", "Message-ID: *\r\ndate: x\r\n\r\nDate: body\r\n"),
+        ("\r\nbody\r\n", "Date: *\r\nMessage-ID: *\r\n\r\nbody\r\n"),
+        ("body\r\n", "Date: *\r\nMessage-ID: *\r\n\r\nbody\r\n"),
+        ("A: b\r\nbody\r\n", "Date: *\r\nMessage-ID: *\r\nA: b\r\n\r\nbody\r\n"),
+        ("A: b\r\n", "Date: *\r\nMessage-ID: *\r\nA: b\r\n\r\n"),
+        ("", "Date: *\r\nMessage-ID: *\r\n\r\n"),
+    ] {
+        for memory in [0, 1 << 20] {
+            let stored = receive(format!("{content}.\r\n").as_bytes(), 1000, memory).unwrap();
+            let stored = String::from_utf8(stored).unwrap();
+            assert!(
+                stored
+                    .starts_with("Received: from client ([192.0.2.1])\r\n\tby relay.example with ESMTP id ")
+            );
+            let received =
+                stored.match_indices("\r\n").find(|(i, _)| !stored[i + 2..].starts_with('\t')).unwrap();
+            let mut rest = stored[received.0 + 2..].to_owned();
+            for name in ["Date: ", "Message-ID: "] {
+                // Only the fields that we made have a text that is not known beforehand.
+                if want.contains(&format!("{name}*")) {
+                    let start = rest.find(name).unwrap() + name.len();
+                    let end = start + rest[start..].find("\r\n").unwrap();
+                    rest.replace_range(start..end, "*");
+                }
+            }
+            assert_eq!(rest, want, "{content:?}");
+        }
+    }
+}
+
+#[test]
+fn a_body_without_header_may_be_one_endless_line() {
+    let mut input = vec![b' '; 500_000];
+    input.extend_from_slice(b"\r\n.\r\n");
+    let stored = receive(&input, 30_000, 1 << 20).unwrap();
+    assert!(memchr::memmem::find(&stored, b"\r\n\r\n   ").is_some());
+}
+
+#[test]
+fn a_disk_that_fails_is_told() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let no_folder = folder.path().join("file");
+    std::fs::File::create(&no_folder).unwrap();
+    let settings = settings();
+    let mut receiver = Receiver::new(arrival(), &settings, Arc::new(Semaphore::new(0)), &no_folder);
+    let refusal = runtime.block_on(async {
+        receiver.feed(b"A: b\r\n\r\n.\r\n").await;
+        receiver.finish().await.unwrap_err()
+    });
+    assert!(refusal.reply().to_string().starts_with("451 4.3.0 "), "{refusal}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn pieces_and_memory_change_nothing(
+        lines in proptest::collection::vec("(A: b|Subject: x| folded|Hello|\\.\\.|)", 0..12),
+        body in 0usize..3000,
+        piece in 1usize..300,
+    ) {
+        let input = format!("{}\r\n{}.\r\n", lines.join("\r\n"), "0123456789 0123456789 0123456789\r\n".repeat(body));
+        let whole = receive(input.as_bytes(), usize::MAX, 1 << 20).unwrap();
+        prop_assert_eq!(&receive(input.as_bytes(), piece, 1 << 20).unwrap(), &whole);
+        prop_assert_eq!(&receive(input.as_bytes(), piece * 100, 0).unwrap(), &whole);
+    }
+}
