@@ -43,6 +43,7 @@ install_packages() {
     # A python3 of the user's own brings venv along; Debian's has it in a package.
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
     command -v apt-get >/dev/null || fail "missing, and this is no Debian: ${missing[*]}"
     printf 'test.sh: installing %s\n' "${missing[*]}" >&2
     local log=$target/packages.log policy=/usr/sbin/policy-rc.d made_policy=
