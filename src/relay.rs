@@ -25,8 +25,11 @@ use crate::throttle::Throttle;
 use crate::time::{Clock, SystemClock, Timeline};
 use crate::transform::{DkimError, Signer};
 
-/// How often the relay notes its tie to the clocks, and tries a store that has failed.
+/// How often the relay looks whether the store has failed, and tries it again if it has.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often the relay notes its tie to the clocks: only a boot makes its age matter, and a quiet relay should leave the
+/// disk asleep.
+const ANCHOR: Duration = Duration::from_secs(600);
 /// How often counts that have left their windows are removed.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// So much of `shutdown_grace` is kept for writing down what was broken off.
@@ -284,15 +287,19 @@ async fn reroute(
 /// Writes down the tie to the clocks, which also tries a store that has failed; removes old counts.
 async fn keep_house(context: Arc<Context>) {
     let mut phase = context.phase.clone();
+    let mut anchored = context.timeline.now();
     let mut pruned = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}
             _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => return,
         }
-        // A failure has been logged by the store; the next beat tries again.
-        let _ = context.store.set_anchor(context.timeline.anchor()).await;
         let now = context.timeline.now();
+        if now.since(anchored) >= ANCHOR || context.store.healthy().is_err() {
+            // A failure has been logged by the store; the next beat tries again.
+            let _ = context.store.set_anchor(context.timeline.anchor()).await;
+            anchored = now;
+        }
         if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE)
             && context.store.prune_usage(now).await.is_ok()
         {

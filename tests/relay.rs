@@ -91,7 +91,9 @@ async fn a_dead_upstream_delays_no_other_and_gets_all_when_it_answers() {
 #[tokio::test(start_paused = true)]
 async fn transient_failures_are_retried_at_growing_intervals_and_expire_with_a_report() {
     let up = upstream(Script::default().with(Step::AnyRcpt, Act::reply(451, "4.2.0 later")));
-    let config = format!("[queue]\nretry_min = \"1m\"\nretry_max = \"30m\"\nexpire_after = \"4h\"\nwarn_after = \"1h\"\n{ONE}");
+    let config = format!(
+        "[queue]\nretry_min = \"1m\"\nretry_max = \"30m\"\nexpire_after = \"4h\"\nwarn_after = \"1h\"\n{ONE}"
+    );
     let mut sim = Simulation::new(&config, &[("up", &up)]);
     sim.start().await;
     sim.submit("a@firm.example", &["late@there.example"]).await;
@@ -116,7 +118,9 @@ async fn transient_failures_are_retried_at_growing_intervals_and_expire_with_a_r
     let failed = reports.map(|seen| (seen.recipients, String::from_utf8(seen.content).unwrap()));
     let (recipients, text) = failed.into_iter().find(|(_, text)| text.contains("Action: failed")).unwrap();
     assert_eq!(recipients, ["b@firm.example"]);
-    for part in ["Auto-Submitted: auto-replied", "multipart/report", "Final-Recipient: rfc822; never@there.example"] {
+    for part in
+        ["Auto-Submitted: auto-replied", "multipart/report", "Final-Recipient: rfc822; never@there.example"]
+    {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
 }
@@ -143,7 +147,11 @@ async fn each_recipient_has_its_own_fate_and_the_sender_is_told() {
     let reports: Vec<_> = up.messages().into_iter().filter(|seen| seen.reverse_path.is_empty()).collect();
     assert_eq!(reports.len(), 1);
     let text = String::from_utf8_lossy(&reports[0].content).into_owned();
-    assert!(text.contains("gone@x.example") && text.contains("no@x.example") && !text.contains("Final-Recipient: rfc822; ok@"));
+    assert!(
+        text.contains("gone@x.example")
+            && text.contains("no@x.example")
+            && !text.contains("Final-Recipient: rfc822; ok@")
+    );
     let listed: Vec<_> = sim.store().blacklist().await.unwrap().into_iter().map(|e| e.pattern).collect();
     assert_eq!(listed, ["gone@x.example"], "only who does not exist");
     // From now on nothing is sent there, and the sender hears why.
@@ -168,7 +176,10 @@ async fn a_refused_report_ends_there() {
     sim.until_empty(secs(60)).await;
     assert_eq!(sim.totals().await.generated, 1);
     let board = sim.core.as_ref().unwrap().context.board.snapshot();
-    assert!(board.iter().all(|u| u.name.is_empty() || u.state == "up"), "it never harms the upstream: {board:?}");
+    assert!(
+        board.iter().all(|u| u.name.is_empty() || u.state == "up"),
+        "it never harms the upstream: {board:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,7 +309,8 @@ async fn queued_mail_follows_the_configuration() {
 #[tokio::test(start_paused = true)]
 async fn mail_for_an_upstream_that_never_answers_expires() {
     let up = upstream(Script::default().with(Step::Greeting, Act::reply(554, "5.3.2 no service here")));
-    let config = format!("[queue]\nexpire_after = \"2h\"\nwarn_after = \"never\"\nbounce_to_sender = false\n{ONE}");
+    let config =
+        format!("[queue]\nexpire_after = \"2h\"\nwarn_after = \"never\"\nbounce_to_sender = false\n{ONE}");
     let mut sim = Simulation::new(&config, &[("up", &up)]);
     sim.start().await;
     for n in 0..120 {

@@ -75,7 +75,9 @@ impl Lane {
             UpstreamKind::Capture(_) => Way::Capture(pool),
         };
         let account = account_name(upstream);
-        context.throttle.set_limits(&upstream.name, &account, upstream.limits.clone());
+        if upstream.enabled {
+            context.throttle.set_limits(&upstream.name, &account, upstream.limits.clone());
+        }
         let signal = context.wake.signal(&upstream.name);
         let shared = LaneShared {
             context,

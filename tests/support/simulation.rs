@@ -207,7 +207,12 @@ impl Simulation {
     pub async fn until(&self, most: Duration, step: Duration, mut done: impl AsyncFnMut(&Self) -> bool) {
         let start = Instant::now();
         while !done(self).await {
-            assert!(start.elapsed() < most, "not done after {:?}: {:?}", start.elapsed(), self.totals().await);
+            assert!(
+                start.elapsed() < most,
+                "not done after {:?}: {:?}",
+                start.elapsed(),
+                self.totals().await
+            );
             tokio::time::sleep(step).await;
         }
     }
