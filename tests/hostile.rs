@@ -16,6 +16,8 @@ mod world;
 mod addresses;
 #[path = "hostile/client.rs"]
 mod client;
+#[path = "hostile/isolation.rs"]
+mod isolation;
 #[path = "hostile/lines.rs"]
 mod lines;
 #[path = "hostile/load.rs"]

@@ -152,10 +152,20 @@ fn check_upstream(seed: u8, content: &[u8]) {
     let read = Decoded::by_the_book(&wire);
     assert_eq!(read.end, Some(wire.len()));
     assert!(!read.bare_newline);
-    if content.is_empty() || content.ends_with(b"\r\n") && !Decoded::by_the_book(content).bare_newline {
+    if content.is_empty() || content.ends_with(b"\r\n") && !has_bare_newline(content) {
         let again = Decoded::by_us(&[&wire]);
         assert_eq!(again.content, content, "the content has changed on the way");
     }
+}
+
+/// Whether a CR or LF stands alone.
+fn has_bare_newline(content: &[u8]) -> bool {
+    let lone = |(at, &octet): (usize, &u8)| match octet {
+        b'\r' => content.get(at + 1) != Some(&b'\n'),
+        b'\n' => at == 0 || content[at - 1] != b'\r',
+        _ => false,
+    };
+    content.iter().enumerate().any(lone)
 }
 
 /// A session stores the same message, however it arrived: our fields, the header section, an empty line, the body.
@@ -168,7 +178,7 @@ fn check_session(seed: u8, wire: &[u8], want: &Decoded) {
         assert!(want.nul || header::scan(&want.content).received > 100, "{whole:?}");
         return;
     };
-    assert!(!want.nul && !Decoded::by_the_book(&[&stored[..], b".\r\n"].concat()).bare_newline);
+    assert!(!want.nul && !has_bare_newline(&stored));
     assert!(stored.starts_with(b"Received: from ?"), "the client writes above our own field");
     let first = header::Fields::new(&stored).next().expect("our field");
     assert!(first.raw().ends_with(b" +0000\r\n") || first.raw().iter().filter(|&&b| b == b'\n').count() == 4);
