@@ -119,6 +119,62 @@ async fn what_is_taken_is_passed_on_as_it_was_written() {
     assert_eq!(path.sent().await.len(), want.len());
 }
 
+/// What two servers may read as two different mailboxes is refused, also from somebody who may relay.
+#[tokio::test(start_paused = true)]
+async fn what_is_ambiguous_is_refused() {
+    let mut world = World::new();
+    world.config.session.max_errors = 1000;
+    let mut running = world.connect().await;
+    let mut client = Client::new(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    client.ask(b"EHLO x\r\n", 250).await;
+    for path in [
+        "<v@out.example@firm.example>",
+        "<v@out.example@[127.0.0.1]>",
+        "<v@firm.example>@out.example",
+        "<v@firm.example>,<v@out.example>",
+        "<v@firm.example><v@out.example>",
+        "<<v@out.example>>",
+        "<v@firm.example",
+        "v@firm.example>",
+        "<\"v@out.example\">",
+        "<\"v\"out.example@firm.example>",
+        "<\"v@out.example@firm.example>",
+        "<v\"@out.example\"@firm.example>",
+        "<v @firm.example>",
+        "<v@firm.example >",
+        "< v@firm.example>",
+        "<(v@out.example)v@firm.example>",
+        "<v@firm.example(@out.example)>",
+        "<@out.example>",
+        "<@out.example v@firm.example>",
+        "<@out.example:>",
+        "<@:v@firm.example>",
+        "<out.example:v@firm.example>",
+        "<v@firm.example,@out.example:v@x>",
+        "<v@[192.0.2.1>",
+        "<v@192.0.2.1]>",
+        "<v@[192.0.2.1].out.example>",
+        "<v@[192.0.2.256]>",
+        "<v@[::1]>",
+        "<v@[IPv6:192.0.2.1]>",
+        "<v@firm.example;out.example>",
+        "<v@firm/example>",
+        "<v@-firm.example>",
+        "<v@firm..example>",
+        "<.v@firm.example>",
+    ] {
+        for verb in ["MAIL FROM", "RCPT TO"] {
+            if verb == "RCPT TO" {
+                client.ask(b"MAIL FROM:<>\r\n", 250).await;
+            }
+            client.send(format!("{verb}:{path}\r\n").as_bytes()).await;
+            let reply = client.reply().await;
+            assert!(reply.starts_with("501 "), "{verb}:{path}: {reply}");
+            client.ask(b"RSET\r\n", 250).await;
+        }
+    }
+}
+
 /// Every octet that no address, name or parameter may hold, in every place: refused, and nothing happens.
 #[tokio::test(start_paused = true)]
 async fn no_odd_octet_passes() {
