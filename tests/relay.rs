@@ -354,3 +354,32 @@ async fn a_person_can_have_a_dead_upstream_tried_at_once() {
     sim.until_empty(Duration::from_secs(3)).await;
     assert!(start.elapsed() < secs(3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_moves_queued_mail_and_keeps_the_limits() {
+    let up = upstream(Script::default());
+    let limits = "[upstream.limits]\nconnections = 2\nper_hour = { messages = 10 }\n";
+    let mut sim = Simulation::new(&format!("{ONE}{limits}"), &[("up", &up)]);
+    sim.start().await;
+    for n in 0..30 {
+        sim.submit("a@firm.example", &[&format!("r{n}@there.example")]).await;
+    }
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(taken(&up).len(), 10);
+    let lowered = limits.replace("10 }", "5 }");
+    sim.reload(&format!("{ONE}{lowered}")).await;
+    tokio::time::sleep(secs(3500)).await;
+    assert_eq!(taken(&up).len(), 10, "the ten of this hour still count");
+    tokio::time::sleep(secs(3600)).await;
+    assert_eq!(taken(&up).len(), 15);
+    // Another upstream takes over; the first is gone from the configuration.
+    let other = upstream(Script::default());
+    sim.hosts.0.insert("other".into(), other.clone());
+    let moved = TWO.replace("host = \"up\"", "host = \"other\"").replace("name = \"main\"", "name = \"new\"");
+    sim.stop().await;
+    sim.start().await;
+    sim.reload(&moved).await;
+    sim.until_empty(secs(60)).await;
+    assert_eq!((taken(&up).len(), taken(&other).len()), (15, 15));
+    assert!(up.most_connections() <= 2);
+}

@@ -58,6 +58,11 @@ impl Board {
         before.is_none_or(|before| std::mem::discriminant(&before) != std::mem::discriminant(&state))
     }
 
+    /// Takes everything off: other lanes are about to begin.
+    pub fn clear(&self) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// All lanes by name.
     #[must_use]
     pub fn snapshot(&self) -> Vec<UpstreamStatus> {

@@ -124,6 +124,12 @@ impl Simulation {
         self.core = Some(core.unwrap());
     }
 
+    /// SIGHUP with another configuration.
+    pub async fn reload(&mut self, toml: &str) {
+        self.configure(toml);
+        self.core.as_mut().unwrap().reload(self.config.clone()).await.unwrap();
+    }
+
     /// SIGTERM.
     pub async fn stop(&mut self) {
         self.core.take().unwrap().stop(Duration::from_secs(7)).await;
