@@ -22,9 +22,9 @@ use crate::transform::Signer;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the relay notes its tie to the clocks: only a boot makes its age matter, and a quiet relay should leave the
 /// disk asleep.
-const ANCHOR: Duration = Duration::from_secs(600);
+const ANCHOR: Duration = Duration::from_mins(10);
 /// How often counts that have left their windows are removed.
-const PRUNE: Duration = Duration::from_secs(3600);
+const PRUNE: Duration = Duration::from_hours(1);
 /// How long what was broken off has to be written down.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 

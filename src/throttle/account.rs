@@ -134,7 +134,9 @@ impl Account {
     }
 
     pub(super) fn reset(&mut self, windows: &[Window]) {
-        windows.iter().for_each(|&window| self.windows[window as usize].clear());
+        for &window in windows {
+            self.windows[window as usize].clear();
+        }
         self.even_from = Moment(i64::MIN);
     }
 
