@@ -515,8 +515,10 @@ async fn the_test_switch_goes_by_what_was_set_last() {
     switch.set(false, None, None).await.unwrap();
     switch.set(true, None, None).await.unwrap();
     assert_eq!(state(&sim), say(true, "other@t.example", "command"), "a command changes what it names");
+    drop(switch);
     sim.kill().await;
     sim.start().await;
+    let switch = sim.core.as_ref().unwrap().test_mode.clone();
     assert_eq!(state(&sim), say(true, "other@t.example", "command"), "it lasts");
     sim.reload(&file(false, "two@t.example")).await;
     assert_eq!(
