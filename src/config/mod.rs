@@ -16,6 +16,7 @@ mod overrides;
 mod presets;
 mod private_key;
 mod reader;
+mod scram;
 mod secret;
 mod sections;
 mod tree;
@@ -29,5 +30,6 @@ pub use machine::Machine;
 pub use model::{
     Auth, Blacklist, BlacklistAction, BounceFrom, ByteSize, Capture, Config, DkimEntry, Filter, Listener,
     Log, LogFormat, LogLevel, LongLines, Newlines, Queue, Security, Session, Smtp, TestAction, TestMode,
-    Timeouts, Upstream, UpstreamKind,
+    Timeouts, Upstream, UpstreamKind, User, UserPassword, UserPriority,
 };
+pub use scram::{NotAVerifier, ScramVerifier};
