@@ -29,7 +29,6 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("", "language", Text("en")),
     ("", "history_days", Number(30)),
     ("", "watch", Flag(false)),
-    ("", "user", Empty),
     ("", "alert", Empty),
     ("", "secrets", Empty),
     ("", "oauth", Empty),

@@ -18,6 +18,7 @@ mod overrides;
 mod presets;
 mod private_key;
 mod reader;
+mod scram;
 mod secret;
 mod sections;
 mod tree;
@@ -31,6 +32,7 @@ pub use load::Loaded;
 pub use machine::Machine;
 pub use model::{
     Auth, Blacklist, BlacklistAction, BounceFrom, ByteSize, Capture, Config, DkimEntry, Filter, Listener,
-    Log, LogFormat, LogLevel, LongLines, Newlines, Queue, Security, ServerAuth, ServerTls, Session, Smtp, TestAction, TestMode,
-    Timeouts, TlsMode, Upstream, UpstreamKind,
+    Log, LogFormat, LogLevel, LongLines, Newlines, Queue, Security, ServerAuth, ServerTls, Session, Smtp,
+    TestAction, TestMode, Timeouts, TlsMode, Upstream, UpstreamKind, User, UserPassword, UserPriority,
 };
+pub use scram::{NotAVerifier, ScramVerifier};

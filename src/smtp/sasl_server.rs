@@ -11,7 +11,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::SecretString;
 
 use super::Reply;
-use super::scram::{ClientFirst, ScramVerifier, ServerFirst};
+use super::scram::{ClientFirst, ServerFirst};
+use crate::config::ScramVerifier;
 
 /// The longest name, and the longest password, in octets (RFC 4616 2 asks for 255 characters and more).
 const MAX_TEXT: usize = 4 * 1024;

@@ -12,9 +12,10 @@ use crate::config::{Identity, Listener, ServerAuth, ServerTls, TlsMode};
 /// All listeners; without any the one at 127.0.0.1:2525.
 pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
+    let has_users = root.has("user");
     for section in root.sections("listener") {
         let place = section.place_of("address");
-        let Some(listener) = read(section) else { continue };
+        let Some(listener) = read(section, has_users) else { continue };
         let taken =
             listener.address.port() != 0 && listeners.iter().any(|other| other.address == listener.address);
         if taken {
@@ -52,16 +53,14 @@ fn loopback() -> Vec<IpNet> {
     ]
 }
 
-fn read(mut section: Section<'_>) -> Option<Listener> {
+fn read(mut section: Section<'_>, has_users: bool) -> Option<Listener> {
     let instead = r#"write an IP address and a port, such as "127.0.0.1:2525" or "[::1]:2525""#;
     let parse = |text: &str| text.parse::<SocketAddr>().ok();
     let given = section.parsed("address", "an IP address with a port", instead, parse);
     let address = given.or_else(|| (!section.has("address")).then(usual_address));
     let is_loopback = address.is_none_or(|address| address.ip().to_canonical().is_loopback());
     let (mode, identity) = tls(&mut section);
-    let words =
-        [("none", ServerAuth::None), ("optional", ServerAuth::Optional), ("required", ServerAuth::Required)];
-    let auth = section.choice("auth", &words).unwrap_or(ServerAuth::None);
+    let auth = auth(&mut section, has_users);
     let auth_without_tls = section.flag("auth_without_tls").unwrap_or(false);
     if auth != ServerAuth::None && mode.is_none() && !is_loopback && !auth_without_tls {
         let what = "lets passwords cross the network in clear text";
@@ -80,6 +79,24 @@ fn read(mut section: Section<'_>) -> Option<Listener> {
         auth_without_tls,
         proxy_protocol_from,
     })
+}
+
+fn auth(section: &mut Section<'_>, has_users: bool) -> ServerAuth {
+    const INSTEAD: &str = "write [[user]] with name and password";
+    let words =
+        [("none", ServerAuth::None), ("optional", ServerAuth::Optional), ("required", ServerAuth::Required)];
+    let auth = section.choice("auth", &words).unwrap_or(ServerAuth::None);
+    let place = section.place_of("auth");
+    match auth {
+        ServerAuth::Required if !has_users => {
+            section.fault(&place, "auth", r#"is "required", and there is no user"#, INSTEAD);
+        }
+        ServerAuth::Optional if !has_users => {
+            section.warning(&place, "auth", r#"is "optional", and there is no user"#, INSTEAD);
+        }
+        _ => {}
+    }
+    auth
 }
 
 /// `tls`, `certificate` and `key`. The identity is not there when it is not needed, or faulty.
