@@ -11,6 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::SecretString;
 
 use super::Reply;
+use super::line::LineError;
 use super::scram::{ClientFirst, ServerFirst};
 use crate::config::ScramVerifier;
 
@@ -58,6 +59,9 @@ pub enum SaslFault {
     /// It sent `*`.
     #[error("the login was cancelled")]
     Cancelled,
+    /// A line is too long, or ends in a way that is refused.
+    #[error("{0}")]
+    Line(LineError),
     /// A line is not base64.
     #[error("the answer is not base64")]
     NotBase64,
@@ -74,6 +78,8 @@ impl SaslFault {
     #[must_use]
     pub fn reply(self) -> Reply {
         let (code, status) = match self {
+            Self::Line(LineError::TooLong) => (500, (5, 5, 6)),
+            Self::Line(_) => (500, (5, 5, 2)),
             Self::Cancelled => (501, (5, 7, 0)),
             Self::NotBase64 | Self::Malformed(_) => (501, (5, 5, 2)),
             Self::ActsForAnother => (535, (5, 7, 8)),
@@ -282,7 +288,8 @@ mod tests {
         let mut exchange = Exchange::new(mechanism);
         let mut steps = Vec::new();
         for (number, line) in lines.iter().enumerate() {
-            let coded = line.map(|line| if matches!(line, "*" | "%" | "=") { line.into() } else { encode(line) });
+            let coded =
+                line.map(|line| if matches!(line, "*" | "%" | "=") { line.into() } else { encode(line) });
             let step = if number == 0 {
                 exchange.begin(coded.as_deref())
             } else {
@@ -314,7 +321,11 @@ mod tests {
             (Plain, &[Some("\0a\0b"), Some("\0a\0b")], &["a/b", "501 5.5.2"]),
             (Plain, &[None, Some("*")], &["334 ", "501 5.7.0"]),
             (Plain, &[Some("*")], &["501 5.7.0"]),
-            (Login, &[None, Some("J\u{fc}rg"), Some("x")], &["334 Username:", "334 Password:", "J\u{fc}rg/x"]),
+            (
+                Login,
+                &[None, Some("J\u{fc}rg"), Some("x")],
+                &["334 Username:", "334 Password:", "J\u{fc}rg/x"],
+            ),
             (Login, &[Some("anna"), Some("x")], &["334 Password:", "anna/x"]),
             (Login, &[None, Some("*")], &["334 Username:", "501 5.7.0"]),
             (Login, &[None, Some("anna"), Some("%")], &["334 Username:", "334 Password:", "501 5.5.2"]),
@@ -338,7 +349,8 @@ mod tests {
 
     #[test]
     fn base64_may_lack_its_padding_but_nothing_else() {
-        for (line, want) in [("AGEAYg==", "a/b"), ("AGEAYg", "a/b"), ("AGEAYg==\r", "501 5.5.2"), ("AGEA Yg", "501 5.5.2")]
+        for (line, want) in
+            [("AGEAYg==", "a/b"), ("AGEAYg", "a/b"), ("AGEAYg==\r", "501 5.5.2"), ("AGEA Yg", "501 5.5.2")]
         {
             assert_eq!(told(Exchange::new(Mechanism::Plain).begin(Some(line))), want, "{line}");
         }

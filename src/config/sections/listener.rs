@@ -103,11 +103,8 @@ fn auth(section: &mut Section<'_>, has_users: bool) -> ServerAuth {
 fn tls(section: &mut Section<'_>) -> (Option<TlsMode>, Option<Identity>) {
     const KEYS: [(&str, &str); 2] =
         [("certificate", "the certificate with its chain"), ("key", "the private key of the certificate")];
-    let words = [
-        ("none", None),
-        ("starttls", Some(TlsMode::StartTls)),
-        ("implicit", Some(TlsMode::Implicit)),
-    ];
+    let words =
+        [("none", None), ("starttls", Some(TlsMode::StartTls)), ("implicit", Some(TlsMode::Implicit))];
     let mode = section.choice("tls", &words).flatten();
     let (certificate, key) = (section.path("certificate"), section.path("key"));
     for (name, what) in KEYS {

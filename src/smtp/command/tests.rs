@@ -25,7 +25,10 @@ fn reads_each_verb_in_any_case() {
         ("EXPN all", Command::Expn),
         ("quit", Command::Quit),
         ("AUTH login", Command::Auth { mechanism: "LOGIN".into(), initial: None }),
-        ("auth Plain  AAAA", Command::Auth { mechanism: "PLAIN".into(), initial: Some(Initial("AAAA".into())) }),
+        (
+            "auth Plain  AAAA",
+            Command::Auth { mechanism: "PLAIN".into(), initial: Some(Initial("AAAA".into())) },
+        ),
         ("starttls", Command::StartTls),
         ("BDAT 10 LAST", Command::NotOffered(Extension::Bdat)),
     ] {
