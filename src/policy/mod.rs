@@ -7,5 +7,6 @@ pub mod blacklist;
 mod bucket;
 pub mod lockout;
 pub mod relay;
+pub mod sender;
 pub mod test_mode;
 pub mod users;
