@@ -85,6 +85,7 @@ impl LoginRefused {
 /// The users of one configuration.
 #[derive(Debug)]
 pub struct Users {
+    /// By the name in lower case.
     accounts: HashMap<String, Arc<Account>>,
     /// Stands in for a user that is not there.
     nobody: Arc<Account>,
@@ -100,19 +101,11 @@ pub struct Users {
 #[derive(Debug, Clone)]
 struct Shared {
     lockout: Arc<Lockout>,
+    /// For the digests of names that the lock-out remembers.
+    names: Arc<Secret>,
     parallel: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    timeline: Clock,
-}
-
-/// The time line; it has no form to show.
-#[derive(Clone)]
-struct Clock(Timeline);
-
-impl std::fmt::Debug for Clock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
+    timeline: Timeline,
 }
 
 #[derive(Debug)]
@@ -127,9 +120,10 @@ impl Users {
     pub fn new(config: &Config, timeline: Timeline) -> Self {
         let shared = Shared {
             lockout: Arc::new(Lockout::new(timeline.clone())),
+            names: Arc::new(Secret(rand::random())),
             parallel: Arc::new(Semaphore::new(PARALLEL)),
             waiting: Arc::new(Semaphore::new(WAITING)),
-            timeline: Clock(timeline),
+            timeline,
         };
         Self::with(config, shared)
     }
@@ -240,7 +234,7 @@ impl Users {
     fn attempt(&self, client: IpAddr, name: &str) -> Result<Attempt, LoginRefused> {
         let started = Instant::now();
         let lower = name.to_lowercase();
-        let digest = Keyed::of(&self.key.0, &[b"name", lower.as_bytes()]).octets();
+        let digest = Keyed::of(&self.shared.names.0, &[lower.as_bytes()]).octets();
         self.shared.permit(client, &digest)?;
         let account = self.accounts.get(&lower).unwrap_or(&self.nobody).clone();
         Ok(Attempt { started, lower, digest, account })
@@ -272,7 +266,7 @@ impl Attempt {
 
 impl Shared {
     fn now(&self) -> Moment {
-        self.timeline.0.now()
+        self.timeline.now()
     }
 
     fn permit(&self, client: IpAddr, digest: &[u8; 32]) -> Result<(), LoginRefused> {
@@ -335,3 +329,6 @@ impl Fakes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
