@@ -111,6 +111,8 @@ struct Shared {
 #[derive(Debug)]
 struct Account {
     name: Arc<str>,
+    /// What the configuration grants; `None` for nobody.
+    user: Option<Arc<User>>,
     credential: Credential,
 }
 
@@ -141,7 +143,8 @@ impl Users {
             let lower = user.name.to_lowercase();
             let scram = fakes.offered.then(|| (fakes.iterations, fakes.salt(&lower)));
             let credential = Credential::new(user, &key, scram);
-            (lower, Arc::new(Account { name: user.name.as_str().into(), credential }))
+            let (name, user) = (user.name.as_str().into(), Some(Arc::new(user.clone())));
+            (lower, Arc::new(Account { name, user, credential }))
         };
         let accounts: HashMap<_, _> = config.users.iter().map(account).collect();
         // The cost of a hash that somebody has, so that nobody can be told from it.
@@ -149,7 +152,7 @@ impl Users {
             accounts.values().filter_map(|account| account.credential.cost()).max_by_key(Params::m_cost);
         Self {
             accounts,
-            nobody: Arc::new(Account { name: "".into(), credential: Credential::Nothing }),
+            nobody: Arc::new(Account { name: "".into(), user: None, credential: Credential::Nothing }),
             key: Secret(key),
             fakes,
             cost: cost.unwrap_or_default(),
@@ -168,6 +171,12 @@ impl Users {
     #[must_use]
     pub fn offers_scram(&self) -> bool {
         self.fakes.offered
+    }
+
+    /// What the configuration grants to a user; `None` when a reload has removed the user since the login.
+    #[must_use]
+    pub fn granted(&self, user: &LoggedIn) -> Option<Arc<User>> {
+        self.accounts.get(&user.name.to_lowercase()).and_then(|account| account.user.clone())
     }
 
     /// Checks a password.

@@ -307,6 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 (false, false) => "SMTP",
             },
             recipient: only,
+            submitter: None,
             date,
         }
     }
