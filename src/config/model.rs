@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use super::{Limits, ScramVerifier};
+use super::{Identity, Limits, ScramVerifier};
 use crate::mail::Address;
 
 /// A size in octets.
@@ -92,6 +92,43 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Clients that may relay without AUTH.
     pub relay_from: Vec<IpNet>,
+    /// TLS; `None` is clear text alone.
+    pub tls: Option<ServerTls>,
+    /// Whether clients may or must log in.
+    pub auth: ServerAuth,
+    /// Whether a password may come over an open connection from beyond loopback.
+    pub auth_without_tls: bool,
+    /// Clients whose PROXY header is believed, and required.
+    pub proxy_protocol_from: Vec<IpNet>,
+}
+
+/// TLS on a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// When it begins.
+    pub mode: TlsMode,
+    /// What the listener proves itself with.
+    pub identity: Identity,
+}
+
+/// When TLS begins on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// When the client says STARTTLS (RFC 3207).
+    StartTls,
+    /// With the first octet (RFC 8314).
+    Implicit,
+}
+
+/// Whether clients log in at a listener (RFC 4954).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerAuth {
+    /// AUTH is not offered.
+    None,
+    /// Who logs in may relay, and so may `relay_from`.
+    Optional,
+    /// Without a login no message is taken.
+    Required,
 }
 
 /// `[session]`

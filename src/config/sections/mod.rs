@@ -2,6 +2,7 @@
 
 pub(super) mod dkim;
 pub(super) mod listener;
+mod networks;
 pub(super) mod queue;
 pub(super) mod session;
 pub(super) mod switches;
