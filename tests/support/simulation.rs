@@ -124,6 +124,12 @@ impl Simulation {
         self.core = Some(core.unwrap());
     }
 
+    /// SIGHUP with another configuration.
+    pub async fn reload(&mut self, toml: &str) {
+        self.configure(toml);
+        self.core.as_mut().unwrap().reload(self.config.clone()).await.unwrap();
+    }
+
     /// SIGTERM.
     pub async fn stop(&mut self) {
         self.core.take().unwrap().stop(Duration::from_secs(7)).await;
@@ -139,9 +145,13 @@ impl Simulation {
     async fn gone(&mut self) {
         let store = Arc::downgrade(&self.store.take().unwrap());
         // Tasks that were told to end are dropped when they are next polled.
-        while store.strong_count() > 0 {
+        for _ in 0..10_000 {
+            if store.strong_count() == 0 {
+                return;
+            }
             tokio::task::yield_now().await;
         }
+        panic!("something still holds the store");
     }
 
     pub fn store(&self) -> &SqliteStore {
@@ -169,7 +179,7 @@ impl Simulation {
         let context = &core.context;
         let (now, wall) = (context.timeline.now(), context.timeline.wall().as_millisecond());
         let route = context.router.route(from).map(|u| u.name.clone()).unwrap_or_default();
-        let content = format!(
+        let text = format!(
             "From: {from}\r\nTo: {}\r\nSubject: number {}\r\nMessage-ID: <{}@test>\r\n\r\nHello.\r\n",
             to.join(", "),
             self.next,
@@ -199,7 +209,7 @@ impl Simulation {
                 .iter()
                 .map(|to| NewRecipient { address: Address::parse(to).unwrap(), dropped: false })
                 .collect(),
-            content: StoredContent::Inline(content.into_bytes()),
+            content: StoredContent::Inline(text.into_bytes()),
         }
     }
 

@@ -9,8 +9,14 @@ use crate::mail::QueueId;
 use crate::store::{Delivery, MessageId, Route, Settlement, Summary};
 use crate::time::Moment;
 
-/// Records an attempt. `Some` when the message has left the queue, with the name of its content file if it had one.
-pub(super) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Result<Option<Option<QueueId>>> {
+/// A message has left the queue.
+pub(super) struct Left {
+    /// The content file that it had.
+    pub(super) file: Option<QueueId>,
+}
+
+/// Records an attempt. `Some` when nothing of the message is left to do.
+pub(super) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Result<Option<Left>> {
     let id = settlement.id;
     let mut settled = 0;
     for delivery in &settlement.deliveries {
@@ -42,7 +48,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Resu
         return Ok(None);
     }
     remove(db, id)?;
-    Ok(Some(in_file.then_some(queue_id)))
+    Ok(Some(Left { file: in_file.then_some(queue_id) }))
 }
 
 /// Makes messages that were not tried due again, and gives their permits back.
@@ -109,11 +115,11 @@ pub(super) fn delete(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Op
 fn deliver(db: &Connection, id: MessageId, delivery: &Delivery) -> rusqlite::Result<bool> {
     let (state, total) = rows::settled(delivery.state);
     let mut update = db.prepare_cached(
-        "UPDATE recipient SET state = ?3, attempts = attempts + ?4, reply = ?5 \
+        "UPDATE recipient SET state = ?3, attempts = attempts + ?4, reply = ?5, failures = failures + ?6 \
          WHERE message = ?1 AND place = ?2 AND state = 0",
     )?;
     let changed =
-        update.execute((id.0, delivery.index, state, i64::from(delivery.counts), &delivery.reply))?;
+        update.execute((id.0, delivery.index, state, delivery.counts, &delivery.reply, delivery.failed))?;
     if let Some(total) = total {
         rows::count(db, total, changed as u64)?;
     }
