@@ -7,7 +7,6 @@
 
 #[path = "support/memory_store.rs"]
 mod memory_store;
-#[allow(unused_imports, reason = "the authority is for others")]
 mod support;
 #[path = "support/world.rs"]
 mod world;
@@ -30,3 +29,5 @@ mod path;
 mod refused;
 #[path = "hostile/smuggling.rs"]
 mod smuggling;
+#[path = "hostile/starttls.rs"]
+mod starttls;

@@ -2,9 +2,11 @@
 
 use mailsluice::config::Newlines;
 use mailsluice::mail::Address;
+use mailsluice::policy::users::LoggedIn;
 use mailsluice::session::state::{Action, Dialogue, Rules, Verdict};
 use mailsluice::smtp::command::Command;
 use mailsluice::smtp::line::{Line, LineError, LineReader, MAX_LINE};
+use mailsluice::smtp::sasl_server::Mechanism;
 use mailsluice::smtp::{Reply, ReplyParser};
 
 use super::pieces;
@@ -12,7 +14,8 @@ use super::pieces;
 /// So many recipients may one message have here.
 const MAX_RECIPIENTS: usize = 3;
 
-/// A session's commands. The lowest bit of the first octet refuses bare line feeds.
+/// A session's commands. The lowest bits of the first octet refuse bare line feeds,
+/// offer STARTTLS, let clients log in without it, and demand a login.
 pub(crate) fn command(input: &[u8]) {
     let Some((&seed, text)) = input.split_first() else {
         return;
@@ -22,7 +25,7 @@ pub(crate) fn command(input: &[u8]) {
     for other in others {
         assert_eq!(other, lines, "the way it was cut matters");
     }
-    let mut talk = Talk::new();
+    let mut talk = Talk::new(seed);
     for line in lines {
         match line {
             Ok(line) => talk.hear(&line),
@@ -63,21 +66,38 @@ fn split(pieces: &[&[u8]], newlines: Newlines) -> Vec<Result<Vec<u8>, LineError>
 struct Talk {
     dialogue: Option<Dialogue>,
     greeted: bool,
+    secure: bool,
+    logged_in: bool,
+    auth_in_clear: bool,
+    auth_required: bool,
     sender: Option<String>,
     recipients: Vec<Address>,
 }
 
 impl Talk {
-    fn new() -> Self {
+    fn new(seed: u8) -> Self {
         let rules = Rules {
             hostname: "relay.example".into(),
             max_message_size: 1000,
             max_recipients: MAX_RECIPIENTS,
             max_errors: u32::MAX,
+            starttls: seed & 2 == 0,
+            mechanisms: &[Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256],
+            auth_in_clear: seed & 4 == 0,
+            auth_required: seed & 8 != 0,
         };
         let dialogue = Dialogue::new(rules);
         check_reply(&dialogue.greeting());
-        Self { dialogue: Some(dialogue), greeted: false, sender: None, recipients: Vec::new() }
+        Self {
+            dialogue: Some(dialogue),
+            greeted: false,
+            secure: false,
+            logged_in: false,
+            auth_in_clear: seed & 4 == 0,
+            auth_required: seed & 8 != 0,
+            sender: None,
+            recipients: Vec::new(),
+        }
     }
 
     fn hear(&mut self, line: &[u8]) {
@@ -94,6 +114,7 @@ impl Talk {
         self.dialogue = Some(match action {
             Action::Admit(mail) => {
                 assert!(self.greeted && self.sender.is_none(), "MAIL out of order");
+                assert!(self.logged_in || !self.auth_required, "MAIL without a login");
                 assert!(mail.size.is_none_or(|size| size <= 1000), "too large, and said so");
                 if let Some(address) = mail.reverse_path.address() {
                     check_address(address, mail.smtputf8);
@@ -126,6 +147,23 @@ impl Talk {
                 assert_eq!(envelope.recipients(), std::mem::take(&mut self.recipients));
                 assert!((1..=MAX_RECIPIENTS).contains(&envelope.recipients().len()));
                 dialogue.finish()
+            }
+            Action::StartTls(reply) => {
+                check_reply(&reply);
+                assert!(self.greeted && !self.secure && self.sender.is_none(), "STARTTLS out of order");
+                // All that was said before is forgotten (RFC 3207 4.2).
+                (self.greeted, self.secure, self.logged_in) = (false, true, false);
+                let dialogue = dialogue.secure();
+                assert!(dialogue.is_secure() && dialogue.hello().is_none() && dialogue.user().is_none());
+                dialogue
+            }
+            Action::LogIn(..) => {
+                assert!(self.greeted && !self.logged_in && self.sender.is_none(), "AUTH out of order");
+                assert!(self.secure || self.auth_in_clear, "a password in the clear");
+                self.logged_in = true;
+                let (dialogue, reply) = dialogue.log_in(LoggedIn { name: "anna".into() });
+                check_reply(&reply);
+                dialogue
             }
             Action::Reply(reply) | Action::Close(reply) => {
                 check_reply(&reply);

@@ -199,6 +199,7 @@ fn receive(pieces: &[&[u8]]) -> Result<Vec<u8>, &'static str> {
         hostname: "relay.example".into(),
         protocol: "ESMTP",
         recipient: None,
+        submitter: None,
         date: jiff::Timestamp::UNIX_EPOCH,
     };
     // So much memory that nothing goes to a file: there is no waiting then.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mailsluice::deliver::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The other end of a session.
@@ -15,9 +16,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Self { stream, heard: String::new() }
     }
 
+    /// The connection. Nothing may have been said that was not heard.
+    pub(crate) fn into_stream(self) -> S {
+        assert_eq!(self.heard, "", "more was said");
+        self.stream
+    }
+
+    /// The same client, of any kind of stream.
+    pub(crate) fn boxed(self) -> Client<Box<dyn Stream>>
+    where
+        S: Stream + 'static,
+    {
+        Client { stream: Box::new(self.stream), heard: self.heard }
+    }
+
     /// Sends the octets in one segment. A server that has hung up is no fault of this client's.
     pub(crate) async fn send(&mut self, octets: &[u8]) {
         let _ = self.stream.write_all(octets).await;
+        let _ = self.stream.flush().await;
     }
 
     /// Sends the pieces one by one, each after the session has taken the one before.

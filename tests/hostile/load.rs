@@ -136,9 +136,11 @@ fn prepare(content: &str) -> bool {
             index: 0,
             address: Address::parse("c@d").unwrap(),
             attempts: 0,
+            failures: 0,
             last_reply: String::new(),
         }],
         others_waiting: 0,
+        others_at_once: 0,
         size: content.len() as u64,
         content: Content::Inline(Vec::new()),
     };

@@ -2,8 +2,9 @@
 //! us. (Guards: `smtp::data_stream` on the way in, `smtp::dot_stuffing` on the way out.)
 
 use crate::client::Client;
-use crate::path::Path;
+use crate::path::{Path, Way};
 use crate::world::World;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Octets that some server has taken for the end of a content, or may.
 const ENDS: &[(&str, &[u8])] = &[
@@ -75,28 +76,36 @@ fn normal(content: &[u8]) -> Vec<u8> {
 }
 
 /// One session: the opening, the content in pieces, QUIT. The codes after the 354.
-async fn talk(mut client: Client<tokio::io::DuplexStream>, pieces: Vec<&[u8]>) -> Vec<u16> {
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(mut client: Client<S>, pieces: Vec<&[u8]>) -> Vec<u16> {
     client.ask(OPENING, 354).await;
     client.send_pieces(pieces).await;
     client.send(b"QUIT\r\n").await;
     client.codes().await
 }
 
-/// All of them in one segment, octet by octet, and cut in two at each octet of what looks like an end.
+/// In one piece, octet by octet, and in two at each octet of what looks like an end.
+fn cuts(content: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let length = content.len() - HEAD.len() - EVIL.len();
+    let mut ways = vec![vec![content.to_vec()], content.chunks(1).map(<[u8]>::to_vec).collect()];
+    let middle = HEAD.len()..=HEAD.len() + length + 1;
+    ways.extend(middle.map(|at| vec![content[..at].to_vec(), content[at..].to_vec()]));
+    ways
+}
+
+/// All of them by every way in: in clear text and after STARTTLS, logged in and not; in one segment, octet by octet, and cut in two at each octet of what looks like an end.
 #[tokio::test(start_paused = true)]
 async fn a_lax_upstream_gets_one_message() {
     let path = Path::lax().await;
     let mut sessions = 0;
-    for (name, end) in ENDS {
-        let content = content(end);
-        let mut ways = vec![vec![&content[..]], content.chunks(1).collect()];
-        ways.extend(
-            (HEAD.len()..=HEAD.len() + end.len() + 1).map(|at| content.split_at(at)).map(|(a, b)| vec![a, b]),
-        );
-        for way in ways {
-            let pieces = way.len();
-            assert_eq!(talk(path.connect(), way).await, [250, 221], "{name} in {pieces} pieces");
-            sessions += 1;
+    for way in Way::ALL {
+        for (name, end) in ENDS {
+            for pieces in cuts(&content(end)) {
+                let client = path.connect_by(way).await;
+                let count = pieces.len();
+                let pieces = pieces.iter().map(Vec::as_slice).collect();
+                assert_eq!(talk(client, pieces).await, [250, 221], "{way:?} {name} in {count} pieces");
+                sessions += 1;
+            }
         }
     }
     let sent = path.sent().await;
