@@ -169,6 +169,7 @@ impl Relay {
             state: RecipientState::Waiting,
             reply: "450 4.2.0 \u{1b}]0;busy".to_owned(),
             counts: true,
+            failed: false,
             blacklist: None,
         };
         Settlement {
