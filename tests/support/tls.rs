@@ -23,12 +23,35 @@ pub(crate) struct Pair {
 }
 
 /// Made once for all tests of a process.
-pub(crate) static PAIR: LazyLock<Pair> = LazyLock::new(|| {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
-});
+pub(crate) static PAIR: LazyLock<Pair> = LazyLock::new(Pair::new);
+
+impl Pair {
+    /// A new certificate with a new key.
+    pub(crate) fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
+    }
+
+    /// What a listener proves itself with.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::from_pem(&self.certificate, &self.key).unwrap()
+    }
+
+    /// The part of a client in a handshake that trusts this certificate alone.
+    pub(crate) async fn handshake(&self, stream: Box<dyn Pipe>) -> io::Result<Box<dyn Pipe>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+    }
+}
 
 /// TLS of a listener: `starttls` or `implicit`.
 pub(crate) fn server(mode: &str) -> ServerTls {
@@ -37,18 +60,10 @@ pub(crate) fn server(mode: &str) -> ServerTls {
         "implicit" => TlsMode::Implicit,
         _ => panic!("what is {mode:?}?"),
     };
-    ServerTls { mode, identity: Identity::from_pem(&PAIR.certificate, &PAIR.key).unwrap() }
+    ServerTls { mode, identity: PAIR.identity() }
 }
 
-/// The client's part of a handshake.
+/// The client's part of a handshake with [`server`].
 pub(crate) async fn handshake(stream: Box<dyn Pipe>) -> io::Result<Box<dyn Pipe>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(PAIR.der.clone()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+    PAIR.handshake(stream).await
 }
