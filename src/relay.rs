@@ -20,6 +20,7 @@ use crate::control::{ControlSocket, SocketError, State};
 use crate::deliver::TcpDial;
 use crate::listen::{self, Door, Gate};
 use crate::policy::admission::Admission;
+use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::action_name;
 use crate::policy::users::Users;
 use crate::session::Services;
@@ -112,6 +113,7 @@ fn serve(front: &mut JoinSet<()>, core: &Core, sockets: Vec<TcpListener>, stoppi
         content_dir: config.data_dir.join("content"),
         admission: Arc::new(Admission::new(config)),
         users: Arc::new(Users::new(config, context.timeline.clone())),
+        pacing: Arc::new(Pacing::new(context.timeline.clone())),
     });
     let gate = Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
     for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
