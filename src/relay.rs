@@ -50,6 +50,9 @@ pub enum RelayError {
     /// The control socket can't be made.
     #[error("{0}")]
     Control(#[from] SocketError),
+    /// A part has ended that must not end. It is our fault; a restart recovers what it was doing.
+    #[error("a fault in the program: {0}; please report it with the log")]
+    Fault(String),
     /// The system does not let us hear signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -58,7 +61,7 @@ pub enum RelayError {
 /// Runs the relay until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When it can't start. Once it runs, it ends only when it is told to.
+/// When it can't start, or a part of it fails in a way that only a restart can mend.
 pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
     let config = Arc::new(loaded.config);
     let mut terminate = signal(SignalKind::terminate()).map_err(RelayError::Signals)?;
@@ -66,17 +69,23 @@ pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
     let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer)?;
     let sockets = bind(&config).await?;
     let control = ControlSocket::bind(&config.data_dir)?;
-    let core = Core::start(config.clone(), Arc::new(store), Arc::new(SystemClock), Arc::new(TcpDial)).await?;
+    let mut core =
+        Core::start(config.clone(), Arc::new(store), Arc::new(SystemClock), Arc::new(TcpDial)).await?;
     let (stop, stopping) = watch::channel(false);
     let mut front = JoinSet::new();
     serve(&mut front, &core, sockets, &stopping);
     front.spawn(control.serve(control_state(&core), stopped(stopping)));
     log_started(&core);
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    let end = tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+        fault = core.failed() => Err(fault),
+        ended = front.join_next() => Err(format!("a listener has ended: {ended:?}")),
     };
-    tracing::info!(event = "stopping", reason = name);
+    match &end {
+        Ok(name) => tracing::info!(event = "stopping", reason = name),
+        Err(fault) => tracing::error!(event = "stopping", reason = fault),
+    }
     let _ = stop.send(true);
     let store = core.context.store.clone();
     let grace = config.shutdown_grace.saturating_sub(LAST_WORDS);
@@ -87,7 +96,7 @@ pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
     };
     tokio::join!(sessions, core.stop(grace));
     tracing::info!(event = "stopped", queued = store.queue_length());
-    Ok(())
+    end.map(|_| ()).map_err(RelayError::Fault)
 }
 
 async fn bind(config: &Config) -> Result<Vec<TcpListener>, RelayError> {

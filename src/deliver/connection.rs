@@ -106,6 +106,7 @@ impl Opening<'_> {
             timeouts: times,
             state: State::Ready,
             messages: 0,
+            dot_under_way: false,
         })
     }
 
@@ -185,6 +186,8 @@ pub struct Connection {
     pub(super) timeouts: Timeouts,
     pub(super) state: State,
     pub(super) messages: u32,
+    /// The final dot is being sent, or has been, and no reply to it has come yet.
+    pub(super) dot_under_way: bool,
 }
 
 impl Connection {
@@ -210,6 +213,13 @@ impl Connection {
     #[must_use]
     pub fn messages(&self) -> u32 {
         self.messages
+    }
+
+    /// Whether the upstream may have taken a message about which it has not said so yet. For a transaction that was
+    /// cancelled.
+    #[must_use]
+    pub fn is_dot_under_way(&self) -> bool {
+        self.dot_under_way
     }
 
     /// Whether another transaction can begin. Looks whether the upstream has hung up (or says that it will); does
