@@ -6,7 +6,9 @@
 //! - `R: text` the same without CRLF. Both know `\r \n \0 \xNN \\`, and `\*N` for N times the octet before it.
 //! - `S: text` the server answers this line; `*` stands for any text.
 //! - `E:` the server hangs up.
-//! - `Q: from -> to, to` the next message in the queue; `-` at the end of a recipient: accepted but dropped.
+//! - `T:` the client does its part of a TLS handshake; all that follows is inside TLS.
+//! - `Q: from -> to, to` the next message in the queue; `-` at the end of a recipient: accepted but dropped; then
+//!   `held`, and `user NAME` who had logged in.
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
 //! - `F: n` so many files are in the content folder.
 
@@ -14,6 +16,8 @@
 
 #[path = "support/memory_store.rs"]
 mod memory_store;
+#[path = "support/tls.rs"]
+mod tls;
 #[path = "support/world.rs"]
 mod world;
 
@@ -32,6 +36,7 @@ use mailsluice::mail::Address;
 use mailsluice::policy::pacing::Pacing;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
 use mailsluice::time::Timeline;
+use tls::Pipe;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -65,29 +70,36 @@ async fn play(text: &str) -> Result<(), String> {
         set_up(&mut world, line);
     }
     let mut running = world.connect().await;
-    let (reader, mut writer) =
-        tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
-    let mut reader = BufReader::new(reader);
+    let pipe: Box<dyn Pipe> = Box::new(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    let mut client = BufReader::new(pipe);
     let (mut pending, mut queued, mut message) = (Vec::new(), 0, None);
     for (number, line) in text.lines().enumerate() {
         let fail = |what: String| Err(format!("{}: {what}", number + 1));
         let (kind, argument) = line.split_at_checked(2).unwrap_or((line, ""));
         let argument = argument.strip_prefix(' ').unwrap_or(argument);
         if !matches!(kind, "C:" | "R:") && !pending.is_empty() {
-            writer.write_all(&std::mem::take(&mut pending)).await.map_err(|e| format!("{number}: {e}"))?;
+            client.write_all(&std::mem::take(&mut pending)).await.map_err(|e| format!("{number}: {e}"))?;
+            client.flush().await.map_err(|e| format!("{number}: {e}"))?;
         }
         match kind {
             "C:" => pending.extend_from_slice(&[unescape(argument), b"\r\n".to_vec()].concat()),
             "R:" => pending.extend_from_slice(&unescape(argument)),
             "S:" | "E:" => {
                 let mut got = Vec::new();
-                reader.read_until(b'\n', &mut got).await.map_err(|e| format!("{number}: {e}"))?;
+                client.read_until(b'\n', &mut got).await.map_err(|e| format!("{number}: {e}"))?;
                 let got = String::from_utf8_lossy(&got).into_owned();
                 if kind == "E:" && !got.is_empty() {
                     return fail(format!("should be closed, but says {got:?}"));
                 }
                 if kind == "S:" && !matches(argument, got.strip_suffix("\r\n").unwrap_or("no line")) {
                     return fail(format!("should be {argument:?}, is {got:?}"));
+                }
+            }
+            "T:" => {
+                assert!(client.buffer().is_empty(), "{number}: what was said in clear text?");
+                match tls::handshake(client.into_inner()).await {
+                    Ok(stream) => client = BufReader::new(stream),
+                    Err(error) => return fail(format!("no TLS: {error}")),
                 }
             }
             "Q:" => {
@@ -152,6 +164,21 @@ fn set_up(world: &mut World, line: &str) {
             upstream.default = false;
             upstream.filter = vec![Filter::Domain(value.into())];
         }
+        "listener" => world.config.listeners[0].address = value.parse().unwrap(),
+        "tls" => world.config.listeners[0].tls = Some(tls::server(value)),
+        "auth" => {
+            world.config.listeners[0].auth =
+                if value == "required" { ServerAuth::Required } else { ServerAuth::Optional };
+        }
+        "auth_without_tls" => world.config.listeners[0].auth_without_tls = true,
+        "user" => {
+            let (name, password) = value.split_once(' ').unwrap();
+            world.config.users.push(user(name, UserPassword::Plain(password.into())));
+        }
+        "scram_user" => {
+            let (name, verifier) = value.split_once(' ').unwrap();
+            world.config.users.push(user(name, UserPassword::Scram(verifier.parse().unwrap())));
+        }
         "upstream_size" => {
             world.config.upstreams[0].limits.message_size = Some(ByteSize(number()));
         }
@@ -161,24 +188,25 @@ fn set_up(world: &mut World, line: &str) {
                 if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
             world.config.test_mode.address = Some(Address::parse("test@firm.example").unwrap());
         }
-        "auth" => {
-            world.config.listeners[0].auth =
-                if value == "required" { ServerAuth::Required } else { ServerAuth::Optional };
-        }
-        "user" => world.config.users.push(user(value)),
+        "grant" => grant(world.config.users.last_mut().unwrap(), value),
         _ => panic!("what is {line:?}?"),
     }
 }
 
-/// `NAME PASSWORD [senders=a,b] [default=ADDRESS] [replace] [priority=high]`
-fn user(text: &str) -> User {
-    let mut words = text.split(' ');
-    let mut word = || words.next().unwrap().to_owned();
-    let (name, password) = (word(), UserPassword::Plain(word().into()));
-    let (senders, priority) = (Vec::new(), UserPriority::Normal);
-    let mut user =
-        User { name, password, senders, default_sender: None, replace_foreign_sender: false, priority };
-    for word in words {
+fn user(name: &str, password: UserPassword) -> User {
+    User {
+        name: name.into(),
+        password,
+        senders: vec![],
+        default_sender: None,
+        replace_foreign_sender: false,
+        priority: UserPriority::Normal,
+    }
+}
+
+/// `[senders=a,b] [default=ADDRESS] [replace] [priority=high]`
+fn grant(user: &mut User, text: &str) {
+    for word in text.split(' ') {
         match word.split_once('=').unwrap_or((word, "")) {
             ("senders", list) => user.senders = list.split(',').map(filter).collect(),
             ("default", address) => user.default_sender = Some(Address::parse(address).unwrap()),
@@ -187,7 +215,6 @@ fn user(text: &str) -> User {
             _ => panic!("what is {word:?}?"),
         }
     }
-    user
 }
 
 fn filter(text: &str) -> Filter {
@@ -197,7 +224,8 @@ fn filter(text: &str) -> Filter {
 fn envelope(message: &NewMessage) -> String {
     let to = message.recipients.iter().map(|r| format!("{}{}", r.address, if r.dropped { " -" } else { "" }));
     let held = if message.held { " held" } else { "" };
-    format!("{} -> {}{held}", message.reverse_path, to.collect::<Vec<_>>().join(", "))
+    let user = message.client.user.as_ref().map(|user| format!(" user {user}")).unwrap_or_default();
+    format!("{} -> {}{held}{user}", message.reverse_path, to.collect::<Vec<_>>().join(", "))
 }
 
 fn unescape(text: &str) -> Vec<u8> {
