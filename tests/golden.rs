@@ -33,7 +33,9 @@ use mailsluice::config::{
 };
 use mailsluice::listen::{Door, Gate};
 use mailsluice::mail::Address;
+use mailsluice::policy::pacing::Pacing;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
+use mailsluice::time::Timeline;
 use tls::Pipe;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -186,6 +188,7 @@ fn set_up(world: &mut World, line: &str) {
                 if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
             world.config.test_mode.address = Some(Address::parse("test@firm.example").unwrap());
         }
+        "grant" => grant(world.config.users.last_mut().unwrap(), value),
         _ => panic!("what is {line:?}?"),
     }
 }
@@ -199,6 +202,23 @@ fn user(name: &str, password: UserPassword) -> User {
         replace_foreign_sender: false,
         priority: UserPriority::Normal,
     }
+}
+
+/// `[senders=a,b] [default=ADDRESS] [replace] [priority=high]`
+fn grant(user: &mut User, text: &str) {
+    for word in text.split(' ') {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("senders", list) => user.senders = list.split(',').map(filter).collect(),
+            ("default", address) => user.default_sender = Some(Address::parse(address).unwrap()),
+            ("replace", _) => user.replace_foreign_sender = true,
+            ("priority", "high") => user.priority = UserPriority::High,
+            _ => panic!("what is {word:?}?"),
+        }
+    }
+}
+
+fn filter(text: &str) -> Filter {
+    if text.contains('@') { Filter::Address(text.into()) } else { Filter::Domain(text.into()) }
 }
 
 fn envelope(message: &NewMessage) -> String {
@@ -369,9 +389,18 @@ async fn listen(
     max: usize,
     per_client: usize,
 ) -> (std::net::SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
+    listen_with(max, per_client, None).await
+}
+
+async fn listen_with(
+    max: usize,
+    per_client: usize,
+    pacing: Option<Arc<Pacing>>,
+) -> (std::net::SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
     let mut world = World::new();
     world.config.listeners[0].address = "127.0.0.1:0".parse().unwrap();
-    let (services, _, folder) = world.services().await;
+    let (mut services, _, folder) = world.services().await;
+    services.pacing = pacing.unwrap_or(services.pacing);
     let listener = services.config.listeners[0].clone();
     let socket = mailsluice::listen::bind(&listener).await.unwrap();
     let door = Arc::new(ArcSwap::from_pointee(Door::new(&listener, Arc::new(services))));
@@ -383,6 +412,55 @@ async fn listen(
         drop(folder);
     });
     (address, stop, serving)
+}
+
+/// A clock that stands still.
+struct Stopped;
+
+impl mailsluice::time::Clock for Stopped {
+    fn wall(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+    fn since_boot(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+    fn boot_id(&self) -> String {
+        "boot".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_is_turned_away() {
+    let pacing = Arc::new(Pacing::new(Timeline::resume(Arc::new(Stopped), None)));
+    let home = "127.0.0.1".parse().unwrap();
+    let mut let_in = 0;
+    while pacing.connection(home).is_ok() {
+        let_in += 1;
+    }
+    assert!(let_in >= 10_000, "a burst of {let_in} is called a flood");
+    let (address, _stop, serving) = listen_with(9, 9, Some(pacing)).await;
+    let (_, greeting) = knock(address).await;
+    let want = "421 4.7.0 relay.example: too many connections from your address, try again in ";
+    assert!(greeting.starts_with(want), "{greeting}");
+    serving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_messages_is_deferred() {
+    let world = World::new();
+    let client = world.client;
+    let pacing = Arc::new(Pacing::new(Timeline::resume(Arc::new(Stopped), None)));
+    let mut let_in = 1;
+    while pacing.message(client, None).is_ok() {
+        let_in += 1;
+    }
+    assert!(let_in >= 10_000, "a burst of {let_in} is called a flood");
+    let mut running = world.connect_with(Some(pacing)).await;
+    say(&mut running, "", "220 ").await;
+    say(&mut running, "HELO x\r\n", "250 ").await;
+    say(&mut running, "MAIL FROM:<a@firm.example>\r\n", "450 4.7.0 too many messages from your address")
+        .await;
+    say(&mut running, "NOOP\r\n", "250 ").await;
 }
 
 /// Connects and reads the first line.

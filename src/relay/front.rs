@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::control::{ControlSocket, Reloads, Shared, State};
 use crate::listen::{self, Door, Gate};
 use crate::policy::admission::Admission;
+use crate::policy::pacing::Pacing;
 use crate::policy::users::Users;
 use crate::session::Services;
 
@@ -23,6 +24,8 @@ pub(super) struct Front {
     doors: Vec<(SocketAddr, Arc<ArcSwap<Door>>)>,
     control: Shared,
     reloads: Reloads,
+    /// One for the life of the process: a reload forgives nobody.
+    pacing: Arc<Pacing>,
 }
 
 impl Front {
@@ -45,7 +48,8 @@ impl Front {
         stopping: &watch::Receiver<bool>,
     ) -> Self {
         let config = &core.context.config;
-        let services = services(core);
+        let pacing = Arc::new(Pacing::new(core.context.timeline.clone()));
+        let services = services(core, &pacing);
         let gate =
             Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
         let mut tasks = JoinSet::new();
@@ -57,14 +61,14 @@ impl Front {
         }
         let shared = Shared::new(control_state(core, &reloads));
         tasks.spawn(control.serve(shared.clone(), stopped(stopping.clone())));
-        Self { tasks, doors, control: shared, reloads }
+        Self { tasks, doors, control: shared, reloads, pacing }
     }
 
     /// Tells the sockets of the core's new configuration: sessions that begin from now on have it, those that have begun
     /// keep what they have. Returns what only a restart can change.
     pub(super) fn follow(&self, core: &Core, before: &Config) -> Vec<String> {
         let config = &core.context.config;
-        let services = services(core);
+        let services = services(core, &self.pacing);
         let mut left = Vec::new();
         for listener in &config.listeners {
             match self.doors.iter().find(|(address, _)| *address == listener.address) {
@@ -88,7 +92,7 @@ impl Front {
     }
 }
 
-fn services(core: &Core) -> Arc<Services> {
+fn services(core: &Core, pacing: &Arc<Pacing>) -> Arc<Services> {
     let context = &core.context;
     let config = &context.config;
     Arc::new(Services {
@@ -102,6 +106,7 @@ fn services(core: &Core) -> Arc<Services> {
         content_dir: config.data_dir.join("content"),
         admission: Arc::new(Admission::new(config)),
         users: Arc::new(Users::new(config, context.timeline.clone())),
+        pacing: pacing.clone(),
     })
 }
 
