@@ -3,7 +3,7 @@
 use super::receive::{Stored, Taken};
 use super::state::{Hello, Transaction};
 use super::{Peer, Services};
-use crate::config::{ByteSize, TestAction, Upstream};
+use crate::config::{ByteSize, TestAction, Upstream, UserPriority};
 use crate::mail::{Address, QueueId};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
@@ -84,6 +84,7 @@ pub struct Submission {
 /// With the reason why it was not taken; nothing of it is left then.
 pub async fn accept(services: &Services, peer: &Peer, submission: Submission) -> Result<Reply, Refused> {
     let Submission { queue_id, hello, user, transaction, content } = submission;
+    let priority = user.as_ref().map_or(Priority::Normal, |user| priority(services, user));
     let user = user.as_ref().map(|user| &*user.name);
     let sender = sender(&content.from, &transaction);
     let upstream =
@@ -114,7 +115,7 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     let message = NewMessage {
         queue_id: queue_id.clone(),
         kind: MessageKind::Submitted,
-        priority: Priority::Normal,
+        priority,
         route: upstream.name.clone(),
         accepted: now,
         accepted_wall: services.timeline.wall().as_millisecond(),
@@ -142,6 +143,15 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     entry.log(peer, &recipients);
     services.wake.wake(&upstream.name);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
+}
+
+/// How urgent the mail of this user is.
+fn priority(services: &Services, user: &LoggedIn) -> Priority {
+    match services.users.granted(user).map(|user| user.priority) {
+        Some(UserPriority::High) => Priority::High,
+        Some(UserPriority::Low) => Priority::Low,
+        Some(UserPriority::Normal) | None => Priority::Normal,
+    }
 }
 
 /// The address that routing goes by: the one in From, or else the reverse-path. Lower case.
