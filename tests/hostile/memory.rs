@@ -6,7 +6,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// What a load may add, in octets.
 const MOST: u64 = 64 << 20;
@@ -23,10 +27,14 @@ struct Relay {
 
 impl Relay {
     fn start(session: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), session, "")
+    }
+
+    /// The same on a folder that may hold files for the listener.
+    fn start_in(folder: tempfile::TempDir, session: &str, listener: &str) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
-            "data_dir = \"data\"\n[[listener]]\naddress = \"{address}\"\n[session]\n{session}\n\
+            "data_dir = \"data\"\n[[listener]]\naddress = \"{address}\"\n{listener}\n[session]\n{session}\n\
             [[upstream]]\nname = \"local\"\nkind = \"capture\"\n"
         );
         let file = folder.path().join("mailsluice.toml");
@@ -147,6 +155,49 @@ fn a_thousand_idle_connections() {
     for client in &mut clients {
         client.ask("NOOP", 250);
     }
+}
+
+/// The same after STARTTLS.
+#[test]
+fn a_thousand_idle_connections_with_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["relay.example".to_owned()]).unwrap();
+    for (name, text) in [("chain", made.cert.pem()), ("private", made.signing_key.serialize_pem())] {
+        File::create(folder.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = Arc::new(config);
+    let relay = Relay::start_in(
+        folder,
+        "max_connections = 1100\nmax_connections_per_client = 1100",
+        "tls = \"starttls\"\ncertificate = \"chain\"\nkey = \"private\"",
+    );
+    let connect = || {
+        let mut client = relay.connect();
+        client.ask("EHLO x", 250);
+        client.ask("STARTTLS", 220);
+        let name = "relay.example".try_into().unwrap();
+        let connection = ClientConnection::new(config.clone(), name).unwrap();
+        let mut stream = StreamOwned::new(connection, client.reader.into_inner());
+        stream.write_all(b"EHLO x\r\n").unwrap();
+        let mut heard = [0; 1000];
+        assert!(stream.read(&mut heard).unwrap() > 0 && heard.starts_with(b"250-"));
+        stream
+    };
+    let mut clients: Vec<_> = (0..1000).map(|_| connect()).collect();
+    relay.check("1000 idle connections with TLS");
+    for client in &mut clients {
+        client.write_all(b"NOOP\r\n").unwrap();
+        let mut heard = [0; 100];
+        assert!(client.read(&mut heard).unwrap() > 0 && heard.starts_with(b"250 "));
+    }
+    relay.check("1000 idle connections with TLS that work");
 }
 
 /// Each of a thousand clients has begun a content, and none goes on.
