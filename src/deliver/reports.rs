@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use super::lane::LaneShared;
 use crate::config::{BounceFrom, UpstreamKind};
 use crate::mail::message_id;
-use crate::mail::{Address, Body, QueueId, ReversePath};
+use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, ReversePath};
 use crate::report::dsn::{Dsn, Kind, Recipient};
 use crate::store::{
     ClientInfo, Content, MessageKind, NewMessage, NewRecipient, Priority, QueuedMessage, StoredContent,
@@ -102,10 +102,18 @@ async fn make(
         sender: message.sender.clone(),
         body: if content.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
         smtputf8: false,
+        request: MessageRequest::default(),
         client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
         test: None,
         held: false,
-        recipients: to.into_iter().map(|address| NewRecipient { address, dropped: false }).collect(),
+        recipients: to
+            .into_iter()
+            .map(|address| NewRecipient {
+                address,
+                dropped: false,
+                request: RecipientRequest { notify: Some(Notify::NEVER), original: None },
+            })
+            .collect(),
         content: StoredContent::Inline(content),
     })
 }

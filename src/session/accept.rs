@@ -4,7 +4,7 @@ use super::receive::{Stored, Taken};
 use super::state::{Hello, Transaction};
 use super::{Peer, Services};
 use crate::config::{ByteSize, TestAction, Upstream};
-use crate::mail::{Address, QueueId};
+use crate::mail::{Address, QueueId, RecipientRequest};
 use crate::policy::test_mode::action_name;
 use crate::smtp::Reply;
 use crate::store::{
@@ -104,7 +104,7 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     let message = NewMessage {
         queue_id: queue_id.clone(),
         kind: MessageKind::Submitted,
-        priority: Priority::Normal,
+        priority: Priority::asked(transaction.request.priority),
         route: upstream.name.clone(),
         accepted: now,
         accepted_wall: services.timeline.wall().as_millisecond(),
@@ -113,6 +113,7 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         sender,
         body: envelope.body,
         smtputf8: envelope.smtputf8,
+        request: transaction.request.clone(),
         client: ClientInfo {
             address: peer.ip.to_string(),
             helo: hello.name,
@@ -147,9 +148,14 @@ fn named(sender: &str) -> String {
 }
 
 fn recipients(transaction: &Transaction) -> Vec<NewRecipient> {
-    let all = transaction.envelope.recipients().iter().enumerate();
     let dropped = |i: usize| transaction.dropped.binary_search(&i).is_ok();
-    all.map(|(i, address)| NewRecipient { address: address.clone(), dropped: dropped(i) }).collect()
+    let all = transaction.envelope.recipients().iter().zip(&transaction.requests).enumerate();
+    let recipient = |(i, (address, request)): (usize, (&Address, &RecipientRequest))| NewRecipient {
+        address: address.clone(),
+        dropped: dropped(i),
+        request: request.clone(),
+    };
+    all.map(recipient).collect()
 }
 
 /// From here on the store answers for the file: were this cancelled while the store commits, the file must stay.

@@ -2,6 +2,8 @@
 //!
 //! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
 
+mod chunks;
+
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,9 +19,10 @@ use super::{Peer, Services, log_rejected};
 use crate::mail::{Address, QueueId};
 use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
-use crate::smtp::command::{Command, Forward, Mail};
+use crate::smtp::command::{Command, Forward, Mail, Rcpt};
 use crate::smtp::data_stream::Status;
 use crate::smtp::line::{Line, LineReader};
+use chunks::Chunks;
 
 /// How much is read at once while we wait for commands, in octets.
 const COMMAND_READ: usize = 4 * 1024;
@@ -47,6 +50,7 @@ where
         peer: &peer,
         services: &services,
         stopping,
+        chunks: None,
     };
     let end = session.converse(Dialogue::new(rules)).await;
     let name = &config.hostname;
@@ -84,6 +88,8 @@ struct Session<'a, S> {
     peer: &'a Peer,
     services: &'a Services,
     stopping: watch::Receiver<bool>,
+    /// A content of which part has come by BDAT.
+    chunks: Option<Chunks<'a>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
@@ -91,11 +97,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     async fn converse(&mut self, mut dialogue: Dialogue) -> Result<Flow, Gone> {
         self.channel.say(&dialogue.greeting());
         loop {
-            let (parsed, content_follows) = self.next_command(dialogue.in_transaction()).await?;
+            let (parsed, follows) = self.next_command(dialogue.in_transaction()).await?;
             let flow;
             (dialogue, flow) = match parsed {
-                Ok(command) => self.obey(dialogue, command, content_follows).await?,
-                Err(reply) => self.answer(dialogue, &reply, content_follows).await,
+                Ok(command) => self.obey(dialogue, command, follows).await?,
+                Err(reply) => self.answer(dialogue, &reply, follows).await,
             };
             if flow != Flow::On {
                 return Ok(flow);
@@ -104,8 +110,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         }
     }
 
-    /// Waits for a whole command line, and reads it. Also tells whether content would follow the command.
-    async fn next_command(&mut self, in_transaction: bool) -> Result<(Result<Command, Reply>, bool), Gone> {
+    /// Waits for a whole command line, and reads it. Also tells what may follow the command.
+    async fn next_command(
+        &mut self,
+        in_transaction: bool,
+    ) -> Result<(Result<Command, Reply>, Follows), Gone> {
         let mut deadline = None;
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
@@ -114,10 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             let (line, used) = self.lines.take(self.channel.waiting());
             let found = match line {
                 Line::More => None,
-                Line::Command(line) => {
-                    Some((Command::parse(line).map_err(|e| e.reply()), announces_content(line)))
-                }
-                Line::Faulty(error, line) => Some((Err(error.reply()), announces_content(line))),
+                Line::Command(line) => Some((Command::parse(line).map_err(|e| e.reply()), Follows::of(line))),
+                Line::Faulty(error, line) => Some((Err(error.reply()), Follows::of(line))),
             };
             self.channel.consume(used);
             if let Some(found) = found {
@@ -125,7 +132,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             }
             self.channel.flush().await?;
             let timeout = self.services.config.session.command_timeout;
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + timeout);
+            let deadline = *deadline.get_or_insert_with(|| {
+                let whole = self.chunks.as_ref().map(|chunks| chunks.deadline);
+                whole.into_iter().fold(Instant::now() + timeout, Instant::min)
+            });
             tokio::select! {
                 read = timeout_at(deadline, self.channel.read(COMMAND_READ)) => read.map_err(|_| Gone::Timeout)??,
                 () = stopped(&mut self.stopping), if !in_transaction => return Err(Gone::Stopping),
@@ -138,33 +148,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         &mut self,
         dialogue: Dialogue,
         command: Command,
-        content_follows: bool,
+        follows: Follows,
     ) -> Result<(Dialogue, Flow), Gone> {
         let recipient = match &command {
-            Command::Rcpt(Forward::Address(address)) => Some(address.clone()),
+            Command::Rcpt(Rcpt { forward: Forward::Address(address), .. }) => Some(address.clone()),
             _ => None,
         };
         let (dialogue, action) = dialogue.step(command);
+        if !dialogue.in_chunks() {
+            self.chunks = None;
+        }
         match action {
             Action::Reply(reply) => {
                 if let Some(recipient) = recipient.filter(|_| reply.code != 503) {
                     self.reject(dialogue.reverse_path(), recipient.as_str(), &reply, "recipient");
                 }
-                Ok(self.answer(dialogue, &reply, content_follows).await)
+                Ok(self.answer(dialogue, &reply, follows).await)
             }
             Action::Admit(mail) => {
                 let (dialogue, reply) = self.admit(dialogue, mail);
-                Ok(self.answer(dialogue, &reply, false).await)
+                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
-            Action::Judge(recipient) => {
+            Action::Judge(recipient, request) => {
                 let verdict = self.judge(&dialogue, &recipient).await;
-                let (dialogue, reply) = dialogue.judge(recipient, verdict);
-                Ok(self.answer(dialogue, &reply, false).await)
+                let (dialogue, reply) = dialogue.judge(recipient, request, verdict);
+                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
             Action::Receive(transaction) => {
                 let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
                 let reply = self.receive(hello, transaction).await?;
-                Ok(self.answer(dialogue.finish(), &reply, false).await)
+                Ok(self.answer(dialogue.finish(), &reply, Follows::Nothing).await)
+            }
+            Action::Take(chunk, first) => {
+                let (dialogue, reply) = self.chunk(dialogue, chunk, first).await?;
+                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
+            }
+            Action::Discard(octets, reply) => self.discard(dialogue, octets, &reply).await,
+            Action::Misplaced(octets, reply) => {
+                if octets > 0 && self.channel.has_more().await {
+                    return Ok((self.answer(dialogue, &reply, Follows::Nothing).await.0, Flow::Hang));
+                }
+                self.discard(dialogue, octets, &reply).await
             }
             Action::Close(reply) => {
                 self.channel.say(&reply);
@@ -174,18 +198,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Queues a reply, and hangs up when there were too many errors, or when content would run as commands.
-    async fn answer(
-        &mut self,
-        mut dialogue: Dialogue,
-        reply: &Reply,
-        content_follows: bool,
-    ) -> (Dialogue, Flow) {
+    async fn answer(&mut self, mut dialogue: Dialogue, reply: &Reply, follows: Follows) -> (Dialogue, Flow) {
         self.channel.say(reply);
         if dialogue.count(reply) {
             self.channel.say(&dialogue.too_many_errors());
             return (dialogue, Flow::Hang);
         }
-        let flow = if content_follows && self.channel.has_more().await { Flow::Hang } else { Flow::On };
+        let hang = match follows {
+            Follows::Nothing => false,
+            Follows::Perhaps => self.channel.has_more().await,
+            Follows::Content => true,
+        };
+        let flow = if hang { Flow::Hang } else { Flow::On };
         (dialogue, flow)
     }
 
@@ -244,12 +268,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         let deadline = Instant::now() + settings.data_timeout;
         let content = self.content(&mut receiver);
         timeout_at(deadline, content).await.map_err(|_| Gone::Timeout)??;
+        Ok(self.conclude(receiver, queue_id, hello, transaction).await)
+    }
+
+    /// The content has ended: takes the message into the queue. Returns the reply to it.
+    async fn conclude(
+        &self,
+        receiver: Receiver<'_>,
+        queue_id: QueueId,
+        hello: Hello,
+        transaction: Transaction,
+    ) -> Reply {
         let from = transaction.envelope.reverse_path.to_string();
         let refused = match receiver.finish().await {
             Ok(content) => {
                 let submission = Submission { queue_id, hello, transaction, content };
-                match accept(services, self.peer, submission).await {
-                    Ok(reply) => return Ok(reply),
+                match accept(self.services, self.peer, submission).await {
+                    Ok(reply) => return reply,
                     Err(refused) => (refused.reply(), refused.reason()),
                 }
             }
@@ -259,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             }
         };
         self.reject(&from, "", &refused.0, refused.1);
-        Ok(refused.0)
+        refused.0
     }
 
     /// A disk that fails is the operator's business, not only the client's.
@@ -316,11 +351,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 }
 
-/// Whether content follows the command when the client does not wait for our reply. When such a command is refused,
-/// what waits behind it must never run as commands.
-fn announces_content(line: &[u8]) -> bool {
-    let verb = line.trim_ascii_start().get(..4);
-    verb.is_some_and(|verb| verb.eq_ignore_ascii_case(b"DATA") || verb.eq_ignore_ascii_case(b"BDAT"))
+/// What comes behind a command when the client does not wait for our reply. When such a command is refused, it must
+/// never run as commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// Commands.
+    Nothing,
+    /// Content, from a client that does not wait for 354.
+    Perhaps,
+    /// Content, and how much of it is not known.
+    Content,
+}
+
+impl Follows {
+    fn of(line: &[u8]) -> Self {
+        match line.trim_ascii_start().get(..4).map(<[u8]>::to_ascii_uppercase).as_deref() {
+            Some(b"DATA") => Self::Perhaps,
+            Some(b"BDAT") => Self::Content,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// Waits until the relay is stopping; for ever when nobody can stop it any more.

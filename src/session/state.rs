@@ -2,16 +2,21 @@
 //!
 //! ```text
 //! Greeted ──EHLO/HELO──► Ready ──MAIL──► Sender ──RCPT──► Recipients ──DATA──► (content) ──► Ready
-//!                          ▲               │                 │
-//!                          └──RSET, EHLO───┴─────────────────┘
+//!                          ▲               │                 │  │
+//!                          ├──RSET, EHLO───┴─────────────────┘  └─BDAT─► Chunks ──BDAT LAST──► Ready
+//!                          └──RSET, EHLO────────────────────────────────────┘
 //! ```
 //!
 //! A command either gets its reply at once, or asks for a decision that the machine can't make ([`Action`]); the
 //! driver brings the decision back with [`Dialogue::admit`], [`Dialogue::judge`] or [`Dialogue::finish`].
 
-use crate::mail::{Address, Envelope};
+use super::help::help;
+use crate::mail::{Address, Envelope, MessageRequest, RecipientRequest};
 use crate::smtp::Reply;
-use crate::smtp::command::{Command, CommandError, Extension, Forward, Mail};
+use crate::smtp::command::{Chunk, Command, CommandError, Extension, Forward, Mail, Rcpt};
+
+/// The largest number that a limit can have (RFC 9422 4).
+const MAX_LIMIT: usize = 999_999;
 
 /// What the dialogue must know of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +47,10 @@ pub struct Transaction {
     pub envelope: Envelope,
     /// Places in the envelope of recipients that were accepted but get nothing (blacklist), in order.
     pub dropped: Vec<usize>,
+    /// What the client asks for the message.
+    pub request: MessageRequest,
+    /// What it asks for each recipient, in the order of the envelope.
+    pub requests: Vec<RecipientRequest>,
 }
 
 /// One session's dialogue.
@@ -61,6 +70,10 @@ enum Phase {
     Sender { mail: Mail, refused: bool },
     /// At least one recipient was accepted.
     Recipients(Transaction),
+    /// Part of the content has come by BDAT; the driver has the transaction.
+    Chunks,
+    /// A chunk was refused. Others may be on their way (RFC 3030 2).
+    Refused,
 }
 
 /// What a command asks for.
@@ -71,9 +84,16 @@ pub enum Action {
     /// Decide whether a message can be taken now, then call [`Dialogue::admit`].
     Admit(Mail),
     /// Decide about a recipient, then call [`Dialogue::judge`].
-    Judge(Address),
+    Judge(Address, RecipientRequest),
     /// Answer 354, take the content, decide about it, then call [`Dialogue::finish`].
     Receive(Transaction),
+    /// Take the chunk that follows; the transaction comes with the first. Behind the last decide about the message and
+    /// call [`Dialogue::finish`]; when a chunk before is refused call [`Dialogue::refuse_chunks`].
+    Take(Chunk, Option<Transaction>),
+    /// Throw away as many octets, then say this: they belong to a message that was refused.
+    Discard(u64, Reply),
+    /// Say this to a chunk that has no message; its octets must not run as commands.
+    Misplaced(u64, Reply),
     /// Say this, then close the connection.
     Close(Reply),
 }
@@ -111,14 +131,20 @@ impl Dialogue {
     /// Whether a message is under way.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
-        self.phase != Phase::Idle
+        !matches!(self.phase, Phase::Idle | Phase::Refused)
+    }
+
+    /// Whether part of a content has come by BDAT, and more is to come.
+    #[must_use]
+    pub fn in_chunks(&self) -> bool {
+        self.phase == Phase::Chunks
     }
 
     /// The reverse-path of the message under way, empty when there is none.
     #[must_use]
     pub fn reverse_path(&self) -> &str {
         match &self.phase {
-            Phase::Idle => "",
+            Phase::Idle | Phase::Chunks | Phase::Refused => "",
             Phase::Sender { mail, .. } => mail.reverse_path.as_str(),
             Phase::Recipients(transaction) => transaction.envelope.reverse_path.as_str(),
         }
@@ -147,19 +173,20 @@ impl Dialogue {
             Command::Ehlo(name) => self.greet(Hello { name, extended: true }),
             Command::Helo(name) => self.greet(Hello { name, extended: false }),
             Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(forward) => self.rcpt(forward),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
             Command::Data => return self.data(),
+            Command::Bdat(chunk) => return self.bdat(chunk),
             Command::Rset => {
                 self.phase = Phase::Idle;
                 ok("reset")
             }
             Command::Noop => ok("OK"),
             Command::Vrfy => reply(252, (2, 5, 0), "cannot verify, but will take mail and try to deliver it"),
-            Command::Help => Action::Reply(help()),
+            Command::Help(topic) => Action::Reply(help(&topic)),
             Command::Quit => {
                 Action::Close(Reply::new(221, (2, 0, 0), format!("{} closing", self.rules.hostname)))
             }
-            Command::Expn | Command::NotOffered(Extension::Auth | Extension::StartTls | Extension::Bdat) => {
+            Command::Expn | Command::NotOffered(Extension::Auth | Extension::StartTls) => {
                 reply(502, (5, 5, 1), "command not implemented")
             }
         };
@@ -175,7 +202,7 @@ impl Dialogue {
 
     /// Notes what was decided about a recipient.
     #[must_use]
-    pub fn judge(mut self, recipient: Address, verdict: Verdict) -> (Self, Reply) {
+    pub fn judge(mut self, recipient: Address, request: RecipientRequest, verdict: Verdict) -> (Self, Reply) {
         let dropped = match verdict {
             Verdict::Accept => false,
             Verdict::Drop => true,
@@ -188,16 +215,19 @@ impl Dialogue {
         };
         self.phase = match self.phase {
             // The driver judges only what `step` asked it to, and that needs a sender.
-            Phase::Idle => Phase::Idle,
+            phase @ (Phase::Idle | Phase::Chunks | Phase::Refused) => phase,
             Phase::Sender { mail, .. } => {
                 let mut envelope = Envelope::new(mail.reverse_path, recipient);
                 envelope.body = mail.body;
                 envelope.smtputf8 = mail.smtputf8;
-                Phase::Recipients(Transaction { envelope, dropped: Vec::from_iter(dropped.then_some(0)) })
+                let dropped = Vec::from_iter(dropped.then_some(0));
+                let requests = vec![request];
+                Phase::Recipients(Transaction { envelope, dropped, request: mail.request, requests })
             }
             Phase::Recipients(mut transaction) => {
                 transaction.dropped.extend(dropped.then_some(transaction.envelope.recipients().len()));
                 transaction.envelope.add(recipient);
+                transaction.requests.push(request);
                 Phase::Recipients(transaction)
             }
         };
@@ -211,6 +241,13 @@ impl Dialogue {
         self
     }
 
+    /// A chunk was refused, and with it the message.
+    #[must_use]
+    pub fn refuse_chunks(mut self) -> Self {
+        self.phase = Phase::Refused;
+        self
+    }
+
     /// EHLO and HELO also end a message that was under way (RFC 5321 4.1.4).
     fn greet(&mut self, hello: Hello) -> Action {
         let extended = hello.extended;
@@ -219,8 +256,10 @@ impl Dialogue {
         let mut lines = vec![self.rules.hostname.clone()];
         if extended {
             let size = format!("SIZE {}", self.rules.max_message_size);
-            let words = ["PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "HELP"];
+            let limits = format!("LIMITS RCPTMAX={}", self.rules.max_recipients.min(MAX_LIMIT));
+            let words = ["PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"];
             lines.extend(words.map(str::to_owned));
+            lines.extend(["CHUNKING", "DSN", "MT-PRIORITY", &limits, "HELP"].map(str::to_owned));
         }
         Action::Reply(Reply::bare(250, lines))
     }
@@ -229,7 +268,7 @@ impl Dialogue {
         if self.hello.is_none() {
             return reply(503, (5, 5, 1), "say EHLO first");
         }
-        if self.phase != Phase::Idle {
+        if self.in_transaction() {
             return reply(503, (5, 5, 1), "MAIL was given already; RSET starts again");
         }
         let max = self.rules.max_message_size;
@@ -241,13 +280,14 @@ impl Dialogue {
         }
     }
 
-    fn rcpt(&self, forward: Forward) -> Action {
+    fn rcpt(&self, rcpt: Rcpt) -> Action {
         let (smtputf8, count) = match &self.phase {
-            Phase::Idle => return reply(503, (5, 5, 1), "MAIL first"),
+            Phase::Chunks => return reply(503, (5, 5, 1), CHUNKS_ARE_COMING),
+            Phase::Idle | Phase::Refused => return reply(503, (5, 5, 1), "MAIL first"),
             Phase::Sender { mail, .. } => (mail.smtputf8, 0),
             Phase::Recipients(t) => (t.envelope.smtputf8, t.envelope.recipients().len()),
         };
-        let recipient = match forward {
+        let recipient = match rcpt.forward {
             Forward::Address(address) => address,
             Forward::Postmaster => match Address::parse(&format!("postmaster@{}", self.rules.hostname)) {
                 Ok(address) => address,
@@ -260,25 +300,61 @@ impl Dialogue {
         if count >= self.rules.max_recipients {
             return reply(452, (4, 5, 3), "too many recipients; send the rest in another message");
         }
-        Action::Judge(recipient)
+        Action::Judge(recipient, rcpt.request)
     }
 
     fn data(mut self) -> (Self, Action) {
         let action = match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Recipients(transaction) => Action::Receive(transaction),
-            Phase::Idle => reply(503, (5, 5, 1), "MAIL and RCPT first"),
-            Phase::Sender { mail, refused } => {
-                self.phase = Phase::Sender { mail, refused };
-                if refused {
-                    reply(554, (5, 5, 1), "no valid recipients")
-                } else {
-                    reply(503, (5, 5, 1), "RCPT first")
-                }
+            phase => {
+                let refusal = no_content(&phase);
+                self.phase = phase;
+                Action::Reply(refusal)
+            }
+        };
+        (self, action)
+    }
+
+    fn bdat(mut self, chunk: Chunk) -> (Self, Action) {
+        let action = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Recipients(transaction) => {
+                self.phase = Phase::Chunks;
+                Action::Take(chunk, Some(transaction))
+            }
+            Phase::Chunks => {
+                self.phase = Phase::Chunks;
+                Action::Take(chunk, None)
+            }
+            Phase::Refused => {
+                self.phase = if chunk.last { Phase::Idle } else { Phase::Refused };
+                let refusal = Reply::new(554, (5, 5, 1), "the message was refused already");
+                Action::Discard(chunk.octets, refusal)
+            }
+            phase => {
+                let refusal = no_content(&phase);
+                self.phase = phase;
+                Action::Misplaced(chunk.octets, refusal)
             }
         };
         (self, action)
     }
 }
+
+/// Why no content can come now.
+fn no_content(phase: &Phase) -> Reply {
+    match phase {
+        Phase::Sender { refused: true, .. } => Reply::new(554, (5, 5, 1), "no valid recipients"),
+        Phase::Sender { refused: false, .. } => Reply::new(503, (5, 5, 1), "RCPT first"),
+        // DATA and BDAT can't be mixed (RFC 3030 2).
+        Phase::Chunks => Reply::new(503, (5, 5, 1), CHUNKS_ARE_COMING),
+        Phase::Idle | Phase::Refused | Phase::Recipients(_) => {
+            Reply::new(503, (5, 5, 1), "MAIL and RCPT first")
+        }
+    }
+}
+
+/// What a client reads that says something else between two chunks.
+const CHUNKS_ARE_COMING: &str = "the content is coming by BDAT; RSET starts again";
 
 fn reply(code: u16, status: (u8, u16, u16), text: impl Into<String>) -> Action {
     Action::Reply(Reply::new(code, status, text))
@@ -286,14 +362,6 @@ fn reply(code: u16, status: (u8, u16, u16), text: impl Into<String>) -> Action {
 
 fn ok(text: &str) -> Action {
     reply(250, (2, 0, 0), text)
-}
-
-fn help() -> Reply {
-    let lines = [
-        "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT",
-        "a relay: it takes mail for its upstreams only",
-    ];
-    Reply { code: 214, status: Some((2, 0, 0)), lines: lines.map(str::to_owned).to_vec() }
 }
 
 #[cfg(test)]
@@ -319,18 +387,24 @@ mod tests {
             let (next, reply) = match action {
                 Action::Reply(reply) | Action::Close(reply) => (next, reply),
                 Action::Admit(mail) => next.admit(mail),
-                Action::Judge(recipient) => {
+                Action::Judge(recipient, request) => {
                     let verdict = match recipient.domain() {
                         "bad.example" => Verdict::Refuse(Reply::new(550, (5, 7, 1), "no")),
                         "drop.example" => Verdict::Drop,
                         _ => Verdict::Accept,
                     };
-                    next.judge(recipient, verdict)
+                    next.judge(recipient, request, verdict)
                 }
                 Action::Receive(t) => {
                     let text = format!("{:?} dropped {:?}", t.envelope.recipients().len(), t.dropped);
                     (next.finish(), Reply::new(250, (2, 0, 0), text))
                 }
+                Action::Take(Chunk { octets: 13, .. }, _) => (next.refuse_chunks(), Reply::bare(552, vec![])),
+                Action::Take(Chunk { last: true, .. }, _) => {
+                    (next.finish(), Reply::bare(250, vec!["done".into()]))
+                }
+                Action::Take(..) => (next, Reply::bare(250, vec!["more".into()])),
+                Action::Discard(_, reply) | Action::Misplaced(_, reply) => (next, reply),
             };
             dialogue = next;
             replies.push(reply.to_string().chars().take(9).collect());
@@ -368,6 +442,30 @@ mod tests {
         ] {
             assert_eq!(say(dialogue(), &lines).1, want, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn takes_chunks_in_order() {
+        let opening = ["EHLO x", "MAIL FROM:<a@b>", "RCPT TO:<a@b>"];
+        for (lines, want) in [
+            (vec!["BDAT 1", "BDAT 0 LAST", "BDAT 1"], vec!["250 more", "250 done", "503 5.5.1"]),
+            (
+                vec!["BDAT 1", "DATA", "MAIL FROM:<a@b>", "RCPT TO:<a@b>", "BDAT 1 LAST"],
+                vec!["250 more", "503 5.5.1", "503 5.5.1", "503 5.5.1", "250 done"],
+            ),
+            (vec!["BDAT 1", "RSET", "BDAT 1"], vec!["250 more", "250 2.0.0", "503 5.5.1"]),
+            (
+                vec!["BDAT 13", "BDAT 1", "BDAT 1 LAST", "BDAT 1"],
+                vec!["552 ", "554 5.5.1", "554 5.5.1", "503 5.5.1"],
+            ),
+            (vec!["BDAT 13", "DATA", "MAIL FROM:<a@b>"], vec!["552 ", "503 5.5.1", "250 2.1.0"]),
+        ] {
+            let (dialogue, _) = say(dialogue(), &opening);
+            assert_eq!(say(dialogue, &lines).1, want, "{lines:?}");
+        }
+        let (dialogue, _) = say(dialogue(), &["EHLO x", "MAIL FROM:<a@b>"]);
+        let refused = say(dialogue, &["BDAT 1", "RCPT TO:<a@bad.example>", "BDAT 1"]).1;
+        assert_eq!(refused, ["503 5.5.1", "550 5.7.1", "554 5.5.1"]);
     }
 
     #[test]

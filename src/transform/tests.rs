@@ -26,6 +26,7 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Que
         sender: "a@firm.example".into(),
         body: Body::SevenBit,
         smtputf8: false,
+        request: crate::mail::MessageRequest::default(),
         client: ClientInfo::default(),
         test: test
             .map(|(action, to)| TestTreatment { action, address: to.map(|a| Address::parse(a).unwrap()) }),
@@ -39,6 +40,7 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Que
                 address: address(a),
                 attempts: 0,
                 last_reply: String::new(),
+                request: crate::mail::RecipientRequest::default(),
             })
             .collect(),
         others_waiting: 0,

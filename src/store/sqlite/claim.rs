@@ -133,7 +133,7 @@ fn take(
 
 fn recipients(db: &Connection, id: MessageId, most: u32) -> rusqlite::Result<Vec<QueuedRecipient>> {
     let mut select = db.prepare_cached(
-        "SELECT place, address, attempts, reply FROM recipient WHERE message = ?1 AND state = 0 \
+        "SELECT place, address, attempts, reply, notify, original FROM recipient WHERE message = ?1 AND state = 0 \
          ORDER BY attempts, place LIMIT ?2",
     )?;
     let rows = select.query_map((id.0, most), |row| {
@@ -142,6 +142,7 @@ fn recipients(db: &Connection, id: MessageId, most: u32) -> rusqlite::Result<Vec
             address: rows::address(row, 1)?,
             attempts: row.get(2)?,
             last_reply: row.get(3)?,
+            request: rows::recipient_request(row, 4)?,
         })
     })?;
     rows.collect()
