@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use mailsluice::config::{Auth, Security, Smtp, Timeouts};
 use mailsluice::deliver::{
-    ConnectError, Connection, Connector, Transaction, TransactionResult, Verdict, classify,
+    ConnectError, Connection, Connector, Requests, Transaction, TransactionResult, Verdict, classify,
 };
 use mailsluice::mail::{Address, Body, ReversePath};
 use support::upstream::{Script, Upstream};
@@ -76,6 +76,7 @@ async fn send(connection: &mut Connection, recipients: &[Address], content: &[u8
         body: Body::SevenBit,
         smtputf8: false,
         content,
+        requests: Requests::default(),
     };
     connection.send(&transaction).await
 }

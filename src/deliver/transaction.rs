@@ -6,7 +6,7 @@
 use super::connection::{Connection, State};
 use super::error::{Fault, Stage};
 use super::wire::Event;
-use crate::mail::{Address, Body, ReversePath};
+use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
 use crate::smtp::dot_stuffing::Encoder;
 
@@ -31,6 +31,17 @@ pub struct Transaction<'a> {
     pub smtputf8: bool,
     /// Header and body, as they are to arrive; not dot-stuffed.
     pub content: &'a [u8],
+    /// What the client asked for beyond delivery, for an upstream that offers it.
+    pub requests: Requests<'a>,
+}
+
+/// What is passed on to an upstream that offers DSN or MT-PRIORITY. `Default` is nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Requests<'a> {
+    /// For the message.
+    pub message: Option<&'a MessageRequest>,
+    /// For each recipient, in their order; those that are missing ask for nothing.
+    pub recipients: &'a [RecipientRequest],
 }
 
 /// What the upstream, or the lack of an answer from it, means for a recipient.
@@ -154,6 +165,15 @@ impl Progress {
         Self { settled: vec![None; recipients], accepted: 0, mail_refused: false, data: None }
     }
 
+    /// Recipients that are more than the upstream takes in one transaction go in another (RFC 9422 6.2).
+    fn hold_back(&mut self, most: usize) {
+        let text = format!("the upstream takes {most} recipients in one transaction");
+        let answer = Answer::Later(Reply::new(452, (4, 5, 3), text));
+        for surplus in self.settled.iter_mut().skip(most).filter(|settled| settled.is_none()) {
+            *surplus = Some(RecipientResult { stage: Stage::Rcpt, answer: answer.clone() });
+        }
+    }
+
     /// Whether a command still makes sense.
     fn wants(&self, command: Command) -> bool {
         match command {
@@ -232,13 +252,16 @@ impl Connection {
             }
             State::Ready => {}
         }
-        let recipients = (0..transaction.recipients.len()).map(Command::Rcpt);
+        let most = self.capabilities.max_recipients.map_or(usize::MAX, |most| most as usize);
+        self.transactions += 1;
+        let recipients = (0..transaction.recipients.len().min(most)).map(Command::Rcpt);
         let commands: Vec<_> = [Command::Mail].into_iter().chain(recipients).chain([Command::Data]).collect();
         for group in commands.chunks(if self.capabilities.pipelining { GROUP } else { 1 }) {
             if progress.wants(group[0]) {
                 self.exchange(group, transaction, progress).await?;
             }
         }
+        progress.hold_back(most);
         match progress.data.take() {
             None if progress.mail_refused => Ok(State::Ready),
             None => Ok(State::Open),
@@ -284,7 +307,10 @@ impl Connection {
             Command::Mail => {
                 format!("MAIL FROM:<{}>{}\r\n", transaction.reverse_path, self.parameters(transaction))
             }
-            Command::Rcpt(index) => format!("RCPT TO:<{}>\r\n", transaction.recipients[index]),
+            Command::Rcpt(index) => {
+                let parameters = self.recipient_parameters(transaction.requests.recipients.get(index));
+                format!("RCPT TO:<{}>{parameters}\r\n", transaction.recipients[index])
+            }
             Command::Data => "DATA\r\n".to_owned(),
         }
     }
@@ -301,6 +327,33 @@ impl Connection {
         }
         if offered.smtputf8 && transaction.smtputf8 {
             parameters += " SMTPUTF8";
+        }
+        let Some(request) = transaction.requests.message else {
+            return parameters;
+        };
+        if let Some(ret) = request.ret.filter(|_| offered.dsn) {
+            parameters += &format!(" RET={ret}");
+        }
+        if let Some(id) = request.envelope_id.as_ref().filter(|_| offered.dsn) {
+            parameters += &format!(" ENVID={id}");
+        }
+        if let Some(priority) = request.priority.filter(|_| offered.mt_priority) {
+            parameters += &format!(" MT-PRIORITY={priority}");
+        }
+        parameters
+    }
+
+    /// The parameters of RCPT that the upstream knows (RFC 3461 5.2.1).
+    fn recipient_parameters(&self, request: Option<&RecipientRequest>) -> String {
+        let mut parameters = String::new();
+        let Some(request) = request.filter(|_| self.capabilities.dsn) else {
+            return parameters;
+        };
+        if let Some(notify) = request.notify {
+            parameters = format!(" NOTIFY={notify}");
+        }
+        if let Some(original) = &request.original {
+            parameters += &format!(" ORCPT={original}");
         }
         parameters
     }
