@@ -93,24 +93,27 @@ async fn limits_hold_over_restarts_kills_and_clock_steps() {
             // Often while mail is flowing, rarely while a day passes.
             let pause = if random.below(3) == 0 { random.below(9 * 3_600_000) } else { random.below(2_000) };
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            match random.below(6) {
-                0 => sim.stop().await,
-                1..=3 => sim.kill().await,
-                4 => sim.clock.step(3_600_000),
-                _ => sim.clock.step(-3_600_000),
-            }
-            if sim.core.is_none() {
-                if random.below(4) == 0 {
-                    // The machine was down for a while, and its clock is right again afterwards.
-                    tokio::time::sleep(secs(random.below(120))).await;
-                }
-                sim.start().await;
-            }
+            something_happens(&mut sim, &mut random).await;
         }
         assert_kept(&up, 30, 100);
         let recipients: usize = seen(&up).iter().map(|(_, recipients)| recipients).sum();
         assert!(recipients >= sent, "seed {seed}");
     }
+}
+
+/// A restart, a kill, or somebody sets the clock.
+async fn something_happens(sim: &mut Simulation, random: &mut Random) {
+    match random.below(6) {
+        0 => sim.stop().await,
+        1..=3 => sim.kill().await,
+        4 => return sim.clock.step(3_600_000),
+        _ => return sim.clock.step(-3_600_000),
+    }
+    if random.below(4) == 0 {
+        // The relay was down for a while.
+        tokio::time::sleep(secs(random.below(120))).await;
+    }
+    sim.start().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use mailsluice::store::{RecipientState, Store};
+use mailsluice::store::Store;
 use support::simulation::{Simulation, secs};
 use support::upstream::{Act, Script, Step, Upstream};
 use tokio::time::Instant;
@@ -139,9 +139,8 @@ async fn each_recipient_has_its_own_fate_and_the_sender_is_told() {
         .await;
     sim.until(secs(10), secs(1), async |sim| sim.totals().await.bounced == 2).await;
     let states: Vec<_> =
-        sim.store().show(id).await.unwrap().unwrap().recipients.iter().map(|r| r.state).collect();
-    use RecipientState::{Bounced, Sent, Waiting};
-    assert_eq!(states, [Sent, Bounced, Waiting, Bounced]);
+        sim.store().show(id).await.unwrap().unwrap().recipients.iter().map(|r| r.state.name()).collect();
+    assert_eq!(states, ["sent", "bounced", "waiting", "bounced"]);
     up.set(Script::default());
     sim.until_empty(secs(600)).await;
     let reports: Vec<_> = up.messages().into_iter().filter(|seen| seen.reverse_path.is_empty()).collect();
@@ -217,10 +216,10 @@ async fn lost_after_the_dot_is_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn in_test_mode_no_recipient_is_ever_named_to_the_upstream() {
-    let test = format!("[test_mode]\nenabled = true\naddress = \"test@firm.example\"\n{ONE}");
+    let in_test = format!("[test_mode]\nenabled = true\naddress = \"test@firm.example\"\n{ONE}");
     let script = Script::default().with(Step::AnyRcpt, Act::reply(451, "4.3.0 later"));
     let up = upstream(script);
-    let mut sim = Simulation::new(&test, &[("up", &up)]);
+    let mut sim = Simulation::new(&in_test, &[("up", &up)]);
     sim.start().await;
     let recipients = ["customer@there.example", "Second@there.example"];
     for _ in 0..5 {
@@ -353,4 +352,33 @@ async fn a_person_can_have_a_dead_upstream_tried_at_once() {
     sim.core.as_ref().unwrap().context.wake.retry("main");
     sim.until_empty(Duration::from_secs(3)).await;
     assert!(start.elapsed() < secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_moves_queued_mail_and_keeps_the_limits() {
+    let up = upstream(Script::default());
+    let limits = "[upstream.limits]\nconnections = 2\nper_hour = { messages = 10 }\n";
+    let mut sim = Simulation::new(&format!("{ONE}{limits}"), &[("up", &up)]);
+    sim.start().await;
+    for n in 0..30 {
+        sim.submit("a@firm.example", &[&format!("r{n}@there.example")]).await;
+    }
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(taken(&up).len(), 10);
+    let lowered = limits.replace("10 }", "5 }");
+    sim.reload(&format!("{ONE}{lowered}")).await;
+    tokio::time::sleep(secs(3500)).await;
+    assert_eq!(taken(&up).len(), 10, "the ten of this hour still count");
+    tokio::time::sleep(secs(3600)).await;
+    assert_eq!(taken(&up).len(), 15);
+    // Another upstream takes over; the first is gone from the configuration.
+    let other = upstream(Script::default());
+    sim.hosts.0.insert("other".into(), other.clone());
+    let moved = TWO.replace("host = \"up\"", "host = \"other\"").replace("name = \"main\"", "name = \"new\"");
+    sim.stop().await;
+    sim.start().await;
+    sim.reload(&moved).await;
+    sim.until_empty(secs(60)).await;
+    assert_eq!((taken(&up).len(), taken(&other).len()), (15, 15));
+    assert!(up.most_connections() <= 2);
 }

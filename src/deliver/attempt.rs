@@ -55,9 +55,8 @@ pub(super) async fn run(
     let capture = message.test.as_ref().is_some_and(|test| test.action == TestAction::Capture);
     match &shared.way {
         Way::Smtp(connector, pool) if !capture => {
-            Attempt { shared: &shared, connector, pool, slot, phase: shared.context.phase.clone() }
-                .run(message)
-                .await
+            let phase = shared.context.phase.clone();
+            Attempt { shared: &shared, connector, pool, slot, phase }.run(message).await;
         }
         _ => into_mailbox(&shared, &captured, message).await,
     }
@@ -75,7 +74,7 @@ struct Attempt<'a> {
 /// What the dialogue with the upstream came to.
 enum Dialogue {
     /// The transaction was tried.
-    Tried(TransactionResult, Connection),
+    Tried(TransactionResult, Box<Connection>),
     /// No connection came about.
     NotReady(ConnectError),
     /// The message can't be made ready for this upstream, or is too large for it.
@@ -177,7 +176,7 @@ impl Attempt<'_> {
             content: &prepared.content,
         };
         tokio::select! {
-            result = connection.send(&transaction) => Dialogue::Tried(result, connection),
+            result = connection.send(&transaction) => Dialogue::Tried(result, Box::new(connection)),
             () = stop(&mut self.phase, Phase::Stopping) => Dialogue::BrokenOff(true),
         }
     }
@@ -187,7 +186,7 @@ impl Attempt<'_> {
         match dialogue {
             Dialogue::Tried(result, connection) => {
                 let host = connection.host().to_owned();
-                self.pool.give_back(connection);
+                self.pool.give_back(*connection);
                 self.learn(&result).await;
                 Tried { host, fates: fates(&message, &result), transacted: true, ..Tried::new(message) }
             }

@@ -13,7 +13,7 @@ use crate::time::Moment;
 /// The first wait before a probe.
 const PROBE_MIN: Duration = Duration::from_secs(10);
 /// The longest wait before a probe: an upstream that comes back gets its mail soon.
-const PROBE_MAX: Duration = Duration::from_secs(15 * 60);
+const PROBE_MAX: Duration = Duration::from_mins(15);
 /// Broken dialogues in a row, without one success, that make an upstream count as down.
 const BROKEN_MAX: u32 = 3;
 

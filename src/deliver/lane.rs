@@ -26,7 +26,7 @@ use crate::time::Moment;
 /// A lane looks around at least this often, whatever it waits for.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long a lease lasts. Longer than any attempt: its end is for a successor that shares the store.
-const LEASE: Duration = Duration::from_secs(3600);
+const LEASE: Duration = Duration::from_hours(1);
 /// Attempts whose outcome is being written, for each connection.
 const SETTLING: usize = 4;
 /// Overdue messages that are dealt with in one go.
@@ -127,9 +127,8 @@ impl Lane {
                 return self.wait_for_limit(budget, now).await;
             };
             let wanted = messages.min(slots as u32);
-            let claimed = match self.claim(wanted, recipients, now).await {
-                Ok(claimed) => claimed,
-                Err(_) => return Some(now.after(STORE_RETRY)),
+            let Ok(claimed) = self.claim(wanted, recipients, now).await else {
+                return Some(now.after(STORE_RETRY));
             };
             let got = claimed.messages.len();
             self.begin(claimed.messages, now);

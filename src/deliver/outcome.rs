@@ -1,5 +1,6 @@
 //! What became of each recipient is logged, stored, and reported to the sender.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use super::attempt::permit;
@@ -158,7 +159,8 @@ pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired
 pub(super) fn envelope_header(message: &QueuedMessage) -> String {
     let mut lines = format!("Return-Path: <{}>\r\n", message.reverse_path);
     for recipient in &message.recipients {
-        lines.push_str(&format!("X-Mailsluice-Recipient: <{}>\r\n", recipient.address));
+        // Writing to a string can't fail.
+        let _ = write!(lines, "X-Mailsluice-Recipient: <{}>\r\n", recipient.address);
     }
     lines
 }

@@ -67,14 +67,18 @@ impl Pool {
         let now = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let old = idle.extract_if(.., |(_, since)| now.duration_since(*since) >= IDLE).collect::<Vec<_>>();
-        old.into_iter().for_each(|(connection, _)| quit(connection));
+        for (connection, _) in old {
+            quit(connection);
+        }
         !idle.is_empty()
     }
 
     /// Closes all that are idle.
     pub(super) fn close_all(&self) {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        idle.into_iter().for_each(|(connection, _)| quit(connection));
+        for (connection, _) in idle {
+            quit(connection);
+        }
     }
 }
 

@@ -64,7 +64,7 @@ async fn make(
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
     let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
     let retry_until = (kind == Kind::Delayed).then(|| context.timeline.wall_at(now.after(left)));
-    let about: Vec<Recipient> = recipients
+    let described: Vec<Recipient> = recipients
         .iter()
         .map(|&(place, reply)| Recipient {
             address: message.recipients[place].address.clone(),
@@ -85,9 +85,9 @@ async fn make(
         queue_id: &message.queue_id,
         arrival: jiff::Timestamp::from_millisecond(message.accepted_wall).unwrap_or(wall),
         original: &header(message).await,
-        recipients: &about,
+        recipients: &described,
     };
-    let content = dsn.build();
+    let report = dsn.build();
     let route =
         context.router.route(&message.sender).map_or_else(|| message.route.clone(), |u| u.name.clone());
     Some(NewMessage {
@@ -100,7 +100,7 @@ async fn make(
         route,
         reverse_path: ReversePath::Null,
         sender: message.sender.clone(),
-        body: if content.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
+        body: if report.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
         smtputf8: false,
         request: MessageRequest::default(),
         client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
@@ -114,7 +114,7 @@ async fn make(
                 request: RecipientRequest { notify: Some(Notify::NEVER), original: None },
             })
             .collect(),
-        content: StoredContent::Inline(content),
+        content: StoredContent::Inline(report),
     })
 }
 

@@ -51,11 +51,15 @@ pub struct Board {
 }
 
 impl Board {
-    /// Notes how a lane is; tells whether that is another kind of state than before.
-    pub fn set(&self, name: &str, state: LaneState) -> bool {
+    /// Notes how a lane is.
+    pub fn set(&self, name: &str, state: LaneState) {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = lanes.insert(name.to_owned(), state.clone());
-        before.is_none_or(|before| std::mem::discriminant(&before) != std::mem::discriminant(&state))
+        lanes.insert(name.to_owned(), state);
+    }
+
+    /// Takes everything off: other lanes are about to begin.
+    pub fn clear(&self) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// All lanes by name.

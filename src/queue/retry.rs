@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn doubles_up_to_the_longest() {
-        let wait = |n| backoff(n, Duration::from_secs(60), Duration::from_secs(3600)).as_secs();
+        let wait = |n| backoff(n, Duration::from_mins(1), Duration::from_hours(1)).as_secs();
         assert_eq!([1, 2, 3, 6, 7, 8, u32::MAX].map(wait), [60, 120, 240, 1920, 3600, 3600, 3600]);
     }
 

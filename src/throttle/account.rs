@@ -33,6 +33,8 @@ pub struct Wait {
 
 #[derive(Debug)]
 pub(super) struct Account {
+    /// Whether the configuration has it.
+    known: bool,
     limits: Limits,
     windows: [Slots; 4],
     /// Messages and recipients of transactions that are under way.
@@ -44,6 +46,7 @@ pub(super) struct Account {
 impl Default for Account {
     fn default() -> Self {
         Self {
+            known: false,
             limits: Limits::default(),
             windows: Window::ALL.map(Slots::new),
             under_way: (0, 0),
@@ -53,7 +56,16 @@ impl Default for Account {
 }
 
 impl Account {
+    pub(super) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    pub(super) fn forget_limits(&mut self) {
+        self.known = false;
+    }
+
     pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.known = true;
         self.limits = limits;
         self.even_from = Moment(i64::MIN);
     }
@@ -122,7 +134,9 @@ impl Account {
     }
 
     pub(super) fn reset(&mut self, windows: &[Window]) {
-        windows.iter().for_each(|&window| self.windows[window as usize].clear());
+        for &window in windows {
+            self.windows[window as usize].clear();
+        }
         self.even_from = Moment(i64::MIN);
     }
 

@@ -51,6 +51,12 @@ impl Throttle {
         self.with(upstream, account, |a| a.set_limits(limits));
     }
 
+    /// Lets every account be unknown until its limits are set again; its counts stay.
+    pub fn forget_limits(&self) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.values_mut().for_each(Account::forget_limits);
+    }
+
     /// Puts back what a former process counted.
     pub fn restore(&self, rows: &[UsageRow]) {
         for row in rows {
@@ -80,12 +86,13 @@ impl Throttle {
         self.with(upstream, account, |a| a.end(taken, counted));
     }
 
-    /// All windows of all accounts.
+    /// All windows of all known accounts.
     #[must_use]
     pub fn show(&self, now: Moment) -> Vec<LimitLine> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         accounts
             .iter_mut()
+            .filter(|(_, account)| account.is_known())
             .flat_map(|((upstream, name), account)| {
                 Window::ALL.map(|window| account.line(upstream.clone(), name.clone(), window, now))
             })

@@ -124,6 +124,12 @@ impl Simulation {
         self.core = Some(core.unwrap());
     }
 
+    /// SIGHUP with another configuration.
+    pub async fn reload(&mut self, toml: &str) {
+        self.configure(toml);
+        self.core.as_mut().unwrap().reload(self.config.clone()).await.unwrap();
+    }
+
     /// SIGTERM.
     pub async fn stop(&mut self) {
         self.core.take().unwrap().stop(Duration::from_secs(7)).await;
@@ -169,7 +175,7 @@ impl Simulation {
         let context = &core.context;
         let (now, wall) = (context.timeline.now(), context.timeline.wall().as_millisecond());
         let route = context.router.route(from).map(|u| u.name.clone()).unwrap_or_default();
-        let content = format!(
+        let text = format!(
             "From: {from}\r\nTo: {}\r\nSubject: number {}\r\nMessage-ID: <{}@test>\r\n\r\nHello.\r\n",
             to.join(", "),
             self.next,
@@ -204,7 +210,7 @@ impl Simulation {
                     request: RecipientRequest::default(),
                 })
                 .collect(),
-            content: StoredContent::Inline(content.into_bytes()),
+            content: StoredContent::Inline(text.into_bytes()),
         }
     }
 

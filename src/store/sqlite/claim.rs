@@ -23,8 +23,15 @@ pub(super) fn claim(db: &Connection, claim: &Claim, folder: &Path) -> rusqlite::
             break;
         }
         recipients_left -= needed;
-        let lease = Lease { upstream: &claim.route, account: &claim.account, permit: needed };
-        let message = take(db, row, &lease, claim.recipients_per_message, claim.lease_until, folder)?;
+        let most = if is_one_copy(&row) { row.waiting } else { needed };
+        let lease = Lease {
+            upstream: &claim.route,
+            account: &claim.account,
+            permit: needed,
+            recipients: most,
+            until: claim.lease_until,
+        };
+        let message = take(db, row, &lease, folder)?;
         claimed.messages.push(message);
     }
     claimed.next_due = next_due(db, &claim.route)?;
@@ -57,15 +64,24 @@ pub(super) fn claim_overdue(
         let late = select("AND warned = 0", before, most)?;
         overdue.extend(late.into_iter().filter(|row| !expired.contains(&row.message.id)));
     }
-    let lease = Lease { upstream: &claim.route, account: "", permit: 0 };
-    overdue.into_iter().map(|row| take(db, row, &lease, u32::MAX, claim.lease_until, folder)).collect()
+    let lease = Lease {
+        upstream: &claim.route,
+        account: "",
+        permit: 0,
+        recipients: u32::MAX,
+        until: claim.lease_until,
+    };
+    overdue.into_iter().map(|row| take(db, row, &lease, folder)).collect()
 }
 
 struct Lease<'a> {
     upstream: &'a str,
     account: &'a str,
-    /// Recipients; 0 takes no permit.
+    /// Recipients that the provider will count; 0 takes no permit.
     permit: u32,
+    /// Recipients that are taken at most.
+    recipients: u32,
+    until: Moment,
 }
 
 fn due(db: &Connection, claim: &Claim) -> rusqlite::Result<Vec<MessageRow>> {
@@ -112,21 +128,18 @@ fn take(
     db: &Connection,
     row: MessageRow,
     lease: &Lease<'_>,
-    per_message: u32,
-    until: Moment,
     folder: &Path,
 ) -> rusqlite::Result<QueuedMessage> {
     let id = row.message.id;
-    let most = if is_one_copy(&row) { row.waiting } else { row.waiting.min(per_message) };
     db.prepare_cached(&format!("UPDATE message SET state = {SENDING} WHERE id = ?1"))?.execute([id.0])?;
     db.prepare_cached(
         "INSERT INTO lease (message, upstream, account, recipients, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute((id.0, lease.upstream, lease.account, lease.permit, until.0))?;
+    .execute((id.0, lease.upstream, lease.account, lease.permit, lease.until.0))?;
     let content = rows::content(db, &row, folder)?;
     let mut message = row.message;
     message.content = content;
-    message.recipients = recipients(db, id, most)?;
+    message.recipients = recipients(db, id, lease.recipients)?;
     message.others_waiting = row.waiting.saturating_sub(message.recipients.len() as u32);
     Ok(message)
 }

@@ -33,10 +33,26 @@ pub(super) fn show(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Opti
     row.map(|row| with_recipients(db, row)).transpose()
 }
 
-/// The outer `None`: no such message; the inner: its content is in a file.
-pub(super) fn content(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<Option<Vec<u8>>>> {
+/// Where a message's content is.
+pub(super) enum Where {
+    /// Here.
+    Inline(Vec<u8>),
+    /// In a file that has the queue id's name.
+    File,
+    /// There is no such message.
+    Nowhere,
+}
+
+/// Finds the content of a message.
+pub(super) fn content(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Where> {
     let sql = "SELECT data FROM message LEFT JOIN content ON message = id WHERE queue_id = ?1";
-    db.prepare_cached(sql)?.query_row([queue_id.as_str()], |row| row.get(0)).optional()
+    let found =
+        db.prepare_cached(sql)?.query_row([queue_id.as_str()], |row| row.get::<_, Option<Vec<u8>>>(0));
+    Ok(match found.optional()? {
+        Some(Some(content)) => Where::Inline(content),
+        Some(None) => Where::File,
+        None => Where::Nowhere,
+    })
 }
 
 pub(super) fn counts(db: &Connection, now: Moment) -> rusqlite::Result<Counts> {

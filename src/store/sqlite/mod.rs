@@ -31,6 +31,8 @@ use super::{
 use crate::config::Window;
 use crate::mail::QueueId;
 use crate::time::{Anchor, Moment};
+use listing::Where;
+use settle::Left;
 use writer::Writer;
 
 /// Open reader connections that are kept for the next reader.
@@ -194,10 +196,10 @@ impl Store for SqliteStore {
 
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         let reports = settlement.reports.len() as u64;
-        let gone = self.write(move |db| settle::settle(db, &settlement)).await?;
+        let left = self.write(move |db| settle::settle(db, &settlement)).await?;
         self.length.fetch_add(reports, Ordering::Relaxed);
-        self.shrink(u64::from(gone.is_some()));
-        if let Some(Some(file)) = gone {
+        self.shrink(u64::from(left.is_some()));
+        if let Some(Left { file: Some(file) }) = left {
             self.remove_files(vec![file]).await;
         }
         Ok(())
@@ -279,12 +281,12 @@ impl Store for SqliteStore {
     async fn content(&self, queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.content_dir.join(queue_id.as_str());
         match self.read(move |db| listing::content(db, &queue_id)).await? {
-            Some(Some(inline)) => Ok(Some(inline)),
-            Some(None) => {
+            Where::Inline(content) => Ok(Some(content)),
+            Where::File => {
                 let read = tokio::fs::read(&path).await;
                 read.map(Some).map_err(|source| StoreError::File { path, source })
             }
-            None => Ok(None),
+            Where::Nowhere => Ok(None),
         }
     }
 
@@ -374,6 +376,7 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     synced.map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
 fn database(error: rusqlite::Error) -> StoreError {
     StoreError::Database(error.to_string())
 }

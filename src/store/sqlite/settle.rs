@@ -9,8 +9,14 @@ use crate::mail::QueueId;
 use crate::store::{Delivery, MessageId, Route, Settlement, Summary};
 use crate::time::Moment;
 
-/// Records an attempt. `Some` when the message has left the queue, with the name of its content file if it had one.
-pub(super) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Result<Option<Option<QueueId>>> {
+/// A message has left the queue.
+pub(super) struct Left {
+    /// The content file that it had.
+    pub(super) file: Option<QueueId>,
+}
+
+/// Records an attempt. `Some` when nothing of the message is left to do.
+pub(super) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Result<Option<Left>> {
     let id = settlement.id;
     let mut settled = 0;
     for delivery in &settlement.deliveries {
@@ -42,7 +48,7 @@ pub(super) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Resu
         return Ok(None);
     }
     remove(db, id)?;
-    Ok(Some(in_file.then_some(queue_id)))
+    Ok(Some(Left { file: in_file.then_some(queue_id) }))
 }
 
 /// Makes messages that were not tried due again, and gives their permits back.

@@ -122,7 +122,7 @@ impl Drop for Writer {
         if let Way::Thread { jobs, ended } = &mut self.way {
             let (none, _) = mpsc::channel(1);
             *jobs = none;
-            if let Some(ended) = ended.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(ended) = ended.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
                 let _ = ended.join();
             }
         }
@@ -142,15 +142,17 @@ impl Health {
 impl Core {
     /// Runs writes in one transaction and tells each caller what came of it.
     fn batch(&mut self, mut jobs: impl Iterator<Item = Job>) {
-        let mut told = Vec::new();
+        let mut told: Vec<Tell> = Vec::new();
         let outcome = self.believe().and_then(|()| self.transaction(&mut jobs, &mut told));
         let outcome = outcome.as_ref().copied().map_err(String::as_str);
-        told.into_iter().for_each(|tell: Tell| tell(outcome));
+        for tell in told {
+            tell(outcome);
+        }
         if let Err(reason) = outcome {
             // These have not run. (After a success whatever the iterator yields is new, and for the next batch.)
-            jobs.for_each(|job| {
+            for job in jobs {
                 job(Err(reason));
-            });
+            }
         }
     }
 

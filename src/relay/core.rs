@@ -1,0 +1,253 @@
+//! The part of a relay that does not depend on sockets and signals: it takes what is in the store and delivers it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::RelayError;
+use crate::config::{Capture, Config, Limits, Upstream, UpstreamKind};
+use crate::deliver::{Context, Dial, Lane, Mailbox, Phase};
+use crate::policy::test_mode::Switch;
+use crate::queue::{Board, Wake};
+use crate::route::Router;
+use crate::store::{Store, StoreError};
+use crate::throttle::Throttle;
+use crate::time::{Clock, Timeline};
+use crate::transform::Signer;
+
+/// How often the relay looks whether the store has failed, and tries it again if it has.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often the relay notes its tie to the clocks: only a boot makes its age matter, and a quiet relay should leave the
+/// disk asleep.
+const ANCHOR: Duration = Duration::from_mins(10);
+/// How often counts that have left their windows are removed.
+const PRUNE: Duration = Duration::from_hours(1);
+/// How long what was broken off has to be written down.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The lanes of all upstreams, and what they share.
+///
+/// The dialer, the clock and the store are handed in, so that a test can stand in for the world.
+pub struct Core {
+    /// What all lanes share.
+    pub context: Arc<Context>,
+    /// The test mode switch.
+    pub test_mode: Arc<Switch>,
+    /// One for each configuration whose lanes have not all ended; the last is in force.
+    phases: Vec<watch::Sender<Phase>>,
+    lanes: JoinSet<()>,
+    /// Told when the newest lane of an upstream has ended.
+    ended: HashMap<String, oneshot::Receiver<()>>,
+}
+
+impl Core {
+    /// Recovers what a predecessor left and starts a lane for each upstream.
+    ///
+    /// # Errors
+    /// When the store or a DKIM key can't be used.
+    pub async fn start(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        dial: Arc<dyn Dial>,
+    ) -> Result<Self, RelayError> {
+        let timeline = Timeline::resume(clock, store.anchor().await?.as_ref());
+        let signer = Arc::new(Signer::new(&config.dkim)?);
+        let wake = Arc::new(Wake::default());
+        for (route, waited) in store.limit_waits().await? {
+            wake.restore_limit_wait(&route, waited);
+        }
+        recover(&*store, &timeline).await?;
+        let router = Arc::new(Router::new(&config));
+        reroute(&*store, &router, &wake, &timeline).await?;
+        let throttle = Arc::new(Throttle::default());
+        throttle.restore(&store.usage().await?);
+        let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
+        let memory = Arc::new(Semaphore::new(config.session.memory_budget.0 as usize));
+        let (phase, watched) = watch::channel(Phase::Running);
+        let board = Arc::new(Board::default());
+        let context = Context {
+            config,
+            store,
+            timeline,
+            router,
+            wake,
+            board,
+            throttle,
+            signer,
+            dial,
+            memory,
+            phase: watched,
+        };
+        let mut core = Self {
+            context: Arc::new(context),
+            test_mode,
+            phases: vec![phase],
+            lanes: JoinSet::new(),
+            ended: HashMap::new(),
+        };
+        core.start_lanes();
+        Ok(core)
+    }
+
+    /// Puts another configuration in force: queued mail follows it, attempts that are under way end by the old one. An
+    /// upstream's new lane begins when its old one has ended, so that together they keep to one set of limits.
+    ///
+    /// # Errors
+    /// When a DKIM key or the store can't be used: then the old configuration stays in force.
+    pub async fn reload(&mut self, config: Arc<Config>) -> Result<(), RelayError> {
+        let old = self.context.clone();
+        let signer = Arc::new(Signer::new(&config.dkim)?);
+        let router = Arc::new(Router::new(&config));
+        let test_mode = Arc::new(Switch::load(old.store.clone(), &config.test_mode).await?);
+        self.phases.retain(|phase| !phase.is_closed());
+        self.tell(Phase::Finishing);
+        if let Err(error) = reroute(&*old.store, &router, &old.wake, &old.timeline).await {
+            // Each attempt asks the router again, so nothing takes a wrong way; it only takes longer.
+            tracing::error!(event = "store", reason = %error);
+        }
+        let (phase, watched) = watch::channel(Phase::Running);
+        self.context = Arc::new(Context {
+            config,
+            store: old.store.clone(),
+            timeline: old.timeline.clone(),
+            router,
+            wake: old.wake.clone(),
+            board: old.board.clone(),
+            throttle: old.throttle.clone(),
+            signer,
+            dial: old.dial.clone(),
+            memory: old.memory.clone(),
+            phase: watched,
+        });
+        self.test_mode = test_mode;
+        self.phases.push(phase);
+        self.context.board.clear();
+        self.context.throttle.forget_limits();
+        self.start_lanes();
+        Ok(())
+    }
+
+    fn start_lanes(&mut self) {
+        while self.lanes.try_join_next().is_some() {}
+        let config = self.context.config.clone();
+        let folder = config.data_dir.join("captured");
+        let captured = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
+        let lost = nowhere(config.test_mode.capture_max);
+        for upstream in config.upstreams.iter().chain([&lost]) {
+            let lane = Lane::new(self.context.clone(), upstream, captured.clone());
+            let (ending, ended) = oneshot::channel::<()>();
+            let before = self.ended.insert(upstream.name.clone(), ended);
+            self.lanes.spawn(async move {
+                if let Some(before) = before {
+                    // It ends by being dropped, which is an error here and all that we wait for.
+                    let _ = before.await;
+                }
+                lane.run().await;
+                drop(ending);
+            });
+        }
+        self.lanes.spawn(keep_house(self.context.clone()));
+    }
+
+    /// Stops sending: what is under way may end within `grace`, then it is broken off and handed back.
+    pub async fn stop(mut self, grace: Duration) {
+        self.tell(Phase::Finishing);
+        if tokio::time::timeout(grace, self.all_ended()).await.is_err() {
+            self.tell(Phase::Stopping);
+            let _ = tokio::time::timeout(LAST_WORDS, self.all_ended()).await;
+        }
+        if let Err(error) = self.context.store.set_anchor(self.context.timeline.anchor()).await {
+            tracing::error!(event = "store", reason = %error);
+        }
+    }
+
+    async fn all_ended(&mut self) {
+        while self.lanes.join_next().await.is_some() {}
+    }
+
+    fn tell(&self, phase: Phase) {
+        for sender in &self.phases {
+            sender.send_if_modified(|now| {
+                let later = phase > *now;
+                *now = phase.max(*now);
+                later
+            });
+        }
+    }
+}
+
+/// Voids the leases of a dead predecessor, and says what may come twice.
+async fn recover(store: &dyn Store, timeline: &Timeline) -> Result<(), StoreError> {
+    let recovered = store.recover(timeline.now()).await?;
+    for queue_id in &recovered.unknown {
+        tracing::warn!(event = "recovered", %queue_id, reason = "its last attempt was cut off: possible duplicate");
+    }
+    if recovered.orphans > 0 {
+        tracing::info!(
+            event = "recovered",
+            files = recovered.orphans,
+            reason = "content that was never acknowledged, removed"
+        );
+    }
+    store.set_anchor(timeline.anchor()).await
+}
+
+/// Moves queued mail to the upstreams that serve its senders now.
+async fn reroute(
+    store: &dyn Store,
+    router: &Router,
+    wake: &Wake,
+    timeline: &Timeline,
+) -> Result<(), StoreError> {
+    let now = timeline.now();
+    for from in store.routes().await? {
+        let to = router.route(&from.sender).map(|upstream| upstream.name.clone()).unwrap_or_default();
+        if to != from.route {
+            let credit = wake.limit_wait(&from.route, now) - wake.limit_wait(&to, now);
+            tracing::info!(event = "rerouted", from = from.sender, reason = from.route, upstream = to);
+            store.reroute(from, to, credit).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes down the tie to the clocks, which also tries a store that has failed; removes old counts.
+async fn keep_house(context: Arc<Context>) {
+    let mut phase = context.phase.clone();
+    let mut anchored = context.timeline.now();
+    let mut pruned = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT) => {}
+            _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => return,
+        }
+        let now = context.timeline.now();
+        if now.since(anchored) >= ANCHOR || context.store.healthy().is_err() {
+            // A failure has been logged by the store; the next beat tries again.
+            let _ = context.store.set_anchor(context.timeline.anchor()).await;
+            anchored = now;
+        }
+        if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE)
+            && context.store.prune_usage(now).await.is_ok()
+        {
+            pruned = Some(now);
+        }
+    }
+}
+
+/// Where mail stands whose senders no upstream serves any more: it waits, and expires in the end.
+fn nowhere(max: usize) -> Upstream {
+    Upstream {
+        name: String::new(),
+        default: false,
+        enabled: false,
+        filter: Vec::new(),
+        sign: false,
+        kind: UpstreamKind::Capture(Capture { max }),
+        limits: Limits::default(),
+    }
+}
