@@ -13,7 +13,7 @@
 use super::help::help;
 use crate::mail::{Address, Envelope, MessageRequest, RecipientRequest};
 use crate::smtp::Reply;
-use crate::smtp::command::{Chunk, Command, CommandError, Extension, Forward, Mail, Rcpt};
+use crate::smtp::command::{Chunk, Command, CommandError, Forward, Mail, Rcpt};
 
 /// The largest number that a limit can have (RFC 9422 4).
 const MAX_LIMIT: usize = 999_999;
@@ -186,7 +186,7 @@ impl Dialogue {
             Command::Quit => {
                 Action::Close(Reply::new(221, (2, 0, 0), format!("{} closing", self.rules.hostname)))
             }
-            Command::Expn | Command::NotOffered(Extension::Auth | Extension::StartTls) => {
+            Command::Expn | Command::StartTls | Command::Auth { .. } => {
                 reply(502, (5, 5, 1), "command not implemented")
             }
         };

@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn passes_over_limits_that_are_none() {
-        for limit in ["RCPTMAX=0", "RCPTMAX=01", "RCPTMAX=", "RCPTMAX=x", "RCPTMAX=-1", "RCPTMAX=1000000", "RCPTMAX"] {
+        for limit in
+            ["RCPTMAX=0", "RCPTMAX=01", "RCPTMAX=", "RCPTMAX=x", "RCPTMAX=-1", "RCPTMAX=1000000", "RCPTMAX"]
+        {
             assert_eq!(read(&["x", &format!("LIMITS {limit}")]).max_recipients, None, "{limit}");
         }
     }

@@ -150,5 +150,6 @@ fn config(folder: &std::path::Path) -> Config {
             limits: Limits::default(),
         }],
         dkim: vec![],
+        users: vec![],
     }
 }
