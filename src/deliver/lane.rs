@@ -360,6 +360,8 @@ impl LaneShared {
     fn recipients_per_message(&self) -> u32 {
         let limits = &self.upstream.limits;
         let smallest = limits.quotas.iter().filter_map(|quota| quota.recipients).min();
+        let announced = self.pool().most_recipients();
+        let smallest = smallest.into_iter().chain(announced).min();
         limits.recipients_per_message.min(smallest.unwrap_or(u32::MAX))
     }
 }

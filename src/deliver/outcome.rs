@@ -66,6 +66,8 @@ pub(super) struct Tried {
     pub(super) host: String,
     /// For each recipient that was looked at.
     pub(super) fates: Vec<Fate>,
+    /// Whether the upstream sends the reports of success that were asked for.
+    pub(super) reports: bool,
     /// Whether a transaction was begun, which the provider may have counted.
     pub(super) transacted: bool,
     /// Nothing was tried, and nothing is to be recorded.
@@ -74,7 +76,8 @@ pub(super) struct Tried {
 
 impl Tried {
     pub(super) fn new(message: QueuedMessage) -> Self {
-        Self { message, host: String::new(), fates: Vec::new(), transacted: false, handed_back: false }
+        let (host, fates) = (String::new(), Vec::new());
+        Self { message, host, fates, reports: false, transacted: false, handed_back: false }
     }
 
     /// The same for every recipient.
@@ -95,13 +98,7 @@ pub(super) async fn settle(shared: &LaneShared, tried: Tried) {
     let expired = age(shared, &tried.message, now) >= shared.context.config.queue.expire_after;
     let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, expired)).collect();
     log(shared, &tried, &settled, next, now);
-    let failed: Vec<_> = tried.fates.iter().zip(&settled).filter(|(_, s)| s.is_failure()).collect();
-    let reports = if failed.is_empty() {
-        Vec::new()
-    } else {
-        let recipients: Vec<_> = failed.iter().map(|(fate, _)| (fate.place, fate.reply.as_str())).collect();
-        reports::failed(shared, &tried.message, &recipients, &tried.host, expired).await
-    };
+    let reports = report(shared, &tried, &settled, expired).await;
     let permit = counted.map(|(messages, recipients, ended)| Permit {
         upstream: shared.upstream.name.clone(),
         account: shared.account.clone(),
@@ -119,6 +116,23 @@ pub(super) async fn settle(shared: &LaneShared, tried: Tried) {
         reports,
     };
     record(shared, &tried.message, settlement).await;
+}
+
+/// Our reports about an attempt.
+async fn report(shared: &LaneShared, tried: &Tried, settled: &[Settled], expired: bool) -> Vec<NewMessage> {
+    let pick = |wanted: fn(&Settled) -> bool| -> Vec<(usize, &str)> {
+        let chosen = tried.fates.iter().zip(settled).filter(|(_, settled)| wanted(settled));
+        chosen.map(|(fate, _)| (fate.place, fate.reply.as_str())).collect()
+    };
+    let (failed, sent) = (pick(Settled::is_failure), pick(|settled| settled.state == RecipientState::Sent));
+    let mut reports = Vec::new();
+    if !failed.is_empty() {
+        reports = reports::failed(shared, &tried.message, &failed, &tried.host, expired).await;
+    }
+    if !tried.reports {
+        reports.extend(reports::relayed(shared, &tried.message, &sent, &tried.host).await);
+    }
+    reports
 }
 
 /// Deals with a message that has outlived the queue, or whose sender is to be told that it is late.
@@ -150,7 +164,8 @@ pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired
         settlement.deliveries = deliveries(shared, &tried, &settled, now);
         settlement.deliveries.iter_mut().for_each(|delivery| delivery.counts = false);
     } else {
-        settlement.reports = reports::delayed(shared, &message, &recipients).await;
+        let report = reports::delayed(shared, &message, &recipients).await;
+        settlement.reports = report.into_iter().collect();
     }
     record(shared, &message, settlement).await;
 }
