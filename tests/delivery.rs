@@ -7,6 +7,8 @@ mod support;
 
 #[path = "delivery/dialogue.rs"]
 mod dialogue;
+#[path = "delivery/extensions.rs"]
+mod extensions;
 #[path = "delivery/flush.rs"]
 mod flush;
 #[path = "delivery/matrix.rs"]

@@ -161,6 +161,11 @@ impl Simulation {
     /// Hands a message in as a session would.
     pub async fn submit(&mut self, from: &str, to: &[&str]) -> QueueId {
         let message = self.message(from, to);
+        self.enqueue(message).await
+    }
+
+    /// Hands in a message that a test has made.
+    pub async fn enqueue(&self, message: NewMessage) -> QueueId {
         let id = message.queue_id.clone();
         let route = message.route.clone();
         self.store().enqueue(message).await.unwrap();
