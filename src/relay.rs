@@ -6,6 +6,7 @@ mod core;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -17,9 +18,10 @@ use self::core::LAST_WORDS;
 use crate::config::{Config, Loaded};
 use crate::control::{ControlSocket, SocketError, State};
 use crate::deliver::TcpDial;
-use crate::listen::{self, Gate};
+use crate::listen::{self, Door, Gate};
 use crate::policy::admission::Admission;
 use crate::policy::test_mode::action_name;
+use crate::policy::users::Users;
 use crate::session::Services;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Threading};
@@ -47,6 +49,9 @@ pub enum RelayError {
     /// The control socket can't be made.
     #[error("{0}")]
     Control(#[from] SocketError),
+    /// A part has ended that must not end. It is our fault; a restart recovers what it was doing.
+    #[error("a fault in the program: {0}; please report it with the log")]
+    Fault(String),
     /// The system does not let us hear signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -55,7 +60,7 @@ pub enum RelayError {
 /// Runs the relay until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When it can't start. Once it runs, it ends only when it is told to.
+/// When it can't start, or a part of it fails in a way that only a restart can mend.
 pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
     let config = Arc::new(loaded.config);
     let mut terminate = signal(SignalKind::terminate()).map_err(RelayError::Signals)?;
@@ -63,17 +68,23 @@ pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
     let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer)?;
     let sockets = bind(&config).await?;
     let control = ControlSocket::bind(&config.data_dir)?;
-    let core = Core::start(config.clone(), Arc::new(store), Arc::new(SystemClock), Arc::new(TcpDial)).await?;
+    let mut core =
+        Core::start(config.clone(), Arc::new(store), Arc::new(SystemClock), Arc::new(TcpDial)).await?;
     let (stop, stopping) = watch::channel(false);
     let mut front = JoinSet::new();
     serve(&mut front, &core, sockets, &stopping);
     front.spawn(control.serve(control_state(&core), stopped(stopping)));
     log_started(&core);
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    let end = tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+        fault = core.failed() => Err(fault),
+        ended = front.join_next() => Err(format!("a listener has ended: {ended:?}")),
     };
-    tracing::info!(event = "stopping", reason = name);
+    match &end {
+        Ok(name) => tracing::info!(event = "stopping", reason = name),
+        Err(fault) => tracing::error!(event = "stopping", reason = fault),
+    }
     let _ = stop.send(true);
     let store = core.context.store.clone();
     let grace = config.shutdown_grace.saturating_sub(LAST_WORDS);
@@ -84,7 +95,7 @@ pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
     };
     tokio::join!(sessions, core.stop(grace));
     tracing::info!(event = "stopped", queued = store.queue_length());
-    Ok(())
+    end.map(|_| ()).map_err(RelayError::Fault)
 }
 
 async fn bind(config: &Config) -> Result<Vec<TcpListener>, RelayError> {
@@ -109,11 +120,12 @@ fn serve(front: &mut JoinSet<()>, core: &Core, sockets: Vec<TcpListener>, stoppi
         memory: context.memory.clone(),
         content_dir: config.data_dir.join("content"),
         admission: Arc::new(Admission::new(config)),
+        users: Arc::new(Users::new(config, context.timeline.clone())),
     });
     let gate = Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
     for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
-        let listener = Arc::new(listener.clone());
-        front.spawn(listen::serve(socket, listener, services.clone(), gate.clone(), stopping.clone()));
+        let door = Arc::new(ArcSwap::from_pointee(Door::new(listener, services.clone())));
+        front.spawn(listen::serve(socket, door, gate.clone(), stopping.clone()));
     }
 }
 

@@ -18,5 +18,8 @@ pub(super) fn execute(context: &Context) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
-    runtime.block_on(relay::run(loaded)).map_err(|error| Failure::Failed(error.into()))
+    let ended = runtime.block_on(relay::run(loaded));
+    // All that must last has been waited for. A name look-up that hangs must not hold up the exit.
+    runtime.shutdown_background();
+    ended.map_err(|error| Failure::Failed(error.into()))
 }

@@ -290,7 +290,7 @@ impl Message {
         let (waiting_for, next) = waiting(summary, upstream, now);
         Self {
             queue_id: summary.queue_id.to_string(),
-            state: summary.state_at(now).name().to_owned(),
+            state: summary.state.name().to_owned(),
             from: summary.reverse_path.clone(),
             to: summary.recipients.iter().map(Recipient::from).collect(),
             size: summary.size,
@@ -312,7 +312,7 @@ fn waiting(
     upstream: Option<&UpstreamStatus>,
     now: Moment,
 ) -> (Option<&'static str>, Option<Moment>) {
-    let state = summary.state_at(now);
+    let state = summary.state;
     match state {
         MessageState::Held => return (Some("release"), None),
         MessageState::Sending => return (None, None),

@@ -13,22 +13,17 @@ use super::lane::{LaneShared, Way};
 use super::outcome::{self, End, Fate, Tried};
 use super::pool::{Pool, Slot};
 use super::transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
-use crate::config::{BlacklistAction, TestAction};
+use crate::config::BlacklistAction;
 use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
-use crate::store::{Content, QueuedMessage, Route};
+use crate::smtp::extension::Capabilities;
+use crate::store::{Content, QueuedMessage, Route, Treatment};
 use crate::transform::{self, Prepared, UpstreamView};
 
 /// Content of this size is transformed on a thread of its own.
 const LARGE: usize = 256 << 10;
 /// A transformation holds the content up to this many times.
 const COPIES: u64 = 3;
-
-/// The recipients that the provider will count.
-pub(super) fn permit(message: &QueuedMessage) -> u32 {
-    let one_copy = message.test.as_ref().is_some_and(|test| test.action == TestAction::Redirect);
-    if one_copy { 1 } else { message.recipients.len() as u32 }
-}
 
 /// Makes one attempt, and settles it.
 pub(super) async fn run(
@@ -52,9 +47,8 @@ pub(super) async fn run(
             return;
         }
     };
-    let capture = message.test.as_ref().is_some_and(|test| test.action == TestAction::Capture);
     match &shared.way {
-        Way::Smtp(connector, pool) if !capture => {
+        Way::Smtp(connector, pool) if message.treatment() != Treatment::Captured => {
             let phase = shared.context.phase.clone();
             Attempt { shared: &shared, connector, pool, slot, phase }.run(message).await;
         }
@@ -79,24 +73,23 @@ enum Dialogue {
     NotReady(ConnectError),
     /// The message can't be made ready for this upstream, or is too large for it.
     Unfit(Reply, String),
-    /// The relay stops. Inside: the transaction had begun.
-    BrokenOff(bool),
+    /// The relay stops, and no transaction had begun.
+    NotBegun,
+    /// The relay stops in the middle of a transaction.
+    BrokenOff {
+        host: String,
+        /// Whether the final dot may have arrived.
+        possible_duplicate: bool,
+    },
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
     async fn run(mut self, message: QueuedMessage) {
         let shared = self.shared;
-        let (content, memory) = match load(shared, &message).await {
-            Ok(loaded) => loaded,
-            Err(reason) => {
-                let reply = Reply::new(451, (4, 3, 0), reason);
-                let tried = Tried::all(message, &End::DEFERRED, &reply.to_string());
-                outcome::settle(shared, tried).await;
-                return;
-            }
+        let dialogue = match self.load(&message).await {
+            Ok(loaded) => self.dialogue(&message, loaded).await,
+            Err(dialogue) => dialogue,
         };
-        let dialogue = self.dialogue(&message, content).await;
-        drop(memory);
         let tried = self.judge(message, dialogue).await;
         // The connection is free for the next message while this one's outcome is written.
         drop(self.slot.take());
@@ -107,9 +100,17 @@ impl Attempt<'_> {
         outcome::settle(shared, tried).await;
     }
 
+    async fn load(&mut self, message: &QueuedMessage) -> Result<Loaded<'a>, Dialogue> {
+        let loaded = tokio::select! {
+            loaded = load(self.shared, message) => loaded,
+            () = stop(&mut self.phase, Phase::Stopping) => return Err(Dialogue::NotBegun),
+        };
+        loaded.map_err(|reason| Dialogue::Unfit(Reply::new(451, (4, 3, 0), reason), String::new()))
+    }
+
     /// Speaks with the upstream. A connection that was idle may be gone without our knowing; then a new one is made.
-    async fn dialogue(&mut self, message: &QueuedMessage, content: Vec<u8>) -> Dialogue {
-        let mut content = content;
+    async fn dialogue(&mut self, message: &QueuedMessage, loaded: Loaded<'a>) -> Dialogue {
+        let Loaded { mut content, mut memory } = loaded;
         let mut idle = self.pool.take();
         loop {
             let reused = idle.is_some();
@@ -122,7 +123,21 @@ impl Attempt<'_> {
             };
             // The original is needed again only if this connection may turn out to be gone.
             let spare = reused.then(|| content.clone());
-            let dialogue = self.transaction(message, content, connection).await;
+            let (offered, host) = (connection.capabilities().clone(), connection.host().to_owned());
+            let ready = self.make_ready(message, content, &offered, host).await;
+            let prepared = match ready {
+                Ok(prepared) => prepared,
+                Err(unfit) => {
+                    self.pool.give_back(connection, None);
+                    return unfit;
+                }
+            };
+            if let Some(memory) = &mut memory
+                && spare.is_none()
+            {
+                memory.keep(prepared.content.len());
+            }
+            let dialogue = self.transaction(message, &prepared, connection).await;
             match (dialogue, spare) {
                 (Dialogue::Tried(result, _), Some(spare)) if result.never_began() => content = spare,
                 (dialogue, _) => return dialogue,
@@ -133,41 +148,40 @@ impl Attempt<'_> {
     async fn open(&mut self) -> Result<Connection, Dialogue> {
         tokio::select! {
             opened = self.connector.open() => opened.map_err(Dialogue::NotReady),
-            () = stop(&mut self.phase, Phase::Stopping) => Err(Dialogue::BrokenOff(false)),
+            () = stop(&mut self.phase, Phase::Stopping) => Err(Dialogue::NotBegun),
         }
     }
 
-    async fn transaction(
-        &mut self,
+    /// Changes the message as this upstream needs it.
+    async fn make_ready(
+        &self,
         message: &QueuedMessage,
         content: Vec<u8>,
-        mut connection: Connection,
-    ) -> Dialogue {
-        let offered = connection.capabilities();
+        offered: &Capabilities,
+        host: String,
+    ) -> Result<Prepared, Dialogue> {
         let view = UpstreamView {
             sign: self.shared.upstream.sign,
             eight_bit_mime: offered.eight_bit_mime,
             smtputf8: offered.smtputf8,
             local: false,
         };
-        let limit = offered.max_size();
-        let prepared = match prepare(self.shared, message, content, view).await {
-            Ok(prepared) => prepared,
-            Err(reply) => {
-                self.pool.give_back(connection);
-                return Dialogue::Unfit(reply, String::new());
-            }
-        };
-        if let Some(limit) = limit.filter(|&limit| prepared.content.len() as u64 > limit) {
-            let text = format!(
-                "the message has {} octets, {} takes {limit}",
-                prepared.content.len(),
-                connection.host()
-            );
-            let host = connection.host().to_owned();
-            self.pool.give_back(connection);
-            return Dialogue::Unfit(Reply::new(552, (5, 3, 4), text), host);
+        let prepared = prepare(self.shared, message, content, view).await;
+        let prepared = prepared.map_err(|reply| Dialogue::Unfit(reply, String::new()))?;
+        let size = prepared.content.len() as u64;
+        if let Some(limit) = offered.max_size().filter(|&limit| size > limit) {
+            let text = format!("the message has {size} octets, {host} takes {limit}");
+            return Err(Dialogue::Unfit(Reply::new(552, (5, 3, 4), text), host));
         }
+        Ok(prepared)
+    }
+
+    async fn transaction(
+        &mut self,
+        message: &QueuedMessage,
+        prepared: &Prepared,
+        mut connection: Connection,
+    ) -> Dialogue {
         let asked: Vec<RecipientRequest> = message.recipients.iter().map(|r| r.request.clone()).collect();
         // A test copy goes to somebody whom nothing of this concerns.
         let requests = match message.test {
@@ -184,17 +198,20 @@ impl Attempt<'_> {
         };
         tokio::select! {
             result = connection.send(&transaction) => Dialogue::Tried(result, Box::new(connection)),
-            () = stop(&mut self.phase, Phase::Stopping) => Dialogue::BrokenOff(true),
+            () = stop(&mut self.phase, Phase::Stopping) => Dialogue::BrokenOff {
+                host: connection.host().to_owned(),
+                possible_duplicate: connection.is_dot_under_way(),
+            },
         }
     }
 
     /// What the dialogue means for each recipient, and for the upstream.
-    async fn judge(&self, message: QueuedMessage, dialogue: Dialogue) -> Tried {
+    async fn judge(&mut self, message: QueuedMessage, dialogue: Dialogue) -> Tried {
         match dialogue {
             Dialogue::Tried(result, connection) => {
                 let host = connection.host().to_owned();
                 let reports = connection.capabilities().dsn;
-                self.pool.give_back(*connection);
+                self.pool.give_back(*connection, self.slot.take());
                 self.learn(&result).await;
                 let fates = fates(&message, &result);
                 Tried { host, fates, reports, transacted: true, ..Tried::new(message) }
@@ -209,11 +226,11 @@ impl Attempt<'_> {
                 let end = if reply.is_permanent() { End::Bounced } else { End::DEFERRED };
                 Tried { host, ..Tried::all(message, &end, &reply.to_string()) }
             }
-            Dialogue::BrokenOff(false) => Tried { handed_back: true, ..Tried::new(message) },
-            Dialogue::BrokenOff(true) => {
-                let end = End::Deferred { possible_duplicate: true, by_upstream: true };
+            Dialogue::NotBegun => Tried { handed_back: true, ..Tried::new(message) },
+            Dialogue::BrokenOff { host, possible_duplicate } => {
+                let end = End::Deferred { possible_duplicate, by_upstream: true };
                 let tried = Tried::all(message, &end, "broken off: the relay was stopped");
-                Tried { transacted: true, ..tried }
+                Tried { host, transacted: true, ..tried }
             }
         }
     }
@@ -221,8 +238,12 @@ impl Attempt<'_> {
     /// Notes what a transaction teaches about the upstream.
     async fn learn(&self, result: &TransactionResult) {
         let answers = || result.recipients.iter();
-        let broken =
-            |result: &&RecipientResult| matches!(result.answer, Answer::Failed(_) | Answer::Unknown(_));
+        let broken = |result: &&RecipientResult| match &result.answer {
+            Answer::Failed(_) | Answer::Unknown(_) => true,
+            // It closes the connection: that is no sign of health.
+            Answer::Refused(reply) => reply.code == 421,
+            Answer::Accepted(_) | Answer::Later(_) => false,
+        };
         if let Some(at_fault) = answers().find(|result| classify(result) == Verdict::Upstream) {
             self.unreachable(&at_fault.to_string());
         } else if let Some(broken) = answers().find(broken) {
@@ -268,21 +289,53 @@ fn fates(message: &QueuedMessage, result: &TransactionResult) -> Vec<Fate> {
         .collect()
 }
 
+/// Content in memory.
+struct Loaded<'a> {
+    content: Vec<u8>,
+    /// `None` for what is small enough not to be counted.
+    memory: Option<Memory<'a>>,
+}
+
+/// The right to hold content in memory: of the lane's share, so that one slow upstream can't take what the others need,
+/// and of all there is.
+struct Memory<'a> {
+    share: SemaphorePermit<'a>,
+    all: SemaphorePermit<'a>,
+}
+
+impl Memory<'_> {
+    /// Gives back all but so many octets.
+    fn keep(&mut self, octets: usize) {
+        for permit in [&mut self.share, &mut self.all] {
+            let surplus = permit.num_permits().saturating_sub(octets);
+            drop(permit.split(surplus));
+        }
+    }
+}
+
 /// Reads the content. Content in a file waits until there is memory for it.
-async fn load<'a>(
-    shared: &'a LaneShared,
-    message: &QueuedMessage,
-) -> Result<(Vec<u8>, Option<SemaphorePermit<'a>>), String> {
+async fn load<'a>(shared: &'a LaneShared, message: &QueuedMessage) -> Result<Loaded<'a>, String> {
     let path = match &message.content {
-        Content::Inline(data) => return Ok((data.clone(), None)),
+        Content::Inline(data) => return Ok(Loaded { content: data.clone(), memory: None }),
         Content::File(path) => path,
     };
-    let budget = shared.context.config.session.memory_budget.0;
-    let needed = u32::try_from((message.size * COPIES).min(budget)).unwrap_or(u32::MAX);
-    let memory =
-        shared.context.memory.acquire_many(needed).await.map_err(|_| "the relay stops".to_owned())?;
-    match tokio::fs::read(path).await {
-        Ok(content) => Ok((content, Some(memory))),
+    let most = shared.memory_share;
+    let needed = u32::try_from((message.size * COPIES).min(most)).unwrap_or(u32::MAX);
+    let closed = |_| "the relay stops".to_owned();
+    // Always in this order, so that nobody who holds some of all waits for a share.
+    let share = shared.memory.acquire_many(needed).await.map_err(closed)?;
+    let all = shared.context.memory.acquire_many(needed).await.map_err(closed)?;
+    let read = tokio::fs::read(path).await.and_then(|content| {
+        // A file that was cut must not pass for the message.
+        let whole = content.len() as u64 == message.size;
+        if whole {
+            Ok(content)
+        } else {
+            Err(std::io::Error::other(format!("it has {} octets of {}", content.len(), message.size)))
+        }
+    });
+    match read {
+        Ok(content) => Ok(Loaded { content, memory: Some(Memory { share, all }) }),
         Err(error) => {
             tracing::error!(event = "store", queue_id = %message.queue_id, path = %path.display(), reason = %error);
             Err(format!("cannot read the stored content: {error}"))
@@ -313,7 +366,7 @@ async fn into_mailbox(shared: &LaneShared, captured: &Arc<Mailbox>, message: Que
     let local = UpstreamView { sign: false, eight_bit_mime: true, smtputf8: true, local: true };
     let envelope = outcome::envelope_header(&message);
     let put = async {
-        let (content, memory) = load(shared, &message).await?;
+        let Loaded { content, memory } = load(shared, &message).await?;
         let prepared = prepare(shared, &message, content, local).await.map_err(|reply| reply.to_string())?;
         let (mailbox, id) = (captured.clone(), message.queue_id.clone());
         let task = tokio::task::spawn_blocking(move || mailbox.put(&id, &envelope, &prepared.content));
@@ -362,12 +415,11 @@ async fn without_blacklisted(shared: &LaneShared, message: QueuedMessage) -> Res
     Err(Tried { fates, ..Tried::new(message) })
 }
 
-/// Gives up the lease of a message that was not tried.
+/// Gives up the lease of a message that was not tried. While the store fails it is tried again: the message would stay
+/// in an attempt that is none.
 async fn hand_back(shared: &LaneShared, message: QueuedMessage) {
-    shared.context.throttle.end(&shared.upstream.name, &shared.account, permit(&message), None);
-    if let Err(error) = shared.context.store.hand_back(vec![message.id]).await {
-        tracing::error!(event = "store", queue_id = %message.queue_id, reason = %error);
-    }
+    outcome::end_permit(shared, &message, None);
+    outcome::persist(shared, &message, || shared.context.store.hand_back(vec![message.id])).await;
 }
 
 /// Moves a message whose sender is now served by another upstream.

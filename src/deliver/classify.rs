@@ -36,9 +36,11 @@ struct Row {
 const DEFER: Verdict = Verdict::Defer { possible_duplicate: false };
 
 /// Refusals by any server. The first row that fits decides.
-const REFUSALS: [Row; 6] = [
+const REFUSALS: [Row; 7] = [
     // Nothing said before MAIL is about a message.
     Row { stages: Stage::Connect..=Stage::Auth, codes: 200..=599, verdict: Verdict::Upstream },
+    // The service as a whole is closing (RFC 5321 3.8): that is not about this message.
+    Row { stages: Stage::Mail..=Stage::Mail, codes: 421..=421, verdict: Verdict::Upstream },
     // It wants TLS or a login first, or another login (RFC 3207 4, RFC 4954 6): our configuration, not the message.
     Row { stages: Stage::Mail..=Stage::Mail, codes: 530..=530, verdict: Verdict::Upstream },
     Row { stages: Stage::Mail..=Stage::Mail, codes: 534..=538, verdict: Verdict::Upstream },
@@ -101,7 +103,8 @@ mod tests {
             (Stage::Mail, refused(530), Verdict::Upstream),
             (Stage::Mail, refused(535), Verdict::Upstream),
             (Stage::Mail, refused(538), Verdict::Upstream),
-            (Stage::Mail, refused(421), DEFER),
+            (Stage::Mail, refused(421), Verdict::Upstream),
+            (Stage::Rcpt, refused(421), DEFER),
             (Stage::Mail, refused(451), DEFER),
             (Stage::Mail, refused(550), Verdict::Bounce),
             (Stage::Mail, refused(552), Verdict::Bounce),

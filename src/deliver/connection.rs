@@ -107,6 +107,7 @@ impl Opening<'_> {
             state: State::Ready,
             messages: 0,
             transactions: 0,
+            dot_under_way: false,
         })
     }
 
@@ -187,6 +188,8 @@ pub struct Connection {
     pub(super) state: State,
     pub(super) messages: u32,
     pub(super) transactions: u32,
+    /// The final dot is being sent, or has been, and no reply to it has come yet.
+    pub(super) dot_under_way: bool,
 }
 
 impl Connection {
@@ -218,6 +221,13 @@ impl Connection {
     #[must_use]
     pub fn is_used_up(&self) -> bool {
         self.capabilities.max_transactions.is_some_and(|most| self.transactions >= most)
+    }
+
+    /// Whether the upstream may have taken a message about which it has not said so yet. For a transaction that was
+    /// cancelled.
+    #[must_use]
+    pub fn is_dot_under_way(&self) -> bool {
+        self.dot_under_way
     }
 
     /// Whether another transaction can begin. Looks whether the upstream has hung up (or says that it will); does

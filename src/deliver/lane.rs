@@ -4,22 +4,23 @@
 //! down one probing attempt is made at growing intervals; when it answers, all its mail is due at once. No lane waits
 //! for another.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
 
 use super::attempt;
 use super::capture::Mailbox;
 use super::connection::Connector;
 use super::context::{Context, Phase, account_name};
 use super::health::{Down, Health};
-use super::outcome;
+use super::outcome::{self, End, Tried};
 use super::pool::{Pool, Slot};
 use crate::config::{Upstream, UpstreamKind};
 use crate::queue::LaneState;
-use crate::store::{Claim, Claimed, OverdueClaim, QueuedMessage, StoreError};
+use crate::store::{Claim, Claimed, Content, OverdueClaim, QueuedMessage, StoreError};
 use crate::throttle::{Budget, Wait};
 use crate::time::Moment;
 
@@ -41,6 +42,10 @@ pub(super) struct LaneShared {
     pub(super) account: String,
     pub(super) way: Way,
     pub(super) health: Health,
+    /// Octets of content that this lane may hold in memory.
+    pub(super) memory: Semaphore,
+    /// How many octets that are.
+    pub(super) memory_share: u64,
     /// Wakes the lane.
     pub(super) signal: Arc<Notify>,
 }
@@ -58,6 +63,12 @@ pub struct Lane {
     shared: Arc<LaneShared>,
     captured: Arc<Mailbox>,
     attempts: JoinSet<()>,
+    /// What the attempts are about, without the content.
+    under_way: HashMap<tokio::task::Id, QueuedMessage>,
+    /// Messages that have waited too long and are being dealt with.
+    overdue: JoinSet<()>,
+    /// Whether the last claim failed, so that it is said once.
+    claim_failed: bool,
     limited: bool,
     swept: Option<Moment>,
 }
@@ -79,15 +90,28 @@ impl Lane {
             context.throttle.set_limits(&upstream.name, &account, upstream.limits.clone());
         }
         let signal = context.wake.signal(&upstream.name);
+        let memory_share = (context.config.session.memory_budget.0 / 2).clamp(1, u64::from(u32::MAX));
+        let memory = Semaphore::new(memory_share as usize);
         let shared = LaneShared {
             context,
             upstream: upstream.clone(),
             account,
             way,
             health: Health::default(),
+            memory,
+            memory_share,
             signal,
         };
-        Self { shared: Arc::new(shared), captured, attempts: JoinSet::new(), limited: false, swept: None }
+        Self {
+            shared: Arc::new(shared),
+            captured,
+            attempts: JoinSet::new(),
+            under_way: HashMap::new(),
+            overdue: JoinSet::new(),
+            claim_failed: false,
+            limited: false,
+            swept: None,
+        }
     }
 
     /// Sends until the relay stops; then waits for what is under way.
@@ -100,16 +124,23 @@ impl Lane {
             tokio::select! {
                 () = tokio::time::sleep(self.until(next)) => {}
                 () = signal.notified() => {}
-                Some(_) = self.attempts.join_next() => {}
+                Some(ended) = self.attempts.join_next_with_id() => self.ended(ended).await,
+                Some(_) = self.overdue.join_next() => {}
                 _ = phase.changed() => {}
             }
-            while self.attempts.try_join_next().is_some() {}
+            while let Some(ended) = self.attempts.try_join_next_with_id() {
+                self.ended(ended).await;
+            }
             if self.shared.context.wake.take_retry(&self.shared.upstream.name) {
                 self.shared.health.probe_now(self.now());
             }
         }
-        while self.attempts.join_next().await.is_some() {}
+        while let Some(ended) = self.attempts.join_next_with_id().await {
+            self.ended(ended).await;
+        }
+        while self.overdue.join_next().await.is_some() {}
         self.shared.pool().close_all();
+        self.shared.context.wake.limit_wait_ends(&self.shared.upstream.name, self.now());
         self.note_limit_wait().await;
     }
 
@@ -121,13 +152,19 @@ impl Lane {
         }
         loop {
             let now = self.now();
-            let slots = self.slots(now)?;
+            let Some(slots) = self.slots(now) else {
+                // An attempt that ends wakes us; a probe has its time.
+                let down = self.shared.health.down().filter(|_| self.attempts.is_empty());
+                return down.map(|down| down.probe_at);
+            };
             let budget = self.shared.budget(1, now);
             let Budget::Open { messages, recipients } = budget else {
                 return self.wait_for_limit(budget, now).await;
             };
+            self.limit_opens(now);
             let wanted = messages.min(slots as u32);
-            let Ok(claimed) = self.claim(wanted, recipients, now).await else {
+            let claimed = self.claim(wanted, recipients, now).await;
+            let Some(claimed) = self.heed(claimed) else {
                 return Some(now.after(STORE_RETRY));
             };
             let got = claimed.messages.len();
@@ -170,17 +207,30 @@ impl Lane {
         shared.context.store.claim(claim).await
     }
 
-    fn begin(&mut self, messages: Vec<QueuedMessage>, now: Moment) {
-        if !messages.is_empty() {
-            self.limit_opens(now);
+    /// Says once that the store does not let us claim, and once that it does again.
+    fn heed(&mut self, claimed: Result<Claimed, StoreError>) -> Option<Claimed> {
+        let failed = claimed.as_ref().err().map(ToString::to_string);
+        if failed.is_some() != std::mem::replace(&mut self.claim_failed, failed.is_some()) {
+            let upstream = &self.shared.upstream.name;
+            match failed {
+                Some(reason) => tracing::error!(event = "store", upstream, reason),
+                None => tracing::info!(event = "store", upstream, reason = "mail can be claimed again"),
+            }
         }
+        claimed.ok()
+    }
+
+    fn begin(&mut self, messages: Vec<QueuedMessage>, now: Moment) {
         for message in messages {
             let shared = self.shared.clone();
-            let permit = attempt::permit(&message);
-            shared.context.throttle.begin(&shared.upstream.name, &shared.account, permit, now);
+            if message.permit() > 0 {
+                shared.context.throttle.begin(&shared.upstream.name, &shared.account, message.permit(), now);
+            }
             let slot: Option<Slot> = shared.pool().slot();
             let captured = self.captured.clone();
-            self.attempts.spawn(attempt::run(shared, captured, message, slot));
+            let outline = outline(&message);
+            let task = self.attempts.spawn(attempt::run(shared, captured, message, slot));
+            self.under_way.insert(task.id(), outline);
         }
     }
 
@@ -232,10 +282,10 @@ impl Lane {
         }
     }
 
-    /// Ends what is too old, warns of what is late, keeps the books.
+    /// Ends what is too old, warns of what is late, keeps the books. One batch at a time, beside the attempts.
     async fn sweep(&mut self) {
         let now = self.now();
-        if self.swept.is_some_and(|swept| now.since(swept) < LOOK) {
+        if self.swept.is_some_and(|swept| now.since(swept) < LOOK) || !self.overdue.is_empty() {
             return;
         }
         self.swept = Some(now);
@@ -245,25 +295,27 @@ impl Lane {
         let age_zero = now.0 - shared.context.wake.limit_wait(&shared.upstream.name, now);
         let before =
             |age: Duration| age_zero.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        // While the upstream can be used, nothing ends without another attempt: that decides.
+        let hopeless = !shared.upstream.enabled || shared.health.down().is_some();
         let claim = OverdueClaim {
             route: shared.upstream.name.clone(),
             now,
             lease_until: now.after(LEASE),
-            expired_before: before(queue.expire_after),
+            expired_before: hopeless.then(|| before(queue.expire_after)),
             warn_before: queue.warn_after.map(before),
             messages: OVERDUE,
         };
-        loop {
-            let Ok(overdue) = shared.context.store.claim_overdue(claim.clone()).await else {
-                return;
-            };
-            let more = overdue.len() >= OVERDUE as usize;
-            for message in overdue {
-                outcome::overdue(shared, message, claim.expired_before).await;
-            }
-            if !more || stopping(&shared.context.phase) {
-                return;
-            }
+        let expired_before = claim.expired_before;
+        let Ok(overdue) = shared.context.store.claim_overdue(claim).await else {
+            return;
+        };
+        if overdue.len() >= OVERDUE as usize {
+            // There may be more: look again as soon as these are done.
+            self.swept = None;
+        }
+        for message in overdue {
+            let shared = self.shared.clone();
+            self.overdue.spawn(async move { outcome::overdue(&shared, message, expired_before).await });
         }
     }
 
@@ -279,11 +331,24 @@ impl Lane {
     }
 
     fn until(&self, next: Option<Moment>) -> Duration {
-        let next = match self.shared.health.down() {
-            Some(down) if self.attempts.is_empty() => Some(down.probe_at),
-            _ => next,
-        };
         next.map_or(LOOK, |next| next.since(self.now()).min(LOOK))
+    }
+
+    /// Notes that an attempt has ended. One that failed by a fault of ours must not keep its message for ever.
+    async fn ended(&mut self, ended: Result<(tokio::task::Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let outline = self.under_way.remove(&id);
+        if let (Err(error), Some(message)) = (ended, outline)
+            && error.is_panic()
+        {
+            tracing::error!(event = "fault", queue_id = %message.queue_id, reason = %error);
+            let reply = "451 4.3.0 a fault in the program; please report it with the log";
+            let tried = Tried::all(message, &End::DEFERRED, reply);
+            outcome::settle(&self.shared, Tried { transacted: true, ..tried }).await;
+        }
     }
 
     /// When idle connections are to be closed.
@@ -356,13 +421,36 @@ impl LaneShared {
         self.context.throttle.budget_for(&self.upstream.name, &self.account, recipients, now)
     }
 
-    /// What one transaction may hold: no more than the smallest limit, or it would never fit.
+    /// What one transaction may hold: all for the local mailbox, which wants a message whole; else no more than the smallest limit, or it would never fit.
     fn recipients_per_message(&self) -> u32 {
         let limits = &self.upstream.limits;
+        if matches!(self.way, Way::Capture(_)) {
+            return u32::MAX;
+        }
         let smallest = limits.quotas.iter().filter_map(|quota| quota.recipients).min();
         let announced = self.pool().most_recipients();
         let smallest = smallest.into_iter().chain(announced).min();
         limits.recipients_per_message.min(smallest.unwrap_or(u32::MAX))
+    }
+}
+
+/// A message without its content.
+fn outline(message: &QueuedMessage) -> QueuedMessage {
+    let content = match &message.content {
+        Content::Inline(_) => Content::Inline(Vec::new()),
+        Content::File(path) => Content::File(path.clone()),
+    };
+    QueuedMessage {
+        content,
+        queue_id: message.queue_id.clone(),
+        route: message.route.clone(),
+        request: message.request.clone(),
+        reverse_path: message.reverse_path.clone(),
+        sender: message.sender.clone(),
+        client: message.client.clone(),
+        test: message.test.clone(),
+        recipients: message.recipients.clone(),
+        ..*message
     }
 }
 

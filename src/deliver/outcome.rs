@@ -3,14 +3,15 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::attempt::permit;
 use super::context::Phase;
 use super::lane::LaneShared;
 use super::reports;
 use crate::config::TestAction;
+use crate::policy::test_mode::action_name;
 use crate::queue::{backoff, jitter};
 use crate::store::{
     BlacklistCandidate, Delivery, MessageKind, NewMessage, Permit, QueuedMessage, RecipientState, Settlement,
+    StoreError,
 };
 use crate::time::Moment;
 
@@ -44,6 +45,11 @@ impl End {
     pub(super) const DEFERRED: Self = Self::Deferred { possible_duplicate: false, by_upstream: false };
     /// Deferred since the upstream can't be used.
     pub(super) const UPSTREAM: Self = Self::Deferred { possible_duplicate: false, by_upstream: true };
+
+    /// Deferred for the message's own sake: the upstream's trouble is never held against a message.
+    fn is_own_failure(&self) -> bool {
+        matches!(self, Self::Deferred { by_upstream: false, .. })
+    }
 }
 
 /// What became of one recipient.
@@ -72,12 +78,21 @@ pub(super) struct Tried {
     pub(super) transacted: bool,
     /// Nothing was tried, and nothing is to be recorded.
     pub(super) handed_back: bool,
+    /// It was not tried: it had waited too long.
+    pub(super) overdue: bool,
 }
 
 impl Tried {
     pub(super) fn new(message: QueuedMessage) -> Self {
-        let (host, fates) = (String::new(), Vec::new());
-        Self { message, host, fates, reports: false, transacted: false, handed_back: false }
+        Self {
+            message,
+            host: String::new(),
+            fates: Vec::new(),
+            reports: false,
+            transacted: false,
+            handed_back: false,
+            overdue: false,
+        }
     }
 
     /// The same for every recipient.
@@ -91,14 +106,13 @@ impl Tried {
 /// Records an attempt: log lines, the store, reports. Ends its permit.
 pub(super) async fn settle(shared: &LaneShared, tried: Tried) {
     let now = shared.context.timeline.now();
-    let taken = permit(&tried.message);
-    let counted = tried.transacted.then_some((1, taken, now));
-    shared.context.throttle.end(&shared.upstream.name, &shared.account, taken, counted);
+    let counted = tried.transacted.then(|| (1, tried.message.permit(), now));
+    end_permit(shared, &tried.message, counted);
     let next = next_attempt(shared, &tried, now);
     let expired = age(shared, &tried.message, now) >= shared.context.config.queue.expire_after;
     let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, expired)).collect();
     log(shared, &tried, &settled, next, now);
-    let reports = report(shared, &tried, &settled, expired).await;
+    let reports = report(shared, &tried, &settled).await;
     let permit = counted.map(|(messages, recipients, ended)| Permit {
         upstream: shared.upstream.name.clone(),
         account: shared.account.clone(),
@@ -119,26 +133,29 @@ pub(super) async fn settle(shared: &LaneShared, tried: Tried) {
 }
 
 /// Our reports about an attempt.
-async fn report(shared: &LaneShared, tried: &Tried, settled: &[Settled], expired: bool) -> Vec<NewMessage> {
-    let pick = |wanted: fn(&Settled) -> bool| -> Vec<(usize, &str)> {
-        let chosen = tried.fates.iter().zip(settled).filter(|(_, settled)| wanted(settled));
+async fn report(shared: &LaneShared, tried: &Tried, settled: &[Settled]) -> Vec<NewMessage> {
+    let pick = |state: RecipientState| -> Vec<(usize, &str)> {
+        let chosen = tried.fates.iter().zip(settled).filter(|(_, settled)| settled.state == state);
         chosen.map(|(fate, _)| (fate.place, fate.reply.as_str())).collect()
     };
-    let (failed, sent) = (pick(Settled::is_failure), pick(|settled| settled.state == RecipientState::Sent));
     let mut reports = Vec::new();
-    if !failed.is_empty() {
-        reports = reports::failed(shared, &tried.message, &failed, &tried.host, expired).await;
+    for (state, expired) in [(RecipientState::Bounced, false), (RecipientState::Expired, true)] {
+        let failed = pick(state);
+        if !failed.is_empty() {
+            reports.extend(reports::failed(shared, &tried.message, &failed, &tried.host, expired).await);
+        }
     }
     if !tried.reports {
+        let sent = pick(RecipientState::Sent);
         reports.extend(reports::relayed(shared, &tried.message, &sent, &tried.host).await);
     }
     reports
 }
 
 /// Deals with a message that has outlived the queue, or whose sender is to be told that it is late.
-pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired_before: i64) {
+pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired_before: Option<i64>) {
     let now = shared.context.timeline.now();
-    let expired = message.age_base < expired_before;
+    let expired = expired_before.is_some_and(|before| message.age_base < before);
     let last = |place: usize| match message.recipients[place].last_reply.as_str() {
         "" => "450 4.4.7 the upstream could not be reached in time".to_owned(),
         reply => reply.to_owned(),
@@ -158,7 +175,8 @@ pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired
         settlement.reports = reports::failed(shared, &message, &recipients, "", true).await;
         let fate =
             |(place, reply): (usize, String)| Fate { place, end: End::DEFERRED, reply, candidate: false };
-        let tried = Tried { fates: all.into_iter().map(fate).collect(), ..Tried::new(message.clone()) };
+        let fates = all.into_iter().map(fate).collect();
+        let tried = Tried { fates, overdue: true, ..Tried::new(message.clone()) };
         let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, true)).collect();
         log(shared, &tried, &settled, now, now);
         settlement.deliveries = deliveries(shared, &tried, &settled, now);
@@ -198,10 +216,6 @@ impl Settled {
         };
         Self { state, event }
     }
-
-    fn is_failure(&self) -> bool {
-        matches!(self.state, RecipientState::Bounced | RecipientState::Expired)
-    }
 }
 
 /// How old the message is; waiting for limits makes nothing older.
@@ -210,18 +224,20 @@ fn age(shared: &LaneShared, message: &QueuedMessage, now: Moment) -> Duration {
     Moment(now.0 - waited).since(Moment(message.age_base))
 }
 
-/// When what still waits is due.
+/// When what still waits is due: at once as long as some have not had their turn, else after a wait that grows with the
+/// attempts of the recipients that were deferred.
 fn next_attempt(shared: &LaneShared, tried: &Tried, now: Moment) -> Moment {
-    let own_fault = |fate: &Fate| matches!(fate.end, End::Deferred { by_upstream: false, .. });
-    let later = tried.fates.len() < tried.message.recipients.len()
-        || tried.message.others_waiting > 0
+    let turn = tried.message.others_at_once > 0
+        || tried.fates.len() < tried.message.recipients.len()
         || tried.fates.iter().any(|fate| fate.end == End::Later);
-    if later || !tried.fates.iter().any(own_fault) {
-        return now;
+    let failures = |fate: &Fate| tried.message.recipients[fate.place].failures.saturating_add(1);
+    match tried.fates.iter().filter(|fate| fate.end.is_own_failure()).map(failures).max() {
+        Some(failures) if !turn => {
+            let queue = &shared.context.config.queue;
+            now.after(jitter(backoff(failures, queue.retry_min, queue.retry_max), rand::random()))
+        }
+        _ => now,
     }
-    let queue = &shared.context.config.queue;
-    let wait = backoff(tried.message.attempts.saturating_add(1), queue.retry_min, queue.retry_max);
-    now.after(jitter(wait, rand::random()))
 }
 
 fn deliveries(shared: &LaneShared, tried: &Tried, settled: &[Settled], now: Moment) -> Vec<Delivery> {
@@ -241,6 +257,7 @@ fn deliveries(shared: &LaneShared, tried: &Tried, settled: &[Settled], now: Mome
                 state: settled.state,
                 reply: fate.reply.clone(),
                 counts: fate.end != End::Later,
+                failed: fate.end.is_own_failure(),
                 blacklist: candidate,
             }
         })
@@ -278,10 +295,11 @@ fn line(
     let probe = shared.health.down().map(|down| down.probe_at);
     let next = waits.then(|| shared.wall(probe.map_or(next, |probe| probe.max(next))));
     let delay = format!("{:.1}s", now.since(message.accepted).as_secs_f64());
-    let attempt = message.recipients[fate.place].attempts + 1;
+    let tried_now = u32::from(!tried.overdue);
+    let attempt = message.recipients[fate.place].attempts + tried_now;
     let account = shared.account();
     let host = Some(tried.host.as_str()).filter(|host| !host.is_empty());
-    let test_mode = message.test.is_some().then_some(true);
+    let test_mode = message.test.as_ref().map(|test| action_name(test.action));
     // The level is part of a tracing call's static data, so there is one call for each.
     macro_rules! write_line {
         ($level:expr) => {
@@ -312,20 +330,40 @@ fn line(
     }
 }
 
-/// Writes the outcome down. While the store fails it is offered again: it is known nowhere else.
+/// Writes the outcome down.
 async fn record(shared: &LaneShared, message: &QueuedMessage, settlement: Settlement) {
-    let reports: Vec<NewMessage> = settlement.reports.clone();
-    loop {
-        let Err(error) = shared.context.store.settle(settlement.clone()).await else {
-            break;
-        };
+    let kept = persist(shared, message, || shared.context.store.settle(settlement.clone())).await;
+    for report in settlement.reports.iter().filter(|_| kept) {
+        tracing::info!(
+            event = "report",
+            queue_id = %report.queue_id,
+            original = %message.queue_id,
+            to = report.recipients.first().map(|to| to.address.as_str()),
+            upstream = report.route
+        );
+        shared.context.wake.wake(&report.route);
+    }
+}
+
+/// Offers something to the store until it takes it: it is known nowhere else. False when the relay stops before.
+pub(super) async fn persist<F>(shared: &LaneShared, message: &QueuedMessage, offer: impl Fn() -> F) -> bool
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    while let Err(error) = offer().await {
         tracing::error!(event = "store", queue_id = %message.queue_id, reason = %error, next = "offered again");
         if *shared.context.phase.borrow() == Phase::Stopping {
-            return;
+            return false;
         }
         tokio::time::sleep(STORE_RETRY).await;
     }
-    for report in reports {
-        shared.context.wake.wake(&report.route);
+    true
+}
+
+/// Ends the permit that was taken for a message.
+pub(super) fn end_permit(shared: &LaneShared, message: &QueuedMessage, counted: Option<(u32, u32, Moment)>) {
+    let taken = message.permit();
+    if taken > 0 {
+        shared.context.throttle.end(&shared.upstream.name, &shared.account, taken, counted);
     }
 }

@@ -64,15 +64,15 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for the next message, or closes it.
-    pub(super) fn give_back(&self, mut connection: Connection) {
+    /// Keeps a connection for the next message, or closes it. Its slot is free when it is idle or closed.
+    pub(super) fn give_back(&self, mut connection: Connection, slot: Option<Slot>) {
         let most = connection.capabilities().max_recipients.unwrap_or(0);
         self.most_recipients.store(most, Ordering::Relaxed);
         if connection.is_reusable() && connection.messages() < MESSAGES {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push((connection, Instant::now()));
         } else {
-            quit(connection);
+            quit(connection, slot);
         }
     }
 
@@ -81,24 +81,27 @@ impl Pool {
         let now = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let old = idle.extract_if(.., |(_, since)| now.duration_since(*since) >= IDLE).collect::<Vec<_>>();
-        for (connection, _) in old {
-            quit(connection);
-        }
+        self.quit_all(old);
         !idle.is_empty()
     }
 
     /// Closes all that are idle.
     pub(super) fn close_all(&self) {
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for (connection, _) in idle {
-            quit(connection);
+        self.quit_all(std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+
+    /// An idle connection holds no slot, but one that is being closed does: the provider still counts it.
+    fn quit_all(&self, connections: Vec<(Connection, Instant)>) {
+        for (connection, _) in connections {
+            quit(connection, self.slot());
         }
     }
 }
 
 /// Says goodbye in the background: nobody waits for it.
-fn quit(connection: Connection) {
+fn quit(connection: Connection, slot: Option<Slot>) {
     tokio::spawn(async move {
         let _ = tokio::time::timeout(QUIT, connection.quit()).await;
+        drop(slot);
     });
 }

@@ -103,12 +103,17 @@ pub struct TransactionResult {
 }
 
 impl TransactionResult {
-    /// Whether the connection was gone before it began: an idle connection ends like this, and a new one may serve.
+    /// Whether the connection was gone, or closing, before it began: an idle connection ends like this, and a new one
+    /// may serve.
     #[must_use]
     pub fn never_began(&self) -> bool {
         self.recipients.iter().all(|result| {
             result.stage == Stage::Mail
-                && matches!(result.answer, Answer::Failed(Fault::Closed | Fault::Broken(_)))
+                && match &result.answer {
+                    Answer::Failed(Fault::Closed | Fault::Broken(_)) => true,
+                    Answer::Refused(reply) => reply.code == 421,
+                    _ => false,
+                }
         })
     }
 }
@@ -375,6 +380,7 @@ impl Connection {
             Some(reply) => reply,
             None => self.wire.reply(self.timeouts.final_dot).await.map_err(Stop::unknown)?,
         };
+        self.dot_under_way = false;
         let state = if reply.code == 421 { State::Closed } else { State::Ready };
         let answer = match reply.code {
             200..=299 => Answer::Accepted(reply),
@@ -401,6 +407,7 @@ impl Connection {
                 std::mem::take(&mut encoder).finish(&mut octets);
             }
             let mut rest = octets.as_slice();
+            self.dot_under_way = last;
             let event = self.wire.send(&mut rest, self.timeouts.block).await;
             // Once the stream has taken the final dot, the upstream may have the message.
             let dot_sent = last && rest.is_empty();

@@ -3,7 +3,7 @@
 //! What is in force is stored with each message at acceptance and never changes for that message. The switch itself
 //! follows the file when `enabled` there has changed since it was last seen, else the last command.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,17 +42,20 @@ pub enum TestModeError {
 }
 
 /// The switch.
+///
+/// One for the life of the process: everybody asks the same one, so that all see a change at once.
 pub struct Switch {
     store: Arc<dyn Store>,
-    file: config::TestMode,
     state: Mutex<TestState>,
+    /// Held while a change is stored and then shown, so that store and memory can't end up different.
+    changing: tokio::sync::Mutex<()>,
 }
 
-/// The switch as it is stored.
-#[derive(Serialize, Deserialize)]
+/// The switch, or what the file said of it, as it is stored.
+#[derive(Serialize, Deserialize, PartialEq, Eq)]
 struct Stored {
     enabled: bool,
-    action: Option<String>,
+    action: String,
     address: Option<String>,
     origin: String,
 }
@@ -63,39 +66,57 @@ impl Switch {
     /// # Errors
     /// When the store can't be read or written.
     pub async fn load(store: Arc<dyn Store>, file: &config::TestMode) -> Result<Self, StoreError> {
-        let in_file = file.enabled.to_string();
-        let seen = store.switch(SEEN).await?;
-        let stored = store.switch(STATE).await?.and_then(|text| serde_json::from_str::<Stored>(&text).ok());
-        let state = match stored {
-            Some(stored) if seen.as_deref() == Some(&in_file) => restored(stored, file),
-            _ => TestState {
-                enabled: file.enabled,
-                action: file.action,
-                address: file.address.clone(),
-                origin: "configuration".into(),
-            },
-        };
-        let switch = Self { store, file: file.clone(), state: Mutex::new(state.clone()) };
-        // The state first: a crash in between makes the file win again, which is what it would have done.
-        switch.keep(&state).await?;
-        switch.store.set_switch(SEEN, in_file).await?;
+        let state = Mutex::new(state_of(file));
+        let switch = Self { store, state, changing: tokio::sync::Mutex::new(()) };
+        switch.follow(file).await?;
         Ok(switch)
+    }
+
+    /// Goes by a file that was read (again): what has changed there since it was last seen is set; what has not stays as
+    /// it was set last.
+    ///
+    /// # Errors
+    /// When the store can't be read or written: then nothing changes.
+    pub async fn follow(&self, file: &config::TestMode) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        let in_file = state_of(file);
+        let state = match (self.stored(SEEN).await?, self.stored(STATE).await?) {
+            (Some(seen), Some(stored)) if seen.enabled == in_file.enabled => {
+                let (seen, last) = (restored(seen), restored(stored));
+                TestState {
+                    enabled: last.enabled,
+                    action: if seen.action == in_file.action { last.action } else { in_file.action },
+                    address: if seen.address == in_file.address {
+                        last.address
+                    } else {
+                        in_file.address.clone()
+                    },
+                    origin: last.origin,
+                }
+            }
+            _ => in_file.clone(),
+        };
+        // The state first: a crash in between makes the file win again, which is what it would have done.
+        self.keep(STATE, &state).await?;
+        self.keep(SEEN, &in_file).await?;
+        *self.held() = state;
+        Ok(())
     }
 
     /// The state in force.
     #[must_use]
     pub fn state(&self) -> TestState {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.held().clone()
     }
 
     /// What is stored with a message that is accepted now.
     #[must_use]
     pub fn current(&self) -> Option<TestTreatment> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.held();
         state.enabled.then(|| TestTreatment { action: state.action, address: state.address.clone() })
     }
 
-    /// Sets the switch; it lasts over restarts. Without `action` and `address` the file's are used.
+    /// Sets the switch; it lasts over restarts. Without `action` or `address` they stay as they are.
     ///
     /// # Errors
     /// When redirect would have no address, or the state can't be kept: then nothing changes.
@@ -105,35 +126,47 @@ impl Switch {
         action: Option<TestAction>,
         address: Option<Address>,
     ) -> Result<TestState, TestModeError> {
+        let _changing = self.changing.lock().await;
+        let before = self.state();
         let state = TestState {
             enabled,
-            action: action.unwrap_or(self.file.action),
-            address: address.or_else(|| self.file.address.clone()),
+            action: action.unwrap_or(before.action),
+            address: address.or(before.address),
             origin: "command".into(),
         };
         if state.enabled && state.action == TestAction::Redirect && state.address.is_none() {
             return Err(TestModeError::NoAddress);
         }
-        self.keep(&state).await?;
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state.clone();
-        tracing::info!(
+        self.keep(STATE, &state).await?;
+        self.held().clone_from(&state);
+        let to = state.address.as_ref().filter(|_| enabled).map(ToString::to_string);
+        tracing::warn!(
             event = "test_mode",
             enabled,
             action = action_name(state.action),
+            to,
             origin = state.origin
         );
         Ok(state)
     }
 
-    async fn keep(&self, state: &TestState) -> Result<(), StoreError> {
+    fn held(&self) -> MutexGuard<'_, TestState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn stored(&self, key: &'static str) -> Result<Option<Stored>, StoreError> {
+        Ok(self.store.switch(key).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    async fn keep(&self, key: &'static str, state: &TestState) -> Result<(), StoreError> {
         let stored = Stored {
             enabled: state.enabled,
-            action: Some(action_name(state.action).to_owned()),
+            action: action_name(state.action).to_owned(),
             address: state.address.as_ref().map(ToString::to_string),
             origin: state.origin.clone(),
         };
         let text = serde_json::to_string(&stored).expect("plain fields always serialise");
-        self.store.set_switch(STATE, text).await
+        self.store.set_switch(key, text).await
     }
 }
 
@@ -155,11 +188,22 @@ pub fn action_from_name(name: &str) -> Option<TestAction> {
         .find(|&a| action_name(a) == name)
 }
 
-fn restored(stored: Stored, file: &config::TestMode) -> TestState {
+/// The state that a file asks for.
+fn state_of(file: &config::TestMode) -> TestState {
+    TestState {
+        enabled: file.enabled,
+        action: file.action,
+        address: file.address.clone(),
+        origin: "configuration".into(),
+    }
+}
+
+fn restored(stored: Stored) -> TestState {
     TestState {
         enabled: stored.enabled,
-        action: stored.action.as_deref().and_then(action_from_name).unwrap_or(file.action),
-        address: stored.address.and_then(|a| Address::parse(&a).ok()).or_else(|| file.address.clone()),
+        // Of what an unknown version has stored, the strictest reading.
+        action: action_from_name(&stored.action).unwrap_or(TestAction::Hold),
+        address: stored.address.and_then(|address| Address::parse(&address).ok()),
         origin: stored.origin,
     }
 }

@@ -2,27 +2,29 @@
 //!
 //! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
 
+mod auth;
 mod chunks;
+mod incoming;
 
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tracing::{debug, info};
 
-use super::accept::{Submission, accept};
 use super::channel::{Channel, Gone};
-use super::receive::{Arrival, Receiver, Refusal};
-use super::state::{Action, Dialogue, Hello, Rules, Transaction, Verdict};
+use super::receive::Receiver;
+use super::state::{Action, Dialogue, Rules, Transaction, Verdict};
 use super::{Peer, Services, log_rejected};
-use crate::mail::{Address, QueueId};
+use crate::config::{ServerAuth, TlsMode};
+use crate::mail::Address;
 use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
 use crate::smtp::command::{Command, Forward, Mail, Rcpt};
 use crate::smtp::data_stream::Status;
 use crate::smtp::line::{Line, LineReader};
-use chunks::Chunks;
+use incoming::Incoming;
 
 /// How much is read at once while we wait for commands, in octets.
 const COMMAND_READ: usize = 4 * 1024;
@@ -38,12 +40,6 @@ where
 {
     debug!(event = "session_start", session = peer.session_id, client = %peer.ip, listener = %peer.listener.address);
     let config = &services.config;
-    let rules = Rules {
-        hostname: config.hostname.clone(),
-        max_message_size: config.session.max_message_size.0,
-        max_recipients: config.session.max_recipients,
-        max_errors: config.session.max_errors,
-    };
     let mut session = Session {
         channel: Channel::new(stream, config.session.command_timeout),
         lines: LineReader::new(config.session.bare_newline),
@@ -52,7 +48,7 @@ where
         stopping,
         chunks: None,
     };
-    let end = session.converse(Dialogue::new(rules)).await;
+    let end = session.converse(Dialogue::new(rules(&peer, &services))).await;
     let name = &config.hostname;
     let (last, linger) = match &end {
         Ok(Flow::Hang) => (None, true),
@@ -64,11 +60,38 @@ where
     if let Some(last) = last {
         channel.say(&last);
     }
-    if !matches!(end, Err(Gone::Closed | Gone::Io(_) | Gone::Stuck)) {
+    if !matches!(end, Err(Gone::Closed | Gone::Io(_) | Gone::Stuck | Gone::Tls(_))) {
         channel.close(linger).await;
+    }
+    if let Err(Gone::Tls(error)) = &end {
+        info!(event = "tls_failed", session = peer.session_id, client = %peer.ip, listener = %peer.listener.address, reason = %error);
     }
     let reason = end.err().map(|gone| gone.to_string());
     debug!(event = "session_end", session = peer.session_id, client = %peer.ip, reason);
+}
+
+/// What the dialogue must know of the configuration and the client.
+fn rules(peer: &Peer, services: &Services) -> Rules {
+    let Services { config, users, .. } = services;
+    let listener = &peer.listener;
+    let starttls = peer.tls.is_some() && !begins_with_tls(peer);
+    // A client that a proxy brings to a loopback listener is not on this machine.
+    let is_local = listener.address.ip().to_canonical().is_loopback() && peer.ip.is_loopback();
+    Rules {
+        hostname: config.hostname.clone(),
+        max_message_size: config.session.max_message_size.0,
+        max_recipients: config.session.max_recipients,
+        max_errors: config.session.max_errors,
+        starttls,
+        mechanisms: auth::mechanisms(listener.auth, users),
+        auth_in_clear: listener.auth_without_tls || is_local,
+        auth_required: listener.auth == ServerAuth::Required,
+    }
+}
+
+/// Whether the client speaks TLS from the first octet on.
+fn begins_with_tls(peer: &Peer) -> bool {
+    peer.listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Implicit)
 }
 
 /// Whether the session goes on.
@@ -89,12 +112,15 @@ struct Session<'a, S> {
     services: &'a Services,
     stopping: watch::Receiver<bool>,
     /// A content of which part has come by BDAT.
-    chunks: Option<Chunks<'a>>,
+    chunks: Option<Incoming<'a>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Greets, then obeys command after command. Returns how it ended, never [`Flow::On`].
     async fn converse(&mut self, mut dialogue: Dialogue) -> Result<Flow, Gone> {
+        if begins_with_tls(self.peer) {
+            dialogue = self.secure(dialogue).await?;
+        }
         self.channel.say(&dialogue.greeting());
         loop {
             let (parsed, follows) = self.next_command(dialogue.in_transaction()).await?;
@@ -115,17 +141,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         &mut self,
         in_transaction: bool,
     ) -> Result<(Result<Command, Reply>, Follows), Gone> {
-        let mut deadline = None;
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
         }
-        loop {
-            let (line, used) = self.lines.take(self.channel.waiting());
+        let read = |lines: &mut LineReader, input: &[u8]| {
+            let (line, used) = lines.take(input);
             let found = match line {
                 Line::More => None,
                 Line::Command(line) => Some((Command::parse(line).map_err(|e| e.reply()), Follows::of(line))),
                 Line::Faulty(error, line) => Some((Err(error.reply()), Follows::of(line))),
             };
+            (found, used)
+        };
+        self.line(in_transaction, read).await
+    }
+
+    /// Waits until `read` finds what it looks for at the beginning of what the client has sent.
+    async fn line<T>(
+        &mut self,
+        in_transaction: bool,
+        mut read: impl FnMut(&mut LineReader, &[u8]) -> (Option<T>, usize),
+    ) -> Result<T, Gone> {
+        let mut deadline = None;
+        loop {
+            let (found, used) = read(&mut self.lines, self.channel.waiting());
             self.channel.consume(used);
             if let Some(found) = found {
                 return Ok(found);
@@ -175,8 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
             Action::Receive(transaction) => {
-                let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
-                let reply = self.receive(hello, transaction).await?;
+                let reply = self.receive(&dialogue, transaction).await?;
                 Ok(self.answer(dialogue.finish(), &reply, Follows::Nothing).await)
             }
             Action::Take(chunk, first) => {
@@ -190,11 +228,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 }
                 self.discard(dialogue, octets, &reply).await
             }
+            Action::StartTls(reply) => {
+                self.channel.say(&reply);
+                Ok((self.secure(dialogue).await?, Flow::On))
+            }
+            Action::LogIn(mechanism, initial) => {
+                let (dialogue, reply) = self.log_in(dialogue, mechanism, initial).await?;
+                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
+            }
             Action::Close(reply) => {
                 self.channel.say(&reply);
                 Ok((dialogue, Flow::Quit))
             }
         }
+    }
+
+    /// Begins TLS. All that the client has said is forgotten.
+    async fn secure(&mut self, dialogue: Dialogue) -> Result<Dialogue, Gone> {
+        let config = self.peer.tls.clone().expect("TLS is offered only where it is configured");
+        self.channel.secure(config).await?;
+        self.lines.restart();
+        Ok(dialogue.secure())
     }
 
     /// Queues a reply, and hangs up when there were too many errors, or when content would run as commands.
@@ -228,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
     /// Whether a recipient is taken: may the client relay, is the recipient blacklisted?
     async fn judge(&self, dialogue: &Dialogue, recipient: &Address) -> Verdict {
-        let (verdict, reason) = match relay::permit(&self.peer.listener, self.peer.ip) {
+        let (verdict, reason) = match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
             Err(reply) => (Verdict::Refuse(reply), "relay"),
             Ok(()) => self.listed(recipient).await,
         };
@@ -258,51 +312,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Takes the content, and the message into the queue. Returns the reply to the final dot.
-    async fn receive(&mut self, hello: Hello, transaction: Transaction) -> Result<Reply, Gone> {
+    async fn receive(&mut self, dialogue: &Dialogue, transaction: Transaction) -> Result<Reply, Gone> {
         self.channel.say(&Reply::bare(354, vec!["end with <CRLF>.<CRLF>".to_owned()]));
-        let services = self.services;
-        let arrival = self.arrival(&hello, &transaction);
-        let queue_id = arrival.queue_id.clone();
-        let settings = &services.config.session;
-        let mut receiver = Receiver::new(arrival, settings, services.memory.clone(), &services.content_dir);
-        let deadline = Instant::now() + settings.data_timeout;
-        let content = self.content(&mut receiver);
-        timeout_at(deadline, content).await.map_err(|_| Gone::Timeout)??;
-        Ok(self.conclude(receiver, queue_id, hello, transaction).await)
-    }
-
-    /// The content has ended: takes the message into the queue. Returns the reply to it.
-    async fn conclude(
-        &self,
-        receiver: Receiver<'_>,
-        queue_id: QueueId,
-        hello: Hello,
-        transaction: Transaction,
-    ) -> Reply {
-        let from = transaction.envelope.reverse_path.to_string();
-        let refused = match receiver.finish().await {
-            Ok(content) => {
-                let submission = Submission { queue_id, hello, transaction, content };
-                match accept(self.services, self.peer, submission).await {
-                    Ok(reply) => return reply,
-                    Err(refused) => (refused.reply(), refused.reason()),
-                }
-            }
-            Err(refusal) => {
-                self.log_disk(&queue_id, &refusal);
-                (refusal.reply(), refusal.reason())
-            }
-        };
-        self.reject(&from, "", &refused.0, refused.1);
-        refused.0
-    }
-
-    /// A disk that fails is the operator's business, not only the client's.
-    fn log_disk(&self, queue_id: &QueueId, refusal: &Refusal) {
-        if let Refusal::Disk(error) = refusal {
-            let path = self.services.content_dir.display();
-            tracing::error!(event = "content_not_written", queue_id = %queue_id, path = %path, reason = %error);
-        }
+        let mut incoming = self.begin(dialogue, transaction);
+        let content = self.content(&mut incoming.receiver);
+        timeout_at(incoming.deadline, content).await.map_err(|_| Gone::Timeout)??;
+        Ok(self.conclude(incoming).await)
     }
 
     /// Feeds the receiver until the content ends.
@@ -321,28 +336,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             if status != Status::More {
                 return Ok(());
             }
-        }
-    }
-
-    fn arrival(&self, hello: &Hello, transaction: &Transaction) -> Arrival {
-        let envelope = &transaction.envelope;
-        let date = self.services.timeline.wall();
-        let only = match envelope.recipients() {
-            [only] => Some(only.clone()),
-            _ => None,
-        };
-        Arrival {
-            queue_id: QueueId::new(date.as_millisecond(), rand::random()),
-            helo: hello.name.clone(),
-            client: self.peer.ip,
-            hostname: self.services.config.hostname.clone(),
-            protocol: match (envelope.smtputf8, hello.extended) {
-                (true, _) => "UTF8SMTP",
-                (false, true) => "ESMTP",
-                (false, false) => "SMTP",
-            },
-            recipient: only,
-            date,
         }
     }
 

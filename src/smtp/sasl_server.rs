@@ -11,6 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::SecretString;
 
 use super::Reply;
+use super::line::LineError;
 use super::scram::{ClientFirst, ServerFirst};
 use crate::config::ScramVerifier;
 
@@ -58,6 +59,9 @@ pub enum SaslFault {
     /// It sent `*`.
     #[error("the login was cancelled")]
     Cancelled,
+    /// A line is too long, or ends in a way that is refused.
+    #[error("{0}")]
+    Line(LineError),
     /// A line is not base64.
     #[error("the answer is not base64")]
     NotBase64,
@@ -74,6 +78,8 @@ impl SaslFault {
     #[must_use]
     pub fn reply(self) -> Reply {
         let (code, status) = match self {
+            Self::Line(LineError::TooLong) => (500, (5, 5, 6)),
+            Self::Line(_) => (500, (5, 5, 2)),
             Self::Cancelled => (501, (5, 7, 0)),
             Self::NotBase64 | Self::Malformed(_) => (501, (5, 5, 2)),
             Self::ActsForAnother => (535, (5, 7, 8)),

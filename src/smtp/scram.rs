@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::config::ScramVerifier;
 
+/// The longest nonce of a client, in octets: with it, our challenge fits on one line of a reply.
+const MAX_NONCE: usize = 128;
+
 /// What breaks the grammar of a SCRAM message (RFC 5802 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the message breaks the grammar of SCRAM")]
@@ -52,7 +55,7 @@ impl ClientFirst {
         // A mandatory extension (`m=…`) would stand here; none is known.
         let name = parts.next().and_then(|part| part.strip_prefix("n=")).ok_or(Malformed)?;
         let nonce = parts.next().and_then(|part| part.strip_prefix("r=")).ok_or(Malformed)?;
-        if nonce.is_empty() || !nonce.bytes().all(|b| b.is_ascii_graphic()) {
+        if nonce.is_empty() || nonce.len() > MAX_NONCE || !nonce.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(Malformed);
         }
         let (name, nonce) = (sasl_name(name)?, nonce.to_owned());
@@ -216,6 +219,7 @@ pub(super) mod tests {
             ("n,,n=,r=abc", None),
             ("n,,n=user,r=", None),
             ("n,,n=user,r=a b", None),
+            (&format!("n,,n=user,r={}", "x".repeat(MAX_NONCE + 1)), None),
             ("n,,n=user", None),
             ("n,x,n=user,r=abc", None),
             ("n,n=user,r=abc", None),

@@ -12,7 +12,8 @@ pub use types::{
     BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts,
     Delivery, EnqueueError, ListFilter, MessageId, MessageKind, MessageState, NewMessage, NewRecipient,
     OverdueClaim, Permit, Priority, QueuedMessage, QueuedRecipient, RecipientState, Recovered, Route,
-    Settlement, StoreError, StoredContent, Summary, SummaryRecipient, TestTreatment, Totals, UsageRow,
+    Settlement, StoreError, StoredContent, Summary, SummaryRecipient, TestTreatment, Totals, Treatment,
+    UsageRow,
 };
 
 use crate::config::Window;
@@ -107,8 +108,8 @@ pub trait Store: Send + Sync {
     /// Removes a message that is not being sent; `Ok(None)` when it is unknown.
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;
 
-    /// Messages by state at `now`.
-    async fn counts(&self, now: Moment) -> Result<Counts, StoreError>;
+    /// Messages by state.
+    async fn counts(&self) -> Result<Counts, StoreError>;
 
     /// The sums since the store was made.
     async fn totals(&self) -> Result<Totals, StoreError>;

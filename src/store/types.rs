@@ -178,6 +178,8 @@ pub struct QueuedRecipient {
     pub address: Address,
     /// Attempts so far.
     pub attempts: u32,
+    /// Those of them that failed for the message's own sake, not by the upstream's trouble.
+    pub failures: u32,
     /// The last reply, empty when there was none.
     pub last_reply: String,
     /// The reports that the client asked for.
@@ -219,14 +221,51 @@ pub struct QueuedMessage {
     pub warned: bool,
     /// Attempts so far.
     pub attempts: u32,
-    /// The recipients of this attempt; the others of the envelope are settled, or wait for the next.
+    /// The recipients of this attempt: of those that wait, the ones that were tried least often. The others of the
+    /// envelope are settled, or wait for another transaction.
     pub recipients: Vec<QueuedRecipient>,
     /// How many other recipients are still waiting.
     pub others_waiting: u32,
+    /// How many of those were tried no more often than the recipients of this attempt, and so are to go at once.
+    pub others_at_once: u32,
     /// Octets.
     pub size: u64,
     /// The content with our Received header.
     pub content: Content,
+}
+
+/// What an attempt does with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treatment {
+    /// It goes to its recipients.
+    Sent,
+    /// One copy goes to the test address, whoever it was for.
+    OneCopy,
+    /// It goes into the local mailbox.
+    Captured,
+}
+
+impl QueuedMessage {
+    /// What an attempt does with it, by the test mode in which it was accepted.
+    #[must_use]
+    pub fn treatment(&self) -> Treatment {
+        match self.test.as_ref().map(|test| test.action) {
+            Some(TestAction::Redirect) => Treatment::OneCopy,
+            Some(TestAction::Capture) => Treatment::Captured,
+            // One that was held and is sent after all has been released, and then it is no test any more.
+            Some(TestAction::Hold) | None => Treatment::Sent,
+        }
+    }
+
+    /// The recipients that the provider will count for this attempt.
+    #[must_use]
+    pub fn permit(&self) -> u32 {
+        match self.treatment() {
+            Treatment::Sent => self.recipients.len() as u32,
+            Treatment::OneCopy => 1,
+            Treatment::Captured => 0,
+        }
+    }
 }
 
 /// What may go in one claim.
@@ -268,8 +307,8 @@ pub struct OverdueClaim {
     pub now: Moment,
     /// When the lease ends by itself.
     pub lease_until: Moment,
-    /// Messages whose age counts from before this have expired.
-    pub expired_before: i64,
+    /// Messages whose age counts from before this have expired; `None` when none may end without another attempt.
+    pub expired_before: Option<i64>,
     /// Messages that were not yet warned about and whose age counts from before this.
     pub warn_before: Option<i64>,
     /// Messages at most.
@@ -287,6 +326,8 @@ pub struct Delivery {
     pub reply: String,
     /// Whether it was an attempt for this recipient.
     pub counts: bool,
+    /// Whether it failed for the message's own sake, not by the upstream's trouble.
+    pub failed: bool,
     /// The mailbox does not exist: count that, and blacklist it when it has happened often enough.
     pub blacklist: Option<BlacklistCandidate>,
 }
@@ -402,9 +443,9 @@ pub struct BlacklistEntry {
 /// What a message in the queue is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageState {
-    /// It was not tried yet, or is due.
+    /// It was not tried yet.
     Ready,
-    /// It waits for its next attempt.
+    /// It was tried, and waits for its next attempt.
     Deferred,
     /// It waits for a person.
     Held,
@@ -441,8 +482,6 @@ pub struct ListFilter {
     pub recipient: Option<String>,
     /// Messages at most.
     pub limit: u32,
-    /// The present moment.
-    pub now: i64,
 }
 
 /// A recipient in a list.
@@ -463,7 +502,7 @@ pub struct SummaryRecipient {
 pub struct Summary {
     /// Its name.
     pub queue_id: QueueId,
-    /// What it is doing; `Ready` also stands for deferred, which [`Summary::state_at`] tells apart.
+    /// What it is doing.
     pub state: MessageState,
     /// The upstream.
     pub route: String,
@@ -487,23 +526,12 @@ pub struct Summary {
     pub test: Option<TestTreatment>,
 }
 
-impl Summary {
-    /// What it is doing at `now`: one that waits is ready when it is due, else deferred.
-    #[must_use]
-    pub fn state_at(&self, now: Moment) -> MessageState {
-        match self.state {
-            MessageState::Ready if self.due > now => MessageState::Deferred,
-            state => state,
-        }
-    }
-}
-
 /// Messages by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Due, or not yet tried.
+    /// Not yet tried.
     pub ready: u64,
-    /// Waiting for the next attempt.
+    /// Tried, and waiting for the next attempt.
     pub deferred: u64,
     /// Waiting for a person.
     pub held: u64,

@@ -39,11 +39,13 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Que
                 index,
                 address: address(a),
                 attempts: 0,
+                failures: 0,
                 last_reply: String::new(),
                 request: crate::mail::RecipientRequest::default(),
             })
             .collect(),
         others_waiting: 0,
+        others_at_once: 0,
         size: 0,
         content: Content::Inline(Vec::new()),
     }

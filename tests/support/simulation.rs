@@ -145,9 +145,13 @@ impl Simulation {
     async fn gone(&mut self) {
         let store = Arc::downgrade(&self.store.take().unwrap());
         // Tasks that were told to end are dropped when they are next polled.
-        while store.strong_count() > 0 {
+        for _ in 0..10_000 {
+            if store.strong_count() == 0 {
+                return;
+            }
             tokio::task::yield_now().await;
         }
+        panic!("something still holds the store");
     }
 
     pub fn store(&self) -> &SqliteStore {

@@ -36,7 +36,7 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
-    fn filter(self, now: i64) -> Result<ListFilter, ApiError> {
+    fn filter(self) -> Result<ListFilter, ApiError> {
         let state = match self.state {
             Some(name) => {
                 let known = MessageState::ALL.into_iter().find(|s| s.name() == name);
@@ -52,7 +52,6 @@ impl ListQuery {
             sender: self.sender.map(|s| s.to_lowercase()),
             recipient: self.recipient.map(|r| r.to_lowercase()),
             limit: self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT),
-            now,
         })
     }
 }
@@ -61,7 +60,7 @@ pub(super) async fn list(
     extract::State(state): extract::State<State>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Vec<Message>>, ApiError> {
-    let filter = query?.0.filter(state.timeline.now().0)?;
+    let filter = query?.0.filter()?;
     let board = state.board.snapshot();
     let messages = state.store.list(filter).await?;
     Ok(Json(messages.iter().map(|m| Message::new(m, status_of(&board, m), &state.timeline)).collect()))

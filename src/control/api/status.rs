@@ -10,7 +10,7 @@ use crate::queue::UpstreamStatus;
 
 pub(super) async fn show(extract::State(state): extract::State<State>) -> Result<Json<Status>, ApiError> {
     let now = state.timeline.now();
-    let counts = state.store.counts(now).await?;
+    let counts = state.store.counts().await?;
     let totals = state.store.totals().await?;
     let board = state.board.snapshot();
     let limits: Vec<Limit> =

@@ -4,21 +4,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::{CONTENT_READ, Flow, Follows, Gone, Session};
-use crate::mail::QueueId;
 use crate::session::receive::Receiver;
-use crate::session::state::{Dialogue, Hello, Transaction};
+use crate::session::state::{Dialogue, Transaction};
 use crate::smtp::Reply;
 use crate::smtp::command::Chunk;
-
-/// A message of which part has come.
-pub(super) struct Chunks<'a> {
-    receiver: Receiver<'a>,
-    queue_id: QueueId,
-    hello: Hello,
-    transaction: Transaction,
-    /// When all of it must have come (`[session] data_timeout`).
-    pub(super) deadline: Instant,
-}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Takes one chunk, and with the last one the message into the queue. Returns the reply to it.
@@ -29,27 +18,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         first: Option<Transaction>,
     ) -> Result<(Dialogue, Reply), Gone> {
         let begun = self.chunks.take();
-        let mut chunks = match first {
+        let mut incoming = match first {
             Some(transaction) => {
-                let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
-                self.begin_chunks(hello, transaction)
+                let mut incoming = self.begin(&dialogue, transaction);
+                incoming.receiver = incoming.receiver.in_chunks();
+                incoming
             }
             None => begun.expect("the dialogue goes on only with what has begun"),
         };
-        let octets = self.octets(chunk.octets, Some(&mut chunks.receiver));
-        timeout_at(chunks.deadline, octets).await.map_err(|_| Gone::Timeout)??;
+        let octets = self.octets(chunk.octets, Some(&mut incoming.receiver));
+        timeout_at(incoming.deadline, octets).await.map_err(|_| Gone::Timeout)??;
         if chunk.last {
-            let Chunks { receiver, queue_id, hello, transaction, .. } = chunks;
-            return Ok((dialogue.finish(), self.conclude(receiver, queue_id, hello, transaction).await));
+            return Ok((dialogue.finish(), self.conclude(incoming).await));
         }
-        if let Some(refusal) = chunks.receiver.refusal() {
-            self.log_disk(&chunks.queue_id, &refusal);
-            let from = chunks.transaction.envelope.reverse_path.to_string();
-            let reply = refusal.reply();
-            self.reject(&from, "", &reply, refusal.reason());
-            return Ok((dialogue.refuse_chunks(), reply));
+        if let Some(refusal) = incoming.receiver.refusal() {
+            return Ok((dialogue.refuse_chunks(), self.give_up(&incoming, &refusal)));
         }
-        self.chunks = Some(chunks);
+        self.chunks = Some(incoming);
         Ok((dialogue, Reply::new(250, (2, 0, 0), format!("{} octets received", chunk.octets))))
     }
 
@@ -86,17 +71,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             left -= piece as u64;
         }
         Ok(())
-    }
-}
-
-impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
-    fn begin_chunks(&self, hello: Hello, transaction: Transaction) -> Chunks<'a> {
-        let services = self.services;
-        let settings = &services.config.session;
-        let arrival = self.arrival(&hello, &transaction);
-        let queue_id = arrival.queue_id.clone();
-        let receiver = Receiver::new(arrival, settings, services.memory.clone(), &services.content_dir);
-        let deadline = Instant::now() + settings.data_timeout;
-        Chunks { receiver: receiver.in_chunks(), queue_id, hello, transaction, deadline }
     }
 }

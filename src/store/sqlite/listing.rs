@@ -55,10 +55,10 @@ pub(super) fn content(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<W
     })
 }
 
-pub(super) fn counts(db: &Connection, now: Moment) -> rusqlite::Result<Counts> {
-    let sql = "SELECT coalesce(sum(state = 0 AND due <= ?1), 0), coalesce(sum(state = 0 AND due > ?1), 0), \
+pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
+    let sql = "SELECT coalesce(sum(state = 0 AND attempts = 0), 0), coalesce(sum(state = 0 AND attempts > 0), 0), \
                coalesce(sum(state = 2), 0), coalesce(sum(state = 1), 0) FROM message";
-    db.prepare_cached(sql)?.query_row([now.0], |row| {
+    db.prepare_cached(sql)?.query_row([], |row| {
         let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Counts { ready: number(0)?, deferred: number(1)?, held: number(2)?, sending: number(3)? })
     })
@@ -99,8 +99,8 @@ fn conditions(filter: &ListFilter) -> (String, Vec<Value>) {
     }
     if let Some(state) = filter.state {
         conditions.push(match state {
-            MessageState::Ready => format!("state = {WAITING} AND due <= {}", filter.now),
-            MessageState::Deferred => format!("state = {WAITING} AND due > {}", filter.now),
+            MessageState::Ready => format!("state = {WAITING} AND attempts = 0"),
+            MessageState::Deferred => format!("state = {WAITING} AND attempts > 0"),
             MessageState::Held => format!("state = {HELD}"),
             MessageState::Sending => format!("state = {SENDING}"),
         });
@@ -119,11 +119,11 @@ fn conditions(filter: &ListFilter) -> (String, Vec<Value>) {
 fn summary(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Summary)> {
     let summary = Summary {
         queue_id: rows::queue_id(row, 1)?,
-        // Whether it is deferred depends on the present moment, which the caller knows.
-        state: match row.get::<_, i64>(2)? {
-            SENDING => MessageState::Sending,
-            HELD => MessageState::Held,
-            _ => MessageState::Ready,
+        state: match (row.get::<_, i64>(2)?, row.get::<_, u32>(3)?) {
+            (SENDING, _) => MessageState::Sending,
+            (HELD, _) => MessageState::Held,
+            (_, 0) => MessageState::Ready,
+            _ => MessageState::Deferred,
         },
         attempts: row.get(3)?,
         route: row.get(4)?,

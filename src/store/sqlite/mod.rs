@@ -310,8 +310,8 @@ impl Store for SqliteStore {
         Ok(Some(summary))
     }
 
-    async fn counts(&self, now: Moment) -> Result<Counts, StoreError> {
-        self.read(move |db| listing::counts(db, now)).await
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.read(listing::counts).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -60,6 +60,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         attempts: row.get(18)?,
         recipients: Vec::new(),
         others_waiting: 0,
+        others_at_once: 0,
         size: row.get::<_, i64>(20)?.unsigned_abs(),
         content: Content::Inline(Vec::new()),
     };

@@ -115,11 +115,11 @@ pub(super) fn delete(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Op
 fn deliver(db: &Connection, id: MessageId, delivery: &Delivery) -> rusqlite::Result<bool> {
     let (state, total) = rows::settled(delivery.state);
     let mut update = db.prepare_cached(
-        "UPDATE recipient SET state = ?3, attempts = attempts + ?4, reply = ?5 \
+        "UPDATE recipient SET state = ?3, attempts = attempts + ?4, reply = ?5, failures = failures + ?6 \
          WHERE message = ?1 AND place = ?2 AND state = 0",
     )?;
     let changed =
-        update.execute((id.0, delivery.index, state, i64::from(delivery.counts), &delivery.reply))?;
+        update.execute((id.0, delivery.index, state, delivery.counts, &delivery.reply, delivery.failed))?;
     if let Some(total) = total {
         rows::count(db, total, changed as u64)?;
     }

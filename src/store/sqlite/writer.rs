@@ -112,6 +112,11 @@ impl Writer {
     }
 
     pub(super) fn healthy(&self) -> Result<(), StoreError> {
+        if let Way::Thread { jobs, .. } = &self.way
+            && jobs.is_closed()
+        {
+            return Err(StoreError::Closed);
+        }
         self.health.reason().map_or(Ok(()), |reason| Err(StoreError::Broken(reason)))
     }
 }
