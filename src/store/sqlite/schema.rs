@@ -105,7 +105,7 @@ mod tests {
              (5, '00000000000000AB', 0, 2, 0, 'u', 3, 3, 2, 3, 3, 'a@firm.example', 'a@firm.example', 1, 0, \
              '127.0.0.1', 'x', 'l', 3, 0); \
              INSERT INTO recipient (message, place, address, state, attempts, reply) VALUES \
-             (5, 0, 'x@there.example', 0, 2, '450 busy'), (5, 1, 'y@there.example', 0, 0, ''); \
+             (5, 0, 'x@there.example', 0, 2, '450 busy'), (5, 1, 'y@there.example', 0, 2, ''); \
              INSERT INTO content (message, data) VALUES (5, x'6f6c64'); \
              UPDATE total SET count = 2 WHERE name = 'accepted';",
         )
@@ -125,7 +125,8 @@ mod tests {
         let attempts: Vec<_> =
             old.recipients.iter().map(|r| (r.address.as_str(), r.attempts, r.request.clone())).collect();
         let nothing = RecipientRequest::default();
-        assert_eq!(attempts, [("y@there.example", 0, nothing.clone()), ("x@there.example", 2, nothing)]);
+        assert_eq!(attempts, [("x@there.example", 2, nothing.clone()), ("y@there.example", 2, nothing)]);
+        assert_eq!(old.recipients[0].last_reply, "450 busy");
     }
 
     #[tokio::test]
