@@ -222,6 +222,11 @@ impl Progress {
     }
 }
 
+/// Appends ` NAME=value` when there is a value.
+fn add(parameters: &mut String, name: &str, value: Option<impl std::fmt::Display>) {
+    parameters.extend(value.map(|value| format!(" {name}={value}")));
+}
+
 impl Connection {
     /// Sends one message to one or more recipients, and tells what became of each. It never fails as a whole: what
     /// breaks is the result of the recipients that it hits.
@@ -333,17 +338,11 @@ impl Connection {
         if offered.smtputf8 && transaction.smtputf8 {
             parameters += " SMTPUTF8";
         }
-        let Some(request) = transaction.requests.message else {
-            return parameters;
-        };
-        if let Some(ret) = request.ret.filter(|_| offered.dsn) {
-            parameters += &format!(" RET={ret}");
-        }
-        if let Some(id) = request.envelope_id.as_ref().filter(|_| offered.dsn) {
-            parameters += &format!(" ENVID={id}");
-        }
-        if let Some(priority) = request.priority.filter(|_| offered.mt_priority) {
-            parameters += &format!(" MT-PRIORITY={priority}");
+        if let Some(request) = transaction.requests.message {
+            let (ret, id) = (request.ret.filter(|_| offered.dsn), request.envelope_id.as_ref());
+            add(&mut parameters, "RET", ret);
+            add(&mut parameters, "ENVID", id.filter(|_| offered.dsn));
+            add(&mut parameters, "MT-PRIORITY", request.priority.filter(|_| offered.mt_priority));
         }
         parameters
     }
@@ -351,14 +350,9 @@ impl Connection {
     /// The parameters of RCPT that the upstream knows (RFC 3461 5.2.1).
     fn recipient_parameters(&self, request: Option<&RecipientRequest>) -> String {
         let mut parameters = String::new();
-        let Some(request) = request.filter(|_| self.capabilities.dsn) else {
-            return parameters;
-        };
-        if let Some(notify) = request.notify {
-            parameters = format!(" NOTIFY={notify}");
-        }
-        if let Some(original) = &request.original {
-            parameters += &format!(" ORCPT={original}");
+        if let Some(request) = request.filter(|_| self.capabilities.dsn) {
+            add(&mut parameters, "NOTIFY", request.notify);
+            add(&mut parameters, "ORCPT", request.original.as_ref());
         }
         parameters
     }
