@@ -3,7 +3,7 @@
 use super::receive::{Stored, Taken};
 use super::state::{Hello, Transaction};
 use super::{Peer, Services};
-use crate::config::{ByteSize, TestAction, Upstream};
+use crate::config::{ByteSize, TestAction, Upstream, UserPriority};
 use crate::mail::{Address, QueueId, RecipientRequest};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
@@ -84,6 +84,7 @@ pub struct Submission {
 /// With the reason why it was not taken; nothing of it is left then.
 pub async fn accept(services: &Services, peer: &Peer, submission: Submission) -> Result<Reply, Refused> {
     let Submission { queue_id, hello, user, transaction, content } = submission;
+    let priority = priority(services, user.as_ref(), transaction.request.priority);
     let user = user.as_ref().map(|user| &*user.name);
     let sender = sender(&content.from, &transaction);
     let upstream =
@@ -114,7 +115,7 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     let message = NewMessage {
         queue_id: queue_id.clone(),
         kind: MessageKind::Submitted,
-        priority: Priority::asked(transaction.request.priority),
+        priority,
         route: upstream.name.clone(),
         accepted: now,
         accepted_wall: services.timeline.wall().as_millisecond(),
@@ -143,6 +144,17 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     entry.log(peer, &recipients);
     services.wake.wake(&upstream.name);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
+}
+
+/// How urgent a message is: as MT-PRIORITY says, or else as the user's mail is. A user whose mail goes last can't change
+/// that.
+fn priority(services: &Services, user: Option<&LoggedIn>, asked: Option<i8>) -> Priority {
+    let of_user = user.and_then(|user| services.users.granted(user)).map(|user| user.priority);
+    match (of_user, asked) {
+        (Some(UserPriority::Low), _) => Priority::Low,
+        (Some(UserPriority::High), None) => Priority::High,
+        (_, asked) => Priority::asked(asked),
+    }
 }
 
 /// The address that routing goes by: the one in From, or else the reverse-path. Lower case.

@@ -2,6 +2,7 @@
 //!
 //! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
 
+mod admit;
 mod auth;
 mod chunks;
 mod incoming;
@@ -21,7 +22,7 @@ use crate::config::{ServerAuth, TlsMode};
 use crate::mail::Address;
 use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
-use crate::smtp::command::{Command, Forward, Mail, Rcpt};
+use crate::smtp::command::{Command, Forward, Rcpt};
 use crate::smtp::data_stream::Status;
 use crate::smtp::line::{Line, LineReader};
 use incoming::Incoming;
@@ -267,19 +268,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         (dialogue, flow)
     }
 
-    /// Whether a message can be taken now.
-    fn admit(&self, dialogue: Dialogue, mail: Mail) -> (Dialogue, Reply) {
-        let now = self.services.timeline.now();
-        match self.services.admission.check(&*self.services.store, now) {
-            Ok(()) => dialogue.admit(mail),
-            Err(reason) => {
-                let reply = reason.reply();
-                self.reject(mail.reverse_path.as_str(), "", &reply, "not_accepting");
-                (dialogue, reply)
-            }
-        }
-    }
-
     /// Whether a recipient is taken: may the client relay, is the recipient blacklisted?
     async fn judge(&self, dialogue: &Dialogue, recipient: &Address) -> Verdict {
         let (verdict, reason) = match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
@@ -338,7 +326,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             }
         }
     }
+}
 
+impl<S> Session<'_, S> {
     fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
         log_rejected(self.peer, from, to, reply, reason);
     }

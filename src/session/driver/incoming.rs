@@ -86,7 +86,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             hostname: self.services.config.hostname.clone(),
             protocol: protocol(envelope.smtputf8, hello.extended, dialogue),
             recipient: only,
-            submitter: None,
+            submitter: self.submitter(dialogue, transaction),
             date,
         }
     }
