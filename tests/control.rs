@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mailsluice::config::{Config, Machine};
-use mailsluice::control::{ControlSocket, State};
+use mailsluice::control::{ControlSocket, Shared, State};
 use mailsluice::mail::{Address, Body, QueueId, ReversePath};
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::queue::{Board, LaneState, Wake};
@@ -89,13 +89,14 @@ impl Relay {
             wake: Arc::new(Wake::default()),
             board: Arc::new(Board::default()),
             test_mode: Arc::new(test_mode),
+            reloads: tokio::sync::mpsc::channel(1).0,
         };
         let (stop, stopped) = oneshot::channel();
         let socket = {
             let _inside = runtime.enter();
             ControlSocket::bind(&state.config.data_dir).unwrap()
         };
-        let served = runtime.spawn(socket.serve(state.clone(), async { drop(stopped.await) }));
+        let served = runtime.spawn(socket.serve(Shared::new(state.clone()), async { drop(stopped.await) }));
         Self { folder, runtime, state, stop: Some(stop), served: Some(served) }
     }
 
@@ -168,6 +169,7 @@ impl Relay {
             state: RecipientState::Waiting,
             reply: "450 4.2.0 \u{1b}]0;busy".to_owned(),
             counts: true,
+            failed: false,
             blacklist: None,
         };
         Settlement {

@@ -212,9 +212,10 @@ impl Lane {
         let failed = claimed.as_ref().err().map(ToString::to_string);
         if failed.is_some() != std::mem::replace(&mut self.claim_failed, failed.is_some()) {
             let upstream = &self.shared.upstream.name;
-            match failed {
-                Some(reason) => tracing::error!(event = "store", upstream, reason),
-                None => tracing::info!(event = "store", upstream, reason = "mail can be claimed again"),
+            if let Some(reason) = failed {
+                tracing::error!(event = "store", upstream, reason);
+            } else {
+                tracing::info!(event = "store", upstream, reason = "mail can be claimed again");
             }
         }
         claimed.ok()

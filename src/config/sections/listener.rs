@@ -116,7 +116,7 @@ fn tls(section: &mut Section<'_>) -> (Option<TlsMode>, Option<Identity>) {
         }
     }
     let files = certificate.zip(key).filter(|_| mode.is_some());
-    (mode, files.and_then(|(certificate, key)| identity::read(section, certificate, key)))
+    (mode, files.and_then(|(certificate, key)| identity::read(section, &certificate, &key)))
 }
 
 fn relay_from(section: &mut Section<'_>, is_loopback: bool, auth: ServerAuth) -> Vec<IpNet> {

@@ -152,10 +152,10 @@ fn take(
         return take_whole(db, row, lease, folder);
     }
     let sql = "SELECT min(attempts) FROM recipient WHERE message = ?1 AND state = 0";
-    let least: Option<u32> = db.prepare_cached(sql)?.query_row([row.message.id.0], |row| row.get(0))?;
+    let fewest: Option<u32> = db.prepare_cached(sql)?.query_row([row.message.id.0], |row| row.get(0))?;
     let sql = "SELECT count(*) FROM recipient WHERE message = ?1 AND state = 0 AND attempts = ?2";
-    let round: u32 = db.prepare_cached(sql)?.query_row((row.message.id.0, least), |row| row.get(0))?;
-    take_recipients(db, row, (least.unwrap_or(0), round), lease, folder)
+    let round: u32 = db.prepare_cached(sql)?.query_row((row.message.id.0, fewest), |row| row.get(0))?;
+    take_recipients(db, row, (fewest.unwrap_or(0), round), lease, folder)
 }
 
 /// Takes a message with all recipients that wait.
