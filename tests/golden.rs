@@ -9,6 +9,7 @@
 //! - `T:` the client does its part of a TLS handshake; all that follows is inside TLS.
 //! - `Q: from -> to, to` the next message in the queue; `-` at the end of a recipient: accepted but dropped; then
 //!   `held`, and `user NAME` who had logged in.
+//! - `P: priority message; recipient; …` what it asks for beyond delivery, each as parameters.
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
 //! - `F: n` so many files are in the content folder.
 
@@ -109,6 +110,12 @@ async fn play(text: &str) -> Result<(), String> {
                     return fail(format!("should have queued {argument:?}, but has {got:?}"));
                 }
                 (queued, message) = (queued + 1, next);
+            }
+            "P:" => {
+                let got = requests(message.as_ref().expect("Q: comes before P:"));
+                if got != argument {
+                    return fail(format!("should ask for {argument:?}, but asks for {got:?}"));
+                }
             }
             "H:" | "N:" => {
                 let content = running.content(message.as_ref().expect("Q: comes before H: and N:"));
@@ -228,6 +235,21 @@ fn envelope(message: &NewMessage) -> String {
     format!("{} -> {}{held}{user}", message.reverse_path, to.collect::<Vec<_>>().join(", "))
 }
 
+/// The priority, then the parameters of the message, then those of each recipient.
+fn requests(message: &NewMessage) -> String {
+    let parameter = |name: &str, value: Option<String>| value.map(|value| format!(" {name}={value}"));
+    let mut text = format!("{:?}", message.priority).to_lowercase();
+    text.extend(parameter("RET", message.request.ret.map(|ret| ret.to_string())));
+    text.extend(parameter("ENVID", message.request.envelope_id.as_ref().map(ToString::to_string)));
+    text.extend(parameter("MT-PRIORITY", message.request.priority.map(|priority| priority.to_string())));
+    for recipient in &message.recipients {
+        text.push(';');
+        text.extend(parameter("NOTIFY", recipient.request.notify.map(|notify| notify.to_string())));
+        text.extend(parameter("ORCPT", recipient.request.original.as_ref().map(ToString::to_string)));
+    }
+    text
+}
+
 fn unescape(text: &str) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find('\\') {
@@ -336,6 +358,78 @@ async fn a_lost_client_leaves_nothing() {
     say(&mut running, OPENING, "354 ").await;
     running.client.write_all("x\r\n".repeat(60_000).as_bytes()).await.unwrap();
     drop(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    (&mut running.session).await.unwrap();
+    assert_eq!(running.files(), Vec::<String>::new());
+    assert_eq!(running.memory.available_permits(), 1 << 20);
+}
+
+/// The octets of a chunk belong to it, whenever they come, and whatever becomes of it.
+#[tokio::test(start_paused = true)]
+async fn octets_of_a_misplaced_chunk_are_thrown_away() {
+    let mut running = World::new().connect().await;
+    say(&mut running, "EHLO x\r\n", "250 ").await;
+    running.client.write_all(b"BDAT 20 LAST\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    running.client.write_all(b"MAIL FROM:<evil@b>\r").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    say(&mut running, "\nNOOP\r\n", "250 2.0.0 OK").await;
+    say(&mut running, "MAIL FROM:<a@b>\r\n", "250 2.1.0").await;
+    // One that is larger than any message is not worth the wait.
+    running.client.write_all(b"BDAT 3000000\r\n").await.unwrap();
+    let mut rest = String::new();
+    running.client.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.starts_with("503 5.5.1 ") && rest.lines().count() == 1, "{rest}");
+}
+
+/// However the octets are cut, and whatever they look like: it is one message, the same as by DATA.
+#[tokio::test(start_paused = true)]
+async fn chunks_are_one_message_at_every_cut() {
+    let content = "Subject: x\r\n\r\n.\n.\r\r\n.\r\nMAIL FROM:<evil@b>\r\n\n.\n\r.\rBDAT 3\r\n";
+    let body = "\r\n.\r\n.\r\n\r\n.\r\nMAIL FROM:<evil@b>\r\n\r\n.\r\n\r\n.\r\nBDAT 3\r\n";
+    for cut in 0..=content.len() {
+        let (first, second) = content.split_at(cut);
+        let wire = format!(
+            "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT {cut}\r\n{first}BDAT {} LAST\r\n{second}QUIT\r\n",
+            second.len()
+        );
+        for piece in [1, wire.len()] {
+            let mut running = World::new().connect().await;
+            for octets in wire.as_bytes().chunks(piece) {
+                running.client.write_all(octets).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            let mut said = String::new();
+            running.client.read_to_string(&mut said).await.unwrap();
+            assert!(said.lines().last().is_some_and(|line| line.starts_with("221 ")), "{cut}: {said}");
+            let messages = running.store.messages.lock().unwrap().clone();
+            let [only] = messages.as_slice() else { panic!("{cut}: {} messages", messages.len()) };
+            let stored = String::from_utf8(running.content(only)).unwrap();
+            assert!(stored.ends_with(&format!("Subject: x\r\n{body}")), "{cut}: {stored:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_that_never_end_are_cut_and_leave_nothing() {
+    let mut running = World::new().connect().await;
+    say(&mut running, "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", "250 2.1.5").await;
+    let large = "x\r\n".repeat(60_000);
+    say(&mut running, &format!("BDAT {}\r\n{large}", large.len()), "250 2.0.0 180000").await;
+    assert_eq!(running.files().len(), 1);
+    let start = Instant::now();
+    let mut said = String::new();
+    while said.is_empty() {
+        tokio::select! {
+            read = running.client.read_to_string(&mut said) => { read.unwrap(); }
+            () = tokio::time::sleep(Duration::from_secs(100)) => {}
+        }
+        if said.is_empty() {
+            running.client.write_all(b"BDAT 0\r\n").await.unwrap();
+        }
+        said = said.replace("250 2.0.0 0 octets received\r\n", "");
+    }
+    assert!(said.starts_with("421 4.4.2 "), "{said}");
+    assert!((599..=601).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     (&mut running.session).await.unwrap();
     assert_eq!(running.files(), Vec::<String>::new());
     assert_eq!(running.memory.available_permits(), 1 << 20);

@@ -429,6 +429,8 @@ impl LaneShared {
             return u32::MAX;
         }
         let smallest = limits.quotas.iter().filter_map(|quota| quota.recipients).min();
+        let announced = self.pool().most_recipients();
+        let smallest = smallest.into_iter().chain(announced).min();
         limits.recipients_per_message.min(smallest.unwrap_or(u32::MAX))
     }
 }
@@ -443,6 +445,7 @@ fn outline(message: &QueuedMessage) -> QueuedMessage {
         content,
         queue_id: message.queue_id.clone(),
         route: message.route.clone(),
+        request: message.request.clone(),
         reverse_path: message.reverse_path.clone(),
         sender: message.sender.clone(),
         client: message.client.clone(),

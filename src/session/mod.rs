@@ -7,6 +7,7 @@ pub mod accept;
 mod channel;
 pub mod driver;
 mod head;
+mod help;
 pub mod receive;
 mod spool;
 pub mod state;
