@@ -1,7 +1,7 @@
 //! What a client says before and between messages: lines, commands, the order of the dialogue.
 
 use mailsluice::config::Newlines;
-use mailsluice::mail::Address;
+use mailsluice::mail::{Address, RecipientRequest};
 use mailsluice::policy::users::LoggedIn;
 use mailsluice::session::state::{Action, Dialogue, Rules, Verdict};
 use mailsluice::smtp::command::Command;
@@ -137,9 +137,30 @@ impl Talk {
                 check_reply(&reply);
                 dialogue
             }
-            Action::Judge(recipient) => {
+            Action::Judge(recipient, request) => {
                 assert!(self.sender.is_some(), "RCPT out of order");
-                self.judge(dialogue, recipient)
+                self.judge(dialogue, recipient, request)
+            }
+            Action::Take(chunk, first) => {
+                assert!(self.sender.is_some() && dialogue.in_chunks(), "BDAT out of order");
+                if let Some(transaction) = first {
+                    assert_eq!(transaction.envelope.recipients(), std::mem::take(&mut self.recipients));
+                    assert_eq!(transaction.envelope.recipients().len(), transaction.requests.len());
+                }
+                let refused = chunk.octets % 5 == 4;
+                if chunk.last || refused {
+                    self.sender = None;
+                }
+                match (chunk.last, refused) {
+                    (true, _) => dialogue.finish(),
+                    (false, true) => dialogue.refuse_chunks(),
+                    (false, false) => dialogue,
+                }
+            }
+            Action::Discard(_, reply) | Action::Misplaced(_, reply) => {
+                assert!(reply.is_permanent() && !dialogue.in_chunks());
+                check_reply(&reply);
+                dialogue
             }
             Action::Receive(transaction) => {
                 let envelope = &transaction.envelope;
@@ -180,7 +201,7 @@ impl Talk {
     }
 
     /// Refuses some, drops some, takes the others.
-    fn judge(&mut self, dialogue: Dialogue, recipient: Address) -> Dialogue {
+    fn judge(&mut self, dialogue: Dialogue, recipient: Address, request: RecipientRequest) -> Dialogue {
         check_address(&recipient, true);
         let verdict = match recipient.local().len() % 4 {
             0 => Verdict::Refuse(Reply::new(550, (5, 7, 1), format!("<{recipient}> is refused"))),
@@ -190,7 +211,7 @@ impl Talk {
         if !matches!(verdict, Verdict::Refuse(_)) {
             self.recipients.push(recipient.clone());
         }
-        let (dialogue, reply) = dialogue.judge(recipient, verdict);
+        let (dialogue, reply) = dialogue.judge(recipient, request, verdict);
         check_reply(&reply);
         dialogue
     }
