@@ -6,6 +6,7 @@ mod core;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -17,9 +18,10 @@ use self::core::LAST_WORDS;
 use crate::config::{Config, Loaded};
 use crate::control::{ControlSocket, SocketError, State};
 use crate::deliver::TcpDial;
-use crate::listen::{self, Gate};
+use crate::listen::{self, Door, Gate};
 use crate::policy::admission::Admission;
 use crate::policy::test_mode::action_name;
+use crate::policy::users::Users;
 use crate::session::Services;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Threading};
@@ -118,11 +120,12 @@ fn serve(front: &mut JoinSet<()>, core: &Core, sockets: Vec<TcpListener>, stoppi
         memory: context.memory.clone(),
         content_dir: config.data_dir.join("content"),
         admission: Arc::new(Admission::new(config)),
+        users: Arc::new(Users::new(config, context.timeline.clone())),
     });
     let gate = Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
     for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
-        let listener = Arc::new(listener.clone());
-        front.spawn(listen::serve(socket, listener, services.clone(), gate.clone(), stopping.clone()));
+        let door = Arc::new(ArcSwap::from_pointee(Door::new(listener, services.clone())));
+        front.spawn(listen::serve(socket, door, gate.clone(), stopping.clone()));
     }
 }
 

@@ -22,8 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use mailsluice::config::{BlacklistAction, ByteSize, Filter, LongLines, Newlines, TestAction};
-use mailsluice::listen::Gate;
+use mailsluice::listen::{Door, Gate};
 use mailsluice::mail::Address;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -329,13 +330,14 @@ async fn listen(
     let mut world = World::new();
     world.config.listeners[0].address = "127.0.0.1:0".parse().unwrap();
     let (services, _, folder) = world.services().await;
-    let listener = Arc::new(services.config.listeners[0].clone());
+    let listener = services.config.listeners[0].clone();
     let socket = mailsluice::listen::bind(&listener).await.unwrap();
+    let door = Arc::new(ArcSwap::from_pointee(Door::new(&listener, Arc::new(services))));
     let address = socket.local_addr().unwrap();
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(Gate::new(max, per_client));
     let serving = tokio::spawn(async move {
-        mailsluice::listen::serve(socket, listener, Arc::new(services), gate, stopping).await;
+        mailsluice::listen::serve(socket, door, gate, stopping).await;
         drop(folder);
     });
     (address, stop, serving)

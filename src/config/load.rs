@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::fault::{Fault, Faults, Finding, Warning};
 use super::machine::Machine;
 use super::reader::{Context, Section};
-use super::sections::{dkim, listener, queue, session, switches, top, upstream};
+use super::sections::{dkim, listener, queue, session, switches, top, upstream, user};
 use super::tree::Table;
 use super::{Config, check, files, overrides, tree};
 
@@ -127,6 +127,7 @@ fn sections(context: &Context<'_>, tree: &Table) -> Config {
         blacklist: switches::blacklist(root.section("blacklist")),
         upstreams: check::upstreams(&root, upstreams),
         dkim: dkim::read_all(&mut root),
+        users: user::read_all(&mut root),
     };
     root.finish();
     config

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
+use crate::time::{Clock, SystemClock};
+
 /// The surroundings in which a configuration is read. Handed in, so that a test can make them up.
 #[derive(Clone, Default)]
 pub struct Machine {
@@ -16,6 +20,8 @@ pub struct Machine {
     pub hosts: String,
     /// Where a file is looked for when none is named.
     pub usual_files: Vec<PathBuf>,
+    /// The wall clock, to tell certificates that have expired.
+    pub now: Timestamp,
 }
 
 impl Machine {
@@ -33,6 +39,7 @@ impl Machine {
             usual_files: ["config/mailsluice.toml", "/etc/mailsluice/mailsluice.toml"]
                 .map(PathBuf::from)
                 .into(),
+            now: SystemClock.wall(),
         }
     }
 

@@ -5,8 +5,10 @@
 //! concerns several sections. Level 1: knows `mail` only.
 
 mod check;
+mod der;
 mod fault;
 mod files;
+mod identity;
 mod later;
 mod limits;
 mod load;
@@ -16,6 +18,7 @@ mod overrides;
 mod presets;
 mod private_key;
 mod reader;
+mod scram;
 mod secret;
 mod sections;
 mod tree;
@@ -23,11 +26,13 @@ mod units;
 mod words;
 
 pub use fault::{Fault, Faults, Warning, report};
+pub use identity::Identity;
 pub use limits::{Limits, Pace, Quota, Window};
 pub use load::Loaded;
 pub use machine::Machine;
 pub use model::{
     Auth, Blacklist, BlacklistAction, BounceFrom, ByteSize, Capture, Config, DkimEntry, Filter, Listener,
-    Log, LogFormat, LogLevel, LongLines, Newlines, Queue, Security, Session, Smtp, TestAction, TestMode,
-    Timeouts, Upstream, UpstreamKind,
+    Log, LogFormat, LogLevel, LongLines, Newlines, Queue, Security, ServerAuth, ServerTls, Session, Smtp,
+    TestAction, TestMode, Timeouts, TlsMode, Upstream, UpstreamKind, User, UserPassword, UserPriority,
 };
+pub use scram::{NotAVerifier, ScramVerifier};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use super::Limits;
+use super::{Identity, Limits, ScramVerifier};
 use crate::mail::Address;
 
 /// A size in octets.
@@ -50,6 +50,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// `[[dkim]]`
     pub dkim: Vec<DkimEntry>,
+    /// `[[user]]`: who may log in.
+    pub users: Vec<User>,
 }
 
 /// `[log]`
@@ -90,6 +92,43 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Clients that may relay without AUTH.
     pub relay_from: Vec<IpNet>,
+    /// TLS; `None` is clear text alone.
+    pub tls: Option<ServerTls>,
+    /// Whether clients may or must log in.
+    pub auth: ServerAuth,
+    /// Whether a password may come over an open connection from beyond loopback.
+    pub auth_without_tls: bool,
+    /// Clients whose PROXY header is believed, and required.
+    pub proxy_protocol_from: Vec<IpNet>,
+}
+
+/// TLS on a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// When it begins.
+    pub mode: TlsMode,
+    /// What the listener proves itself with.
+    pub identity: Identity,
+}
+
+/// When TLS begins on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// When the client says STARTTLS (RFC 3207).
+    StartTls,
+    /// With the first octet (RFC 8314).
+    Implicit,
+}
+
+/// Whether clients log in at a listener (RFC 4954).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerAuth {
+    /// AUTH is not offered.
+    None,
+    /// Who logs in may relay, and so may `relay_from`.
+    Optional,
+    /// Without a login no message is taken.
+    Required,
 }
 
 /// `[session]`
@@ -356,4 +395,67 @@ pub struct DkimEntry {
     pub selector: String,
     /// The private key, PEM.
     pub key: SecretString,
+}
+
+/// `[[user]]`
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The login name; unique, whatever the case.
+    pub name: String,
+    /// What a login is checked against.
+    pub password: UserPassword,
+    /// The senders that it may use; empty: any.
+    pub senders: Vec<Filter>,
+    /// The From of messages that have none.
+    pub default_sender: Option<Address>,
+    /// Whether a sender that is not granted becomes `default_sender`, which is there then.
+    pub replace_foreign_sender: bool,
+    /// How urgent its mail is.
+    pub priority: UserPriority,
+}
+
+/// What a login is checked against.
+#[derive(Debug, Clone)]
+pub enum UserPassword {
+    /// `{ hash = … }`: an argon2id string of bounded cost.
+    Argon2id(SecretString),
+    /// `{ scram = … }`
+    Scram(ScramVerifier),
+    /// The password itself.
+    Plain(SecretString),
+}
+
+/// How urgent a user's mail is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserPriority {
+    /// After normal mail.
+    Low,
+    /// As all mail.
+    Normal,
+    /// Before normal mail.
+    High,
+}
+
+impl Filter {
+    /// Whether it names this address; case does not matter.
+    #[must_use]
+    pub fn matches(&self, address: &Address) -> bool {
+        let key = address.key();
+        let domain = address.domain().to_lowercase();
+        match self {
+            Self::Address(address) => *address == key,
+            Self::Domain(name) => *name == domain,
+            Self::Subdomains(parent) => {
+                domain.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            }
+        }
+    }
+}
+
+impl User {
+    /// Whether the user may send as this address.
+    #[must_use]
+    pub fn grants(&self, address: &Address) -> bool {
+        self.senders.is_empty() || self.senders.iter().any(|filter| filter.matches(address))
+    }
 }

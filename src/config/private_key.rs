@@ -3,16 +3,13 @@
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
+use super::der::{INTEGER, OBJECT_ID, OCTETS, SEQUENCE, element};
+
 /// The shortest RSA key that receivers still trust well (RFC 8301 3.2 wants signers to have 2048).
 const LEAST_RSA_BITS: usize = 2048;
 /// The object identifiers 1.2.840.113549.1.1.1 and 1.3.101.112.
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
-
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
-const OCTETS: u8 = 0x04;
-const OBJECT_ID: u8 = 0x06;
 
 /// Says what is wrong with a key in PEM, if anything is.
 pub(super) fn fault_of(pem: &str) -> Option<String> {
@@ -57,22 +54,6 @@ fn rsa_bits(der: &[u8]) -> Option<usize> {
     let first = modulus.iter().position(|&octet| octet != 0)?;
     let modulus = &modulus[first..];
     Some(modulus.len() * 8 - modulus[0].leading_zeros() as usize)
-}
-
-/// Content of the element that `der` begins with, and what follows it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&[found, length], rest) = der.split_first_chunk::<2>()?;
-    if found != tag {
-        return None;
-    }
-    let (length, rest) = if length < 0x80 {
-        (usize::from(length), rest)
-    } else {
-        let count = usize::from(length & 0x7f);
-        let (octets, rest) = rest.split_at_checked(count).filter(|_| (1..=4).contains(&count))?;
-        (octets.iter().fold(0, |sum, &octet| sum << 8 | usize::from(octet)), rest)
-    };
-    rest.split_at_checked(length)
 }
 
 #[cfg(test)]

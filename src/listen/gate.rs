@@ -22,7 +22,8 @@ struct Inside {
 #[derive(Debug)]
 pub struct Pass {
     gate: Arc<Gate>,
-    client: IpAddr,
+    /// Whose it is, once that is known.
+    client: Option<IpAddr>,
 }
 
 /// Which ceiling was reached.
@@ -46,17 +47,22 @@ impl Gate {
     /// # Errors
     /// Tells which ceiling was reached.
     pub fn enter(self: &Arc<Self>, client: IpAddr) -> Result<Pass, Surplus> {
+        let mut pass = self.enter_unnamed()?;
+        pass.name(client)?;
+        Ok(pass)
+    }
+
+    /// Lets somebody in who is still to say for whom it comes: see [`Pass::name`].
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn enter_unnamed(self: &Arc<Self>) -> Result<Pass, Surplus> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         if inside.all >= self.max {
             return Err(Surplus::All);
         }
-        let count = inside.clients.get(&client).copied().unwrap_or(0);
-        if count >= self.max_per_client {
-            return Err(Surplus::Client);
-        }
-        inside.clients.insert(client, count + 1);
         inside.all += 1;
-        Ok(Pass { gate: self.clone(), client })
+        Ok(Pass { gate: self.clone(), client: None })
     }
 
     /// Sessions at present.
@@ -66,14 +72,32 @@ impl Gate {
     }
 }
 
+impl Pass {
+    /// Says whose session it is. Once only.
+    ///
+    /// # Errors
+    /// When that client has as many as it may.
+    pub fn name(&mut self, client: IpAddr) -> Result<(), Surplus> {
+        let mut inside = self.gate.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = inside.clients.get(&client).copied().unwrap_or(0);
+        if count >= self.gate.max_per_client {
+            return Err(Surplus::Client);
+        }
+        inside.clients.insert(client, count + 1);
+        self.client = Some(client);
+        Ok(())
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
         let mut inside = self.gate.inside.lock().unwrap_or_else(PoisonError::into_inner);
         inside.all -= 1;
-        match inside.clients.get_mut(&self.client) {
+        let Some(client) = self.client else { return };
+        match inside.clients.get_mut(&client) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
-                inside.clients.remove(&self.client);
+                inside.clients.remove(&client);
             }
         }
     }
@@ -94,7 +118,10 @@ mod tests {
         assert_eq!(gate.enter(b).unwrap_err(), Surplus::All);
         drop(first);
         let again = gate.enter(a).unwrap();
-        drop((second, third, again));
+        drop(second);
+        let mut unnamed = gate.enter_unnamed().unwrap();
+        assert_eq!(unnamed.name(a), Ok(()));
+        drop((third, again, unnamed));
         assert_eq!(gate.inside(), 0);
         assert!(gate.inside.lock().unwrap().clients.is_empty());
     }

@@ -1,26 +1,55 @@
 //! Accepts connections, and starts a session for each that there is room for.
 //!
-//! Level 6. [`serve`] runs once per listener; all listeners share one [`Gate`].
+//! Level 7. [`serve`] runs once per listener; all listeners share one [`Gate`]. What a new session gets stands in a
+//! [`Door`], which is exchanged as a whole when the configuration is read again.
 
 mod gate;
+pub mod proxy_protocol;
+pub mod tls;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::rustls::ServerConfig;
 
 pub use gate::{Gate, Pass, Surplus};
+use proxy_protocol::{Progress, ProxyFault};
 
-use crate::config::Listener;
+use crate::config::{Listener, TlsMode};
 use crate::session::{self, Peer, Services};
 use crate::smtp::Reply;
 
 /// The wait after the system refused us a connection (no file descriptors left, for example).
 const BACK_OFF: Duration = Duration::from_millis(200);
+/// How long a proxy may take to say whom it speaks for.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the new sessions of a listener get. Sessions that have begun keep theirs.
+#[derive(Clone)]
+pub struct Door {
+    /// The listener as the configuration has it.
+    pub listener: Arc<Listener>,
+    /// Its TLS, with the certificate in force.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What sessions share.
+    pub services: Arc<Services>,
+}
+
+impl Door {
+    /// The door of a listener.
+    #[must_use]
+    pub fn new(listener: &Listener, services: Arc<Services>) -> Self {
+        Self { listener: Arc::new(listener.clone()), tls: tls::load(listener), services }
+    }
+}
 
 /// Opens a listener's socket.
 ///
@@ -35,8 +64,7 @@ pub async fn bind(listener: &Listener) -> io::Result<TcpListener> {
 /// The caller bounds that last wait (`shutdown_grace`): when this is dropped, so are the sessions.
 pub async fn serve(
     socket: TcpListener,
-    listener: Arc<Listener>,
-    services: Arc<Services>,
+    door: Arc<ArcSwap<Door>>,
     gate: Arc<Gate>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -51,20 +79,16 @@ pub async fn serve(
                 Err(_) => break,
             },
         };
+        let door = door.load_full();
         match accepted {
-            Ok((stream, from)) => match welcome(&stream, from, &gate) {
-                Ok((pass, ip)) => {
-                    let peer = Peer { ip, session_id: session_id(), listener: listener.clone() };
-                    let (services, stopping) = (services.clone(), stopping.clone());
-                    sessions.spawn(async move {
-                        session::run(stream, peer, services, stopping).await;
-                        drop(pass);
-                    });
+            Ok((stream, from)) => match welcome(&stream, from, &door, &gate) {
+                Ok(pass) => {
+                    sessions.spawn(attend(stream, from, door, pass, stopping.clone()));
                 }
-                Err(surplus) => turn_away(stream, from, surplus, &services.config.hostname),
+                Err(surplus) => turn_away(stream, from.ip(), surplus, &door),
             },
             Err(error) => {
-                tracing::warn!(event = "accept_failed", listener = %listener.address, reason = %error);
+                tracing::warn!(event = "accept_failed", listener = %door.listener.address, reason = %error);
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
@@ -73,20 +97,82 @@ pub async fn serve(
     while sessions.join_next().await.is_some() {}
 }
 
-/// Asks the gate, and sets the connection up.
-fn welcome(stream: &TcpStream, from: SocketAddr, gate: &Arc<Gate>) -> Result<(Pass, IpAddr), Surplus> {
+/// Asks the gate, and sets the connection up. A proxy's pass is still to be named.
+fn welcome(stream: &TcpStream, from: SocketAddr, door: &Door, gate: &Arc<Gate>) -> Result<Pass, Surplus> {
     let ip = from.ip().to_canonical();
-    let pass = gate.enter(ip)?;
+    let pass = if is_proxy(&door.listener, ip) { gate.enter_unnamed()? } else { gate.enter(ip)? };
     // Replies are written whole; waiting for more to send would only delay them. It works without, too.
     let _ = stream.set_nodelay(true);
-    Ok((pass, ip))
+    Ok(pass)
+}
+
+fn is_proxy(listener: &Listener, ip: IpAddr) -> bool {
+    listener.proxy_protocol_from.iter().any(|net| net.contains(&ip))
+}
+
+/// One connection, from the first octet to the last.
+async fn attend(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    door: Arc<Door>,
+    mut pass: Pass,
+    stopping: watch::Receiver<bool>,
+) {
+    let mut ip = from.ip().to_canonical();
+    if is_proxy(&door.listener, ip) {
+        match timeout(PROXY_TIMEOUT, introduced(&mut stream)).await.unwrap_or(Err(Unannounced::Timeout)) {
+            Ok(client) => ip = client.map_or(ip, |client| client.ip().to_canonical()),
+            Err(reason) => {
+                tracing::warn!(event = "proxy_refused", client = %ip, listener = %door.listener.address, %reason);
+                return;
+            }
+        }
+        if let Err(surplus) = pass.name(ip) {
+            return turn_away(stream, ip, surplus, &door);
+        }
+    }
+    let (listener, tls) = (door.listener.clone(), door.tls.clone());
+    let peer = Peer { ip, session_id: session_id(), listener, tls };
+    session::run(stream, peer, door.services.clone(), stopping).await;
+    drop(pass);
+}
+
+/// Why a proxy's connection is closed without a word.
+#[derive(Debug, thiserror::Error)]
+enum Unannounced {
+    /// What it said is no header.
+    #[error("{0}")]
+    Fault(#[from] ProxyFault),
+    /// The connection broke.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It said too little.
+    #[error("the proxy did not send a whole PROXY header in time")]
+    Timeout,
+}
+
+/// Reads the PROXY header, and not an octet more. Returns the client that the proxy speaks for, if it does.
+async fn introduced(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Unannounced> {
+    let mut header = Vec::new();
+    loop {
+        match proxy_protocol::parse(&header)? {
+            Progress::Done { client, .. } => return Ok(client),
+            Progress::More(octets) => {
+                let known = header.len();
+                header.resize(known + octets, 0);
+                stream.read_exact(&mut header[known..]).await?;
+            }
+        }
+    }
 }
 
 /// Says why, and closes. The socket's buffer is empty, so this does not wait.
-fn turn_away(stream: TcpStream, from: SocketAddr, surplus: Surplus, hostname: &str) {
-    let reply = surplus.reply(hostname);
-    tracing::info!(event = "rejected", client = %from.ip().to_canonical(), reply = %reply, reason = "connections");
-    if let Ok(mut stream) = stream.into_std() {
+fn turn_away(stream: TcpStream, client: IpAddr, surplus: Surplus, door: &Door) {
+    let reply = surplus.reply(&door.services.config.hostname);
+    tracing::info!(event = "rejected", client = %client.to_canonical(), reply = %reply, reason = "connections");
+    // Who expects TLS can't read clear text.
+    let reads = door.listener.tls.as_ref().is_none_or(|tls| tls.mode == TlsMode::StartTls);
+    if let Some(mut stream) = reads.then(|| stream.into_std().ok()).flatten() {
         // A client that is gone already does not miss it.
         let _ = io::Write::write(&mut stream, &reply.to_wire());
     }

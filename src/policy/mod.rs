@@ -4,5 +4,8 @@
 
 pub mod admission;
 pub mod blacklist;
+mod bucket;
+pub mod lockout;
 pub mod relay;
 pub mod test_mode;
+pub mod users;

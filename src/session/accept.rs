@@ -6,6 +6,7 @@ use super::{Peer, Services};
 use crate::config::{ByteSize, TestAction, Upstream};
 use crate::mail::{Address, QueueId};
 use crate::policy::test_mode::action_name;
+use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
 use crate::store::{
     ClientInfo, EnqueueError, MessageKind, NewMessage, NewRecipient, Priority, StoredContent, TestTreatment,
@@ -67,6 +68,8 @@ pub struct Submission {
     pub queue_id: QueueId,
     /// How the client introduced itself.
     pub hello: Hello,
+    /// Who has logged in.
+    pub user: Option<LoggedIn>,
     /// Who it is from and for.
     pub transaction: Transaction,
     /// Its content.
@@ -80,7 +83,8 @@ pub struct Submission {
 /// # Errors
 /// With the reason why it was not taken; nothing of it is left then.
 pub async fn accept(services: &Services, peer: &Peer, submission: Submission) -> Result<Reply, Refused> {
-    let Submission { queue_id, hello, transaction, content } = submission;
+    let Submission { queue_id, hello, user, transaction, content } = submission;
+    let user = user.as_ref().map(|user| &*user.name);
     let sender = sender(&content.from, &transaction);
     let upstream =
         services.router.route(&sender).ok_or_else(|| Refused::NoRoute { sender: named(&sender) })?;
@@ -99,8 +103,14 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     let now = services.timeline.now();
     let test = services.test_mode.current();
     let envelope = transaction.envelope;
-    let entry =
-        Entry { queue_id: &queue_id, sender: &envelope.reverse_path, upstream, size, test: test.as_ref() };
+    let entry = Entry {
+        queue_id: &queue_id,
+        sender: &envelope.reverse_path,
+        upstream,
+        size,
+        test: test.as_ref(),
+        user,
+    };
     let message = NewMessage {
         queue_id: queue_id.clone(),
         kind: MessageKind::Submitted,
@@ -116,7 +126,7 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         client: ClientInfo {
             address: peer.ip.to_string(),
             helo: hello.name,
-            user: None,
+            user: user.map(str::to_owned),
             listener: peer.listener.address.to_string(),
         },
         held: test.as_ref().is_some_and(|t| t.action == TestAction::Hold),
@@ -176,6 +186,7 @@ struct Entry<'a> {
     upstream: &'a Upstream,
     size: u64,
     test: Option<&'a TestTreatment>,
+    user: Option<&'a str>,
 }
 
 impl Entry<'_> {
@@ -185,7 +196,7 @@ impl Entry<'_> {
             session = peer.session_id,
             queue_id = %self.queue_id,
             client = %peer.ip,
-            user = None::<&str>,
+            user = self.user,
             listener = %peer.listener.address,
             from = self.sender.as_str(),
             recipients = recipients.len(),

@@ -1,11 +1,14 @@
 //! The connection with its two buffers: replies are gathered while more input is waiting (RFC 2920 3.2).
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::rustls::ServerConfig;
 
+use super::wire::Wire;
 use crate::smtp::Reply;
 
 /// More replies than this are not gathered, in octets.
@@ -31,6 +34,9 @@ pub(super) enum Gone {
     /// The client does not read our replies.
     #[error("the client does not read")]
     Stuck,
+    /// TLS could not be agreed on.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(io::Error),
     /// The relay is stopping.
     #[error("the relay is stopping")]
     Stopping,
@@ -39,7 +45,7 @@ pub(super) enum Gone {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Channel<S> {
-    stream: S,
+    stream: Wire<S>,
     input: Vec<u8>,
     /// How much of the input's beginning has been consumed.
     used: usize,
@@ -49,7 +55,20 @@ pub(super) struct Channel<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
-        Self { stream, input: Vec::new(), used: 0, output: Vec::new(), write_timeout }
+        Self { stream: Wire::Open(stream), input: Vec::new(), used: 0, output: Vec::new(), write_timeout }
+    }
+
+    /// Sends what is queued, forgets all that the client has sent in clear text, and begins TLS (RFC 3207 4.2).
+    ///
+    /// Once it has failed, or was cancelled, there is no connection any more.
+    pub(super) async fn secure(&mut self, config: Arc<ServerConfig>) -> Result<(), Gone> {
+        self.flush().await?;
+        // Whoever stands between us could have put words there that would count as said inside TLS.
+        self.input = Vec::new();
+        self.used = 0;
+        let stream = std::mem::replace(&mut self.stream, Wire::Closed);
+        self.stream = stream.secure(config).await.map_err(Gone::Tls)?;
+        Ok(())
     }
 
     /// What the client has sent and nobody has consumed.

@@ -2,18 +2,21 @@
 //!
 //! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
 
+mod auth;
+
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::accept::{Submission, accept};
 use super::channel::{Channel, Gone};
 use super::receive::{Arrival, Receiver, Refusal};
 use super::state::{Action, Dialogue, Hello, Rules, Transaction, Verdict};
 use super::{Peer, Services, log_rejected};
+use crate::config::{ServerAuth, TlsMode};
 use crate::mail::{Address, QueueId};
 use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
@@ -35,12 +38,6 @@ where
 {
     debug!(event = "session_start", session = peer.session_id, client = %peer.ip, listener = %peer.listener.address);
     let config = &services.config;
-    let rules = Rules {
-        hostname: config.hostname.clone(),
-        max_message_size: config.session.max_message_size.0,
-        max_recipients: config.session.max_recipients,
-        max_errors: config.session.max_errors,
-    };
     let mut session = Session {
         channel: Channel::new(stream, config.session.command_timeout),
         lines: LineReader::new(config.session.bare_newline),
@@ -48,7 +45,7 @@ where
         services: &services,
         stopping,
     };
-    let end = session.converse(Dialogue::new(rules)).await;
+    let end = session.converse(Dialogue::new(rules(&peer, &services))).await;
     let name = &config.hostname;
     let (last, linger) = match &end {
         Ok(Flow::Hang) => (None, true),
@@ -60,11 +57,38 @@ where
     if let Some(last) = last {
         channel.say(&last);
     }
-    if !matches!(end, Err(Gone::Closed | Gone::Io(_) | Gone::Stuck)) {
+    if !matches!(end, Err(Gone::Closed | Gone::Io(_) | Gone::Stuck | Gone::Tls(_))) {
         channel.close(linger).await;
+    }
+    if let Err(Gone::Tls(error)) = &end {
+        info!(event = "tls_failed", session = peer.session_id, client = %peer.ip, listener = %peer.listener.address, reason = %error);
     }
     let reason = end.err().map(|gone| gone.to_string());
     debug!(event = "session_end", session = peer.session_id, client = %peer.ip, reason);
+}
+
+/// What the dialogue must know of the configuration and the client.
+fn rules(peer: &Peer, services: &Services) -> Rules {
+    let Services { config, users, .. } = services;
+    let listener = &peer.listener;
+    let starttls = peer.tls.is_some() && !begins_with_tls(peer);
+    // A client that a proxy brings to a loopback listener is not on this machine.
+    let is_local = listener.address.ip().to_canonical().is_loopback() && peer.ip.is_loopback();
+    Rules {
+        hostname: config.hostname.clone(),
+        max_message_size: config.session.max_message_size.0,
+        max_recipients: config.session.max_recipients,
+        max_errors: config.session.max_errors,
+        starttls,
+        mechanisms: auth::mechanisms(listener.auth, users),
+        auth_in_clear: listener.auth_without_tls || is_local,
+        auth_required: listener.auth == ServerAuth::Required,
+    }
+}
+
+/// Whether the client speaks TLS from the first octet on.
+fn begins_with_tls(peer: &Peer) -> bool {
+    peer.listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Implicit)
 }
 
 /// Whether the session goes on.
@@ -89,6 +113,9 @@ struct Session<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Greets, then obeys command after command. Returns how it ended, never [`Flow::On`].
     async fn converse(&mut self, mut dialogue: Dialogue) -> Result<Flow, Gone> {
+        if begins_with_tls(self.peer) {
+            dialogue = self.secure(dialogue).await?;
+        }
         self.channel.say(&dialogue.greeting());
         loop {
             let (parsed, content_follows) = self.next_command(dialogue.in_transaction()).await?;
@@ -106,12 +133,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
     /// Waits for a whole command line, and reads it. Also tells whether content would follow the command.
     async fn next_command(&mut self, in_transaction: bool) -> Result<(Result<Command, Reply>, bool), Gone> {
-        let mut deadline = None;
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
         }
-        loop {
-            let (line, used) = self.lines.take(self.channel.waiting());
+        let read = |lines: &mut LineReader, input: &[u8]| {
+            let (line, used) = lines.take(input);
             let found = match line {
                 Line::More => None,
                 Line::Command(line) => {
@@ -119,6 +145,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 }
                 Line::Faulty(error, line) => Some((Err(error.reply()), announces_content(line))),
             };
+            (found, used)
+        };
+        self.line(in_transaction, read).await
+    }
+
+    /// Waits until `read` finds what it looks for at the beginning of what the client has sent.
+    async fn line<T>(
+        &mut self,
+        in_transaction: bool,
+        mut read: impl FnMut(&mut LineReader, &[u8]) -> (Option<T>, usize),
+    ) -> Result<T, Gone> {
+        let mut deadline = None;
+        loop {
+            let (found, used) = read(&mut self.lines, self.channel.waiting());
             self.channel.consume(used);
             if let Some(found) = found {
                 return Ok(found);
@@ -162,15 +202,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 Ok(self.answer(dialogue, &reply, false).await)
             }
             Action::Receive(transaction) => {
-                let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
-                let reply = self.receive(hello, transaction).await?;
+                let reply = self.receive(&dialogue, transaction).await?;
                 Ok(self.answer(dialogue.finish(), &reply, false).await)
+            }
+            Action::StartTls(reply) => {
+                self.channel.say(&reply);
+                Ok((self.secure(dialogue).await?, Flow::On))
+            }
+            Action::LogIn(mechanism, initial) => {
+                let (dialogue, reply) = self.log_in(dialogue, mechanism, initial).await?;
+                Ok(self.answer(dialogue, &reply, false).await)
             }
             Action::Close(reply) => {
                 self.channel.say(&reply);
                 Ok((dialogue, Flow::Quit))
             }
         }
+    }
+
+    /// Begins TLS. All that the client has said is forgotten.
+    async fn secure(&mut self, dialogue: Dialogue) -> Result<Dialogue, Gone> {
+        let config = self.peer.tls.clone().expect("TLS is offered only where it is configured");
+        self.channel.secure(config).await?;
+        self.lines.restart();
+        Ok(dialogue.secure())
     }
 
     /// Queues a reply, and hangs up when there were too many errors, or when content would run as commands.
@@ -204,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
     /// Whether a recipient is taken: may the client relay, is the recipient blacklisted?
     async fn judge(&self, dialogue: &Dialogue, recipient: &Address) -> Verdict {
-        let (verdict, reason) = match relay::permit(&self.peer.listener, self.peer.ip) {
+        let (verdict, reason) = match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
             Err(reply) => (Verdict::Refuse(reply), "relay"),
             Ok(()) => self.listed(recipient).await,
         };
@@ -234,10 +289,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Takes the content, and the message into the queue. Returns the reply to the final dot.
-    async fn receive(&mut self, hello: Hello, transaction: Transaction) -> Result<Reply, Gone> {
+    async fn receive(&mut self, dialogue: &Dialogue, transaction: Transaction) -> Result<Reply, Gone> {
         self.channel.say(&Reply::bare(354, vec!["end with <CRLF>.<CRLF>".to_owned()]));
         let services = self.services;
-        let arrival = self.arrival(&hello, &transaction);
+        let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
+        let arrival = self.arrival(dialogue, &hello, &transaction);
         let queue_id = arrival.queue_id.clone();
         let settings = &services.config.session;
         let mut receiver = Receiver::new(arrival, settings, services.memory.clone(), &services.content_dir);
@@ -247,7 +303,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         let from = transaction.envelope.reverse_path.to_string();
         let refused = match receiver.finish().await {
             Ok(content) => {
-                let submission = Submission { queue_id, hello, transaction, content };
+                let user = dialogue.user().cloned();
+                let submission = Submission { queue_id, hello, user, transaction, content };
                 match accept(services, self.peer, submission).await {
                     Ok(reply) => return Ok(reply),
                     Err(refused) => (refused.reply(), refused.reason()),
@@ -289,7 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         }
     }
 
-    fn arrival(&self, hello: &Hello, transaction: &Transaction) -> Arrival {
+    fn arrival(&self, dialogue: &Dialogue, hello: &Hello, transaction: &Transaction) -> Arrival {
         let envelope = &transaction.envelope;
         let date = self.services.timeline.wall();
         let only = match envelope.recipients() {
@@ -301,11 +358,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             helo: hello.name.clone(),
             client: self.peer.ip,
             hostname: self.services.config.hostname.clone(),
-            protocol: match (envelope.smtputf8, hello.extended) {
-                (true, _) => "UTF8SMTP",
-                (false, true) => "ESMTP",
-                (false, false) => "SMTP",
-            },
+            protocol: protocol(envelope.smtputf8, hello.extended, dialogue),
             recipient: only,
             date,
         }
@@ -313,6 +366,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
     fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
         log_rejected(self.peer, from, to, reply, reason);
+    }
+}
+
+/// How the message came, as Received has it (RFC 3848, RFC 6531 3.7.3).
+fn protocol(smtputf8: bool, extended: bool, dialogue: &Dialogue) -> &'static str {
+    match (smtputf8, extended, dialogue.is_secure(), dialogue.user().is_some()) {
+        (true, _, false, false) => "UTF8SMTP",
+        (true, _, true, false) => "UTF8SMTPS",
+        (true, _, false, true) => "UTF8SMTPA",
+        (true, _, true, true) => "UTF8SMTPSA",
+        (false, true, false, false) => "ESMTP",
+        (false, _, true, false) => "ESMTPS",
+        (false, _, false, true) => "ESMTPA",
+        (false, _, true, true) => "ESMTPSA",
+        (false, false, false, false) => "SMTP",
     }
 }
 

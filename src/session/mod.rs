@@ -10,16 +10,19 @@ mod head;
 pub mod receive;
 mod spool;
 pub mod state;
+mod wire;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Listener};
 use crate::policy::admission::Admission;
 use crate::policy::test_mode::Switch;
+use crate::policy::users::Users;
 use crate::queue::Wake;
 use crate::route::Router;
 use crate::smtp::Reply;
@@ -49,6 +52,8 @@ pub struct Services {
     pub content_dir: PathBuf,
     /// Whether messages can be taken at present.
     pub admission: Arc<Admission>,
+    /// Who may log in.
+    pub users: Arc<Users>,
 }
 
 /// Who is at the other end.
@@ -60,6 +65,8 @@ pub struct Peer {
     pub session_id: String,
     /// Where the client came in.
     pub listener: Arc<Listener>,
+    /// TLS as the listener's `tls` says, with the certificate that is in force; `None` is clear text alone.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// Logs that a recipient, or a whole message, was refused. `to` is empty for a whole message.

@@ -10,8 +10,10 @@
 //! driver brings the decision back with [`Dialogue::admit`], [`Dialogue::judge`] or [`Dialogue::finish`].
 
 use crate::mail::{Address, Envelope};
+use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
-use crate::smtp::command::{Command, CommandError, Extension, Forward, Mail};
+use crate::smtp::command::{Command, CommandError, Extension, Forward, Initial, Mail};
+use crate::smtp::sasl_server::Mechanism;
 
 /// What the dialogue must know of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,14 @@ pub struct Rules {
     pub max_recipients: usize,
     /// Errors after which the session is closed.
     pub max_errors: u32,
+    /// Whether the client can begin TLS by STARTTLS.
+    pub starttls: bool,
+    /// How clients can log in; empty when they can't.
+    pub mechanisms: &'static [Mechanism],
+    /// Whether they can before TLS has begun.
+    pub auth_in_clear: bool,
+    /// Whether they must, before they hand in mail.
+    pub auth_required: bool,
 }
 
 /// How the client introduced itself.
@@ -51,6 +61,8 @@ pub struct Dialogue {
     hello: Option<Hello>,
     phase: Phase,
     errors: u32,
+    secure: bool,
+    user: Option<LoggedIn>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +86,10 @@ pub enum Action {
     Judge(Address),
     /// Answer 354, take the content, decide about it, then call [`Dialogue::finish`].
     Receive(Transaction),
+    /// Say this, begin TLS, then call [`Dialogue::secure`].
+    StartTls(Reply),
+    /// Lead a login, then call [`Dialogue::log_in`] when it succeeds.
+    LogIn(Mechanism, Option<Initial>),
     /// Say this, then close the connection.
     Close(Reply),
 }
@@ -93,7 +109,33 @@ impl Dialogue {
     /// A dialogue in which nothing was said yet.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, hello: None, phase: Phase::Idle, errors: 0 }
+        Self { rules, hello: None, phase: Phase::Idle, errors: 0, secure: false, user: None }
+    }
+
+    /// TLS has begun. Whatever was said before is forgotten (RFC 3207 4.2), except for errors.
+    #[must_use]
+    pub fn secure(self) -> Self {
+        let errors = self.errors;
+        Self { secure: true, errors, ..Self::new(self.rules) }
+    }
+
+    /// Whether TLS has begun.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Who has logged in.
+    #[must_use]
+    pub fn user(&self) -> Option<&LoggedIn> {
+        self.user.as_ref()
+    }
+
+    /// The client has logged in.
+    #[must_use]
+    pub fn log_in(mut self, user: LoggedIn) -> (Self, Reply) {
+        self.user = Some(user);
+        (self, Reply::new(235, (2, 7, 0), "logged in"))
     }
 
     /// The first words, which are ours (RFC 5321 3.1).
@@ -126,9 +168,9 @@ impl Dialogue {
 
     /// Counts an error; true when the client has made as many as it may.
     ///
-    /// Only replies that tell of a broken dialogue count, never a refused recipient.
+    /// Only replies that tell of a broken dialogue or a failed login count, never a refused recipient.
     pub fn count(&mut self, reply: &Reply) -> bool {
-        if matches!(reply.code, 500..=504 | 555) {
+        if matches!(reply.code, 500..=504 | 555 | 454 | 535) {
             self.errors += 1;
         }
         self.errors >= self.rules.max_errors
@@ -159,9 +201,9 @@ impl Dialogue {
             Command::Quit => {
                 Action::Close(Reply::new(221, (2, 0, 0), format!("{} closing", self.rules.hostname)))
             }
-            Command::Expn | Command::NotOffered(Extension::Auth | Extension::StartTls | Extension::Bdat) => {
-                reply(502, (5, 5, 1), "command not implemented")
-            }
+            Command::StartTls => self.start_tls(),
+            Command::Auth { mechanism, initial } => self.auth(&mechanism, initial),
+            Command::Expn | Command::NotOffered(Extension::Bdat) => not_implemented(),
         };
         (self, action)
     }
@@ -221,13 +263,63 @@ impl Dialogue {
             let size = format!("SIZE {}", self.rules.max_message_size);
             let words = ["PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "HELP"];
             lines.extend(words.map(str::to_owned));
+            lines.extend(self.offered());
         }
         Action::Reply(Reply::bare(250, lines))
+    }
+
+    /// STARTTLS and AUTH, where they can be had now.
+    fn offered(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if self.rules.starttls && !self.secure {
+            words.push("STARTTLS".to_owned());
+        }
+        if !self.rules.mechanisms.is_empty() && self.may_log_in() {
+            let names = self.rules.mechanisms.iter().map(|mechanism| mechanism.name());
+            words.push(std::iter::once("AUTH").chain(names).collect::<Vec<_>>().join(" "));
+        }
+        words
+    }
+
+    /// Whether a password may be sent now.
+    fn may_log_in(&self) -> bool {
+        self.secure || self.rules.auth_in_clear
+    }
+
+    fn start_tls(&self) -> Action {
+        if self.secure {
+            reply(503, (5, 5, 1), "TLS has begun already")
+        } else if !self.rules.starttls {
+            not_implemented()
+        } else if self.hello.is_none() {
+            reply(503, (5, 5, 1), "say EHLO first")
+        } else if self.in_transaction() {
+            reply(503, (5, 5, 1), "not while a message is under way")
+        } else {
+            Action::StartTls(Reply::new(220, (2, 0, 0), "begin TLS now"))
+        }
+    }
+
+    fn auth(&self, mechanism: &str, initial: Option<Initial>) -> Action {
+        let known = Mechanism::named(mechanism).filter(|known| self.rules.mechanisms.contains(known));
+        match known {
+            _ if self.rules.mechanisms.is_empty() => not_implemented(),
+            _ if self.hello.is_none() => reply(503, (5, 5, 1), "say EHLO first"),
+            _ if self.user.is_some() => reply(503, (5, 5, 1), "you have logged in already"),
+            _ if self.in_transaction() => reply(503, (5, 5, 1), "not while a message is under way"),
+            _ if !self.may_log_in() => reply(538, (5, 7, 11), "encryption is required: say STARTTLS first"),
+            None => reply(504, (5, 5, 4), "mechanism not implemented"),
+            Some(mechanism) => Action::LogIn(mechanism, initial),
+        }
     }
 
     fn mail(&self, mail: Mail) -> Action {
         if self.hello.is_none() {
             return reply(503, (5, 5, 1), "say EHLO first");
+        }
+        if self.rules.auth_required && self.user.is_none() {
+            let text = if self.may_log_in() { "log in first" } else { "say STARTTLS and log in first" };
+            return reply(530, (5, 7, 0), text);
         }
         if self.phase != Phase::Idle {
             return reply(503, (5, 5, 1), "MAIL was given already; RSET starts again");
@@ -284,6 +376,10 @@ fn reply(code: u16, status: (u8, u16, u16), text: impl Into<String>) -> Action {
     Action::Reply(Reply::new(code, status, text))
 }
 
+fn not_implemented() -> Action {
+    reply(502, (5, 5, 1), "command not implemented")
+}
+
 fn ok(text: &str) -> Action {
     reply(250, (2, 0, 0), text)
 }
@@ -306,6 +402,10 @@ mod tests {
             max_message_size: 1000,
             max_recipients: 2,
             max_errors: 3,
+            starttls: false,
+            mechanisms: &[],
+            auth_in_clear: false,
+            auth_required: false,
         };
         Dialogue::new(rules)
     }
@@ -326,6 +426,11 @@ mod tests {
                         _ => Verdict::Accept,
                     };
                     next.judge(recipient, verdict)
+                }
+                Action::StartTls(reply) => (next.secure(), reply),
+                Action::LogIn(mechanism, _) => {
+                    let (next, reply) = next.log_in(LoggedIn { name: mechanism.name().into() });
+                    (next, reply)
                 }
                 Action::Receive(t) => {
                     let text = format!("{:?} dropped {:?}", t.envelope.recipients().len(), t.dropped);
@@ -368,6 +473,87 @@ mod tests {
         ] {
             assert_eq!(say(dialogue(), &lines).1, want, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn tls_and_logins() {
+        const BOTH: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
+        let rules = |starttls, auth_in_clear, auth_required| Rules {
+            starttls,
+            mechanisms: BOTH,
+            auth_in_clear,
+            auth_required,
+            max_errors: 99,
+            ..dialogue().rules
+        };
+        for (rules, lines, want) in [
+            (
+                rules(true, false, true),
+                &["EHLO x", "AUTH PLAIN", "MAIL FROM:<a@b>", "STARTTLS", "AUTH PLAIN", "STARTTLS", "EHLO x"]
+                    [..],
+                &["250 relay", "538 5.7.1", "530 5.7.0", "220 2.0.0", "503 5.5.1", "503 5.5.1", "250 relay"]
+                    [..],
+            ),
+            (
+                rules(false, true, true),
+                &[
+                    "AUTH PLAIN",
+                    "EHLO x",
+                    "AUTH X",
+                    "AUTH SCRAM-SHA-256",
+                    "AUTH LOGIN",
+                    "AUTH LOGIN",
+                    "STARTTLS",
+                ],
+                &["503 5.5.1", "250 relay", "504 5.5.4", "504 5.5.4", "235 2.7.0", "503 5.5.1", "502 5.5.1"],
+            ),
+            (
+                rules(true, true, false),
+                &[
+                    "STARTTLS",
+                    "HELO x",
+                    "MAIL FROM:<a@b>",
+                    "AUTH PLAIN",
+                    "STARTTLS",
+                    "RSET",
+                    "AUTH PLAIN",
+                    "STARTTLS",
+                ],
+                &[
+                    "503 5.5.1",
+                    "250 relay",
+                    "250 2.1.0",
+                    "503 5.5.1",
+                    "503 5.5.1",
+                    "250 2.0.0",
+                    "235 2.7.0",
+                    "220 2.0.0",
+                ],
+            ),
+        ] {
+            let (dialogue, replies) = say(Dialogue::new(rules), lines);
+            assert_eq!(replies, want, "{lines:?}");
+            assert_eq!(
+                (dialogue.is_secure(), dialogue.user().is_some()),
+                (lines.len() != 7 || lines[0] == "EHLO x", lines[4] == "AUTH LOGIN")
+            );
+        }
+    }
+
+    #[test]
+    fn offers_what_can_be_had_now() {
+        let rules = |auth_in_clear| Rules {
+            starttls: true,
+            mechanisms: &[Mechanism::Plain, Mechanism::ScramSha256],
+            auth_in_clear,
+            ..dialogue().rules
+        };
+        let auth = "AUTH PLAIN SCRAM-SHA-256";
+        let before = Dialogue::new(rules(false));
+        assert_eq!(before.offered(), ["STARTTLS"]);
+        assert_eq!(before.secure().offered(), [auth]);
+        assert_eq!(Dialogue::new(rules(true)).offered(), ["STARTTLS", auth]);
+        assert!(dialogue().offered().is_empty());
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod path;
 
 use crate::mail::{Address, AddressError, Body, ReversePath};
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::Reply;
 
 /// One command, its arguments checked.
@@ -34,6 +36,15 @@ pub enum Command {
     Help,
     /// `QUIT`
     Quit,
+    /// `STARTTLS` (RFC 3207).
+    StartTls,
+    /// `AUTH mechanism [initial-response]` (RFC 4954 4).
+    Auth {
+        /// The mechanism's name, upper case.
+        mechanism: String,
+        /// What the client said at once, base64; a secret.
+        initial: Option<Initial>,
+    },
     /// A command of an extension that is not announced.
     NotOffered(Extension),
 }
@@ -41,13 +52,27 @@ pub enum Command {
 /// Commands of extensions that we know but do not announce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extension {
-    /// RFC 4954.
-    Auth,
-    /// RFC 3207.
-    StartTls,
     /// RFC 3030; content follows the command.
     Bdat,
 }
+
+/// An initial response as it stands on the AUTH line. `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct Initial(pub SecretString);
+
+impl std::fmt::Debug for Initial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Initial(…)")
+    }
+}
+
+impl PartialEq for Initial {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for Initial {}
 
 /// What MAIL says about the message to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +146,7 @@ impl CommandError {
     }
 }
 
-const MAIL_USAGE: &str = "MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8]";
+const MAIL_USAGE: &str = "MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8] [AUTH=address]";
 const RCPT_USAGE: &str = "RCPT TO:<address>";
 
 impl Command {
@@ -149,8 +174,8 @@ impl Command {
             "HELP" => Ok(Self::Help),
             "VRFY" => name(argument, "VRFY address").map(|_| Self::Vrfy),
             "EXPN" => Ok(Self::Expn),
-            "AUTH" => Ok(Self::NotOffered(Extension::Auth)),
-            "STARTTLS" => Ok(Self::NotOffered(Extension::StartTls)),
+            "AUTH" => auth(argument),
+            "STARTTLS" => nothing(argument, "STARTTLS").map(|()| Self::StartTls),
             "BDAT" => Ok(Self::NotOffered(Extension::Bdat)),
             _ => Err(CommandError::Unknown),
         }
@@ -166,6 +191,17 @@ fn name(argument: &str, usage: &'static str) -> Result<String, CommandError> {
 
 fn nothing(argument: &str, usage: &'static str) -> Result<(), CommandError> {
     if argument.is_empty() { Ok(()) } else { Err(CommandError::Syntax(usage)) }
+}
+
+fn auth(argument: &str) -> Result<Command, CommandError> {
+    let mut words = argument.split(WHITE).filter(|word| !word.is_empty());
+    match (words.next(), words.next(), words.next()) {
+        (Some(mechanism), initial, None) => Ok(Command::Auth {
+            mechanism: mechanism.to_ascii_uppercase(),
+            initial: initial.map(|text| Initial(text.into())),
+        }),
+        _ => Err(CommandError::Syntax("AUTH mechanism [initial-response]")),
+    }
 }
 
 fn mail(argument: &str) -> Result<Mail, CommandError> {
@@ -185,7 +221,7 @@ fn mail(argument: &str) -> Result<Mail, CommandError> {
 
 /// The parameters of MAIL: each at most once.
 fn mail_parameters(mail: &mut Mail, text: &str) -> Result<(), CommandError> {
-    let mut body = None;
+    let (mut body, mut auth) = (None, false);
     for parameter in path::parameters(text) {
         let (key, value) = parameter.ok_or(CommandError::Syntax(MAIL_USAGE))?;
         match (key.to_ascii_uppercase().as_str(), value) {
@@ -203,9 +239,12 @@ fn mail_parameters(mail: &mut Mail, text: &str) -> Result<(), CommandError> {
                 });
             }
             ("SMTPUTF8", None) if !mail.smtputf8 => mail.smtputf8 = true,
+            // Who wrote the message according to the client, which nobody vouches for (RFC 4954 5): taken and ignored.
+            ("AUTH", Some(_)) if !auth => auth = true,
             ("SIZE", _) => return Err(CommandError::Parameter("SIZE")),
             ("BODY", _) => return Err(CommandError::Parameter("BODY")),
             ("SMTPUTF8", _) => return Err(CommandError::Parameter("SMTPUTF8")),
+            ("AUTH", _) => return Err(CommandError::Parameter("AUTH")),
             _ => return Err(CommandError::UnknownParameter),
         }
     }

@@ -5,12 +5,13 @@ use crate::config::Newlines;
 
 /// The longest command line without its end, in octets. RFC 5321 4.5.3.1.4 asks for 512 and more with extensions.
 pub const MAX_LINE: usize = 4096;
+/// The longest line of a login without its end: the AUTH command, and answers to its challenges (RFC 4954 4).
+pub const MAX_AUTH_LINE: usize = 12_288;
 
 /// Searches a buffer for the end of the next command line.
 #[derive(Debug)]
 pub struct LineReader {
     newlines: Newlines,
-    limit: usize,
     /// How many octets at the buffer's start are known to hold no LF.
     searched: usize,
     /// The line is too long already; what follows up to its end is thrown away.
@@ -52,23 +53,39 @@ impl LineReader {
     /// A reader at the start of a line. `newlines` tells whether a bare LF ends a command line.
     #[must_use]
     pub fn new(newlines: Newlines) -> Self {
-        Self { newlines, limit: MAX_LINE, searched: 0, discarding: false }
+        Self { newlines, searched: 0, discarding: false }
     }
 
     /// Looks at the octets that wait, and returns what was found with the number of octets that are used up.
     ///
     /// The caller removes the used octets and gives the rest again, with more behind it. At most [`MAX_LINE`]
-    /// octets are ever left unused.
+    /// octets are ever left unused, or [`MAX_AUTH_LINE`] where the line begins with AUTH.
     pub fn take<'a>(&mut self, input: &'a [u8]) -> (Line<'a>, usize) {
+        let verb = input.trim_ascii_start().get(..4);
+        let is_auth = verb.is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH"));
+        self.find(input, if is_auth { MAX_AUTH_LINE } else { MAX_LINE })
+    }
+
+    /// The same for the answer to a challenge, whatever it begins with.
+    pub fn take_answer<'a>(&mut self, input: &'a [u8]) -> (Line<'a>, usize) {
+        self.find(input, MAX_AUTH_LINE)
+    }
+
+    /// Forgets the line that has begun: the octets before it are gone (RFC 3207 4.2).
+    pub fn restart(&mut self) {
+        (self.searched, self.discarding) = (0, false);
+    }
+
+    fn find<'a>(&mut self, input: &'a [u8], limit: usize) -> (Line<'a>, usize) {
         let known = self.searched.min(input.len());
         let Some(end) = memchr::memchr(b'\n', &input[known..]).map(|i| known + i) else {
-            return (Line::More, self.wait(input.len()));
+            return (Line::More, self.wait(input.len(), limit));
         };
         self.searched = 0;
         let too_long = std::mem::take(&mut self.discarding);
         let line = &input[..end];
         let (line, bare) = line.strip_suffix(b"\r").map_or((line, true), |line| (line, false));
-        let found = if too_long || line.len() > self.limit {
+        let found = if too_long || line.len() > limit {
             Line::Faulty(LineError::TooLong, &[])
         } else if bare && self.newlines == Newlines::Reject {
             Line::Faulty(LineError::BareNewline, line)
@@ -79,9 +96,9 @@ impl LineReader {
     }
 
     /// Notes that there is no line end yet; returns how many octets can be thrown away.
-    fn wait(&mut self, length: usize) -> usize {
+    fn wait(&mut self, length: usize, limit: usize) -> usize {
         // The CR of the line end may be among them already.
-        self.discarding |= length > self.limit + 1;
+        self.discarding |= length > limit + 1;
         self.searched = if self.discarding { 0 } else { length };
         if self.discarding { length } else { 0 }
     }
@@ -110,7 +127,7 @@ mod tests {
                     break;
                 }
             }
-            assert!(waiting.len() <= MAX_LINE + 1);
+            assert!(waiting.len() <= MAX_AUTH_LINE + 1);
         }
         found
     }
@@ -129,6 +146,27 @@ mod tests {
     fn a_bare_newline_can_be_refused() {
         let found = lines(b"NOOP\nNOOP\r\n", 3, Newlines::Reject);
         assert_eq!(found, [Err(LineError::BareNewline), Ok(b"NOOP".to_vec())]);
+    }
+
+    #[test]
+    fn a_login_may_be_longer() {
+        let login = |octets: usize| [b" auth ", vec![b'x'; octets - 6].as_slice(), b"\r\n"].concat();
+        let longest = login(MAX_AUTH_LINE);
+        for piece in [1, 1000, 4096, 20_000] {
+            let found = lines(&[&longest[..], b"NOOP\r\n"].concat(), piece, Newlines::Normalize);
+            assert_eq!(found, [Ok(longest[..MAX_AUTH_LINE].to_vec()), Ok(b"NOOP".to_vec())], "{piece}");
+            let found = lines(&login(MAX_AUTH_LINE + 1), piece, Newlines::Normalize);
+            assert_eq!(found, [Err(LineError::TooLong)], "{piece}");
+        }
+    }
+
+    #[test]
+    fn an_answer_may_be_as_long() {
+        let mut reader = LineReader::new(Newlines::Normalize);
+        let mut input = vec![b'x'; MAX_AUTH_LINE];
+        assert_eq!(reader.take_answer(&input), (Line::More, 0));
+        input.extend_from_slice(b"\r\nNOOP");
+        assert_eq!(reader.take_answer(&input), (Line::Command(&input[..MAX_AUTH_LINE]), MAX_AUTH_LINE + 2));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub mod long_lines;
 mod reply;
 mod reply_parser;
 pub mod sasl;
+pub mod sasl_server;
+pub mod scram;
 
 pub use reply::{EnhancedStatus, Reply};
 pub use reply_parser::{ReplyError, ReplyParser};

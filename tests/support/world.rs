@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailsluice::config::*;
+use mailsluice::listen::tls;
 use mailsluice::policy::admission::Admission;
 use mailsluice::policy::test_mode::Switch;
+use mailsluice::policy::users::Users;
 use mailsluice::queue::Wake;
 use mailsluice::route::Router;
 use mailsluice::session::{self, Peer, Services};
@@ -51,7 +53,8 @@ impl World {
         let ip = self.client;
         let (services, store, folder) = self.services().await;
         let listener = Arc::new(services.config.listeners[0].clone());
-        let peer = Peer { ip, session_id: "test".into(), listener };
+        let tls = tls::load(&listener);
+        let peer = Peer { ip, session_id: "test".into(), listener, tls };
         let (stop, stopping) = watch::channel(false);
         let memory = services.memory.clone();
         let session = tokio::spawn(session::run(server, peer, Arc::new(services), stopping));
@@ -62,16 +65,18 @@ impl World {
     pub(crate) async fn services(self) -> (Services, Arc<MemoryStore>, tempfile::TempDir) {
         let config = Arc::new(self.config);
         let store = Arc::new(self.store);
+        let timeline = Timeline::resume(Arc::new(SystemClock), None);
         let services = Services {
             config: config.clone(),
             store: store.clone(),
-            timeline: Timeline::resume(Arc::new(SystemClock), None),
             router: Arc::new(Router::new(&config)),
             wake: Arc::new(Wake::default()),
             test_mode: Arc::new(Switch::load(store.clone(), &config.test_mode).await.unwrap()),
             memory: Arc::new(Semaphore::new(self.memory)),
             content_dir: config.data_dir.join("content"),
             admission: Arc::new(Admission::new(&config)),
+            users: Arc::new(Users::new(&config, timeline.clone())),
+            timeline,
         };
         (services, store, self.folder)
     }
@@ -109,6 +114,10 @@ fn config(folder: &std::path::Path) -> Config {
         listeners: vec![Listener {
             address: "127.0.0.1:2525".parse().unwrap(),
             relay_from: vec!["127.0.0.0/8".parse().unwrap()],
+            tls: None,
+            auth: ServerAuth::None,
+            auth_without_tls: false,
+            proxy_protocol_from: vec![],
         }],
         session: Session {
             max_message_size: ByteSize(2 << 20),
@@ -150,5 +159,6 @@ fn config(folder: &std::path::Path) -> Config {
             limits: Limits::default(),
         }],
         dkim: vec![],
+        users: vec![],
     }
 }

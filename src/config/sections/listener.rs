@@ -2,21 +2,20 @@
 
 use std::net::SocketAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
-use crate::config::Listener;
-use crate::config::fault::Place;
+use super::networks::{self, WRITE_NETS, is_very_wide, is_whole_internet};
+use crate::config::identity;
 use crate::config::reader::Section;
-use crate::config::words::quoted;
-
-const WRITE_NETS: &str = r#"write addresses or networks such as "10.0.0.0/8""#;
+use crate::config::{Identity, Listener, ServerAuth, ServerTls, TlsMode};
 
 /// All listeners; without any the one at 127.0.0.1:2525.
 pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
+    let has_users = root.has("user");
     for section in root.sections("listener") {
         let place = section.place_of("address");
-        let Some(listener) = read(section) else { continue };
+        let Some(listener) = read(section, has_users) else { continue };
         let taken =
             listener.address.port() != 0 && listeners.iter().any(|other| other.address == listener.address);
         if taken {
@@ -26,10 +25,20 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<Listener> {
         listeners.push(listener);
     }
     if listeners.is_empty() {
-        let address = usual_address();
-        listeners.push(Listener { address, relay_from: loopback() });
+        listeners.push(usual());
     }
     listeners
+}
+
+fn usual() -> Listener {
+    Listener {
+        address: usual_address(),
+        relay_from: loopback(),
+        tls: None,
+        auth: ServerAuth::None,
+        auth_without_tls: false,
+        proxy_protocol_from: Vec::new(),
+    }
 }
 
 fn usual_address() -> SocketAddr {
@@ -44,141 +53,109 @@ fn loopback() -> Vec<IpNet> {
     ]
 }
 
-fn read(mut section: Section<'_>) -> Option<Listener> {
+fn read(mut section: Section<'_>, has_users: bool) -> Option<Listener> {
     let instead = r#"write an IP address and a port, such as "127.0.0.1:2525" or "[::1]:2525""#;
     let parse = |text: &str| text.parse::<SocketAddr>().ok();
     let given = section.parsed("address", "an IP address with a port", instead, parse);
     let address = given.or_else(|| (!section.has("address")).then(usual_address));
     let is_loopback = address.is_none_or(|address| address.ip().to_canonical().is_loopback());
+    let (mode, identity) = tls(&mut section);
+    let auth = auth(&mut section, has_users);
+    let auth_without_tls = section.flag("auth_without_tls").unwrap_or(false);
+    if auth != ServerAuth::None && mode.is_none() && !is_loopback && !auth_without_tls {
+        let what = "lets passwords cross the network in clear text";
+        let instead =
+            r#"write tls = "starttls" or "implicit" with certificate and key, or auth_without_tls = true"#;
+        section.fault(&section.place_of("auth"), "auth", what, instead);
+    }
+    let relay_from = relay_from(&mut section, is_loopback, auth);
+    let proxy_protocol_from = proxies(&mut section);
+    section.finish();
+    Some(Listener {
+        address: address?,
+        relay_from,
+        tls: mode.zip(identity).map(|(mode, identity)| ServerTls { mode, identity }),
+        auth,
+        auth_without_tls,
+        proxy_protocol_from,
+    })
+}
+
+fn auth(section: &mut Section<'_>, has_users: bool) -> ServerAuth {
+    const INSTEAD: &str = "write [[user]] with name and password";
+    let words =
+        [("none", ServerAuth::None), ("optional", ServerAuth::Optional), ("required", ServerAuth::Required)];
+    let auth = section.choice("auth", &words).unwrap_or(ServerAuth::None);
+    let place = section.place_of("auth");
+    match auth {
+        ServerAuth::Required if !has_users => {
+            section.fault(&place, "auth", r#"is "required", and there is no user"#, INSTEAD);
+        }
+        ServerAuth::Optional if !has_users => {
+            section.warning(&place, "auth", r#"is "optional", and there is no user"#, INSTEAD);
+        }
+        _ => {}
+    }
+    auth
+}
+
+/// `tls`, `certificate` and `key`. The identity is not there when it is not needed, or faulty.
+fn tls(section: &mut Section<'_>) -> (Option<TlsMode>, Option<Identity>) {
+    const KEYS: [(&str, &str); 2] =
+        [("certificate", "the certificate with its chain"), ("key", "the private key of the certificate")];
+    let words =
+        [("none", None), ("starttls", Some(TlsMode::StartTls)), ("implicit", Some(TlsMode::Implicit))];
+    let mode = section.choice("tls", &words).flatten();
+    let (certificate, key) = (section.path("certificate"), section.path("key"));
+    for (name, what) in KEYS {
+        if mode.is_some() && !section.has(name) {
+            section.missing(name, &format!("write the path of {what}, in PEM"));
+        } else if mode.is_none() && section.has(name) && !section.has("tls") {
+            let what = r#"is not used while tls is "none""#;
+            section.warning(&section.place_of(name), name, what, r#"write tls = "starttls" or "implicit""#);
+        }
+    }
+    let files = certificate.zip(key).filter(|_| mode.is_some());
+    (mode, files.and_then(|(certificate, key)| identity::read(section, certificate, key)))
+}
+
+fn relay_from(section: &mut Section<'_>, is_loopback: bool, auth: ServerAuth) -> Vec<IpNet> {
     let place = section.place_of("relay_from");
-    let nets = section.texts("relay_from").and_then(|texts| nets(&section, &texts));
+    let nets = networks::read(section, "relay_from");
     match &nets {
-        None if is_loopback || section.has("relay_from") => {}
+        None if is_loopback || auth == ServerAuth::Required || section.has("relay_from") => {}
         None => {
-            let instead =
-                format!("{WRITE_NETS} (logins are not in this version yet), or listen on 127.0.0.1");
+            let instead = format!(r#"{WRITE_NETS}, or auth = "required", or listen on 127.0.0.1"#);
             section.missing("relay_from", &instead);
         }
+        Some(nets) if nets.is_empty() && auth != ServerAuth::None => {}
         Some(nets) if nets.is_empty() && is_loopback => {
             section.warning(&place, "relay_from", "is empty, so that nobody may relay", WRITE_NETS);
         }
         Some(nets) if nets.is_empty() => {
-            let what = "is empty, and logins are not in this version yet, so that nobody could relay";
+            let what = "is empty, and auth is \"none\", so that nobody could relay";
             section.fault(&place, "relay_from", what, WRITE_NETS);
         }
-        Some(nets) => check(&section, &place, nets),
-    }
-    section.finish();
-    Some(Listener { address: address?, relay_from: nets.unwrap_or_else(loopback) })
-}
-
-fn nets(section: &Section<'_>, texts: &[(Place, &str)]) -> Option<Vec<IpNet>> {
-    let mut nets = Vec::with_capacity(texts.len());
-    for (place, text) in texts {
-        match parse_net(text) {
-            Some(net) => nets.push(net),
-            None => {
-                section.fault(place, "relay_from", &format!("{} is not a network", quoted(text)), WRITE_NETS);
-            }
+        Some(nets) if is_whole_internet(nets) => {
+            let what = "lets the whole internet relay";
+            section.fault(&place, "relay_from", what, "write the networks of your own clients");
         }
-    }
-    (nets.len() == texts.len()).then_some(nets)
-}
-
-/// Reads a network or a single address. IPv4 in IPv6's clothes (`::ffff:…`) becomes IPv4, as clients' addresses do.
-fn parse_net(text: &str) -> Option<IpNet> {
-    let net =
-        text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok()?.trunc();
-    let mapped = match net {
-        IpNet::V6(net) if net.prefix_len() >= 96 => {
-            net.addr().to_ipv4_mapped().map(|v4| (v4, net.prefix_len() - 96))
+        Some(nets) if nets.iter().any(is_very_wide) => {
+            let what = "has a very wide network";
+            section.warning(&place, "relay_from", what, "write the networks of your own clients");
         }
-        _ => None,
-    };
-    Some(mapped.map_or(net, |(v4, length)| IpNet::V4(Ipv4Net::new_assert(v4, length))))
+        Some(_) => {}
+    }
+    nets.unwrap_or_else(|| if is_loopback { loopback() } else { Vec::new() })
 }
 
-fn check(section: &Section<'_>, place: &Place, nets: &[IpNet]) {
-    if is_whole_internet(nets) {
-        let what = "lets the whole internet relay";
-        section.fault(place, "relay_from", what, "write the networks of your own clients");
-    } else if nets.iter().any(is_very_wide) {
-        let what = "has a very wide network";
-        section.warning(place, "relay_from", what, "write the networks of your own clients");
+/// `proxy_protocol_from`: who is believed about where its clients are.
+fn proxies(section: &mut Section<'_>) -> Vec<IpNet> {
+    let nets = networks::read(section, "proxy_protocol_from").unwrap_or_default();
+    if is_whole_internet(&nets) {
+        let what = "believes the whole internet";
+        let place = section.place_of("proxy_protocol_from");
+        section.fault(&place, "proxy_protocol_from", what, "write the addresses of your own proxies");
     }
-}
-
-/// Whether networks together hold all public addresses of IPv4 or of IPv6.
-fn is_whole_internet(nets: &[IpNet]) -> bool {
-    // Nobody gains safety by leaving out what is not routed: local networks, multicast and above.
-    let not_public = [
-        ([0, 0, 0, 0], 8),
-        ([10, 0, 0, 0], 8),
-        ([100, 64, 0, 0], 10),
-        ([127, 0, 0, 0], 8),
-        ([169, 254, 0, 0], 16),
-        ([172, 16, 0, 0], 12),
-        ([192, 168, 0, 0], 16),
-        ([224, 0, 0, 0], 3),
-    ];
-    let mut v4: Vec<Ipv4Net> =
-        not_public.into_iter().map(|(address, length)| Ipv4Net::new_assert(address.into(), length)).collect();
-    let mut v6: Vec<Ipv6Net> = Vec::new();
-    for net in nets {
-        match net {
-            IpNet::V4(net) => v4.push(*net),
-            IpNet::V6(net) => v6.push(*net),
-        }
-    }
-    let global = Ipv6Net::new_assert([0x2000, 0, 0, 0, 0, 0, 0, 0].into(), 3);
-    Ipv4Net::aggregate(&v4).iter().any(|net| net.prefix_len() == 0)
-        || Ipv6Net::aggregate(&v6).iter().any(|net| net.contains(&global))
-}
-
-fn is_very_wide(net: &IpNet) -> bool {
-    match net {
-        IpNet::V4(net) => net.prefix_len() < 8,
-        IpNet::V6(net) => net.prefix_len() < 7,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn knows_the_whole_internet() {
-        for (nets, want) in [
-            (&["0.0.0.0/0"][..], true),
-            (&["::/0"], true),
-            (&["0.0.0.0/1", "128.0.0.0/1"], true),
-            (&["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3"], true),
-            (&["::ffff:0:0/96"], true),
-            (&["2000::/3"], true),
-            (&["2000::/4", "3000::/4"], true),
-            (&["8000::/1", "::/1"], true),
-            (&["10.0.0.0/8", "fd00::/8", "::1"], false),
-            (&["0.0.0.0/1"], false),
-            (&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"], false),
-            (&[], false),
-        ] {
-            let parsed: Vec<_> = nets.iter().map(|net| parse_net(net).unwrap()).collect();
-            assert_eq!(is_whole_internet(&parsed), want, "{nets:?}");
-        }
-    }
-
-    #[test]
-    fn reads_networks() {
-        for (text, want) in [
-            ("10.1.2.3/8", Some("10.0.0.0/8")),
-            ("192.0.2.1", Some("192.0.2.1/32")),
-            ("::1", Some("::1/128")),
-            ("::ffff:10.0.0.0/104", Some("10.0.0.0/8")),
-            ("10.0.0.0/33", None),
-            ("localhost", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_net(text).map(|net| net.to_string()).as_deref(), want, "{text}");
-        }
-    }
+    nets
 }

@@ -2,16 +2,21 @@
 
 pub(super) mod dkim;
 pub(super) mod listener;
+mod networks;
 pub(super) mod queue;
 pub(super) mod session;
 pub(super) mod switches;
 pub(super) mod top;
 pub(super) mod upstream;
 mod upstream_limits;
+pub(super) mod user;
 
 use std::time::Duration;
 
+use super::Filter;
+use super::fault::Place;
 use super::reader::Section;
+use super::words::quoted;
 use crate::mail::Address;
 
 /// The least time where nothing at all makes no sense.
@@ -33,4 +38,31 @@ fn is_domain(name: &str) -> bool {
 /// Whether a text may follow EHLO (RFC 5321 4.1.1.1): a host name or an address literal.
 fn is_ehlo_name(name: &str) -> bool {
     name.is_ascii() && Address::parse(&format!("a@{name}")).is_ok()
+}
+
+/// Addresses and domains, each with its place.
+fn filters(section: &mut Section<'_>, key: &'static str) -> Vec<(Place, Filter)> {
+    const INSTEAD: &str = r#"write "chief@firm.example", "firm.example" or "*.firm.example""#;
+    let mut filters = Vec::new();
+    for (place, text) in section.texts(key).unwrap_or_default() {
+        if let Some(filter) = parse_filter(text) {
+            filters.push((place, filter));
+        } else {
+            let what = format!("{} is neither an address nor a domain", quoted(text));
+            section.fault(&place, key, &what, INSTEAD);
+        }
+    }
+    filters
+}
+
+fn parse_filter(text: &str) -> Option<Filter> {
+    let text = text.to_lowercase();
+    if text.contains('@') {
+        return Address::parse(&text).ok().map(|_| Filter::Address(text));
+    }
+    let is_domain = |domain: &str| Address::parse(&format!("a@{domain}")).is_ok();
+    match text.strip_prefix("*.") {
+        Some(parent) => is_domain(parent).then(|| Filter::Subdomains(parent.to_owned())),
+        None => is_domain(&text).then_some(Filter::Domain(text)),
+    }
 }

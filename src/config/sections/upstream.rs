@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use secrecy::ExposeSecret;
 
 use super::upstream_limits::{limits, timeouts};
-use super::{is_domain, is_ehlo_name};
+use super::{filters, is_domain, is_ehlo_name};
 use crate::config::fault::Place;
 use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, quoted};
-use crate::config::{Auth, Capture, Filter, Limits, Security, Smtp, Upstream, UpstreamKind, secret};
-use crate::mail::Address;
+use crate::config::{Auth, Capture, Limits, Security, Smtp, Upstream, UpstreamKind, secret};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
@@ -61,7 +60,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let default = section.has("default").then(|| section.place_of("default"));
     let kind = section.choice("kind", &[("smtp", Kind::Smtp), ("capture", Kind::Capture)]);
     let name = name(&mut section);
-    let (filters, filter) = filters(&mut section).into_iter().unzip();
+    let (filters, filter) = filters(&mut section, "filter").into_iter().unzip();
     let is_default = section.flag("default").unwrap_or(false);
     let enabled = section.flag("enabled").unwrap_or(true);
     let sign = section.flag("sign").unwrap_or(true);
@@ -93,32 +92,6 @@ fn name(section: &mut Section<'_>) -> String {
     section
         .parsed("name", "a name", WRITE_NAME, |text| is_name(text).then(|| text.to_owned()))
         .unwrap_or_default()
-}
-
-fn filters(section: &mut Section<'_>) -> Vec<(Place, Filter)> {
-    const INSTEAD: &str = r#"write "chief@firm.example", "firm.example" or "*.firm.example""#;
-    let mut filters = Vec::new();
-    for (place, text) in section.texts("filter").unwrap_or_default() {
-        if let Some(filter) = parse_filter(text) {
-            filters.push((place, filter));
-        } else {
-            let what = format!("{} is neither an address nor a domain", quoted(text));
-            section.fault(&place, "filter", &what, INSTEAD);
-        }
-    }
-    filters
-}
-
-fn parse_filter(text: &str) -> Option<Filter> {
-    let text = text.to_lowercase();
-    if text.contains('@') {
-        return Address::parse(&text).ok().map(|_| Filter::Address(text));
-    }
-    let is_domain = |domain: &str| Address::parse(&format!("a@{domain}")).is_ok();
-    match text.strip_prefix("*.") {
-        Some(parent) => is_domain(parent).then(|| Filter::Subdomains(parent.to_owned())),
-        None => is_domain(&text).then_some(Filter::Domain(text)),
-    }
 }
 
 fn refuse_smtp_keys(section: &mut Section<'_>) {

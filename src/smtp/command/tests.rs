@@ -24,8 +24,12 @@ fn reads_each_verb_in_any_case() {
         ("VRFY chief", Command::Vrfy),
         ("EXPN all", Command::Expn),
         ("quit", Command::Quit),
-        ("AUTH PLAIN AAAA", Command::NotOffered(Extension::Auth)),
-        ("starttls", Command::NotOffered(Extension::StartTls)),
+        ("AUTH login", Command::Auth { mechanism: "LOGIN".into(), initial: None }),
+        (
+            "auth Plain  AAAA",
+            Command::Auth { mechanism: "PLAIN".into(), initial: Some(Initial("AAAA".into())) },
+        ),
+        ("starttls", Command::StartTls),
         ("BDAT 10 LAST", Command::NotOffered(Extension::Bdat)),
     ] {
         assert_eq!(Command::parse(line.as_bytes()), Ok(want), "{line}");
@@ -76,6 +80,11 @@ fn refuses_with_the_right_codes() {
         (b"EHLO", "501 5.5.4"),
         (b"DATA now", "501 5.5.4"),
         (b"VRFY", "501 5.5.4"),
+        (b"AUTH", "501 5.5.4"),
+        (b"AUTH PLAIN AAAA more", "501 5.5.4"),
+        (b"STARTTLS now", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> AUTH", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> AUTH=<> AUTH=<>", "501 5.5.4"),
         (b"NOOP\0", "501 5.5.2"),
         (b"NOOP\rQUIT", "501 5.5.2"),
         (b"NOOP\x7f", "501 5.5.2"),
@@ -129,4 +138,10 @@ proptest! {
             prop_assert_eq!(&Address::parse(address.as_str()).unwrap(), address);
         }
     }
+}
+
+#[test]
+fn shows_nothing_of_a_login() {
+    let command = Command::parse(b"AUTH PLAIN AGFubmEAc2VjcmV0").unwrap();
+    assert_eq!(format!("{command:?}"), r#"Auth { mechanism: "PLAIN", initial: Some(Initial(…)) }"#);
 }

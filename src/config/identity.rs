@@ -1,0 +1,216 @@
+//! What a listener proves itself with: a certificate chain and its private key, looked at before anybody relies on them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{Error, InconsistentKeys};
+
+use super::reader::Section;
+use super::{der, files};
+
+/// The longest file of certificates or of a key, in octets.
+const LONGEST: u64 = 1024 * 1024;
+/// A certificate that expires sooner than this is worth a warning.
+const SOON: Duration = Duration::from_hours(14 * 24);
+
+/// A certificate chain and the private key of its first certificate. They belong together.
+#[derive(Clone)]
+pub struct Identity {
+    certified: Arc<CertifiedKey>,
+    expires: Option<Timestamp>,
+}
+
+impl Identity {
+    /// Chain and key, in the form that a TLS server takes.
+    #[must_use]
+    pub fn certified_key(&self) -> Arc<CertifiedKey> {
+        self.certified.clone()
+    }
+
+    /// When the certificate expires.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// Puts certificates and a private key together, both in PEM.
+    ///
+    /// # Errors
+    /// When either can't be used, or the key is not the certificate's.
+    pub fn from_pem(certificates: &str, key: &str) -> Result<Self, IdentityFault> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect();
+        let chain = chain.map_err(IdentityFault::Certificate)?;
+        let first = chain.first().ok_or(IdentityFault::NoCertificate)?;
+        let expires = der::not_after(first).and_then(|text| timestamp(&text));
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(IdentityFault::NoKey)?;
+        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+        let certified = certified.map_err(|error| match error {
+            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => IdentityFault::Mismatch,
+            Error::InvalidCertificate(_) => IdentityFault::Damaged,
+            _ => IdentityFault::Key,
+        })?;
+        Ok(Self { certified: Arc::new(certified), expires })
+    }
+}
+
+/// Two identities are equal when their certificates are; the same certificate has the same key.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+    }
+}
+
+impl Eq for Identity {}
+
+/// Shows neither key nor certificates.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let certificates = self.certified.cert.len();
+        f.debug_struct("Identity")
+            .field("certificates", &certificates)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a certificate and a key can't be used. It is the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityFault {
+    /// The PEM of the certificates is broken.
+    #[error("is not in PEM form ({0})")]
+    Certificate(pem::Error),
+    /// There is no certificate.
+    #[error("holds no certificate in PEM form")]
+    NoCertificate,
+    /// The first certificate is damaged, or of an old version.
+    #[error("holds a certificate that cannot be used")]
+    Damaged,
+    /// There is no private key, or it is encrypted.
+    #[error("holds no private key in PEM form, or an encrypted one")]
+    NoKey(#[source] pem::Error),
+    /// The private key is damaged, or of a kind that TLS does not use.
+    #[error("holds a private key that cannot be used")]
+    Key,
+    /// They do not belong together.
+    #[error("is not the key of the certificate")]
+    Mismatch,
+}
+
+/// Reads both files, notes what is wrong with them.
+pub(super) fn read(section: &Section<'_>, certificate: PathBuf, key: PathBuf) -> Option<Identity> {
+    let certificates = text(section, "certificate", &certificate);
+    let secret = text(section, "key", &key);
+    let (certificates, secret) = certificates.zip(secret)?;
+    if secret.open_to_others {
+        let instead = format!("chmod 600 {}", key.display());
+        section.warning(&section.place_of("key"), "key", "can be read by others", &instead);
+    }
+    match Identity::from_pem(&certificates.text, &secret.text) {
+        Ok(identity) => {
+            warn_of_expiry(section, &identity);
+            Some(identity)
+        }
+        Err(fault) => {
+            explain(section, &fault, (&certificate, &key));
+            None
+        }
+    }
+}
+
+fn text(section: &Section<'_>, key: &str, path: &Path) -> Option<files::Text> {
+    let read = files::read(path, LONGEST);
+    read.map_err(|why| {
+        let instead = "write the path of a PEM file that the relay can read";
+        section.fault(&section.place_of(key), key, &why, instead);
+    })
+    .ok()
+}
+
+fn explain(section: &Section<'_>, fault: &IdentityFault, (certificate, key): (&Path, &Path)) {
+    let (name, what, instead) = match fault {
+        IdentityFault::Mismatch => (
+            "key",
+            format!("{} is not the key of the certificate {}", key.display(), certificate.display()),
+            "write the two files that belong together, the relay's own certificate first in its file",
+        ),
+        IdentityFault::NoKey(_) | IdentityFault::Key => (
+            "key",
+            format!("{} {fault}", key.display()),
+            "write a private key in PEM: RSA, ECDSA (P-256, P-384) or Ed25519, without a passphrase",
+        ),
+        _ => (
+            "certificate",
+            format!("{} {fault}", certificate.display()),
+            "write the certificate with its chain, in PEM",
+        ),
+    };
+    section.fault(&section.place_of(name), name, &what, instead);
+}
+
+fn warn_of_expiry(section: &Section<'_>, identity: &Identity) {
+    let Some(expires) = identity.expires else { return };
+    let now = section.context.machine.now;
+    let what = if expires <= now {
+        format!("expired at {expires}")
+    } else if now.duration_until(expires).unsigned_abs() < SOON {
+        format!("expires at {expires}")
+    } else {
+        return;
+    };
+    section.warning(&section.place_of("certificate"), "certificate", &what, "renew it");
+}
+
+/// Reads `YYYYMMDDHHMMSSZ`.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    let time = DateTime::strptime("%Y%m%d%H%M%S", text.strip_suffix('Z')?).ok()?;
+    Some(TimeZone::UTC.to_timestamp(time).unwrap_or(Timestamp::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(year: i32) -> (String, String) {
+        let mut params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 2);
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_pair_must_belong_together() {
+        let ((certificate, key), (_, other)) = (pair(2040), pair(2040));
+        let identity = Identity::from_pem(&certificate, &key).unwrap();
+        assert_eq!(identity.expires().unwrap().to_string(), "2040-01-02T00:00:00Z");
+        assert_eq!(identity.certified_key().cert.len(), 1);
+        let chain = format!("{certificate}{}", pair(2040).0);
+        assert_eq!(Identity::from_pem(&chain, &key).unwrap().certified_key().cert.len(), 2);
+        for (certificate, key, want) in [
+            (certificate.as_str(), other.as_str(), "is not the key of the certificate"),
+            (chain.split_at(chain.len() / 2).1, &key, "is not the key of the certificate"),
+            ("", &key, "holds no certificate in PEM form"),
+            (&key, &key, "holds no certificate in PEM form"),
+            (&certificate, "", "holds no private key in PEM form, or an encrypted one"),
+            (&certificate, &certificate, "holds no private key in PEM form, or an encrypted one"),
+            (&certificate[..certificate.len() - 40], &key, "is not in PEM form"),
+        ] {
+            let fault = Identity::from_pem(certificate, key).unwrap_err().to_string();
+            assert!(fault.starts_with(want), "{fault:?} {want:?}");
+        }
+    }
+
+    #[test]
+    fn shows_no_key() {
+        let (certificate, key) = pair(2040);
+        let text = format!("{:?}", Identity::from_pem(&certificate, &key).unwrap());
+        assert_eq!(text, "Identity { certificates: 1, expires: Some(2040-01-02T00:00:00Z), .. }");
+    }
+}

@@ -1,0 +1,147 @@
+//! `[[user]]`
+
+use std::collections::HashMap;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{ARGON2ID_IDENT, Params};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{address, filters};
+use crate::config::fault::Place;
+use crate::config::reader::Section;
+use crate::config::tree::Value;
+use crate::config::words::quoted;
+use crate::config::{User, UserPassword, UserPriority, secret};
+
+/// The longest login name, in octets.
+const LONGEST_NAME: usize = 255;
+/// The most memory that one argon2id hash may take, in KiB: two are computed at the same time.
+const MAX_MEMORY: u32 = 256 * 1024;
+/// The most passes over it.
+const MAX_PASSES: u32 = 16;
+const WRITE_PASSWORD: &str =
+    r#"write { hash = "…" } with what `mailsluice hash-password` prints, { file = "…" } or { env = "…" }"#;
+const WRITE_HASH: &str = "write what `mailsluice hash-password` prints";
+const WRITE_SCRAM: &str = "write what `mailsluice hash-password --scram` prints";
+
+/// All users; no two with the same name.
+pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<User> {
+    let mut users: Vec<User> = Vec::new();
+    let mut names: HashMap<String, Place> = HashMap::new();
+    for mut section in root.sections("user") {
+        let name = name(&mut section);
+        let place = section.place_of("name");
+        if let Some(name) = &name
+            && names.insert(name.to_lowercase(), place.clone()).is_some()
+        {
+            let what = format!("{} is the name of another user, too", quoted(name));
+            section.fault(&place, "name", &what, "write another name");
+        }
+        users.push(user(&mut section, name.unwrap_or_default()));
+        section.finish();
+    }
+    if users.iter().any(|user| matches!(user.password, UserPassword::Scram(_))) {
+        for user in users.iter().filter(|user| matches!(user.password, UserPassword::Argon2id(_))) {
+            let what = format!(
+                "of {} cannot be used with SCRAM-SHA-256, which is offered for other users and chosen by some \
+                 programs on their own",
+                quoted(&user.name)
+            );
+            let place = names.get(&user.name.to_lowercase()).unwrap_or(&root.place);
+            root.warning(place, "user.password", &what, "write { scram = \"…\" } for this user, too");
+        }
+    }
+    users
+}
+
+fn user(section: &mut Section<'_>, name: String) -> User {
+    let priorities =
+        [("low", UserPriority::Low), ("normal", UserPriority::Normal), ("high", UserPriority::High)];
+    let user = User {
+        name,
+        password: password(section).unwrap_or_else(|| UserPassword::Plain(SecretString::default())),
+        senders: filters(section, "senders").into_iter().map(|(_, filter)| filter).collect(),
+        default_sender: address(section, "default_sender"),
+        replace_foreign_sender: section.flag("replace_foreign_sender").unwrap_or(false),
+        priority: section.choice("priority", &priorities).unwrap_or(UserPriority::Normal),
+    };
+    if user.replace_foreign_sender && !section.has("default_sender") {
+        section.missing(
+            "default_sender",
+            "write the address that replaces others, or remove replace_foreign_sender",
+        );
+    }
+    if let Some(sender) = user.default_sender.as_ref().filter(|sender| !user.grants(sender)) {
+        let what = format!("{} is not among senders", quoted(sender.as_str()));
+        let place = section.place_of("default_sender");
+        section.fault(&place, "default_sender", &what, "add it to senders, or write another address");
+    }
+    user
+}
+
+fn name(section: &mut Section<'_>) -> Option<String> {
+    const INSTEAD: &str = r#"write the login name, such as "erp" or "anna@firm.example""#;
+    if !section.has("name") {
+        section.missing("name", INSTEAD);
+    }
+    section.parsed("name", "a login name", INSTEAD, |text| {
+        let fits = !text.is_empty() && text.len() <= LONGEST_NAME && !text.chars().any(char::is_control);
+        fits.then(|| text.to_owned())
+    })
+}
+
+/// A password as such, or what was made of it. What comes from a file or a variable is known by its form.
+fn password(section: &mut Section<'_>) -> Option<UserPassword> {
+    const KEY: &str = "password";
+    let Some(node) = section.node(KEY) else {
+        section.missing(KEY, WRITE_PASSWORD);
+        return None;
+    };
+    if let Value::Table(table) = &node.value
+        && let [(kind, (place, value))] = Vec::from_iter(&table.0)[..]
+        && matches!(kind.as_str(), "hash" | "scram")
+    {
+        let (Value::Text(text) | Value::Untyped(text)) = &value.value else {
+            section.fault(&value.place, &format!("{KEY}.{kind}"), "is not a text", WRITE_PASSWORD);
+            return None;
+        };
+        return if kind == "hash" { hash(section, place, text) } else { scram(section, place, text) };
+    }
+    let secret = secret::read(section, KEY)?;
+    let place = section.place_of(KEY);
+    match secret.expose_secret() {
+        text if text.starts_with("$argon2") => hash(section, &place, text),
+        text if text.starts_with("SCRAM-SHA-256$") => scram(section, &place, text),
+        text if text.contains('\0') => {
+            section.fault(&place, KEY, "holds a NUL character, which no login can carry", WRITE_PASSWORD);
+            None
+        }
+        _ => Some(UserPassword::Plain(secret)),
+    }
+}
+
+fn hash(section: &Section<'_>, place: &Place, text: &str) -> Option<UserPassword> {
+    let parsed = PasswordHash::new(text)
+        .ok()
+        .filter(|hash| hash.algorithm == ARGON2ID_IDENT && hash.salt.is_some() && hash.hash.is_some());
+    let Some(params) = parsed.and_then(|hash| Params::try_from(&hash).ok()) else {
+        section.fault(place, "password", "is not an argon2id hash", WRITE_HASH);
+        return None;
+    };
+    if params.m_cost() > MAX_MEMORY || params.t_cost() > MAX_PASSES {
+        let what = "is an argon2id hash that costs more than 256 MiB or 16 passes at every login";
+        section.fault(place, "password", what, WRITE_HASH);
+        return None;
+    }
+    Some(UserPassword::Argon2id(text.into()))
+}
+
+fn scram(section: &Section<'_>, place: &Place, text: &str) -> Option<UserPassword> {
+    match text.parse() {
+        Ok(verifier) => Some(UserPassword::Scram(verifier)),
+        Err(why) => {
+            section.fault(place, "password", &format!("is {why}"), WRITE_SCRAM);
+            None
+        }
+    }
+}

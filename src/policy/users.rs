@@ -1,0 +1,337 @@
+//! Who may log in: passwords are checked here, off the async threads, a few at a time.
+//!
+//! An unknown user and a wrong password get the same answer after the same time: the same work is done for both, and the
+//! answer of a failure comes at a set time after the attempt. A password that was right is remembered for five
+//! minutes, as a digest with a key of this process, so that a program that logs in for every message does not cost a
+//! hash each time; a reload forgets it.
+
+mod cache;
+mod credential;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::Params;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub use crate::config::ScramVerifier;
+pub use credential::{NotHashed, argon2id_hash, scram_verifier};
+
+use super::lockout::Lockout;
+use crate::config::{Config, User, UserPassword};
+use crate::smtp::Reply;
+use crate::time::{Moment, Timeline};
+use cache::Cache;
+use credential::{Credential, Keyed};
+
+/// Passwords that are checked at the same time: each takes about 20 MiB and a processor.
+const PARALLEL: usize = 2;
+/// Logins that may wait for that.
+const WAITING: usize = 64;
+/// How long one waits at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// A user who has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// The name as the configuration has it.
+    pub name: Arc<str>,
+}
+
+/// Why a login is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginRefused {
+    /// The client's fault; nobody is told which of both it was.
+    #[error("wrong user name or password")]
+    Wrong,
+    /// The client's fault: it failed too often.
+    #[error("too many failed logins, try again in {} seconds", .wait.as_secs() + 1)]
+    LockedOut {
+        /// When it may try again.
+        wait: Duration,
+    },
+    /// Ours: too many want to log in at the same time.
+    #[error("too many logins at once, try again later")]
+    Busy,
+}
+
+impl LoginRefused {
+    /// What the client is told (RFC 4954 6).
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        let (code, status) = match self {
+            Self::Wrong => (535, (5, 7, 8)),
+            Self::LockedOut { .. } | Self::Busy => (454, (4, 7, 0)),
+        };
+        Reply::new(code, status, self.to_string())
+    }
+
+    /// The word for it in the log.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Wrong => "credentials",
+            Self::LockedOut { .. } => "locked_out",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// The users of one configuration.
+#[derive(Debug)]
+pub struct Users {
+    accounts: HashMap<String, Arc<Account>>,
+    /// Stands in for a user that is not there.
+    nobody: Arc<Account>,
+    key: Secret,
+    fakes: Fakes,
+    /// What a wrong password costs whoever has no argon2id hash.
+    cost: Params,
+    cache: Cache,
+    shared: Shared,
+}
+
+/// What outlives a reload.
+#[derive(Debug, Clone)]
+struct Shared {
+    lockout: Arc<Lockout>,
+    parallel: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    timeline: Clock,
+}
+
+/// The time line; it has no form to show.
+#[derive(Clone)]
+struct Clock(Timeline);
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+#[derive(Debug)]
+struct Account {
+    name: Arc<str>,
+    credential: Credential,
+}
+
+impl Users {
+    /// Takes the users of a configuration; nobody has failed to log in yet.
+    #[must_use]
+    pub fn new(config: &Config, timeline: Timeline) -> Self {
+        let shared = Shared {
+            lockout: Arc::new(Lockout::new(timeline.clone())),
+            parallel: Arc::new(Semaphore::new(PARALLEL)),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            timeline: Clock(timeline),
+        };
+        Self::with(config, shared)
+    }
+
+    /// Takes the users of another configuration. Who is locked out stays so; passwords that were right are forgotten.
+    #[must_use]
+    pub fn reloaded(&self, config: &Config) -> Self {
+        Self::with(config, self.shared.clone())
+    }
+
+    fn with(config: &Config, shared: Shared) -> Self {
+        let key: [u8; 32] = rand::random();
+        let fakes = Fakes::new(config, key);
+        let account = |user: &User| {
+            let lower = user.name.to_lowercase();
+            let scram = fakes.offered.then(|| (fakes.iterations, fakes.salt(&lower)));
+            let credential = Credential::new(user, &key, scram);
+            (lower, Arc::new(Account { name: user.name.as_str().into(), credential }))
+        };
+        let accounts: HashMap<_, _> = config.users.iter().map(account).collect();
+        // The cost of a hash that somebody has, so that nobody can be told from it.
+        let cost =
+            accounts.values().filter_map(|account| account.credential.cost()).max_by_key(Params::m_cost);
+        Self {
+            accounts,
+            nobody: Arc::new(Account { name: "".into(), credential: Credential::Nothing }),
+            key: Secret(key),
+            fakes,
+            cost: cost.unwrap_or_default(),
+            cache: Cache::default(),
+            shared,
+        }
+    }
+
+    /// Whether nobody can log in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// Whether SCRAM-SHA-256 is offered: when a verifier for it is stored.
+    #[must_use]
+    pub fn offers_scram(&self) -> bool {
+        self.fakes.offered
+    }
+
+    /// Checks a password.
+    ///
+    /// A failure is counted even when this is dropped before it has an answer; its answer comes late.
+    ///
+    /// # Errors
+    /// When it is wrong, when the client failed too often, or when too many log in at once.
+    pub async fn plain(
+        &self,
+        client: IpAddr,
+        name: &str,
+        password: SecretString,
+    ) -> Result<LoggedIn, LoginRefused> {
+        let attempt = self.attempt(client, name)?;
+        let login = Keyed::of(
+            &self.key.0,
+            &[b"login", attempt.lower.as_bytes(), password.expose_secret().as_bytes()],
+        )
+        .octets();
+        if self.cache.holds(&login, self.shared.now()) {
+            return Ok(LoggedIn { name: attempt.account.name.clone() });
+        }
+        let turn = self.shared.turn().await?;
+        // Others may have failed while we waited.
+        self.shared.permit(client, &attempt.digest)?;
+        let (account, shared) = (attempt.account.clone(), self.shared.clone());
+        let (digest, key, cost) = (attempt.digest, self.key.0, self.cost.clone());
+        let check = move || {
+            let _turn = turn;
+            let right = account.credential.verify(&password, &key, &cost);
+            // Here, so that hanging up does not help.
+            (!right).then(|| shared.lockout.failed(client, &digest))
+        };
+        let delay = tokio::task::spawn_blocking(check).await.map_err(|_| LoginRefused::Busy)?;
+        if delay.is_none() {
+            self.cache.remember(login, self.shared.now());
+        }
+        attempt.outcome(client, delay).await
+    }
+
+    /// What a SCRAM-SHA-256 login of this user is checked against. For a user who has nothing of the kind, or is not
+    /// there, something that is the same each time and no password fits.
+    #[must_use]
+    pub fn scram(&self, name: &str) -> ScramVerifier {
+        let lower = name.to_lowercase();
+        let verifier = self.accounts.get(&lower).and_then(|account| account.credential.scram());
+        verifier.cloned().unwrap_or_else(|| self.fakes.verifier(&lower))
+    }
+
+    /// Ends a SCRAM-SHA-256 login: `ok` tells whether the client's proof was right.
+    ///
+    /// To be called before the server's signature is sent.
+    ///
+    /// # Errors
+    /// When it was not, or the client failed too often before.
+    pub async fn scram_done(&self, client: IpAddr, name: &str, ok: bool) -> Result<LoggedIn, LoginRefused> {
+        let attempt = self.attempt(client, name)?;
+        let right = ok && attempt.account.credential.scram().is_some();
+        let delay = (!right).then(|| self.shared.lockout.failed(client, &attempt.digest));
+        attempt.outcome(client, delay).await
+    }
+
+    fn attempt(&self, client: IpAddr, name: &str) -> Result<Attempt, LoginRefused> {
+        let started = Instant::now();
+        let lower = name.to_lowercase();
+        let digest = Keyed::of(&self.key.0, &[b"name", lower.as_bytes()]).octets();
+        self.shared.permit(client, &digest)?;
+        let account = self.accounts.get(&lower).unwrap_or(&self.nobody).clone();
+        Ok(Attempt { started, lower, digest, account })
+    }
+}
+
+/// One login under way.
+struct Attempt {
+    started: Instant,
+    /// The name in lower case.
+    lower: String,
+    /// The digest of that, for the lock-out.
+    digest: [u8; 32],
+    account: Arc<Account>,
+}
+
+impl Attempt {
+    /// Answers: at once when there is no `delay`, else so long after the login began.
+    async fn outcome(self, client: IpAddr, delay: Option<Duration>) -> Result<LoggedIn, LoginRefused> {
+        let name = self.account.name.clone();
+        let Some(delay) = delay else { return Ok(LoggedIn { name }) };
+        // A name that is not known may be a password in the wrong field.
+        let user = (!name.is_empty()).then_some(&*name);
+        tracing::warn!(event = "login_failed", client = %client, user, reason = "credentials");
+        sleep_until(self.started + delay).await;
+        Err(LoginRefused::Wrong)
+    }
+}
+
+impl Shared {
+    fn now(&self) -> Moment {
+        self.timeline.0.now()
+    }
+
+    fn permit(&self, client: IpAddr, digest: &[u8; 32]) -> Result<(), LoginRefused> {
+        self.lockout.locked(client, digest).map_or(Ok(()), |wait| Err(LoginRefused::LockedOut { wait }))
+    }
+
+    /// Waits until a password can be checked, not for long, and only when few others wait.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, LoginRefused> {
+        let _place = self.waiting.try_acquire().map_err(|_| LoginRefused::Busy)?;
+        let turn = timeout(LONGEST_WAIT, self.parallel.clone().acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or(LoginRefused::Busy)
+    }
+}
+
+/// What SCRAM shows of users who have no verifier.
+#[derive(Debug)]
+struct Fakes {
+    offered: bool,
+    iterations: u32,
+    key: Secret,
+}
+
+/// A key that is not shown.
+struct Secret([u8; 32]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Fakes {
+    /// The key comes from the verifiers that are stored: a salt that changed with a restart would give itself away.
+    fn new(config: &Config, key: [u8; 32]) -> Self {
+        let stored = config.users.iter().filter_map(|user| match &user.password {
+            UserPassword::Scram(verifier) => Some(verifier),
+            _ => None,
+        });
+        let keys: Vec<&[u8]> = stored.clone().map(|verifier| &verifier.server_key[..]).collect();
+        let key = if keys.is_empty() { key } else { Keyed::of(&[0; 32], &keys).octets() };
+        let first = stored.clone().next();
+        Self {
+            offered: first.is_some(),
+            iterations: first.map_or(credential::SCRAM_ITERATIONS, |verifier| verifier.iterations),
+            key: Secret(key),
+        }
+    }
+
+    fn salt(&self, lower: &str) -> Vec<u8> {
+        Keyed::of(&self.key.0, &[b"salt", lower.as_bytes()]).octets()[..16].to_vec()
+    }
+
+    fn verifier(&self, lower: &str) -> ScramVerifier {
+        let part = |what: &[u8]| Keyed::of(&self.key.0, &[what, lower.as_bytes()]).octets();
+        ScramVerifier {
+            iterations: self.iterations,
+            salt: self.salt(lower),
+            stored_key: part(b"stored"),
+            server_key: part(b"server"),
+        }
+    }
+}
