@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod context;
 mod failure;
+mod hash_password;
 mod limits;
 mod output;
 mod queue;
@@ -59,6 +60,9 @@ enum Command {
     /// Switch test mode on or off
     #[command(subcommand, name = "test-mode")]
     TestMode(test_mode::Command),
+    /// Hash a password for [[user]]: asks for it, or reads one line from stdin
+    #[command(name = "hash-password")]
+    HashPassword(hash_password::Options),
 }
 
 /// Does what the arguments of this process say.
@@ -88,6 +92,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Blacklist(command) => blacklist::execute(command, context),
         Command::Limits(command) => limits::execute(command, context),
         Command::TestMode(command) => test_mode::execute(command, context),
+        Command::HashPassword(options) => hash_password::execute(&options),
     }
 }
 

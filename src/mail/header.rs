@@ -4,12 +4,14 @@
 
 mod edit;
 mod mailboxes;
+mod strict;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use edit::{Change, Header, MAX_LINE, fold};
 pub use mailboxes::mailboxes;
+pub use strict::strict_mailboxes;
 
 use super::Address;
 
@@ -18,6 +20,8 @@ use super::Address;
 pub struct Scan {
     /// The mailboxes of all From fields, group members included, in their order.
     pub from: Vec<Address>,
+    /// Whether there is a From field, with mailboxes or without.
+    pub has_from: bool,
     /// Whether there is a Date field.
     pub has_date: bool,
     /// Whether there is a Message-ID field.
@@ -32,6 +36,7 @@ pub fn scan(header: &[u8]) -> Scan {
     let mut scan = Scan::default();
     for field in Fields::new(header) {
         if field.is("From") {
+            scan.has_from = true;
             scan.from.extend(mailboxes(field.value()));
         } else if field.is("Date") {
             scan.has_date = true;

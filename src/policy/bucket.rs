@@ -104,3 +104,90 @@ pub(super) fn neighbourhood(client: IpAddr) -> IpAddr {
         v4 @ IpAddr::V4(_) => v4,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::time;
+
+    /// A clock that stands still until it is advanced.
+    pub(in crate::policy) struct Hands(Arc<AtomicU64>);
+
+    struct TestClock(Arc<AtomicU64>);
+
+    impl time::Clock for TestClock {
+        fn wall(&self) -> Timestamp {
+            Timestamp::from_second(1_800_000_000).unwrap()
+        }
+        fn since_boot(&self) -> Duration {
+            Duration::from_millis(self.0.load(Ordering::Relaxed))
+        }
+        fn boot_id(&self) -> String {
+            "boot".to_owned()
+        }
+    }
+
+    impl Hands {
+        pub(in crate::policy) fn new() -> Self {
+            Self(Arc::default())
+        }
+
+        pub(in crate::policy) fn timeline(&self) -> Timeline {
+            Timeline::resume(Arc::new(TestClock(self.0.clone())), None)
+        }
+
+        pub(in crate::policy) fn advance(&self, by: Duration) {
+            self.0.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn gives_back_over_time() {
+        let hands = Hands::new();
+        let two = NonZeroU32::new(2).unwrap();
+        let buckets = Buckets::new(two, Duration::from_secs(10), hands.timeline());
+        let start = hands.timeline().now();
+        assert_eq!([buckets.take(&"a"), buckets.take(&"a")], [Taken::Left(1), Taken::Left(0)]);
+        assert_eq!(buckets.take(&"a"), Taken::Empty { until: start.after(Duration::from_secs(10)) });
+        assert_eq!(buckets.take(&"b"), Taken::Left(1));
+        hands.advance(Duration::from_secs(10));
+        assert_eq!(buckets.take(&"a"), Taken::Left(0));
+        assert_eq!(buckets.take(&"a"), Taken::Empty { until: start.after(Duration::from_secs(20)) });
+    }
+
+    #[test]
+    fn stays_small() {
+        let hands = Hands::new();
+        let buckets = Buckets::new(NonZeroU32::MIN, Duration::from_secs(10), hands.timeline());
+        for key in 0..MAX_KEYS * 3 {
+            assert_eq!(buckets.take(&key), Taken::Left(0));
+            assert!(buckets.limiter.lock().unwrap().len() <= MAX_KEYS);
+        }
+    }
+
+    #[test]
+    fn forgets_what_is_over_first() {
+        let hands = Hands::new();
+        let buckets = Buckets::new(NonZeroU32::MIN, Duration::from_secs(10), hands.timeline());
+        (0..MAX_KEYS).for_each(|key| assert_eq!(buckets.take(&key), Taken::Left(0)));
+        hands.advance(Duration::from_secs(60));
+        assert_eq!(buckets.take(&MAX_KEYS), Taken::Left(0));
+        assert_eq!(buckets.limiter.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn one_host_has_a_whole_network() {
+        for (client, want) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            assert_eq!(neighbourhood(client.parse().unwrap()).to_string(), want);
+        }
+    }
+}

@@ -40,16 +40,7 @@ pub struct Lockout {
     failures: Buckets<Who>,
     addresses: Buckets<IpAddr>,
     locks: Mutex<HashMap<Who, Moment>>,
-    clock: Clock,
-}
-
-/// The time line; it has no form to show.
-struct Clock(Timeline);
-
-impl std::fmt::Debug for Clock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
+    timeline: Timeline,
 }
 
 impl Lockout {
@@ -60,7 +51,7 @@ impl Lockout {
             failures: Buckets::new(PAIR_FAILURES, PAIR_REFILL, timeline.clone()),
             addresses: Buckets::new(ADDRESS_FAILURES, ADDRESS_REFILL, timeline.clone()),
             locks: Mutex::default(),
-            clock: Clock(timeline),
+            timeline,
         }
     }
 
@@ -69,7 +60,7 @@ impl Lockout {
     /// `user` is a digest of the name.
     #[must_use]
     pub fn locked(&self, client: IpAddr, user: &[u8; 32]) -> Option<Duration> {
-        let now = self.clock.0.now();
+        let now = self.timeline.now();
         let address = neighbourhood(client);
         let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         let until = [Who::Address(address), Who::Pair(address, *user)]
@@ -81,7 +72,7 @@ impl Lockout {
 
     /// Counts a failed login. Returns how long after the attempt its answer may come.
     pub fn failed(&self, client: IpAddr, user: &[u8; 32]) -> Duration {
-        let now = self.clock.0.now();
+        let now = self.timeline.now();
         let address = neighbourhood(client);
         let pair = Who::Pair(address, *user);
         let failures = match self.failures.take(&pair) {
@@ -116,5 +107,70 @@ impl Lockout {
             locks.clear();
         }
         locks.insert(who, until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bucket::tests::Hands;
+    use super::*;
+
+    const ANNA: [u8; 32] = [1; 32];
+    const BERT: [u8; 32] = [2; 32];
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_pair_is_locked_out_and_nobody_else() {
+        let hands = Hands::new();
+        let lockout = Lockout::new(hands.timeline());
+        let (bad, good) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let mut delays = Vec::new();
+        for _ in 0..PAIR_FAILURES.get() {
+            assert_eq!(lockout.locked(bad, &ANNA), None);
+            delays.push(lockout.failed(bad, &ANNA).as_secs());
+        }
+        assert_eq!(delays, [1, 2, 4, 8, 8]);
+        assert_eq!(lockout.locked(bad, &ANNA), Some(PAIR_REFILL));
+        assert_eq!(lockout.locked(good, &ANNA), None, "the same user from elsewhere");
+        assert_eq!(lockout.locked(bad, &BERT), None, "another user from there");
+        hands.advance(PAIR_REFILL - Duration::from_millis(1));
+        assert!(lockout.locked(bad, &ANNA).is_some());
+        hands.advance(Duration::from_millis(1));
+        assert_eq!(lockout.locked(bad, &ANNA), None);
+        assert_eq!(lockout.failed(bad, &ANNA), LONGEST_DELAY);
+        assert_eq!(lockout.locked(bad, &ANNA), Some(PAIR_REFILL), "one more try, not five");
+        hands.advance(PAIR_REFILL * 10);
+        assert_eq!(lockout.failed(bad, &ANNA), FIRST_DELAY, "all is forgotten");
+    }
+
+    #[test]
+    fn an_address_that_tries_many_users_is_locked_out() {
+        let hands = Hands::new();
+        let lockout = Lockout::new(hands.timeline());
+        let name = |i: u32| [u8::try_from(i).unwrap(); 32];
+        for i in 0..ADDRESS_FAILURES.get() {
+            // One host owns the whole /64.
+            let client = ip(&format!("2001:db8::{i:x}"));
+            assert_eq!(lockout.locked(client, &name(i)), None);
+            let _ = lockout.failed(client, &name(i));
+        }
+        assert_eq!(lockout.locked(ip("2001:db8::ffff"), &name(99)), Some(ADDRESS_REFILL));
+        assert_eq!(lockout.locked(ip("2001:db8:0:1::1"), &name(99)), None);
+        hands.advance(ADDRESS_REFILL);
+        assert_eq!(lockout.locked(ip("2001:db8::1"), &name(99)), None);
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_stays_small() {
+        let hands = Hands::new();
+        let lockout = Lockout::new(hands.timeline());
+        for i in 0..(MAX_LOCKS as u32 + 10) {
+            let client = IpAddr::from(i.to_be_bytes());
+            lockout.lock(Who::Address(client), Moment(i64::MAX), hands.timeline().now(), client);
+        }
+        assert!(lockout.locks.lock().unwrap().len() <= MAX_LOCKS);
     }
 }

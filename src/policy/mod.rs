@@ -6,6 +6,8 @@ pub mod admission;
 pub mod blacklist;
 mod bucket;
 pub mod lockout;
+pub mod pacing;
 pub mod relay;
+pub mod sender;
 pub mod test_mode;
 pub mod users;

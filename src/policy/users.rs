@@ -85,6 +85,7 @@ impl LoginRefused {
 /// The users of one configuration.
 #[derive(Debug)]
 pub struct Users {
+    /// By the name in lower case.
     accounts: HashMap<String, Arc<Account>>,
     /// Stands in for a user that is not there.
     nobody: Arc<Account>,
@@ -100,24 +101,18 @@ pub struct Users {
 #[derive(Debug, Clone)]
 struct Shared {
     lockout: Arc<Lockout>,
+    /// For the digests of names that the lock-out remembers.
+    names: Arc<Secret>,
     parallel: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    timeline: Clock,
-}
-
-/// The time line; it has no form to show.
-#[derive(Clone)]
-struct Clock(Timeline);
-
-impl std::fmt::Debug for Clock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
+    timeline: Timeline,
 }
 
 #[derive(Debug)]
 struct Account {
     name: Arc<str>,
+    /// What the configuration grants; `None` for nobody.
+    user: Option<Arc<User>>,
     credential: Credential,
 }
 
@@ -127,9 +122,10 @@ impl Users {
     pub fn new(config: &Config, timeline: Timeline) -> Self {
         let shared = Shared {
             lockout: Arc::new(Lockout::new(timeline.clone())),
+            names: Arc::new(Secret(rand::random())),
             parallel: Arc::new(Semaphore::new(PARALLEL)),
             waiting: Arc::new(Semaphore::new(WAITING)),
-            timeline: Clock(timeline),
+            timeline,
         };
         Self::with(config, shared)
     }
@@ -147,7 +143,8 @@ impl Users {
             let lower = user.name.to_lowercase();
             let scram = fakes.offered.then(|| (fakes.iterations, fakes.salt(&lower)));
             let credential = Credential::new(user, &key, scram);
-            (lower, Arc::new(Account { name: user.name.as_str().into(), credential }))
+            let (name, user) = (user.name.as_str().into(), Some(Arc::new(user.clone())));
+            (lower, Arc::new(Account { name, user, credential }))
         };
         let accounts: HashMap<_, _> = config.users.iter().map(account).collect();
         // The cost of a hash that somebody has, so that nobody can be told from it.
@@ -155,7 +152,7 @@ impl Users {
             accounts.values().filter_map(|account| account.credential.cost()).max_by_key(Params::m_cost);
         Self {
             accounts,
-            nobody: Arc::new(Account { name: "".into(), credential: Credential::Nothing }),
+            nobody: Arc::new(Account { name: "".into(), user: None, credential: Credential::Nothing }),
             key: Secret(key),
             fakes,
             cost: cost.unwrap_or_default(),
@@ -174,6 +171,12 @@ impl Users {
     #[must_use]
     pub fn offers_scram(&self) -> bool {
         self.fakes.offered
+    }
+
+    /// What the configuration grants to a user; `None` when a reload has removed the user since the login.
+    #[must_use]
+    pub fn granted(&self, user: &LoggedIn) -> Option<Arc<User>> {
+        self.accounts.get(&user.name.to_lowercase()).and_then(|account| account.user.clone())
     }
 
     /// Checks a password.
@@ -240,7 +243,7 @@ impl Users {
     fn attempt(&self, client: IpAddr, name: &str) -> Result<Attempt, LoginRefused> {
         let started = Instant::now();
         let lower = name.to_lowercase();
-        let digest = Keyed::of(&self.key.0, &[b"name", lower.as_bytes()]).octets();
+        let digest = Keyed::of(&self.shared.names.0, &[lower.as_bytes()]).octets();
         self.shared.permit(client, &digest)?;
         let account = self.accounts.get(&lower).unwrap_or(&self.nobody).clone();
         Ok(Attempt { started, lower, digest, account })
@@ -272,7 +275,7 @@ impl Attempt {
 
 impl Shared {
     fn now(&self) -> Moment {
-        self.timeline.0.now()
+        self.timeline.now()
     }
 
     fn permit(&self, client: IpAddr, digest: &[u8; 32]) -> Result<(), LoginRefused> {
@@ -335,3 +338,6 @@ impl Fakes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -360,6 +360,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             hostname: self.services.config.hostname.clone(),
             protocol: protocol(envelope.smtputf8, hello.extended, dialogue),
             recipient: only,
+            submitter: None,
             date,
         }
     }

@@ -18,6 +18,7 @@ use crate::config::{self, Newlines};
 use crate::mail::header::{self, Scan};
 use crate::mail::received::Received;
 use crate::mail::{Address, QueueId, message_id};
+use crate::policy::sender::{self, NotGranted};
 use crate::smtp::Reply;
 use crate::smtp::data_stream::{DataStream, Status};
 use crate::smtp::long_lines::LongLines;
@@ -57,6 +58,9 @@ pub enum Refusal {
     /// The route's fault: the message has been here before.
     #[error("too many Received fields: the message is in a loop")]
     Loop,
+    /// The client's fault: From or Sender is not the user's.
+    #[error(transparent)]
+    NotGranted(NotGranted),
     /// Ours: no memory for the header section now.
     #[error("not enough memory at present, try again later")]
     Memory,
@@ -73,6 +77,7 @@ impl Refusal {
             Self::TooLarge { .. } | Self::HeaderTooLarge => (552, (5, 3, 4)),
             Self::Nul | Self::BareNewline | Self::LongLine => (554, (5, 6, 0)),
             Self::Loop => (554, (5, 4, 6)),
+            Self::NotGranted(refused) => return refused.reply(),
             Self::Memory => (452, (4, 3, 1)),
             Self::Disk(_) => (451, (4, 3, 0)),
         };
@@ -89,10 +94,20 @@ impl Refusal {
             Self::BareNewline => "bare_newline",
             Self::LongLine => "long_line",
             Self::Loop => "loop",
+            Self::NotGranted(_) => "sender",
             Self::Memory => "memory",
             Self::Disk(_) => "disk",
         }
     }
+}
+
+/// A user who hands in a message.
+#[derive(Debug, Clone)]
+pub struct Submitter {
+    /// As whom the user may send.
+    pub user: Arc<config::User>,
+    /// Whether the message has the null reverse-path, so that From alone says who sends it.
+    pub null_reverse_path: bool,
 }
 
 /// What our own header fields say.
@@ -110,6 +125,8 @@ pub struct Arrival {
     pub protocol: &'static str,
     /// The recipient when there is only one.
     pub recipient: Option<Address>,
+    /// Who has logged in.
+    pub submitter: Option<Submitter>,
     /// When it came.
     pub date: Timestamp,
 }
@@ -295,18 +312,23 @@ impl<'a> Receiver<'a> {
     }
 
     /// The header section is complete: our fields go before it, and an empty line behind it when it has none.
-    fn begin(&mut self, head: Head) -> Result<(), Refusal> {
+    fn begin(&mut self, mut head: Head) -> Result<(), Refusal> {
         if head.fields > MAX_HEADER {
             return Err(Refusal::HeaderTooLarge);
         }
-        let scan = header::scan(&self.buffer[..head.fields]);
+        if let Some(fields) = self.arrival.replaced(&self.buffer[..head.fields])? {
+            let separator = head.body - head.fields;
+            self.buffer.splice(..head.fields, fields.iter().copied());
+            head = Head { fields: fields.len(), body: fields.len() + separator };
+        }
+        let mut scan = header::scan(&self.buffer[..head.fields]);
         if scan.received > MAX_RECEIVED {
             return Err(Refusal::Loop);
         }
         if head.body == head.fields {
             self.buffer.splice(head.fields..head.fields, *b"\r\n");
         }
-        let fields = self.arrival.fields(&scan);
+        let fields = self.arrival.fields(&mut scan);
         self.buffer.splice(0..0, fields);
         self.scan = Some(scan);
         Ok(())
@@ -334,8 +356,14 @@ impl<'a> Receiver<'a> {
 }
 
 impl Arrival {
-    /// Received, and Date and Message-ID where they are missing (RFC 6409 8.1, 8.3).
-    fn fields(&self, scan: &Scan) -> Vec<u8> {
+    /// The header section with another sender, when the user's is to be replaced.
+    fn replaced(&self, fields: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(Submitter { user, null_reverse_path }) = &self.submitter else { return Ok(None) };
+        sender::header(user, fields, *null_reverse_path).map_err(Refusal::NotGranted)
+    }
+
+    /// Received, and Date, Message-ID and From where they are missing (RFC 6409 8.1, 8.3).
+    fn fields(&self, scan: &mut Scan) -> Vec<u8> {
         let received = Received {
             helo: &self.helo,
             client_ip: self.client,
@@ -353,6 +381,11 @@ impl Arrival {
         if !scan.has_message_id {
             let id = message_id::generate(&self.queue_id, &self.hostname);
             fields.extend_from_slice(format!("Message-ID: {id}\r\n").as_bytes());
+        }
+        let own = self.submitter.as_ref().and_then(|submitter| submitter.user.default_sender.as_ref());
+        if let Some(own) = own.filter(|_| !scan.has_from) {
+            fields.extend_from_slice(format!("From: {own}\r\n").as_bytes());
+            scan.from.push(own.clone());
         }
         fields
     }

@@ -5,6 +5,7 @@
 //! restart goes on where the last process was; across boots the wall clock tells how much has passed, and never
 //! less than nothing.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,13 @@ pub struct Timeline {
     clock: Arc<dyn Clock>,
     /// Moment minus time since boot, in milliseconds.
     offset: i64,
+}
+
+/// The clock has no form to show.
+impl fmt::Debug for Timeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeline").field("offset", &self.offset).finish_non_exhaustive()
+    }
 }
 
 impl Timeline {

@@ -71,6 +71,11 @@ fn user(section: &mut Section<'_>, name: String) -> User {
             "write the address that replaces others, or remove replace_foreign_sender",
         );
     }
+    if let Some(sender) = user.default_sender.as_ref().filter(|sender| !sender.is_ascii()) {
+        let what =
+            format!("{} is not ASCII, and could not be put into every message", quoted(sender.as_str()));
+        section.fault(&section.place_of("default_sender"), "default_sender", &what, "write another address");
+    }
     if let Some(sender) = user.default_sender.as_ref().filter(|sender| !user.grants(sender)) {
         let what = format!("{} is not among senders", quoted(sender.as_str()));
         let place = section.place_of("default_sender");

@@ -27,6 +27,7 @@ fn arrival() -> Arrival {
         hostname: "relay.example".into(),
         protocol: "ESMTP",
         recipient: None,
+        submitter: None,
         date: Timestamp::UNIX_EPOCH,
     }
 }

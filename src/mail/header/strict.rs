@@ -1,0 +1,277 @@
+//! Reads an address list so that nothing in it can be taken for an address that was not read.
+
+use crate::mail::Address;
+
+/// Mailboxes in one field at most.
+const MAX_MAILBOXES: usize = 100;
+
+/// All mailboxes of a field such as From, or `None` when a reader might see another address in it than this one does.
+///
+/// That is so for groups, routes, anything that breaks RFC 5322 3.4, octets that are not UTF-8, encoded words (RFC 2047) or
+/// comments inside of an address, and for words with an `@` that stand in a display name without quotes and are no
+/// address; those that are one are among the mailboxes. Quoted and encoded display names are free text.
+#[must_use]
+pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
+    let text = std::str::from_utf8(value).ok()?;
+    let mut found = Vec::new();
+    let mut item: Vec<Token<'_>> = Vec::new();
+    for token in (Tokens { rest: text }) {
+        match token? {
+            Token::Comma => mailbox(std::mem::take(&mut item), &mut found)?,
+            token => item.push(token),
+        }
+        if found.len() > MAX_MAILBOXES {
+            return None;
+        }
+    }
+    mailbox(item, &mut found)?;
+    Some(found)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token<'a> {
+    Comma,
+    /// A run of octets without white space; quoted strings and literals in it are whole.
+    Word(&'a str),
+    /// What stands between angle brackets.
+    Angle(&'a str),
+    Comment,
+}
+
+/// One element of the list: an address, or words with an address in angle brackets. Empty ones are met kindly (RFC 5322
+/// 4.4).
+fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
+    let mut tokens: Vec<_> = tokens.into_iter().filter(|token| *token != Token::Comment).collect();
+    match tokens.pop() {
+        None => Some(()),
+        Some(Token::Word(word)) if tokens.is_empty() => {
+            found.push(address(word)?);
+            Some(())
+        }
+        Some(Token::Angle(inner)) => {
+            for token in tokens {
+                let Token::Word(word) = token else { return None };
+                if unquoted(word).contains('@') {
+                    found.push(address(word)?);
+                }
+            }
+            found.push(address(inner.trim_matches([' ', '\t', '\r', '\n']))?);
+            Some(())
+        }
+        Some(_) => None,
+    }
+}
+
+fn address(text: &str) -> Option<Address> {
+    Address::parse(text).ok().filter(|_| !text.contains("=?"))
+}
+
+/// A word without what is in quotes.
+fn unquoted(word: &str) -> String {
+    let mut out = String::new();
+    let mut rest = word;
+    while let Some(start) = rest.find('"') {
+        out.push_str(&rest[..start]);
+        rest = &rest[start + quoted(&rest[start..]).unwrap_or(rest.len() - start)..];
+    }
+    out + rest
+}
+
+struct Tokens<'a> {
+    rest: &'a str,
+}
+
+/// `None` in `Some` when the text breaks the grammar.
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Option<Token<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        let (token, length) = match self.rest.chars().next()? {
+            ',' => (Some(Token::Comma), 1),
+            '(' => {
+                let length = comment(self.rest);
+                (length.map(|_| Token::Comment), length.unwrap_or(1))
+            }
+            '<' => {
+                let length = angle(self.rest);
+                (length.map(|n| Token::Angle(&self.rest[1..n - 1])), length.unwrap_or(1))
+            }
+            _ => {
+                let length = word(self.rest);
+                (length.map(|n| Token::Word(&self.rest[..n])), length.unwrap_or(1))
+            }
+        };
+        // A fault ends the reading.
+        self.rest = if token.is_some() { &self.rest[length..] } else { "" };
+        Some(token)
+    }
+}
+
+/// The length of the word at the beginning, which is not empty.
+fn word(text: &str) -> Option<usize> {
+    let mut end = 0;
+    while let Some(c) = text[end..].chars().next() {
+        end += match c {
+            ' ' | '\t' | '\r' | '\n' | ',' | '<' => break,
+            // A comment beside a word parts it from what follows for some readers, and not for others.
+            '(' | ')' | '>' | ':' | ';' | '\\' | ']' => return None,
+            '"' => quoted(&text[end..])?,
+            '[' => literal(&text[end..])?,
+            c if c.is_control() => return None,
+            c => c.len_utf8(),
+        };
+    }
+    // `word<address>` is two tokens; `word(comment)` is refused above, so nothing is glued together.
+    (end > 0).then_some(end)
+}
+
+/// The length of the quoted string at the beginning.
+fn quoted(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (i, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return Some(i + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The length of the address literal at the beginning.
+fn literal(text: &str) -> Option<usize> {
+    let end = text.find(']')?;
+    text[1..end].bytes().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(&b)).then_some(end + 1)
+}
+
+/// The length of what stands in angle brackets at the beginning, with them.
+fn angle(text: &str) -> Option<usize> {
+    let mut end = 1;
+    loop {
+        end += match text[end..].chars().next()? {
+            '>' => return Some(end + 1),
+            '<' | '(' | ')' | ',' | ';' => return None,
+            '"' => quoted(&text[end..])?,
+            '[' => literal(&text[end..])?,
+            c => c.len_utf8(),
+        };
+    }
+}
+
+/// The length of the comment at the beginning, with those inside of it.
+fn comment(text: &str) -> Option<usize> {
+    let (mut depth, mut escaped) = (0_usize, false);
+    for (i, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '(' => depth += 1,
+            ')' if depth == 1 => return Some(i + 1),
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::mailboxes;
+    use super::*;
+
+    fn read(value: &[u8]) -> Option<Vec<String>> {
+        strict_mailboxes(value).map(|found| found.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn reads_what_is_beyond_doubt() {
+        for (value, want) in [
+            ("a@x.test", &["a@x.test"][..]),
+            (" Mary Smith <a@x.test>\r\n", &["a@x.test"]),
+            ("Mary Smith\r\n <a@x.test>,\r\n\tb@x.test", &["a@x.test", "b@x.test"]),
+            ("\"evil@y.test\" <a@x.test>", &["a@x.test"]),
+            ("\"Smith, \\\"Mary\\\"\" <a@x.test>", &["a@x.test"]),
+            ("=?utf-8?Q?M=C3=BCller=2C_a?= =?utf-8?B?eA==?= <a@x.test>", &["a@x.test"]),
+            ("Müller <müller@x.test>", &["müller@x.test"]),
+            ("Mary<a@x.test>", &["a@x.test"]),
+            ("a@x.test (Mary (home) \\) x)", &["a@x.test"]),
+            ("(Mary) a@x.test", &["a@x.test"]),
+            ("b@y.test <a@x.test>", &["b@y.test", "a@x.test"]),
+            ("\"joe doe\"@x.test", &["\"joe doe\"@x.test"]),
+            ("a@[192.0.2.1], b@[IPv6:2001:db8::1]", &["a@[192.0.2.1]", "b@[IPv6:2001:db8::1]"]),
+            ("J. R. Smith <a@x.test>", &["a@x.test"]),
+            (",a@x.test,,", &["a@x.test"]),
+            ("", &[]),
+        ] {
+            assert_eq!(read(value.as_bytes()).as_deref(), Some(&want.map_to_owned()[..]), "{value}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_others_may_read_differently() {
+        for value in [
+            "A Group: a@x.test, b@x.test;",
+            "Undisclosed:;",
+            "<@y.test:a@x.test>",
+            "<a@x.test",
+            "a@x.test>",
+            "<a@x.test> <b@y.test>",
+            "<a@x.test> b@y.test",
+            "<a@x.test> trailing",
+            "b@y.test a@x.test",
+            "Mary Smith",
+            "Mary",
+            "\"open <a@x.test>",
+            "(open <a@x.test>",
+            "a@x.test)",
+            "evil@ <a@x.test>",
+            "evil@y.test! <a@x.test>",
+            "\"x\"evil@@y.test <a@x.test>",
+            "evil @ y.test <a@x.test>",
+            "a . b @ x.test",
+            "a(b@y.test)@x.test",
+            "a@x.test(b)",
+            "=?utf-8?Q?evil=40y.test?=",
+            "=?utf-8?Q?evil=40y.test?=@x.test",
+            "<a@x.test, b@y.test>",
+            "<<a@x.test>>",
+            "<>",
+            "a@x.test\0",
+            "a@x.test;b@y.test",
+            "a@x.test\\, b@y.test",
+            "[x] <a@x.test>\u{1}",
+            "<a@x.test\r\n b@y.test>",
+        ] {
+            assert_eq!(read(value.as_bytes()), None, "{value:?}");
+        }
+        assert_eq!(read(b"M\xfcller <a@x.test>"), None);
+        assert_eq!(read("a@x.test,".repeat(MAX_MAILBOXES + 1).as_bytes()), None);
+    }
+
+    trait MapToOwned {
+        fn map_to_owned(&self) -> Vec<String>;
+    }
+
+    impl MapToOwned for [&str] {
+        fn map_to_owned(&self) -> Vec<String> {
+            self.iter().map(|s| (*s).to_owned()).collect()
+        }
+    }
+
+    proptest! {
+        /// What the lenient reader finds, the strict one has found too, or it has refused the field.
+        #[test]
+        fn misses_nothing(value in "[ab@.,:;<>()\\[\\]\"\\\\ \r\n=?]{0,60}", octets in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = strict_mailboxes(&octets);
+            if let Some(strict) = strict_mailboxes(value.as_bytes()) {
+                for address in mailboxes(value.as_bytes()) {
+                    prop_assert!(strict.contains(&address), "{address}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+use std::path::Path;
+
+use super::super::bucket::tests::Hands;
+use super::*;
+
+const HERE: &str = "192.0.2.1";
+const THERE: &str = "192.0.2.2";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// anna has an argon2id hash, bert a password, clara (when asked for) a SCRAM verifier; each password is `right NAME`.
+fn config(with_scram: bool) -> Config {
+    // A cheap hash: tests run without optimisation.
+    let hash = "$argon2id$v=19$m=64,t=1,p=1$c29tZSBzYWx0IGhlcmU$";
+    let mut output = [0; 32];
+    let argon2 = argon2::Argon2::new(
+        argon2::Algorithm::Argon2id,
+        argon2::Version::V0x13,
+        Params::new(64, 1, 1, Some(32)).unwrap(),
+    );
+    argon2.hash_password_into(b"right anna", b"some salt here", &mut output).unwrap();
+    let output = argon2::password_hash::phc::Output::new(&output).unwrap();
+    let mut text = format!(
+        "[[upstream]]\nname = \"a\"\nkind = \"capture\"\n\
+         [[user]]\nname = \"Anna\"\npassword = {{ hash = \"{hash}{output}\" }}\n\
+         [[user]]\nname = \"bert\"\npassword = \"right bert\"\n"
+    );
+    if with_scram {
+        let verifier = scram_verifier(&"right clara".into()).to_text();
+        text += &format!("[[user]]\nname = \"clara\"\npassword = {{ scram = \"{verifier}\" }}\n");
+    }
+    Config::from_toml(&text, Path::new("/")).unwrap().config
+}
+
+async fn login(users: &Users, client: &str, name: &str, password: &str) -> Result<String, LoginRefused> {
+    let result = users.plain(ip(client), name, password.into()).await;
+    result.map(|who| who.name.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn knows_who_is_right() {
+    let users = Users::new(&config(true), Hands::new().timeline());
+    assert!(!users.is_empty() && users.offers_scram());
+    for (name, password, want) in [
+        ("Anna", "right anna", Ok("Anna")),
+        ("anna", "right anna", Ok("Anna")),
+        ("anna", "right anna", Ok("Anna")),
+        ("anna", "right bert", Err(LoginRefused::Wrong)),
+        ("bert", "right bert", Ok("bert")),
+        ("bert", "right bert ", Err(LoginRefused::Wrong)),
+        ("clara", "right clara", Ok("clara")),
+        ("clara", "right anna", Err(LoginRefused::Wrong)),
+        ("doris", "right anna", Err(LoginRefused::Wrong)),
+        ("", "", Err(LoginRefused::Wrong)),
+    ] {
+        let got = login(&users, HERE, name, password).await;
+        assert_eq!(got.as_deref(), want.as_ref().copied(), "{name} {password}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_answered_at_the_same_time_whoever_it_is() {
+    for name in ["anna", "bert", "clara", "nobody"] {
+        let users = Users::new(&config(true), Hands::new().timeline());
+        for want in [1, 2, 4] {
+            let started = Instant::now();
+            assert_eq!(login(&users, HERE, name, "wrong").await, Err(LoginRefused::Wrong));
+            assert_eq!(started.elapsed().as_secs(), want, "{name}");
+        }
+        let started = Instant::now();
+        let done = users.scram_done(ip(THERE), name, false).await;
+        assert_eq!(done.map(|_| ()), Err(LoginRefused::Wrong));
+        assert_eq!(started.elapsed().as_secs(), 1, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_failures_lock_out_here_and_not_elsewhere() {
+    let hands = Hands::new();
+    let users = Users::new(&config(true), hands.timeline());
+    assert!(login(&users, HERE, "bert", "right bert").await.is_ok());
+    for _ in 0..5 {
+        assert_eq!(login(&users, HERE, "BERT", "wrong").await, Err(LoginRefused::Wrong));
+    }
+    for password in ["wrong", "right bert"] {
+        let refused = login(&users, HERE, "bert", password).await.unwrap_err();
+        let told = refused.reply().to_string();
+        assert_eq!(told, "454 4.7.0 too many failed logins, try again in 61 seconds");
+    }
+    assert!(matches!(users.scram_done(ip(HERE), "bert", true).await, Err(LoginRefused::LockedOut { .. })));
+    assert!(login(&users, THERE, "bert", "right bert").await.is_ok());
+    assert!(login(&users, HERE, "anna", "right anna").await.is_ok());
+    let reloaded = users.reloaded(&config(false));
+    assert!(login(&reloaded, HERE, "bert", "right bert").await.is_err(), "a reload does not let them in");
+    hands.advance(Duration::from_secs(60));
+    assert!(login(&reloaded, HERE, "bert", "right bert").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn hanging_up_early_does_not_help() {
+    let users = Users::new(&config(false), Hands::new().timeline());
+    for _ in 0..5 {
+        let attempt = login(&users, HERE, "bert", "wrong");
+        // The check runs on another thread, so that the paused clock does not cut it short.
+        assert!(timeout(Duration::from_millis(999), attempt).await.is_err());
+    }
+    let refused = login(&users, HERE, "bert", "right bert").await;
+    assert!(matches!(refused, Err(LoginRefused::LockedOut { .. })), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_right_is_forgotten_by_a_reload() {
+    let hands = Hands::new();
+    let users = Users::new(&config(false), hands.timeline());
+    assert!(login(&users, HERE, "bert", "right bert").await.is_ok());
+    let mut other = config(false);
+    other.users[1].password = UserPassword::Plain("new".into());
+    let users = users.reloaded(&other);
+    assert_eq!(login(&users, HERE, "bert", "right bert").await, Err(LoginRefused::Wrong));
+    assert!(login(&users, HERE, "bert", "new").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_wait() {
+    let users = Users::new(&config(false), Hands::new().timeline());
+    let _taken = users.shared.parallel.clone().acquire_many_owned(PARALLEL as u32).await.unwrap();
+    assert_eq!(login(&users, HERE, "bert", "right bert").await, Err(LoginRefused::Busy), "waited too long");
+    let _waiting = users.shared.waiting.clone().acquire_many_owned(WAITING as u32).await.unwrap();
+    let refused = login(&users, HERE, "bert", "right bert").await.unwrap_err();
+    assert_eq!(refused.reply().to_string(), "454 4.7.0 too many logins at once, try again later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn scram_shows_everybody_alike() {
+    let config = config(true);
+    let users = Users::new(&config, Hands::new().timeline());
+    let again = Users::new(&config, Hands::new().timeline());
+    let own = users.scram("clara");
+    assert_eq!(own, again.scram("CLARA"));
+    for name in ["anna", "nobody"] {
+        let fake = users.scram(name);
+        assert_eq!(fake, again.scram(name), "a restart does not give it away");
+        assert_eq!((fake.iterations, fake.salt.len()), (own.iterations, own.salt.len()));
+        assert_ne!(fake.salt, users.scram("somebody").salt);
+        let done = users.scram_done(ip(THERE), name, true).await;
+        assert_eq!(done, Err(LoginRefused::Wrong), "there is nothing to be right about");
+    }
+    let bert = users.scram("bert");
+    assert_eq!(bert.salt, again.scram("bert").salt);
+    assert_eq!(users.scram_done(ip(HERE), "Bert", true).await.unwrap().name.as_ref(), "bert");
+    assert!(!Users::new(&self::config(false), Hands::new().timeline()).offers_scram());
+}
+
+#[test]
+fn nothing_is_shown() {
+    let users = Users::new(&config(true), Hands::new().timeline());
+    let shown = format!("{users:?} {:?}", config(true).users);
+    assert!(
+        !shown.contains("right") && !shown.contains("$argon2id") && !shown.contains("SCRAM-SHA-256$"),
+        "{shown}"
+    );
+}
