@@ -8,12 +8,15 @@
 //! - `E:` the server hangs up.
 //! - `Q: from -> to, to` the next message in the queue; `-` at the end of a recipient: accepted but dropped.
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
+//! - `L: text` the log says this, behind what the last `L:` was about; time and level are left out.
 //! - `F: n` so many files are in the content folder.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
 
 #[path = "support/memory_store.rs"]
 mod memory_store;
+#[path = "support/paper.rs"]
+mod paper;
 #[path = "support/world.rs"]
 mod world;
 
@@ -27,6 +30,7 @@ use mailsluice::config::{BlacklistAction, ByteSize, Filter, LongLines, Newlines,
 use mailsluice::listen::{Door, Gate};
 use mailsluice::mail::Address;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
+use paper::Paper;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -59,6 +63,8 @@ async fn play(text: &str) -> Result<(), String> {
     for line in text.lines().filter_map(|line| line.strip_prefix("@ ")) {
         set_up(&mut world, line);
     }
+    let (paper, _listening) = Paper::listen();
+    let mut logged = 0;
     let mut running = world.connect().await;
     let (reader, mut writer) =
         tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
@@ -100,6 +106,13 @@ async fn play(text: &str) -> Result<(), String> {
                 if found != (kind == "H:") {
                     return fail(format!("{kind} {argument:?} is wrong, the content is {content:?}"));
                 }
+            }
+            "L:" => {
+                let lines = paper.lines();
+                let Some(found) = lines[logged..].iter().position(|line| matches(argument, line)) else {
+                    return fail(format!("should have logged {argument:?}, but has {:#?}", &lines[logged..]));
+                };
+                logged += found + 1;
             }
             "F:" if running.files().len().to_string() != argument => {
                 return fail(format!("there are {} files", running.files().len()));
@@ -244,6 +257,7 @@ async fn a_slow_command_is_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_content_is_cut_and_leaves_nothing() {
+    let (paper, _listening) = Paper::listen();
     let mut running = World::new().connect().await;
     say(&mut running, OPENING, "354 ").await;
     let large = "x\r\n".repeat(60_000);
@@ -256,6 +270,8 @@ async fn a_slow_content_is_cut_and_leaves_nothing() {
     assert_eq!(running.files(), Vec::<String>::new());
     assert_eq!(running.memory.available_permits(), 1 << 20);
     assert!(running.store.messages.lock().unwrap().is_empty());
+    let want = "rejected session=test client=127.0.0.1 listener=127.0.0.1:2525 from=a@b reply=\"421 4.4.2 *\" reason=timeout";
+    assert!(paper.lines().iter().any(|line| matches(want, line)), "{:?}", paper.lines());
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +285,8 @@ async fn a_client_that_does_not_read_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_client_leaves_nothing() {
+async fn a_lost_client_leaves_nothing_but_a_line_in_the_log() {
+    let (paper, _listening) = Paper::listen();
     let mut running = World::new().connect().await;
     say(&mut running, OPENING, "354 ").await;
     running.client.write_all("x\r\n".repeat(60_000).as_bytes()).await.unwrap();
@@ -277,6 +294,8 @@ async fn a_lost_client_leaves_nothing() {
     (&mut running.session).await.unwrap();
     assert_eq!(running.files(), Vec::<String>::new());
     assert_eq!(running.memory.available_permits(), 1 << 20);
+    let want = "rejected session=test client=127.0.0.1 listener=127.0.0.1:2525 from=a@b reason=disconnected";
+    assert_eq!(paper.lines(), [want]);
 }
 
 #[tokio::test(start_paused = true)]

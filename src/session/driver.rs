@@ -3,6 +3,7 @@
 //! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
 
 mod auth;
+mod refusal;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
+use self::refusal::{Refused, about};
 use super::accept::{Submission, accept};
 use super::channel::{Channel, Gone};
 use super::receive::{Arrival, Receiver, Refusal};
@@ -20,7 +22,7 @@ use crate::config::{ServerAuth, TlsMode};
 use crate::mail::{Address, QueueId};
 use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
-use crate::smtp::command::{Command, Forward, Mail};
+use crate::smtp::command::{Command, Mail};
 use crate::smtp::data_stream::Status;
 use crate::smtp::line::{Line, LineReader};
 
@@ -44,6 +46,7 @@ where
         peer: &peer,
         services: &services,
         stopping,
+        under_way: None,
     };
     let end = session.converse(Dialogue::new(rules(&peer, &services))).await;
     let name = &config.hostname;
@@ -53,6 +56,7 @@ where
         Err(Gone::Stopping) => (Some(Reply::new(421, (4, 3, 2), format!("{name} is stopping"))), false),
         Ok(_) | Err(_) => (None, false),
     };
+    session.log_aborted(&end, last.as_ref());
     let Session { mut channel, .. } = session;
     if let Some(last) = last {
         channel.say(&last);
@@ -108,6 +112,8 @@ struct Session<'a, S> {
     peer: &'a Peer,
     services: &'a Services,
     stopping: watch::Receiver<bool>,
+    /// The sender of the message that is under way.
+    under_way: Option<String>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
@@ -118,11 +124,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         }
         self.channel.say(&dialogue.greeting());
         loop {
+            self.under_way = dialogue.in_transaction().then(|| dialogue.reverse_path().to_owned());
             let (parsed, content_follows) = self.next_command(dialogue.in_transaction()).await?;
             let flow;
             (dialogue, flow) = match parsed {
                 Ok(command) => self.obey(dialogue, command, content_follows).await?,
-                Err(reply) => self.answer(dialogue, &reply, content_follows).await,
+                Err(refused) => {
+                    self.log_line(&dialogue, &refused);
+                    self.answer(dialogue, &refused.reply, content_follows).await
+                }
             };
             if flow != Flow::On {
                 return Ok(flow);
@@ -132,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Waits for a whole command line, and reads it. Also tells whether content would follow the command.
-    async fn next_command(&mut self, in_transaction: bool) -> Result<(Result<Command, Reply>, bool), Gone> {
+    async fn next_command(&mut self, in_transaction: bool) -> Result<(Result<Command, Refused>, bool), Gone> {
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
         }
@@ -141,9 +151,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             let found = match line {
                 Line::More => None,
                 Line::Command(line) => {
-                    Some((Command::parse(line).map_err(|e| e.reply()), announces_content(line)))
+                    let parsed = Command::parse(line).map_err(|error| Refused::command(&error, line));
+                    Some((parsed, announces_content(line)))
                 }
-                Line::Faulty(error, line) => Some((Err(error.reply()), announces_content(line))),
+                Line::Faulty(error, line) => Some((Err(Refused::line(error, line)), announces_content(line))),
             };
             (found, used)
         };
@@ -180,15 +191,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         command: Command,
         content_follows: bool,
     ) -> Result<(Dialogue, Flow), Gone> {
-        let recipient = match &command {
-            Command::Rcpt(Forward::Address(address)) => Some(address.clone()),
-            _ => None,
-        };
+        let about = about(&command);
         let (dialogue, action) = dialogue.step(command);
         match action {
             Action::Reply(reply) => {
-                if let Some(recipient) = recipient.filter(|_| reply.code != 503) {
-                    self.reject(dialogue.reverse_path(), recipient.as_str(), &reply, "recipient");
+                if let Some(about) = about {
+                    self.log_refused(&dialogue, &about, &reply);
                 }
                 Ok(self.answer(dialogue, &reply, content_follows).await)
             }
@@ -236,6 +244,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         content_follows: bool,
     ) -> (Dialogue, Flow) {
         self.channel.say(reply);
+        if reply.code == 421 {
+            return (dialogue, Flow::Hang);
+        }
         if dialogue.count(reply) {
             self.channel.say(&dialogue.too_many_errors());
             return (dialogue, Flow::Hang);
@@ -366,7 +377,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
-        log_rejected(self.peer, from, to, reply, reason);
+        log_rejected(self.peer, from, to, Some(reply), reason);
     }
 }
 

@@ -152,7 +152,7 @@ impl Store for MemoryStore {
         unreachable!("sessions never do this")
     }
 
-    async fn counts(&self, _now: Moment) -> Result<Counts, StoreError> {
+    async fn counts(&self) -> Result<Counts, StoreError> {
         unreachable!("sessions never do this")
     }
 
