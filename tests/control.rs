@@ -168,6 +168,7 @@ impl Relay {
             state: RecipientState::Waiting,
             reply: "450 4.2.0 \u{1b}]0;busy".to_owned(),
             counts: true,
+            failed: true,
             blacklist: None,
         };
         Settlement {
