@@ -3,26 +3,22 @@
 //! Level 7. Nothing else knows all parts; each gets handed in what it needs.
 
 mod core;
+mod front;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 
 pub use self::core::Core;
 
 use self::core::LAST_WORDS;
-use crate::config::{Config, Loaded};
-use crate::control::{ControlSocket, SocketError, State};
+use self::front::Front;
+use crate::config::{Faults, Loaded};
+use crate::control::{ControlSocket, SocketError};
 use crate::deliver::TcpDial;
-use crate::listen::{self, Door, Gate};
-use crate::policy::admission::Admission;
 use crate::policy::test_mode::action_name;
-use crate::policy::users::Users;
-use crate::session::Services;
+use crate::report::log;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
@@ -60,28 +56,42 @@ pub enum RelayError {
     Signals(std::io::Error),
 }
 
-/// Runs the relay until SIGTERM or SIGINT.
+/// Reads the configuration again.
+pub type Reread = Box<dyn Fn() -> Result<Loaded, Faults> + Send + Sync>;
+
+/// Runs the relay until SIGTERM or SIGINT. SIGHUP, or a request over the control interface, reads the configuration
+/// again with `reread`; `log` then changes the log's settings.
 ///
 /// # Errors
 /// When it can't start, or a part of it fails in a way that only a restart can mend.
-pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
+pub async fn run(loaded: Loaded, reread: Reread, log: log::Control) -> Result<(), RelayError> {
     let config = Arc::new(loaded.config);
-    let mut terminate = signal(SignalKind::terminate()).map_err(RelayError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RelayError::Signals)?;
+    let hear = |kind| signal(kind).map_err(RelayError::Signals);
+    let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    let mut hang_up = hear(SignalKind::hangup())?;
     let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer)?;
-    let sockets = bind(&config).await?;
+    let sockets = Front::bind(&config).await?;
     let control = ControlSocket::bind(&config.data_dir)?;
     let mut core =
         Core::start(config.clone(), Arc::new(store), Arc::new(SystemClock), Arc::new(TcpDial)).await?;
     let (stop, stopping) = watch::channel(false);
-    let mut front = JoinSet::new();
-    serve(&mut front, &core, sockets, &stopping);
-    front.spawn(control.serve(control_state(&core), stopped(stopping)));
+    let (reloads, mut asked) = mpsc::channel(1);
+    let mut front = Front::serve(&core, sockets, control, reloads, &stopping);
     log_started(&core);
-    let end = tokio::select! {
-        name = either(&mut terminate, &mut interrupt) => Ok(name),
-        fault = core.failed() => Err(fault),
-        ended = front.join_next() => Err(format!("a listener has ended: {ended:?}")),
+    let reread = Arc::new(reread);
+    let end = loop {
+        tokio::select! {
+            name = either(&mut terminate, &mut interrupt) => break Ok(name),
+            _ = hang_up.recv() => {
+                // Whoever sent the signal reads the log.
+                let _ = reload(&mut core, &front, &reread, &log).await;
+            }
+            Some(answer) = asked.recv() => {
+                let _ = answer.send(reload(&mut core, &front, &reread, &log).await);
+            }
+            fault = core.failed() => break Err(fault),
+            ended = front.tasks.join_next() => break Err(format!("a listener has ended: {ended:?}")),
+        }
     };
     match &end {
         Ok(name) => tracing::info!(event = "stopping", reason = name),
@@ -89,11 +99,11 @@ pub async fn run(loaded: Loaded) -> Result<(), RelayError> {
     }
     let _ = stop.send(true);
     let store = core.context.store.clone();
-    let grace = config.shutdown_grace.saturating_sub(LAST_WORDS);
+    let grace = core.context.config.shutdown_grace.saturating_sub(LAST_WORDS);
     let sessions = async {
-        let all = async { while front.join_next().await.is_some() {} };
+        let all = async { while front.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(grace, all).await;
-        front.shutdown().await;
+        front.tasks.shutdown().await;
     };
     tokio::select! {
         ((), ()) = async { tokio::join!(sessions, core.stop(grace)) } => {}
@@ -114,55 +124,51 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
     }
 }
 
-async fn bind(config: &Config) -> Result<Vec<TcpListener>, RelayError> {
-    let mut sockets = Vec::new();
-    for listener in &config.listeners {
-        let bound = listen::bind(listener).await;
-        sockets.push(bound.map_err(|reason| RelayError::Listen { address: listener.address, reason })?);
+/// Puts a configuration that was read again in force, all of it or nothing. Returns what only a restart can change, or
+/// all faults.
+async fn reload(
+    core: &mut Core,
+    front: &Front,
+    reread: &Arc<Reread>,
+    log: &log::Control,
+) -> Result<Vec<String>, String> {
+    let done = try_reload(core, front, reread, log).await;
+    match &done {
+        Ok(left) => {
+            let next = (!left.is_empty()).then(|| format!("after a restart: {}", left.join("; ")));
+            tracing::info!(event = "config_reloaded", next);
+        }
+        Err(faults) => faults.lines().for_each(|fault| {
+            tracing::error!(
+                event = "config_not_reloaded",
+                reason = fault,
+                next = "the old one stays in force"
+            );
+        }),
     }
-    Ok(sockets)
+    done
 }
 
-fn serve(front: &mut JoinSet<()>, core: &Core, sockets: Vec<TcpListener>, stopping: &watch::Receiver<bool>) {
-    let context = &core.context;
-    let config = &context.config;
-    let services = Arc::new(Services {
-        config: config.clone(),
-        store: context.store.clone(),
-        timeline: context.timeline.clone(),
-        router: context.router.clone(),
-        wake: context.wake.clone(),
-        test_mode: core.test_mode.clone(),
-        memory: context.memory.clone(),
-        content_dir: config.data_dir.join("content"),
-        admission: Arc::new(Admission::new(config)),
-        users: Arc::new(Users::new(config, context.timeline.clone())),
-    });
-    let gate = Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
-    for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
-        let door = Arc::new(ArcSwap::from_pointee(Door::new(listener, services.clone())));
-        front.spawn(listen::serve(socket, door, gate.clone(), stopping.clone()));
+async fn try_reload(
+    core: &mut Core,
+    front: &Front,
+    reread: &Arc<Reread>,
+    log: &log::Control,
+) -> Result<Vec<String>, String> {
+    let before = core.context.config.clone();
+    let reread = reread.clone();
+    let loaded = tokio::task::spawn_blocking(move || reread()).await.map_err(|error| error.to_string())?;
+    let loaded = loaded.map_err(|faults| faults.to_string())?;
+    if loaded.config.data_dir != before.data_dir {
+        return Err("data_dir: it can't change while the relay runs: restart it".to_owned());
     }
-}
-
-fn control_state(core: &Core) -> State {
-    let context = &core.context;
-    State {
-        store: context.store.clone(),
-        timeline: context.timeline.clone(),
-        config: context.config.clone(),
-        started: context.timeline.now(),
-        version: env!("CARGO_PKG_VERSION"),
-        throttle: context.throttle.clone(),
-        wake: context.wake.clone(),
-        board: context.board.clone(),
-        test_mode: core.test_mode.clone(),
+    for warning in &loaded.warnings {
+        tracing::warn!(event = "config", reason = %warning);
     }
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // When the sender is gone, so is the relay.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
+    let settings = loaded.config.log;
+    core.reload(Arc::new(loaded.config)).await.map_err(|error| error.to_string())?;
+    log.set(settings);
+    Ok(front.follow(core, &before))
 }
 
 fn log_started(core: &Core) {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mailsluice::config::{Config, Machine};
-use mailsluice::control::{ControlSocket, State};
-use mailsluice::mail::{Address, Body, QueueId, ReversePath};
+use mailsluice::control::{ControlSocket, Shared, State};
+use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::queue::{Board, LaneState, Wake};
 use mailsluice::store::sqlite::{SqliteStore, Threading};
@@ -89,13 +89,14 @@ impl Relay {
             wake: Arc::new(Wake::default()),
             board: Arc::new(Board::default()),
             test_mode: Arc::new(test_mode),
+            reloads: tokio::sync::mpsc::channel(1).0,
         };
         let (stop, stopped) = oneshot::channel();
         let socket = {
             let _inside = runtime.enter();
             ControlSocket::bind(&state.config.data_dir).unwrap()
         };
-        let served = runtime.spawn(socket.serve(state.clone(), async { drop(stopped.await) }));
+        let served = runtime.spawn(socket.serve(Shared::new(state.clone()), async { drop(stopped.await) }));
         Self { folder, runtime, state, stop: Some(stop), served: Some(served) }
     }
 
@@ -121,7 +122,11 @@ impl Relay {
     /// Puts a message into the queue; `n` makes its name.
     fn enqueue(&self, n: u32, recipients: &[&str], held: bool) -> QueueId {
         let queue_id = QueueId::new(1_795_329_600_000 + i64::from(n), n);
-        let recipient = |a: &&str| NewRecipient { address: Address::parse(a).unwrap(), dropped: false };
+        let recipient = |a: &&str| NewRecipient {
+            address: Address::parse(a).unwrap(),
+            dropped: false,
+            request: RecipientRequest::default(),
+        };
         let message = NewMessage {
             queue_id: queue_id.clone(),
             kind: MessageKind::Submitted,
@@ -134,6 +139,7 @@ impl Relay {
             sender: "erp@firm.example".to_owned(),
             body: Body::SevenBit,
             smtputf8: false,
+            request: MessageRequest::default(),
             client: ClientInfo {
                 address: "127.0.0.1".to_owned(),
                 helo: "evil\u{1b}[2J\u{9b}".to_owned(),
@@ -168,7 +174,7 @@ impl Relay {
             state: RecipientState::Waiting,
             reply: "450 4.2.0 \u{1b}]0;busy".to_owned(),
             counts: true,
-            failed: true,
+            failed: false,
             blacklist: None,
         };
         Settlement {
@@ -251,7 +257,7 @@ fn the_queue_is_shown_retried_and_deleted() {
     assert_eq!(content.stdout, b"Subject: x\r\n\r\nhello\xff\r\n");
 
     assert_eq!(relay.run(&["queue", "retry", &id.to_lowercase()]).out, format!("{id} is due now\n"));
-    assert_eq!(relay.run(&["queue", "list", "--json"]).json()[0]["state"], json!("ready"));
+    assert_eq!(relay.run(&["queue", "list", "--json"]).json()[0]["state"], json!("deferred"));
     assert_eq!(relay.run(&["queue", "retry", "--all", "--json"]).status, Some(0));
     assert_eq!(
         relay.run(&["queue", "delete", &id, "--json"]).json(),

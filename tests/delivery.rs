@@ -7,6 +7,8 @@ mod support;
 
 #[path = "delivery/dialogue.rs"]
 mod dialogue;
+#[path = "delivery/extensions.rs"]
+mod extensions;
 #[path = "delivery/flush.rs"]
 mod flush;
 #[path = "delivery/matrix.rs"]
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use mailsluice::config::{Auth, Security, Smtp, Timeouts};
 use mailsluice::deliver::{
-    ConnectError, Connection, Connector, Transaction, TransactionResult, Verdict, classify,
+    ConnectError, Connection, Connector, Requests, Transaction, TransactionResult, Verdict, classify,
 };
 use mailsluice::mail::{Address, Body, ReversePath};
 use support::upstream::{Script, Upstream};
@@ -76,6 +78,7 @@ async fn send(connection: &mut Connection, recipients: &[Address], content: &[u8
         body: Body::SevenBit,
         smtputf8: false,
         content,
+        requests: Requests::default(),
     };
     connection.send(&transaction).await
 }

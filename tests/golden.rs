@@ -6,7 +6,10 @@
 //! - `R: text` the same without CRLF. Both know `\r \n \0 \xNN \\`, and `\*N` for N times the octet before it.
 //! - `S: text` the server answers this line; `*` stands for any text.
 //! - `E:` the server hangs up.
-//! - `Q: from -> to, to` the next message in the queue; `-` at the end of a recipient: accepted but dropped.
+//! - `T:` the client does its part of a TLS handshake; all that follows is inside TLS.
+//! - `Q: from -> to, to` the next message in the queue; `-` at the end of a recipient: accepted but dropped; then
+//!   `held`, and `user NAME` who had logged in.
+//! - `P: priority message; recipient; …` what it asks for beyond delivery, each as parameters.
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
 //! - `L: text` the log says this, behind what the last `L:` was about; time and level are left out.
 //! - `F: n` so many files are in the content folder.
@@ -17,6 +20,8 @@
 mod memory_store;
 #[path = "support/paper.rs"]
 mod paper;
+#[path = "support/tls.rs"]
+mod tls;
 #[path = "support/world.rs"]
 mod world;
 
@@ -26,11 +31,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mailsluice::config::{BlacklistAction, ByteSize, Filter, LongLines, Newlines, TestAction};
+use mailsluice::config::{
+    BlacklistAction, ByteSize, Filter, LongLines, Newlines, ServerAuth, TestAction, User, UserPassword,
+    UserPriority,
+};
 use mailsluice::listen::{Door, Gate};
 use mailsluice::mail::Address;
+use mailsluice::policy::pacing::Pacing;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
+use mailsluice::time::Timeline;
 use paper::Paper;
+use tls::Pipe;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -66,29 +77,36 @@ async fn play(text: &str) -> Result<(), String> {
     let (paper, _listening) = Paper::listen();
     let mut logged = 0;
     let mut running = world.connect().await;
-    let (reader, mut writer) =
-        tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
-    let mut reader = BufReader::new(reader);
+    let pipe: Box<dyn Pipe> = Box::new(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    let mut client = BufReader::new(pipe);
     let (mut pending, mut queued, mut message) = (Vec::new(), 0, None);
     for (number, line) in text.lines().enumerate() {
         let fail = |what: String| Err(format!("{}: {what}", number + 1));
         let (kind, argument) = line.split_at_checked(2).unwrap_or((line, ""));
         let argument = argument.strip_prefix(' ').unwrap_or(argument);
         if !matches!(kind, "C:" | "R:") && !pending.is_empty() {
-            writer.write_all(&std::mem::take(&mut pending)).await.map_err(|e| format!("{number}: {e}"))?;
+            client.write_all(&std::mem::take(&mut pending)).await.map_err(|e| format!("{number}: {e}"))?;
+            client.flush().await.map_err(|e| format!("{number}: {e}"))?;
         }
         match kind {
             "C:" => pending.extend_from_slice(&[unescape(argument), b"\r\n".to_vec()].concat()),
             "R:" => pending.extend_from_slice(&unescape(argument)),
             "S:" | "E:" => {
                 let mut got = Vec::new();
-                reader.read_until(b'\n', &mut got).await.map_err(|e| format!("{number}: {e}"))?;
+                client.read_until(b'\n', &mut got).await.map_err(|e| format!("{number}: {e}"))?;
                 let got = String::from_utf8_lossy(&got).into_owned();
                 if kind == "E:" && !got.is_empty() {
                     return fail(format!("should be closed, but says {got:?}"));
                 }
                 if kind == "S:" && !matches(argument, got.strip_suffix("\r\n").unwrap_or("no line")) {
                     return fail(format!("should be {argument:?}, is {got:?}"));
+                }
+            }
+            "T:" => {
+                assert!(client.buffer().is_empty(), "{number}: what was said in clear text?");
+                match tls::handshake(client.into_inner()).await {
+                    Ok(stream) => client = BufReader::new(stream),
+                    Err(error) => return fail(format!("no TLS: {error}")),
                 }
             }
             "Q:" => {
@@ -98,6 +116,12 @@ async fn play(text: &str) -> Result<(), String> {
                     return fail(format!("should have queued {argument:?}, but has {got:?}"));
                 }
                 (queued, message) = (queued + 1, next);
+            }
+            "P:" => {
+                let got = requests(message.as_ref().expect("Q: comes before P:"));
+                if got != argument {
+                    return fail(format!("should ask for {argument:?}, but asks for {got:?}"));
+                }
             }
             "H:" | "N:" => {
                 let content = running.content(message.as_ref().expect("Q: comes before H: and N:"));
@@ -160,6 +184,21 @@ fn set_up(world: &mut World, line: &str) {
             upstream.default = false;
             upstream.filter = vec![Filter::Domain(value.into())];
         }
+        "listener" => world.config.listeners[0].address = value.parse().unwrap(),
+        "tls" => world.config.listeners[0].tls = Some(tls::server(value)),
+        "auth" => {
+            world.config.listeners[0].auth =
+                if value == "required" { ServerAuth::Required } else { ServerAuth::Optional };
+        }
+        "auth_without_tls" => world.config.listeners[0].auth_without_tls = true,
+        "user" => {
+            let (name, password) = value.split_once(' ').unwrap();
+            world.config.users.push(user(name, UserPassword::Plain(password.into())));
+        }
+        "scram_user" => {
+            let (name, verifier) = value.split_once(' ').unwrap();
+            world.config.users.push(user(name, UserPassword::Scram(verifier.parse().unwrap())));
+        }
         "upstream_size" => {
             world.config.upstreams[0].limits.message_size = Some(ByteSize(number()));
         }
@@ -169,14 +208,59 @@ fn set_up(world: &mut World, line: &str) {
                 if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
             world.config.test_mode.address = Some(Address::parse("test@firm.example").unwrap());
         }
+        "grant" => grant(world.config.users.last_mut().unwrap(), value),
         _ => panic!("what is {line:?}?"),
     }
+}
+
+fn user(name: &str, password: UserPassword) -> User {
+    User {
+        name: name.into(),
+        password,
+        senders: vec![],
+        default_sender: None,
+        replace_foreign_sender: false,
+        priority: UserPriority::Normal,
+    }
+}
+
+/// `[senders=a,b] [default=ADDRESS] [replace] [priority=high]`
+fn grant(user: &mut User, text: &str) {
+    for word in text.split(' ') {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("senders", list) => user.senders = list.split(',').map(filter).collect(),
+            ("default", address) => user.default_sender = Some(Address::parse(address).unwrap()),
+            ("replace", _) => user.replace_foreign_sender = true,
+            ("priority", "high") => user.priority = UserPriority::High,
+            _ => panic!("what is {word:?}?"),
+        }
+    }
+}
+
+fn filter(text: &str) -> Filter {
+    if text.contains('@') { Filter::Address(text.into()) } else { Filter::Domain(text.into()) }
 }
 
 fn envelope(message: &NewMessage) -> String {
     let to = message.recipients.iter().map(|r| format!("{}{}", r.address, if r.dropped { " -" } else { "" }));
     let held = if message.held { " held" } else { "" };
-    format!("{} -> {}{held}", message.reverse_path, to.collect::<Vec<_>>().join(", "))
+    let user = message.client.user.as_ref().map(|user| format!(" user {user}")).unwrap_or_default();
+    format!("{} -> {}{held}{user}", message.reverse_path, to.collect::<Vec<_>>().join(", "))
+}
+
+/// The priority, then the parameters of the message, then those of each recipient.
+fn requests(message: &NewMessage) -> String {
+    let parameter = |name: &str, value: Option<String>| value.map(|value| format!(" {name}={value}"));
+    let mut text = format!("{:?}", message.priority).to_lowercase();
+    text.extend(parameter("RET", message.request.ret.map(|ret| ret.to_string())));
+    text.extend(parameter("ENVID", message.request.envelope_id.as_ref().map(ToString::to_string)));
+    text.extend(parameter("MT-PRIORITY", message.request.priority.map(|priority| priority.to_string())));
+    for recipient in &message.recipients {
+        text.push(';');
+        text.extend(parameter("NOTIFY", recipient.request.notify.map(|notify| notify.to_string())));
+        text.extend(parameter("ORCPT", recipient.request.original.as_ref().map(ToString::to_string)));
+    }
+    text
 }
 
 fn unescape(text: &str) -> Vec<u8> {
@@ -298,6 +382,78 @@ async fn a_lost_client_leaves_nothing_but_a_line_in_the_log() {
     assert_eq!(paper.lines(), [want]);
 }
 
+/// The octets of a chunk belong to it, whenever they come, and whatever becomes of it.
+#[tokio::test(start_paused = true)]
+async fn octets_of_a_misplaced_chunk_are_thrown_away() {
+    let mut running = World::new().connect().await;
+    say(&mut running, "EHLO x\r\n", "250 ").await;
+    running.client.write_all(b"BDAT 20 LAST\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    running.client.write_all(b"MAIL FROM:<evil@b>\r").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    say(&mut running, "\nNOOP\r\n", "250 2.0.0 OK").await;
+    say(&mut running, "MAIL FROM:<a@b>\r\n", "250 2.1.0").await;
+    // One that is larger than any message is not worth the wait.
+    running.client.write_all(b"BDAT 3000000\r\n").await.unwrap();
+    let mut rest = String::new();
+    running.client.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.starts_with("503 5.5.1 ") && rest.lines().count() == 1, "{rest}");
+}
+
+/// However the octets are cut, and whatever they look like: it is one message, the same as by DATA.
+#[tokio::test(start_paused = true)]
+async fn chunks_are_one_message_at_every_cut() {
+    let content = "Subject: x\r\n\r\n.\n.\r\r\n.\r\nMAIL FROM:<evil@b>\r\n\n.\n\r.\rBDAT 3\r\n";
+    let body = "\r\n.\r\n.\r\n\r\n.\r\nMAIL FROM:<evil@b>\r\n\r\n.\r\n\r\n.\r\nBDAT 3\r\n";
+    for cut in 0..=content.len() {
+        let (first, second) = content.split_at(cut);
+        let wire = format!(
+            "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT {cut}\r\n{first}BDAT {} LAST\r\n{second}QUIT\r\n",
+            second.len()
+        );
+        for piece in [1, wire.len()] {
+            let mut running = World::new().connect().await;
+            for octets in wire.as_bytes().chunks(piece) {
+                running.client.write_all(octets).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            let mut said = String::new();
+            running.client.read_to_string(&mut said).await.unwrap();
+            assert!(said.lines().last().is_some_and(|line| line.starts_with("221 ")), "{cut}: {said}");
+            let messages = running.store.messages.lock().unwrap().clone();
+            let [only] = messages.as_slice() else { panic!("{cut}: {} messages", messages.len()) };
+            let stored = String::from_utf8(running.content(only)).unwrap();
+            assert!(stored.ends_with(&format!("Subject: x\r\n{body}")), "{cut}: {stored:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_that_never_end_are_cut_and_leave_nothing() {
+    let mut running = World::new().connect().await;
+    say(&mut running, "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", "250 2.1.5").await;
+    let large = "x\r\n".repeat(60_000);
+    say(&mut running, &format!("BDAT {}\r\n{large}", large.len()), "250 2.0.0 180000").await;
+    assert_eq!(running.files().len(), 1);
+    let start = Instant::now();
+    let mut said = String::new();
+    while said.is_empty() {
+        tokio::select! {
+            read = running.client.read_to_string(&mut said) => { read.unwrap(); }
+            () = tokio::time::sleep(Duration::from_secs(100)) => {}
+        }
+        if said.is_empty() {
+            running.client.write_all(b"BDAT 0\r\n").await.unwrap();
+        }
+        said = said.replace("250 2.0.0 0 octets received\r\n", "");
+    }
+    assert!(said.starts_with("421 4.4.2 "), "{said}");
+    assert!((599..=601).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    (&mut running.session).await.unwrap();
+    assert_eq!(running.files(), Vec::<String>::new());
+    assert_eq!(running.memory.available_permits(), 1 << 20);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_the_message_under_way() {
     let mut running = World::new().connect().await;
@@ -346,9 +502,18 @@ async fn listen(
     max: usize,
     per_client: usize,
 ) -> (std::net::SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
+    listen_with(max, per_client, None).await
+}
+
+async fn listen_with(
+    max: usize,
+    per_client: usize,
+    pacing: Option<Arc<Pacing>>,
+) -> (std::net::SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
     let mut world = World::new();
     world.config.listeners[0].address = "127.0.0.1:0".parse().unwrap();
-    let (services, _, folder) = world.services().await;
+    let (mut services, _, folder) = world.services().await;
+    services.pacing = pacing.unwrap_or(services.pacing);
     let listener = services.config.listeners[0].clone();
     let socket = mailsluice::listen::bind(&listener).await.unwrap();
     let door = Arc::new(ArcSwap::from_pointee(Door::new(&listener, Arc::new(services))));
@@ -360,6 +525,55 @@ async fn listen(
         drop(folder);
     });
     (address, stop, serving)
+}
+
+/// A clock that stands still.
+struct Stopped;
+
+impl mailsluice::time::Clock for Stopped {
+    fn wall(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+    fn since_boot(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+    fn boot_id(&self) -> String {
+        "boot".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_is_turned_away() {
+    let pacing = Arc::new(Pacing::new(Timeline::resume(Arc::new(Stopped), None)));
+    let home = "127.0.0.1".parse().unwrap();
+    let mut let_in = 0;
+    while pacing.connection(home).is_ok() {
+        let_in += 1;
+    }
+    assert!(let_in >= 10_000, "a burst of {let_in} is called a flood");
+    let (address, _stop, serving) = listen_with(9, 9, Some(pacing)).await;
+    let (_, greeting) = knock(address).await;
+    let want = "421 4.7.0 relay.example: too many connections from your address, try again in ";
+    assert!(greeting.starts_with(want), "{greeting}");
+    serving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_messages_is_deferred() {
+    let world = World::new();
+    let client = world.client;
+    let pacing = Arc::new(Pacing::new(Timeline::resume(Arc::new(Stopped), None)));
+    let mut let_in = 1;
+    while pacing.message(client, None).is_ok() {
+        let_in += 1;
+    }
+    assert!(let_in >= 10_000, "a burst of {let_in} is called a flood");
+    let mut running = world.connect_with(Some(pacing)).await;
+    say(&mut running, "", "220 ").await;
+    say(&mut running, "HELO x\r\n", "250 ").await;
+    say(&mut running, "MAIL FROM:<a@firm.example>\r\n", "450 4.7.0 too many messages from your address")
+        .await;
+    say(&mut running, "NOOP\r\n", "250 ").await;
 }
 
 /// Connects and reads the first line.

@@ -4,6 +4,9 @@
 
 mod support;
 
+#[path = "relay/requests.rs"]
+mod requests;
+
 use std::time::Duration;
 
 use mailsluice::store::Store;

@@ -11,6 +11,7 @@ mod hash_password;
 mod limits;
 mod output;
 mod queue;
+mod reload;
 mod run;
 mod status;
 mod table;
@@ -57,6 +58,8 @@ enum Command {
     /// Show what is used of the limits, or reset them
     #[command(subcommand)]
     Limits(limits::Command),
+    /// Read the configuration again; a bad one is reported and the old one stays in force
+    Reload,
     /// Switch test mode on or off
     #[command(subcommand, name = "test-mode")]
     TestMode(test_mode::Command),
@@ -91,6 +94,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Queue(command) => queue::execute(command, context),
         Command::Blacklist(command) => blacklist::execute(command, context),
         Command::Limits(command) => limits::execute(command, context),
+        Command::Reload => reload::execute(context),
         Command::TestMode(command) => test_mode::execute(command, context),
         Command::HashPassword(options) => hash_password::execute(&options),
     }

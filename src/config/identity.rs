@@ -1,7 +1,7 @@
 //! What a listener proves itself with: a certificate chain and its private key, looked at before anybody relies on them.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,9 +105,9 @@ pub enum IdentityFault {
 }
 
 /// Reads both files, notes what is wrong with them.
-pub(super) fn read(section: &Section<'_>, certificate: PathBuf, key: PathBuf) -> Option<Identity> {
-    let certificates = text(section, "certificate", &certificate);
-    let secret = text(section, "key", &key);
+pub(super) fn read(section: &Section<'_>, certificate: &Path, key: &Path) -> Option<Identity> {
+    let certificates = text(section, "certificate", certificate);
+    let secret = text(section, "key", key);
     let (certificates, secret) = certificates.zip(secret)?;
     if secret.open_to_others {
         let instead = format!("chmod 600 {}", key.display());
@@ -119,7 +119,7 @@ pub(super) fn read(section: &Section<'_>, certificate: PathBuf, key: PathBuf) ->
             Some(identity)
         }
         Err(fault) => {
-            explain(section, &fault, (&certificate, &key));
+            explain(section, &fault, (certificate, key));
             None
         }
     }

@@ -23,6 +23,9 @@ pub enum ApiError {
     /// It can't be done at present (409).
     #[error("{0}")]
     Conflict(String),
+    /// The relay is going down (503).
+    #[error("{0}")]
+    Unavailable(String),
     /// Nothing lives at this path (404).
     #[error("there is no such resource: the interface is under /api/v1")]
     NoRoute,
@@ -45,7 +48,7 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

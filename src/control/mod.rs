@@ -11,4 +11,4 @@ pub mod view;
 
 pub use error::ApiError;
 pub use socket::{ControlSocket, SocketError};
-pub use state::State;
+pub use state::{Reloads, Shared, State};

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use axum::extract::FromRef;
+use tokio::sync::{mpsc, oneshot};
+
 use crate::config::Config;
 use crate::policy::test_mode::Switch;
 use crate::queue::{Board, Wake};
@@ -30,4 +34,32 @@ pub struct State {
     pub board: Arc<Board>,
     /// Test mode.
     pub test_mode: Arc<Switch>,
+    /// Asks the relay to read its configuration again.
+    pub reloads: Reloads,
+}
+
+/// The way to ask for a reload. The answer is what only a restart can change, or all faults, one per line.
+pub type Reloads = mpsc::Sender<oneshot::Sender<Result<Vec<String>, String>>>;
+
+/// The state as requests find it: the one that is in force when they come.
+#[derive(Clone)]
+pub struct Shared(Arc<ArcSwap<State>>);
+
+impl Shared {
+    /// With a first state.
+    #[must_use]
+    pub fn new(state: State) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(state)))
+    }
+
+    /// Puts another state in force.
+    pub fn store(&self, state: State) {
+        self.0.store(Arc::new(state));
+    }
+}
+
+impl FromRef<Shared> for State {
+    fn from_ref(shared: &Shared) -> Self {
+        (**shared.0.load()).clone()
+    }
 }

@@ -172,6 +172,21 @@ pub struct TestMode {
     pub origin: String,
 }
 
+/// Where a held message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// `test` or `recipients`.
+    pub to: String,
+}
+
+/// A reload that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What has changed and is in force only after a restart, in words.
+    pub after_restart: Vec<String>,
+}
+
 /// Test mode as it shall be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -12,9 +12,9 @@ use super::error::{ConnectError, Stage};
 use super::lane::{LaneShared, Way};
 use super::outcome::{self, End, Fate, Tried};
 use super::pool::{Pool, Slot};
-use super::transaction::{Answer, RecipientResult, Transaction, TransactionResult};
+use super::transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
 use crate::config::BlacklistAction;
-use crate::mail::Body;
+use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::{Content, QueuedMessage, Route, Treatment};
@@ -182,12 +182,19 @@ impl<'a> Attempt<'a> {
         prepared: &Prepared,
         mut connection: Connection,
     ) -> Dialogue {
+        let asked: Vec<RecipientRequest> = message.recipients.iter().map(|r| r.request.clone()).collect();
+        // A test copy goes to somebody whom nothing of this concerns.
+        let requests = match message.test {
+            Some(_) => Requests::default(),
+            None => Requests { message: Some(&message.request), recipients: &asked },
+        };
         let transaction = Transaction {
             reverse_path: &message.reverse_path,
             recipients: &prepared.recipients,
             body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
             smtputf8: prepared.smtputf8,
             content: &prepared.content,
+            requests,
         };
         tokio::select! {
             result = connection.send(&transaction) => Dialogue::Tried(result, Box::new(connection)),
@@ -203,9 +210,11 @@ impl<'a> Attempt<'a> {
         match dialogue {
             Dialogue::Tried(result, connection) => {
                 let host = connection.host().to_owned();
+                let reports = connection.capabilities().dsn;
                 self.pool.give_back(*connection, self.slot.take());
                 self.learn(&result).await;
-                Tried { host, fates: fates(&message, &result), transacted: true, ..Tried::new(message) }
+                let fates = fates(&message, &result);
+                Tried { host, fates, reports, transacted: true, ..Tried::new(message) }
             }
             Dialogue::NotReady(error) => {
                 self.unreachable(&error.to_string());

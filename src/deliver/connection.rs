@@ -106,6 +106,7 @@ impl Opening<'_> {
             timeouts: times,
             state: State::Ready,
             messages: 0,
+            transactions: 0,
             dot_under_way: false,
         })
     }
@@ -186,6 +187,7 @@ pub struct Connection {
     pub(super) timeouts: Timeouts,
     pub(super) state: State,
     pub(super) messages: u32,
+    pub(super) transactions: u32,
     /// The final dot is being sent, or has been, and no reply to it has come yet.
     pub(super) dot_under_way: bool,
 }
@@ -215,6 +217,12 @@ impl Connection {
         self.messages
     }
 
+    /// Whether the upstream takes no more transactions over it, as it has said (LIMITS MAILMAX, RFC 9422 6.1).
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.capabilities.max_transactions.is_some_and(|most| self.transactions >= most)
+    }
+
     /// Whether the upstream may have taken a message about which it has not said so yet. For a transaction that was
     /// cancelled.
     #[must_use]
@@ -225,7 +233,7 @@ impl Connection {
     /// Whether another transaction can begin. Looks whether the upstream has hung up (or says that it will); does
     /// not wait.
     pub fn is_reusable(&mut self) -> bool {
-        self.state != State::Closed && self.wire.is_quiet()
+        self.state != State::Closed && !self.is_used_up() && self.wire.is_quiet()
     }
 
     /// RSET: clears what an earlier transaction left, and shows that the upstream still answers.

@@ -212,9 +212,10 @@ impl Lane {
         let failed = claimed.as_ref().err().map(ToString::to_string);
         if failed.is_some() != std::mem::replace(&mut self.claim_failed, failed.is_some()) {
             let upstream = &self.shared.upstream.name;
-            match failed {
-                Some(reason) => tracing::error!(event = "store", upstream, reason),
-                None => tracing::info!(event = "store", upstream, reason = "mail can be claimed again"),
+            if let Some(reason) = failed {
+                tracing::error!(event = "store", upstream, reason);
+            } else {
+                tracing::info!(event = "store", upstream, reason = "mail can be claimed again");
             }
         }
         claimed.ok()
@@ -428,6 +429,8 @@ impl LaneShared {
             return u32::MAX;
         }
         let smallest = limits.quotas.iter().filter_map(|quota| quota.recipients).min();
+        let announced = self.pool().most_recipients();
+        let smallest = smallest.into_iter().chain(announced).min();
         limits.recipients_per_message.min(smallest.unwrap_or(u32::MAX))
     }
 }
@@ -442,6 +445,7 @@ fn outline(message: &QueuedMessage) -> QueuedMessage {
         content,
         queue_id: message.queue_id.clone(),
         route: message.route.clone(),
+        request: message.request.clone(),
         reverse_path: message.reverse_path.clone(),
         sender: message.sender.clone(),
         client: message.client.clone(),

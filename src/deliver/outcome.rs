@@ -10,7 +10,8 @@ use crate::config::TestAction;
 use crate::policy::test_mode::action_name;
 use crate::queue::{backoff, jitter};
 use crate::store::{
-    BlacklistCandidate, Delivery, MessageKind, Permit, QueuedMessage, RecipientState, Settlement, StoreError,
+    BlacklistCandidate, Delivery, MessageKind, NewMessage, Permit, QueuedMessage, RecipientState, Settlement,
+    StoreError,
 };
 use crate::time::Moment;
 
@@ -71,6 +72,8 @@ pub(super) struct Tried {
     pub(super) host: String,
     /// For each recipient that was looked at.
     pub(super) fates: Vec<Fate>,
+    /// Whether the upstream sends the reports of success that were asked for.
+    pub(super) reports: bool,
     /// Whether a transaction was begun, which the provider may have counted.
     pub(super) transacted: bool,
     /// Nothing was tried, and nothing is to be recorded.
@@ -85,6 +88,7 @@ impl Tried {
             message,
             host: String::new(),
             fates: Vec::new(),
+            reports: false,
             transacted: false,
             handed_back: false,
             overdue: false,
@@ -108,14 +112,7 @@ pub(super) async fn settle(shared: &LaneShared, tried: Tried) {
     let expired = age(shared, &tried.message, now) >= shared.context.config.queue.expire_after;
     let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, expired)).collect();
     log(shared, &tried, &settled, next, now);
-    let mut reports = Vec::new();
-    for (state, expired) in [(RecipientState::Bounced, false), (RecipientState::Expired, true)] {
-        let failed = tried.fates.iter().zip(&settled).filter(|(_, settled)| settled.state == state);
-        let failed: Vec<_> = failed.map(|(fate, _)| (fate.place, fate.reply.as_str())).collect();
-        if !failed.is_empty() {
-            reports.extend(reports::failed(shared, &tried.message, &failed, &tried.host, expired).await);
-        }
-    }
+    let reports = report(shared, &tried, &settled).await;
     let permit = counted.map(|(messages, recipients, ended)| Permit {
         upstream: shared.upstream.name.clone(),
         account: shared.account.clone(),
@@ -133,6 +130,26 @@ pub(super) async fn settle(shared: &LaneShared, tried: Tried) {
         reports,
     };
     record(shared, &tried.message, settlement).await;
+}
+
+/// Our reports about an attempt.
+async fn report(shared: &LaneShared, tried: &Tried, settled: &[Settled]) -> Vec<NewMessage> {
+    let pick = |state: RecipientState| -> Vec<(usize, &str)> {
+        let chosen = tried.fates.iter().zip(settled).filter(|(_, settled)| settled.state == state);
+        chosen.map(|(fate, _)| (fate.place, fate.reply.as_str())).collect()
+    };
+    let mut reports = Vec::new();
+    for (state, expired) in [(RecipientState::Bounced, false), (RecipientState::Expired, true)] {
+        let failed = pick(state);
+        if !failed.is_empty() {
+            reports.extend(reports::failed(shared, &tried.message, &failed, &tried.host, expired).await);
+        }
+    }
+    if !tried.reports {
+        let sent = pick(RecipientState::Sent);
+        reports.extend(reports::relayed(shared, &tried.message, &sent, &tried.host).await);
+    }
+    reports
 }
 
 /// Deals with a message that has outlived the queue, or whose sender is to be told that it is late.
@@ -165,7 +182,8 @@ pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired
         settlement.deliveries = deliveries(shared, &tried, &settled, now);
         settlement.deliveries.iter_mut().for_each(|delivery| delivery.counts = false);
     } else {
-        settlement.reports = reports::delayed(shared, &message, &recipients).await;
+        let report = reports::delayed(shared, &message, &recipients).await;
+        settlement.reports = report.into_iter().collect();
     }
     record(shared, &message, settlement).await;
 }

@@ -1,5 +1,6 @@
 //! The connections of one account: so many at the same time, and those that are idle are used again.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const QUIT: Duration = Duration::from_secs(5);
 pub(super) struct Pool {
     slots: Arc<Semaphore>,
     idle: Mutex<Vec<(Connection, Instant)>>,
+    /// Recipients in one transaction, as the upstream said last (RFC 9422); 0 when it did not say.
+    most_recipients: AtomicU32,
 }
 
 /// The right to one connection; it is given back when this is dropped.
@@ -28,7 +31,11 @@ pub(super) struct Slot {
 
 impl Pool {
     pub(super) fn new(connections: u32) -> Self {
-        Self { slots: Arc::new(Semaphore::new(connections as usize)), idle: Mutex::new(Vec::new()) }
+        Self {
+            slots: Arc::new(Semaphore::new(connections as usize)),
+            idle: Mutex::new(Vec::new()),
+            most_recipients: AtomicU32::new(0),
+        }
     }
 
     /// How many connections may still be used.
@@ -38,6 +45,11 @@ impl Pool {
 
     pub(super) fn slot(&self) -> Option<Slot> {
         self.slots.clone().try_acquire_owned().ok().map(|permit| Slot { _permit: permit })
+    }
+
+    /// How many recipients the upstream takes in one transaction, if it has said so.
+    pub(super) fn most_recipients(&self) -> Option<u32> {
+        Some(self.most_recipients.load(Ordering::Relaxed)).filter(|&most| most > 0)
     }
 
     /// A connection that is open and idle, the one that was used last.
@@ -54,6 +66,8 @@ impl Pool {
 
     /// Keeps a connection for the next message, or closes it. Its slot is free when it is idle or closed.
     pub(super) fn give_back(&self, mut connection: Connection, slot: Option<Slot>) {
+        let most = connection.capabilities().max_recipients.unwrap_or(0);
+        self.most_recipients.store(most, Ordering::Relaxed);
         if connection.is_reusable() && connection.messages() < MESSAGES {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push((connection, Instant::now()));

@@ -7,16 +7,16 @@ use tokio::io::AsyncReadExt;
 use super::lane::LaneShared;
 use crate::config::{BounceFrom, UpstreamKind};
 use crate::mail::message_id;
-use crate::mail::{Address, Body, QueueId, ReversePath};
+use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath};
 use crate::report::dsn::{Dsn, Kind, Recipient};
 use crate::store::{
     ClientInfo, Content, MessageKind, NewMessage, NewRecipient, Priority, QueuedMessage, StoredContent,
 };
 
-/// So much of a large message is read for its header.
-const HEADER: u64 = 64 << 10;
+/// So much of the original is sent back at most; of a larger one the header, as far as that is within it.
+const RETURNED: u64 = 64 << 10;
 
-/// The report about recipients that failed for good; empty when nobody is to get one.
+/// The report about recipients that failed for good; empty when nobody wants one, or is to get one.
 ///
 /// `recipients` are places in the message's list, each with what happened in words.
 pub(super) async fn failed(
@@ -27,6 +27,10 @@ pub(super) async fn failed(
     expired: bool,
 ) -> Vec<NewMessage> {
     let kind = if expired { Kind::Expired } else { Kind::Failed };
+    let recipients = &wanted(message, recipients, |notify| notify.failure, true);
+    if recipients.is_empty() {
+        return Vec::new();
+    }
     let report = make(shared, message, recipients, host, kind).await;
     if report.is_none() && message.kind == MessageKind::Submitted && message.reverse_path == ReversePath::Null
     {
@@ -36,13 +40,37 @@ pub(super) async fn failed(
     report.into_iter().collect()
 }
 
-/// The report about a delay; empty when nobody is to get one.
+/// The report about a delay; empty when nobody wants one, or is to get one.
 pub(super) async fn delayed(
     shared: &LaneShared,
     message: &QueuedMessage,
     recipients: &[(usize, &str)],
-) -> Vec<NewMessage> {
-    make(shared, message, recipients, "", Kind::Delayed).await.into_iter().collect()
+) -> Option<NewMessage> {
+    let recipients = wanted(message, recipients, |notify| notify.delay, true);
+    make(shared, message, &recipients, "", Kind::Delayed).await
+}
+
+/// The report that an upstream which sends no reports of success has taken the message (RFC 3461 5.2.2); only for who
+/// asked for it. A test copy has reached nobody, so there is none.
+pub(super) async fn relayed(
+    shared: &LaneShared,
+    message: &QueuedMessage,
+    recipients: &[(usize, &str)],
+    host: &str,
+) -> Option<NewMessage> {
+    let recipients = wanted(message, recipients, |notify| notify.success, false);
+    if message.test.is_some() { None } else { make(shared, message, &recipients, host, Kind::Relayed).await }
+}
+
+/// The recipients of which the client wants to hear, or where it said nothing, those of `otherwise`.
+fn wanted<'a>(
+    message: &QueuedMessage,
+    recipients: &[(usize, &'a str)],
+    event: fn(Notify) -> bool,
+    otherwise: bool,
+) -> Vec<(usize, &'a str)> {
+    let wants = |place: usize| message.recipients[place].request.notify.map_or(otherwise, event);
+    recipients.iter().copied().filter(|&(place, _)| wants(place)).collect()
 }
 
 async fn make(
@@ -52,8 +80,8 @@ async fn make(
     host: &str,
     kind: Kind,
 ) -> Option<NewMessage> {
-    if message.kind == MessageKind::Report {
-        // Never a report about a report (RFC 3464 2).
+    // Never a report about a report (RFC 3464 2).
+    if recipients.is_empty() || message.kind == MessageKind::Report {
         return None;
     }
     let to = addressees(shared, message);
@@ -64,17 +92,20 @@ async fn make(
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
     let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
     let retry_until = (kind == Kind::Delayed).then(|| context.timeline.wall_at(now.after(left)));
+    let tried = matches!(kind, Kind::Failed | Kind::Relayed);
     let described: Vec<Recipient> = recipients
         .iter()
         .map(|&(place, reply)| Recipient {
             address: message.recipients[place].address.clone(),
-            status: if kind == Kind::Failed { status_in(reply) } else { String::new() },
+            original: message.recipients[place].request.original.clone(),
+            status: if tried { status_in(reply) } else { String::new() },
             reply: reply.to_owned(),
             host: Some(host.to_owned()).filter(|host| !host.is_empty()),
-            last_attempt: (kind == Kind::Failed).then_some(wall),
+            last_attempt: tried.then_some(wall),
             will_retry_until: retry_until,
         })
         .collect();
+    let original = original(message).await;
     let dsn = Dsn {
         kind,
         hostname: &context.config.hostname,
@@ -84,7 +115,9 @@ async fn make(
         date: wall,
         queue_id: &message.queue_id,
         arrival: jiff::Timestamp::from_millisecond(message.accepted_wall).unwrap_or(wall),
-        original: &header(message).await,
+        envelope_id: message.request.envelope_id.as_ref(),
+        original: &original,
+        whole: message.request.ret == Some(Return::Full) && original.len() as u64 == message.size,
         recipients: &described,
     };
     let report = dsn.build();
@@ -102,10 +135,18 @@ async fn make(
         sender: message.sender.clone(),
         body: if report.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
         smtputf8: false,
+        request: MessageRequest::default(),
         client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
         test: None,
         held: false,
-        recipients: to.into_iter().map(|address| NewRecipient { address, dropped: false }).collect(),
+        recipients: to
+            .into_iter()
+            .map(|address| NewRecipient {
+                address,
+                dropped: false,
+                request: RecipientRequest { notify: Some(Notify::NEVER), original: None },
+            })
+            .collect(),
         content: StoredContent::Inline(report),
     })
 }
@@ -141,22 +182,19 @@ fn bounce_from(shared: &LaneShared) -> Address {
         .unwrap_or_else(|| Address::parse("MAILER-DAEMON@localhost").expect("it is a mailbox"))
 }
 
-/// The header section of the original, as far as it can be read.
-async fn header(message: &QueuedMessage) -> Vec<u8> {
+/// The beginning of the original, as far as it can be read; of one that is not larger, all of it.
+async fn original(message: &QueuedMessage) -> Vec<u8> {
+    let path = match &message.content {
+        Content::Inline(content) => return content[..content.len().min(RETURNED as usize)].to_vec(),
+        Content::File(path) => path,
+    };
     let mut start = Vec::new();
-    match &message.content {
-        Content::Inline(content) => start.extend_from_slice(&content[..content.len().min(HEADER as usize)]),
-        Content::File(path) => {
-            let read = async {
-                let mut file = tokio::fs::File::open(path).await?.take(HEADER);
-                file.read_to_end(&mut start).await
-            };
-            if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(30), read).await {
-                tracing::warn!(event = "report", queue_id = %message.queue_id, reason = %error);
-            }
-        }
+    let read = async {
+        let mut file = tokio::fs::File::open(path).await?.take(RETURNED);
+        file.read_to_end(&mut start).await
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(30), read).await {
+        tracing::warn!(event = "report", queue_id = %message.queue_id, reason = %error);
     }
-    let end = crate::mail::header::end(&start).unwrap_or(start.len());
-    start.truncate(end);
     start
 }

@@ -6,7 +6,7 @@
 use super::connection::{Connection, State};
 use super::error::{Fault, Stage};
 use super::wire::Event;
-use crate::mail::{Address, Body, ReversePath};
+use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
 use crate::smtp::dot_stuffing::Encoder;
 
@@ -31,6 +31,17 @@ pub struct Transaction<'a> {
     pub smtputf8: bool,
     /// Header and body, as they are to arrive; not dot-stuffed.
     pub content: &'a [u8],
+    /// What the client asked for beyond delivery, for an upstream that offers it.
+    pub requests: Requests<'a>,
+}
+
+/// What is passed on to an upstream that offers DSN or MT-PRIORITY. `Default` is nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Requests<'a> {
+    /// For the message.
+    pub message: Option<&'a MessageRequest>,
+    /// For each recipient, in their order; those that are missing ask for nothing.
+    pub recipients: &'a [RecipientRequest],
 }
 
 /// What the upstream, or the lack of an answer from it, means for a recipient.
@@ -159,6 +170,15 @@ impl Progress {
         Self { settled: vec![None; recipients], accepted: 0, mail_refused: false, data: None }
     }
 
+    /// Recipients that are more than the upstream takes in one transaction go in another (RFC 9422 6.2).
+    fn hold_back(&mut self, most: usize) {
+        let text = format!("the upstream takes {most} recipients in one transaction");
+        let answer = Answer::Later(Reply::new(452, (4, 5, 3), text));
+        for surplus in self.settled.iter_mut().skip(most).filter(|settled| settled.is_none()) {
+            *surplus = Some(RecipientResult { stage: Stage::Rcpt, answer: answer.clone() });
+        }
+    }
+
     /// Whether a command still makes sense.
     fn wants(&self, command: Command) -> bool {
         match command {
@@ -202,6 +222,11 @@ impl Progress {
     }
 }
 
+/// Appends ` NAME=value` when there is a value.
+fn add(parameters: &mut String, name: &str, value: Option<impl std::fmt::Display>) {
+    parameters.extend(value.map(|value| format!(" {name}={value}")));
+}
+
 impl Connection {
     /// Sends one message to one or more recipients, and tells what became of each. It never fails as a whole: what
     /// breaks is the result of the recipients that it hits.
@@ -237,13 +262,16 @@ impl Connection {
             }
             State::Ready => {}
         }
-        let recipients = (0..transaction.recipients.len()).map(Command::Rcpt);
+        let most = self.capabilities.max_recipients.map_or(usize::MAX, |most| most as usize);
+        self.transactions += 1;
+        let recipients = (0..transaction.recipients.len().min(most)).map(Command::Rcpt);
         let commands: Vec<_> = [Command::Mail].into_iter().chain(recipients).chain([Command::Data]).collect();
         for group in commands.chunks(if self.capabilities.pipelining { GROUP } else { 1 }) {
             if progress.wants(group[0]) {
                 self.exchange(group, transaction, progress).await?;
             }
         }
+        progress.hold_back(most);
         match progress.data.take() {
             None if progress.mail_refused => Ok(State::Ready),
             None => Ok(State::Open),
@@ -289,7 +317,10 @@ impl Connection {
             Command::Mail => {
                 format!("MAIL FROM:<{}>{}\r\n", transaction.reverse_path, self.parameters(transaction))
             }
-            Command::Rcpt(index) => format!("RCPT TO:<{}>\r\n", transaction.recipients[index]),
+            Command::Rcpt(index) => {
+                let parameters = self.recipient_parameters(transaction.requests.recipients.get(index));
+                format!("RCPT TO:<{}>{parameters}\r\n", transaction.recipients[index])
+            }
             Command::Data => "DATA\r\n".to_owned(),
         }
     }
@@ -306,6 +337,22 @@ impl Connection {
         }
         if offered.smtputf8 && transaction.smtputf8 {
             parameters += " SMTPUTF8";
+        }
+        if let Some(request) = transaction.requests.message {
+            let (ret, id) = (request.ret.filter(|_| offered.dsn), request.envelope_id.as_ref());
+            add(&mut parameters, "RET", ret);
+            add(&mut parameters, "ENVID", id.filter(|_| offered.dsn));
+            add(&mut parameters, "MT-PRIORITY", request.priority.filter(|_| offered.mt_priority));
+        }
+        parameters
+    }
+
+    /// The parameters of RCPT that the upstream knows (RFC 3461 5.2.1).
+    fn recipient_parameters(&self, request: Option<&RecipientRequest>) -> String {
+        let mut parameters = String::new();
+        if let Some(request) = request.filter(|_| self.capabilities.dsn) {
+            add(&mut parameters, "NOTIFY", request.notify);
+            add(&mut parameters, "ORCPT", request.original.as_ref());
         }
         parameters
     }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::policy::pacing::TooFast;
+
 /// Lets in as many as the configuration allows.
 #[derive(Debug)]
 pub struct Gate {
@@ -33,6 +35,8 @@ pub enum Surplus {
     All,
     /// `max_connections_per_client`
     Client,
+    /// It connects too often.
+    Pace(TooFast),
 }
 
 impl Gate {

@@ -100,7 +100,12 @@ pub async fn serve(
 /// Asks the gate, and sets the connection up. A proxy's pass is still to be named.
 fn welcome(stream: &TcpStream, from: SocketAddr, door: &Door, gate: &Arc<Gate>) -> Result<Pass, Surplus> {
     let ip = from.ip().to_canonical();
-    let pass = if is_proxy(&door.listener, ip) { gate.enter_unnamed()? } else { gate.enter(ip)? };
+    let pass = if is_proxy(&door.listener, ip) {
+        gate.enter_unnamed()?
+    } else {
+        door.services.pacing.connection(ip).map_err(Surplus::Pace)?;
+        gate.enter(ip)?
+    };
     // Replies are written whole; waiting for more to send would only delay them. It works without, too.
     let _ = stream.set_nodelay(true);
     Ok(pass)
@@ -127,7 +132,8 @@ async fn attend(
                 return;
             }
         }
-        if let Err(surplus) = pass.name(ip) {
+        let pace = door.services.pacing.connection(ip).map_err(Surplus::Pace);
+        if let Err(surplus) = pace.and_then(|()| pass.name(ip)) {
             return turn_away(stream, ip, surplus, &door);
         }
     }
@@ -194,6 +200,7 @@ impl Surplus {
             Self::Client => {
                 Reply::new(421, (4, 7, 0), format!("{hostname}: too many connections from your address"))
             }
+            Self::Pace(too_fast) => too_fast.greeting(hostname),
         }
     }
 }

@@ -116,12 +116,10 @@ fn binary(input: &[u8]) -> Result<Progress, ProxyFault> {
     }
     let body = &input[FIXED..used];
     let client = match (command, family) {
-        // LOCAL: the proxy itself connects, to see whether we are there.
-        (0x20, _) => None,
         (0x21, 0x11) => Some(inet(body).ok_or(ProxyFault::Malformed)?),
         (0x21, 0x21) => Some(inet6(body).ok_or(ProxyFault::Malformed)?),
-        // Of no family, or a Unix socket: there is no address to take.
-        (0x21, 0x00 | 0x31) => None,
+        // LOCAL, by which the proxy itself looks whether we are there; no family, or a Unix socket: no address to take.
+        (0x20, _) | (0x21, 0x00 | 0x31) => None,
         _ => return Err(ProxyFault::Malformed),
     };
     Ok(Progress::Done { client, used })

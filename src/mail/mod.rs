@@ -8,7 +8,9 @@ pub mod header;
 pub mod message_id;
 mod queue_id;
 pub mod received;
+mod request;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use envelope::{Body, Envelope};
 pub use queue_id::{QueueId, QueueIdError};
+pub use request::{EnvelopeId, MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return};

@@ -15,7 +15,7 @@ use crate::queue::{Board, Wake};
 use crate::route::Router;
 use crate::store::{Store, StoreError};
 use crate::throttle::Throttle;
-use crate::time::{Clock, Timeline};
+use crate::time::{Clock, Moment, Timeline};
 use crate::transform::Signer;
 
 /// How often the relay looks whether the store has failed, and tries it again if it has.
@@ -38,6 +38,8 @@ pub struct Core {
     pub context: Arc<Context>,
     /// The test mode switch.
     pub test_mode: Arc<Switch>,
+    /// When it was started.
+    pub started: Moment,
     /// One for each configuration whose lanes have not all ended; the last is in force.
     phases: Vec<watch::Sender<Phase>>,
     lanes: JoinSet<()>,
@@ -87,6 +89,7 @@ impl Core {
             phase: watched,
         };
         let mut core = Self {
+            started: context.timeline.now(),
             context: Arc::new(context),
             test_mode,
             phases: vec![phase],

@@ -14,12 +14,14 @@ use mail_builder::headers::text::Text;
 use mail_builder::mime::MimePart;
 
 use crate::mail::header::{Fields, Header, fold, rfc5322_date};
-use crate::mail::{Address, QueueId};
+use crate::mail::{Address, EnvelopeId, OriginalRecipient, QueueId};
 
 /// Octets of the original header that are sent back at most.
 const MAX_HEADER: usize = 64 * 1024;
 /// Characters of a reply that are shown at most.
 const MAX_REPLY: usize = 1_000;
+/// The longest line of a content that is sent back whole, its CR included, in octets.
+const MAX_LINE: usize = 999;
 /// The longest Message-ID that is referred to.
 const MAX_MESSAGE_ID: usize = 250;
 
@@ -32,6 +34,19 @@ pub enum Kind {
     Expired,
     /// Recipients are waiting, and go on waiting.
     Delayed,
+    /// A server that sends no reports of success has taken them (RFC 3461 5.2.2).
+    Relayed,
+}
+
+impl Kind {
+    /// What has happened, in the words of RFC 3464 2.3.3.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Failed | Self::Expired => "failed",
+            Self::Delayed => "delayed",
+            Self::Relayed => "relayed",
+        }
+    }
 }
 
 /// One recipient of a report.
@@ -39,6 +54,8 @@ pub enum Kind {
 pub struct Recipient {
     /// The forward-path, as it was in the envelope.
     pub address: Address,
+    /// What the client gave as ORCPT.
+    pub original: Option<OriginalRecipient>,
     /// The enhanced status code, such as `5.1.1`; when it is none, one that fits the kind is written.
     pub status: String,
     /// The last reply of the upstream, or what happened in words; any text.
@@ -70,8 +87,13 @@ pub struct Dsn<'a> {
     pub queue_id: &'a QueueId,
     /// When we accepted the original.
     pub arrival: Timestamp,
-    /// The original: its header, or all of it, of which the header is taken.
+    /// What the client gave as ENVID.
+    pub envelope_id: Option<&'a EnvelopeId>,
+    /// The original: its header, or more of it.
     pub original: &'a [u8],
+    /// `original` is complete, and the client wants it back with a failure (RET=FULL). It goes back whole where it is
+    /// in 7 bits and lines that every server takes; else its header does.
+    pub whole: bool,
     /// The recipients that it is about; at least one.
     pub recipients: &'a [Recipient],
 }
@@ -84,8 +106,14 @@ impl Dsn<'_> {
         let report = ContentType::new("multipart/report").attribute("report-type", "delivery-status");
         let status = MimePart::new("message/delivery-status", self.status_fields())
             .header("Content-Transfer-Encoding", Raw::new("7bit"));
-        let returned = MimePart::new("text/rfc822-headers", returned_header(self.original))
-            .header("Content-Description", Raw::new("Header of the original"));
+        let returned = if self.returns_all() {
+            MimePart::new("message/rfc822", self.original)
+                .header("Content-Description", Raw::new("The original"))
+                .header("Content-Transfer-Encoding", Raw::new("7bit"))
+        } else {
+            MimePart::new("text/rfc822-headers", returned_header(self.original))
+                .header("Content-Description", Raw::new("Header of the original"))
+        };
         let parts = vec![MimePart::new("text/plain", words::text(self, &header)), status, returned];
         let mut message = MessageBuilder::new()
             .header("Date", Raw::new(rfc5322_date(self.date)))
@@ -102,18 +130,31 @@ impl Dsn<'_> {
         out
     }
 
+    /// Whether all of the original is sent back: an attached message can't be encoded (RFC 2046 5.2.1).
+    fn returns_all(&self) -> bool {
+        let failure = matches!(self.kind, Kind::Failed | Kind::Expired);
+        let plain = |line: &[u8]| line.is_ascii() && line.len() <= MAX_LINE && !line.contains(&0);
+        self.whole && failure && self.original.split(|&b| b == b'\n').all(plain)
+    }
+
     /// The machine's part (RFC 3464 2.1): a block about the message, then one about each recipient.
     fn status_fields(&self) -> Vec<u8> {
         let mut out = Vec::new();
+        if let Some(id) = self.envelope_id {
+            // As it is: folding would change its spaces, and it is short.
+            out.extend_from_slice(format!("Original-Envelope-Id: {}\r\n", id.text()).as_bytes());
+        }
         out.extend(fold("Reporting-MTA", format!("dns; {}", ascii(self.hostname)).as_bytes()));
         out.extend(fold("X-Mailsluice-Queue-ID", self.queue_id.as_str().as_bytes()));
         out.extend(fold("Arrival-Date", rfc5322_date(self.arrival).as_bytes()));
         for recipient in self.recipients {
             out.extend_from_slice(b"\r\n");
             let mut field = |name: &str, value: String| out.extend(fold(name, value.as_bytes()));
+            if let Some(original) = &recipient.original {
+                field("Original-Recipient", format!("{}; {}", original.kind(), original.address()));
+            }
             field("Final-Recipient", final_recipient(&recipient.address));
-            let delayed = self.kind == Kind::Delayed;
-            field("Action", if delayed { "delayed" } else { "failed" }.to_owned());
+            field("Action", self.kind.action().to_owned());
             field("Status", recipient.status(self.kind));
             if let Some(host) = &recipient.host {
                 field("Remote-MTA", format!("dns; {}", ascii(name_of(host))));
@@ -126,7 +167,7 @@ impl Dsn<'_> {
             if let Some(last) = recipient.last_attempt {
                 field("Last-Attempt-Date", rfc5322_date(last));
             }
-            if let Some(until) = recipient.will_retry_until.filter(|_| delayed) {
+            if let Some(until) = recipient.will_retry_until.filter(|_| self.kind == Kind::Delayed) {
                 field("Will-Retry-Until", rfc5322_date(until));
             }
         }
@@ -139,13 +180,15 @@ impl Recipient {
     fn status(&self, kind: Kind) -> String {
         let parts: Vec<&str> = self.status.split('.').collect();
         let number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-        if matches!(parts[0], "4" | "5") && parts.len() == 3 && parts.iter().all(number) {
+        let classes: &[&str] = if kind == Kind::Relayed { &["2"] } else { &["4", "5"] };
+        if classes.contains(&parts[0]) && parts.len() == 3 && parts.iter().all(number) {
             return self.status.clone();
         }
         match kind {
             Kind::Failed => "5.0.0",
             Kind::Expired => "4.4.7",
             Kind::Delayed => "4.0.0",
+            Kind::Relayed => "2.0.0",
         }
         .to_owned()
     }

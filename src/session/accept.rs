@@ -3,8 +3,8 @@
 use super::receive::{Stored, Taken};
 use super::state::{Hello, Transaction};
 use super::{Peer, Services};
-use crate::config::{ByteSize, TestAction, Upstream};
-use crate::mail::{Address, QueueId};
+use crate::config::{ByteSize, TestAction, Upstream, UserPriority};
+use crate::mail::{Address, QueueId, RecipientRequest};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
@@ -84,6 +84,7 @@ pub struct Submission {
 /// With the reason why it was not taken; nothing of it is left then.
 pub async fn accept(services: &Services, peer: &Peer, submission: Submission) -> Result<Reply, Refused> {
     let Submission { queue_id, hello, user, transaction, content } = submission;
+    let priority = priority(services, user.as_ref(), transaction.request.priority);
     let user = user.as_ref().map(|user| &*user.name);
     let sender = sender(&content.from, &transaction);
     let upstream =
@@ -114,7 +115,7 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     let message = NewMessage {
         queue_id: queue_id.clone(),
         kind: MessageKind::Submitted,
-        priority: Priority::Normal,
+        priority,
         route: upstream.name.clone(),
         accepted: now,
         accepted_wall: services.timeline.wall().as_millisecond(),
@@ -123,6 +124,7 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         sender,
         body: envelope.body,
         smtputf8: envelope.smtputf8,
+        request: transaction.request.clone(),
         client: ClientInfo {
             address: peer.ip.to_string(),
             helo: hello.name,
@@ -144,6 +146,17 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
 }
 
+/// How urgent a message is: as MT-PRIORITY says, or else as the user's mail is. A user whose mail goes last can't change
+/// that.
+fn priority(services: &Services, user: Option<&LoggedIn>, asked: Option<i8>) -> Priority {
+    let of_user = user.and_then(|user| services.users.granted(user)).map(|user| user.priority);
+    match (of_user, asked) {
+        (Some(UserPriority::Low), _) => Priority::Low,
+        (Some(UserPriority::High), None) => Priority::High,
+        (_, asked) => Priority::asked(asked),
+    }
+}
+
 /// The address that routing goes by: the one in From, or else the reverse-path. Lower case.
 fn sender(from: &[Address], transaction: &Transaction) -> String {
     match from {
@@ -157,9 +170,14 @@ fn named(sender: &str) -> String {
 }
 
 fn recipients(transaction: &Transaction) -> Vec<NewRecipient> {
-    let all = transaction.envelope.recipients().iter().enumerate();
     let dropped = |i: usize| transaction.dropped.binary_search(&i).is_ok();
-    all.map(|(i, address)| NewRecipient { address: address.clone(), dropped: dropped(i) }).collect()
+    let all = transaction.envelope.recipients().iter().zip(&transaction.requests).enumerate();
+    let recipient = |(i, (address, request)): (usize, (&Address, &RecipientRequest))| NewRecipient {
+        address: address.clone(),
+        dropped: dropped(i),
+        request: request.clone(),
+    };
+    all.map(recipient).collect()
 }
 
 /// From here on the store answers for the file: were this cancelled while the store commits, the file must stay.

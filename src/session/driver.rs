@@ -2,7 +2,10 @@
 //!
 //! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
 
+mod admit;
 mod auth;
+mod chunks;
+mod incoming;
 mod refusal;
 
 use std::sync::Arc;
@@ -13,18 +16,18 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
 use self::refusal::{Refused, about};
-use super::accept::{Submission, accept};
 use super::channel::{Channel, Gone};
-use super::receive::{Arrival, Receiver, Refusal};
-use super::state::{Action, Dialogue, Hello, Rules, Transaction, Verdict};
+use super::receive::Receiver;
+use super::state::{Action, Dialogue, Rules, Transaction, Verdict};
 use super::{Peer, Services, log_rejected};
 use crate::config::{ServerAuth, TlsMode};
-use crate::mail::{Address, QueueId};
+use crate::mail::Address;
 use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
-use crate::smtp::command::{Command, Mail};
+use crate::smtp::command::Command;
 use crate::smtp::data_stream::Status;
 use crate::smtp::line::{Line, LineReader};
+use incoming::Incoming;
 
 /// How much is read at once while we wait for commands, in octets.
 const COMMAND_READ: usize = 4 * 1024;
@@ -47,6 +50,7 @@ where
         services: &services,
         stopping,
         under_way: None,
+        chunks: None,
     };
     let end = session.converse(Dialogue::new(rules(&peer, &services))).await;
     let name = &config.hostname;
@@ -114,6 +118,8 @@ struct Session<'a, S> {
     stopping: watch::Receiver<bool>,
     /// The sender of the message that is under way.
     under_way: Option<String>,
+    /// A content of which part has come by BDAT.
+    chunks: Option<Incoming<'a>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
@@ -125,13 +131,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         self.channel.say(&dialogue.greeting());
         loop {
             self.under_way = dialogue.in_transaction().then(|| dialogue.reverse_path().to_owned());
-            let (parsed, content_follows) = self.next_command(dialogue.in_transaction()).await?;
+            let (parsed, follows) = self.next_command(dialogue.in_transaction()).await?;
             let flow;
             (dialogue, flow) = match parsed {
-                Ok(command) => self.obey(dialogue, command, content_follows).await?,
+                Ok(command) => self.obey(dialogue, command, follows).await?,
                 Err(refused) => {
                     self.log_line(&dialogue, &refused);
-                    self.answer(dialogue, &refused.reply, content_follows).await
+                    self.answer(dialogue, &refused.reply, follows).await
                 }
             };
             if flow != Flow::On {
@@ -141,8 +147,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         }
     }
 
-    /// Waits for a whole command line, and reads it. Also tells whether content would follow the command.
-    async fn next_command(&mut self, in_transaction: bool) -> Result<(Result<Command, Refused>, bool), Gone> {
+    /// Waits for a whole command line, and reads it. Also tells what may follow the command.
+    async fn next_command(
+        &mut self,
+        in_transaction: bool,
+    ) -> Result<(Result<Command, Refused>, Follows), Gone> {
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
         }
@@ -152,9 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 Line::More => None,
                 Line::Command(line) => {
                     let parsed = Command::parse(line).map_err(|error| Refused::command(&error, line));
-                    Some((parsed, announces_content(line)))
+                    Some((parsed, Follows::of(line)))
                 }
-                Line::Faulty(error, line) => Some((Err(Refused::line(error, line)), announces_content(line))),
+                Line::Faulty(error, line) => Some((Err(Refused::line(error, line)), Follows::of(line))),
             };
             (found, used)
         };
@@ -176,7 +185,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             }
             self.channel.flush().await?;
             let timeout = self.services.config.session.command_timeout;
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + timeout);
+            let deadline = *deadline.get_or_insert_with(|| {
+                let whole = self.chunks.as_ref().map(|chunks| chunks.deadline);
+                whole.into_iter().fold(Instant::now() + timeout, Instant::min)
+            });
             tokio::select! {
                 read = timeout_at(deadline, self.channel.read(COMMAND_READ)) => read.map_err(|_| Gone::Timeout)??,
                 () = stopped(&mut self.stopping), if !in_transaction => return Err(Gone::Stopping),
@@ -189,29 +201,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         &mut self,
         dialogue: Dialogue,
         command: Command,
-        content_follows: bool,
+        follows: Follows,
     ) -> Result<(Dialogue, Flow), Gone> {
         let about = about(&command);
         let (dialogue, action) = dialogue.step(command);
+        if !dialogue.in_chunks() {
+            self.chunks = None;
+        }
         match action {
             Action::Reply(reply) => {
                 if let Some(about) = about {
                     self.log_refused(&dialogue, &about, &reply);
                 }
-                Ok(self.answer(dialogue, &reply, content_follows).await)
+                Ok(self.answer(dialogue, &reply, follows).await)
             }
             Action::Admit(mail) => {
                 let (dialogue, reply) = self.admit(dialogue, mail);
-                Ok(self.answer(dialogue, &reply, false).await)
+                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
-            Action::Judge(recipient) => {
+            Action::Judge(recipient, request) => {
                 let verdict = self.judge(&dialogue, &recipient).await;
-                let (dialogue, reply) = dialogue.judge(recipient, verdict);
-                Ok(self.answer(dialogue, &reply, false).await)
+                let (dialogue, reply) = dialogue.judge(recipient, request, verdict);
+                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
             Action::Receive(transaction) => {
                 let reply = self.receive(&dialogue, transaction).await?;
-                Ok(self.answer(dialogue.finish(), &reply, false).await)
+                Ok(self.answer(dialogue.finish(), &reply, Follows::Nothing).await)
+            }
+            Action::Take(chunk, first) => {
+                let (dialogue, reply) = self.chunk(dialogue, chunk, first).await?;
+                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
+            }
+            Action::Discard(octets, reply) => self.discard(dialogue, octets, &reply).await,
+            Action::Misplaced(octets, reply) => {
+                if octets > 0 && self.channel.has_more().await {
+                    return Ok((self.answer(dialogue, &reply, Follows::Nothing).await.0, Flow::Hang));
+                }
+                self.discard(dialogue, octets, &reply).await
             }
             Action::StartTls(reply) => {
                 self.channel.say(&reply);
@@ -219,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             }
             Action::LogIn(mechanism, initial) => {
                 let (dialogue, reply) = self.log_in(dialogue, mechanism, initial).await?;
-                Ok(self.answer(dialogue, &reply, false).await)
+                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
             Action::Close(reply) => {
                 self.channel.say(&reply);
@@ -237,12 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Queues a reply, and hangs up when there were too many errors, or when content would run as commands.
-    async fn answer(
-        &mut self,
-        mut dialogue: Dialogue,
-        reply: &Reply,
-        content_follows: bool,
-    ) -> (Dialogue, Flow) {
+    async fn answer(&mut self, mut dialogue: Dialogue, reply: &Reply, follows: Follows) -> (Dialogue, Flow) {
         self.channel.say(reply);
         if reply.code == 421 {
             return (dialogue, Flow::Hang);
@@ -251,21 +272,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             self.channel.say(&dialogue.too_many_errors());
             return (dialogue, Flow::Hang);
         }
-        let flow = if content_follows && self.channel.has_more().await { Flow::Hang } else { Flow::On };
+        let hang = match follows {
+            Follows::Nothing => false,
+            Follows::Perhaps => self.channel.has_more().await,
+            Follows::Content => true,
+        };
+        let flow = if hang { Flow::Hang } else { Flow::On };
         (dialogue, flow)
-    }
-
-    /// Whether a message can be taken now.
-    fn admit(&self, dialogue: Dialogue, mail: Mail) -> (Dialogue, Reply) {
-        let now = self.services.timeline.now();
-        match self.services.admission.check(&*self.services.store, now) {
-            Ok(()) => dialogue.admit(mail),
-            Err(reason) => {
-                let reply = reason.reply();
-                self.reject(mail.reverse_path.as_str(), "", &reply, "not_accepting");
-                (dialogue, reply)
-            }
-        }
     }
 
     /// Whether a recipient is taken: may the client relay, is the recipient blacklisted?
@@ -302,40 +315,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Takes the content, and the message into the queue. Returns the reply to the final dot.
     async fn receive(&mut self, dialogue: &Dialogue, transaction: Transaction) -> Result<Reply, Gone> {
         self.channel.say(&Reply::bare(354, vec!["end with <CRLF>.<CRLF>".to_owned()]));
-        let services = self.services;
-        let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
-        let arrival = self.arrival(dialogue, &hello, &transaction);
-        let queue_id = arrival.queue_id.clone();
-        let settings = &services.config.session;
-        let mut receiver = Receiver::new(arrival, settings, services.memory.clone(), &services.content_dir);
-        let deadline = Instant::now() + settings.data_timeout;
-        let content = self.content(&mut receiver);
-        timeout_at(deadline, content).await.map_err(|_| Gone::Timeout)??;
-        let from = transaction.envelope.reverse_path.to_string();
-        let refused = match receiver.finish().await {
-            Ok(content) => {
-                let user = dialogue.user().cloned();
-                let submission = Submission { queue_id, hello, user, transaction, content };
-                match accept(services, self.peer, submission).await {
-                    Ok(reply) => return Ok(reply),
-                    Err(refused) => (refused.reply(), refused.reason()),
-                }
-            }
-            Err(refusal) => {
-                self.log_disk(&queue_id, &refusal);
-                (refusal.reply(), refusal.reason())
-            }
-        };
-        self.reject(&from, "", &refused.0, refused.1);
-        Ok(refused.0)
-    }
-
-    /// A disk that fails is the operator's business, not only the client's.
-    fn log_disk(&self, queue_id: &QueueId, refusal: &Refusal) {
-        if let Refusal::Disk(error) = refusal {
-            let path = self.services.content_dir.display();
-            tracing::error!(event = "content_not_written", queue_id = %queue_id, path = %path, reason = %error);
-        }
+        let mut incoming = self.begin(dialogue, transaction);
+        let content = self.content(&mut incoming.receiver);
+        timeout_at(incoming.deadline, content).await.map_err(|_| Gone::Timeout)??;
+        Ok(self.conclude(incoming).await)
     }
 
     /// Feeds the receiver until the content ends.
@@ -356,51 +339,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             }
         }
     }
+}
 
-    fn arrival(&self, dialogue: &Dialogue, hello: &Hello, transaction: &Transaction) -> Arrival {
-        let envelope = &transaction.envelope;
-        let date = self.services.timeline.wall();
-        let only = match envelope.recipients() {
-            [only] => Some(only.clone()),
-            _ => None,
-        };
-        Arrival {
-            queue_id: QueueId::new(date.as_millisecond(), rand::random()),
-            helo: hello.name.clone(),
-            client: self.peer.ip,
-            hostname: self.services.config.hostname.clone(),
-            protocol: protocol(envelope.smtputf8, hello.extended, dialogue),
-            recipient: only,
-            submitter: None,
-            date,
-        }
-    }
-
+impl<S> Session<'_, S> {
     fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
         log_rejected(self.peer, from, to, Some(reply), reason);
     }
 }
 
-/// How the message came, as Received has it (RFC 3848, RFC 6531 3.7.3).
-fn protocol(smtputf8: bool, extended: bool, dialogue: &Dialogue) -> &'static str {
-    match (smtputf8, extended, dialogue.is_secure(), dialogue.user().is_some()) {
-        (true, _, false, false) => "UTF8SMTP",
-        (true, _, true, false) => "UTF8SMTPS",
-        (true, _, false, true) => "UTF8SMTPA",
-        (true, _, true, true) => "UTF8SMTPSA",
-        (false, true, false, false) => "ESMTP",
-        (false, _, true, false) => "ESMTPS",
-        (false, _, false, true) => "ESMTPA",
-        (false, _, true, true) => "ESMTPSA",
-        (false, false, false, false) => "SMTP",
-    }
+/// What comes behind a command when the client does not wait for our reply. When such a command is refused, it must
+/// never run as commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// Commands.
+    Nothing,
+    /// Content, from a client that does not wait for 354.
+    Perhaps,
+    /// Content, and how much of it is not known.
+    Content,
 }
 
-/// Whether content follows the command when the client does not wait for our reply. When such a command is refused,
-/// what waits behind it must never run as commands.
-fn announces_content(line: &[u8]) -> bool {
-    let verb = line.trim_ascii_start().get(..4);
-    verb.is_some_and(|verb| verb.eq_ignore_ascii_case(b"DATA") || verb.eq_ignore_ascii_case(b"BDAT"))
+impl Follows {
+    fn of(line: &[u8]) -> Self {
+        match line.trim_ascii_start().get(..4).map(<[u8]>::to_ascii_uppercase).as_deref() {
+            Some(b"DATA") => Self::Perhaps,
+            Some(b"BDAT") => Self::Content,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// Waits until the relay is stopping; for ever when nobody can stop it any more.

@@ -7,6 +7,7 @@ pub mod accept;
 mod channel;
 pub mod driver;
 mod head;
+mod help;
 pub mod receive;
 mod spool;
 pub mod state;
@@ -21,6 +22,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Listener};
 use crate::policy::admission::Admission;
+use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
 use crate::policy::users::Users;
 use crate::queue::Wake;
@@ -50,6 +52,8 @@ pub struct Services {
     pub memory: Arc<Semaphore>,
     /// `DATA_DIR/content`: large content, one file per message.
     pub content_dir: PathBuf,
+    /// How fast clients and users may be; outlives a reload.
+    pub pacing: Arc<Pacing>,
     /// Whether messages can be taken at present.
     pub admission: Arc<Admission>,
     /// Who may log in.

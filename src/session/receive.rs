@@ -20,6 +20,7 @@ use crate::mail::received::Received;
 use crate::mail::{Address, QueueId, message_id};
 use crate::policy::sender::{self, NotGranted};
 use crate::smtp::Reply;
+use crate::smtp::bdat::ChunkStream;
 use crate::smtp::data_stream::{DataStream, Status};
 use crate::smtp::long_lines::LongLines;
 use crate::store::StoredContent;
@@ -166,12 +167,20 @@ impl SyncedFile {
     }
 }
 
+/// How the content is wrapped.
+enum Decoder {
+    /// It came by DATA.
+    Data(DataStream),
+    /// It comes by BDAT.
+    Chunks(ChunkStream),
+}
+
 /// Takes one content, in pieces.
 pub struct Receiver<'a> {
     arrival: Arrival,
     settings: &'a config::Session,
     folder: &'a Path,
-    stream: DataStream,
+    decoder: Decoder,
     lines: LongLines,
     /// Decoded octets on their way through the line filter.
     scratch: Vec<u8>,
@@ -203,7 +212,7 @@ impl<'a> Receiver<'a> {
             arrival,
             settings,
             folder,
-            stream: DataStream::default(),
+            decoder: Decoder::Data(DataStream::default()),
             lines: LongLines::new(settings.long_lines),
             scratch: Vec::new(),
             buffer: Vec::new(),
@@ -218,10 +227,28 @@ impl<'a> Receiver<'a> {
         }
     }
 
+    /// The content comes in chunks: it has no dots, and [`finish`](Self::finish) is its end (RFC 3030).
+    #[must_use]
+    pub fn in_chunks(mut self) -> Self {
+        self.decoder = Decoder::Chunks(ChunkStream::default());
+        self
+    }
+
+    /// The fault that was found, if there is one; it is told once.
+    pub fn refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
+    }
+
     /// Takes the next octets from the client. A fault is remembered, and the rest is read and thrown away.
     pub async fn feed(&mut self, input: &[u8]) -> Status {
         self.scratch.clear();
-        let status = self.stream.feed(input, &mut self.scratch);
+        let status = match &mut self.decoder {
+            Decoder::Data(stream) => stream.feed(input, &mut self.scratch),
+            Decoder::Chunks(stream) => {
+                stream.feed(input, &mut self.scratch);
+                Status::More
+            }
+        };
         self.received += self.scratch.len() as u64;
         if self.refusal.is_none()
             && let Err(refusal) = self.take().await
@@ -236,6 +263,13 @@ impl<'a> Receiver<'a> {
     /// # Errors
     /// With the reason why the message is not taken; nothing of it is left.
     pub async fn finish(mut self) -> Result<Taken, Refusal> {
+        if let Decoder::Chunks(stream) = &mut self.decoder
+            && self.refusal.is_none()
+        {
+            self.scratch.clear();
+            stream.finish(&mut self.scratch);
+            self.take().await?;
+        }
         if let Some(refusal) = self.refusal.take() {
             return Err(refusal);
         }
@@ -257,10 +291,14 @@ impl<'a> Receiver<'a> {
     }
 
     fn faults(&self) -> Result<(), Refusal> {
-        if self.stream.nul {
+        let (nul, bare_newline) = match &self.decoder {
+            Decoder::Data(stream) => (stream.nul, stream.bare_newline),
+            Decoder::Chunks(stream) => (stream.nul, stream.bare_newline),
+        };
+        if nul {
             return Err(Refusal::Nul);
         }
-        if self.stream.bare_newline && self.settings.bare_newline == Newlines::Reject {
+        if bare_newline && self.settings.bare_newline == Newlines::Reject {
             return Err(Refusal::BareNewline);
         }
         if self.lines.found && self.settings.long_lines == config::LongLines::Reject {

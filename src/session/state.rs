@@ -2,18 +2,23 @@
 //!
 //! ```text
 //! Greeted ──EHLO/HELO──► Ready ──MAIL──► Sender ──RCPT──► Recipients ──DATA──► (content) ──► Ready
-//!                          ▲               │                 │
-//!                          └──RSET, EHLO───┴─────────────────┘
+//!                          ▲               │                 │  │
+//!                          ├──RSET, EHLO───┴─────────────────┘  └─BDAT─► Chunks ──BDAT LAST──► Ready
+//!                          └──RSET, EHLO────────────────────────────────────┘
 //! ```
 //!
 //! A command either gets its reply at once, or asks for a decision that the machine can't make ([`Action`]); the
 //! driver brings the decision back with [`Dialogue::admit`], [`Dialogue::judge`] or [`Dialogue::finish`].
 
-use crate::mail::{Address, Envelope};
+use super::help::help;
+use crate::mail::{Address, Envelope, MessageRequest, RecipientRequest};
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
-use crate::smtp::command::{Command, CommandError, Extension, Forward, Initial, Mail};
+use crate::smtp::command::{Chunk, Command, CommandError, Forward, Initial, Mail, Rcpt};
 use crate::smtp::sasl_server::Mechanism;
+
+/// The largest number that a limit can have (RFC 9422 4).
+const MAX_LIMIT: usize = 999_999;
 
 /// What the dialogue must know of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +57,10 @@ pub struct Transaction {
     pub envelope: Envelope,
     /// Places in the envelope of recipients that were accepted but get nothing (blacklist), in order.
     pub dropped: Vec<usize>,
+    /// What the client asks for the message.
+    pub request: MessageRequest,
+    /// What it asks for each recipient, in the order of the envelope.
+    pub requests: Vec<RecipientRequest>,
 }
 
 /// One session's dialogue.
@@ -73,6 +82,10 @@ enum Phase {
     Sender { mail: Mail, refused: bool },
     /// At least one recipient was accepted.
     Recipients(Transaction),
+    /// Part of the content has come by BDAT; the driver has the transaction.
+    Chunks,
+    /// A chunk was refused. Others may be on their way (RFC 3030 2).
+    Refused,
 }
 
 /// What a command asks for.
@@ -83,9 +96,16 @@ pub enum Action {
     /// Decide whether a message can be taken now, then call [`Dialogue::admit`].
     Admit(Mail),
     /// Decide about a recipient, then call [`Dialogue::judge`].
-    Judge(Address),
+    Judge(Address, RecipientRequest),
     /// Answer 354, take the content, decide about it, then call [`Dialogue::finish`].
     Receive(Transaction),
+    /// Take the chunk that follows; the transaction comes with the first. Behind the last decide about the message and
+    /// call [`Dialogue::finish`]; when a chunk before is refused call [`Dialogue::refuse_chunks`].
+    Take(Chunk, Option<Transaction>),
+    /// Throw away as many octets, then say this: they belong to a message that was refused.
+    Discard(u64, Reply),
+    /// Say this to a chunk that has no message; its octets must not run as commands.
+    Misplaced(u64, Reply),
     /// Say this, begin TLS, then call [`Dialogue::secure`].
     StartTls(Reply),
     /// Lead a login, then call [`Dialogue::log_in`] when it succeeds.
@@ -153,14 +173,20 @@ impl Dialogue {
     /// Whether a message is under way.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
-        self.phase != Phase::Idle
+        !matches!(self.phase, Phase::Idle | Phase::Refused)
+    }
+
+    /// Whether part of a content has come by BDAT, and more is to come.
+    #[must_use]
+    pub fn in_chunks(&self) -> bool {
+        self.phase == Phase::Chunks
     }
 
     /// The reverse-path of the message under way, empty when there is none.
     #[must_use]
     pub fn reverse_path(&self) -> &str {
         match &self.phase {
-            Phase::Idle => "",
+            Phase::Idle | Phase::Chunks | Phase::Refused => "",
             Phase::Sender { mail, .. } => mail.reverse_path.as_str(),
             Phase::Recipients(transaction) => transaction.envelope.reverse_path.as_str(),
         }
@@ -189,21 +215,22 @@ impl Dialogue {
             Command::Ehlo(name) => self.greet(Hello { name, extended: true }),
             Command::Helo(name) => self.greet(Hello { name, extended: false }),
             Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(forward) => self.rcpt(forward),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
             Command::Data => return self.data(),
+            Command::Bdat(chunk) => return self.bdat(chunk),
             Command::Rset => {
                 self.phase = Phase::Idle;
                 ok("reset")
             }
             Command::Noop => ok("OK"),
             Command::Vrfy => reply(252, (2, 5, 0), "cannot verify, but will take mail and try to deliver it"),
-            Command::Help => Action::Reply(help()),
+            Command::Help(topic) => Action::Reply(help(&topic)),
             Command::Quit => {
                 Action::Close(Reply::new(221, (2, 0, 0), format!("{} closing", self.rules.hostname)))
             }
             Command::StartTls => self.start_tls(),
             Command::Auth { mechanism, initial } => self.auth(&mechanism, initial),
-            Command::Expn | Command::NotOffered(Extension::Bdat) => not_implemented(),
+            Command::Expn => not_implemented(),
         };
         (self, action)
     }
@@ -217,7 +244,7 @@ impl Dialogue {
 
     /// Notes what was decided about a recipient.
     #[must_use]
-    pub fn judge(mut self, recipient: Address, verdict: Verdict) -> (Self, Reply) {
+    pub fn judge(mut self, recipient: Address, request: RecipientRequest, verdict: Verdict) -> (Self, Reply) {
         let dropped = match verdict {
             Verdict::Accept => false,
             Verdict::Drop => true,
@@ -230,16 +257,19 @@ impl Dialogue {
         };
         self.phase = match self.phase {
             // The driver judges only what `step` asked it to, and that needs a sender.
-            Phase::Idle => Phase::Idle,
+            phase @ (Phase::Idle | Phase::Chunks | Phase::Refused) => phase,
             Phase::Sender { mail, .. } => {
                 let mut envelope = Envelope::new(mail.reverse_path, recipient);
                 envelope.body = mail.body;
                 envelope.smtputf8 = mail.smtputf8;
-                Phase::Recipients(Transaction { envelope, dropped: Vec::from_iter(dropped.then_some(0)) })
+                let dropped = Vec::from_iter(dropped.then_some(0));
+                let requests = vec![request];
+                Phase::Recipients(Transaction { envelope, dropped, request: mail.request, requests })
             }
             Phase::Recipients(mut transaction) => {
                 transaction.dropped.extend(dropped.then_some(transaction.envelope.recipients().len()));
                 transaction.envelope.add(recipient);
+                transaction.requests.push(request);
                 Phase::Recipients(transaction)
             }
         };
@@ -253,6 +283,13 @@ impl Dialogue {
         self
     }
 
+    /// A chunk was refused, and with it the message.
+    #[must_use]
+    pub fn refuse_chunks(mut self) -> Self {
+        self.phase = Phase::Refused;
+        self
+    }
+
     /// EHLO and HELO also end a message that was under way (RFC 5321 4.1.4).
     fn greet(&mut self, hello: Hello) -> Action {
         let extended = hello.extended;
@@ -261,8 +298,10 @@ impl Dialogue {
         let mut lines = vec![self.rules.hostname.clone()];
         if extended {
             let size = format!("SIZE {}", self.rules.max_message_size);
-            let words = ["PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "HELP"];
+            let limits = format!("LIMITS RCPTMAX={}", self.rules.max_recipients.min(MAX_LIMIT));
+            let words = ["PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"];
             lines.extend(words.map(str::to_owned));
+            lines.extend(["CHUNKING", "DSN", "MT-PRIORITY", &limits, "HELP"].map(str::to_owned));
             lines.extend(self.offered());
         }
         Action::Reply(Reply::bare(250, lines))
@@ -321,7 +360,7 @@ impl Dialogue {
             let text = if self.may_log_in() { "log in first" } else { "say STARTTLS and log in first" };
             return reply(530, (5, 7, 0), text);
         }
-        if self.phase != Phase::Idle {
+        if self.in_transaction() {
             return reply(503, (5, 5, 1), "MAIL was given already; RSET starts again");
         }
         let max = self.rules.max_message_size;
@@ -333,13 +372,14 @@ impl Dialogue {
         }
     }
 
-    fn rcpt(&self, forward: Forward) -> Action {
+    fn rcpt(&self, rcpt: Rcpt) -> Action {
         let (smtputf8, count) = match &self.phase {
-            Phase::Idle => return reply(503, (5, 5, 1), "MAIL first"),
+            Phase::Chunks => return reply(503, (5, 5, 1), CHUNKS_ARE_COMING),
+            Phase::Idle | Phase::Refused => return reply(503, (5, 5, 1), "MAIL first"),
             Phase::Sender { mail, .. } => (mail.smtputf8, 0),
             Phase::Recipients(t) => (t.envelope.smtputf8, t.envelope.recipients().len()),
         };
-        let recipient = match forward {
+        let recipient = match rcpt.forward {
             Forward::Address(address) => address,
             Forward::Postmaster => match Address::parse(&format!("postmaster@{}", self.rules.hostname)) {
                 Ok(address) => address,
@@ -352,25 +392,61 @@ impl Dialogue {
         if count >= self.rules.max_recipients {
             return reply(452, (4, 5, 3), "too many recipients; send the rest in another message");
         }
-        Action::Judge(recipient)
+        Action::Judge(recipient, rcpt.request)
     }
 
     fn data(mut self) -> (Self, Action) {
         let action = match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Recipients(transaction) => Action::Receive(transaction),
-            Phase::Idle => reply(503, (5, 5, 1), "MAIL and RCPT first"),
-            Phase::Sender { mail, refused } => {
-                self.phase = Phase::Sender { mail, refused };
-                if refused {
-                    reply(554, (5, 5, 1), "no valid recipients")
-                } else {
-                    reply(503, (5, 5, 1), "RCPT first")
-                }
+            phase => {
+                let refusal = no_content(&phase);
+                self.phase = phase;
+                Action::Reply(refusal)
+            }
+        };
+        (self, action)
+    }
+
+    fn bdat(mut self, chunk: Chunk) -> (Self, Action) {
+        let action = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Recipients(transaction) => {
+                self.phase = Phase::Chunks;
+                Action::Take(chunk, Some(transaction))
+            }
+            Phase::Chunks => {
+                self.phase = Phase::Chunks;
+                Action::Take(chunk, None)
+            }
+            Phase::Refused => {
+                self.phase = if chunk.last { Phase::Idle } else { Phase::Refused };
+                let refusal = Reply::new(554, (5, 5, 1), "the message was refused already");
+                Action::Discard(chunk.octets, refusal)
+            }
+            phase => {
+                let refusal = no_content(&phase);
+                self.phase = phase;
+                Action::Misplaced(chunk.octets, refusal)
             }
         };
         (self, action)
     }
 }
+
+/// Why no content can come now.
+fn no_content(phase: &Phase) -> Reply {
+    match phase {
+        Phase::Sender { refused: true, .. } => Reply::new(554, (5, 5, 1), "no valid recipients"),
+        Phase::Sender { refused: false, .. } => Reply::new(503, (5, 5, 1), "RCPT first"),
+        // DATA and BDAT can't be mixed (RFC 3030 2).
+        Phase::Chunks => Reply::new(503, (5, 5, 1), CHUNKS_ARE_COMING),
+        Phase::Idle | Phase::Refused | Phase::Recipients(_) => {
+            Reply::new(503, (5, 5, 1), "MAIL and RCPT first")
+        }
+    }
+}
+
+/// What a client reads that says something else between two chunks.
+const CHUNKS_ARE_COMING: &str = "the content is coming by BDAT; RSET starts again";
 
 fn reply(code: u16, status: (u8, u16, u16), text: impl Into<String>) -> Action {
     Action::Reply(Reply::new(code, status, text))
@@ -384,216 +460,5 @@ fn ok(text: &str) -> Action {
     reply(250, (2, 0, 0), text)
 }
 
-fn help() -> Reply {
-    let lines = [
-        "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT",
-        "a relay: it takes mail for its upstreams only",
-    ];
-    Reply { code: 214, status: Some((2, 0, 0)), lines: lines.map(str::to_owned).to_vec() }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dialogue() -> Dialogue {
-        let rules = Rules {
-            hostname: "relay.example".into(),
-            max_message_size: 1000,
-            max_recipients: 2,
-            max_errors: 3,
-            starttls: false,
-            mechanisms: &[],
-            auth_in_clear: false,
-            auth_required: false,
-        };
-        Dialogue::new(rules)
-    }
-
-    /// Says the lines; all messages are admitted, recipients at `bad.example` are refused, at `drop.example` dropped.
-    fn say(mut dialogue: Dialogue, lines: &[&str]) -> (Dialogue, Vec<String>) {
-        let mut replies = Vec::new();
-        for line in lines {
-            let command = Command::parse(line.as_bytes()).unwrap();
-            let (next, action) = dialogue.step(command);
-            let (next, reply) = match action {
-                Action::Reply(reply) | Action::Close(reply) => (next, reply),
-                Action::Admit(mail) => next.admit(mail),
-                Action::Judge(recipient) => {
-                    let verdict = match recipient.domain() {
-                        "bad.example" => Verdict::Refuse(Reply::new(550, (5, 7, 1), "no")),
-                        "drop.example" => Verdict::Drop,
-                        _ => Verdict::Accept,
-                    };
-                    next.judge(recipient, verdict)
-                }
-                Action::StartTls(reply) => (next.secure(), reply),
-                Action::LogIn(mechanism, _) => {
-                    let (next, reply) = next.log_in(LoggedIn { name: mechanism.name().into() });
-                    (next, reply)
-                }
-                Action::Receive(t) => {
-                    let text = format!("{:?} dropped {:?}", t.envelope.recipients().len(), t.dropped);
-                    (next.finish(), Reply::new(250, (2, 0, 0), text))
-                }
-            };
-            dialogue = next;
-            replies.push(reply.to_string().chars().take(9).collect());
-            if reply.code == 250 && reply.lines[0].contains("dropped") {
-                replies.push(reply.lines[0].clone());
-            }
-        }
-        (dialogue, replies)
-    }
-
-    #[test]
-    fn holds_the_order() {
-        for (lines, want) in [
-            (vec!["MAIL FROM:<a@b>"], vec!["503 5.5.1"]),
-            (vec!["EHLO x", "RCPT TO:<a@b>", "DATA"], vec!["250 relay", "503 5.5.1", "503 5.5.1"]),
-            (
-                vec![
-                    "HELO x",
-                    "MAIL FROM:<a@b>",
-                    "MAIL FROM:<a@b>",
-                    "DATA",
-                    "RCPT TO:<a@bad.example>",
-                    "DATA",
-                ],
-                vec!["250 relay", "250 2.1.0", "503 5.5.1", "503 5.5.1", "550 5.7.1", "554 5.5.1"],
-            ),
-            (
-                vec!["HELO x", "MAIL FROM:<>", "RCPT TO:<a@b>", "RSET", "DATA", "QUIT"],
-                vec!["250 relay", "250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1", "221 2.0.0"],
-            ),
-            (
-                vec!["HELO x", "MAIL FROM:<>", "EHLO x", "MAIL FROM:<> SIZE=1001", "MAIL FROM:<> SIZE=1000"],
-                vec!["250 relay", "250 2.1.0", "250 relay", "552 5.3.4", "250 2.1.0"],
-            ),
-        ] {
-            assert_eq!(say(dialogue(), &lines).1, want, "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn tls_and_logins() {
-        const BOTH: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
-        let rules = |starttls, auth_in_clear, auth_required| Rules {
-            starttls,
-            mechanisms: BOTH,
-            auth_in_clear,
-            auth_required,
-            max_errors: 99,
-            ..dialogue().rules
-        };
-        for (rules, lines, want) in [
-            (
-                rules(true, false, true),
-                &["EHLO x", "AUTH PLAIN", "MAIL FROM:<a@b>", "STARTTLS", "AUTH PLAIN", "STARTTLS", "EHLO x"]
-                    [..],
-                &["250 relay", "538 5.7.1", "530 5.7.0", "220 2.0.0", "503 5.5.1", "503 5.5.1", "250 relay"]
-                    [..],
-            ),
-            (
-                rules(false, true, true),
-                &[
-                    "AUTH PLAIN",
-                    "EHLO x",
-                    "AUTH X",
-                    "AUTH SCRAM-SHA-256",
-                    "AUTH LOGIN",
-                    "AUTH LOGIN",
-                    "STARTTLS",
-                ],
-                &["503 5.5.1", "250 relay", "504 5.5.4", "504 5.5.4", "235 2.7.0", "503 5.5.1", "502 5.5.1"],
-            ),
-            (
-                rules(true, true, false),
-                &[
-                    "STARTTLS",
-                    "HELO x",
-                    "MAIL FROM:<a@b>",
-                    "AUTH PLAIN",
-                    "STARTTLS",
-                    "RSET",
-                    "AUTH PLAIN",
-                    "STARTTLS",
-                ],
-                &[
-                    "503 5.5.1",
-                    "250 relay",
-                    "250 2.1.0",
-                    "503 5.5.1",
-                    "503 5.5.1",
-                    "250 2.0.0",
-                    "235 2.7.0",
-                    "220 2.0.0",
-                ],
-            ),
-        ] {
-            let (dialogue, replies) = say(Dialogue::new(rules), lines);
-            assert_eq!(replies, want, "{lines:?}");
-            assert_eq!(
-                (dialogue.is_secure(), dialogue.user().is_some()),
-                (lines.len() != 7 || lines[0] == "EHLO x", lines[4] == "AUTH LOGIN")
-            );
-        }
-    }
-
-    #[test]
-    fn offers_what_can_be_had_now() {
-        let rules = |auth_in_clear| Rules {
-            starttls: true,
-            mechanisms: &[Mechanism::Plain, Mechanism::ScramSha256],
-            auth_in_clear,
-            ..dialogue().rules
-        };
-        let auth = "AUTH PLAIN SCRAM-SHA-256";
-        let before = Dialogue::new(rules(false));
-        assert_eq!(before.offered(), ["STARTTLS"]);
-        assert_eq!(before.secure().offered(), [auth]);
-        assert_eq!(Dialogue::new(rules(true)).offered(), ["STARTTLS", auth]);
-        assert!(dialogue().offered().is_empty());
-    }
-
-    #[test]
-    fn keeps_the_good_recipients_and_knows_the_dropped() {
-        let lines = [
-            "EHLO x",
-            "MAIL FROM:<a@b>",
-            "RCPT TO:<a@bad.example>",
-            "RCPT TO:<a@b>",
-            "RCPT TO:<a@drop.example>",
-            "RCPT TO:<c@b>",
-            "DATA",
-        ];
-        let (dialogue, replies) = say(dialogue(), &lines);
-        assert_eq!(
-            replies[2..],
-            ["550 5.7.1", "250 2.1.5", "250 2.1.5", "452 4.5.3", "250 2.0.0", "2 dropped [1]"]
-        );
-        assert!(!dialogue.in_transaction());
-    }
-
-    #[test]
-    fn counts_errors_but_not_refused_recipients() {
-        let mut dialogue = dialogue();
-        for code in [550, 552, 452, 554, 250, 551, 553] {
-            assert!(!dialogue.count(&Reply::new(code, (5, 0, 0), "")), "{code}");
-        }
-        for code in [500, 555] {
-            assert!(!dialogue.count(&Reply::new(code, (5, 0, 0), "")), "{code}");
-        }
-        assert!(dialogue.count(&Reply::new(503, (5, 0, 0), "")));
-    }
-
-    #[test]
-    fn an_address_beyond_ascii_needs_the_extension() {
-        let lines =
-            ["EHLO x", "MAIL FROM:<a@b>", "RCPT TO:<\u{fc}@b>", "RSET", "MAIL FROM:<\u{fc}@b> SMTPUTF8"];
-        let (dialogue, replies) = say(dialogue(), &lines);
-        assert_eq!(replies[2], "553 5.6.7");
-        let (_, replies) = say(dialogue, &["RCPT TO:<\u{fc}@b>", "RCPT TO:<postmaster>"]);
-        assert_eq!(replies, ["250 2.1.5", "250 2.1.5"]);
-    }
-}
+mod tests;

@@ -5,10 +5,11 @@
 
 mod clue;
 mod path;
+mod requests;
 
 pub use clue::About;
 
-use crate::mail::{Address, AddressError, Body, ReversePath};
+use crate::mail::{Address, AddressError, Body, MessageRequest, RecipientRequest, ReversePath};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -24,9 +25,11 @@ pub enum Command {
     /// `MAIL FROM:<reverse-path>` with its parameters.
     Mail(Mail),
     /// `RCPT TO:<forward-path>`.
-    Rcpt(Forward),
+    Rcpt(Rcpt),
     /// `DATA`
     Data,
+    /// `BDAT octets [LAST]`; the octets follow at once (RFC 3030).
+    Bdat(Chunk),
     /// `RSET`
     Rset,
     /// `NOOP`, whatever its argument.
@@ -35,8 +38,8 @@ pub enum Command {
     Vrfy,
     /// `EXPN text`
     Expn,
-    /// `HELP`, whatever its argument.
-    Help,
+    /// `HELP [topic]`
+    Help(String),
     /// `QUIT`
     Quit,
     /// `STARTTLS` (RFC 3207).
@@ -48,15 +51,6 @@ pub enum Command {
         /// What the client said at once, base64; a secret.
         initial: Option<Initial>,
     },
-    /// A command of an extension that is not announced.
-    NotOffered(Extension),
-}
-
-/// Commands of extensions that we know but do not announce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extension {
-    /// RFC 3030; content follows the command.
-    Bdat,
 }
 
 /// An initial response as it stands on the AUTH line. `Debug` shows nothing of it.
@@ -88,9 +82,29 @@ pub struct Mail {
     pub body: Body,
     /// `SMTPUTF8` (RFC 6531 3.4).
     pub smtputf8: bool,
+    /// Reports and priority.
+    pub request: MessageRequest,
 }
 
-/// The argument of RCPT.
+/// What RCPT says about one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rcpt {
+    /// Who it is.
+    pub forward: Forward,
+    /// Reports about it.
+    pub request: RecipientRequest,
+}
+
+/// What BDAT announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// How many octets follow the command.
+    pub octets: u64,
+    /// The content ends with them.
+    pub last: bool,
+}
+
+/// The path of RCPT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forward {
     /// A mailbox.
@@ -164,8 +178,13 @@ impl CommandError {
     }
 }
 
-const MAIL_USAGE: &str = "MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8] [AUTH=address]";
-const RCPT_USAGE: &str = "RCPT TO:<address>";
+/// How to write MAIL.
+pub const MAIL_USAGE: &str = "MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8] [AUTH=address] \
+    [RET=FULL|HDRS] [ENVID=id] [MT-PRIORITY=n]";
+/// How to write RCPT.
+pub const RCPT_USAGE: &str = "RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;address]";
+/// How to write BDAT.
+pub const BDAT_USAGE: &str = "BDAT octets [LAST]";
 
 impl Command {
     /// Reads a command line, given without its line end.
@@ -189,15 +208,15 @@ impl Command {
             "MAIL" => mail(argument).map(Self::Mail),
             "RCPT" => rcpt(argument).map(Self::Rcpt),
             "DATA" => nothing(argument, "DATA").map(|()| Self::Data),
+            "BDAT" => chunk(argument).map(Self::Bdat),
             "RSET" => nothing(argument, "RSET").map(|()| Self::Rset),
             "QUIT" => nothing(argument, "QUIT").map(|()| Self::Quit),
             "NOOP" => Ok(Self::Noop),
-            "HELP" => Ok(Self::Help),
+            "HELP" => Ok(Self::Help(argument.to_owned())),
             "VRFY" => name(argument, "VRFY address").map(|_| Self::Vrfy),
             "EXPN" => Ok(Self::Expn),
             "AUTH" => auth(argument),
             "STARTTLS" => nothing(argument, "STARTTLS").map(|()| Self::StartTls),
-            "BDAT" => Ok(Self::NotOffered(Extension::Bdat)),
             _ => Err(CommandError::Unknown),
         }
     }
@@ -232,7 +251,8 @@ fn mail(argument: &str) -> Result<Mail, CommandError> {
     } else {
         ReversePath::Address(Address::parse(path).map_err(CommandError::ReversePath)?)
     };
-    let mut mail = Mail { reverse_path, size: None, body: Body::SevenBit, smtputf8: false };
+    let request = MessageRequest::default();
+    let mut mail = Mail { reverse_path, size: None, body: Body::SevenBit, smtputf8: false, request };
     mail_parameters(&mut mail, parameters)?;
     if !mail.smtputf8 && mail.reverse_path.address().is_some_and(|a| !a.is_ascii()) {
         return Err(CommandError::NeedsSmtpUtf8);
@@ -266,25 +286,37 @@ fn mail_parameters(mail: &mut Mail, text: &str) -> Result<(), CommandError> {
             ("BODY", _) => return Err(CommandError::Parameter("BODY")),
             ("SMTPUTF8", _) => return Err(CommandError::Parameter("SMTPUTF8")),
             ("AUTH", _) => return Err(CommandError::Parameter("AUTH")),
-            _ => return Err(CommandError::UnknownParameter),
+            (key, value) => requests::of_message(&mut mail.request, key, value)?,
         }
     }
     mail.body = body.unwrap_or_default();
     Ok(())
 }
 
-fn rcpt(argument: &str) -> Result<Forward, CommandError> {
+fn rcpt(argument: &str) -> Result<Rcpt, CommandError> {
     let (path, parameters) = path::split(argument, "TO").ok_or(CommandError::Syntax(RCPT_USAGE))?;
     let forward = if path.eq_ignore_ascii_case("postmaster") {
         Forward::Postmaster
     } else {
         Forward::Address(Address::parse(path).map_err(CommandError::ForwardPath)?)
     };
-    match path::parameters(parameters).next() {
-        None => Ok(forward),
-        Some(None) => Err(CommandError::Syntax(RCPT_USAGE)),
-        Some(Some(_)) => Err(CommandError::UnknownParameter),
+    let mut request = RecipientRequest::default();
+    for parameter in path::parameters(parameters) {
+        let (key, value) = parameter.ok_or(CommandError::Syntax(RCPT_USAGE))?;
+        requests::of_recipient(&mut request, &key.to_ascii_uppercase(), value)?;
     }
+    Ok(Rcpt { forward, request })
+}
+
+fn chunk(argument: &str) -> Result<Chunk, CommandError> {
+    let (octets, rest) = argument.split_once(WHITE).unwrap_or((argument, ""));
+    let rest = rest.trim_start_matches(WHITE);
+    let digits = (1..=20).contains(&octets.len()) && octets.bytes().all(|b| b.is_ascii_digit());
+    if !digits || !(rest.is_empty() || rest.eq_ignore_ascii_case("LAST")) {
+        return Err(CommandError::Syntax(BDAT_USAGE));
+    }
+    // A number of 20 digits that does not fit is larger than whatever we allow.
+    Ok(Chunk { octets: octets.parse().unwrap_or(u64::MAX), last: !rest.is_empty() })
 }
 
 #[cfg(test)]

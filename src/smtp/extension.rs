@@ -23,6 +23,12 @@ pub struct Capabilities {
     pub chunking: bool,
     /// DSN (RFC 3461).
     pub dsn: bool,
+    /// MT-PRIORITY (RFC 6710).
+    pub mt_priority: bool,
+    /// LIMITS RCPTMAX (RFC 9422): recipients in one transaction.
+    pub max_recipients: Option<u32>,
+    /// LIMITS MAILMAX: transactions over one connection.
+    pub max_transactions: Option<u32>,
 }
 
 impl Capabilities {
@@ -49,6 +55,8 @@ impl Capabilities {
             "STARTTLS" => self.starttls = true,
             "CHUNKING" => self.chunking = true,
             "DSN" => self.dsn = true,
+            "MT-PRIORITY" => self.mt_priority = true,
+            "LIMITS" => words.for_each(|limit| self.add_limit(limit)),
             "AUTH" => self.add_mechanisms(None, words),
             // An old form that some servers still write, often beside the right one.
             _ => {
@@ -64,6 +72,21 @@ impl Capabilities {
             if !name.is_empty() && !self.auth.contains(&name) {
                 self.auth.push(name);
             }
+        }
+    }
+
+    /// `NAME=number` (RFC 9422 4): a number of 1 to 6 digits that does not begin with 0. All else is passed over.
+    fn add_limit(&mut self, limit: &str) {
+        let Some((name, number)) = limit.split_once('=') else {
+            return;
+        };
+        let sound = (1..=6).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+        let number = Some(number).filter(|number| sound && !number.starts_with('0'));
+        let number = number.and_then(|number| number.parse().ok());
+        match name.to_ascii_uppercase().as_str() {
+            "RCPTMAX" => self.max_recipients = number.or(self.max_recipients),
+            "MAILMAX" => self.max_transactions = number.or(self.max_transactions),
+            _ => {}
         }
     }
 
@@ -96,6 +119,8 @@ mod tests {
             "AUTH=LOGIN PLAIN",
             "CHUNKING",
             "DSN",
+            "MT-PRIORITY MIXER",
+            "LIMITS RCPTMAX=50 mailmax=20 RCPTDOMAINMAX=1 X=Y Z",
             "X-UNKNOWN 1",
             "",
         ]);
@@ -109,6 +134,9 @@ mod tests {
             auth: vec!["LOGIN".into(), "XOAUTH2".into(), "PLAIN".into()],
             chunking: true,
             dsn: true,
+            mt_priority: true,
+            max_recipients: Some(50),
+            max_transactions: Some(20),
         };
         assert_eq!(got, want);
     }
@@ -116,6 +144,15 @@ mod tests {
     #[test]
     fn the_greeting_line_is_no_extension() {
         assert_eq!(read(&["PIPELINING"]), Capabilities::default());
+    }
+
+    #[test]
+    fn passes_over_limits_that_are_none() {
+        for limit in
+            ["RCPTMAX=0", "RCPTMAX=01", "RCPTMAX=", "RCPTMAX=x", "RCPTMAX=-1", "RCPTMAX=1000000", "RCPTMAX"]
+        {
+            assert_eq!(read(&["x", &format!("LIMITS {limit}")]).max_recipients, None, "{limit}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Level 1: knows `mail` only.
 
+pub mod bdat;
 pub mod command;
 pub mod data_stream;
 pub mod dot_stuffing;

@@ -105,6 +105,17 @@ pub trait Store: Send + Sync {
     /// Makes one message (or, with `None`, all) due at `now`. Returns how many.
     async fn retry(&self, queue_id: Option<QueueId>, now: Moment) -> Result<u64, StoreError>;
 
+    /// Keeps a message that is not being sent until it is released; false when it is unknown.
+    async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError>;
+
+    /// Makes a held message due at `now`, to be treated like this from now on; false when it is not held.
+    async fn release(
+        &self,
+        queue_id: QueueId,
+        test: Option<TestTreatment>,
+        now: Moment,
+    ) -> Result<bool, StoreError>;
+
     /// Removes a message that is not being sent; `Ok(None)` when it is unknown.
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;
 

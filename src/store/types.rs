@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::{TestAction, Window};
-use crate::mail::{Address, Body, QueueId, ReversePath};
+use crate::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use crate::time::Moment;
 
 /// A message's key in the store.
@@ -54,6 +54,18 @@ pub enum Priority {
     Low = 3,
 }
 
+impl Priority {
+    /// What MT-PRIORITY (RFC 6710) means here: above 0 is high, below is low.
+    #[must_use]
+    pub fn asked(priority: Option<i8>) -> Self {
+        match priority.unwrap_or_default() {
+            1.. => Self::High,
+            0 => Self::Normal,
+            _ => Self::Low,
+        }
+    }
+}
+
 /// The test mode that was in force when a message was accepted; it never changes by a switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestTreatment {
@@ -70,6 +82,8 @@ pub struct NewRecipient {
     pub address: Address,
     /// Accepted from the client but dropped (blacklist): counted, never sent.
     pub dropped: bool,
+    /// The reports that the client asked for.
+    pub request: RecipientRequest,
 }
 
 /// A message as it enters the queue.
@@ -97,6 +111,8 @@ pub struct NewMessage {
     pub body: Body,
     /// Whether the client asked for SMTPUTF8.
     pub smtputf8: bool,
+    /// What else the client asked for.
+    pub request: MessageRequest,
     /// Who handed it in.
     pub client: ClientInfo,
     /// The test mode in force.
@@ -166,6 +182,8 @@ pub struct QueuedRecipient {
     pub failures: u32,
     /// The last reply, empty when there was none.
     pub last_reply: String,
+    /// The reports that the client asked for.
+    pub request: RecipientRequest,
 }
 
 /// A message under a lease: what an attempt needs to know.
@@ -193,6 +211,8 @@ pub struct QueuedMessage {
     pub body: Body,
     /// Whether the client asked for SMTPUTF8.
     pub smtputf8: bool,
+    /// What else the client asked for.
+    pub request: MessageRequest,
     /// Who handed it in.
     pub client: ClientInfo,
     /// The test mode in which it was accepted.

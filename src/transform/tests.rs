@@ -26,6 +26,7 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Que
         sender: "a@firm.example".into(),
         body: Body::SevenBit,
         smtputf8: false,
+        request: crate::mail::MessageRequest::default(),
         client: ClientInfo::default(),
         test: test
             .map(|(action, to)| TestTreatment { action, address: to.map(|a| Address::parse(a).unwrap()) }),
@@ -40,6 +41,7 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Que
                 attempts: 0,
                 failures: 0,
                 last_reply: String::new(),
+                request: crate::mail::RecipientRequest::default(),
             })
             .collect(),
         others_waiting: 0,

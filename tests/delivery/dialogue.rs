@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailsluice::config::{Auth, Security, Smtp};
-use mailsluice::deliver::{Connector, Fault, Stage, TcpDial, Transaction, blacklist_candidate};
+use mailsluice::deliver::{Connector, Fault, Requests, Stage, TcpDial, Transaction, blacklist_candidate};
 use mailsluice::mail::{Body, ReversePath};
 use proptest::prelude::*;
 
@@ -27,6 +27,7 @@ async fn parameters_only_where_offered() {
             body: Body::EightBitMime,
             smtputf8: true,
             content: "ä\r\nb".as_bytes(),
+            requests: Requests::default(),
         };
         assert_eq!(verdicts(&connection.send(&transaction).await), "S");
         assert_eq!(upstream.commands_of("MAIL"), [want]);

@@ -148,6 +148,14 @@ impl Store for MemoryStore {
         unreachable!("sessions never do this")
     }
 
+    async fn hold(&self, _: QueueId) -> Result<bool, StoreError> {
+        unreachable!("sessions never do this")
+    }
+
+    async fn release(&self, _: QueueId, _: Option<TestTreatment>, _: Moment) -> Result<bool, StoreError> {
+        unreachable!("sessions never do this")
+    }
+
     async fn delete(&self, _queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
         unreachable!("sessions never do this")
     }

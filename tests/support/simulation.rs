@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use mailsluice::config::Config;
 use mailsluice::deliver::{Dial, DialError, Dialled, Target};
-use mailsluice::mail::{Address, Body, QueueId, ReversePath};
+use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::relay::Core;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
@@ -165,6 +165,11 @@ impl Simulation {
     /// Hands a message in as a session would.
     pub async fn submit(&mut self, from: &str, to: &[&str]) -> QueueId {
         let message = self.message(from, to);
+        self.enqueue(message).await
+    }
+
+    /// Hands in a message that a test has made.
+    pub async fn enqueue(&self, message: NewMessage) -> QueueId {
         let id = message.queue_id.clone();
         let route = message.route.clone();
         self.store().enqueue(message).await.unwrap();
@@ -202,12 +207,17 @@ impl Simulation {
             sender: from.to_lowercase(),
             body: Body::SevenBit,
             smtputf8: false,
+            request: MessageRequest::default(),
             client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
             test: core.test_mode.current(),
             held: false,
             recipients: to
                 .iter()
-                .map(|to| NewRecipient { address: Address::parse(to).unwrap(), dropped: false })
+                .map(|to| NewRecipient {
+                    address: Address::parse(to).unwrap(),
+                    dropped: false,
+                    request: RecipientRequest::default(),
+                })
                 .collect(),
             content: StoredContent::Inline(text.into_bytes()),
         }

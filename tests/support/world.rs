@@ -7,6 +7,7 @@ use std::time::Duration;
 use mailsluice::config::*;
 use mailsluice::listen::tls;
 use mailsluice::policy::admission::Admission;
+use mailsluice::policy::pacing::Pacing;
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::policy::users::Users;
 use mailsluice::queue::Wake;
@@ -49,9 +50,15 @@ impl World {
 
     /// Starts a session on a pipe.
     pub(crate) async fn connect(self) -> Running {
+        self.connect_with(None).await
+    }
+
+    /// The same, with other figures of what clients have done so far.
+    pub(crate) async fn connect_with(self, pacing: Option<Arc<Pacing>>) -> Running {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let ip = self.client;
-        let (services, store, folder) = self.services().await;
+        let (mut services, store, folder) = self.services().await;
+        services.pacing = pacing.unwrap_or(services.pacing);
         let listener = Arc::new(services.config.listeners[0].clone());
         let tls = tls::load(&listener);
         let peer = Peer { ip, session_id: "test".into(), listener, tls };
@@ -76,6 +83,7 @@ impl World {
             content_dir: config.data_dir.join("content"),
             admission: Arc::new(Admission::new(&config)),
             users: Arc::new(Users::new(&config, timeline.clone())),
+            pacing: Arc::new(Pacing::new(timeline.clone())),
             timeline,
         };
         (services, store, self.folder)

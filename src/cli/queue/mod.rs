@@ -10,7 +10,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::{output, status};
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, QueueCounts, Retried, Status,
+    DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, QueueCounts, Release, Retried, Status,
 };
 use crate::report::log::escape::printable;
 use view::Extent;
@@ -35,6 +35,21 @@ pub(super) enum Command {
         /// All messages that wait for a retry
         #[arg(long)]
         all: bool,
+    },
+    /// Keep until it is released; a message that is being sent is waited for
+    Hold {
+        /// Queue ids
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+    /// Let held messages go, to the test address or to their recipients
+    Release {
+        /// Queue ids
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+        /// Where to
+        #[arg(long, value_parser = PossibleValuesParser::new(["test", "recipients"]))]
+        to: String,
     },
     /// Delete for good, without a report; a message that is being sent is waited for
     Delete {
@@ -79,6 +94,13 @@ pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure
         }
         Command::Retry { ids, .. } => each(&ids, context, |id| {
             Ok(client.command::<Done>(&Method::POST, &Target::path(&["queue", id, "retry"]))?.value)
+        }),
+        Command::Hold { ids } => each(&ids, context, |id| {
+            Ok(client.command::<Done>(&Method::POST, &Target::path(&["queue", id, "hold"]))?.value)
+        }),
+        Command::Release { ids, to } => each(&ids, context, |id| {
+            let target = Target::path(&["queue", id, "release"]);
+            Ok(client.submit::<Done>(&Method::POST, &target, &Release { to: to.clone() })?.value)
         }),
         Command::Delete { ids } => each(&ids, context, |id| {
             let done = client.command::<Done>(&Method::DELETE, &Target::path(&["queue", id]))?.value;

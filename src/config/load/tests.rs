@@ -8,8 +8,9 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::config::{
     Auth, BlacklistAction, BounceFrom, ByteSize, Filter, LogFormat, LogLevel, LongLines, Newlines, Pace,
-    Quota, Security, Smtp, TestAction, Upstream, UpstreamKind, Window,
+    Quota, Security, ServerAuth, Smtp, TestAction, Upstream, UpstreamKind, UserPriority, Window,
 };
+use crate::mail::Address;
 
 const SOLE: &str = "[[upstream]]\nname = \"a\"\nhost = \"smtp.firm.example\"\n";
 
@@ -56,7 +57,10 @@ fn has_the_documented_defaults() {
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Info));
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:2525");
-    assert_eq!(format!("{:?}", config.listeners[0].relay_from), "[127.0.0.0/8, ::1/128]");
+    let listener = &config.listeners[0];
+    assert_eq!(format!("{:?}", listener.relay_from), "[127.0.0.0/8, ::1/128]");
+    assert_eq!((&listener.tls, listener.auth, listener.auth_without_tls), (&None, ServerAuth::None, false));
+    assert!(listener.proxy_protocol_from.is_empty());
     let session = &config.session;
     assert_eq!((session.max_message_size, session.memory_budget), (ByteSize(35 << 20), ByteSize(256 << 20)));
     assert_eq!(
@@ -115,7 +119,16 @@ fn reads_every_key() {
     );
     assert_eq!(config.shutdown_grace, Duration::from_secs(20));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Debug));
-    assert_eq!(format!("{:?}", config.listeners[1].relay_from), "[10.0.0.0/8, fd00::/8, 192.0.2.7/32]");
+    let [_, listener] = config.listeners.as_slice() else { panic!("two listeners") };
+    assert_eq!(format!("{:?}", listener.relay_from), "[10.0.0.0/8, fd00::/8, 192.0.2.7/32]");
+    assert_eq!((listener.auth, listener.auth_without_tls), (ServerAuth::Required, true));
+    assert_eq!(format!("{:?}", listener.proxy_protocol_from), "[192.0.2.8/32]");
+    let [user] = config.users.as_slice() else { panic!("one user") };
+    let grants = |text: &str| user.grants(&Address::parse(text).unwrap());
+    assert!(grants("invoices@firm.example") && grants("a@sales.example") && grants("a@b.sales.example"));
+    assert!(!grants("a@firm.example") && !grants("a@notsales.example"));
+    assert_eq!(user.default_sender.as_ref().map(Address::as_str), Some("it@sales.example"));
+    assert_eq!((user.replace_foreign_sender, user.priority), (true, UserPriority::High));
     let session = format!("{:?}", config.session);
     for part in ["(1048576)", "(70000)", ": 11,", ": 12,", ": 13,", ": 14,", "41s", "42s", "Reject", "Pass"] {
         assert!(session.contains(part), "{part} {session}");
@@ -272,11 +285,11 @@ fn tells_faults_of_the_environment() {
         [
             "environment: MAILSLUICE__COLOUR: is not a key: remove it",
             "environment: MAILSLUICE__LISTENER__RELAY_FROM: is missing: write addresses or networks such as \
-             \"10.0.0.0/8\" (logins are not in this version yet), or listen on 127.0.0.1",
+             \"10.0.0.0/8\", or auth = \"required\", or listen on 127.0.0.1",
             "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
              \"smtp.firm.example\"",
             "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key: write host, or remove it",
-            "environment: MAILSLUICE__UPSTREAM__PORT: is out of range: write a whole number from 1 to 65535",
+            "environment: MAILSLUICE__UPSTREAM__PORT: 70000 is out of range: write a whole number from 1 to 65535",
             "environment: MAILSLUICE__UPSTREAM__USER: is missing: write the login name, or remove password and auth",
         ]
     );

@@ -116,7 +116,7 @@ fn tls(section: &mut Section<'_>) -> (Option<TlsMode>, Option<Identity>) {
         }
     }
     let files = certificate.zip(key).filter(|_| mode.is_some());
-    (mode, files.and_then(|(certificate, key)| identity::read(section, certificate, key)))
+    (mode, files.and_then(|(certificate, key)| identity::read(section, &certificate, &key)))
 }
 
 fn relay_from(section: &mut Section<'_>, is_loopback: bool, auth: ServerAuth) -> Vec<IpNet> {
@@ -158,4 +158,103 @@ fn proxies(section: &mut Section<'_>) -> Vec<IpNet> {
         section.fault(&place, "proxy_protocol_from", what, "write the addresses of your own proxies");
     }
     nets
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Loaded, Machine};
+
+    fn write(folder: &Path, name: &str, text: &str) {
+        let mut file = std::fs::File::create(folder.join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let mode = if name == "open.key" { 0o644 } else { 0o600 };
+        file.set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A folder with two certificates and their keys, of which one can be read by others.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "open"] {
+            let mut params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(2030, 6, 30);
+            let key = rcgen::KeyPair::generate().unwrap();
+            write(folder.path(), &format!("{name}.pem"), &params.self_signed(&key).unwrap().pem());
+            write(folder.path(), &format!("{name}.key"), &key.serialize_pem());
+        }
+        folder
+    }
+
+    fn load(folder: &Path, keys: &str, now: &str) -> Result<Loaded, String> {
+        let text = format!("[[upstream]]\nname = \"x\"\nkind = \"capture\"\n[[listener]]\n{keys}\n");
+        write(folder, "m.toml", &text);
+        let machine = Machine { now: now.parse().unwrap(), ..Machine::bare(folder) };
+        Config::load(Some(Path::new("m.toml")), &machine).map_err(|faults| faults.to_string())
+    }
+
+    const TODAY: &str = "2026-11-22T08:00:00Z";
+
+    #[test]
+    fn takes_a_certificate_with_its_key() {
+        let folder = folder();
+        let pair = "certificate = \"a.pem\"\nkey = \"a.key\"";
+        for (word, mode) in [("starttls", TlsMode::StartTls), ("implicit", TlsMode::Implicit)] {
+            let loaded = load(folder.path(), &format!("tls = \"{word}\"\n{pair}"), TODAY).unwrap();
+            assert_eq!(loaded.warnings, []);
+            let tls = loaded.config.listeners[0].tls.clone().unwrap();
+            assert_eq!((tls.mode, tls.identity.certified_key().cert.len()), (mode, 1));
+        }
+        let loaded = load(folder.path(), pair, TODAY).unwrap();
+        assert_eq!((loaded.config.listeners[0].tls.clone(), loaded.warnings.len()), (None, 2));
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_told_with_both_names() {
+        let folder = folder();
+        let keys = "tls = \"starttls\"\ncertificate = \"a.pem\"\nkey = \"open.key\"";
+        let faults = load(folder.path(), keys, TODAY).unwrap_err();
+        let path = folder.path().display();
+        assert!(
+            faults.starts_with(&format!(
+                "m.toml:7:7: listener.key: {path}/open.key is not the key of the certificate {path}/a.pem: "
+            )),
+            "{faults}"
+        );
+        assert_eq!(faults.lines().count(), 1);
+        for (certificate, key, want) in [
+            ("m.toml", "a.key", "m.toml:6:15: listener.certificate: "),
+            ("a.pem", "m.toml", "m.toml:7:7: listener.key: "),
+        ] {
+            let keys = format!("tls = \"starttls\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"");
+            let faults = load(folder.path(), &keys, TODAY).unwrap_err();
+            assert!(faults.starts_with(want) && faults.contains(" holds no "), "{faults}");
+        }
+    }
+
+    #[test]
+    fn warns_of_an_open_key_and_an_old_certificate() {
+        let folder = folder();
+        let open = "tls = \"starttls\"\ncertificate = \"open.pem\"\nkey = \"open.key\"";
+        let closed = "tls = \"starttls\"\ncertificate = \"a.pem\"\nkey = \"a.key\"";
+        for (keys, now, want) in [
+            (open, TODAY, "m.toml:7:7: listener.key: can be read by others: chmod 600 "),
+            (
+                closed,
+                "2030-06-20T00:00:00Z",
+                "m.toml:6:15: listener.certificate: expires at 2030-06-30T00:00:00Z: renew it",
+            ),
+            (
+                closed,
+                "2030-07-20T00:00:00Z",
+                "m.toml:6:15: listener.certificate: expired at 2030-06-30T00:00:00Z: renew it",
+            ),
+        ] {
+            let warnings = load(folder.path(), keys, now).unwrap().warnings;
+            assert!(warnings.len() == 1 && warnings[0].to_string().starts_with(want), "{warnings:?}");
+        }
+    }
 }

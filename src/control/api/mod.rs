@@ -3,6 +3,7 @@
 mod blacklist;
 mod limits;
 mod queue;
+mod reload;
 mod status;
 mod test_mode;
 
@@ -14,7 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
-use super::{ApiError, State};
+use super::{ApiError, Shared};
 
 /// The largest body of a request, in octets.
 const MAX_BODY: usize = 64 * 1024;
@@ -24,7 +25,7 @@ const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(70);
 
 /// All routes of the interface.
-pub fn router(state: State) -> Router {
+pub fn router(state: Shared) -> Router {
     let api = Router::new()
         .route("/status", get(status::show))
         .route("/queue", get(queue::list))
@@ -32,10 +33,13 @@ pub fn router(state: State) -> Router {
         .route("/queue/{id}", get(queue::show).delete(queue::delete))
         .route("/queue/{id}/content", get(queue::content))
         .route("/queue/{id}/retry", post(queue::retry))
+        .route("/queue/{id}/hold", post(queue::hold))
+        .route("/queue/{id}/release", post(queue::release))
         .route("/blacklist", get(blacklist::list).post(blacklist::add).delete(blacklist::remove))
         .route("/blacklist/check", get(blacklist::check))
         .route("/limits", get(limits::show))
         .route("/limits/reset", post(limits::reset))
+        .route("/reload", post(reload::reload))
         .route("/test-mode", get(test_mode::show).put(test_mode::set));
     Router::new()
         .nest("/api/v1", api)

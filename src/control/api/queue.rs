@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{self, Path, Query};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -11,11 +11,12 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::SETTLE_TIMEOUT;
-use crate::control::view::{DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, Retried};
+use crate::config::TestAction;
+use crate::control::view::{DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, Release, Retried};
 use crate::control::{ApiError, State};
 use crate::mail::QueueId;
 use crate::queue::UpstreamStatus;
-use crate::store::{ListFilter, MessageState, StoreError, Summary};
+use crate::store::{ListFilter, MessageState, StoreError, Summary, TestTreatment};
 
 type IdPath = Result<Path<String>, PathRejection>;
 
@@ -104,6 +105,57 @@ pub(super) async fn retry_all(
     state.wake.retry_all();
     tracing::info!(event = "retried", messages);
     Ok(Json(Retried { messages }))
+}
+
+pub(super) async fn hold(
+    extract::State(state): extract::State<State>,
+    id: IdPath,
+) -> Result<Json<Done>, ApiError> {
+    let id = QueueId::parse(&id?)?;
+    find(&state, &id).await?;
+    let held = settled(&id, state.store.hold(id.clone())).await?;
+    tracing::info!(event = "held", queue_id = %id, reason = "by a person");
+    let outcome = if held { "held" } else { "gone" };
+    Ok(Json(Done { queue_id: id.to_string(), outcome: outcome.to_owned() }))
+}
+
+pub(super) async fn release(
+    extract::State(state): extract::State<State>,
+    id: IdPath,
+    release: Result<Json<Release>, JsonRejection>,
+) -> Result<Json<Done>, ApiError> {
+    let id = QueueId::parse(&id?)?;
+    let message = find(&state, &id).await?;
+    let test = treatment(&state, &message, &release?.0.to)?;
+    if !state.store.release(id.clone(), test.clone(), state.timeline.now()).await? {
+        return Err(ApiError::Conflict(format!("{id} is not held: there is nothing to release")));
+    }
+    let to = test.as_ref().and_then(|test| test.address.as_ref()).map(ToString::to_string);
+    tracing::info!(event = "released", queue_id = %id, to, reason = "by a person");
+    state.wake.wake(&message.route);
+    Ok(Json(Done { queue_id: id.to_string(), outcome: "released".to_owned() }))
+}
+
+/// How a released message is treated. One that was accepted to be redirected is never sent to its recipients.
+fn treatment(state: &State, message: &Summary, to: &str) -> Result<Option<TestTreatment>, ApiError> {
+    let redirected = message.test.as_ref().filter(|test| test.action == TestAction::Redirect);
+    match (to, redirected) {
+        ("recipients", None) => Ok(None),
+        ("recipients", Some(_)) => {
+            let why = "it was accepted in test mode with redirect, and never goes to its recipients";
+            Err(ApiError::Conflict(format!("{}: {why}: release it to test, or delete it", message.queue_id)))
+        }
+        ("test", Some(test)) => Ok(Some(test.clone())),
+        ("test", None) => {
+            let address = state.test_mode.state().address.ok_or_else(|| {
+                let what =
+                    "there is no test address: set `address` in [test_mode], or say `test-mode on --address`";
+                ApiError::Conflict(what.to_owned())
+            })?;
+            Ok(Some(TestTreatment { action: TestAction::Redirect, address: Some(address) }))
+        }
+        _ => Err(ApiError::BadRequest("release where to: write test or recipients".to_owned())),
+    }
 }
 
 pub(super) async fn delete(

@@ -4,23 +4,25 @@ use crate::mail::Address;
 
 /// Mailboxes in one field at most.
 const MAX_MAILBOXES: usize = 100;
+/// Words of one mailbox at most.
+const MAX_TOKENS: usize = 1000;
 
 /// All mailboxes of a field such as From, or `None` when a reader might see another address in it than this one does.
 ///
-/// That is so for groups, routes, anything that breaks RFC 5322 3.4, octets that are not UTF-8, encoded words (RFC 2047) or
+/// That is so for groups, routes, anything that breaks RFC 5322 3.4, octets that are not UTF-8 or encoded words (RFC 2047) or
 /// comments inside of an address, and for words with an `@` that stand in a display name without quotes and are no
 /// address; those that are one are among the mailboxes. Quoted and encoded display names are free text.
 #[must_use]
 pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
-    let text = std::str::from_utf8(value).ok()?;
+    let text = String::from_utf8_lossy(value);
     let mut found = Vec::new();
     let mut item: Vec<Token<'_>> = Vec::new();
-    for token in (Tokens { rest: text }) {
+    for token in (Tokens { rest: &text }) {
         match token? {
             Token::Comma => mailbox(std::mem::take(&mut item), &mut found)?,
             token => item.push(token),
         }
-        if found.len() > MAX_MAILBOXES {
+        if found.len() > MAX_MAILBOXES || item.len() > MAX_TOKENS {
             return None;
         }
     }
@@ -63,7 +65,7 @@ fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
 }
 
 fn address(text: &str) -> Option<Address> {
-    Address::parse(text).ok().filter(|_| !text.contains("=?"))
+    Address::parse(text).ok().filter(|_| !text.contains("=?") && !text.contains(char::REPLACEMENT_CHARACTER))
 }
 
 /// A word without what is in quotes.
@@ -248,7 +250,9 @@ mod tests {
         ] {
             assert_eq!(read(value.as_bytes()), None, "{value:?}");
         }
-        assert_eq!(read(b"M\xfcller <a@x.test>"), None);
+        assert_eq!(read(b"<m\xfcller@x.test>"), None);
+        assert_eq!(read("a ".repeat(MAX_TOKENS + 1).as_bytes()), None);
+        assert_eq!(read(b"M\xfcller <a@x.test>").unwrap(), ["a@x.test"], "an old program's display name");
         assert_eq!(read("a@x.test,".repeat(MAX_MAILBOXES + 1).as_bytes()), None);
     }
 

@@ -1,7 +1,11 @@
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::super::bucket::tests::Hands;
 use super::*;
+
+/// Costly without optimisation, so made once.
+static VERIFIER: OnceLock<String> = OnceLock::new();
 
 const HERE: &str = "192.0.2.1";
 const THERE: &str = "192.0.2.2";
@@ -28,7 +32,7 @@ fn config(with_scram: bool) -> Config {
          [[user]]\nname = \"bert\"\npassword = \"right bert\"\n"
     );
     if with_scram {
-        let verifier = scram_verifier(&"right clara".into()).to_text();
+        let verifier = VERIFIER.get_or_init(|| scram_verifier(&"right clara".into()).to_text());
         text += &format!("[[user]]\nname = \"clara\"\npassword = {{ scram = \"{verifier}\" }}\n");
     }
     Config::from_toml(&text, Path::new("/")).unwrap().config

@@ -14,6 +14,7 @@ fn at(second: i64) -> Timestamp {
 fn recipient(address: &str, status: &str, reply: &str, host: Option<&str>) -> Recipient {
     Recipient {
         address: Address::parse(address).unwrap(),
+        original: None,
         status: status.into(),
         reply: reply.into(),
         host: host.map(Into::into),
@@ -23,6 +24,15 @@ fn recipient(address: &str, status: &str, reply: &str, host: Option<&str>) -> Re
 }
 
 fn build(kind: Kind, original: &[u8], recipients: &[Recipient]) -> Vec<u8> {
+    build_with(kind, (original, false), None, recipients)
+}
+
+fn build_with(
+    kind: Kind,
+    (original, whole): (&[u8], bool),
+    envelope_id: Option<&EnvelopeId>,
+    recipients: &[Recipient],
+) -> Vec<u8> {
     let dsn = Dsn {
         kind,
         hostname: "relay.example",
@@ -32,7 +42,9 @@ fn build(kind: Kind, original: &[u8], recipients: &[Recipient]) -> Vec<u8> {
         date: at(120),
         queue_id: &QueueId::new(0, 0),
         arrival: at(0),
+        envelope_id,
         original,
+        whole,
         recipients,
     };
     let out = dsn.build();
@@ -114,6 +126,41 @@ fn tells_expired_from_delayed() {
     assert!(part(&delayed, 2).contains("Action: delayed\r\nStatus: 4.0.0\r\n"));
     assert!(part(&delayed, 2).contains(&format!("Will-Retry-Until: {}\r\n", rfc5322_date(at(86_400)))));
     assert!(part(&delayed, 1).contains("need do nothing"));
+}
+
+#[test]
+fn says_what_the_client_called_it() {
+    let id = EnvelopeId::parse("order+20+2B7").unwrap();
+    let original = OriginalRecipient::parse("rfc822;Old+2Bx@x.test");
+    let about = [Recipient { original, ..recipient("b@x.test", "2.6.0", "250 2.6.0 queued", Some("mx")) }];
+    let out = build_with(Kind::Relayed, (ORIGINAL, true), Some(&id), &about);
+    let message = MessageParser::default().parse(&out).unwrap();
+    let status = part(&message, 2);
+    assert!(status.starts_with("Original-Envelope-Id: order +7\r\nReporting-MTA: "), "{status}");
+    let want = "\r\n\r\nOriginal-Recipient: rfc822; Old+x@x.test\r\nFinal-Recipient: rfc822; b@x.test\r\n\
+        Action: relayed\r\nStatus: 2.6.0\r\n";
+    assert!(status.contains(want), "{status}");
+    assert!(!String::from_utf8_lossy(&out).contains("secret body"), "all of it goes back with failures only");
+    assert!(part(&message, 1).contains("does not confirm delivery"));
+}
+
+#[test]
+fn returns_all_of_it_where_it_can() {
+    let long = format!("A: b\r\n\r\n{}\r\n", "x".repeat(999));
+    let plain = b"Subject: x\r\n\r\n--a\r\nsecret body\r\n".to_vec();
+    for (original, all) in [(plain, true), (ORIGINAL.to_vec(), false), (long.into_bytes(), false)] {
+        let about = [recipient("b@x.test", "5.1.1", "no", None)];
+        let out = build_with(Kind::Failed, (&original, true), None, &about);
+        let message = MessageParser::default().parse(&out).unwrap();
+        let returned = &message.parts[3];
+        let kind = returned.content_type().map(|kind| (kind.ctype(), kind.subtype()));
+        assert_eq!(
+            kind,
+            Some(if all { ("message", Some("rfc822")) } else { ("text", Some("rfc822-headers")) })
+        );
+        assert_eq!(memchr::memmem::find(&out, &original).is_some(), all);
+        assert!(!all || part(&message, 1).contains("\r\nIt is attached."));
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(super) fn subject(kind: Kind) -> &'static str {
         Kind::Failed => "Your message could not be delivered",
         Kind::Expired => "Your message could not be delivered in time",
         Kind::Delayed => "Your message is delayed",
+        Kind::Relayed => "Your message was passed on",
     }
 }
 
@@ -27,6 +28,7 @@ pub(super) fn text(dsn: &Dsn<'_>, original: &Header<'_>) -> String {
         Kind::Failed => "Your message could not be delivered to:",
         Kind::Expired => "Your message could not be delivered in time, and is no longer tried, to:",
         Kind::Delayed => "Your message has not been delivered yet to:",
+        Kind::Relayed => "Your message was passed on to a server that does not confirm delivery, to:",
     };
     let mut text = format!("This is the mail relay {}.\r\n\r\n{opening}\r\n", dsn.hostname);
     for recipient in dsn.recipients.iter().take(MAX_NAMED) {
@@ -49,12 +51,16 @@ pub(super) fn text(dsn: &Dsn<'_>, original: &Header<'_>) -> String {
         rfc5322_date(dsn.arrival),
         dsn.queue_id
     );
-    text.push_str("\r\nIts header is attached. Nobody reads answers to this report.\r\n");
+    let attached = if dsn.returns_all() { "It" } else { "Its header" };
+    let _ = write!(text, "\r\n{attached} is attached. Nobody reads answers to this report.\r\n");
     text
 }
 
 /// What the sender can do.
 fn advice(kind: Kind, recipient: &Recipient) -> String {
+    if kind == Kind::Relayed {
+        return "You need do nothing; nobody will tell you when it arrives.".to_owned();
+    }
     if kind == Kind::Delayed {
         let until = recipient.will_retry_until.map(|until| format!(" until {}", rfc5322_date(until)));
         return format!(

@@ -32,8 +32,10 @@ impl Refused {
 pub(super) fn about(command: &Command) -> Option<About> {
     match command {
         Command::Mail(mail) => Some(About::Sender(mail.reverse_path.to_string())),
-        Command::Rcpt(Forward::Address(address)) => Some(About::Recipient(address.to_string())),
-        Command::Rcpt(Forward::Postmaster) => Some(About::Recipient("postmaster".to_owned())),
+        Command::Rcpt(rcpt) => Some(About::Recipient(match &rcpt.forward {
+            Forward::Address(address) => address.to_string(),
+            Forward::Postmaster => "postmaster".to_owned(),
+        })),
         _ => None,
     }
 }

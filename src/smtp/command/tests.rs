@@ -1,12 +1,17 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 fn mail_of(line: &str) -> Mail {
     match Command::parse(line.as_bytes()) {
         Ok(Command::Mail(mail)) => mail,
         other => panic!("{line}: {other:?}"),
     }
+}
+
+fn plain(forward: Forward) -> Command {
+    Command::Rcpt(Rcpt { forward, request: RecipientRequest::default() })
 }
 
 #[test]
@@ -20,17 +25,21 @@ fn reads_each_verb_in_any_case() {
         ("DATA ", Command::Data),
         ("RSET", Command::Rset),
         ("NOOP whatever", Command::Noop),
-        ("Help mail", Command::Help),
+        ("Help mail", Command::Help("mail".into())),
+        ("HELP", Command::Help(String::new())),
         ("VRFY chief", Command::Vrfy),
         ("EXPN all", Command::Expn),
         ("quit", Command::Quit),
+        ("BDAT 10 LAST", Command::Bdat(Chunk { octets: 10, last: true })),
+        ("bdat 0  last ", Command::Bdat(Chunk { octets: 0, last: true })),
+        ("BDAT 007", Command::Bdat(Chunk { octets: 7, last: false })),
+        ("BDAT 99999999999999999999", Command::Bdat(Chunk { octets: u64::MAX, last: false })),
         ("AUTH login", Command::Auth { mechanism: "LOGIN".into(), initial: None }),
         (
             "auth Plain  AAAA",
             Command::Auth { mechanism: "PLAIN".into(), initial: Some(Initial("AAAA".into())) },
         ),
         ("starttls", Command::StartTls),
-        ("BDAT 10 LAST", Command::NotOffered(Extension::Bdat)),
     ] {
         assert_eq!(Command::parse(line.as_bytes()), Ok(want), "{line}");
     }
@@ -56,10 +65,10 @@ fn reads_all_forms_of_a_path() {
         assert_eq!(mail_of(line).reverse_path.as_str(), want, "{line}");
     }
     for line in ["RCPT TO:<postmaster>", "RCPT TO:<PostMaster>", "RCPT TO:Postmaster"] {
-        assert_eq!(Command::parse(line.as_bytes()), Ok(Command::Rcpt(Forward::Postmaster)), "{line}");
+        assert_eq!(Command::parse(line.as_bytes()), Ok(plain(Forward::Postmaster)), "{line}");
     }
     let full = Forward::Address(Address::parse("postmaster@b").unwrap());
-    assert_eq!(Command::parse(b"RCPT TO:<postmaster@b>"), Ok(Command::Rcpt(full)));
+    assert_eq!(Command::parse(b"RCPT TO:<postmaster@b>"), Ok(plain(full)));
 }
 
 #[test]
@@ -69,6 +78,23 @@ fn reads_the_parameters_of_mail() {
     let mail = mail_of("MAIL FROM:<a@b>");
     assert_eq!((mail.size, mail.body, mail.smtputf8), (None, Body::SevenBit, false));
     assert_eq!(mail_of("MAIL FROM:<a@b> SIZE=99999999999999999999").size, Some(u64::MAX));
+}
+
+#[test]
+fn reads_what_is_asked_for() {
+    let mail = mail_of("MAIL FROM:<a@b> ret=hdrs ENVID=a+2Bb mt-priority=-9");
+    assert_eq!(mail.request.ret, Some(Return::Headers));
+    assert_eq!(mail.request.envelope_id.as_ref().map(EnvelopeId::text), Some("a+b"));
+    assert_eq!(mail.request.priority, Some(-9));
+    let Ok(Command::Rcpt(rcpt)) = Command::parse(b"RCPT TO:<a@b> NOTIFY=success,DELAY orcpt=rfc822;c+2Bd@e")
+    else {
+        panic!("RCPT is not read");
+    };
+    assert_eq!(rcpt.request.notify, Some(Notify { success: true, failure: false, delay: true }));
+    assert_eq!(rcpt.request.original.as_ref().map(OriginalRecipient::address), Some("c+d@e"));
+    for (line, want) in [("0", Some(0)), ("9", Some(9)), ("-1", Some(-1))] {
+        assert_eq!(mail_of(&format!("MAIL FROM:<> MT-PRIORITY={line}")).request.priority, want);
+    }
 }
 
 #[test]
@@ -109,11 +135,32 @@ fn refuses_with_the_right_codes() {
         (b"MAIL FROM:<a@b> -X=1", "501 5.5.4"),
         (b"MAIL FROM:<a@b> BODY=BINARYMIME", "555 5.5.4"),
         (b"MAIL FROM:<a@b> FOO=1", "555 5.5.4"),
-        (b"MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),
+        (b"MAIL FROM:<a@b> RET=ALL", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> RET", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> RET=HDRS RET=HDRS", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> ENVID=a+0D+0AX", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> ENVID=a ENVID=a", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> MT-PRIORITY=10", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> MT-PRIORITY=+1", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> MT-PRIORITY=-0", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> NOTIFY=NEVER", "555 5.5.4"),
+        (b"BDAT", "501 5.5.4"),
+        (b"BDAT x", "501 5.5.4"),
+        (b"BDAT -1", "501 5.5.4"),
+        (b"BDAT +1", "501 5.5.4"),
+        (b"BDAT 1 FIRST", "501 5.5.4"),
+        (b"BDAT 1 LAST LAST", "501 5.5.4"),
+        (b"BDAT LAST", "501 5.5.4"),
+        (b"BDAT 000000000000000000001", "501 5.5.4"),
         (b"MAIL FROM:<\xc3\xbc@b>", "553 5.6.7"),
         (b"RCPT TO:<>", "501 5.1.3"),
         (b"RCPT TO:<a>", "501 5.1.3"),
-        (b"RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
+        (b"RCPT TO:<a@b> NOTIFY=NEVER,DELAY", "501 5.5.4"),
+        (b"RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER", "501 5.5.4"),
+        (b"RCPT TO:<a@b> ORCPT=a@b", "501 5.5.4"),
+        (b"RCPT TO:<a@b> ORCPT=rfc822;a+0Ab", "501 5.5.4"),
+        (b"RCPT TO:<a@b> ORCPT=rfc822;a=b", "501 5.5.4"),
+        (b"RCPT TO:<a@b> RET=FULL", "555 5.5.4"),
         (b"RCPT TO:<a@b> =", "501 5.5.4"),
     ] {
         let error = Command::parse(line).expect_err(&String::from_utf8_lossy(line));

@@ -152,10 +152,10 @@ fn take(
         return take_whole(db, row, lease, folder);
     }
     let sql = "SELECT min(attempts) FROM recipient WHERE message = ?1 AND state = 0";
-    let least: Option<u32> = db.prepare_cached(sql)?.query_row([row.message.id.0], |row| row.get(0))?;
+    let fewest: Option<u32> = db.prepare_cached(sql)?.query_row([row.message.id.0], |row| row.get(0))?;
     let sql = "SELECT count(*) FROM recipient WHERE message = ?1 AND state = 0 AND attempts = ?2";
-    let round: u32 = db.prepare_cached(sql)?.query_row((row.message.id.0, least), |row| row.get(0))?;
-    take_recipients(db, row, (least.unwrap_or(0), round), lease, folder)
+    let round: u32 = db.prepare_cached(sql)?.query_row((row.message.id.0, fewest), |row| row.get(0))?;
+    take_recipients(db, row, (fewest.unwrap_or(0), round), lease, folder)
 }
 
 /// Takes a message with all recipients that wait.
@@ -206,8 +206,8 @@ fn recipients(
     most: u32,
 ) -> rusqlite::Result<Vec<QueuedRecipient>> {
     let mut select = db.prepare_cached(
-        "SELECT place, address, attempts, failures, reply FROM recipient WHERE message = ?1 AND state = 0 AND attempts <= ?2 \
-         ORDER BY place LIMIT ?3",
+        "SELECT place, address, attempts, failures, reply, notify, original FROM recipient \
+         WHERE message = ?1 AND state = 0 AND attempts <= ?2 ORDER BY place LIMIT ?3",
     )?;
     let rows = select.query_map((id.0, attempts, most), |row| {
         Ok(QueuedRecipient {
@@ -216,6 +216,7 @@ fn recipients(
             attempts: row.get(2)?,
             failures: row.get(3)?,
             last_reply: row.get(4)?,
+            request: rows::recipient_request(row, 5)?,
         })
     })?;
     rows.collect()

@@ -18,10 +18,12 @@ pub(super) fn enqueue(db: &Connection, message: &NewMessage) -> rusqlite::Result
     }
     let id = insert_message(db, message, all - dropped)?;
     let mut insert =
-        db.prepare_cached("INSERT INTO recipient (message, place, address, state) VALUES (?1, ?2, ?3, ?4)")?;
+        db.prepare_cached("INSERT INTO recipient (message, place, address, state, notify, original) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for (place, recipient) in message.recipients.iter().enumerate() {
         let state = if recipient.dropped { 4 } else { 0 };
-        insert.execute((id, place as i64, recipient.address.as_str(), state))?;
+        let notify = recipient.request.notify.map(rows::notify_number);
+        let original = recipient.request.original.as_ref().map(ToString::to_string);
+        insert.execute((id, place as i64, recipient.address.as_str(), state, notify, original))?;
     }
     if let StoredContent::Inline(data) = &message.content {
         db.prepare_cached("INSERT INTO content (message, data) VALUES (?1, ?2)")?.execute((id, data))?;
@@ -36,8 +38,10 @@ fn insert_message(db: &Connection, message: &NewMessage, waiting: u64) -> rusqli
     };
     let mut insert = db.prepare_cached(
         "INSERT INTO message (queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
-         reverse_path, sender, body, smtputf8, client, helo, user, listener, test_action, test_address, size, in_file) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+         reverse_path, sender, body, smtputf8, client, helo, user, listener, test_action, test_address, size, in_file, \
+         ret, envelope_id, mt_priority) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
+         ?23, ?24, ?25)",
     )?;
     insert.insert(params![
         message.queue_id.as_str(),
@@ -62,5 +66,8 @@ fn insert_message(db: &Connection, message: &NewMessage, waiting: u64) -> rusqli
         message.test.as_ref().and_then(|t| t.address.as_ref()).map(|a| a.as_str().to_owned()),
         size as i64,
         in_file,
+        message.request.ret.map(rows::ret_number),
+        message.request.envelope_id.as_ref().map(ToString::to_string),
+        message.request.priority,
     ])
 }

@@ -27,7 +27,8 @@ use tokio::sync::Notify;
 
 use super::{
     BlacklistEntry, Claim, Claimed, Counts, EnqueueError, ListFilter, MessageId, NewMessage, OverdueClaim,
-    QueuedMessage, Recovered, Route, Settlement, Store, StoreError, StoredContent, Summary, Totals, UsageRow,
+    QueuedMessage, Recovered, Route, Settlement, Store, StoreError, StoredContent, Summary, TestTreatment,
+    Totals, UsageRow,
 };
 use crate::config::Window;
 use crate::mail::QueueId;
@@ -296,6 +297,19 @@ impl Store for SqliteStore {
             Some(queue_id) => self.when_settled(move |db| settle::retry(db, &queue_id, now)).await,
             None => self.write(move |db| settle::retry_all(db, now)).await,
         }
+    }
+
+    async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError> {
+        self.when_settled(move |db| settle::hold(db, &queue_id)).await
+    }
+
+    async fn release(
+        &self,
+        queue_id: QueueId,
+        test: Option<TestTreatment>,
+        now: Moment,
+    ) -> Result<bool, StoreError> {
+        self.write(move |db| settle::release(db, &queue_id, test.as_ref(), now)).await
     }
 
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {

@@ -6,7 +6,10 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::config::TestAction;
-use crate::mail::{Address, Body, QueueId, ReversePath};
+use crate::mail::{
+    Address, Body, EnvelopeId, MessageRequest, Notify, OriginalRecipient, QueueId, RecipientRequest, Return,
+    ReversePath,
+};
 use crate::store::{
     ClientInfo, Content, MessageId, MessageKind, QueuedMessage, RecipientState, TestTreatment,
 };
@@ -21,7 +24,8 @@ pub(super) const HELD: i64 = 2;
 
 /// The columns that [`message`] reads.
 pub(super) const COLUMNS: &str = "id, queue_id, kind, route, accepted, accepted_wall, age_base, reverse_path, sender, \
-    body, smtputf8, client, helo, user, listener, test_action, test_address, warned, attempts, waiting, size, in_file";
+    body, smtputf8, client, helo, user, listener, test_action, test_address, warned, attempts, waiting, size, in_file, \
+    ret, envelope_id, mt_priority";
 
 /// What a row of `message` says; its recipients and content are read apart.
 pub(super) struct MessageRow {
@@ -44,6 +48,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         sender: row.get(8)?,
         body: if row.get::<_, i64>(9)? == 0 { Body::SevenBit } else { Body::EightBitMime },
         smtputf8: row.get(10)?,
+        request: message_request(row, 22)?,
         client: ClientInfo {
             address: row.get(11)?,
             helo: row.get(12)?,
@@ -96,6 +101,42 @@ pub(super) fn test_treatment(row: &Row<'_>, column: usize) -> rusqlite::Result<O
     let address =
         row.get::<_, Option<String>>(column + 1)?.is_some().then(|| address(row, column + 1)).transpose()?;
     Ok(Some(TestTreatment { action, address }))
+}
+
+/// Reads the columns `ret`, `envelope_id` and `mt_priority`, which follow each other.
+fn message_request(row: &Row<'_>, column: usize) -> rusqlite::Result<MessageRequest> {
+    let ret = row.get::<_, Option<i64>>(column)?;
+    let envelope_id = row.get::<_, Option<String>>(column + 1)?;
+    Ok(MessageRequest {
+        ret: ret.map(|ret| if ret == 0 { Return::Full } else { Return::Headers }),
+        // What was written is sound; what somebody else changed is no reason to hold the message back.
+        envelope_id: envelope_id.as_deref().and_then(EnvelopeId::parse),
+        priority: row.get(column + 2)?,
+    })
+}
+
+/// Reads the columns `notify` and `original`, which follow each other.
+pub(super) fn recipient_request(row: &Row<'_>, column: usize) -> rusqlite::Result<RecipientRequest> {
+    let notify = row.get::<_, Option<i64>>(column)?;
+    let original = row.get::<_, Option<String>>(column + 1)?;
+    Ok(RecipientRequest {
+        notify: notify.map(|bits| Notify {
+            success: bits & 1 != 0,
+            failure: bits & 2 != 0,
+            delay: bits & 4 != 0,
+        }),
+        original: original.as_deref().and_then(OriginalRecipient::parse),
+    })
+}
+
+/// `recipient.notify`
+pub(super) fn notify_number(notify: Notify) -> i64 {
+    i64::from(notify.success) | i64::from(notify.failure) << 1 | i64::from(notify.delay) << 2
+}
+
+/// `message.ret`
+pub(super) fn ret_number(ret: Return) -> i64 {
+    i64::from(ret == Return::Headers)
 }
 
 pub(super) fn test_action(action: TestAction) -> i64 {

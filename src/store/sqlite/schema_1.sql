@@ -44,7 +44,6 @@ CREATE TABLE recipient (
     address  TEXT    NOT NULL,
     state    INTEGER NOT NULL,                  -- 0 waiting, 1 sent, 2 bounced, 3 expired, 4 dropped, 5 captured
     attempts INTEGER NOT NULL DEFAULT 0,
-    failures INTEGER NOT NULL DEFAULT 0,        -- of those, the ones that were not the upstream's own trouble
     reply    TEXT    NOT NULL DEFAULT '',
     PRIMARY KEY (message, place)
 ) WITHOUT ROWID;

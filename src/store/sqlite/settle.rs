@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::listing;
-use super::rows::{self, SENDING, WAITING};
+use super::rows::{self, HELD, SENDING, WAITING};
 use super::{blacklist, enqueue, usage};
 use crate::mail::QueueId;
-use crate::store::{Delivery, MessageId, Route, Settlement, Summary};
+use crate::store::{Delivery, MessageId, Route, Settlement, Summary, TestTreatment};
 use crate::time::Moment;
 
 /// A message has left the queue.
@@ -90,6 +90,34 @@ pub(super) fn retry(db: &Connection, queue_id: &QueueId, now: Moment) -> rusqlit
 pub(super) fn retry_all(db: &Connection, now: Moment) -> rusqlite::Result<u64> {
     let sql = format!("UPDATE message SET due = min(due, ?1) WHERE state = {WAITING}");
     db.prepare_cached(&sql)?.execute([now.0]).map(|changed| changed as u64)
+}
+
+/// Keeps a message until it is released. `None` while it is being sent.
+pub(super) fn hold(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<bool>> {
+    let Some((id, state, _)) = find(db, queue_id)? else {
+        return Ok(Some(false));
+    };
+    if state == SENDING {
+        return Ok(None);
+    }
+    db.prepare_cached(&format!("UPDATE message SET state = {HELD} WHERE id = ?1"))?.execute([id.0])?;
+    Ok(Some(true))
+}
+
+/// Lets a held message go, and says how it is to be treated from now on.
+pub(super) fn release(
+    db: &Connection,
+    queue_id: &QueueId,
+    test: Option<&TestTreatment>,
+    now: Moment,
+) -> rusqlite::Result<bool> {
+    let sql = format!(
+        "UPDATE message SET state = {WAITING}, due = ?2, test_action = ?3, test_address = ?4 \
+         WHERE queue_id = ?1 AND state = {HELD}"
+    );
+    let action = test.map(|test| rows::test_action(test.action));
+    let address = test.and_then(|test| test.address.as_ref()).map(ToString::to_string);
+    db.prepare_cached(&sql)?.execute((queue_id.as_str(), now.0, action, address)).map(|changed| changed == 1)
 }
 
 /// What was deleted, and whether its content was in a file; the inner `None`: there is no such message.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::TestAction;
-use crate::mail::{Address, Body, ReversePath};
+use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::store::{
     BlacklistCandidate, BlacklistSource, ClientInfo, Delivery, MessageKind, MessageState, NewRecipient,
     Permit, Priority, RecipientState, TestTreatment,
@@ -28,12 +28,17 @@ fn message(n: u32, recipients: &[&str]) -> NewMessage {
         sender: "a@firm.example".into(),
         body: Body::EightBitMime,
         smtputf8: false,
+        request: MessageRequest::default(),
         client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
         test: None,
         held: false,
         recipients: recipients
             .iter()
-            .map(|r| NewRecipient { address: Address::parse(r).unwrap(), dropped: false })
+            .map(|r| NewRecipient {
+                address: Address::parse(r).unwrap(),
+                dropped: false,
+                request: RecipientRequest::default(),
+            })
             .collect(),
         content: StoredContent::Inline(format!("Subject: {n}\r\n\r\n").into_bytes()),
     }

@@ -1,0 +1,21 @@
+//! `mailsluice reload`
+
+use hyper::Method;
+
+use super::client::Target;
+use super::context::Context;
+use super::failure::Failure;
+use crate::control::view::Reloaded;
+use crate::report::log::escape::printable;
+
+pub(super) fn execute(context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    let reply = client.command::<Reloaded>(&Method::POST, &Target::path(&["reload"]))?;
+    context.print(&reply, |reloaded, _| {
+        let mut lines = vec!["The configuration was read again and is in force.".to_owned()];
+        lines.extend(
+            reloaded.after_restart.iter().map(|what| format!("After a restart only: {}.", printable(what))),
+        );
+        lines.join("\n")
+    })
+}

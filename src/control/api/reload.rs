@@ -1,0 +1,22 @@
+//! Reading the configuration again.
+
+use axum::Json;
+use axum::extract;
+use tokio::sync::oneshot;
+
+use crate::control::view::Reloaded;
+use crate::control::{ApiError, State};
+
+pub(super) async fn reload(extract::State(state): extract::State<State>) -> Result<Json<Reloaded>, ApiError> {
+    let (answer, answered) = oneshot::channel();
+    let asked = state.reloads.send(answer).await;
+    let done = match asked {
+        Ok(()) => answered.await.ok(),
+        Err(_) => None,
+    };
+    match done {
+        Some(Ok(after_restart)) => Ok(Json(Reloaded { after_restart })),
+        Some(Err(faults)) => Err(ApiError::BadRequest(faults)),
+        None => Err(ApiError::Unavailable("the relay is stopping: nothing was reloaded".to_owned())),
+    }
+}

@@ -1,0 +1,136 @@
+//! The sockets of a relay: listeners and the control interface, and what they are told after a reload.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Core, RelayError};
+use crate::config::Config;
+use crate::control::{ControlSocket, Reloads, Shared, State};
+use crate::listen::{self, Door, Gate};
+use crate::policy::admission::Admission;
+use crate::policy::pacing::Pacing;
+use crate::policy::users::Users;
+use crate::session::Services;
+
+/// All sockets, open and served.
+pub(super) struct Front {
+    /// What serves them; ends when the relay stops.
+    pub(super) tasks: JoinSet<()>,
+    doors: Vec<(SocketAddr, Arc<ArcSwap<Door>>)>,
+    control: Shared,
+    reloads: Reloads,
+    /// A reload forgives nobody: who is locked out or too fast stays so.
+    users: Mutex<Arc<Users>>,
+    pacing: Arc<Pacing>,
+}
+
+impl Front {
+    /// Opens the sockets of the configuration. Nobody is served yet.
+    pub(super) async fn bind(config: &Config) -> Result<Vec<TcpListener>, RelayError> {
+        let mut sockets = Vec::new();
+        for listener in &config.listeners {
+            let bound = listen::bind(listener).await;
+            sockets.push(bound.map_err(|reason| RelayError::Listen { address: listener.address, reason })?);
+        }
+        Ok(sockets)
+    }
+
+    /// Serves them until `stopping` turns true.
+    pub(super) fn serve(
+        core: &Core,
+        sockets: Vec<TcpListener>,
+        control: ControlSocket,
+        reloads: Reloads,
+        stopping: &watch::Receiver<bool>,
+    ) -> Self {
+        let config = &core.context.config;
+        let pacing = Arc::new(Pacing::new(core.context.timeline.clone()));
+        let users = Arc::new(Users::new(config, core.context.timeline.clone()));
+        let services = services(core, &users, &pacing);
+        let gate =
+            Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
+        let mut tasks = JoinSet::new();
+        let mut doors = Vec::new();
+        for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
+            let door = Arc::new(ArcSwap::from_pointee(Door::new(listener, services.clone())));
+            doors.push((listener.address, door.clone()));
+            tasks.spawn(listen::serve(socket, door, gate.clone(), stopping.clone()));
+        }
+        let shared = Shared::new(control_state(core, &reloads));
+        tasks.spawn(control.serve(shared.clone(), stopped(stopping.clone())));
+        Self { tasks, doors, control: shared, reloads, users: Mutex::new(users), pacing }
+    }
+
+    /// Tells the sockets of the core's new configuration: sessions that begin from now on have it, those that have begun
+    /// keep what they have. Returns what only a restart can change.
+    pub(super) fn follow(&self, core: &Core, before: &Config) -> Vec<String> {
+        let config = &core.context.config;
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        *users = Arc::new(users.reloaded(config));
+        let services = services(core, &users, &self.pacing);
+        let mut left = Vec::new();
+        for listener in &config.listeners {
+            match self.doors.iter().find(|(address, _)| *address == listener.address) {
+                Some((_, door)) => door.store(Arc::new(Door::new(listener, services.clone()))),
+                None => left.push(format!("the new listener {}", listener.address)),
+            }
+        }
+        for (address, _) in &self.doors {
+            if !config.listeners.iter().any(|listener| listener.address == *address) {
+                left.push(format!("the listener {address} that is gone from the file"));
+            }
+        }
+        let (old, new) = (&before.session, &config.session);
+        if (old.max_connections, old.max_connections_per_client, old.memory_budget)
+            != (new.max_connections, new.max_connections_per_client, new.memory_budget)
+        {
+            left.push("max_connections, max_connections_per_client and memory_budget".to_owned());
+        }
+        self.control.store(control_state(core, &self.reloads));
+        left
+    }
+}
+
+fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>) -> Arc<Services> {
+    let context = &core.context;
+    let config = &context.config;
+    Arc::new(Services {
+        config: config.clone(),
+        store: context.store.clone(),
+        timeline: context.timeline.clone(),
+        router: context.router.clone(),
+        wake: context.wake.clone(),
+        test_mode: core.test_mode.clone(),
+        memory: context.memory.clone(),
+        content_dir: config.data_dir.join("content"),
+        admission: Arc::new(Admission::new(config)),
+        users: users.clone(),
+        pacing: pacing.clone(),
+    })
+}
+
+fn control_state(core: &Core, reloads: &Reloads) -> State {
+    let context = &core.context;
+    State {
+        store: context.store.clone(),
+        timeline: context.timeline.clone(),
+        config: context.config.clone(),
+        started: core.started,
+        version: env!("CARGO_PKG_VERSION"),
+        throttle: context.throttle.clone(),
+        wake: context.wake.clone(),
+        board: context.board.clone(),
+        test_mode: core.test_mode.clone(),
+        reloads: reloads.clone(),
+    }
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // When the sender is gone, so is the relay.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}

@@ -1,0 +1,75 @@
+//! Content that comes by BDAT (RFC 3030), chunk by chunk between other commands.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use super::{CONTENT_READ, Flow, Follows, Gone, Session};
+use crate::session::receive::Receiver;
+use crate::session::state::{Dialogue, Transaction};
+use crate::smtp::Reply;
+use crate::smtp::command::Chunk;
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
+    /// Takes one chunk, and with the last one the message into the queue. Returns the reply to it.
+    pub(super) async fn chunk(
+        &mut self,
+        dialogue: Dialogue,
+        chunk: Chunk,
+        first: Option<Transaction>,
+    ) -> Result<(Dialogue, Reply), Gone> {
+        let begun = self.chunks.take();
+        let mut incoming = match first {
+            Some(transaction) => {
+                let mut incoming = self.begin(&dialogue, transaction);
+                incoming.receiver = incoming.receiver.in_chunks();
+                incoming
+            }
+            None => begun.expect("the dialogue goes on only with what has begun"),
+        };
+        let octets = self.octets(chunk.octets, Some(&mut incoming.receiver));
+        timeout_at(incoming.deadline, octets).await.map_err(|_| Gone::Timeout)??;
+        if chunk.last {
+            return Ok((dialogue.finish(), self.conclude(incoming).await));
+        }
+        if let Some(refusal) = incoming.receiver.refusal() {
+            return Ok((dialogue.refuse_chunks(), self.give_up(&incoming, &refusal)));
+        }
+        self.chunks = Some(incoming);
+        Ok((dialogue, Reply::new(250, (2, 0, 0), format!("{} octets received", chunk.octets))))
+    }
+
+    /// Throws a chunk away, then says why. One that is larger than any message is not worth reading.
+    pub(super) async fn discard(
+        &mut self,
+        dialogue: Dialogue,
+        octets: u64,
+        reply: &Reply,
+    ) -> Result<(Dialogue, Flow), Gone> {
+        let settings = &self.services.config.session;
+        if octets > settings.max_message_size.0 {
+            return Ok((self.answer(dialogue, reply, Follows::Nothing).await.0, Flow::Hang));
+        }
+        let deadline = Instant::now() + settings.data_timeout;
+        timeout_at(deadline, self.octets(octets, None)).await.map_err(|_| Gone::Timeout)??;
+        Ok(self.answer(dialogue, reply, Follows::Nothing).await)
+    }
+
+    /// Reads exactly so many octets, and hands them to the receiver if there is one.
+    async fn octets(&mut self, octets: u64, mut receiver: Option<&mut Receiver<'_>>) -> Result<(), Gone> {
+        let mut left = octets;
+        while left > 0 {
+            if self.channel.waiting().is_empty() {
+                self.channel.flush().await?;
+                self.channel.read(CONTENT_READ).await?;
+            }
+            let waiting = self.channel.waiting();
+            let piece = usize::try_from(left).map_or(waiting.len(), |left| left.min(waiting.len()));
+            if let Some(receiver) = &mut receiver {
+                receiver.feed(&waiting[..piece]).await;
+            }
+            self.channel.consume(piece);
+            left -= piece as u64;
+        }
+        Ok(())
+    }
+}

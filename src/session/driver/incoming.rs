@@ -1,0 +1,108 @@
+//! A message whose content is on its way: what is known of it before, and what becomes of it at its end.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::Session;
+use crate::mail::QueueId;
+use crate::policy::users::LoggedIn;
+use crate::session::accept::{Submission, accept};
+use crate::session::receive::{Arrival, Receiver, Refusal};
+use crate::session::state::{Dialogue, Hello, Transaction};
+use crate::smtp::Reply;
+
+/// A message of which part has come, or nothing yet.
+pub(super) struct Incoming<'a> {
+    pub(super) receiver: Receiver<'a>,
+    queue_id: QueueId,
+    hello: Hello,
+    user: Option<LoggedIn>,
+    transaction: Transaction,
+    /// When all of it must have come (`[session] data_timeout`).
+    pub(super) deadline: Instant,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
+    /// Makes ready for the content of a message.
+    pub(super) fn begin(&self, dialogue: &Dialogue, transaction: Transaction) -> Incoming<'a> {
+        let services = self.services;
+        let settings = &services.config.session;
+        let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
+        let arrival = self.arrival(dialogue, &hello, &transaction);
+        let queue_id = arrival.queue_id.clone();
+        let receiver = Receiver::new(arrival, settings, services.memory.clone(), &services.content_dir);
+        let deadline = Instant::now() + settings.data_timeout;
+        Incoming { receiver, queue_id, hello, user: dialogue.user().cloned(), transaction, deadline }
+    }
+
+    /// The content has ended: takes the message into the queue. Returns the reply to it.
+    pub(super) async fn conclude(&self, incoming: Incoming<'_>) -> Reply {
+        let Incoming { receiver, queue_id, hello, user, transaction, .. } = incoming;
+        let from = transaction.envelope.reverse_path.to_string();
+        let refused = match receiver.finish().await {
+            Ok(content) => {
+                let submission = Submission { queue_id, hello, user, transaction, content };
+                match accept(self.services, self.peer, submission).await {
+                    Ok(reply) => return reply,
+                    Err(refused) => (refused.reply(), refused.reason()),
+                }
+            }
+            Err(refusal) => {
+                self.log_disk(&queue_id, &refusal);
+                (refusal.reply(), refusal.reason())
+            }
+        };
+        self.reject(&from, "", &refused.0, refused.1);
+        refused.0
+    }
+
+    /// A part of the content that came by BDAT was refused, and with it the message. Returns the reply.
+    pub(super) fn give_up(&self, incoming: &Incoming<'_>, refusal: &Refusal) -> Reply {
+        self.log_disk(&incoming.queue_id, refusal);
+        let reply = refusal.reply();
+        self.reject(incoming.transaction.envelope.reverse_path.as_str(), "", &reply, refusal.reason());
+        reply
+    }
+
+    /// A disk that fails is the operator's business, not only the client's.
+    fn log_disk(&self, queue_id: &QueueId, refusal: &Refusal) {
+        if let Refusal::Disk(error) = refusal {
+            let path = self.services.content_dir.display();
+            tracing::error!(event = "content_not_written", queue_id = %queue_id, path = %path, reason = %error);
+        }
+    }
+
+    fn arrival(&self, dialogue: &Dialogue, hello: &Hello, transaction: &Transaction) -> Arrival {
+        let envelope = &transaction.envelope;
+        let date = self.services.timeline.wall();
+        let only = match envelope.recipients() {
+            [only] => Some(only.clone()),
+            _ => None,
+        };
+        Arrival {
+            queue_id: QueueId::new(date.as_millisecond(), rand::random()),
+            helo: hello.name.clone(),
+            client: self.peer.ip,
+            hostname: self.services.config.hostname.clone(),
+            protocol: protocol(envelope.smtputf8, hello.extended, dialogue),
+            recipient: only,
+            submitter: self.submitter(dialogue, transaction),
+            date,
+        }
+    }
+}
+
+/// How the message came, as Received has it (RFC 3848, RFC 6531 3.7.3).
+fn protocol(smtputf8: bool, extended: bool, dialogue: &Dialogue) -> &'static str {
+    match (smtputf8, extended, dialogue.is_secure(), dialogue.user().is_some()) {
+        (true, _, false, false) => "UTF8SMTP",
+        (true, _, true, false) => "UTF8SMTPS",
+        (true, _, false, true) => "UTF8SMTPA",
+        (true, _, true, true) => "UTF8SMTPSA",
+        (false, true, false, false) => "ESMTP",
+        (false, _, true, false) => "ESMTPS",
+        (false, _, false, true) => "ESMTPA",
+        (false, _, true, true) => "ESMTPSA",
+        (false, false, false, false) => "SMTP",
+    }
+}

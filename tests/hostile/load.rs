@@ -1,0 +1,240 @@
+//! Very much of one thing: the time grows with the size, not with its square. (Guards: each octet is looked at once in
+//! `session::head`, `mail::header`, `mail::header::mailboxes`; `MAX_DEPTH` in `transform::downgrade`.)
+//!
+//! Time is what this thread has computed, the best of several runs, for a size and four times that size: a square would
+//! be sixteen times as much.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use mailsluice::config::{ByteSize, DkimEntry, TestAction};
+use mailsluice::mail::{Address, Body, QueueId, ReversePath, header};
+use mailsluice::store::{
+    ClientInfo, Content, MessageId, MessageKind, QueuedMessage, QueuedRecipient, TestTreatment,
+};
+use mailsluice::time::Moment;
+use mailsluice::transform::{self, Signer, UpstreamView};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::client::Client;
+use crate::world::World;
+
+/// Four times as much may take so many times as long.
+const SLACK: u32 = 9;
+/// Below this nothing is measured.
+const NOISE: Duration = Duration::from_millis(20);
+
+/// What this thread has computed so far.
+fn computed() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Fails when four times as much takes far more than four times as long.
+fn grows_with_its_size(what: &str, size: usize, mut work: impl FnMut(usize)) {
+    let mut best = |size| {
+        let mut run = || {
+            let start = computed();
+            work(size);
+            computed().saturating_sub(start)
+        };
+        (0..3).map(|_| run()).min().unwrap()
+    };
+    let (small, large) = (best(size), best(4 * size));
+    assert!(large <= small * SLACK + NOISE, "{what}: {size} takes {small:?}, four times as much {large:?}");
+}
+
+/// Runs on this thread alone, with a clock that does not wait.
+fn alone<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.unwrap().block_on(work)
+}
+
+/// Sends the envelope and content, and gives back how often each code came.
+async fn session(world: World, lines: &[u8]) -> Vec<(u16, usize)> {
+    let mut running = world.connect().await;
+    let (reader, mut writer) =
+        tokio::io::split(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    let lines = lines.to_vec();
+    let writing = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        let _ = writer.write_all(&lines).await;
+        writer
+    });
+    let client = Client::new(tokio::io::join(reader, tokio::io::sink()));
+    let mut counts: Vec<(u16, usize)> = Vec::new();
+    for code in client.codes().await {
+        match counts.last_mut() {
+            Some((last, count)) if *last == code => *count += 1,
+            _ => counts.push((code, 1)),
+        }
+    }
+    drop(writing.await);
+    counts
+}
+
+fn recipients(count: usize) -> String {
+    (0..count).fold(String::new(), |all, n| all + &format!("RCPT TO:<r{n}@dest.example>\r\n"))
+}
+
+#[test]
+fn ten_thousand_recipients() {
+    let opening = "EHLO x\r\nMAIL FROM:<a@b>\r\n";
+    let ending = "DATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n";
+    for (client, limit) in [("127.0.0.1", 10_000), ("127.0.0.1", 100), ("203.0.113.5", 10_000)] {
+        grows_with_its_size("recipients", 2500, |count| {
+            let mut world = World::new();
+            world.client = client.parse().unwrap();
+            world.config.session.max_recipients = limit;
+            let got = alone(session(world, format!("{opening}{}{ending}", recipients(count)).as_bytes()));
+            let want = match (client, limit) {
+                ("127.0.0.1", 100) => {
+                    vec![(220, 1), (250, 102), (452, count - 100), (354, 1), (250, 1), (221, 1)]
+                }
+                ("127.0.0.1", _) => vec![(220, 1), (250, 2 + count), (354, 1), (250, 1), (221, 1)],
+                // Nobody is left for the content, which must not run.
+                _ => vec![(220, 1), (250, 2), (550, count), (554, 1)],
+            };
+            assert_eq!(got, want);
+        });
+    }
+}
+
+/// The session's replies to a content.
+fn send(content: &str) -> Vec<(u16, usize)> {
+    let mut world = World::new();
+    world.memory = 8 << 20;
+    world.config.session.max_message_size = ByteSize(8 << 20);
+    let text = format!("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n{content}\r\n.\r\nQUIT\r\n");
+    alone(session(world, text.as_bytes()))
+}
+
+const TAKEN: &[(u16, usize)] = &[(220, 1), (250, 3), (354, 1), (250, 1), (221, 1)];
+
+/// Everything that is done to a content on its way out.
+fn prepare(content: &str) -> bool {
+    let message = QueuedMessage {
+        id: MessageId(1),
+        queue_id: QueueId::new(0, 0),
+        kind: MessageKind::Submitted,
+        route: "main".into(),
+        accepted: Moment(0),
+        accepted_wall: 0,
+        age_base: 0,
+        reverse_path: ReversePath::Null,
+        sender: "a@firm.example".into(),
+        body: Body::EightBitMime,
+        smtputf8: false,
+        client: ClientInfo::default(),
+        test: Some(TestTreatment {
+            action: TestAction::Redirect,
+            address: Some(Address::parse("test@firm.example").unwrap()),
+        }),
+        warned: false,
+        attempts: 0,
+        recipients: vec![QueuedRecipient {
+            index: 0,
+            address: Address::parse("c@d").unwrap(),
+            attempts: 0,
+            failures: 0,
+            last_reply: String::new(),
+        }],
+        others_waiting: 0,
+        others_at_once: 0,
+        size: content.len() as u64,
+        content: Content::Inline(Vec::new()),
+    };
+    let old = UpstreamView { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
+    let content = format!("Received: x\r\nFrom: a@firm.example\r\n{content}").into_bytes();
+    transform::prepare(&message, content, &old, &signer()).is_ok()
+}
+
+fn signer() -> Signer {
+    let key = mail_auth::common::crypto::Ed25519Key::generate_pkcs8().unwrap();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(key);
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
+    let entry = DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: pem.into() };
+    Signer::new(&[entry]).unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_header_fields() {
+    for field in ["A: b\r\n", "To: a\r\n", "Bcc: a\r\n", "From:a@b\r\n", "X:\r\n"] {
+        grows_with_its_size(field.trim_end(), 25_000, |count| {
+            let content = format!("{}\r\nx\u{e9}\r\n", field.repeat(count));
+            assert_eq!(send(&content), TAKEN, "{field}");
+            assert!(prepare(&content), "{field}");
+        });
+    }
+}
+
+/// One field of 1 MiB, in one line or in many, with whatever makes a reader go back.
+#[test]
+fn a_header_field_of_one_mebibyte() {
+    for name in ["Subject", "From", "To"] {
+        for piece in [
+            "x", "x ", "x\r\n ", "a@b, ", "<", "(", ")", "\"", "\\", ",", ":;", "a:", "@", "=?", "[", " ",
+            "\t\r\n ",
+        ] {
+            grows_with_its_size(&format!("{name}: {}", piece.escape_debug()), 250_000, |size| {
+                let field = format!("{name}: {}\r\n", piece.repeat(size / piece.len()));
+                let content = format!("{field}\r\nx\r\n");
+                let scan = header::scan(field.as_bytes());
+                assert!(scan.from.len() <= 10_000);
+                prepare(&content);
+            });
+        }
+    }
+}
+
+/// The same through a session, which gets it in many pieces and searches for the end of the header section meanwhile.
+#[test]
+fn a_header_field_of_one_mebibyte_in_pieces() {
+    for piece in ["x", "x\r\n ", "\r\n\t"] {
+        grows_with_its_size(&format!("Subject: {}", piece.escape_debug()), 250_000, |size| {
+            let content = format!("Subject: {}\r\n\r\nx", piece.repeat(size / piece.len()));
+            assert_eq!(send(&content), TAKEN);
+        });
+    }
+}
+
+/// 1 MiB of header section is taken; more is refused once, at the real end of the content.
+#[test]
+fn a_header_section_beyond_one_mebibyte() {
+    let line = format!("X: {}\r\n", "y".repeat(995));
+    assert_eq!(send(&format!("{}\r\nx", line.repeat(1000))), TAKEN);
+    let refused = [(220, 1), (250, 3), (354, 1), (552, 1), (221, 1)];
+    assert_eq!(send(&format!("{}\r\nx", line.repeat(1100))), refused);
+    assert_eq!(send(&format!("X: {}\r\n\r\nx", "y\r\n ".repeat(400_000))), refused);
+}
+
+/// Parts inside of parts, 10,000 deep, with an octet over 127 in the innermost: no stack is deep enough for each.
+#[test]
+fn ten_thousand_levels_of_mime() {
+    for kind in ["multipart/mixed", "multipart/digest", "message/rfc822", "multipart/signed"] {
+        for same in [true, false] {
+            grows_with_its_size(kind, 2500, |levels| {
+                let boundary = |level: usize| if same { "b".to_owned() } else { format!("b{level}") };
+                let mut content = "MIME-Version: 1.0\r\n".to_owned();
+                for level in 0..levels {
+                    let name = boundary(level);
+                    let head = format!("Content-Type: {kind}; boundary=\"{name}\"\r\n\r\n--{name}\r\n");
+                    content.push_str(&head);
+                }
+                content.push_str("\r\nx\u{e9}\r\n");
+                assert_eq!(send(&content), TAKEN);
+                prepare(&content);
+            });
+        }
+    }
+}
+
+/// Very many parts beside each other.
+#[test]
+fn a_hundred_thousand_parts() {
+    grows_with_its_size("parts", 25_000, |parts| {
+        let part = "--b\r\n\r\n\u{e9}\r\n";
+        let head = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
+        assert!(prepare(&format!("{head}{}--b--\r\n", part.repeat(parts))));
+    });
+}
