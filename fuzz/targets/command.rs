@@ -141,6 +141,27 @@ impl Talk {
                 assert!(self.sender.is_some(), "RCPT out of order");
                 self.judge(dialogue, recipient, request)
             }
+            Action::Take(chunk, first) => {
+                assert!(self.sender.is_some() && dialogue.in_chunks(), "BDAT out of order");
+                if let Some(transaction) = first {
+                    assert_eq!(transaction.envelope.recipients(), std::mem::take(&mut self.recipients));
+                    assert_eq!(transaction.envelope.recipients().len(), transaction.requests.len());
+                }
+                let refused = chunk.octets % 5 == 4;
+                if chunk.last || refused {
+                    self.sender = None;
+                }
+                match (chunk.last, refused) {
+                    (true, _) => dialogue.finish(),
+                    (false, true) => dialogue.refuse_chunks(),
+                    (false, false) => dialogue,
+                }
+            }
+            Action::Discard(_, reply) | Action::Misplaced(_, reply) => {
+                assert!(reply.is_permanent() && !dialogue.in_chunks());
+                check_reply(&reply);
+                dialogue
+            }
             Action::Receive(transaction) => {
                 let envelope = &transaction.envelope;
                 assert_eq!(self.sender.take(), Some(envelope.reverse_path.to_string()));

@@ -3,6 +3,7 @@
 //! Both the fuzzer (`fuzz_targets/`) and `tests/corpora.rs` include this file, so that what was found once is looked at
 //! by every `cargo test`. An input is a first octet that says how the rest is cut into pieces, and the rest.
 
+mod bdat;
 mod command;
 mod data_stream;
 mod header;
@@ -11,6 +12,7 @@ mod proxy;
 mod reply;
 mod sasl;
 
+pub(crate) use bdat::bdat;
 pub(crate) use command::command;
 pub(crate) use data_stream::data_stream;
 pub(crate) use header::header;
@@ -23,6 +25,7 @@ pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub(crate) const ALL: &[Target] = &[
+    ("bdat", bdat),
     ("command", command),
     ("data_stream", data_stream),
     ("header", header),

@@ -125,6 +125,7 @@ fn prepare(content: &str) -> bool {
         sender: "a@firm.example".into(),
         body: Body::EightBitMime,
         smtputf8: false,
+        request: mailsluice::mail::MessageRequest::default(),
         client: ClientInfo::default(),
         test: Some(TestTreatment {
             action: TestAction::Redirect,
@@ -138,6 +139,7 @@ fn prepare(content: &str) -> bool {
             attempts: 0,
             failures: 0,
             last_reply: String::new(),
+            request: mailsluice::mail::RecipientRequest::default(),
         }],
         others_waiting: 0,
         others_at_once: 0,

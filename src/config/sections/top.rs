@@ -34,9 +34,8 @@ fn tidy(path: &Path) -> PathBuf {
     let mut tidied = PathBuf::new();
     for part in path.components() {
         match part {
-            Component::CurDir => {}
             Component::ParentDir if tidied.is_symlink() || !tidied.pop() => return path.to_owned(),
-            Component::ParentDir => {}
+            Component::CurDir | Component::ParentDir => {}
             part => tidied.push(part),
         }
     }
