@@ -257,7 +257,7 @@ fn the_queue_is_shown_retried_and_deleted() {
     assert_eq!(content.stdout, b"Subject: x\r\n\r\nhello\xff\r\n");
 
     assert_eq!(relay.run(&["queue", "retry", &id.to_lowercase()]).out, format!("{id} is due now\n"));
-    assert_eq!(relay.run(&["queue", "list", "--json"]).json()[0]["state"], json!("ready"));
+    assert_eq!(relay.run(&["queue", "list", "--json"]).json()[0]["state"], json!("deferred"));
     assert_eq!(relay.run(&["queue", "retry", "--all", "--json"]).status, Some(0));
     assert_eq!(
         relay.run(&["queue", "delete", &id, "--json"]).json(),

@@ -83,7 +83,7 @@ fn check_fold(value: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         assert!(line.len() <= MAX_LINE && !line.contains(&b'\r'));
         assert!(
-            line.starts_with(NAME.as_bytes()) || line.trim_ascii().len() > 0,
+            line.starts_with(NAME.as_bytes()) || !line.trim_ascii().is_empty(),
             "a line of white space only"
         );
     }

@@ -15,7 +15,7 @@ use crate::time::{Moment, Timeline};
 /// Failed logins of one user from one address until that pair is locked out.
 const PAIR_FAILURES: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 /// After this time a pair may try once more.
-const PAIR_REFILL: Duration = Duration::from_secs(60);
+const PAIR_REFILL: Duration = Duration::from_mins(1);
 /// Failed logins from one address, of any users, until that address is locked out.
 const ADDRESS_FAILURES: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 /// After this time an address may try once more.
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(lockout.locked(bad, &ANNA), Some(PAIR_REFILL));
         assert_eq!(lockout.locked(good, &ANNA), None, "the same user from elsewhere");
         assert_eq!(lockout.locked(bad, &BERT), None, "another user from there");
-        hands.advance(PAIR_REFILL - Duration::from_millis(1));
+        hands.advance(PAIR_REFILL.checked_sub(Duration::from_millis(1)).unwrap());
         assert!(lockout.locked(bad, &ANNA).is_some());
         hands.advance(Duration::from_millis(1));
         assert_eq!(lockout.locked(bad, &ANNA), None);

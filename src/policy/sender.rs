@@ -97,7 +97,7 @@ fn judge(user: &User, fields: &[u8], null_reverse_path: bool) -> Result<(), NotG
         };
         *count += 1;
         // The name must be what all readers see: nothing between it and its colon.
-        if *count > 1 || !field.raw().get(name.len()).is_some_and(|&b| b == b':') {
+        if *count > 1 || field.raw().get(name.len()).is_none_or(|&b| b != b':') {
             return Err(unclear(name));
         }
         let found = strict_mailboxes(field.value()).filter(|found| !found.is_empty());
@@ -235,7 +235,7 @@ mod tests {
                 Ok(()) => assert_eq!(got, Ok(None), "{fields:?}"),
                 Err(UNCLEAR) => assert!(got.unwrap_err().contains("unclear"), "{fields:?}"),
                 Err(who) => {
-                    assert_eq!(got, Err(format!("550 5.7.1 erp may not send as {who}")), "{fields:?}")
+                    assert_eq!(got, Err(format!("550 5.7.1 erp may not send as {who}")), "{fields:?}");
                 }
             }
         }

@@ -265,9 +265,10 @@ impl Attempt {
     async fn outcome(self, client: IpAddr, delay: Option<Duration>) -> Result<LoggedIn, LoginRefused> {
         let name = self.account.name.clone();
         let Some(delay) = delay else { return Ok(LoggedIn { name }) };
-        // A name that is not known may be a password in the wrong field.
-        let user = (!name.is_empty()).then_some(&*name);
-        tracing::warn!(event = "login_failed", client = %client, user, reason = "credentials");
+        // A name that is not known is not logged: it may be a password in the wrong field.
+        if !name.is_empty() {
+            tracing::info!(event = "login_failed", client = %client, user = &*name, reason = "credentials");
+        }
         // A slow machine takes longer for some users than for others: not to the millisecond, but to whole delays.
         let behind = self.started.elapsed().as_millis() / delay.as_millis().max(1);
         sleep_until(self.started + delay.saturating_mul(behind as u32 + 1)).await;

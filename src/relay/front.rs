@@ -1,7 +1,7 @@
 //! The sockets of a relay: listeners and the control interface, and what they are told after a reload.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
@@ -24,7 +24,8 @@ pub(super) struct Front {
     doors: Vec<(SocketAddr, Arc<ArcSwap<Door>>)>,
     control: Shared,
     reloads: Reloads,
-    /// One for the life of the process: a reload forgives nobody.
+    /// A reload forgives nobody: who is locked out or too fast stays so.
+    users: Mutex<Arc<Users>>,
     pacing: Arc<Pacing>,
 }
 
@@ -34,7 +35,7 @@ impl Front {
         let mut sockets = Vec::new();
         for listener in &config.listeners {
             let bound = listen::bind(listener).await;
-            sockets.push(bound.map_err(|source| RelayError::Listen { address: listener.address, source })?);
+            sockets.push(bound.map_err(|reason| RelayError::Listen { address: listener.address, reason })?);
         }
         Ok(sockets)
     }
@@ -49,7 +50,8 @@ impl Front {
     ) -> Self {
         let config = &core.context.config;
         let pacing = Arc::new(Pacing::new(core.context.timeline.clone()));
-        let services = services(core, &pacing);
+        let users = Arc::new(Users::new(config, core.context.timeline.clone()));
+        let services = services(core, &users, &pacing);
         let gate =
             Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
         let mut tasks = JoinSet::new();
@@ -61,14 +63,16 @@ impl Front {
         }
         let shared = Shared::new(control_state(core, &reloads));
         tasks.spawn(control.serve(shared.clone(), stopped(stopping.clone())));
-        Self { tasks, doors, control: shared, reloads, pacing }
+        Self { tasks, doors, control: shared, reloads, users: Mutex::new(users), pacing }
     }
 
     /// Tells the sockets of the core's new configuration: sessions that begin from now on have it, those that have begun
     /// keep what they have. Returns what only a restart can change.
     pub(super) fn follow(&self, core: &Core, before: &Config) -> Vec<String> {
         let config = &core.context.config;
-        let services = services(core, &self.pacing);
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        *users = Arc::new(users.reloaded(config));
+        let services = services(core, &users, &self.pacing);
         let mut left = Vec::new();
         for listener in &config.listeners {
             match self.doors.iter().find(|(address, _)| *address == listener.address) {
@@ -92,7 +96,7 @@ impl Front {
     }
 }
 
-fn services(core: &Core, pacing: &Arc<Pacing>) -> Arc<Services> {
+fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>) -> Arc<Services> {
     let context = &core.context;
     let config = &context.config;
     Arc::new(Services {
@@ -105,7 +109,7 @@ fn services(core: &Core, pacing: &Arc<Pacing>) -> Arc<Services> {
         memory: context.memory.clone(),
         content_dir: config.data_dir.join("content"),
         admission: Arc::new(Admission::new(config)),
-        users: Arc::new(Users::new(config, context.timeline.clone())),
+        users: users.clone(),
         pacing: pacing.clone(),
     })
 }

@@ -6,12 +6,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// What a load may add, in octets.
 const MOST: u64 = 64 << 20;
 /// Nothing here takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The relay in a process of its own.
 struct Relay {
@@ -23,10 +27,14 @@ struct Relay {
 
 impl Relay {
     fn start(session: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), session, "")
+    }
+
+    /// The same on a folder that may hold files for the listener.
+    fn start_in(folder: tempfile::TempDir, session: &str, listener: &str) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
-            "data_dir = \"data\"\n[[listener]]\naddress = \"{address}\"\n[session]\n{session}\n\
+            "data_dir = \"data\"\n[[listener]]\naddress = \"{address}\"\n{listener}\n[session]\n{session}\n\
             [[upstream]]\nname = \"local\"\nkind = \"capture\"\n"
         );
         let file = folder.path().join("mailsluice.toml");
@@ -149,6 +157,49 @@ fn a_thousand_idle_connections() {
     }
 }
 
+/// The same after STARTTLS.
+#[test]
+fn a_thousand_idle_connections_with_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["relay.example".to_owned()]).unwrap();
+    for (name, text) in [("chain", made.cert.pem()), ("private", made.signing_key.serialize_pem())] {
+        File::create(folder.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = Arc::new(config);
+    let relay = Relay::start_in(
+        folder,
+        "max_connections = 1100\nmax_connections_per_client = 1100",
+        "tls = \"starttls\"\ncertificate = \"chain\"\nkey = \"private\"",
+    );
+    let connect = || {
+        let mut client = relay.connect();
+        client.ask("EHLO x", 250);
+        client.ask("STARTTLS", 220);
+        let name = "relay.example".try_into().unwrap();
+        let connection = ClientConnection::new(config.clone(), name).unwrap();
+        let mut stream = StreamOwned::new(connection, client.reader.into_inner());
+        stream.write_all(b"EHLO x\r\n").unwrap();
+        let mut heard = [0; 1000];
+        assert!(stream.read(&mut heard).unwrap() > 0 && heard.starts_with(b"250-"));
+        stream
+    };
+    let mut clients: Vec<_> = (0..1000).map(|_| connect()).collect();
+    relay.check("1000 idle connections with TLS");
+    for client in &mut clients {
+        client.write_all(b"NOOP\r\n").unwrap();
+        let mut heard = [0; 100];
+        assert!(client.read(&mut heard).unwrap() > 0 && heard.starts_with(b"250 "));
+    }
+    relay.check("1000 idle connections with TLS that work");
+}
+
 /// Each of a thousand clients has begun a content, and none goes on.
 #[test]
 fn a_thousand_contents_under_way() {
@@ -220,9 +271,8 @@ fn very_much_of_one_thing() {
     client.ask("MAIL FROM:<a@b>", 250);
     client.ask("RCPT TO:<c@d>", 250);
     client.ask("DATA", 354);
-    let levels: String = (0..10_000)
-        .map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n"))
-        .collect();
+    let level = |n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n");
+    let levels = (0..10_000).fold(String::new(), |all, n| all + &level(n));
     client.send(levels.as_bytes());
     client.ask("\r\n\u{e9}\r\n.", 250);
     relay.check("10,000 levels of MIME");

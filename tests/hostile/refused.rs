@@ -4,6 +4,7 @@
 use mailsluice::config::ByteSize;
 
 use crate::client::Client;
+use crate::path::{Path, Way};
 use crate::world::{Running, World};
 
 /// What would run if content were taken for commands.
@@ -60,6 +61,27 @@ async fn pipelined_content_never_runs() {
             assert_eq!(queued(&running), 0, "{opening:?} cut at {at}");
         }
     }
+}
+
+/// The same by every way in, where each piece is a TLS record of its own but comes with the others.
+#[tokio::test(start_paused = true)]
+async fn pipelined_content_never_runs_by_any_way() {
+    let path = Path::lax().await;
+    for way in Way::ALL {
+        for (opening, want) in [
+            ("DATA\r\n", &[503][..]),
+            ("DATA now\r\n", &[501]),
+            ("MAIL FROM:<a@b>\r\nDATA\r\n", &[250, 503]),
+            ("MAIL FROM:<a@b>\r\nRCPT TO:<c@d@e>\r\nDATA\r\n", &[250, 501, 503]),
+            ("AUTH CRAM-MD5\r\nDATA\r\n", if way.login { &[503, 503] } else { &[504, 503] }),
+        ] {
+            let mut client = path.connect_by(way).await;
+            client.send(opening.as_bytes()).await;
+            client.send(EVIL.as_bytes()).await;
+            assert_eq!(client.codes().await, want, "{way:?} {opening:?}");
+        }
+    }
+    assert!(path.sent().await.is_empty() && path.upstream.commands().is_empty());
 }
 
 /// The same in TCP segments of its own would be another story: the client had read the reply. It must still be able to

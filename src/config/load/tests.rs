@@ -8,8 +8,9 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::config::{
     Auth, BlacklistAction, BounceFrom, ByteSize, Filter, LogFormat, LogLevel, LongLines, Newlines, Pace,
-    Quota, Security, ServerAuth, Smtp, TestAction, Upstream, UpstreamKind, Window,
+    Quota, Security, ServerAuth, Smtp, TestAction, Upstream, UpstreamKind, UserPriority, Window,
 };
+use crate::mail::Address;
 
 const SOLE: &str = "[[upstream]]\nname = \"a\"\nhost = \"smtp.firm.example\"\n";
 
@@ -122,6 +123,12 @@ fn reads_every_key() {
     assert_eq!(format!("{:?}", listener.relay_from), "[10.0.0.0/8, fd00::/8, 192.0.2.7/32]");
     assert_eq!((listener.auth, listener.auth_without_tls), (ServerAuth::Required, true));
     assert_eq!(format!("{:?}", listener.proxy_protocol_from), "[192.0.2.8/32]");
+    let [user] = config.users.as_slice() else { panic!("one user") };
+    let grants = |text: &str| user.grants(&Address::parse(text).unwrap());
+    assert!(grants("invoices@firm.example") && grants("a@sales.example") && grants("a@b.sales.example"));
+    assert!(!grants("a@firm.example") && !grants("a@notsales.example"));
+    assert_eq!(user.default_sender.as_ref().map(Address::as_str), Some("it@sales.example"));
+    assert_eq!((user.replace_foreign_sender, user.priority), (true, UserPriority::High));
     let session = format!("{:?}", config.session);
     for part in ["(1048576)", "(70000)", ": 11,", ": 12,", ": 13,", ": 14,", "41s", "42s", "Reject", "Pass"] {
         assert!(session.contains(part), "{part} {session}");
@@ -282,7 +289,7 @@ fn tells_faults_of_the_environment() {
             "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
              \"smtp.firm.example\"",
             "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key: write host, or remove it",
-            "environment: MAILSLUICE__UPSTREAM__PORT: is out of range: write a whole number from 1 to 65535",
+            "environment: MAILSLUICE__UPSTREAM__PORT: 70000 is out of range: write a whole number from 1 to 65535",
             "environment: MAILSLUICE__UPSTREAM__USER: is missing: write the login name, or remove password and auth",
         ]
     );

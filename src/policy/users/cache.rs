@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::time::Moment;
 
 /// How long a password that was right is believed.
-const BELIEVED: Duration = Duration::from_secs(300);
+const BELIEVED: Duration = Duration::from_mins(5);
 /// Logins that are remembered at most.
 const MAX_LOGINS: usize = 1024;
 

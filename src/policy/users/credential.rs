@@ -141,7 +141,7 @@ pub fn argon2id_hash(password: &SecretString) -> Result<String, NotHashed> {
 
 /// The SCRAM-SHA-256 verifier of a password (RFC 5802 3), with a new salt.
 ///
-/// The password is taken as it is: one beyond ASCII works when client and operator typed the same octets (SASLprep of RFC
+/// The password is taken as it is: one beyond ASCII works when client and operator typed the same octets (`SASLprep` of RFC
 /// 4013 is not applied).
 #[must_use]
 pub fn scram_verifier(password: &SecretString) -> ScramVerifier {

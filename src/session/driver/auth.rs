@@ -66,14 +66,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             }
             Err(failure) => {
                 let reply = failure.reply();
-                info!(
-                    event = "login_refused",
-                    session = peer.session_id,
-                    client = %peer.ip,
-                    listener = %peer.listener.address,
-                    reply = %reply,
-                    reason = failure.reason(),
-                );
+                // A wrong password has been logged where it was found.
+                if !matches!(failure, Failure::Refused(LoginRefused::Wrong)) {
+                    info!(
+                        event = "login_refused",
+                        session = peer.session_id,
+                        client = %peer.ip,
+                        listener = %peer.listener.address,
+                        reply = %reply,
+                        reason = failure.reason(),
+                    );
+                }
                 Ok((dialogue, reply))
             }
         }
