@@ -13,6 +13,8 @@ mod world;
 
 #[path = "hostile/addresses.rs"]
 mod addresses;
+#[path = "hostile/chunks.rs"]
+mod chunks;
 #[path = "hostile/client.rs"]
 mod client;
 #[path = "hostile/isolation.rs"]

@@ -1,6 +1,8 @@
 //! Content in chunks: however it is cut, it is the same, loses nothing, and has only line ends that every server knows.
 
 use mailsluice::smtp::bdat::ChunkStream;
+use mailsluice::smtp::data_stream::{DataStream, Status};
+use mailsluice::smtp::dot_stuffing::Encoder;
 
 use super::pieces;
 
@@ -21,6 +23,14 @@ pub(crate) fn bdat(input: &[u8]) {
     assert!(content.is_empty() || content.ends_with(b"\r\n"), "the last line has no end");
     let (cr, lf) = (count(&content, b"\r"), count(&content, b"\n"));
     assert_eq!((cr, lf), (count(&content, b"\r\n"), count(&content, b"\r\n")), "a line end alone");
+    // By DATA it would have been the same message.
+    let mut wire = Vec::new();
+    let mut encoder = Encoder::new();
+    encoder.encode(&content, &mut wire);
+    encoder.finish(&mut wire);
+    let (mut by_data, mut stream) = (Vec::new(), DataStream::default());
+    assert_eq!(stream.feed(&wire, &mut by_data), Status::End { consumed: wire.len() });
+    assert_eq!(by_data, content);
     let pairs = count(octets, b"\r\n");
     assert_eq!(bare_newline, count(octets, b"\r") + count(octets, b"\n") > 2 * pairs);
 }

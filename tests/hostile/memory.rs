@@ -130,11 +130,15 @@ impl Client {
         self.ask("DATA", 354);
     }
 
-    /// Sends so many octets without a line end.
-    fn pour(&mut self, octets: u64) {
-        let block = vec![b'x'; 1 << 20];
-        for _ in 0..octets >> 20 {
+    /// Sends so many octets without a line end, and looks at the relay meanwhile.
+    fn pour(&mut self, octets: u64, relay: &Relay) {
+        let (block, start) = (vec![b'x'; 1 << 20], Instant::now());
+        for count in 0..octets >> 20 {
             self.send(&block);
+            assert!(start.elapsed() < PATIENCE, "{count} MiB of {} in {:?}", octets >> 20, start.elapsed());
+            if count % 16 == 0 {
+                relay.check("without a line end");
+            }
         }
     }
 }
@@ -223,23 +227,38 @@ fn a_thousand_contents_under_way() {
 fn a_gibibyte_without_a_line_end() {
     let relay = Relay::start("");
     let mut command = relay.connect();
-    command.pour(1 << 30);
+    command.pour(1 << 30, &relay);
     command.ask("", 500);
     command.ask("NOOP", 250);
     relay.check("a command of 1 GiB");
     let mut content = relay.connect();
     content.open();
-    content.pour(1 << 30);
+    content.pour(1 << 30, &relay);
     content.ask("\r\n.", 552);
     content.ask("NOOP", 250);
     relay.check("a content line of 1 GiB");
     let mut header = relay.connect();
     header.open();
     header.send(b"Subject: ");
-    header.pour(1 << 28);
+    header.pour(1 << 28, &relay);
     header.ask("\r\n.", 552);
     header.ask("NOOP", 250);
     relay.check("a header line of 256 MiB");
+}
+
+/// Large contents go to files while they arrive.
+#[test]
+fn large_contents_under_way() {
+    let relay = Relay::start("");
+    let mut clients: Vec<Client> = (0..6).map(|_| relay.connect()).collect();
+    for client in &mut clients {
+        client.open();
+        client.send(b"Subject: x\r\n\r\n");
+        client.pour(30 << 20, &relay);
+    }
+    for client in &mut clients {
+        client.ask("\r\n.", 250);
+    }
 }
 
 #[test]

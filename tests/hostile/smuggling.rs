@@ -7,7 +7,7 @@ use crate::world::World;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Octets that some server has taken for the end of a content, or may.
-const ENDS: &[(&str, &[u8])] = &[
+pub(crate) const ENDS: &[(&str, &[u8])] = &[
     ("LF.LF", b"\n.\n"),
     ("LF.CRLF", b"\n.\r\n"),
     ("CRLF.LF", b"\r\n.\n"),
@@ -34,7 +34,7 @@ const ENDS: &[(&str, &[u8])] = &[
 ];
 
 /// The same with a NUL, which no content may hold.
-const WITH_NUL: &[(&str, &[u8])] = &[
+pub(crate) const WITH_NUL: &[(&str, &[u8])] = &[
     ("CRLF NUL.CRLF", b"\r\n\0.\r\n"),
     ("CRLF.NUL CRLF", b"\r\n.\0\r\n"),
     ("CRLF.CR NUL LF", b"\r\n.\r\0\n"),
@@ -43,9 +43,9 @@ const WITH_NUL: &[(&str, &[u8])] = &[
     ("NUL LF.LF", b"\0\n.\n"),
 ];
 
-const HEAD: &[u8] = b"Subject: harmless\r\nDate: x\r\nMessage-ID: <x@x>\r\n\r\nhello";
+pub(crate) const HEAD: &[u8] = b"Subject: harmless\r\nDate: x\r\nMessage-ID: <x@x>\r\n\r\nhello";
 /// What would follow if the content had ended.
-const EVIL: &[u8] = b"MAIL FROM:<evil@evil.example>\r\nRCPT TO:<victim@dest.example>\r\nDATA\r\n\
+pub(crate) const EVIL: &[u8] = b"MAIL FROM:<evil@evil.example>\r\nRCPT TO:<victim@dest.example>\r\nDATA\r\n\
     Subject: smuggled\r\n\r\nevil\r\n.\r\n";
 const OPENING: &[u8] =
     b"EHLO client.example\r\nMAIL FROM:<sender@firm.example>\r\nRCPT TO:<friend@dest.example>\r\nDATA\r\n";
