@@ -125,9 +125,8 @@ async fn play(text: &str) -> Result<(), String> {
             }
             "H:" | "N:" => {
                 let content = running.content(message.as_ref().expect("Q: comes before H: and N:"));
-                let content = String::from_utf8_lossy(&content).into_owned();
-                let found = content.split_terminator("\r\n").any(|line| matches(argument, line));
-                if found != (kind == "H:") {
+                if has_line(&content, argument) != (kind == "H:") {
+                    let content = String::from_utf8_lossy(&content);
                     return fail(format!("{kind} {argument:?} is wrong, the content is {content:?}"));
                 }
             }
@@ -150,6 +149,10 @@ async fn play(text: &str) -> Result<(), String> {
     } else {
         Err(format!("end: {all} messages were queued, {queued} are expected"))
     }
+}
+
+fn has_line(content: &[u8], pattern: &str) -> bool {
+    String::from_utf8_lossy(content).split_terminator("\r\n").any(|line| matches(pattern, line))
 }
 
 /// `@ key value` of a dialogue.
