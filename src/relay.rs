@@ -7,7 +7,7 @@ mod front;
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 pub use self::core::Core;
@@ -29,25 +29,28 @@ use crate::transform::DkimError;
 #[non_exhaustive]
 pub enum RelayError {
     /// The store can't be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// A DKIM key can't be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Dkim(#[from] DkimError),
     /// A listener's address can't be had.
-    #[error("cannot listen at {address}: {source}; is another program using the port, or is it below 1024?")]
+    #[error("cannot listen at {address}: {reason}; is another program using the port, or is it below 1024?")]
     Listen {
         /// Which.
         address: std::net::SocketAddr,
         /// What the system says.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The control socket can't be made.
-    #[error("{0}")]
+    #[error(transparent)]
     Control(#[from] SocketError),
     /// A part has ended that must not end. It is our fault; a restart recovers what it was doing.
     #[error("a fault in the program: {0}; please report it with the log")]
     Fault(String),
+    /// Whoever told it to stop did not want to wait. What was under way is taken up at the next start.
+    #[error("stopped at once by a second {0}; what was under way is taken up at the next start")]
+    Hurried(&'static str),
     /// The system does not let us hear signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -78,8 +81,7 @@ pub async fn run(loaded: Loaded, reread: Reread, log: log::Control) -> Result<()
     let reread = Arc::new(reread);
     let end = loop {
         tokio::select! {
-            _ = terminate.recv() => break Ok("SIGTERM"),
-            _ = interrupt.recv() => break Ok("SIGINT"),
+            name = either(&mut terminate, &mut interrupt) => break Ok(name),
             _ = hang_up.recv() => {
                 // Whoever sent the signal reads the log.
                 let _ = reload(&mut core, &front, &reread, &log).await;
@@ -103,9 +105,23 @@ pub async fn run(loaded: Loaded, reread: Reread, log: log::Control) -> Result<()
         let _ = tokio::time::timeout(grace, all).await;
         front.tasks.shutdown().await;
     };
-    tokio::join!(sessions, core.stop(grace));
+    tokio::select! {
+        ((), ()) = async { tokio::join!(sessions, core.stop(grace)) } => {}
+        name = either(&mut terminate, &mut interrupt) => {
+            tracing::warn!(event = "stopped", queued = store.queue_length(), reason = format!("a second {name}"));
+            return Err(RelayError::Hurried(name));
+        }
+    }
     tracing::info!(event = "stopped", queued = store.queue_length());
     end.map(|_| ()).map_err(RelayError::Fault)
+}
+
+/// Waits for either signal, and names it.
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
 }
 
 /// Puts a configuration that was read again in force, all of it or nothing. Returns what only a restart can change, or
@@ -166,8 +182,7 @@ fn log_started(core: &Core) {
         listener = listeners.join(","),
         upstream = upstreams.join(","),
         queued = core.context.store.queue_length(),
-        test_mode = test.enabled,
-        action = test.enabled.then(|| action_name(test.action)),
+        test_mode = test.enabled.then(|| action_name(test.action)),
         origin = test.origin,
     );
     if test.enabled {

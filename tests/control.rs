@@ -412,6 +412,11 @@ fn without_a_relay_the_command_says_how_to_start_one() {
     drop(relay.stop.take());
     relay.runtime.block_on(relay.served.take().unwrap()).unwrap();
     assert!(!socket.exists());
+    // Its store is still open, as in a relay that is on its way down.
+    let outcome = relay.run(&["status"]);
+    let want = "mailsluice: the relay is stopping (or starting): try again in a moment\n";
+    assert_eq!((outcome.status, outcome.err.as_str()), (Some(1), want));
+    std::fs::remove_file(socket.with_file_name("lock")).unwrap();
     let outcome = relay.run(&["status"]);
     let want = format!(
         "mailsluice: cannot reach the relay at {}: is it running? start it with: mailsluice run\n",

@@ -11,12 +11,15 @@
 //!   `held`, and `user NAME` who had logged in.
 //! - `P: priority message; recipient; …` what it asks for beyond delivery, each as parameters.
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
+//! - `L: text` the log says this, behind what the last `L:` was about; time and level are left out.
 //! - `F: n` so many files are in the content folder.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
 
 #[path = "support/memory_store.rs"]
 mod memory_store;
+#[path = "support/paper.rs"]
+mod paper;
 #[path = "support/tls.rs"]
 mod tls;
 #[path = "support/world.rs"]
@@ -37,6 +40,7 @@ use mailsluice::mail::Address;
 use mailsluice::policy::pacing::Pacing;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
 use mailsluice::time::Timeline;
+use paper::Paper;
 use tls::Pipe;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -70,6 +74,8 @@ async fn play(text: &str) -> Result<(), String> {
     for line in text.lines().filter_map(|line| line.strip_prefix("@ ")) {
         set_up(&mut world, line);
     }
+    let (paper, _listening) = Paper::listen();
+    let mut logged = 0;
     let mut running = world.connect().await;
     let pipe: Box<dyn Pipe> = Box::new(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
     let mut client = BufReader::new(pipe);
@@ -119,11 +125,17 @@ async fn play(text: &str) -> Result<(), String> {
             }
             "H:" | "N:" => {
                 let content = running.content(message.as_ref().expect("Q: comes before H: and N:"));
-                let content = String::from_utf8_lossy(&content).into_owned();
-                let found = content.split_terminator("\r\n").any(|line| matches(argument, line));
-                if found != (kind == "H:") {
+                if has_line(&content, argument) != (kind == "H:") {
+                    let content = String::from_utf8_lossy(&content);
                     return fail(format!("{kind} {argument:?} is wrong, the content is {content:?}"));
                 }
+            }
+            "L:" => {
+                let lines = paper.lines();
+                let Some(found) = lines[logged..].iter().position(|line| matches(argument, line)) else {
+                    return fail(format!("should have logged {argument:?}, but has {:#?}", &lines[logged..]));
+                };
+                logged += found + 1;
             }
             "F:" if running.files().len().to_string() != argument => {
                 return fail(format!("there are {} files", running.files().len()));
@@ -137,6 +149,10 @@ async fn play(text: &str) -> Result<(), String> {
     } else {
         Err(format!("end: {all} messages were queued, {queued} are expected"))
     }
+}
+
+fn has_line(content: &[u8], pattern: &str) -> bool {
+    String::from_utf8_lossy(content).split_terminator("\r\n").any(|line| matches(pattern, line))
 }
 
 /// `@ key value` of a dialogue.
@@ -328,6 +344,7 @@ async fn a_slow_command_is_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_content_is_cut_and_leaves_nothing() {
+    let (paper, _listening) = Paper::listen();
     let mut running = World::new().connect().await;
     say(&mut running, OPENING, "354 ").await;
     let large = "x\r\n".repeat(60_000);
@@ -340,6 +357,8 @@ async fn a_slow_content_is_cut_and_leaves_nothing() {
     assert_eq!(running.files(), Vec::<String>::new());
     assert_eq!(running.memory.available_permits(), 1 << 20);
     assert!(running.store.messages.lock().unwrap().is_empty());
+    let want = "rejected session=test client=127.0.0.1 listener=127.0.0.1:2525 from=a@b reply=\"421 4.4.2 *\" reason=timeout";
+    assert!(paper.lines().iter().any(|line| matches(want, line)), "{:?}", paper.lines());
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,7 +372,8 @@ async fn a_client_that_does_not_read_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_client_leaves_nothing() {
+async fn a_lost_client_leaves_nothing_but_a_line_in_the_log() {
+    let (paper, _listening) = Paper::listen();
     let mut running = World::new().connect().await;
     say(&mut running, OPENING, "354 ").await;
     running.client.write_all("x\r\n".repeat(60_000).as_bytes()).await.unwrap();
@@ -361,6 +381,8 @@ async fn a_lost_client_leaves_nothing() {
     (&mut running.session).await.unwrap();
     assert_eq!(running.files(), Vec::<String>::new());
     assert_eq!(running.memory.available_permits(), 1 << 20);
+    let want = "rejected session=test client=127.0.0.1 listener=127.0.0.1:2525 from=a@b reason=disconnected";
+    assert_eq!(paper.lines(), [want]);
 }
 
 /// The octets of a chunk belong to it, whenever they come, and whatever becomes of it.

@@ -122,9 +122,9 @@ async fn a_client_library_logs_in() {
     for (mode, least) in [("starttls", TlsVersion::Tlsv12), ("implicit", TlsVersion::Tlsv13)] {
         let submission = open(world(Some(mode), ServerAuth::Required)).await;
         for mechanism in [Mechanism::Plain, Mechanism::Login] {
-            let tls = || {
-                let parameters = parameters(least);
-                if mode == "implicit" { Tls::Wrapper(parameters) } else { Tls::Required(parameters) }
+            let tls = || match mode {
+                "implicit" => Tls::Wrapper(parameters(least)),
+                _ => Tls::Required(parameters(least)),
             };
             let sent = send(submission.address, tls(), mechanism, "s3cret \u{fc}").await;
             assert_eq!(sent.as_deref(), Ok("250"), "{mode} {mechanism}");

@@ -143,6 +143,9 @@ impl Client {
 fn unreachable_relay(socket: &Path, error: &io::Error) -> Failure {
     let path = socket.display();
     Failure::new(match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if is_locked(socket) => {
+            "the relay is stopping (or starting): try again in a moment".to_owned()
+        }
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             format!("cannot reach the relay at {path}: is it running? start it with: mailsluice run")
         }
@@ -153,6 +156,14 @@ fn unreachable_relay(socket: &Path, error: &io::Error) -> Failure {
         }
         _ => format!("cannot reach the relay at {path}: {error}"),
     })
+}
+
+/// Whether a relay holds the lock of the folder in which the socket should be.
+fn is_locked(socket: &Path) -> bool {
+    use rustix::fs::{FlockOperation, flock};
+    let lock = std::fs::File::open(socket.with_file_name("lock"));
+    // One that we get is given back at once, with the file.
+    lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_err())
 }
 
 async fn converse(
@@ -202,6 +213,21 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tells_a_relay_that_stops_from_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        let said = || match unreachable_relay(&socket, &io::ErrorKind::NotFound.into()) {
+            Failure::Failed(error) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert!(said().contains("is it running?"), "{}", said());
+        let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
+        assert!(said().contains("is it running?"), "{}", said());
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(said().starts_with("the relay is stopping"), "{}", said());
+    }
 
     #[test]
     fn targets_are_encoded() {

@@ -29,7 +29,7 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         match self {
             Self::Failed(error) => {
-                complain(&format!("mailsluice: {error:#}"));
+                complain(&format!("mailsluice: {}", told(&error)));
                 ExitCode::from(1)
             }
             Self::Told => ExitCode::from(1),
@@ -40,6 +40,14 @@ impl Failure {
             Self::Unread => ExitCode::SUCCESS,
         }
     }
+}
+
+/// What happened and why, each once: many an error says its cause itself.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Writes lines to stderr, harmless for a terminal. When that can't be written either, nothing is left to do.
@@ -64,5 +72,26 @@ impl From<io::Error> for Failure {
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
         Self::Configuration(faults.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::RelayError;
+    use crate::store::StoreError;
+
+    #[test]
+    fn says_each_cause_once() {
+        let taken = || io::Error::other("the port is taken");
+        let listen = RelayError::Listen { address: "127.0.0.1:25".parse().unwrap(), reason: taken() };
+        let file = StoreError::File { path: "/x/lock".into(), source: taken() };
+        for error in [anyhow::Error::new(listen), anyhow::Error::new(RelayError::Store(file))] {
+            assert_eq!(told(&error).matches("the port is taken").count(), 1, "{}", told(&error));
+        }
+        assert_eq!(
+            told(&anyhow::Error::new(taken()).context("cannot write")),
+            "cannot write: the port is taken"
+        );
     }
 }

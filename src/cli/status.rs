@@ -10,6 +10,9 @@ use super::{limits, test_mode};
 use crate::control::view::{Listener, RecipientTotals, Status, Upstream};
 use crate::report::log::escape::printable;
 
+/// What an upstream does that is down and due.
+const PROBING: &str = "probing now";
+
 pub(super) fn execute(context: &Context) -> Result<(), Failure> {
     let reply = context.client()?.get(&Target::path(&["status"]))?;
     context.print(&reply, render)
@@ -55,7 +58,7 @@ fn upstreams(upstreams: &[Upstream], when: &When) -> String {
         table.row(&[
             format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
             upstream.state.clone(),
-            upstream.until.as_deref().map_or_else(String::new, |time| when.until(time)),
+            until(upstream, when),
             host,
             limits::left(&upstream.limits),
         ]);
@@ -66,11 +69,22 @@ fn upstreams(upstreams: &[Upstream], when: &When) -> String {
     table.render()
 }
 
+/// Until when an upstream takes nothing. One that is down and due is being tried at this moment.
+fn until(upstream: &Upstream, when: &When) -> String {
+    match upstream.until.as_deref().map(|time| when.until(time)) {
+        Some(time) if time == "now" && upstream.state == "down" => PROBING.to_owned(),
+        time => time.unwrap_or_default(),
+    }
+}
+
 /// The upstreams that take nothing at present, a line each; below a list of the queue.
 pub(super) fn obstacles(upstreams: &[Upstream], when: &When) -> String {
     let line = |upstream: &Upstream| {
-        let until =
-            upstream.until.as_deref().map_or_else(String::new, |t| format!(" until {}", when.until(t)));
+        let until = match until(upstream, when).as_str() {
+            "" => String::new(),
+            PROBING => format!(", {PROBING}"),
+            time => format!(" until {time}"),
+        };
         let reason = upstream.reason.as_deref().map_or_else(String::new, |r| format!(": {}", printable(r)));
         format!("{} is {}{until}{reason}\n", printable(&upstream.name), printable(&upstream.state))
     };
@@ -149,6 +163,11 @@ Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 droppe
         assert_eq!(
             obstacles(&status.upstreams, &when),
             "m365 is down until 07:04:00 (in 4m): connect: \\u001brefused\n"
+        );
+        let due = When::utc("2026-11-22T07:04:00Z");
+        assert_eq!(
+            obstacles(&status.upstreams, &due),
+            "m365 is down, probing now: connect: \\u001brefused\n"
         );
         let wrong = Status { totals: RecipientTotals { sent: 1, ..status.totals }, ..status };
         assert!(render(&wrong, &when).contains("THE SUMS DIFFER"));

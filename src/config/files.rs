@@ -17,6 +17,18 @@ pub(super) struct Text {
 /// # Errors
 /// In words, when it can't be read, is no plain file (a pipe could make us wait for ever), is too long, or is not UTF-8.
 pub(super) fn read(path: &Path, most: u64) -> Result<Text, String> {
+    let (octets, open_to_others) = octets(path, most)?;
+    match String::from_utf8(octets) {
+        Ok(text) => Ok(Text { text, open_to_others }),
+        Err(_) => Err(format!("cannot read {} (it is not UTF-8 text)", path.display())),
+    }
+}
+
+/// The octets of such a file, and whether every user of the machine can read it.
+///
+/// # Errors
+/// In words, when it can't be read, is no plain file, or is too long.
+pub(super) fn octets(path: &Path, most: u64) -> Result<(Vec<u8>, bool), String> {
     let failed = |error: &io::Error| format!("cannot read {} ({})", path.display(), reason(error));
     let refused = |why: &str| Err(format!("cannot read {} ({why})", path.display()));
     let facts = std::fs::metadata(path).map_err(|error| failed(&error))?;
@@ -29,10 +41,7 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Text, String> {
     if octets.len() as u64 > most {
         return refused(&format!("it is longer than {most} octets"));
     }
-    match String::from_utf8(octets) {
-        Ok(text) => Ok(Text { text, open_to_others: facts.mode() & 0o004 != 0 }),
-        Err(_) => refused("it is not UTF-8 text"),
-    }
+    Ok((octets, facts.mode() & 0o004 != 0))
 }
 
 /// The system's words without its number.

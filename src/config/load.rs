@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fault::{Fault, Faults, Finding, Warning};
+use super::fault::{Fault, Faults, Finding, Place, Warning};
 use super::machine::Machine;
 use super::reader::{Context, Section};
 use super::sections::{dkim, listener, queue, session, switches, top, upstream, user};
@@ -52,15 +52,23 @@ impl Config {
         };
         let name = path.display().to_string();
         let full = machine.working_folder.join(&path);
-        let file = files::read(&full, LONGEST).map_err(|what| {
-            let instead = "write the path of a file that the relay can read".to_owned();
-            let key = "file".to_owned();
-            let finding = Finding { place: super::fault::Place::Start, key, what, instead };
-            Faults(vec![Fault(finding.line(Some(&name)))])
+        let fault = |place, what: String, instead: &str| {
+            let (key, instead) = ("file".to_owned(), instead.to_owned());
+            Faults(vec![Fault(Finding { place, key, what, instead }.line(Some(&name)))])
+        };
+        let (octets, open_to_others) = files::octets(&full, LONGEST)
+            .map_err(|what| fault(Place::Start, what, "write the path of a file that the relay can read"))?;
+        let text = String::from_utf8(octets).map_err(|error| {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = String::from_utf8_lossy(good);
+            let place = Place::File(
+                line.split('\n').count(),
+                line.split('\n').next_back().map_or(0, |l| l.chars().count()) + 1,
+            );
+            fault(place, "this line is not UTF-8 text".to_owned(), "save the file as UTF-8")
         })?;
         let folder = full.parent().unwrap_or(&machine.working_folder).to_owned();
-        let source =
-            Source { text: &file.text, name: Some(name), folder, open_to_others: file.open_to_others };
+        let source = Source { text: &text, name: Some(name.clone()), folder, open_to_others };
         let (config, warnings) = read(&source, machine)?;
         Ok(Loaded { config, warnings, path: Some(path) })
     }

@@ -185,7 +185,9 @@ impl<'a> Section<'a> {
         };
         let value = number.filter(|number| range.contains(number)).and_then(|number| number.try_into().ok());
         if value.is_none() {
-            self.fault(&node.place, key, "is out of range", &instead);
+            // One that does not even fit is not repeated.
+            let shown = number.map_or_else(String::new, |number| format!("{number} "));
+            self.fault(&node.place, key, &format!("{shown}is out of range"), &instead);
         }
         value
     }
@@ -218,7 +220,8 @@ impl<'a> Section<'a> {
         }
         let instead =
             format!("write a time from \"{}\" to \"{}\"", units::show(least), units::show(units::TEN_YEARS));
-        self.fault(&self.place_of(key), key, "is out of range", &instead);
+        let what = format!("{} is out of range", units::show(time));
+        self.fault(&self.place_of(key), key, &what, &instead);
         None
     }
 
@@ -239,7 +242,9 @@ impl<'a> Section<'a> {
             Some(size) if (least..=most).contains(&size) => Some(size),
             None if !matches!(node.value, Value::Integer(_)) => None,
             _ => {
-                self.fault(&node.place, key, "is out of range", &format!("write at least \"{least}\""));
+                let shown = size.map_or_else(String::new, |size| format!("{size} "));
+                let instead = format!("write at least \"{least}\"");
+                self.fault(&node.place, key, &format!("{shown}is out of range"), &instead);
                 None
             }
         }

@@ -11,6 +11,11 @@ use crate::store::{
 use crate::throttle::LimitLine;
 use crate::time::{Moment, Timeline};
 
+/// Messages in one answer when nobody says how many.
+pub const DEFAULT_LIMIT: u64 = 10_000;
+/// Messages in one answer at most.
+pub const MAX_LIMIT: u64 = 100_000;
+
 /// One recipient of a message in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {

@@ -217,9 +217,9 @@ impl<'a> Attempt<'a> {
                 Tried { host, fates, reports, transacted: true, ..Tried::new(message) }
             }
             Dialogue::NotReady(error) => {
-                let reason = error.to_string();
-                self.unreachable(&reason);
-                Tried { host: error.host, ..Tried::all(message, &End::UPSTREAM, &reason) }
+                self.unreachable(&error.to_string());
+                let tried = Tried::all(message, &End::UPSTREAM, &error.words());
+                Tried { host: error.host, ..tried }
             }
             Dialogue::Unfit(reply, host) => {
                 self.shared.health.probe_now(self.shared.context.timeline.now());

@@ -60,12 +60,21 @@ impl Dial for TcpDial {
             let until = share(deadline, addresses.len() - index);
             match timeout_at(until, connect(address, target.source_address)).await {
                 Ok(Ok(stream)) => return Ok(Dialled { stream: Box::new(stream), peer: address }),
-                Ok(Err(error)) => tried.push((address, error.to_string())),
+                Ok(Err(error)) => tried.push((address, plain(&error))),
                 Err(_) => tried.push((address, "no answer".to_owned())),
             }
         }
         Err(DialError::Unreachable { host: target.host.clone(), tried })
     }
+}
+
+/// What the system says, without its number and capital letter: it stands in the middle of a sentence.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// Each address that is left gets an equal share of the time that is left, so that a silent one does not use up all.
@@ -187,7 +196,7 @@ mod tests {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let deadline = deadline_in(Duration::from_secs(5));
         let error = TcpDial.dial(&target("127.0.0.1", port), deadline).await.err().unwrap().to_string();
-        assert!(error.contains(&format!("127.0.0.1:{port}: ")) && error.contains("refused"), "{error}");
+        assert_eq!(error, format!("connect to 127.0.0.1:{port}: connection refused"));
         let v6 = Target { source_address: Some("::1".parse().unwrap()), ..target("127.0.0.1", port) };
         let error = TcpDial.dial(&v6, deadline).await.err().unwrap();
         assert_eq!(error, DialError::Family { host: "127.0.0.1".into() });

@@ -96,7 +96,7 @@ pub enum DialError {
         host: String,
     },
     /// Each address was tried.
-    #[error("{host} can't be reached: {}", tried_list(tried))]
+    #[error("connect to {}", tried_list(host, tried))]
     Unreachable {
         /// The name.
         host: String,
@@ -105,9 +105,14 @@ pub enum DialError {
     },
 }
 
-fn tried_list(tried: &[(SocketAddr, String)]) -> String {
+/// Each address once: a host that is an address is not named before it.
+fn tried_list(host: &str, tried: &[(SocketAddr, String)]) -> String {
     let each: Vec<_> = tried.iter().map(|(address, reason)| format!("{address}: {reason}")).collect();
-    each.join("; ")
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if tried.iter().any(|(address, _)| address.ip().to_string() == host) {
+        return each.join("; ");
+    }
+    format!("{host} at {}", each.join("; "))
 }
 
 /// Why no login was possible. What the upstream itself answered is a reply, not one of these.
@@ -188,7 +193,6 @@ pub enum ConnectCause {
 
 /// Why a connection could not be made ready. It is never a message's fault: all mail for the upstream waits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{host}: at {stage}: {cause}")]
 pub struct ConnectError {
     /// Where in the dialogue.
     pub stage: Stage,
@@ -198,7 +202,30 @@ pub struct ConnectError {
     pub cause: ConnectCause,
 }
 
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !matches!(self.cause, ConnectCause::Dial(_)) {
+            write!(f, "{}: ", self.host)?;
+        }
+        f.write_str(&self.words())
+    }
+}
+
 impl ConnectError {
+    /// What happened, for where the host stands beside it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { stage, cause, .. } = self;
+        let advice = match cause {
+            ConnectCause::Dial(_) => return cause.to_string(),
+            ConnectCause::Refused(reply) if *stage == Stage::Auth && reply.is_permanent() => {
+                "; check user and password"
+            }
+            _ => "",
+        };
+        format!("at {stage}: {cause}{advice}")
+    }
+
     /// The upstream's reply, where it gave one.
     #[must_use]
     pub fn reply(&self) -> Option<&Reply> {
@@ -219,5 +246,50 @@ impl ConnectError {
             ConnectCause::Tls(error) => error.needs_a_person(),
             ConnectCause::StartTlsNotOffered | ConnectCause::Injection | ConnectCause::Login(_) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unreachable(host: &str, tried: &[(&str, &str)]) -> ConnectError {
+        let tried =
+            tried.iter().map(|(address, why)| (address.parse().unwrap(), (*why).to_owned())).collect();
+        let cause = DialError::Unreachable { host: host.to_owned(), tried }.into();
+        ConnectError { stage: Stage::Connect, host: format!("{host}:25"), cause }
+    }
+
+    #[test]
+    fn says_each_address_once() {
+        let refused = "connection refused";
+        for (error, want) in [
+            (
+                unreachable("127.0.0.1", &[("127.0.0.1:25", refused)]),
+                "connect to 127.0.0.1:25: connection refused",
+            ),
+            (unreachable("[::1]", &[("[::1]:25", refused)]), "connect to [::1]:25: connection refused"),
+            (
+                unreachable(
+                    "smtp.example.net",
+                    &[("[2001:db8::1]:25", "no answer"), ("192.0.2.1:25", refused)],
+                ),
+                "connect to smtp.example.net at [2001:db8::1]:25: no answer; 192.0.2.1:25: connection refused",
+            ),
+        ] {
+            assert_eq!((error.to_string().as_str(), error.words().as_str()), (want, want));
+        }
+    }
+
+    #[test]
+    fn advises_who_cannot_log_in() {
+        let refused = |reply| ConnectError {
+            stage: Stage::Auth,
+            host: "mx[192.0.2.1]:587".into(),
+            cause: ConnectCause::Refused(reply),
+        };
+        let wrong = refused(Reply::new(535, (5, 7, 8), "no"));
+        assert_eq!(wrong.to_string(), "mx[192.0.2.1]:587: at AUTH: 535 5.7.8 no; check user and password");
+        assert_eq!(refused(Reply::new(454, (4, 7, 0), "later")).words(), "at AUTH: 454 4.7.0 later");
     }
 }

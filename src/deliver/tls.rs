@@ -46,6 +46,9 @@ pub enum TlsError {
     /// The certificate is for later.
     #[error("the upstream's certificate is not valid yet; check this machine's clock")]
     NotYetValid,
+    /// The certificate is not meant for a server.
+    #[error("its certificate is a CA's own (CA:TRUE): issue a server certificate signed by that CA")]
+    IsCa,
     /// The certificate is bad in another way.
     #[error("the upstream's certificate is not valid: {0}")]
     Certificate(String),
@@ -148,9 +151,27 @@ fn explain(error: &io::Error, name: &str) -> TlsError {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 TlsError::NotYetValid
             }
-            other => TlsError::Certificate(other.to_string()),
+            other => otherwise(&other.to_string()),
         },
         Error::InvalidMessage(_) => TlsError::NotTls,
         other => TlsError::Handshake(other.to_string()),
+    }
+}
+
+/// A fault that the library has no variant of its own for: it gives the verifier's name for it.
+fn otherwise(text: &str) -> TlsError {
+    let bare = text.trim_start_matches("Other(").trim_start_matches("OtherError(").trim_end_matches(')');
+    if bare == "CaUsedAsEndEntity" { TlsError::IsCa } else { TlsError::Certificate(bare.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_own_words_for_a_certificate_of_a_ca() {
+        assert_eq!(otherwise("Other(OtherError(CaUsedAsEndEntity))"), TlsError::IsCa);
+        let other = TlsError::Certificate("MaximumSignatureChecksExceeded".into());
+        assert_eq!(otherwise("Other(OtherError(MaximumSignatureChecksExceeded))"), other);
     }
 }

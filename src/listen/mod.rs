@@ -175,7 +175,13 @@ async fn introduced(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Unanno
 /// Says why, and closes. The socket's buffer is empty, so this does not wait.
 fn turn_away(stream: TcpStream, client: IpAddr, surplus: Surplus, door: &Door) {
     let reply = surplus.reply(&door.services.config.hostname);
-    tracing::info!(event = "rejected", client = %client.to_canonical(), reply = %reply, reason = "connections");
+    tracing::info!(
+        event = "rejected",
+        client = %client.to_canonical(),
+        listener = %door.listener.address,
+        reply = %reply,
+        reason = "connections",
+    );
     // Who expects TLS can't read clear text.
     let reads = door.listener.tls.as_ref().is_none_or(|tls| tls.mode == TlsMode::StartTls);
     if let Some(mut stream) = reads.then(|| stream.into_std().ok()).flatten() {

@@ -175,7 +175,7 @@ pub(super) mod tests {
         let hands = Hands::new();
         let buckets = Buckets::new(NonZeroU32::MIN, Duration::from_secs(10), hands.timeline());
         (0..MAX_KEYS).for_each(|key| assert_eq!(buckets.take(&key), Taken::Left(0)));
-        hands.advance(Duration::from_secs(60));
+        hands.advance(Duration::from_mins(1));
         assert_eq!(buckets.take(&MAX_KEYS), Taken::Left(0));
         assert_eq!(buckets.limiter.lock().unwrap().len(), 1);
     }

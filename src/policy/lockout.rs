@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(lockout.locked(bad, &ANNA), Some(PAIR_REFILL));
         assert_eq!(lockout.locked(good, &ANNA), None, "the same user from elsewhere");
         assert_eq!(lockout.locked(bad, &BERT), None, "another user from there");
-        hands.advance(PAIR_REFILL - Duration::from_millis(1));
+        hands.advance(PAIR_REFILL.checked_sub(Duration::from_millis(1)).unwrap());
         assert!(lockout.locked(bad, &ANNA).is_some());
         hands.advance(Duration::from_millis(1));
         assert_eq!(lockout.locked(bad, &ANNA), None);

@@ -235,7 +235,7 @@ mod tests {
                 Ok(()) => assert_eq!(got, Ok(None), "{fields:?}"),
                 Err(UNCLEAR) => assert!(got.unwrap_err().contains("unclear"), "{fields:?}"),
                 Err(who) => {
-                    assert_eq!(got, Err(format!("550 5.7.1 erp may not send as {who}")), "{fields:?}")
+                    assert_eq!(got, Err(format!("550 5.7.1 erp may not send as {who}")), "{fields:?}");
                 }
             }
         }

@@ -35,7 +35,7 @@ impl Front {
         let mut sockets = Vec::new();
         for listener in &config.listeners {
             let bound = listen::bind(listener).await;
-            sockets.push(bound.map_err(|source| RelayError::Listen { address: listener.address, source })?);
+            sockets.push(bound.map_err(|reason| RelayError::Listen { address: listener.address, reason })?);
         }
         Ok(sockets)
     }

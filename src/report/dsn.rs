@@ -157,7 +157,7 @@ impl Dsn<'_> {
             field("Action", self.kind.action().to_owned());
             field("Status", recipient.status(self.kind));
             if let Some(host) = &recipient.host {
-                field("Remote-MTA", format!("dns; {}", ascii(host)));
+                field("Remote-MTA", format!("dns; {}", ascii(name_of(host))));
             }
             let reply = ascii(&recipient.reply);
             if !reply.trim().is_empty() {
@@ -200,6 +200,15 @@ fn is_reply(text: &str) -> bool {
     code.len() >= 3
         && code[..3].iter().all(u8::is_ascii_digit)
         && code.get(3).is_none_or(|b| matches!(b, b' ' | b'-'))
+}
+
+/// The name alone of `name[ip]:port` or `name:port` (RFC 3464 2.1.2: a domain name, or an address in brackets).
+fn name_of(host: &str) -> &str {
+    match host.rsplit_once('[') {
+        Some((name, _)) if !name.is_empty() => name,
+        Some(_) => host.find(']').map_or(host, |end| &host[..=end]),
+        None => host.split(':').next().unwrap_or(host),
+    }
 }
 
 /// The address with its type; one beyond ASCII in the escapes of RFC 6533 3.

@@ -225,9 +225,13 @@ impl Entry<'_> {
         for recipient in recipients.iter().filter(|r| r.dropped) {
             tracing::info!(
                 event = "dropped",
+                session = peer.session_id,
                 queue_id = %self.queue_id,
                 from = self.sender.as_str(),
                 to = %recipient.address,
+                client = %peer.ip,
+                upstream = self.upstream.name,
+                test_mode = self.test.map(|t| action_name(t.action)),
                 reason = "blacklist",
             );
         }

@@ -6,6 +6,7 @@ mod admit;
 mod auth;
 mod chunks;
 mod incoming;
+mod refusal;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
+use self::refusal::{Refused, about};
 use super::channel::{Channel, Gone};
 use super::receive::Receiver;
 use super::state::{Action, Dialogue, Rules, Transaction, Verdict};
@@ -22,7 +24,7 @@ use crate::config::{ServerAuth, TlsMode};
 use crate::mail::Address;
 use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
-use crate::smtp::command::{Command, Forward, Rcpt};
+use crate::smtp::command::Command;
 use crate::smtp::data_stream::Status;
 use crate::smtp::line::{Line, LineReader};
 use incoming::Incoming;
@@ -47,6 +49,7 @@ where
         peer: &peer,
         services: &services,
         stopping,
+        under_way: None,
         chunks: None,
     };
     let end = session.converse(Dialogue::new(rules(&peer, &services))).await;
@@ -57,6 +60,7 @@ where
         Err(Gone::Stopping) => (Some(Reply::new(421, (4, 3, 2), format!("{name} is stopping"))), false),
         Ok(_) | Err(_) => (None, false),
     };
+    session.log_aborted(&end, last.as_ref());
     let Session { mut channel, .. } = session;
     if let Some(last) = last {
         channel.say(&last);
@@ -112,6 +116,8 @@ struct Session<'a, S> {
     peer: &'a Peer,
     services: &'a Services,
     stopping: watch::Receiver<bool>,
+    /// The sender of the message that is under way.
+    under_way: Option<String>,
     /// A content of which part has come by BDAT.
     chunks: Option<Incoming<'a>>,
 }
@@ -124,11 +130,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         }
         self.channel.say(&dialogue.greeting());
         loop {
+            self.under_way = dialogue.in_transaction().then(|| dialogue.reverse_path().to_owned());
             let (parsed, follows) = self.next_command(dialogue.in_transaction()).await?;
             let flow;
             (dialogue, flow) = match parsed {
                 Ok(command) => self.obey(dialogue, command, follows).await?,
-                Err(reply) => self.answer(dialogue, &reply, follows).await,
+                Err(refused) => {
+                    self.log_line(&dialogue, &refused);
+                    self.answer(dialogue, &refused.reply, follows).await
+                }
             };
             if flow != Flow::On {
                 return Ok(flow);
@@ -141,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     async fn next_command(
         &mut self,
         in_transaction: bool,
-    ) -> Result<(Result<Command, Reply>, Follows), Gone> {
+    ) -> Result<(Result<Command, Refused>, Follows), Gone> {
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
         }
@@ -149,8 +159,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             let (line, used) = lines.take(input);
             let found = match line {
                 Line::More => None,
-                Line::Command(line) => Some((Command::parse(line).map_err(|e| e.reply()), Follows::of(line))),
-                Line::Faulty(error, line) => Some((Err(error.reply()), Follows::of(line))),
+                Line::Command(line) => {
+                    let parsed = Command::parse(line).map_err(|error| Refused::command(&error, line));
+                    Some((parsed, Follows::of(line)))
+                }
+                Line::Faulty(error, line) => Some((Err(Refused::line(error, line)), Follows::of(line))),
             };
             (found, used)
         };
@@ -190,18 +203,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         command: Command,
         follows: Follows,
     ) -> Result<(Dialogue, Flow), Gone> {
-        let recipient = match &command {
-            Command::Rcpt(Rcpt { forward: Forward::Address(address), .. }) => Some(address.clone()),
-            _ => None,
-        };
+        let about = about(&command);
         let (dialogue, action) = dialogue.step(command);
         if !dialogue.in_chunks() {
             self.chunks = None;
         }
         match action {
             Action::Reply(reply) => {
-                if let Some(recipient) = recipient.filter(|_| reply.code != 503) {
-                    self.reject(dialogue.reverse_path(), recipient.as_str(), &reply, "recipient");
+                if let Some(about) = about {
+                    self.log_refused(&dialogue, &about, &reply);
                 }
                 Ok(self.answer(dialogue, &reply, follows).await)
             }
@@ -255,6 +265,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Queues a reply, and hangs up when there were too many errors, or when content would run as commands.
     async fn answer(&mut self, mut dialogue: Dialogue, reply: &Reply, follows: Follows) -> (Dialogue, Flow) {
         self.channel.say(reply);
+        if reply.code == 421 {
+            return (dialogue, Flow::Hang);
+        }
         if dialogue.count(reply) {
             self.channel.say(&dialogue.too_many_errors());
             return (dialogue, Flow::Hang);
@@ -330,7 +343,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
 impl<S> Session<'_, S> {
     fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
-        log_rejected(self.peer, from, to, reply, reason);
+        log_rejected(self.peer, from, to, Some(reply), reason);
     }
 }
 

@@ -73,9 +73,11 @@ pub struct Peer {
     pub tls: Option<Arc<ServerConfig>>,
 }
 
-/// Logs that a recipient, or a whole message, was refused. `to` is empty for a whole message.
-fn log_rejected(peer: &Peer, from: &str, to: &str, reply: &Reply, reason: &str) {
+/// Logs that a recipient, or a whole message, was refused. `to` is empty for a whole message; no `reply` where nobody
+/// was left to read one.
+fn log_rejected(peer: &Peer, from: &str, to: &str, reply: Option<&Reply>, reason: &str) {
     let to = (!to.is_empty()).then_some(to);
+    let reply = reply.map(Reply::to_string);
     tracing::info!(
         event = "rejected",
         session = peer.session_id,
@@ -83,7 +85,7 @@ fn log_rejected(peer: &Peer, from: &str, to: &str, reply: &Reply, reason: &str) 
         listener = %peer.listener.address,
         from,
         to,
-        reply = %reply,
+        reply,
         reason,
     );
 }

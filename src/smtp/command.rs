@@ -3,8 +3,11 @@
 //! Real programs are met kindly where it costs no safety: a space after the colon, a path without angle brackets,
 //! any text as HELO name. What is ambiguous stays a syntax error.
 
+mod clue;
 mod path;
 mod requests;
+
+pub use clue::About;
 
 use crate::mail::{Address, AddressError, Body, MessageRequest, RecipientRequest, ReversePath};
 
@@ -117,6 +120,9 @@ pub enum CommandError {
     /// The verb is unknown.
     #[error("command not recognized")]
     Unknown,
+    /// It is a line of an HTTP request: a web page has made a browser call us.
+    #[error("this is a mail relay, not a web server; closing")]
+    Http,
     /// The line holds control characters: NUL, a bare CR, and the like.
     #[error("control characters are not allowed in a command")]
     Control,
@@ -149,6 +155,7 @@ impl CommandError {
     pub fn reply(&self) -> Reply {
         let (code, status) = match self {
             Self::Unknown => (500, (5, 5, 1)),
+            Self::Http => (421, (4, 7, 0)),
             Self::Control | Self::Encoding => (501, (5, 5, 2)),
             Self::Syntax(_) | Self::Parameter(_) => (501, (5, 5, 4)),
             Self::UnknownParameter => (555, (5, 5, 4)),
@@ -157,6 +164,17 @@ impl CommandError {
             Self::NeedsSmtpUtf8 => (553, (5, 6, 7)),
         };
         Reply::new(code, status, self.to_string())
+    }
+
+    /// The word for it in the log.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Parameter(_) | Self::UnknownParameter => "parameter",
+            Self::NeedsSmtpUtf8 => "smtputf8",
+            _ => "syntax",
+        }
     }
 }
 
@@ -174,6 +192,9 @@ impl Command {
     /// # Errors
     /// Tells what the client did wrong; [`CommandError::reply`] says it to the client.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        if clue::is_http(line) {
+            return Err(CommandError::Http);
+        }
         let text = std::str::from_utf8(line).map_err(|_| CommandError::Encoding)?;
         if text.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
             return Err(CommandError::Control);

@@ -1,6 +1,7 @@
 //! Lines of content that are longer than RFC 5322 2.1.1 allows. No I/O.
 
 use crate::config;
+use crate::mail::header::is_field_start;
 
 /// The longest line without its CRLF, in octets (RFC 5322 2.1.1, RFC 5321 4.5.3.1.6).
 const MAX: usize = 998;
@@ -18,6 +19,10 @@ pub struct LongLines {
     column: usize,
     /// The last octets that fit into the line. They wait for the next, so that no UTF-8 sequence is split.
     held: Vec<u8>,
+    /// In the header section a line is held back whole, so that it can be folded where it has white space.
+    in_header: bool,
+    /// The present line is known to belong to the header section.
+    judged: bool,
     /// A long line was seen.
     pub found: bool,
 }
@@ -26,10 +31,11 @@ impl LongLines {
     /// A filter at the start of the content.
     #[must_use]
     pub fn new(treatment: config::LongLines) -> Self {
-        Self { treatment, column: 0, held: Vec::new(), found: false }
+        Self { treatment, column: 0, held: Vec::new(), in_header: true, judged: false, found: false }
     }
 
-    /// Appends `input` to `out`; a line over 998 octets is broken with CRLF and a space when it shall be wrapped.
+    /// Appends `input` to `out`; a line over 998 octets is broken with CRLF and a space when it shall be wrapped. A header
+    /// field is folded before white space that it has (RFC 5322 2.2.3), as long as there is any.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
         if self.treatment == config::LongLines::Pass {
             out.extend_from_slice(input);
@@ -38,6 +44,7 @@ impl LongLines {
         let (mut at, mut copied) = (0, 0);
         while at < input.len() {
             if self.column == 0
+                && !self.in_header
                 && let Some(next) = skip_short_lines(input, at)
             {
                 at = next;
@@ -45,7 +52,11 @@ impl LongLines {
             }
             out.extend_from_slice(&input[copied..at]);
             let end = memchr::memchr(b'\n', &input[at..]).map_or(input.len(), |i| at + i + 1);
-            self.piece(&input[at..end], out);
+            if self.in_header {
+                self.header_piece(&input[at..end], out);
+            } else {
+                self.piece(&input[at..end], out);
+            }
             (at, copied) = (end, end);
         }
         out.extend_from_slice(&input[copied..]);
@@ -54,6 +65,61 @@ impl LongLines {
     /// Appends what was held back. Call it once, at the end.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.held);
+    }
+
+    /// A piece of one line of the header section, its CRLF included when it is there.
+    fn header_piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let text = piece.iter().position(|&b| b == b'\r' || b == b'\n').unwrap_or(piece.len());
+        let mut rest = &piece[..text];
+        while !rest.is_empty() {
+            let room = MAX.saturating_sub(self.held.len()).min(rest.len());
+            self.held.extend_from_slice(&rest[..room]);
+            rest = &rest[room..];
+            if let Some(&next) = rest.first() {
+                if !self.belongs() {
+                    return self.leave_header(&[rest, &piece[text..]].concat(), out);
+                }
+                self.judged = true;
+                self.fold(next, out);
+            }
+        }
+        let Some(&end) = piece.get(text) else { return };
+        // The LF of a CRLF that came in two pieces is no line of its own.
+        if end == b'\r' && !self.judged && !self.belongs() {
+            return self.leave_header(&piece[text..], out);
+        }
+        self.finish(out);
+        out.extend_from_slice(&piece[text..]);
+        self.judged = false;
+    }
+
+    /// Whether the held line begins a field or goes on with one. The empty line does neither.
+    fn belongs(&self) -> bool {
+        self.judged || matches!(self.held.first(), Some(b' ' | b'\t')) || is_field_start(&self.held)
+    }
+
+    /// The header section is over, and what is held is the body's; `rest` is the rest of its piece.
+    fn leave_header(&mut self, rest: &[u8], out: &mut Vec<u8>) {
+        self.in_header = false;
+        let line = [std::mem::take(&mut self.held).as_slice(), rest].concat();
+        self.piece(&line, out);
+    }
+
+    /// A line of the header section is full and `next` does not fit.
+    fn fold(&mut self, next: u8, out: &mut Vec<u8>) {
+        let is_white = |b: u8| b == b' ' || b == b'\t';
+        let start = self.held.iter().position(|&b| !is_white(b));
+        // A fold leaves no line of white space alone, which some would take for the end of the header section.
+        let followed = |i: usize| !is_white(*self.held.get(i + 1).unwrap_or(&next));
+        let place = (0..self.held.len()).rev().find(|&i| is_white(self.held[i]) && followed(i));
+        match place.filter(|&i| start.is_some_and(|start| start < i)) {
+            Some(place) if self.treatment == config::LongLines::Wrap => {
+                self.found = true;
+                out.extend(self.held.drain(..place));
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => self.too_long(next, out),
+        }
     }
 
     /// A piece of one line, its CRLF included when it is there.
@@ -92,11 +158,15 @@ impl LongLines {
         let is_continuation = |b: u8| b & 0xc0 == 0x80;
         let sequence = self.held.iter().rposition(|&b| !is_continuation(b)).filter(|&i| self.held[i] >= 0xc0);
         let keep = if is_continuation(next) { sequence.unwrap_or(self.held.len()) } else { self.held.len() };
-        out.extend_from_slice(&self.held[..keep]);
-        out.extend_from_slice(b"\r\n ");
-        out.extend_from_slice(&self.held[keep..]);
-        self.column = 1 + self.held.len() - keep;
-        self.held.clear();
+        out.extend(self.held.drain(..keep));
+        out.extend_from_slice(b"\r\n");
+        if self.in_header {
+            self.held.insert(0, b' ');
+            return;
+        }
+        out.push(b' ');
+        self.column = 1 + self.held.len();
+        out.append(&mut self.held);
     }
 }
 
@@ -144,6 +214,32 @@ mod tests {
     }
 
     #[test]
+    fn folds_fields_before_white_space() {
+        let to = |n: usize| "u@example.org, ".repeat(n);
+        for (input, want) in [
+            // 4 + 66 * 15 octets, then 4 of the next address would still fit.
+            (format!("To: {}x\r\n\r\n", to(70)), format!("To: {}\r\n {}x\r\n\r\n", to(66).trim_end(), to(4))),
+            (format!("X:\t{}\r\n", "x".repeat(996)), format!("X:\r\n\t{}\r\n", "x".repeat(996))),
+            (format!("X:{}\r\n", "x".repeat(997)), format!("X:{}\r\n x\r\n", "x".repeat(996))),
+            (format!("X:{}é\r\n", "x".repeat(995)), format!("X:{}\r\n é\r\n", "x".repeat(995))),
+            (
+                format!("A: b\r\n c{}{}\r\n\r\n", " ".repeat(500), "x".repeat(900)),
+                format!("A: b\r\n c{}\r\n {}\r\n\r\n", " ".repeat(499), "x".repeat(900)),
+            ),
+            // What is no field is the body's, and is broken where it is full.
+            (format!("a {}\r\n", "x".repeat(997)), format!("a {}\r\n x\r\n", "x".repeat(996))),
+            (format!("\r\nTo: {}\r\n", "x".repeat(997)), format!("\r\nTo: {}\r\n xxx\r\n", "x".repeat(994))),
+        ] {
+            for piece in [1, 2, 3, 7, 500, 997, 998, 999, 1000, 5000] {
+                let (out, found) = wrap(input.as_bytes(), piece, config::LongLines::Wrap);
+                assert_eq!(String::from_utf8(out).unwrap(), want, "in pieces of {piece}");
+                assert!(found);
+            }
+            assert!(wrap(input.as_bytes(), 100, config::LongLines::Reject).1);
+        }
+    }
+
+    #[test]
     fn passes_or_reports() {
         let long = "x".repeat(5000);
         assert_eq!(wrap(long.as_bytes(), 100, config::LongLines::Pass), (long.clone().into_bytes(), false));
@@ -162,6 +258,24 @@ mod tests {
             let out = String::from_utf8(out).expect("no sequence is split");
             prop_assert!(out.split("\r\n").all(|line| line.len() <= MAX));
             prop_assert_eq!(out.replace("\r\n ", ""), input);
+        }
+
+        #[test]
+        fn folding_loses_nothing(
+            words in proptest::collection::vec(("[ \\t]{0,3}", 0usize..1100), 1..12),
+            piece in 1usize..1500,
+        ) {
+            let value: String = words.iter().map(|(space, n)| space.clone() + &"x".repeat(*n)).collect();
+            let input = format!("Subject:{value}x\r\n\r\n");
+            let (out, _) = wrap(input.as_bytes(), piece, config::LongLines::Wrap);
+            let out = String::from_utf8(out).expect("it was ASCII");
+            prop_assert!(out.split("\r\n").all(|line| line.len() <= MAX));
+            prop_assert!(out.split("\r\n").all(|line| line.is_empty() || !line.trim().is_empty()));
+            let bare = |text: &str| text.replace(char::is_whitespace, "");
+            prop_assert_eq!(bare(&out), bare(&input));
+            if words.iter().all(|(space, n)| !space.is_empty() && *n < 900) {
+                prop_assert_eq!(out.replace("\r\n ", " ").replace("\r\n\t", "\t"), input);
+            }
         }
     }
 }

@@ -9,8 +9,11 @@ use super::client::{Client, Target};
 use super::context::Context;
 use super::failure::Failure;
 use super::{output, status};
-use crate::control::view::{Done, Message, MessageDetail, Release, Retried, Status};
+use crate::control::view::{
+    DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, QueueCounts, Release, Retried, Status,
+};
 use crate::report::log::escape::printable;
+use view::Extent;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -120,13 +123,37 @@ fn list(filter: &Filter, client: &Client, context: &Context) -> Result<(), Failu
         .with("limit", limit.as_deref());
     let reply = client.get::<Vec<Message>>(&target)?;
     if context.json || reply.value.is_empty() {
-        return context.print(&reply, view::list);
+        return context.print(&reply, |messages, when| view::list(messages, Extent::All, when));
     }
     // The list tells what waits for an upstream, the state of the upstreams tells why.
-    let state = client.get::<Status>(&Target::path(&["status"]))?.value;
+    let mut state = client.get::<Status>(&Target::path(&["status"]))?.value;
+    let extent = filter.extent(reply.value.len(), &state.queue);
+    state.upstreams.retain(|one| filter.upstream.as_ref().is_none_or(|wanted| one.name == *wanted));
     context.print(&reply, |messages, when| {
-        view::list(messages, when) + &status::obstacles(&state.upstreams, when)
+        view::list(messages, extent, when) + &status::obstacles(&state.upstreams, when)
     })
+}
+
+impl Filter {
+    /// How much of what was asked for is listed.
+    fn extent(&self, listed: usize, queue: &QueueCounts) -> Extent {
+        let limit = self.limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT);
+        if (listed as u64) < limit {
+            return Extent::All;
+        }
+        if self.upstream.is_some() || self.sender.is_some() || self.recipient.is_some() {
+            return Extent::First;
+        }
+        let all = match self.state.as_deref() {
+            None => queue.ready + queue.deferred + queue.held + queue.sending,
+            Some("ready") => queue.ready,
+            Some("deferred") => queue.deferred,
+            Some("held") => queue.held,
+            Some(_) => queue.sending,
+        };
+        // Between the two answers messages may have left.
+        if all > listed as u64 { Extent::FirstOf(all) } else { Extent::All }
+    }
 }
 
 fn print_content(id: &str, client: &Client, context: &Context) -> Result<(), Failure> {
@@ -166,5 +193,27 @@ fn outcome(name: &str) -> &'static str {
         "due" => "is due now",
         "deleted" => "is deleted",
         _ => "has left the queue: it was being sent, and is settled now",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_how_much_is_listed() {
+        let queue = QueueCounts { ready: 1500, deferred: 4, held: 0, sending: 0 };
+        let plain = || Filter { upstream: None, state: None, sender: None, recipient: None, limit: Some(5) };
+        let deferred = Filter { state: Some("deferred".into()), limit: Some(4), ..plain() };
+        let of_one = Filter { upstream: Some("m365".into()), ..plain() };
+        for (filter, listed, want) in [
+            (plain(), 5, "FirstOf(1504)"),
+            (plain(), 4, "All"),
+            (deferred, 4, "All"),
+            (of_one, 5, "First"),
+            (Filter { limit: None, ..plain() }, 1504, "All"),
+        ] {
+            assert_eq!(format!("{:?}", filter.extent(listed, &queue)), want, "{filter:?}");
+        }
     }
 }

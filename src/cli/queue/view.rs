@@ -6,8 +6,19 @@ use crate::cli::when::When;
 use crate::control::view::{Message, MessageDetail, Recipient};
 use crate::report::log::escape::printable;
 
+/// How much of the queue a list shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Extent {
+    /// All that was asked for.
+    All,
+    /// The first of so many.
+    FirstOf(u64),
+    /// The first of nobody knows how many.
+    First,
+}
+
 /// What is in the queue: a row for each message, below it the last reply.
-pub(super) fn list(messages: &Vec<Message>, when: &When) -> String {
+pub(super) fn list(messages: &[Message], extent: Extent, when: &When) -> String {
     if messages.is_empty() {
         return "Nothing in the queue.".to_owned();
     }
@@ -39,7 +50,7 @@ pub(super) fn list(messages: &Vec<Message>, when: &When) -> String {
             table.note(reply);
         }
     }
-    format!("{}{}\n", table.render(), summary(messages))
+    format!("{}{}\n", table.render(), summary(messages, extent))
 }
 
 /// All that is known about one message.
@@ -115,12 +126,18 @@ fn is_open(recipient: &Recipient) -> bool {
 }
 
 /// `3 messages: 1 ready, 2 deferred`
-fn summary(messages: &[Message]) -> String {
+fn summary(messages: &[Message], extent: Extent) -> String {
     let states = ["ready", "deferred", "held", "sending"].into_iter().filter_map(|state| {
         let n = messages.iter().filter(|m| m.state == state).count();
         (n > 0).then(|| format!("{n} {state}"))
     });
-    format!("{}: {}", count(messages.len() as u64, "message"), states.collect::<Vec<_>>().join(", "))
+    let listed = messages.len();
+    let how_many = match extent {
+        Extent::All => count(listed as u64, "message"),
+        Extent::FirstOf(all) => format!("The first {listed} of {}", count(all, "message")),
+        Extent::First => format!("The first {listed} messages, there may be more"),
+    };
+    format!("{how_many}: {}", states.collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
@@ -159,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_list_tells_what_waits_why_and_until_when() {
-        let text = list(&vec![message()], &When::utc("2026-11-22T07:00:00Z"));
+        let text = list(&[message()], Extent::All, &When::utc("2026-11-22T07:00:00Z"));
         let want = "\
 QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      AGE  SIZE    UPSTREAM  FROM  TO
 1HK2M3N4P5Q6R7S8  deferred  retry      07:04:00 (in 4m)  10m  10 KiB  m365      <>    late@x.example +1

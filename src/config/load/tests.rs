@@ -289,7 +289,7 @@ fn tells_faults_of_the_environment() {
             "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
              \"smtp.firm.example\"",
             "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key: write host, or remove it",
-            "environment: MAILSLUICE__UPSTREAM__PORT: is out of range: write a whole number from 1 to 65535",
+            "environment: MAILSLUICE__UPSTREAM__PORT: 70000 is out of range: write a whole number from 1 to 65535",
             "environment: MAILSLUICE__UPSTREAM__USER: is missing: write the login name, or remove password and auth",
         ]
     );

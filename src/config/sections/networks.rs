@@ -23,7 +23,8 @@ fn parsed(section: &Section<'_>, key: &str, texts: &[(Place, &str)]) -> Option<V
             None => section.fault(place, key, &format!("{} is not a network", quoted(text)), WRITE_NETS),
         }
     }
-    (nets.len() == texts.len()).then_some(nets)
+    // Those that are good are looked at further, so that all that is wrong is told at once.
+    (!nets.is_empty() || texts.is_empty()).then_some(nets)
 }
 
 /// Reads a network or a single address. IPv4 in IPv6's clothes (`::ffff:…`) becomes IPv4, as clients' addresses do.

@@ -1,6 +1,6 @@
 //! The keys that stand before all sections.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::is_ehlo_name;
@@ -25,7 +25,21 @@ pub(in crate::config) fn hostname(root: &mut Section<'_>) -> String {
 
 /// `data_dir`
 pub(in crate::config) fn data_dir(root: &mut Section<'_>) -> PathBuf {
-    root.path("data_dir").unwrap_or_else(|| root.context.folder.join("data"))
+    tidy(&root.path("data_dir").unwrap_or_else(|| root.context.folder.join("data")))
+}
+
+/// The path without `.` and `x/..`, for people who read it. Behind a link that would be another place, so such a path
+/// stays as it is.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidied = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if tidied.is_symlink() || !tidied.pop() => return path.to_owned(),
+            Component::CurDir | Component::ParentDir => {}
+            part => tidied.push(part),
+        }
+    }
+    tidied
 }
 
 /// `shutdown_grace`; no time at all is allowed.

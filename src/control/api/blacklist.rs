@@ -92,7 +92,7 @@ fn pattern(text: &str) -> Result<String, ApiError> {
     };
     match parsed {
         Ok(_) => Ok(text.to_lowercase()),
-        Err(error) => Err(ApiError::BadRequest(format!("{error}: write local@domain, @domain or *.domain"))),
+        Err(_) => Err(ApiError::BadRequest(format!("{text}: write local@domain, @domain or *.domain"))),
     }
 }
 

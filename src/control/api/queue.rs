@@ -12,16 +12,11 @@ use tokio::time::timeout;
 
 use super::SETTLE_TIMEOUT;
 use crate::config::TestAction;
-use crate::control::view::{Done, Message, MessageDetail, Release, Retried};
+use crate::control::view::{DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, Release, Retried};
 use crate::control::{ApiError, State};
 use crate::mail::QueueId;
 use crate::queue::UpstreamStatus;
 use crate::store::{ListFilter, MessageState, StoreError, Summary, TestTreatment};
-
-/// Messages in one answer when nobody says how many.
-const DEFAULT_LIMIT: u32 = 10_000;
-/// Messages in one answer at most.
-const MAX_LIMIT: u32 = 100_000;
 
 type IdPath = Result<Path<String>, PathRejection>;
 
@@ -52,7 +47,7 @@ impl ListQuery {
             state,
             sender: self.sender.map(|s| s.to_lowercase()),
             recipient: self.recipient.map(|r| r.to_lowercase()),
-            limit: self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT),
+            limit: self.limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT) as u32,
         })
     }
 }
@@ -97,6 +92,9 @@ pub(super) async fn retry(
     let due = settled(&id, state.store.retry(Some(id.clone()), state.timeline.now())).await?;
     state.wake.retry(&message.route);
     let outcome = if due == 0 { "gone" } else { "due" };
+    if due > 0 {
+        tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = message.route);
+    }
     Ok(Json(Done { queue_id: id.to_string(), outcome: outcome.to_owned() }))
 }
 

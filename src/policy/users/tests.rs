@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -33,7 +34,7 @@ fn config(with_scram: bool) -> Config {
     );
     if with_scram {
         let verifier = VERIFIER.get_or_init(|| scram_verifier(&"right clara".into()).to_text());
-        text += &format!("[[user]]\nname = \"clara\"\npassword = {{ scram = \"{verifier}\" }}\n");
+        write!(text, "[[user]]\nname = \"clara\"\npassword = {{ scram = \"{verifier}\" }}\n").unwrap();
     }
     Config::from_toml(&text, Path::new("/")).unwrap().config
 }
@@ -98,7 +99,7 @@ async fn too_many_failures_lock_out_here_and_not_elsewhere() {
     assert!(login(&users, HERE, "anna", "right anna").await.is_ok());
     let reloaded = users.reloaded(&config(false));
     assert!(login(&reloaded, HERE, "bert", "right bert").await.is_err(), "a reload does not let them in");
-    hands.advance(Duration::from_secs(60));
+    hands.advance(Duration::from_mins(1));
     assert!(login(&reloaded, HERE, "bert", "right bert").await.is_ok());
 }
 

@@ -209,3 +209,19 @@ proptest! {
         prop_assert_eq!(status.matches("\r\n\r\n").count(), 1);
     }
 }
+
+#[test]
+fn names_the_host_alone() {
+    for (host, want) in [
+        ("mx.example.net[192.0.2.1]:25", "mx.example.net"),
+        ("mx.example.net[2001:db8::1]:25", "mx.example.net"),
+        ("mx.example.net:587", "mx.example.net"),
+        ("mx.example.net", "mx.example.net"),
+        ("127.0.0.1[127.0.0.1]:27600", "127.0.0.1"),
+        ("127.0.0.1:27600", "127.0.0.1"),
+        ("[::1][::1]:25", "[::1]"),
+        ("[::1]:25", "[::1]"),
+    ] {
+        assert_eq!(name_of(host), want, "{host}");
+    }
+}

@@ -21,7 +21,10 @@ fn say(mut dialogue: Dialogue, lines: &[&str]) -> (Dialogue, Vec<String>) {
         let command = Command::parse(line.as_bytes()).unwrap();
         let (next, action) = dialogue.step(command);
         let (next, reply) = match action {
-            Action::Reply(reply) | Action::Close(reply) => (next, reply),
+            Action::Reply(reply)
+            | Action::Close(reply)
+            | Action::Discard(_, reply)
+            | Action::Misplaced(_, reply) => (next, reply),
             Action::Admit(mail) => next.admit(mail),
             Action::Judge(recipient, request) => {
                 let verdict = match recipient.domain() {
@@ -45,7 +48,6 @@ fn say(mut dialogue: Dialogue, lines: &[&str]) -> (Dialogue, Vec<String>) {
                 (next.finish(), Reply::bare(250, vec!["done".into()]))
             }
             Action::Take(..) => (next, Reply::bare(250, vec!["more".into()])),
-            Action::Discard(_, reply) | Action::Misplaced(_, reply) => (next, reply),
         };
         dialogue = next;
         replies.push(reply.to_string().chars().take(9).collect());

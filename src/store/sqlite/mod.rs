@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
@@ -378,10 +379,14 @@ fn lock(data_dir: &Path) -> Result<File, StoreError> {
     let path = data_dir.join("lock");
     let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let lock = lock.map_err(|source| StoreError::File { path, source })?;
-    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(_) => Err(StoreError::InUse(data_dir.to_owned())),
+    // A command that looks whether a relay is there holds the lock for an instant.
+    for wait in [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200)] {
+        std::thread::sleep(wait);
+        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(lock);
+        }
     }
+    Err(StoreError::InUse(data_dir.to_owned()))
 }
 
 /// Makes the names in a folder durable.

@@ -1,0 +1,90 @@
+//! What the log says of refusals: none goes without a line.
+
+use super::super::channel::Gone;
+use super::super::log_rejected;
+use super::super::state::Dialogue;
+use super::{Flow, Session};
+use crate::smtp::Reply;
+use crate::smtp::command::{About, Command, CommandError, Forward};
+use crate::smtp::line::LineError;
+
+/// A line that is not obeyed.
+pub(super) struct Refused {
+    /// What the client is told.
+    pub(super) reply: Reply,
+    reason: &'static str,
+    about: Option<About>,
+}
+
+impl Refused {
+    /// A line that is no command.
+    pub(super) fn command(error: &CommandError, line: &[u8]) -> Self {
+        Self { reply: error.reply(), reason: error.reason(), about: About::read(line) }
+    }
+
+    /// A line that is none.
+    pub(super) fn line(error: LineError, line: &[u8]) -> Self {
+        Self { reply: error.reply(), reason: "syntax", about: About::read(line) }
+    }
+}
+
+/// Whom a command is about, for the case that it is refused.
+pub(super) fn about(command: &Command) -> Option<About> {
+    match command {
+        Command::Mail(mail) => Some(About::Sender(mail.reverse_path.to_string())),
+        Command::Rcpt(rcpt) => Some(About::Recipient(match &rcpt.forward {
+            Forward::Address(address) => address.to_string(),
+            Forward::Postmaster => "postmaster".to_owned(),
+        })),
+        _ => None,
+    }
+}
+
+/// The word in the log for a MAIL or RCPT that the dialogue itself refuses.
+fn word(reply: &Reply) -> &'static str {
+    match reply.code {
+        452 => "too_many_recipients",
+        530 => "auth",
+        552 => "size",
+        553 => "smtputf8",
+        _ => "syntax",
+    }
+}
+
+impl<S> Session<'_, S> {
+    /// Logs a line that is no command, where it was about a message or came from a browser.
+    pub(super) fn log_line(&self, dialogue: &Dialogue, refused: &Refused) {
+        let (from, to) = match &refused.about {
+            Some(About::Sender(path)) => (path.as_str(), ""),
+            Some(About::Recipient(path)) => (dialogue.reverse_path(), path.as_str()),
+            None if refused.reply.code == 421 => (dialogue.reverse_path(), ""),
+            None => return,
+        };
+        log_rejected(self.peer, from, to, Some(&refused.reply), refused.reason);
+    }
+
+    /// Logs a MAIL or RCPT that the dialogue itself refuses; not when it was merely out of order.
+    pub(super) fn log_refused(&self, dialogue: &Dialogue, about: &About, reply: &Reply) {
+        if reply.code == 503 {
+            return;
+        }
+        let (from, to) = match about {
+            About::Sender(path) => (path.as_str(), ""),
+            About::Recipient(path) => (dialogue.reverse_path(), path.as_str()),
+        };
+        log_rejected(self.peer, from, to, Some(reply), word(reply));
+    }
+
+    /// Logs that a message was under way when the session was broken off.
+    pub(super) fn log_aborted(&self, end: &Result<Flow, Gone>, last: Option<&Reply>) {
+        let Some(from) = &self.under_way else { return };
+        let reason = match end {
+            Ok(Flow::Hang) => "errors",
+            Err(Gone::Timeout | Gone::Stuck) => "timeout",
+            Err(Gone::Closed | Gone::Io(_)) => "disconnected",
+            // Where TLS begins no message is under way, a stop waits for messages, and QUIT is no accident.
+            Ok(Flow::On | Flow::Quit) | Err(Gone::Tls(_) | Gone::Stopping) => return,
+        };
+        log_rejected(self.peer, from, "", last, reason);
+    }
+}
