@@ -3,8 +3,8 @@
 use mailsluice::config::Newlines;
 use mailsluice::mail::{Address, Body, EnvelopeId, OriginalRecipient, RecipientRequest};
 use mailsluice::policy::users::LoggedIn;
-use mailsluice::session::state::{Action, Dialogue, Rules, Verdict};
-use mailsluice::smtp::command::{Command, Forward, Mail, Rcpt};
+use mailsluice::session::state::{Action, Dialogue, Rules, Transaction, Verdict};
+use mailsluice::smtp::command::{Chunk, Command, Forward, Mail, Rcpt};
 use mailsluice::smtp::line::{Line, LineError, LineReader, MAX_LINE};
 use mailsluice::smtp::sasl_server::Mechanism;
 use mailsluice::smtp::{Reply, ReplyParser};
@@ -129,22 +129,7 @@ impl Talk {
                 assert!(self.sender.is_some(), "RCPT out of order");
                 self.judge(dialogue, recipient, request)
             }
-            Action::Take(chunk, first) => {
-                assert!(self.sender.is_some() && dialogue.in_chunks(), "BDAT out of order");
-                if let Some(transaction) = first {
-                    assert_eq!(transaction.envelope.recipients(), std::mem::take(&mut self.recipients));
-                    assert_eq!(transaction.envelope.recipients().len(), transaction.requests.len());
-                }
-                let refused = chunk.octets % 5 == 4;
-                if chunk.last || refused {
-                    self.sender = None;
-                }
-                match (chunk.last, refused) {
-                    (true, _) => dialogue.finish(),
-                    (false, true) => dialogue.refuse_chunks(),
-                    (false, false) => dialogue,
-                }
-            }
+            Action::Take(chunk, first) => self.take(dialogue, chunk, first),
             Action::Discard(_, reply) | Action::Misplaced(_, reply) => {
                 assert!(reply.is_permanent() && !dialogue.in_chunks());
                 check_reply(&reply);
@@ -186,6 +171,24 @@ impl Talk {
         });
         let dialogue = self.dialogue.as_ref().expect("it was put back");
         assert_eq!(dialogue.in_transaction(), self.sender.is_some());
+    }
+
+    /// Takes one chunk; some sizes are refused.
+    fn take(&mut self, dialogue: Dialogue, chunk: Chunk, first: Option<Transaction>) -> Dialogue {
+        assert!(self.sender.is_some() && dialogue.in_chunks(), "BDAT out of order");
+        if let Some(transaction) = first {
+            assert_eq!(transaction.envelope.recipients(), std::mem::take(&mut self.recipients));
+            assert_eq!(transaction.envelope.recipients().len(), transaction.requests.len());
+        }
+        let refused = chunk.octets % 5 == 4;
+        if chunk.last || refused {
+            self.sender = None;
+        }
+        match (chunk.last, refused) {
+            (true, _) => dialogue.finish(),
+            (false, true) => dialogue.refuse_chunks(),
+            (false, false) => dialogue,
+        }
     }
 
     /// Refuses some, drops some, takes the others.
