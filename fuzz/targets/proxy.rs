@@ -23,15 +23,15 @@ pub(crate) fn proxy(input: &[u8]) {
             assert_eq!(parse(&input[..used]), Ok(Progress::Done { client, used }), "what follows matters");
             check(&input[..used], client);
         }
-        (Some(Err(fault)), whole) => assert_eq!(whole, Err(fault)),
+        (Some(Err(_)), whole) => assert!(whole.is_err(), "it was refused too early"),
     }
     // No beginning of it says something else for good.
     for end in 0..input.len().min(LONGEST) {
         match (parse(&input[..end]), got) {
             (Ok(Progress::More(octets)), _) => assert!(octets > 0),
             (Ok(Progress::Done { client, used }), got) => assert_eq!(got, Some(Ok((client, used)))),
-            (Err(fault), Some(got)) => assert_eq!(got, Err(fault), "at {end}"),
-            (Err(fault), None) => assert_eq!(parse(input), Err(fault), "at {end}"),
+            (Err(_), Some(got)) => assert!(got.is_err(), "it was refused at {end}"),
+            (Err(_), None) => assert!(parse(input).is_err(), "it was refused at {end}"),
         }
     }
 }

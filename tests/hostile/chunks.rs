@@ -49,6 +49,20 @@ async fn a_lax_upstream_gets_one_message() {
     assert!(!path.upstream.commands().iter().any(|c| c.contains("evil") || c.contains("victim")));
 }
 
+/// Every CR, LF and CRLF as CRLF, and one at the end.
+fn normal(content: &[u8]) -> Vec<u8> {
+    let text: Vec<u8> = content.iter().copied().chain(*b"\r\n").collect();
+    let mut out = Vec::new();
+    for (at, &octet) in text.iter().enumerate() {
+        match octet {
+            b'\n' if at > 0 && text[at - 1] == b'\r' => {}
+            b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
+            _ => out.push(octet),
+        }
+    }
+    out
+}
+
 /// Chunks of one octet give the same message as one chunk.
 #[tokio::test(start_paused = true)]
 async fn chunks_of_one_octet_change_nothing() {
@@ -78,6 +92,7 @@ async fn chunks_of_one_octet_change_nothing() {
             stored.push(octets[start..].escape_ascii().to_string());
         }
         assert_eq!(stored[0], stored[1], "{name}");
+        assert_eq!(stored[0], normal(&content).escape_ascii().to_string(), "{name}");
     }
 }
 
