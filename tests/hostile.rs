@@ -29,6 +29,8 @@ mod memory;
 mod path;
 #[path = "hostile/refused.rs"]
 mod refused;
+#[path = "hostile/requests.rs"]
+mod requests;
 #[path = "hostile/smuggling.rs"]
 mod smuggling;
 #[path = "hostile/starttls.rs"]

@@ -1,10 +1,10 @@
 //! What a client says before and between messages: lines, commands, the order of the dialogue.
 
 use mailsluice::config::Newlines;
-use mailsluice::mail::{Address, RecipientRequest};
+use mailsluice::mail::{Address, Body, EnvelopeId, OriginalRecipient, RecipientRequest};
 use mailsluice::policy::users::LoggedIn;
 use mailsluice::session::state::{Action, Dialogue, Rules, Verdict};
-use mailsluice::smtp::command::Command;
+use mailsluice::smtp::command::{Command, Forward, Mail, Rcpt};
 use mailsluice::smtp::line::{Line, LineError, LineReader, MAX_LINE};
 use mailsluice::smtp::sasl_server::Mechanism;
 use mailsluice::smtp::{Reply, ReplyParser};
@@ -119,19 +119,7 @@ impl Talk {
                 if let Some(address) = mail.reverse_path.address() {
                     check_address(address, mail.smtputf8);
                 }
-                let again = format!(
-                    "MAIL FROM:<{}> BODY={}{}{}",
-                    mail.reverse_path,
-                    body(&mail),
-                    size(&mail),
-                    utf8(&mail)
-                );
-                let read = Command::parse(again.as_bytes());
-                assert!(
-                    matches!(&read, Ok(Command::Mail(read)) if (&read.reverse_path, read.size, read.smtputf8, &read.body)
-                        == (&mail.reverse_path, mail.size, mail.smtputf8, &mail.body)),
-                    "{again:?} is read as {read:?}"
-                );
+                check_as_passed_on(&mail);
                 self.sender = Some(mail.reverse_path.to_string());
                 let (dialogue, reply) = dialogue.admit(mail);
                 check_reply(&reply);
@@ -203,6 +191,7 @@ impl Talk {
     /// Refuses some, drops some, takes the others.
     fn judge(&mut self, dialogue: Dialogue, recipient: Address, request: RecipientRequest) -> Dialogue {
         check_address(&recipient, true);
+        check_recipient_as_passed_on(&recipient, &request);
         let verdict = match recipient.local().len() % 4 {
             0 => Verdict::Refuse(Reply::new(550, (5, 7, 1), format!("<{recipient}> is refused"))),
             1 => Verdict::Drop,
@@ -217,16 +206,40 @@ impl Talk {
     }
 }
 
-fn body(mail: &mailsluice::smtp::command::Mail) -> &'static str {
-    if mail.body == mailsluice::mail::Body::SevenBit { "7BIT" } else { "8BITMIME" }
+/// Written as we write it to an upstream, MAIL is read as what it was.
+fn check_as_passed_on(mail: &Mail) {
+    let body = if mail.body == Body::SevenBit { "7BIT" } else { "8BITMIME" };
+    let mut line = format!("MAIL FROM:<{}> BODY={body}", mail.reverse_path);
+    let request = &mail.request;
+    let parameters = [
+        mail.size.map(|size| format!(" SIZE={size}")),
+        mail.smtputf8.then(|| " SMTPUTF8".to_owned()),
+        request.ret.map(|ret| format!(" RET={ret}")),
+        request.envelope_id.as_ref().map(|id| format!(" ENVID={id}")),
+        request.priority.map(|priority| format!(" MT-PRIORITY={priority}")),
+    ];
+    parameters.into_iter().flatten().for_each(|parameter| line.push_str(&parameter));
+    assert_eq!(Command::parse(line.as_bytes()), Ok(Command::Mail(mail.clone())), "{line:?}");
+    let id = request.envelope_id.as_ref().map_or("", EnvelopeId::text);
+    assert!(id.len() <= 100 && id.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{id:?}");
 }
 
-fn size(mail: &mailsluice::smtp::command::Mail) -> String {
-    mail.size.map(|size| format!(" SIZE={size}")).unwrap_or_default()
-}
-
-fn utf8(mail: &mailsluice::smtp::command::Mail) -> &'static str {
-    if mail.smtputf8 { " SMTPUTF8" } else { "" }
+/// The same for RCPT.
+fn check_recipient_as_passed_on(recipient: &Address, request: &RecipientRequest) {
+    let mut line = format!("RCPT TO:<{recipient}>");
+    let parameters = [
+        request.notify.map(|notify| format!(" NOTIFY={notify}")),
+        request.original.as_ref().map(|original| format!(" ORCPT={original}")),
+    ];
+    parameters.into_iter().flatten().for_each(|parameter| line.push_str(&parameter));
+    match Command::parse(line.as_bytes()) {
+        Ok(Command::Rcpt(Rcpt { forward: Forward::Address(address), request: again })) => {
+            assert_eq!((&address, &again), (recipient, request), "{line:?}");
+        }
+        other => panic!("{line:?} is read as {other:?}"),
+    }
+    let original = request.original.as_ref().map_or("", OriginalRecipient::address);
+    assert!(original.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{original:?}");
 }
 
 /// An address is what it says: no relay behind it, nothing that breaks out of `<…>`, read again as itself.
@@ -244,12 +257,6 @@ fn check_address(address: &Address, smtputf8: bool) {
             "{text:?}"
         );
     }
-    let line = format!("RCPT TO:<{text}>");
-    let read = Command::parse(line.as_bytes());
-    assert!(
-        matches!(&read, Ok(Command::Rcpt(forward)) if format!("{forward:?}").contains(&format!("{address:?}"))),
-        "{line:?} is read as {read:?}"
-    );
 }
 
 /// Whatever a reply holds, the client reads one reply, in lines of 512 octets at most.

@@ -64,7 +64,12 @@ pub(crate) struct Path {
 impl Path {
     /// A relay whose upstream takes any mixture of CR and LF for a line end.
     pub(crate) async fn lax() -> Self {
-        let upstream = Upstream::new(Script { lax: true, ..Script::default() });
+        Self::to(Script { lax: true, ..Script::default() }).await
+    }
+
+    /// A relay whose upstream does what the script says.
+    pub(crate) async fn to(script: Script) -> Self {
+        let upstream = Upstream::new(script);
         let mut simulation = Simulation::new(CONFIG, &[("up", &upstream)]);
         simulation.start().await;
         let (mut services, _, folder) = World::new().services().await;
