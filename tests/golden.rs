@@ -144,11 +144,8 @@ async fn play(text: &str) -> Result<(), String> {
         }
     }
     let all = running.store.messages.lock().unwrap().len();
-    if all == queued {
-        Ok(())
-    } else {
-        Err(format!("end: {all} messages were queued, {queued} are expected"))
-    }
+    let end = || format!("end: {all} messages were queued, {queued} are expected");
+    (all == queued).then_some(()).ok_or_else(end)
 }
 
 fn has_line(content: &[u8], pattern: &str) -> bool {

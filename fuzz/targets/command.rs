@@ -100,6 +100,7 @@ impl Talk {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "a short arm for each action")]
     fn hear(&mut self, line: &[u8]) {
         let command = match Command::parse(line) {
             Ok(command) => command,

@@ -1,35 +1,60 @@
 //! Reads the log of what a test does in its thread.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use mailsluice::config::{Log, LogFormat, LogLevel};
-use mailsluice::report::log::LineLayer;
+use mailsluice::report::log;
 use mailsluice::time::SystemClock;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::layer::SubscriberExt;
 
 /// What the log has said.
 #[derive(Clone, Default)]
 pub(crate) struct Paper(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Paper {
+thread_local! {
+    static PAPER: RefCell<Option<Paper>> = const { RefCell::new(None) };
+}
+
+/// The log is the process's; each line goes to the paper of the thread that writes it. (One log for each thread would not
+/// do: whether an event is wanted is remembered for the whole process.)
+struct ToPaper;
+
+impl Write for ToPaper {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        PAPER.with_borrow(|paper| {
+            if let Some(Paper(text)) = paper {
+                text.lock().unwrap().extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
+
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }
 
+/// Ends the listening when it is dropped.
+pub(crate) struct Listening;
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        PAPER.set(None);
+    }
+}
+
 impl Paper {
     /// Begins to listen, until the guard is dropped.
-    pub(crate) fn listen() -> (Self, DefaultGuard) {
+    pub(crate) fn listen() -> (Self, Listening) {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            let settings = Log { format: LogFormat::Text, level: LogLevel::Info };
+            log::install(settings, Arc::new(SystemClock), ToPaper).unwrap();
+        });
         let paper = Self::default();
-        let log = Log { format: LogFormat::Text, level: LogLevel::Info };
-        let (layer, _) = LineLayer::new(log, Arc::new(SystemClock), paper.clone());
-        (paper, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
+        PAPER.set(Some(paper.clone()));
+        (paper, Listening)
     }
 
     /// The lines so far, without time and level.

@@ -1,0 +1,54 @@
+//! Why the store could not do it.
+
+use std::path::PathBuf;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A sync or a write failed: nothing is believed until a checkpoint has succeeded.
+    #[error("the store's disk failed: {0}; mail is refused with 451 until a checkpoint succeeds")]
+    Broken(String),
+    /// The data base reported an error.
+    #[error("the store failed: {0}")]
+    Database(String),
+    /// A file of the store could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Another instance uses the same folder.
+    #[error("{0} is in use by another mailsluice; stop that one first, or give this one another data_dir")]
+    InUse(PathBuf),
+    /// The store was written by a newer version.
+    #[error("the store has schema version {found}, this program knows up to {known}; use a newer mailsluice")]
+    Newer {
+        /// In the store.
+        found: i64,
+        /// In this program.
+        known: i64,
+    },
+    /// The store's own thread has ended: the relay is stopping.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnqueueError {
+    /// The configured ceiling was reached.
+    #[error("the queue is full: {messages} messages of {limit}")]
+    Full {
+        /// In the queue.
+        messages: u64,
+        /// `[queue] max_messages`
+        limit: u64,
+    },
+    /// The store could not make it durable.
+    #[error("cannot store the message")]
+    Store(#[from] StoreError),
+}

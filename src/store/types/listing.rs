@@ -1,0 +1,151 @@
+//! What people ask about: the queue, the blacklist, the sums.
+
+use super::{ClientInfo, RecipientState, TestTreatment};
+use crate::mail::QueueId;
+use crate::time::Moment;
+
+/// How a blacklist entry came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlacklistSource {
+    /// A person.
+    Manual,
+    /// A hard bounce.
+    Bounce,
+}
+
+/// One entry of the blacklist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlacklistEntry {
+    /// An address, `@domain` or `*.domain`; lower case.
+    pub pattern: String,
+    /// Why.
+    pub reason: String,
+    /// By whom.
+    pub source: BlacklistSource,
+    /// When, by the wall clock in milliseconds since 1970.
+    pub added: i64,
+    /// When it ends, on the time line.
+    pub expires: Option<Moment>,
+}
+
+/// What a message in the queue is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageState {
+    /// It was not tried yet.
+    Ready,
+    /// It was tried, and waits for its next attempt.
+    Deferred,
+    /// It waits for a person.
+    Held,
+    /// It is in an attempt.
+    Sending,
+}
+
+impl MessageState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Deferred, Self::Held, Self::Sending];
+
+    /// Its name in commands and output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Deferred => "deferred",
+            Self::Held => "held",
+            Self::Sending => "sending",
+        }
+    }
+}
+
+/// Which messages a list shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListFilter {
+    /// Of this upstream.
+    pub upstream: Option<String>,
+    /// In this state.
+    pub state: Option<MessageState>,
+    /// From this sender or reverse-path; lower case.
+    pub sender: Option<String>,
+    /// For this recipient; lower case.
+    pub recipient: Option<String>,
+    /// Messages at most.
+    pub limit: u32,
+}
+
+/// A recipient in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SummaryRecipient {
+    /// The forward-path.
+    pub address: String,
+    /// What became of it.
+    pub state: RecipientState,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The last reply.
+    pub reply: String,
+}
+
+/// A message in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Its name.
+    pub queue_id: QueueId,
+    /// What it is doing.
+    pub state: MessageState,
+    /// The upstream.
+    pub route: String,
+    /// The reverse-path.
+    pub reverse_path: String,
+    /// The address that routing goes by.
+    pub sender: String,
+    /// All recipients.
+    pub recipients: Vec<SummaryRecipient>,
+    /// Octets.
+    pub size: u64,
+    /// Who handed it in.
+    pub client: ClientInfo,
+    /// By the wall clock, in milliseconds since 1970.
+    pub accepted_wall: i64,
+    /// When it is due.
+    pub due: Moment,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The test mode in which it was accepted.
+    pub test: Option<TestTreatment>,
+}
+
+/// Messages by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Not yet tried.
+    pub ready: u64,
+    /// Tried, and waiting for the next attempt.
+    pub deferred: u64,
+    /// Waiting for a person.
+    pub held: u64,
+    /// In an attempt.
+    pub sending: u64,
+}
+
+/// Recipients since the store was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// From clients.
+    pub accepted: u64,
+    /// Of our own reports.
+    pub generated: u64,
+    /// Taken by an upstream.
+    pub sent: u64,
+    /// Failed for good.
+    pub bounced: u64,
+    /// Outlived the queue.
+    pub expired: u64,
+    /// Dropped by the blacklist.
+    pub dropped: u64,
+    /// In the local mailbox.
+    pub captured: u64,
+    /// Deleted by a person.
+    pub deleted: u64,
+    /// Not settled yet, counted in the queue itself.
+    pub queued: u64,
+}
