@@ -244,7 +244,13 @@ fn returned_header(original: &[u8]) -> Vec<u8> {
         if out.len() + field.raw().len() > MAX_HEADER {
             break;
         }
-        out.extend_from_slice(field.raw());
+        // Whatever stands in a field, only CRLF ends a line of ours.
+        for line in field.raw().split_inclusive(|&b| b == b'\n') {
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            out.extend(text.iter().map(|&b| if matches!(b, b'\r' | b'\0') { b'?' } else { b }));
+            out.extend_from_slice(b"\r\n");
+        }
     }
     out
 }
