@@ -6,6 +6,7 @@
 
 mod attempt;
 mod capture;
+mod carrier;
 mod classify;
 mod connection;
 mod context;
@@ -17,6 +18,8 @@ mod login;
 mod outcome;
 mod pool;
 mod reports;
+mod signals;
+mod tiers;
 mod tls;
 mod transaction;
 mod wire;
@@ -24,7 +27,8 @@ mod wire;
 pub use capture::{CaptureError, Mailbox};
 pub use classify::{Verdict, blacklist_candidate, classify};
 pub use connection::{Connection, Connector};
-pub use context::{Context, Phase, account_name};
+pub use carrier::{Carrier, Fleet};
+pub use context::{Context, Phase};
 pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
 pub use lane::Lane;

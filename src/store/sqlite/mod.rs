@@ -11,6 +11,7 @@ mod recover;
 mod rows;
 mod schema;
 mod settle;
+mod standing;
 mod usage;
 mod writer;
 
@@ -27,7 +28,7 @@ use tokio::sync::Notify;
 
 use super::{
     BlacklistEntry, Claim, Claimed, Counts, EnqueueError, ListFilter, MessageId, NewMessage, OverdueClaim,
-    QueuedMessage, Recovered, Route, Settlement, Store, StoreError, StoredContent, Summary, TestTreatment,
+    QueuedMessage, Recovered, Route, Settlement, Standing, StandingKind, Store, StoreError, StoredContent, Summary, TestTreatment,
     Totals, UsageRow,
 };
 use crate::config::Window;
@@ -250,6 +251,22 @@ impl Store for SqliteStore {
 
     async fn set_limit_wait(&self, route: String, millis: i64) -> Result<(), StoreError> {
         self.write(move |db| usage::set_limit_wait(db, &route, millis)).await
+    }
+
+    async fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        self.read(standing::all).await
+    }
+
+    async fn set_standing(&self, standing: Standing) -> Result<(), StoreError> {
+        self.write(move |db| standing::set(db, &standing)).await
+    }
+
+    async fn clear_standings(
+        &self,
+        upstream: Option<String>,
+        kinds: Vec<StandingKind>,
+    ) -> Result<(), StoreError> {
+        self.write(move |db| standing::clear(db, upstream.as_deref(), &kinds)).await
     }
 
     async fn blacklist_match(
