@@ -51,11 +51,8 @@ pub struct Context {
     pub phase: watch::Receiver<Phase>,
 }
 
-/// The name under which an upstream's own login is counted; upstreams without one have an account without a name.
+/// The name under which an upstream's first login is counted; upstreams without one have an account without a name.
 #[must_use]
 pub fn account_name(upstream: &crate::config::Upstream) -> String {
-    match &upstream.kind {
-        crate::config::UpstreamKind::Smtp(smtp) => smtp.user.clone().unwrap_or_default(),
-        crate::config::UpstreamKind::Capture(_) => String::new(),
-    }
+    upstream.accounts.first().map(|account| account.name().to_owned()).unwrap_or_default()
 }

@@ -77,17 +77,19 @@ impl Lane {
     /// The lane of an upstream.
     #[must_use]
     pub fn new(context: Arc<Context>, upstream: &Upstream, captured: Arc<Mailbox>) -> Self {
-        let pool = Pool::new(upstream.limits.connections);
+        let pool = Pool::new(upstream.accounts[0].limits.connections);
         let way = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
                 let hostname = &context.config.hostname;
-                Way::Smtp(Box::new(Connector::new(context.dial.clone(), (**smtp).clone(), hostname)), pool)
+                let smtp = (**smtp).clone();
+                let connector = Connector::new(context.dial.clone(), smtp, &upstream.accounts[0], hostname);
+                Way::Smtp(Box::new(connector), pool)
             }
             UpstreamKind::Capture(_) => Way::Capture(pool),
         };
         let account = account_name(upstream);
         if upstream.enabled {
-            context.throttle.set_limits(&upstream.name, &account, upstream.limits.clone());
+            context.throttle.set_limits(&upstream.name, &account, upstream.accounts[0].limits.clone());
         }
         let signal = context.wake.signal(&upstream.name);
         let memory_share = (context.config.session.memory_budget.0 / 2).clamp(1, u64::from(u32::MAX));
@@ -184,7 +186,8 @@ impl Lane {
     /// Connections that may be used now; `None` when the lane has to wait for something else than a limit.
     fn slots(&self, now: Moment) -> Option<usize> {
         let pool = self.shared.pool();
-        let settling = self.attempts.len() >= SETTLING * self.shared.upstream.limits.connections as usize;
+        let settling =
+            self.attempts.len() >= SETTLING * self.shared.upstream.accounts[0].limits.connections as usize;
         match self.shared.health.down() {
             Some(down) if now < down.probe_at || !self.attempts.is_empty() => None,
             Some(_) => Some(1),
@@ -272,7 +275,7 @@ impl Lane {
         if std::mem::take(&mut self.limited) {
             let shared = &self.shared;
             shared.context.wake.limit_wait_ends(&shared.upstream.name, now);
-            if shared.upstream.limits.pace == crate::config::Pace::Burst {
+            if shared.upstream.accounts[0].limits.pace == crate::config::Pace::Burst {
                 tracing::info!(
                     event = "limit_open",
                     upstream = shared.upstream.name,
@@ -424,7 +427,7 @@ impl LaneShared {
 
     /// What one transaction may hold: all for the local mailbox, which wants a message whole; else no more than the smallest limit, or it would never fit.
     fn recipients_per_message(&self) -> u32 {
-        let limits = &self.upstream.limits;
+        let limits = &self.upstream.accounts[0].limits;
         if matches!(self.way, Way::Capture(_)) {
             return u32::MAX;
         }

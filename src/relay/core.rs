@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::RelayError;
-use crate::config::{Capture, Config, Limits, Upstream, UpstreamKind};
+use crate::config::{Account, Capture, Config, Fallback, Limits, SharedLimits, Upstream, UpstreamKind};
 use crate::deliver::{Context, Dial, Lane, Mailbox, Phase};
 use crate::policy::test_mode::Switch;
 use crate::queue::{Board, Wake};
@@ -280,6 +280,9 @@ fn nowhere(max: usize) -> Upstream {
         filter: Vec::new(),
         sign: false,
         kind: UpstreamKind::Capture(Capture { max }),
-        limits: Limits::default(),
+        accounts: vec![Account::anonymous(Limits::default())],
+        shared_limits: SharedLimits::default(),
+        fallback: Fallback::default(),
+        disable_after: 0,
     }
 }

@@ -89,7 +89,7 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     let sender = sender(&content.from, &transaction);
     let upstream =
         services.router.route(&sender).ok_or_else(|| Refused::NoRoute { sender: named(&sender) })?;
-    if let Some(ByteSize(max)) = upstream.limits.message_size.filter(|max| content.size > max.0) {
+    if let Some(ByteSize(max)) = upstream.message_size().filter(|max| content.size > max.0) {
         return Err(Refused::TooLarge { max });
     }
     let size = content.size;
