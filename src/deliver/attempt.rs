@@ -19,6 +19,7 @@ use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::{Content, QueuedMessage, Route, Treatment};
+use crate::throttle::ConnectionSlot;
 use crate::transform::{self, Prepared, UpstreamView};
 
 /// Content of this size is transformed on a thread of its own.
@@ -60,7 +61,9 @@ pub(super) async fn run(job: Job, message: QueuedMessage) {
     let tried = match (&carrier.way, seat.take()) {
         (Way::Smtp(connector, _), Some(seat)) if message.treatment() != Treatment::Captured => {
             let phase = shared.context.phase.clone();
-            Attempt { shared, carrier: &carrier, connector, seat: Some(seat), phase }.run(message).await
+            let Seat { connection, slot } = seat;
+            let attempt = Attempt { shared, carrier: &carrier, connector, slot: Some(slot), phase };
+            attempt.run(message, connection).await
         }
         (_, seat) => {
             let tried = into_mailbox(shared, message).await;
@@ -86,8 +89,8 @@ struct Attempt<'a> {
     shared: &'a LaneShared,
     carrier: &'a Carrier,
     connector: &'a Connector,
-    /// Its connection; `None` when it has been given back.
-    seat: Option<Seat>,
+    /// The right to its connection; `None` when that has been given back.
+    slot: Option<ConnectionSlot>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -110,15 +113,15 @@ enum Dialogue {
 }
 
 impl<'a> Attempt<'a> {
-    async fn run(mut self, message: QueuedMessage) -> Tried {
+    async fn run(mut self, message: QueuedMessage, idle: Option<Connection>) -> Tried {
         let dialogue = match self.load(&message).await {
-            Ok(loaded) => self.dialogue(&message, loaded).await,
-            Err(dialogue) => dialogue,
+            Ok(loaded) => self.dialogue(&message, loaded, idle).await,
+            Err(dialogue) => {
+                idle.into_iter().for_each(|connection| self.give_back(connection));
+                dialogue
+            }
         };
-        let tried = self.judge(message, dialogue).await;
-        // The connection is free for the next message while this one's outcome is written.
-        free(self.carrier, self.seat.take());
-        tried
+        self.judge(message, dialogue).await
     }
 
     async fn load(&mut self, message: &QueuedMessage) -> Result<Loaded<'a>, Dialogue> {
@@ -130,9 +133,13 @@ impl<'a> Attempt<'a> {
     }
 
     /// Speaks with the upstream. A connection that was idle may be gone without our knowing; then a new one is made.
-    async fn dialogue(&mut self, message: &QueuedMessage, loaded: Loaded<'a>) -> Dialogue {
+    async fn dialogue(
+        &mut self,
+        message: &QueuedMessage,
+        loaded: Loaded<'a>,
+        mut idle: Option<Connection>,
+    ) -> Dialogue {
         let Loaded { mut content, mut memory } = loaded;
-        let mut idle = self.seat.as_mut().and_then(|seat| seat.connection.take());
         loop {
             let reused = idle.is_some();
             let connection = match idle.take() {
@@ -149,7 +156,7 @@ impl<'a> Attempt<'a> {
             let prepared = match ready {
                 Ok(prepared) => prepared,
                 Err(unfit) => {
-                    self.keep(connection);
+                    self.give_back(connection);
                     return unfit;
                 }
             };
@@ -166,10 +173,10 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The connection is good for another message, or for a QUIT.
-    fn keep(&mut self, connection: Connection) {
-        if let Some(seat) = &mut self.seat {
-            seat.connection = Some(connection);
+    /// The connection is free for the next message while this one's outcome is written.
+    fn give_back(&mut self, connection: Connection) {
+        if let Some(slot) = self.slot.take() {
+            self.carrier.pool().give_back(Seat { connection: Some(connection), slot });
         }
     }
 
@@ -241,8 +248,7 @@ impl<'a> Attempt<'a> {
             Dialogue::Tried(result, connection) => {
                 let host = connection.host().to_owned();
                 let reports = connection.capabilities().dsn;
-                self.keep(*connection);
-                free(self.carrier, self.seat.take());
+                self.give_back(*connection);
                 self.learn(&result).await;
                 let fates = fates(&message, &result);
                 Tried { host, fates, reports, transacted: true, ..Tried::new(message) }

@@ -139,7 +139,8 @@ impl Lane {
                 Pick::Wait(obstacle, until) => return self.wait(&obstacle, until, now).await,
             };
             let wanted = turn.seats.len() as u32;
-            let claimed = self.claim(&turn, now).await;
+            let claim = self.claim(&turn, now);
+            let claimed = self.shared.context.store.claim(claim).await;
             let Some(claimed) = self.heed(claimed) else {
                 return Some(now.after(STORE_RETRY));
             };
@@ -159,8 +160,8 @@ impl Lane {
         }
     }
 
-    async fn claim(&self, turn: &Turn, now: Moment) -> Result<Claimed, StoreError> {
-        let claim = Claim {
+    fn claim(&self, turn: &Turn, now: Moment) -> Claim {
+        Claim {
             route: self.shared.name.clone(),
             upstream: turn.carrier.upstream().name.clone(),
             account: turn.carrier.account.clone(),
@@ -169,8 +170,7 @@ impl Lane {
             messages: turn.reservation.messages().min(turn.seats.len() as u32),
             recipients: turn.reservation.recipients(),
             recipients_per_message: turn.carrier.recipients_per_message(),
-        };
-        self.shared.context.store.claim(claim).await
+        }
     }
 
     /// When the next message is due; nothing is claimed.

@@ -39,7 +39,7 @@ struct Idle {
 /// The right to one connection, with the open one if there is one.
 pub(super) struct Seat {
     pub(super) connection: Option<Connection>,
-    slot: ConnectionSlot,
+    pub(super) slot: ConnectionSlot,
 }
 
 impl Pool {

@@ -138,7 +138,9 @@ impl Ceiling {
             return Some(self);
         }
         let higher = self.now.saturating_add(step);
-        (higher < full).then(|| Self { now: higher, held: self.now, raise_at: now.after(self.hold), ..self })
+        // After a raise that has held, the next need not wait as long as after one that was too much.
+        let hold = if self.now > self.held && self.held > 0 { HOLD } else { self.hold };
+        (higher < full).then(|| Self { now: higher, held: self.now, raise_at: now.after(HOLD), hold })
     }
 }
 

@@ -321,7 +321,7 @@ impl Throttle {
         self.with(|state| {
             let zone = state.zone.clone();
             let group = state.group(upstream);
-            let mut view = |counter: &Counter| {
+            let view = |counter: &Counter| {
                 forecast::Capacity::new(counter, now, periods(counter.limits(), now, &self.timeline, &zone))
             };
             let shared = view(&group.shared);

@@ -85,6 +85,7 @@ mod tests {
     fn claim() -> Claim {
         Claim {
             route: "u".into(),
+            upstream: "u".into(),
             account: String::new(),
             now: Moment(1_000_000),
             lease_until: Moment(2_000_000),
