@@ -16,6 +16,7 @@ mod lane;
 mod login;
 mod outcome;
 mod pool;
+mod replies;
 mod reports;
 mod tls;
 mod transaction;
@@ -28,5 +29,8 @@ pub use context::{Context, Phase, account_name};
 pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
 pub use lane::Lane;
+pub use replies::{
+    Codes, Provider, Row, Scope, Senders, Slow, StatusPattern, Treatment, rows, stated_wait, treat,
+};
 pub use tls::{TlsClient, TlsError};
 pub use transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
