@@ -17,6 +17,7 @@ mod lane;
 mod login;
 mod outcome;
 mod pool;
+mod replies;
 mod reports;
 mod signals;
 mod tiers;
@@ -32,5 +33,8 @@ pub use context::{Context, Phase};
 pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
 pub use lane::Lane;
+pub use replies::{
+    Codes, Provider, Row, Scope, Senders, Slow, StatusPattern, Treatment, rows, stated_wait, treat,
+};
 pub use tls::{TlsClient, TlsError};
 pub use transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
