@@ -9,16 +9,18 @@ use super::classify::{Verdict, blacklist_candidate, classify};
 use super::connection::{Connection, Connector};
 use super::context::Phase;
 use super::error::{ConnectError, Stage};
-use super::health::{Down, Probe};
+use super::health::Probe;
 use super::lane::LaneShared;
+use super::lessons::Teacher;
 use super::outcome::{self, End, Fate, Tried};
 use super::pool::Seat;
-use super::transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
+use super::replies::{Treatment as Meaning, treat};
+use super::transaction::{RecipientResult, Requests, Transaction, TransactionResult};
 use crate::config::BlacklistAction;
 use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
-use crate::store::{Content, QueuedMessage, Route, Treatment};
+use crate::store::{Content, MessageKind, QueuedMessage, Route, Treatment};
 use crate::throttle::ConnectionSlot;
 use crate::transform::{self, Prepared, UpstreamView};
 
@@ -249,12 +251,12 @@ impl<'a> Attempt<'a> {
                 let host = connection.host().to_owned();
                 let reports = connection.capabilities().dsn;
                 self.give_back(*connection);
-                self.learn(&result).await;
+                self.teacher().transaction(&message, &result).await;
                 let fates = fates(&message, &result);
                 Tried { host, fates, reports, transacted: true, ..Tried::new(message) }
             }
             Dialogue::NotReady(error) => {
-                self.unreachable(error.stage, &error.to_string());
+                self.teacher().not_ready(&error).await;
                 let tried = Tried::all(message, &End::UPSTREAM, &error.words());
                 Tried { host: error.host, ..tried }
             }
@@ -271,76 +273,27 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes what a transaction teaches about the upstream.
-    async fn learn(&self, result: &TransactionResult) {
-        let answers = || result.recipients.iter();
-        let broken = |result: &&RecipientResult| match &result.answer {
-            Answer::Failed(_) | Answer::Unknown(_) => true,
-            // It closes the connection: that is no sign of health.
-            Answer::Refused(reply) => reply.code == 421,
-            Answer::Accepted(_) | Answer::Later(_) => false,
-        };
-        if let Some(at_fault) = answers().find(|result| classify(result) == Verdict::Upstream) {
-            self.unreachable(at_fault.stage, &at_fault.to_string());
-        } else if let Some(broken) = answers().find(broken) {
-            let now = self.shared.context.timeline.now();
-            let queue = &self.shared.context.config.queue;
-            if let Some(down) = self.carrier.health.broke(&broken.to_string(), now, queue) {
-                self.is_down(&down);
-            }
-        } else {
-            self.is_up().await;
-        }
-    }
-
-    /// What failed before the login is the upstream's; from there on it may be this login's alone.
-    fn unreachable(&self, stage: Stage, reason: &str) {
-        let now = self.shared.context.timeline.now();
-        let carrier = self.carrier;
-        let health = if stage < Stage::Auth { &carrier.station.health } else { &carrier.health };
-        let down = health.unreachable(reason, now, &self.shared.context.config.queue);
-        self.is_down(&down);
-    }
-
-    /// Notes that the upstream can't be used, and says so once.
-    fn is_down(&self, down: &Down) {
-        self.carrier.pool().close_all();
-        if down.failures == 1 {
-            tracing::warn!(
-                event = "upstream_down",
-                upstream = self.carrier.upstream().name,
-                account = self.carrier.account(),
-                reason = down.reason,
-                next = self.shared.wall(down.probe_at)
-            );
-        }
-    }
-
-    /// Notes that the upstream answers. When it was down, all its mail is due at once.
-    async fn is_up(&self) {
-        let carrier = self.carrier;
-        let was_down = [carrier.station.health.answered(), carrier.health.answered()];
-        if was_down.iter().all(Option::is_none) {
-            return;
-        }
-        let upstream = &carrier.upstream().name;
-        tracing::info!(event = "upstream_up", upstream, account = carrier.account());
-        let now = self.shared.context.timeline.now();
-        for lane in self.shared.context.router.lanes_of(upstream) {
-            if let Err(error) = self.shared.context.store.make_due(lane, now).await {
-                tracing::error!(event = "store", upstream, reason = %error);
-            }
-        }
+    fn teacher(&self) -> Teacher<'_> {
+        Teacher { lane: self.shared, carrier: self.carrier, now: self.shared.context.timeline.now() }
     }
 }
 
 /// What a transaction means for each recipient of the message. In test redirect one answer stands for all.
 fn fates(message: &QueuedMessage, result: &TransactionResult) -> Vec<Fate> {
     let alone = message.recipients.len() == 1 && message.others_waiting == 0;
+    // A report of ours that the upstream takes from nobody stops nothing, and can't wait for a person.
+    let hopeless = |answer: &RecipientResult| {
+        message.kind == MessageKind::Report
+            && answer.stage >= Stage::Mail
+            && answer.reply().is_some_and(|reply| {
+                matches!(treat(answer.stage, reply).treatment, Meaning::Stop { .. } | Meaning::StopSender(_))
+            })
+    };
     (0..message.recipients.len())
         .filter_map(|place| result.recipients.get(place).or(result.recipients.last()).map(|r| (place, r)))
         .map(|(place, answer)| {
             let end = match classify(answer) {
+                Verdict::Upstream | Verdict::Defer { .. } if hopeless(answer) => End::Bounced,
                 Verdict::Sent => End::Sent,
                 Verdict::Bounce => End::Bounced,
                 Verdict::Later => End::Later,

@@ -14,6 +14,7 @@ mod dial;
 mod error;
 mod health;
 mod lane;
+mod lessons;
 mod login;
 mod outcome;
 mod pool;
