@@ -9,7 +9,6 @@ use super::support::office365::{Limit, Office365, Rules};
 use super::support::simulation::{Simulation, secs};
 
 const USER: &str = "mailer@firm.example";
-const USERS: [&str; 3] = [USER, "mailer2@firm.example", "mailer3@firm.example"];
 
 /// The preset's limits, at a service without TLS in memory.
 fn config(more: &str) -> String {
@@ -65,6 +64,54 @@ async fn more_recipients_than_a_day_allows_wait_for_the_next() {
     let totals = sim.totals().await;
     assert_eq!((delivered, totals.sent, totals.bounced), (25_000, 25_000, 0));
     assert!(start.elapsed() <= secs(2 * 86_400 + 1_800), "{:?}", start.elapsed());
+}
+
+/// Kills, restarts, and somebody who sets the clock, while the mail goes out.
+#[tokio::test(start_paused = true)]
+async fn restarts_kills_and_clock_steps_overrun_nothing() {
+    // A slow service, so that kills find transactions under way.
+    let rules = Rules { think: Duration::from_millis(400), ..Rules::default() };
+    let service = Office365::with_mailboxes(rules, &[USER]);
+    let mut sim = Simulation::new(&config(""), &[("smtp.office365.com", &service)]);
+    sim.start().await;
+    submit(&mut sim, 3_000).await;
+    let start = Instant::now();
+    for turn in 0_u64.. {
+        // Often within the minutes in which the limit is used up, sometimes between them.
+        tokio::time::sleep(Duration::from_millis(421_003 + 7_919 * (turn % 13))).await;
+        if sim.store().queue_length() == 0 {
+            break;
+        }
+        assert!(start.elapsed() < secs(4 * 3_600), "{:?}", sim.totals().await);
+        match turn % 4 {
+            0 | 2 => sim.kill().await,
+            1 => sim.stop().await,
+            _ => {
+                sim.clock.step(if turn % 8 == 3 { 3_600_000 } else { -3_600_000 });
+                continue;
+            }
+        }
+        sim.start().await;
+    }
+    assert_kept(&service);
+    assert!(service.messages() >= 3_000 && service.messages() <= 3_100, "{}", service.messages());
+    assert_eq!(sim.totals().await.bounced, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_a_reload_lowers_is_kept_at_once() {
+    let service = Office365::with_mailboxes(Rules::default(), &[USER]);
+    let mut sim = Simulation::new(&config(""), &[("smtp.office365.com", &service)]);
+    sim.start().await;
+    submit(&mut sim, 300).await;
+    tokio::time::sleep(secs(150)).await;
+    assert_eq!(service.messages(), 90);
+    sim.reload(&config("[upstream.limits]\nper_minute = { messages = 10 }\nconnections = 1\n")).await;
+    // What is under way when the limit is lowered may end; what went within this minute counts.
+    service.set_rules(Rules { per_minute: 10, connections: 1, ..Rules::default() });
+    sim.until(secs(1_500), secs(1), async |sim| sim.store().queue_length() == 0).await;
+    assert_kept(&service);
+    assert_eq!((service.messages(), sim.totals().await.bounced), (300, 0));
 }
 
 /// The simulation sees a relay that does not keep to the limits: this one does not know them.

@@ -114,7 +114,7 @@ pub struct Simulation {
 impl Simulation {
     /// A relay with this configuration, not running yet. `hosts` are its upstreams by host name.
     pub fn new(toml: &str, hosts: &[(&str, &dyn Host)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         let config = read(toml, dir.path());
         let hosts = hosts.iter().map(|(name, host)| ((*name).to_owned(), host.way()));
         Self {
@@ -259,6 +259,16 @@ impl Simulation {
     pub async fn until_empty(&self, most: Duration) {
         self.until(most, Duration::from_millis(500), async |sim| sim.store().queue_length() == 0).await;
     }
+}
+
+/// In memory where there is room: here the relay is killed, never the machine, and a disk only takes time.
+fn folder() -> tempfile::TempDir {
+    const MEMORY: &str = "/dev/shm";
+    const ROOM: u64 = 2 << 30;
+    let has_room =
+        rustix::fs::statvfs(MEMORY).is_ok_and(|facts| facts.f_bavail.saturating_mul(facts.f_frsize) >= ROOM);
+    let in_memory = if has_room { tempfile::tempdir_in(MEMORY).ok() } else { None };
+    in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
 fn read(toml: &str, dir: &Path) -> Arc<Config> {
