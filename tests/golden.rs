@@ -12,6 +12,7 @@
 //! - `P: priority message; recipient; …` what it asks for beyond delivery, each as parameters.
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
 //! - `L: text` the log says this, behind what the last `L:` was about; time and level are left out.
+//! - `O:` the session is over, and the log says no more.
 //! - `F: n` so many files are in the content folder.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
@@ -136,6 +137,12 @@ async fn play(text: &str) -> Result<(), String> {
                     return fail(format!("should have logged {argument:?}, but has {:#?}", &lines[logged..]));
                 };
                 logged += found + 1;
+            }
+            "O:" => {
+                (&mut running.session).await.unwrap();
+                if let [more, ..] = &paper.lines()[logged..] {
+                    return fail(format!("should have logged no more, but has {more:?}"));
+                }
             }
             "F:" if running.files().len().to_string() != argument => {
                 return fail(format!("there are {} files", running.files().len()));

@@ -82,9 +82,10 @@ async fn soon<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
 fn tell(state: &CommonState) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     if !TOLD.swap(true, Relaxed) {
-        let suite = state.negotiated_cipher_suite().map(|suite| suite.suite());
-        let group = state.negotiated_key_exchange_group().map(|group| group.name());
-        println!("tls={:?}/{suite:?}/{group:?}", state.protocol_version());
+        let suite = state.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        let group = state.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+        let version = state.protocol_version().map(|version| format!("{version:?}"));
+        println!("tls={}", [version, suite, group].into_iter().flatten().collect::<Vec<_>>().join(" "));
     }
 }
 
@@ -217,7 +218,9 @@ async fn take(stream: TcpStream, acceptor: TlsAcceptor, seen: Arc<Seen>) -> io::
         let command = next_line(&mut line).await?.to_ascii_uppercase();
         let verb = command.split([' ', '\r']).next().unwrap_or_default();
         let reply = match verb {
-            "EHLO" if secure => "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
+            "EHLO" if secure => {
+                "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+            }
             "EHLO" => "250-sink.example\r\n250 STARTTLS\r\n",
             "STARTTLS" if !secure && line.buffer().is_empty() => {
                 soon(line.write_all(b"220 2.0.0 go ahead\r\n")).await?;
@@ -225,7 +228,8 @@ async fn take(stream: TcpStream, acceptor: TlsAcceptor, seen: Arc<Seen>) -> io::
                 let stream = soon(acceptor.accept(line.into_inner())).await?;
                 tell(stream.get_ref().1);
                 seen.handshakes.fetch_add(1, Relaxed);
-                (line, secure) = (BufReader::new(Box::new(stream)), true);
+                line = BufReader::new(Box::new(stream));
+                secure = true;
                 continue;
             }
             "QUIT" => {

@@ -5,6 +5,7 @@ require '/usr/share/php/libphp-phpmailer/autoload.php';
 
 use PHPMailer\PHPMailer\Exception;
 use PHPMailer\PHPMailer\PHPMailer;
+use PHPMailer\PHPMailer\SMTP;
 
 $order = json_decode(stream_get_contents(STDIN), true, 16, JSON_THROW_ON_ERROR);
 $mail = new PHPMailer(true);
@@ -18,8 +19,11 @@ $mail->AuthType = $order['mechanism'];
 $mail->Username = $order['user'];
 $mail->Password = $order['password'];
 $mail->Timeout = 60;
-// The errors alone: PHPMailer's own words, and what the server said.
-$mail->SMTPDebug = 0;
+// PHPMailer forgets what the server said when it hangs up; so it is shown while it is said.
+$mail->SMTPDebug = SMTP::DEBUG_SERVER;
+$mail->Debugoutput = static function (string $text): void {
+    fwrite(STDERR, trim($text) . "\n");
+};
 try {
     $mail->setFrom($order['author'], '', false);
     $mail->Sender = $order['reverse_path'];
@@ -34,7 +38,6 @@ try {
     $mail->send();
     echo $mail->getSMTPInstance()->getLastReply();
 } catch (Exception $failure) {
-    $smtp = $mail->getSMTPInstance()->getError();
-    fwrite(STDERR, $failure->getMessage() . ' ' . json_encode($smtp));
+    fwrite(STDERR, $failure->getMessage());
     exit(1);
 }
