@@ -2,9 +2,9 @@
 # Runs all tests on a Debian machine on which nothing was prepared but git and the Rust toolchain (rustup).
 #
 # Installs what is missing (as root, or with sudo): Debian packages of the outside parties, and under target/ a Python
-# environment with the ones from PyPI, and a folder with the one from npm. Runs the Rust tests, then tests/outside against the binary
-# that they built. That is the dev profile, once: its overflow checks and assertions see more, and a clean checkout need
-# not build twice.
+# environment with the ones from PyPI, and a folder with the one from npm. Runs the Rust tests, then tests/outside against
+# the binary that they built. That is the dev profile, once: its overflow checks and assertions see more, and a clean
+# checkout need not build twice.
 #
 #   ./test.sh                 everything
 #   ./test.sh -k dkim         everything in Rust, and the outside tests that pytest selects with these words
