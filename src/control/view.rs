@@ -209,6 +209,10 @@ pub struct Listener {
     pub address: String,
     /// Clients that may relay without AUTH.
     pub relay_from: Vec<String>,
+    /// `none starttls implicit`
+    pub tls: String,
+    /// `none optional required`
+    pub auth: String,
 }
 
 /// An upstream and how it is.
