@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::test_mode::{TestState, action_name};
 use crate::queue::UpstreamStatus;
+use crate::route::upstream_of;
 use crate::store::{
     BlacklistEntry, BlacklistSource, Counts, MessageState, RecipientState, Summary, SummaryRecipient, Totals,
 };
@@ -208,6 +209,10 @@ pub struct Listener {
     pub address: String,
     /// Clients that may relay without AUTH.
     pub relay_from: Vec<String>,
+    /// `none starttls implicit`
+    pub tls: String,
+    /// `none optional required`
+    pub auth: String,
 }
 
 /// An upstream and how it is.
@@ -316,7 +321,7 @@ impl Message {
             size: summary.size,
             user: summary.client.user.clone(),
             client: summary.client.address.clone(),
-            upstream: summary.route.clone(),
+            upstream: upstream_of(&summary.route).to_owned(),
             accepted_at: wall_ms(summary.accepted_wall),
             next_attempt: next.map(|moment| rfc3339(timeline.wall_at(moment))),
             eta: None,
@@ -343,7 +348,7 @@ fn waiting(
     // While the limit opens before the message is due, the limit does not hold it up.
     let due_behind_limit = summary.due > until.unwrap_or(now).max(now);
     match upstream.map_or("up", |u| u.state) {
-        "disabled" => (Some("disabled"), None),
+        "disabled" => (Some("disabled"), until),
         // When the upstream answers again all of its mail is due at once, so what counts is the next try at it.
         "down" => (Some("connection"), until.or(Some(summary.due))),
         "limited" if !due_behind_limit => (Some("limit"), later),

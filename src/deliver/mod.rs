@@ -6,6 +6,7 @@
 
 mod attempt;
 mod capture;
+mod carrier;
 mod classify;
 mod connection;
 mod context;
@@ -13,10 +14,14 @@ mod dial;
 mod error;
 mod health;
 mod lane;
+mod lessons;
 mod login;
 mod outcome;
 mod pool;
+mod replies;
 mod reports;
+mod signals;
+mod tiers;
 mod tls;
 mod transaction;
 mod wire;
@@ -24,9 +29,13 @@ mod wire;
 pub use capture::{CaptureError, Mailbox};
 pub use classify::{Verdict, blacklist_candidate, classify};
 pub use connection::{Connection, Connector};
-pub use context::{Context, Phase, account_name};
+pub use carrier::{Carrier, Fleet};
+pub use context::{Context, Phase};
 pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
 pub use lane::Lane;
+pub use replies::{
+    Codes, Provider, Row, Scope, Senders, Slow, StatusPattern, Treatment, rows, stated_wait, treat,
+};
 pub use tls::{TlsClient, TlsError};
 pub use transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};

@@ -43,7 +43,7 @@ pub(super) fn claim(db: &Writing, claim: &Claim, folder: &Path) -> rusqlite::Res
             break;
         }
         let lease = Lease {
-            upstream: &claim.route,
+            upstream: &claim.upstream,
             account: &claim.account,
             most: claim.recipients_per_message,
             takes_permit: true,

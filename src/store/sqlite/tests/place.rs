@@ -51,15 +51,15 @@ async fn a_place_is_what_then_goes_before() {
     let mut recipients = 0;
     for (messages, message) in went.iter().enumerate() {
         let ahead = told[&message.accepted.0];
-        let close = |told: u64, is: usize| told.abs_diff(is as u64) <= 5 + is as u64 / 33;
-        assert!(close(ahead.messages, messages), "{}: {ahead:?}, {messages} went", message.accepted.0);
-        // Two of three turns in a round may have one recipient more than the average, or less.
-        let spread = ahead.recipients.abs_diff(recipients as u64);
-        assert!(
-            spread <= 12 + recipients as u64 / 20,
-            "{}: {ahead:?}, {recipients} went",
-            message.accepted.0
-        );
+        // It is never told too early. In its round the others go before it or not, at most three; for each of these nine
+        // of high priority may: so much too late it may be told.
+        let late = |told: u64, is: usize, slack: u64| {
+            let is = is as u64;
+            (is..=is + slack + is / 33).contains(&told)
+        };
+        let number = message.accepted.0;
+        assert!(late(ahead.messages, messages, 30), "{number}: {ahead:?}, {messages} went");
+        assert!(late(ahead.recipients + 2, recipients, 64), "{number}: {ahead:?}, {recipients} went");
         recipients += message.recipients.len();
     }
     let place = |id: QueueId| store.ahead(id, now);
