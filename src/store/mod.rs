@@ -12,8 +12,8 @@ pub use types::{
     Ahead, BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts,
     Delivery, EnqueueError, ListFilter, Load, MessageId, MessageKind, MessageState, NewMessage, NewRecipient,
     OverdueClaim, Permit, Priority, QueuedMessage, QueuedRecipient, RecipientState, Recovered, Route,
-    Settlement, Standing, StandingKind, StoreError, StoredContent, Summary, SummaryRecipient, TestTreatment, Totals, Treatment,
-    UsageRow,
+    Settlement, Standing, StandingKind, StoreError, StoredContent, Summary, SummaryRecipient, TestTreatment,
+    Totals, Treatment, UsageRow,
 };
 
 use crate::config::Window;

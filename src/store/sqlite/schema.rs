@@ -10,7 +10,6 @@ use super::{StoreError, database};
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// One step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 3] =
 const STEPS: [&str; 4] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
