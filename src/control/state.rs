@@ -7,8 +7,11 @@ use axum::extract::FromRef;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
+use crate::deliver::Fleet;
+use crate::policy::estimate::Estimate;
 use crate::policy::test_mode::Switch;
 use crate::queue::{Board, Wake};
+use crate::route::Router;
 use crate::store::Store;
 use crate::throttle::Throttle;
 use crate::time::{Moment, Timeline};
@@ -32,6 +35,12 @@ pub struct State {
     pub wake: Arc<Wake>,
     /// How the upstreams are.
     pub board: Arc<Board>,
+    /// Which upstream serves a sender.
+    pub router: Arc<Router>,
+    /// What carries mail.
+    pub fleet: Arc<Fleet>,
+    /// When mail will probably go.
+    pub estimate: Arc<Estimate>,
     /// Test mode.
     pub test_mode: Arc<Switch>,
     /// Asks the relay to read its configuration again.

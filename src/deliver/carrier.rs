@@ -30,7 +30,7 @@ pub struct Carrier {
     pub(super) way: Way,
     pub(super) health: Health,
     stopped: Stopped,
-    throttle: Arc<Throttle>,
+    pub(super) throttle: Arc<Throttle>,
 }
 
 /// What the logins of an upstream share.
@@ -67,7 +67,7 @@ impl Stopped {
 
 /// All carriers, by upstream.
 pub struct Fleet {
-    upstreams: HashMap<String, Vec<Arc<Carrier>>>,
+    pub(super) upstreams: HashMap<String, Vec<Arc<Carrier>>>,
 }
 
 /// The right to send: by a carrier, over its seats, as much as the reservation says.
@@ -214,7 +214,7 @@ impl Carrier {
         Some(self.account.as_str()).filter(|account| !account.is_empty())
     }
 
-    fn is_bound(&self) -> bool {
+    pub(super) fn is_bound(&self) -> bool {
         self.station.upstream.accounts.iter().any(|a| a.sender_bound && a.name() == self.account)
     }
 
@@ -240,8 +240,7 @@ impl Carrier {
     /// # Errors
     /// Why it can't be had.
     pub(super) fn turn(self: &Arc<Self>, needed: u32, now: Moment) -> Result<Turn, Obstacle> {
-        let stopped = self.station.stopped.get().or_else(|| self.stopped.get());
-        if let Some(reason) = self.switched_off().or(stopped) {
+        if let Some(reason) = self.why_stopped() {
             return Err(Obstacle::Disabled(reason));
         }
         let mut probes = Vec::new();
@@ -270,14 +269,15 @@ impl Carrier {
         Ok(Turn { carrier: self.clone(), seats, reservation, probes })
     }
 
-    fn switched_off(&self) -> Option<String> {
-        (!self.upstream().enabled).then(|| "enabled = false in the configuration".to_owned())
+    /// Why nothing may go by it until a person has seen to it.
+    pub(super) fn why_stopped(&self) -> Option<String> {
+        let switched_off = || (!self.upstream().enabled).then(|| "enabled = false in the configuration".to_owned());
+        switched_off().or_else(|| self.station.stopped.get()).or_else(|| self.stopped.get())
     }
 
     /// Whether it can't be tried now: it is switched off, or down and its next probe is not due.
     pub(super) fn is_broken(&self) -> bool {
-        let stopped = self.station.stopped.get().or_else(|| self.stopped.get());
-        stopped.or_else(|| self.switched_off()).is_some() || self.down().is_some()
+        self.why_stopped().is_some() || self.down().is_some()
     }
 
     /// That it is down, and how.
@@ -291,6 +291,8 @@ impl Carrier {
         let stopped = if whole { &self.station.stopped } else { &self.stopped };
         let is_news = stopped.get().is_none();
         stopped.set(Some(reason.to_owned()));
+        let account = (!whole).then_some(self.account.as_str());
+        self.throttle.set_stopped(&self.upstream().name, account, true);
         if whole {
             self.station.close_all();
         } else {
@@ -303,6 +305,9 @@ impl Carrier {
     fn start(&self, now: Moment) {
         self.stopped.set(None);
         self.station.stopped.set(None);
+        for account in [None, Some(self.account.as_str())] {
+            self.throttle.set_stopped(&self.upstream().name, account, false);
+        }
         self.health.probe_now(now);
         self.station.health.probe_now(now);
     }
@@ -345,6 +350,16 @@ impl Obstacle {
             Self::Limited(wait) => wait.until,
             Self::Down(down) => Some(down.probe_at),
             Self::Busy | Self::Disabled(_) => None,
+        }
+    }
+
+    /// What it is, in words.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Busy => "all connections are in use".to_owned(),
+            Self::Limited(wait) => wait.cause.to_string(),
+            Self::Down(down) => down.reason.clone(),
+            Self::Disabled(reason) => reason.clone(),
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Lane {
     /// Whether the last claim failed, so that it is said once.
     claim_failed: bool,
     limited: bool,
+    /// The upstream that stands in at present.
+    via: Option<String>,
     swept: Option<Moment>,
 }
 
@@ -89,6 +91,7 @@ impl Lane {
             overdue: JoinSet::new(),
             claim_failed: false,
             limited: false,
+            via: None,
             swept: None,
         }
     }
@@ -133,8 +136,8 @@ impl Lane {
             if self.attempts.len() >= SETTLING * self.shared.tiers.connections() {
                 return None;
             }
-            let turn = match self.shared.tiers.pick(needed, now) {
-                Pick::Go(turn) => turn,
+            let (turn, around) = match self.shared.tiers.pick(needed, now) {
+                Pick::Go(turn, around) => (turn, around),
                 Pick::Busy => return self.idle_until(now),
                 Pick::Wait(obstacle, until) => return self.wait(&obstacle, until, now).await,
             };
@@ -144,8 +147,12 @@ impl Lane {
             let Some(claimed) = self.heed(claimed) else {
                 return Some(now.after(STORE_RETRY));
             };
-            if !claimed.messages.is_empty() {
+            if let Some(obstacle) = &around {
+                self.goes_around(obstacle, &turn, !claimed.messages.is_empty(), now);
+            } else if !claimed.messages.is_empty() {
                 self.obstacle_is_over(now);
+            } else if turn.probes.is_empty() {
+                self.goes();
             }
             let got = claimed.messages.len() as u32;
             self.begin(turn, claimed.messages, now);
@@ -263,7 +270,30 @@ impl Lane {
             }
             self.limit_is_over(now);
         }
+        self.goes();
+    }
+
+    /// Mail goes by an upstream that stands in: no message waits for a limit any more. It is said once that it does.
+    fn goes_around(&mut self, obstacle: &Obstacle, turn: &Turn, has_mail: bool, now: Moment) {
+        self.limit_is_over(now);
+        let Some(state) = obstacle.state() else { return };
+        let shared = &self.shared;
+        let via = &turn.carrier.upstream().name;
+        shared.context.board.set_via(&shared.name, state, via);
+        if has_mail && self.via.as_ref() != Some(via) {
+            let (upstream, reason) = (&shared.upstream.name, obstacle.reason());
+            tracing::warn!(event = "fallback", upstream, reason, next = format!("by {via}"));
+            self.via = Some(via.clone());
+        }
+    }
+
+    /// Mail goes by the lane's own upstream.
+    fn goes(&mut self) {
         self.shared.show(&LaneState::Up);
+        if self.via.take().is_some() {
+            let upstream = &self.shared.upstream.name;
+            tracing::info!(event = "fallback", upstream, reason = "it can send itself again");
+        }
     }
 
     fn limit_is_over(&mut self, now: Moment) {

@@ -24,6 +24,7 @@ mod signals;
 mod tiers;
 mod tls;
 mod transaction;
+mod view;
 mod wire;
 
 pub use capture::{CaptureError, Mailbox};
@@ -39,3 +40,4 @@ pub use replies::{
 };
 pub use tls::{TlsClient, TlsError};
 pub use transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
+pub use view::{AccountView, UpstreamView};

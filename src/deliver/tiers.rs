@@ -23,8 +23,8 @@ struct Tier {
 
 /// What a lane may do now.
 pub(super) enum Pick {
-    /// Send.
-    Go(Turn),
+    /// Send. With what is in the way of the lane's own upstream, when another one stands in.
+    Go(Turn, Option<Obstacle>),
     /// Wait until something ends that is under way; the lane will be told.
     Busy,
     /// Wait, for this and until then as far as is known.
@@ -54,7 +54,7 @@ impl Tiers {
         let mut until: Option<Moment> = None;
         for tier in &self.tiers {
             let obstacle = match tier.turn(needed, now) {
-                Ok(turn) => return Pick::Go(turn),
+                Ok(turn) => return Pick::Go(turn, first),
                 Err(obstacle) => obstacle,
             };
             until = [until, obstacle.until()].into_iter().flatten().min();

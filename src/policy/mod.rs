@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod blacklist;
 mod bucket;
+pub mod estimate;
 pub mod lockout;
 pub mod pacing;
 pub mod relay;

@@ -44,19 +44,43 @@ pub struct UpstreamStatus {
     pub reason: String,
     /// Until when, where that is known.
     pub until: Option<Moment>,
+    /// The upstream that stands in for it: its mail goes by that one at present.
+    pub via: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    state: LaneState,
+    via: Option<String>,
 }
 
 /// The board on which lanes write how they are.
 #[derive(Debug, Default)]
 pub struct Board {
-    lanes: Mutex<BTreeMap<String, LaneState>>,
+    lanes: Mutex<BTreeMap<String, Entry>>,
 }
 
 impl Board {
     /// Notes how a lane is.
     pub fn set(&self, name: &str, state: LaneState) {
+        self.put(name, Entry { state, via: None });
+    }
+
+    /// Notes why a lane's own upstream can't send, and which one stands in for it.
+    pub fn set_via(&self, name: &str, state: LaneState, via: &str) {
+        self.put(name, Entry { state, via: Some(via.to_owned()) });
+    }
+
+    fn put(&self, name: &str, entry: Entry) {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.insert(name.to_owned(), state);
+        lanes.insert(name.to_owned(), entry);
+    }
+
+    /// How a lane is; `None` when it has not said so yet.
+    #[must_use]
+    pub fn lane(&self, name: &str) -> Option<UpstreamStatus> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.get(name).map(|entry| UpstreamStatus::new(name.to_owned(), &entry.state, entry.via.clone()))
     }
 
     /// Takes everything off: other lanes are about to begin.
@@ -68,18 +92,23 @@ impl Board {
     #[must_use]
     pub fn snapshot(&self) -> Vec<UpstreamStatus> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.iter().map(|(name, state)| UpstreamStatus::new(name.clone(), state)).collect()
+        lanes
+            .iter()
+            .map(|(name, entry)| UpstreamStatus::new(name.clone(), &entry.state, entry.via.clone()))
+            .collect()
     }
 }
 
 impl UpstreamStatus {
-    fn new(name: String, state: &LaneState) -> Self {
+    /// A state as people read it.
+    #[must_use]
+    pub fn new(name: String, state: &LaneState, via: Option<String>) -> Self {
         let (state, reason, until) = match state {
             LaneState::Up => ("up", String::new(), None),
             LaneState::Down { reason, until } => ("down", reason.clone(), Some(*until)),
             LaneState::Limited { reason, until } => ("limited", reason.clone(), *until),
             LaneState::Disabled { reason, until } => ("disabled", reason.clone(), *until),
         };
-        Self { name, state, reason, until }
+        Self { name, state, reason, until, via }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::control::{ControlSocket, Reloads, Shared, State};
 use crate::listen::{self, Door, Gate};
 use crate::policy::admission::Admission;
+use crate::policy::estimate::{Estimate, Sources};
 use crate::policy::pacing::Pacing;
 use crate::policy::users::Users;
 use crate::session::Services;
@@ -109,9 +110,22 @@ fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>) -> Arc<Servic
         memory: context.memory.clone(),
         content_dir: config.data_dir.join("content"),
         admission: Arc::new(Admission::new(config)),
+        estimate: estimate(core),
         users: users.clone(),
         pacing: pacing.clone(),
     })
+}
+
+fn estimate(core: &Core) -> Arc<Estimate> {
+    let context = &core.context;
+    let sources = Sources {
+        store: context.store.clone(),
+        timeline: context.timeline.clone(),
+        router: context.router.clone(),
+        throttle: context.throttle.clone(),
+        board: context.board.clone(),
+    };
+    Arc::new(Estimate::new(sources))
 }
 
 fn control_state(core: &Core, reloads: &Reloads) -> State {
@@ -125,6 +139,9 @@ fn control_state(core: &Core, reloads: &Reloads) -> State {
         throttle: context.throttle.clone(),
         wake: context.wake.clone(),
         board: context.board.clone(),
+        router: context.router.clone(),
+        fleet: context.fleet.clone(),
+        estimate: estimate(core),
         test_mode: core.test_mode.clone(),
         reloads: reloads.clone(),
     }

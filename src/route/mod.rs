@@ -99,6 +99,17 @@ impl Router {
         upstream.into_iter().flat_map(|u| lanes(u).map(|bound| lane_name(u, bound))).collect()
     }
 
+    /// The accounts by which a lane's mail goes: the one that is bound to its sender, else all that are bound to nobody.
+    #[must_use]
+    pub fn accounts_of(&self, lane: &str) -> Vec<&str> {
+        let Some(upstream) = self.upstream(upstream_of(lane)) else { return Vec::new() };
+        let stands_here = |account: &&Account| match lane.split_once('/') {
+            Some((_, sender)) => account.sender_bound && account.name().to_lowercase() == sender,
+            None => !account.sender_bound,
+        };
+        upstream.accounts.iter().filter(stands_here).map(Account::name).collect()
+    }
+
     /// The upstream of that name.
     #[must_use]
     pub fn upstream(&self, name: &str) -> Option<&Upstream> {

@@ -22,6 +22,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Listener};
 use crate::policy::admission::Admission;
+use crate::policy::estimate::Estimate;
 use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
 use crate::policy::users::Users;
@@ -56,6 +57,8 @@ pub struct Services {
     pub pacing: Arc<Pacing>,
     /// Whether messages can be taken at present.
     pub admission: Arc<Admission>,
+    /// When accepted mail will probably go.
+    pub estimate: Arc<Estimate>,
     /// Who may log in.
     pub users: Arc<Users>,
 }

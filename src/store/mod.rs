@@ -6,6 +6,8 @@
 pub mod sqlite;
 mod types;
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 pub use types::{
@@ -44,6 +46,15 @@ pub trait Store: Send + Sync {
     /// What of its lane goes before a message, of what is due by `now`. `None` when it is held or unknown; nothing while it
     /// is being sent.
     async fn ahead(&self, queue_id: QueueId, now: Moment) -> Result<Option<Ahead>, StoreError>;
+
+    /// The same for all that waits in a lane, in one go; nothing when it holds more than so many. What is not there is held,
+    /// being sent, or gone.
+    async fn places(
+        &self,
+        route: String,
+        now: Moment,
+        most: u32,
+    ) -> Result<HashMap<MessageId, Ahead>, StoreError>;
 
     /// Takes due messages of one route under a lease, and records their permits. Turns are shared between submitters
     /// ([`ClientInfo::submitter`]).

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::calendar::Period;
 use super::learned::{Learned, Slowdown};
 use super::slots::Slots;
-use super::{Cause, LimitLine, Wait};
+use super::{AccountLoad, Cause, LimitLine, Wait};
 use crate::config::{Limits, Pace, Quota, Window};
 use crate::store::UsageRow;
 use crate::time::Moment;
@@ -46,6 +46,8 @@ pub(super) struct Counter {
     pub(super) learned: Learned,
     /// Connections that are open.
     connections: u32,
+    /// Whether nothing goes by it until a person has seen to it: a forecast counts on nothing then.
+    pub(super) stopped: bool,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl Default for Counter {
             paused: None,
             learned: Learned::default(),
             connections: 0,
+            stopped: false,
         }
     }
 }
@@ -86,6 +89,7 @@ impl Counter {
 
     pub(super) fn set_limits(&mut self, limits: &Limits) {
         self.known = true;
+        self.stopped = false;
         if self.limits != *limits {
             // What was learned was learned under other limits.
             self.learned = Learned::default();
@@ -222,7 +226,9 @@ impl Counter {
         }
     }
 
-    pub(super) fn reset(&mut self, windows: &[Window]) {
+    /// Forgets what was counted, a pause and what was learned; tells in words of the last two.
+    pub(super) fn reset(&mut self, windows: &[Window], now: Moment) -> Vec<String> {
+        let forgotten = self.held_back(now);
         for &window in windows {
             self.windows[window as usize].clear();
         }
@@ -230,6 +236,14 @@ impl Counter {
         self.batch = Batch::default();
         self.paused = None;
         self.learned = Learned::default();
+        forgotten
+    }
+
+    /// What holds it back beside the configured limits, in words.
+    fn held_back(&self, now: Moment) -> Vec<String> {
+        let paused = self.paused(now).map(|paused| format!("a pause: {}", paused.reason));
+        let slowed = self.learned.words().map(|pace| format!("slowed down to {pace}"));
+        paused.into_iter().chain(slowed).collect()
     }
 
     pub(super) fn pause(&mut self, paused: Paused, now: Moment) -> bool {
@@ -312,6 +326,21 @@ impl Counter {
             recipients_used,
             recipients_limit: quota.recipients,
             next_free,
+            reason: Some(self.held_back(now).join("; ")).filter(|reason| !reason.is_empty()),
+        }
+    }
+
+    /// What is under way: messages and recipients.
+    pub(super) fn under_way(&self) -> (u64, u64) {
+        self.under_way
+    }
+
+    /// Its connections and its pace, for people.
+    pub(super) fn load(&self) -> AccountLoad {
+        AccountLoad {
+            connections: self.connections,
+            most_connections: self.most_connections(),
+            pace: self.learned.words(),
         }
     }
 

@@ -62,6 +62,41 @@ impl Forecast {
         Some(Moment(late))
     }
 
+    /// The same for many amounts, the smallest first. Where two of them are less than a hundredth apart, what lies between
+    /// them is taken from the straight line: so the cost grows with the time that it tells of, not with the number.
+    #[must_use]
+    pub fn when_all(&self, amounts: &[(u64, u64)]) -> Vec<Option<Moment>> {
+        let mut told = vec![None; amounts.len()];
+        let Some(last) = amounts.len().checked_sub(1) else { return told };
+        let when = |index: usize| self.when(amounts[index].0, amounts[index].1);
+        (told[0], told[last]) = (when(0), when(last));
+        let mut open = vec![(0, last)];
+        while let Some((low, high)) = open.pop() {
+            if high - low < 2 {
+                continue;
+            }
+            match (told[low], told[high]) {
+                (None, _) => {}
+                (Some(from), Some(to)) if self.is_near(from, to) => {
+                    let step = (to.0 - from.0).max(0) as f64 / (high - low) as f64;
+                    for (place, told) in told[low..high].iter_mut().enumerate() {
+                        *told = Some(Moment(from.0 + (step * place as f64) as i64));
+                    }
+                }
+                _ => {
+                    let middle = usize::midpoint(low, high);
+                    told[middle] = when(middle);
+                    open.extend([(low, middle), (middle, high)]);
+                }
+            }
+        }
+        told
+    }
+
+    fn is_near(&self, from: Moment, to: Moment) -> bool {
+        to.since(from) <= (from.since(self.now) / 100).max(Duration::from_secs(1))
+    }
+
     fn fit(&self, messages: u64, recipients: u64, at: Moment) -> bool {
         // Messages are all taken to be of the same kind.
         let each = recipients.div_ceil(messages.max(1)).max(1);
@@ -74,18 +109,22 @@ impl Forecast {
 impl Capacity {
     pub(super) fn new(counter: &Counter, now: Moment, periods: Periods) -> Self {
         let mut windows = Vec::new();
+        let under_way = counter.under_way();
         for window in Window::ALL {
             let (slots, quota) = counter.window(window);
             let next = periods.map(|periods| periods[window as usize].next);
             for (limit, recipients) in [(quota.messages, false), (quota.recipients, true)] {
                 let Some(limit) = limit.map(u64::from) else { continue };
                 let used = if recipients { slots.recipients() } else { slots.messages() };
-                let free = limit.saturating_sub(used);
+                // What is under way is taken to end now.
+                let under_way = if recipients { under_way.1 } else { under_way.0 };
+                let free = limit.saturating_sub(used + under_way);
                 let mut sum = 0;
                 let leaves = match next {
-                    Some(next) => vec![(next, used)],
+                    Some(next) => vec![(next, used + under_way)],
                     None => slots
                         .departures()
+                        .chain([(now.after(window.length()), under_way, under_way)])
                         .map(|(at, m, r)| {
                             sum += if recipients { r } else { m };
                             (at, sum)
@@ -96,7 +135,11 @@ impl Capacity {
                 windows.push(WindowCapacity { limit, recipients, length, free, leaves });
             }
         }
-        let from = counter.paused(now).map_or(now, |paused| paused.until);
+        let from = match counter.paused(now) {
+            _ if counter.stopped => Moment(i64::MAX),
+            Some(paused) => paused.until,
+            None => now,
+        };
         let pace = if counter.paces_evenly() {
             Some((counter.even_distance(1), 1))
         } else {

@@ -112,10 +112,15 @@ impl Learned {
         if was == (self.per_minute(), self.connections()) {
             return None;
         }
+        Some(self.words().unwrap_or_else(|| "as configured".to_owned()))
+    }
+
+    /// What was learned, in words; `None` when it is as configured.
+    pub(super) fn words(&self) -> Option<String> {
         let rate = self.per_minute().map(|rate| format!("{rate} messages a minute"));
         let most = self.connections().map(|most| format!("{most} connections"));
         let parts: Vec<String> = rate.into_iter().chain(most).collect();
-        Some(if parts.is_empty() { "as configured".to_owned() } else { parts.join(", ") })
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 }
 

@@ -143,6 +143,19 @@ pub struct LimitLine {
     pub recipients_limit: Option<u32>,
     /// When the next permit leaves the window, if it is full.
     pub next_free: Option<Moment>,
+    /// What else holds it back, in words: a pause by the provider's word, or the pace that its answers have taught.
+    pub reason: Option<String>,
+}
+
+/// What an account is doing, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountLoad {
+    /// Connections that are open.
+    pub connections: u32,
+    /// Connections that may be open, as the configuration and the provider's answers have it.
+    pub most_connections: u32,
+    /// The pace that the provider's answers have taught, in words; `None` when it is as configured.
+    pub pace: Option<String>,
 }
 
 impl Throttle {
@@ -323,14 +336,34 @@ impl Throttle {
     }
 
     /// Forgets what was counted in these windows, pauses and what was learned. What is under way still counts when it
-    /// ends.
-    pub fn reset(&self, upstream: &str, windows: &[Window]) {
+    /// ends. Tells of the pauses and the paces, by account ([`SHARED`] for all together), in words.
+    pub fn reset(&self, upstream: &str, windows: &[Window]) -> Vec<(String, String)> {
+        let now = self.timeline.now();
         self.with(|state| {
-            if let Some(group) = state.upstreams.get_mut(upstream) {
-                group.shared.reset(windows);
-                group.accounts.values_mut().for_each(|account| account.reset(windows));
-            }
-        });
+            let Some(group) = state.upstreams.get_mut(upstream) else { return Vec::new() };
+            let accounts = group.accounts.iter_mut().map(|(name, counter)| (name.as_str(), counter));
+            let all = accounts.chain([(SHARED, &mut group.shared)]);
+            let forget = |(name, counter): (&str, &mut Counter)| {
+                let known = counter.known;
+                let forgotten = counter.reset(windows, now);
+                forgotten.into_iter().filter(move |_| known).map(|what| (name.to_owned(), what)).collect::<Vec<_>>()
+            };
+            all.flat_map(forget).collect()
+        })
+    }
+
+    /// Whether a forecast is to count on an account, or on an upstream as a whole: on nothing while it is stopped.
+    pub fn set_stopped(&self, upstream: &str, account: Option<&str>, stopped: bool) {
+        self.with(|state| state.group(upstream).counter(account).stopped = stopped);
+    }
+
+    /// What an account is doing.
+    #[must_use]
+    pub fn load(&self, upstream: &str, account: &str) -> AccountLoad {
+        self.with(|state| {
+            let account = state.upstreams.get(upstream).and_then(|group| group.accounts.get(account));
+            account.map(Counter::load).unwrap_or_default()
+        })
     }
 
     /// When mail will probably go by these accounts of an upstream, all being as it is now.

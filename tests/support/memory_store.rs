@@ -64,6 +64,15 @@ impl Store for MemoryStore {
         unreachable!("sessions never do this")
     }
 
+    async fn places(
+        &self,
+        _route: String,
+        _now: Moment,
+        _most: u32,
+    ) -> Result<HashMap<MessageId, Ahead>, StoreError> {
+        unreachable!("sessions never do this")
+    }
+
     async fn blacklist_match(
         &self,
         address: String,

@@ -7,13 +7,15 @@ use std::time::Duration;
 use mailsluice::config::*;
 use mailsluice::listen::tls;
 use mailsluice::policy::admission::Admission;
+use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::pacing::Pacing;
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::policy::users::Users;
-use mailsluice::queue::Wake;
+use mailsluice::queue::{Board, Wake};
 use mailsluice::route::Router;
 use mailsluice::session::{self, Peer, Services};
 use mailsluice::store::{NewMessage, StoredContent};
+use mailsluice::throttle::Throttle;
 use mailsluice::time::{SystemClock, Timeline};
 use tokio::io::DuplexStream;
 use tokio::sync::{Semaphore, watch};
@@ -73,16 +75,25 @@ impl World {
         let config = Arc::new(self.config);
         let store = Arc::new(self.store);
         let timeline = Timeline::resume(Arc::new(SystemClock), None);
+        let router = Arc::new(Router::new(&config));
+        let sources = Sources {
+            store: store.clone(),
+            timeline: timeline.clone(),
+            router: router.clone(),
+            throttle: Arc::new(Throttle::new(timeline.clone())),
+            board: Arc::new(Board::default()),
+        };
         let services = Services {
             config: config.clone(),
             store: store.clone(),
-            router: Arc::new(Router::new(&config)),
+            router,
             wake: Arc::new(Wake::default()),
             test_mode: Arc::new(Switch::load(store.clone(), &config.test_mode).await.unwrap()),
             memory: Arc::new(Semaphore::new(self.memory)),
             content_dir: config.data_dir.join("content"),
             admission: Arc::new(Admission::new(&config)),
             users: Arc::new(Users::new(&config, timeline.clone())),
+            estimate: Arc::new(Estimate::new(sources)),
             pacing: Arc::new(Pacing::new(timeline.clone())),
             timeline,
         };

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Valu
 use super::rows::{self, HELD, SENDING, WAITING};
 use crate::mail::QueueId;
 use crate::store::{
-    ClientInfo, Counts, ListFilter, MessageState, RecipientState, Route, Summary, SummaryRecipient, Totals,
+    ClientInfo, Counts, ListFilter, MessageId, MessageState, RecipientState, Route, Summary, SummaryRecipient, Totals,
 };
 use crate::time::Moment;
 
@@ -119,6 +119,7 @@ fn conditions(filter: &ListFilter) -> (String, Vec<Value>) {
 
 fn summary(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Summary)> {
     let summary = Summary {
+        id: MessageId(row.get(0)?),
         queue_id: rows::queue_id(row, 1)?,
         state: match (row.get::<_, i64>(2)?, row.get::<_, u32>(3)?) {
             (SENDING, _) => MessageState::Sending,

@@ -8,6 +8,7 @@ mod claim;
 mod enqueue;
 mod listing;
 mod place;
+mod places;
 mod recover;
 mod rows;
 mod schema;
@@ -18,6 +19,7 @@ mod usage;
 mod writer;
 mod writing;
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -200,6 +202,15 @@ impl Store for SqliteStore {
 
     async fn ahead(&self, queue_id: QueueId, now: Moment) -> Result<Option<Ahead>, StoreError> {
         self.read(move |db| place::ahead(db, &queue_id, now)).await
+    }
+
+    async fn places(
+        &self,
+        route: String,
+        now: Moment,
+        most: u32,
+    ) -> Result<HashMap<MessageId, Ahead>, StoreError> {
+        self.read(move |db| places::places(db, &route, now, most)).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {

@@ -107,7 +107,7 @@ impl Waiting {
 }
 
 impl Ahead {
-    fn add(&mut self, more: Self) {
+    pub(super) fn add(&mut self, more: Self) {
         self.messages += more.messages;
         self.recipients += more.recipients;
     }

@@ -1,6 +1,6 @@
 //! What people ask about: the queue, the blacklist, the sums.
 
-use super::{ClientInfo, RecipientState, TestTreatment};
+use super::{ClientInfo, MessageId, RecipientState, TestTreatment};
 use crate::mail::QueueId;
 use crate::time::Moment;
 
@@ -88,6 +88,8 @@ pub struct SummaryRecipient {
 /// A message in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
+    /// Its key in the store.
+    pub id: MessageId,
     /// Its name.
     pub queue_id: QueueId,
     /// What it is doing.

@@ -46,6 +46,16 @@ async fn a_place_is_what_then_goes_before() {
         let ahead = store.ahead(message(n, &[]).queue_id, now).await.unwrap().unwrap();
         told.insert(i64::from(n), ahead);
     }
+    let places = store.places("u".into(), now, 10_000).await.unwrap();
+    let listed = store.list(ListFilter { limit: 10_000, ..ListFilter::default() }).await.unwrap();
+    for summary in listed {
+        let one = store.ahead(summary.queue_id.clone(), now).await.unwrap();
+        let one = one.filter(|_| summary.route == "u");
+        assert_eq!(places.get(&summary.id).copied(), one, "all at once, or one by one: {summary:?}");
+    }
+    let waiting = places.len() as u32;
+    assert_eq!(store.places("u".into(), now, waiting).await.unwrap().len(), places.len());
+    assert!(store.places("u".into(), now, waiting - 1).await.unwrap().is_empty(), "too many to be told");
     let went = store.claim(claim(now.0, 10_000)).await.unwrap().messages;
     assert_eq!(went.len(), n as usize);
     let mut recipients = 0;
