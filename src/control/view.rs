@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::deliver::AccountView;
 use crate::policy::test_mode::{TestState, action_name};
 use crate::queue::UpstreamStatus;
 use crate::route::upstream_of;
@@ -53,7 +54,7 @@ pub struct Message {
     pub accepted_at: String,
     /// When it goes next, as far as is known.
     pub next_attempt: Option<String>,
-    /// When it will probably be sent. Not estimated yet.
+    /// When it will probably go; null when it is held, its upstream is disabled, or nobody knows.
     pub eta: Option<String>,
     /// `retry limit disabled sign_in release schedule connection`
     pub waiting_for: Option<String>,
@@ -79,6 +80,8 @@ pub struct MessageDetail {
     pub test_address: Option<String>,
     /// Why its upstream takes nothing at present.
     pub upstream_reason: Option<String>,
+    /// The upstream that it takes instead at present.
+    pub fallback: Option<String>,
 }
 
 /// What became of a command to one message.
@@ -147,6 +150,8 @@ pub struct Limit {
     pub recipients: Used,
     /// When something may go again; null when it may now.
     pub next_free: Option<String>,
+    /// What else holds the account back: a pause by the provider's word, or a pace that its answers have taught.
+    pub reason: Option<String>,
 }
 
 /// Which limits to reset.
@@ -232,8 +237,33 @@ pub struct Upstream {
     pub host: Option<String>,
     /// Its port; null for the local mailbox.
     pub port: Option<u16>,
+    /// The upstream that its mail takes instead at present.
+    pub fallback: Option<String>,
+    /// Its accounts, in the order of the configuration.
+    pub accounts: Vec<Account>,
     /// What is used of its limits, by account and window.
     pub limits: Vec<Limit>,
+}
+
+/// A login of an upstream and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its name; empty for an upstream without a login.
+    pub account: String,
+    /// Whether it serves its own address alone.
+    pub sender_bound: bool,
+    /// `up down disabled limited`
+    pub state: String,
+    /// Why, when it is not up.
+    pub reason: Option<String>,
+    /// Until when, as far as is known.
+    pub until: Option<String>,
+    /// Connections that are open.
+    pub connections: u32,
+    /// Connections that may be open at present.
+    pub most_connections: u32,
+    /// The pace that the provider's answers have taught; null when it is as configured.
+    pub pace: Option<String>,
 }
 
 /// Messages by state.
@@ -310,7 +340,12 @@ fn some_text(text: &str) -> Option<String> {
 impl Message {
     /// What a list shows of a message, given how its upstream is.
     #[must_use]
-    pub fn new(summary: &Summary, upstream: Option<&UpstreamStatus>, timeline: &Timeline) -> Self {
+    pub fn new(
+        summary: &Summary,
+        upstream: Option<&UpstreamStatus>,
+        eta: Option<Moment>,
+        timeline: &Timeline,
+    ) -> Self {
         let now = timeline.now();
         let (waiting_for, next) = waiting(summary, upstream, now);
         Self {
@@ -324,7 +359,7 @@ impl Message {
             upstream: upstream_of(&summary.route).to_owned(),
             accepted_at: wall_ms(summary.accepted_wall),
             next_attempt: next.map(|moment| rfc3339(timeline.wall_at(moment))),
-            eta: None,
+            eta: eta.map(|moment| rfc3339(timeline.wall_at(moment))),
             waiting_for: waiting_for.map(str::to_owned),
             test_mode: summary.test.as_ref().map(|test| action_name(test.action).to_owned()),
         }
@@ -343,11 +378,12 @@ fn waiting(
         MessageState::Sending => return (None, None),
         MessageState::Ready | MessageState::Deferred => {}
     }
-    let until = upstream.and_then(|u| u.until);
+    let until = upstream.filter(|u| u.via.is_none()).and_then(|u| u.until);
     let later = Some(until.map_or(summary.due, |until| until.max(summary.due)));
     // While the limit opens before the message is due, the limit does not hold it up.
     let due_behind_limit = summary.due > until.unwrap_or(now).max(now);
-    match upstream.map_or("up", |u| u.state) {
+    // While another upstream stands in, it is not held up by its own.
+    match upstream.filter(|u| u.via.is_none()).map_or("up", |u| u.state) {
         "disabled" => (Some("disabled"), until),
         // When the upstream answers again all of its mail is due at once, so what counts is the next try at it.
         "down" => (Some("connection"), until.or(Some(summary.due))),
@@ -360,15 +396,21 @@ fn waiting(
 impl MessageDetail {
     /// All that is known about a message.
     #[must_use]
-    pub fn new(summary: &Summary, upstream: Option<&UpstreamStatus>, timeline: &Timeline) -> Self {
+    pub fn new(
+        summary: &Summary,
+        upstream: Option<&UpstreamStatus>,
+        eta: Option<Moment>,
+        timeline: &Timeline,
+    ) -> Self {
         Self {
-            message: Message::new(summary, upstream, timeline),
+            message: Message::new(summary, upstream, eta, timeline),
             sender: summary.sender.clone(),
             attempts: summary.attempts,
             helo: summary.client.helo.clone(),
             listener: summary.client.listener.clone(),
             test_address: summary.test.as_ref().and_then(|t| t.address.as_ref()).map(ToString::to_string),
             upstream_reason: upstream.filter(|u| u.state != "up").and_then(|u| some_text(&u.reason)),
+            fallback: upstream.and_then(|u| u.via.clone()),
         }
     }
 }
@@ -413,6 +455,25 @@ impl Limit {
             messages: Used { used: line.messages_used, limit: line.messages_limit },
             recipients: Used { used: line.recipients_used, limit: line.recipients_limit },
             next_free: line.next_free.map(|moment| rfc3339(timeline.wall_at(moment))),
+            reason: line.reason,
+        }
+    }
+}
+
+impl Account {
+    /// A login as the interface shows it.
+    #[must_use]
+    pub fn new(view: AccountView, timeline: &Timeline) -> Self {
+        let status = UpstreamStatus::new(view.account, &view.state, None);
+        Self {
+            account: status.name,
+            sender_bound: view.sender_bound,
+            state: status.state.to_owned(),
+            reason: some_text(&status.reason),
+            until: status.until.map(|until| rfc3339(timeline.wall_at(until))),
+            connections: view.load.connections,
+            most_connections: view.load.most_connections,
+            pace: view.load.pace,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::mail::QueueId;
 use crate::queue::{Board, UpstreamStatus};
 use crate::route::{CAPTURED, Router, upstream_of};
-use crate::store::{Ahead, MessageId, MessageState, Store, StoreError, Summary};
+use crate::store::{Ahead, MessageId, MessageState, Priority, RecipientState, Store, StoreError, Summary};
 use crate::throttle::{Forecast, Throttle};
 use crate::time::{Moment, Timeline};
 
@@ -44,7 +44,7 @@ pub struct Estimate {
     /// By lane.
     forecasts: Mutex<HashMap<String, (Moment, Arc<Forecast>)>>,
     /// What went before the last message of a submitter, and when that was looked up.
-    places: Mutex<HashMap<(String, String), (Moment, Ahead)>>,
+    places: Mutex<HashMap<(String, Priority, String), (Moment, Ahead)>>,
 }
 
 /// A message that has just been accepted.
@@ -54,8 +54,10 @@ pub struct Accepted<'a> {
     pub queue_id: &'a QueueId,
     /// Where it stands.
     pub lane: &'a str,
-    /// Who takes turns with the others, and by which priority.
+    /// Who takes turns with the others.
     pub submitter: &'a str,
+    /// Within which priority.
+    pub priority: Priority,
     /// How many it is for.
     pub recipients: u64,
 }
@@ -134,7 +136,7 @@ impl Estimate {
 
     /// What goes before a message that has just been accepted: looked up, or the last place of its submitter and one more.
     async fn place(&self, message: Accepted<'_>, now: Moment) -> Option<Ahead> {
-        let key = (message.lane.to_owned(), message.submitter.to_owned());
+        let key = (message.lane.to_owned(), message.priority, message.submitter.to_owned());
         if let Some((_, last)) = lock(&self.places).get_mut(&key).filter(|(at, _)| now.since(*at) < FRESH) {
             last.messages += 1;
             last.recipients += message.recipients;
@@ -206,7 +208,7 @@ fn with_itself(ahead: Ahead, recipients: u64) -> (u64, u64) {
 }
 
 fn open_recipients(message: &Summary) -> u64 {
-    let open = message.recipients.iter().filter(|r| r.state == crate::store::RecipientState::Waiting);
+    let open = message.recipients.iter().filter(|r| r.state == RecipientState::Waiting);
     open.count() as u64
 }
 

@@ -5,6 +5,7 @@ use super::state::{Hello, Transaction};
 use super::{Peer, Services};
 use crate::config::{ByteSize, TestAction, Upstream, UserPriority};
 use crate::mail::{Address, QueueId, RecipientRequest};
+use crate::policy::estimate::Accepted;
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::route::CAPTURED;
@@ -129,6 +130,15 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         test: test.as_ref(),
         user,
     };
+    let client = ClientInfo {
+        address: peer.ip.to_string(),
+        helo: hello.name,
+        user: user.map(str::to_owned),
+        listener: peer.listener.address.to_string(),
+    };
+    let held = test.as_ref().is_some_and(|t| t.action == TestAction::Hold);
+    let waits = !held && spare.is_none() && recipients.iter().any(|r| !r.dropped);
+    let submitter = client.submitter();
     let message = NewMessage {
         queue_id: queue_id.clone(),
         kind: MessageKind::Submitted,
@@ -142,13 +152,8 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         body: envelope.body,
         smtputf8: envelope.smtputf8,
         request: transaction.request.clone(),
-        client: ClientInfo {
-            address: peer.ip.to_string(),
-            helo: hello.name,
-            user: user.map(str::to_owned),
-            listener: peer.listener.address.to_string(),
-        },
-        held: test.as_ref().is_some_and(|t| t.action == TestAction::Hold),
+        client,
+        held,
         test: test.clone(),
         recipients: recipients.clone(),
         content: stored,
@@ -158,7 +163,16 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         remove(path).await;
     }
     queued.map_err(Refused::NotQueued)?;
-    entry.log(peer, &recipients);
+    let accepted = Accepted {
+        queue_id: &queue_id,
+        lane: &lane,
+        submitter: &submitter,
+        priority,
+        recipients: recipients.iter().filter(|r| !r.dropped).count() as u64,
+    };
+    let eta = if waits { services.estimate.of_accepted(accepted).await } else { None };
+    let eta = eta.map(|eta| format!("{:.3}", services.timeline.wall_at(eta)));
+    entry.log(peer, &recipients, eta);
     services.wake.wake(&lane);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
 }
@@ -225,7 +239,7 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    fn log(&self, peer: &Peer, recipients: &[NewRecipient]) {
+    fn log(&self, peer: &Peer, recipients: &[NewRecipient], eta: Option<String>) {
         tracing::info!(
             event = "accepted",
             session = peer.session_id,
@@ -237,6 +251,7 @@ impl Entry<'_> {
             recipients = recipients.len(),
             size = self.size,
             upstream = self.upstream.name,
+            eta,
             test_mode = self.test.map(|t| action_name(t.action)),
         );
         for recipient in recipients.iter().filter(|r| r.dropped) {

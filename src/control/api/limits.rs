@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::config::Window;
 use crate::control::view::{Limit, LimitReset};
 use crate::control::{ApiError, State};
+use crate::store::StandingKind;
 
 /// Whose limits; all when absent.
 #[derive(Debug, Deserialize)]
@@ -36,10 +37,14 @@ pub(super) async fn reset(
     let windows = if windows.is_empty() { Window::ALL.to_vec() } else { parse(&windows)? };
     // First what lasts: if that fails, what is in force stays in force.
     state.store.reset_usage(upstream.clone(), windows.clone()).await?;
-    state.throttle.reset(&upstream, &windows);
+    state.store.clear_standings(Some(upstream.clone()), vec![StandingKind::Paused]).await?;
+    let forgotten = state.throttle.reset(&upstream, &windows);
     state.wake.wake_all();
     let names: Vec<_> = windows.iter().map(|w| w.name()).collect();
     tracing::info!(event = "limit_reset", upstream, windows = names.join(","));
+    for (account, what) in forgotten {
+        tracing::info!(event = "limit_reset", upstream, account, reason = format!("forgot {what}"));
+    }
     Ok(Json(limits_of(&state, Some(&upstream))))
 }
 
@@ -56,7 +61,8 @@ fn parse(names: &[String]) -> Result<Vec<Window>, ApiError> {
     names.iter().map(|name| Window::from_name(name).ok_or_else(wrong)).collect()
 }
 
-fn must_exist(state: &State, upstream: &str) -> Result<(), ApiError> {
+/// The upstream of that name.
+pub(super) fn must_exist(state: &State, upstream: &str) -> Result<(), ApiError> {
     let mut names = state.config.upstreams.iter().map(|u| u.name.as_str());
     if names.any(|name| name == upstream) {
         return Ok(());

@@ -6,6 +6,7 @@ mod queue;
 mod reload;
 mod status;
 mod test_mode;
+mod upstreams;
 
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub fn router(state: Shared) -> Router {
         .route("/blacklist/check", get(blacklist::check))
         .route("/limits", get(limits::show))
         .route("/limits/reset", post(limits::reset))
+        .route("/upstreams", get(upstreams::list))
+        .route("/upstreams/{name}/enable", post(upstreams::enable))
+        .route("/upstreams/{name}/disable", post(upstreams::disable))
         .route("/reload", post(reload::reload))
         .route("/test-mode", get(test_mode::show).put(test_mode::set));
     Router::new()

@@ -59,7 +59,12 @@ pub(super) async fn list(
     let filter = query?.0.filter()?;
     let board = state.board.snapshot();
     let messages = state.store.list(filter).await?;
-    Ok(Json(messages.iter().map(|m| Message::new(m, status_of(&board, m), &state.timeline)).collect()))
+    let etas = state.estimate.of_all(&messages).await?;
+    let line = |message: &Summary| {
+        let eta = etas.get(&message.id).copied();
+        Message::new(message, status_of(&board, message), eta, &state.timeline)
+    };
+    Ok(Json(messages.iter().map(line).collect()))
 }
 
 pub(super) async fn show(
@@ -67,8 +72,9 @@ pub(super) async fn show(
     id: IdPath,
 ) -> Result<Json<MessageDetail>, ApiError> {
     let message = find(&state, &QueueId::parse(&id?)?).await?;
-    let board = state.board.snapshot();
-    Ok(Json(MessageDetail::new(&message, status_of(&board, &message), &state.timeline)))
+    let eta = state.estimate.of(&message).await?;
+    let lane = state.board.lane(&message.route);
+    Ok(Json(MessageDetail::new(&message, lane.as_ref(), eta, &state.timeline)))
 }
 
 pub(super) async fn content(

@@ -62,7 +62,7 @@ pub enum MessageKind {
 }
 
 /// Which of several due messages goes first. Reports go before all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Priority {
     /// Our own reports.
     Report = 0,
