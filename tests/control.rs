@@ -16,13 +16,16 @@ use std::time::{Duration, Instant};
 
 use mailsluice::config::{Config, Machine};
 use mailsluice::control::{ControlSocket, Shared, State};
+use mailsluice::deliver::{Dial, Fleet, TcpDial};
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::queue::{Board, LaneState, Wake};
+use mailsluice::route::Router;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
     Claim, ClientInfo, Delivery, MessageKind, NewMessage, NewRecipient, Permit, Priority, RecipientState,
-    Settlement, Store, StoredContent,
+    Settlement, Standing, StandingKind, Store, StoredContent,
 };
 use mailsluice::throttle::Throttle;
 use mailsluice::time::{SystemClock, Timeline};
@@ -36,9 +39,16 @@ data_dir = "data"
 [[upstream]]
 name = "m365"
 host = "smtp.example.net"
+default = true
 
 [upstream.limits]
 per_minute = { messages = 30 }
+
+[[upstream]]
+name = "off"
+host = "smtp.example.org"
+enabled = false
+filter = ["off.example"]
 "#;
 
 /// The part of a relay that answers commands, on a store of its own.
@@ -75,11 +85,21 @@ impl Relay {
             Arc::new(SqliteStore::open(&config.data_dir, 1000, Threading::Writer).unwrap());
         let test_mode = runtime.block_on(Switch::load(Arc::clone(&store), &config.test_mode)).unwrap();
         let timeline = Timeline::resume(Arc::new(SystemClock), None);
-        let throttle = Arc::new(Throttle::default());
-        for upstream in &config.upstreams {
-            throttle.set_limits(&upstream.name, "default", upstream.accounts[0].limits.clone());
-        }
+        let throttle = Arc::new(Throttle::new(timeline.clone()));
+        let dial: Arc<dyn Dial> = Arc::new(TcpDial);
+        let fleet = Arc::new(Fleet::new(&config, &[], &dial, &throttle));
+        let (router, board) = (Arc::new(Router::new(&config)), Arc::new(Board::default()));
+        let estimate = Estimate::new(Sources {
+            store: store.clone(),
+            timeline: timeline.clone(),
+            router: router.clone(),
+            throttle: throttle.clone(),
+            board: board.clone(),
+        });
         let state = State {
+            router,
+            fleet,
+            estimate: Arc::new(estimate),
             store,
             started: timeline.now(),
             timeline,
@@ -87,7 +107,7 @@ impl Relay {
             version: "9.9.9",
             throttle,
             wake: Arc::new(Wake::default()),
-            board: Arc::new(Board::default()),
+            board,
             test_mode: Arc::new(test_mode),
             reloads: tokio::sync::mpsc::channel(1).0,
         };
@@ -160,8 +180,8 @@ impl Relay {
         let now = self.state.timeline.now();
         let claim = Claim {
             route: "m365".to_owned(),
-            upstream: "main".into(),
-            account: "default".to_owned(),
+            upstream: "m365".into(),
+            account: String::new(),
             now,
             lease_until: now.after(Duration::from_mins(10)),
             messages: 1,
@@ -186,12 +206,22 @@ impl Relay {
             warned: false,
             permit: Some(Permit {
                 upstream: "m365".to_owned(),
-                account: "default".to_owned(),
+                account: String::new(),
                 ended: now,
                 messages: 1,
                 recipients: 1,
             }),
             reports: vec![],
+        }
+    }
+
+    /// Uses up the 30 messages of the minute.
+    fn fill_the_minute(&self) {
+        let (throttle, now) = (&self.state.throttle, self.state.timeline.now());
+        let mut kept = throttle.reserve(("m365", ""), (30, 1, 1), now).unwrap();
+        for _ in 0..30 {
+            kept.begin(1, now);
+            throttle.end("m365", "", 1, Some((1, 1, now)));
         }
     }
 
@@ -277,8 +307,11 @@ fn what_is_not_there_is_a_failure_that_says_so() {
         (&["queue", "show", unknown, "--content"], "is not in the queue"),
         (&["queue", "show", "../../status"], "a queue id has 16 characters"),
         (&["queue", "retry", unknown], "is not in the queue"),
-        (&["limits", "show", "nobody"], "there is no upstream nobody: there is m365"),
+        (&["limits", "show", "nobody"], "there is no upstream nobody: there is m365, off"),
         (&["limits", "reset", "nobody"], "there is no upstream nobody"),
+        (&["upstream", "enable", "nobody"], "there is no upstream nobody"),
+        (&["upstream", "disable", "nobody"], "there is no upstream nobody"),
+        (&["upstream", "enable", "off"], "off has `enabled = false` in the configuration file: change that"),
         (&["blacklist", "remove", "x@y"], "x@y is not on the blacklist"),
         (&["blacklist", "add", "x"], "write local@domain, @domain or *.domain"),
         (&["blacklist", "add", "x@y", "--expires", "soon"], "the expiry is not understood"),
@@ -325,15 +358,20 @@ fn the_list_tells_what_each_message_waits_for() {
         (LaneState::Up, Value::Null, true),
         (LaneState::Down { reason: reason(), until: soon }, json!("connection"), true),
         (LaneState::Limited { reason: reason(), until: Some(soon) }, json!("limit"), true),
-        (LaneState::Disabled { reason: reason() }, json!("disabled"), false),
+        (LaneState::Disabled { reason: reason(), until: None }, json!("disabled"), false),
     ] {
         relay.state.board.set("m365", lane);
         let entry = relay.run(&["queue", "list", "--json"]).json()[0].clone();
         assert_eq!((&entry["waiting_for"], entry["next_attempt"].is_string()), (&want, next), "{entry}");
     }
-    relay.state.board.set("m365", LaneState::Down { reason: reason(), until: soon });
+    relay.state.board.set_via("m365", LaneState::Down { reason: reason(), until: soon }, "off");
+    relay.state.fleet.stop("m365", None, "no answer");
     let text = relay.run(&["queue", "list"]).out;
-    assert!(text.contains("m365 is down until ") && text.contains(": no answer\n"), "{text}");
+    assert!(text.contains("m365 is disabled: no answer; its mail takes the fallback off\n"), "{text}");
+    let entry = relay.run(&["queue", "list", "--json"]).json()[0].clone();
+    assert_eq!(entry["waiting_for"], Value::Null, "it takes the fallback: {entry}");
+    let shown = relay.run(&["queue", "show", entry["queue_id"].as_str().unwrap(), "--json"]).json();
+    assert_eq!((&shown["upstream_reason"], &shown["fallback"]), (&json!("no answer"), &json!("off")));
     relay.enqueue(2, &["b@x.example"], true);
     let held = relay.run(&["queue", "list", "--json", "--state", "held"]).json();
     assert_eq!(held[0]["waiting_for"], json!("release"));
@@ -368,11 +406,7 @@ fn the_blacklist_and_the_switches_are_kept() {
 #[test]
 fn limits_are_shown_and_reset() {
     let relay = Relay::start();
-    let now = relay.state.timeline.now();
-    for _ in 0..30 {
-        relay.state.throttle.begin("m365", "default", 1, now);
-        relay.state.throttle.end("m365", "default", 1, Some((1, 1, now)));
-    }
+    relay.fill_the_minute();
     let show = relay.run(&["limits", "show", "m365", "--json"]).json();
     let minute = show.as_array().unwrap().iter().find(|l| l["window"] == "minute").unwrap();
     assert_eq!(minute["messages"], json!({"used": 30, "limit": 30}));
@@ -384,6 +418,108 @@ fn limits_are_shown_and_reset() {
         line["messages"]["used"].clone()
     };
     assert_eq!((used("minute"), used("hour"), used("day")), (json!(0), json!(0), json!(30)));
+}
+
+#[test]
+fn a_reset_ends_pauses_says_what_it_forgot_and_holds_over_a_restart() {
+    let relay = Relay::start();
+    relay.enqueue(1, &["a@x.example"], false);
+    relay.settle(relay.attempt());
+    relay.fill_the_minute();
+    let now = relay.state.timeline.now();
+    let until = now.after(Duration::from_hours(3));
+    relay.state.throttle.pause("m365", None, until, "the tenant's quota is used up");
+    let standing = |kind, until| Standing {
+        upstream: "m365".to_owned(),
+        account: None,
+        kind,
+        until,
+        reason: "the tenant's quota is used up".to_owned(),
+    };
+    let store = &relay.state.store;
+    relay.runtime.block_on(store.set_standing(standing(StandingKind::Paused, Some(until)))).unwrap();
+    relay.runtime.block_on(store.set_standing(standing(StandingKind::Disabled, None))).unwrap();
+    let show = relay.run(&["limits", "show", "m365", "--json"]).json();
+    let shared = show.as_array().unwrap().iter().find(|l| l["account"] == "*").unwrap();
+    assert_eq!(shared["reason"], json!("a pause: the tenant's quota is used up"));
+    let text = relay.run(&["limits", "show"]).out;
+    assert!(text.contains("all together") && text.contains("    a pause: the tenant's quota"), "{text}");
+    assert_eq!(relay.run(&["upstream", "list", "--json"]).json()[0]["state"], json!("limited"));
+
+    let reset = relay.run(&["limits", "reset", "m365"]).out;
+    for told in [
+        "Forgot without a login: 30 messages in the last minute\n",
+        "Forgot all together: a pause: the tenant's quota is used up\n",
+    ] {
+        assert!(reset.contains(told), "{reset}");
+    }
+    assert_eq!(relay.run(&["upstream", "list", "--json"]).json()[0]["state"], json!("up"));
+    // What the next process reads.
+    let (usage, standings) =
+        relay.runtime.block_on(async { (store.usage().await.unwrap(), store.standings().await.unwrap()) });
+    assert_eq!(usage, []);
+    assert_eq!(standings, [standing(StandingKind::Disabled, None)], "a reset enables nothing");
+}
+
+#[test]
+fn an_upstream_is_switched_off_and_on_and_stays_so() {
+    let relay = Relay::start();
+    relay.enqueue(1, &["a@x.example"], false);
+    relay.settle(relay.attempt());
+    let list = relay.run(&["upstream", "list", "--json"]).json();
+    let one = &list[0];
+    let contract = ["default", "host", "name", "port", "reason", "state"].map(|key| one[key].clone());
+    let want = [json!(true), json!("smtp.example.net"), json!("m365"), json!(587), Value::Null, json!("up")];
+    assert_eq!(contract, want, "{one}");
+    assert_eq!(list[1]["state"], json!("disabled"));
+    assert_eq!(list[1]["reason"], json!("enabled = false in the configuration"));
+
+    let off = relay.run(&["upstream", "disable", "m365", "--json"]).json();
+    assert_eq!((&off["state"], &off["reason"]), (&json!("disabled"), &json!("disabled by hand")));
+    assert_eq!(off["accounts"][0]["state"], json!("disabled"));
+    let again = relay.run(&["upstream", "disable", "m365"]);
+    assert!(again.status == Some(0) && again.out.contains("    disabled by hand\n"), "{again:?}");
+    let standings = || relay.runtime.block_on(relay.state.store.standings()).unwrap();
+    let kinds: Vec<_> = standings().iter().map(|s| (s.kind, s.account.clone())).collect();
+    assert_eq!(kinds, [(StandingKind::Disabled, None)], "it must last");
+
+    // What the relay has stopped by itself is enabled as well.
+    relay.state.fleet.stop("m365", Some(""), "535 wrong password");
+    let stopped = Standing { kind: StandingKind::Stopped, ..standings().remove(0) };
+    relay.runtime.block_on(relay.state.store.set_standing(stopped)).unwrap();
+    let on = relay.run(&["upstream", "enable", "m365", "--json"]).json();
+    assert_eq!((&on["state"], &on["reason"]), (&json!("up"), &Value::Null));
+    assert_eq!(standings(), []);
+    let next = relay.run(&["queue", "list", "--json"]).json()[0]["next_attempt"].clone();
+    let next: jiff::Timestamp = next.as_str().unwrap().parse().unwrap();
+    assert!(next <= jiff::Timestamp::now(), "its mail is due at once, not in an hour");
+}
+
+#[test]
+fn the_queue_tells_when_mail_will_probably_go() {
+    let relay = Relay::start();
+    relay.fill_the_minute();
+    for n in 1..=40 {
+        relay.enqueue(n, &["a@x.example"], false);
+    }
+    let held = relay.enqueue(41, &["a@x.example"], true);
+    let seconds = |eta: &Value| {
+        let eta: jiff::Timestamp = eta.as_str().unwrap().parse().unwrap();
+        (eta.as_millisecond() - relay.state.timeline.wall().as_millisecond()) / 1000
+    };
+    let list = relay.run(&["queue", "list", "--json"]).json();
+    for (line, least, most) in [(0, 30, 61), (29, 30, 61), (30, 90, 122), (39, 90, 122)] {
+        let entry = &list[line];
+        assert!((least..=most).contains(&seconds(&entry["eta"])), "{line}: {entry}");
+        let shown = relay.run(&["queue", "show", entry["queue_id"].as_str().unwrap(), "--json"]).json();
+        assert!((seconds(&shown["eta"]) - seconds(&entry["eta"])).abs() <= 2, "{shown} {entry}");
+    }
+    assert_eq!(list[40]["queue_id"], json!(held.to_string()));
+    assert_eq!(list[40]["eta"], Value::Null, "nobody knows when it is released");
+    assert!(relay.run(&["queue", "list"]).out.contains("GOES ABOUT"));
+    let disabled = LaneState::Disabled { reason: "off".to_owned(), until: None };
+    relay.state.board.set("m365", disabled);
+    assert_eq!(relay.run(&["queue", "list", "--json"]).json()[0]["eta"], Value::Null);
 }
 
 #[test]
@@ -485,6 +621,9 @@ fn a_wrong_request_gets_a_fitting_status_and_an_error_in_json() {
         ("GET", "/api/v1/queue/%ff", "", "400"),
         ("GET", "/api/v1/blacklist/check?address=x", "", "400"),
         ("PUT", "/api/v1/test-mode", "{\"enabled\": true, \"action\": \"burn\"}", "400"),
+        ("GET", "/api/v1/upstreams/m365/enable", "", "405"),
+        ("POST", "/api/v1/upstreams/nobody/disable", "", "404"),
+        ("POST", "/api/v1/upstreams/off/enable", "", "409"),
         ("POST", "/api/v1/limits/reset", "{\"upstream\": \"m365\", \"windows\": [\"year\"]}", "400"),
     ] {
         let mut stream = UnixStream::connect(&socket).unwrap();

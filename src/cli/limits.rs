@@ -6,9 +6,12 @@ use hyper::Method;
 use super::client::Target;
 use super::context::Context;
 use super::failure::Failure;
+use super::output::count;
 use super::table::Table;
 use super::when::When;
 use crate::control::view::{Limit, LimitReset, Used};
+use crate::report::log::escape::printable;
+use crate::throttle::SHARED;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -17,7 +20,7 @@ pub(super) enum Command {
         /// Of this upstream only
         upstream: Option<String>,
     },
-    /// Forget what was counted, so that mail goes again at once
+    /// Forget what was counted, pauses by the provider's word and learned paces, so that mail goes again at once
     Reset {
         /// The upstream
         upstream: String,
@@ -35,29 +38,81 @@ pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure
             client.get(&Target::path(&["limits"]).with("upstream", upstream.as_deref()))?
         }
         Command::Reset { upstream, window } => {
+            // The relay answers with what is left; what was there before tells what it forgot.
+            let before =
+                client.get::<Vec<Limit>>(&Target::path(&["limits"]).with("upstream", Some(&upstream)))?.value;
             let reset = LimitReset { upstream, windows: window };
-            client.submit(&Method::POST, &Target::path(&["limits", "reset"]), &reset)?
+            let reply = client.submit(&Method::POST, &Target::path(&["limits", "reset"]), &reset)?;
+            return context.print(&reply, |after: &Vec<Limit>, when| {
+                format!("{}{}", forgotten(&before, after), render(after, when))
+            });
         }
     };
     context.print(&reply, |limits: &Vec<Limit>, when| render(limits, when))
 }
 
+/// What a reset has forgotten, a line each.
+fn forgotten(before: &[Limit], after: &[Limit]) -> String {
+    let mut lines = Vec::new();
+    for old in before {
+        let same = |new: &&Limit| {
+            (&new.upstream, &new.account, &new.window) == (&old.upstream, &old.account, &old.window)
+        };
+        let left = after.iter().find(same).map_or(0, |new| new.messages.used);
+        let messages = old.messages.used.saturating_sub(left);
+        let account = account(&old.account);
+        if messages > 0 {
+            lines.push(format!("{account}: {} in the last {}", count(messages, "message"), old.window));
+        }
+        let still = after.iter().find(same).and_then(|new| new.reason.as_ref());
+        if let Some(reason) = old.reason.as_ref().filter(|_| still.is_none() && old.window == "minute") {
+            lines.push(format!("{account}: {reason}"));
+        }
+    }
+    let line = |line: &String| format!("Forgot {}\n", printable(line));
+    if lines.is_empty() {
+        "Nothing was to be forgotten.\n".to_owned()
+    } else {
+        lines.iter().map(line).collect()
+    }
+}
+
+/// An account as people read it.
+fn account(name: &str) -> &str {
+    match name {
+        "" => "without a login",
+        SHARED => "all together",
+        name => name,
+    }
+}
+
 fn render(limits: &[Limit], when: &When) -> String {
-    let limits: Vec<_> =
-        limits.iter().filter(|l| l.messages.limit.is_some() || l.recipients.limit.is_some()).collect();
+    // What holds back an account without limits has no window of its own.
+    let tells = |l: &&Limit| {
+        l.messages.limit.is_some()
+            || l.recipients.limit.is_some()
+            || (l.reason.is_some() && l.window == "minute")
+    };
+    let limits: Vec<_> = limits.iter().filter(tells).collect();
     if limits.is_empty() {
         return "No limits are configured.".to_owned();
     }
     let mut table = Table::new(&["UPSTREAM", "ACCOUNT", "WINDOW", "MESSAGES", "RECIPIENTS", "NEXT FREE"]);
+    let mut told: Option<(&String, &String)> = None;
     for limit in limits {
         table.row(&[
             limit.upstream.clone(),
-            limit.account.clone(),
+            account(&limit.account).to_owned(),
             limit.window.clone(),
             used(limit.messages),
             used(limit.recipients),
             limit.next_free.as_deref().map_or_else(|| "now".to_owned(), |time| when.until(time)),
         ]);
+        let whose = (&limit.upstream, &limit.account);
+        if let Some(reason) = limit.reason.as_ref().filter(|_| told != Some(whose)) {
+            table.note(reason);
+            told = Some(whose);
+        }
     }
     table.render()
 }
@@ -99,6 +154,7 @@ mod tests {
             messages: Used { used: 30, limit: Some(30) },
             recipients: Used { used: 41, limit: None },
             next_free: Some("2026-11-22T07:00:40.000Z".to_owned()),
+            reason: None,
         }
     }
 
@@ -113,5 +169,37 @@ office365  erp@firm.example  minute  30 of 30  41          07:00:40 (in 40s)
         let unlimited = Limit { messages: Used { used: 30, limit: None }, ..limit() };
         assert_eq!(render(&[unlimited], &When::utc("2026-11-22T07:00:00Z")), "No limits are configured.");
         assert_eq!(left(&[limit()]), "0 of 30 messages a minute");
+    }
+
+    #[test]
+    fn tells_what_else_holds_it_back_and_what_was_forgotten() {
+        let paused = |account: &str, window: &str| Limit {
+            account: account.to_owned(),
+            window: window.to_owned(),
+            reason: Some("a pause: \u{1b}quota".to_owned()),
+            ..limit()
+        };
+        let before = [paused("*", "minute"), paused("*", "hour"), limit()];
+        let text = render(&before, &When::utc("2026-11-22T07:00:00Z"));
+        let want = "\
+UPSTREAM   ACCOUNT           WINDOW  MESSAGES  RECIPIENTS  NEXT FREE
+office365  all together      minute  30 of 30  41          07:00:40 (in 40s)
+    a pause: \\u001bquota
+office365  all together      hour    30 of 30  41          07:00:40 (in 40s)
+office365  erp@firm.example  minute  30 of 30  41          07:00:40 (in 40s)
+";
+        assert_eq!(text, want);
+        let none = Used { used: 0, limit: Some(30) };
+        let after = before.clone().map(|limit| match limit.window.as_str() {
+            "minute" => Limit { messages: none, reason: None, ..limit },
+            _ => Limit { reason: None, ..limit },
+        });
+        let want = "\
+Forgot all together: 30 messages in the last minute
+Forgot all together: a pause: \\u001bquota
+Forgot erp@firm.example: 30 messages in the last minute
+";
+        assert_eq!(forgotten(&before, &after), want);
+        assert_eq!(forgotten(&after, &after), "Nothing was to be forgotten.\n");
     }
 }

@@ -16,6 +16,7 @@ mod run;
 mod status;
 mod table;
 mod test_mode;
+mod upstream;
 mod when;
 
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ enum Command {
     /// Show what is used of the limits, or reset them
     #[command(subcommand)]
     Limits(limits::Command),
+    /// Show the upstreams, switch one off or on again
+    #[command(subcommand)]
+    Upstream(upstream::Command),
     /// Read the configuration again; a bad one is reported and the old one stays in force
     Reload,
     /// Switch test mode on or off
@@ -94,6 +98,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Queue(command) => queue::execute(command, context),
         Command::Blacklist(command) => blacklist::execute(command, context),
         Command::Limits(command) => limits::execute(command, context),
+        Command::Upstream(command) => upstream::execute(command, context),
         Command::Reload => reload::execute(context),
         Command::TestMode(command) => test_mode::execute(command, context),
         Command::HashPassword(options) => hash_password::execute(&options),
@@ -130,6 +135,8 @@ mod tests {
             "mailsluice queue list --limit 0",
             "mailsluice limits reset up --window year",
             "mailsluice test-mode on --action burn",
+            "mailsluice upstream",
+            "mailsluice upstream enable",
         ] {
             let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

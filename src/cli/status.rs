@@ -7,8 +7,9 @@ use super::output::count;
 use super::table::Table;
 use super::when::{When, span};
 use super::{limits, test_mode};
-use crate::control::view::{Listener, RecipientTotals, Status, Upstream};
+use crate::control::view::{Account, Listener, RecipientTotals, Status, Upstream};
 use crate::report::log::escape::printable;
+use crate::throttle::SHARED;
 
 /// What an upstream does that is down and due.
 const PROBING: &str = "probing now";
@@ -61,29 +62,61 @@ fn listener(listener: &Listener) -> String {
 fn upstreams(upstreams: &[Upstream], when: &When) -> String {
     let mut table = Table::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"]);
     for upstream in upstreams {
-        let host = match (&upstream.host, upstream.port) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (Some(host), None) => host.clone(),
-            (None, _) => "local mailbox".to_owned(),
-        };
         table.row(&[
             format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
             upstream.state.clone(),
-            until(upstream, when),
-            host,
-            limits::left(&upstream.limits),
+            until(&upstream.state, upstream.until.as_deref(), when),
+            host(upstream),
+            limits_left(upstream),
         ]);
-        if let Some(reason) = &upstream.reason {
-            table.note(reason);
-        }
+        notes(upstream, when).iter().for_each(|note| table.note(note));
     }
     table.render()
 }
 
-/// Until when an upstream takes nothing. One that is down and due is being tried at this moment.
-fn until(upstream: &Upstream, when: &When) -> String {
-    match upstream.until.as_deref().map(|time| when.until(time)) {
-        Some(time) if time == "now" && upstream.state == "down" => PROBING.to_owned(),
+/// What is left of the limits of all accounts together, and of an account that is the only one.
+pub(super) fn limits_left(upstream: &Upstream) -> String {
+    let only = upstream.accounts.len() < 2;
+    let limits = upstream.limits.iter().filter(|limit| only || limit.account == SHARED);
+    limits::left(&limits.cloned().collect::<Vec<_>>())
+}
+
+/// What stands below an upstream: why it is not up, what its mail takes instead, and its accounts where these tell more.
+pub(super) fn notes(upstream: &Upstream, when: &When) -> Vec<String> {
+    let mut notes: Vec<String> = upstream.reason.iter().cloned().collect();
+    notes.extend(upstream.fallback.as_ref().map(|via| format!("its mail takes the fallback {via}")));
+    let several = upstream.accounts.len() > 1;
+    let tells_more = |account: &&Account| several || account.pace.is_some();
+    notes.extend(upstream.accounts.iter().filter(tells_more).map(|account| describe(account, when)));
+    notes
+}
+
+/// `erp@firm.example: limited until 07:00:40 (in 40s): limit per minute; slowed down to 20 messages a minute`
+fn describe(account: &Account, when: &When) -> String {
+    let until = until(&account.state, account.until.as_deref(), when);
+    let until = match until.as_str() {
+        "" | "now" => String::new(),
+        PROBING => format!(", {PROBING}"),
+        time => format!(" until {time}"),
+    };
+    let reason = account.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let pace = account.pace.as_ref().map_or_else(String::new, |pace| format!("; slowed down to {pace}"));
+    let name = if account.account.is_empty() { "without a login" } else { &account.account };
+    format!("{name}: {}{until}{reason}{pace}", account.state)
+}
+
+pub(super) fn host(upstream: &Upstream) -> String {
+    match (&upstream.host, upstream.port) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.clone(),
+        (None, _) => "local mailbox".to_owned(),
+    }
+}
+
+/// Until when an upstream, or an account, takes nothing. One that is down and due is being tried at this moment.
+pub(super) fn until(state: &str, until: Option<&str>, when: &When) -> String {
+    match until.map(|time| when.until(time)) {
+        Some(time) if time == "now" && state == "down" => PROBING.to_owned(),
         time => time.unwrap_or_default(),
     }
 }
@@ -91,12 +124,17 @@ fn until(upstream: &Upstream, when: &When) -> String {
 /// The upstreams that take nothing at present, a line each; below a list of the queue.
 pub(super) fn obstacles(upstreams: &[Upstream], when: &When) -> String {
     let line = |upstream: &Upstream| {
-        let until = match until(upstream, when).as_str() {
+        let until = match until(&upstream.state, upstream.until.as_deref(), when).as_str() {
             "" => String::new(),
             PROBING => format!(", {PROBING}"),
             time => format!(" until {time}"),
         };
         let reason = upstream.reason.as_deref().map_or_else(String::new, |r| format!(": {}", printable(r)));
+        let via = upstream
+            .fallback
+            .as_deref()
+            .map(|via| format!("; its mail takes the fallback {}", printable(via)));
+        let reason = reason + &via.unwrap_or_default();
         format!("{} is {}{until}{reason}\n", printable(&upstream.name), printable(&upstream.state))
     };
     upstreams.iter().filter(|upstream| upstream.state != "up").map(line).collect()
@@ -118,6 +156,19 @@ fn totals(t: &RecipientTotals) -> String {
 mod tests {
     use super::*;
     use crate::control::view::{QueueCounts, TestMode};
+
+    fn account(name: &str, state: &str, reason: Option<&str>) -> Account {
+        Account {
+            account: name.to_owned(),
+            sender_bound: false,
+            state: state.to_owned(),
+            reason: reason.map(str::to_owned),
+            until: None,
+            connections: 1,
+            most_connections: 3,
+            pace: (state == "up").then(|| "20 messages a minute".to_owned()),
+        }
+    }
 
     #[test]
     fn tells_at_a_glance_what_is_stuck() {
@@ -151,6 +202,11 @@ mod tests {
                 until: Some("2026-11-22T07:04:00.000Z".to_owned()),
                 host: Some("smtp.example.net".to_owned()),
                 port: Some(587),
+                fallback: Some("backup".to_owned()),
+                accounts: vec![
+                    account("a@firm.example", "up", None),
+                    account("b@firm.example", "disabled", Some("535 no")),
+                ],
                 limits: vec![],
             }],
             queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
@@ -178,18 +234,21 @@ Listening on [::]:465 with TLS, relays for who logs in
 UPSTREAM        STATE  UNTIL             HOST                  LIMITS LEFT
 m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
     connect: \\u001brefused
+    its mail takes the fallback backup
+    a@firm.example: up; slowed down to 20 messages a minute
+    b@firm.example: disabled: 535 no
 
 Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
 Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 dropped + 0 captured + 1 deleted + 3 queued";
         assert_eq!(render(&status, &when), want);
         assert_eq!(
             obstacles(&status.upstreams, &when),
-            "m365 is down until 07:04:00 (in 4m): connect: \\u001brefused\n"
+            "m365 is down until 07:04:00 (in 4m): connect: \\u001brefused; its mail takes the fallback backup\n"
         );
         let due = When::utc("2026-11-22T07:04:00Z");
         assert_eq!(
             obstacles(&status.upstreams, &due),
-            "m365 is down, probing now: connect: \\u001brefused\n"
+            "m365 is down, probing now: connect: \\u001brefused; its mail takes the fallback backup\n"
         );
         let wrong = Status { totals: RecipientTotals { sent: 1, ..status.totals }, ..status };
         assert!(render(&wrong, &when).contains("THE SUMS DIFFER"));

@@ -271,7 +271,8 @@ impl Carrier {
 
     /// Why nothing may go by it until a person has seen to it.
     pub(super) fn why_stopped(&self) -> Option<String> {
-        let switched_off = || (!self.upstream().enabled).then(|| "enabled = false in the configuration".to_owned());
+        let switched_off =
+            || (!self.upstream().enabled).then(|| "enabled = false in the configuration".to_owned());
         switched_off().or_else(|| self.station.stopped.get()).or_else(|| self.stopped.get())
     }
 

@@ -108,7 +108,10 @@ impl Estimate {
             amounts.sort_unstable();
             let sums: Vec<(u64, u64)> = amounts.iter().map(|(amount, ..)| *amount).collect();
             let whens = lane.forecast.when_all(&sums);
-            let told = amounts.iter().zip(whens).filter_map(|(&(_, id, due), when)| Some((id, lane.eta(when, due)?)));
+            let told = amounts
+                .iter()
+                .zip(whens)
+                .filter_map(|(&(_, id, due), when)| Some((id, lane.eta(when, due)?)));
             all.extend(told);
         }
         Ok(all)
@@ -162,7 +165,8 @@ impl Estimate {
     /// The same, but with limits that may be two seconds old.
     fn fresh_lane(&self, route: &str, now: Moment) -> Option<Lane> {
         let status = self.sources.board.lane(route);
-        if let Some((_, forecast)) = lock(&self.forecasts).get(route).filter(|(at, _)| now.since(*at) < FRESH) {
+        if let Some((_, forecast)) = lock(&self.forecasts).get(route).filter(|(at, _)| now.since(*at) < FRESH)
+        {
             return Some(Lane { status, forecast: forecast.clone() });
         }
         let lane = self.lane(route, now)?;

@@ -346,7 +346,11 @@ impl Throttle {
             let forget = |(name, counter): (&str, &mut Counter)| {
                 let known = counter.known;
                 let forgotten = counter.reset(windows, now);
-                forgotten.into_iter().filter(move |_| known).map(|what| (name.to_owned(), what)).collect::<Vec<_>>()
+                forgotten
+                    .into_iter()
+                    .filter(move |_| known)
+                    .map(|what| (name.to_owned(), what))
+                    .collect::<Vec<_>>()
             };
             all.flat_map(forget).collect()
         })

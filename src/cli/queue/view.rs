@@ -27,6 +27,7 @@ pub(super) fn list(messages: &[Message], extent: Extent, when: &When) -> String 
         "STATE",
         "WAITS FOR",
         "NEXT ATTEMPT",
+        "GOES ABOUT",
         "AGE",
         "SIZE",
         "UPSTREAM",
@@ -40,6 +41,7 @@ pub(super) fn list(messages: &[Message], extent: Extent, when: &When) -> String 
             state,
             message.waiting_for.clone().unwrap_or_default(),
             message.next_attempt.as_deref().map_or_else(String::new, |time| when.until(time)),
+            message.eta.as_deref().map_or_else(String::new, |time| when.until(time)),
             when.age(&message.accepted_at),
             size(message.size),
             message.upstream.clone(),
@@ -61,7 +63,12 @@ pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
         ("State", message.state.clone()),
         ("Waits for", message.waiting_for.clone().unwrap_or_default()),
         ("Because", detail.upstream_reason.clone().unwrap_or_default()),
+        (
+            "Fallback",
+            detail.fallback.as_ref().map_or_else(String::new, |via| format!("it takes {via} instead")),
+        ),
         ("Next attempt", message.next_attempt.as_deref().map_or_else(String::new, |time| when.until(time))),
+        ("Goes about", message.eta.as_deref().map_or_else(String::new, |time| when.until(time))),
         ("Attempts", detail.attempts.to_string()),
         (
             "Accepted",
@@ -168,7 +175,7 @@ mod tests {
             upstream: "m365".to_owned(),
             accepted_at: "2026-11-22T06:50:00.000Z".to_owned(),
             next_attempt: Some("2026-11-22T07:04:00.000Z".to_owned()),
-            eta: None,
+            eta: Some("2026-11-22T07:05:00.000Z".to_owned()),
             waiting_for: Some("retry".to_owned()),
             test_mode: None,
         }
@@ -178,8 +185,8 @@ mod tests {
     fn the_list_tells_what_waits_why_and_until_when() {
         let text = list(&[message()], Extent::All, &When::utc("2026-11-22T07:00:00Z"));
         let want = "\
-QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      AGE  SIZE    UPSTREAM  FROM  TO
-1HK2M3N4P5Q6R7S8  deferred  retry      07:04:00 (in 4m)  10m  10 KiB  m365      <>    late@x.example +1
+QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      GOES ABOUT        AGE  SIZE    UPSTREAM  FROM  TO
+1HK2M3N4P5Q6R7S8  deferred  retry      07:04:00 (in 4m)  07:05:00 (in 5m)  10m  10 KiB  m365      <>    late@x.example +1
     450 4.2.0 \\u001b[2J busy
 1 message: 1 deferred
 ";
@@ -197,6 +204,7 @@ QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      AGE  SIZE    UPSTREAM  
                 listener: "127.0.0.1:2525".to_owned(),
                 test_address: None,
                 upstream_reason: None,
+                fallback: Some("backup".to_owned()),
             },
             &When::utc("2026-11-22T07:00:00Z"),
         );
@@ -204,7 +212,9 @@ QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      AGE  SIZE    UPSTREAM  
 Queue id:     1HK2M3N4P5Q6R7S8
 State:        deferred
 Waits for:    retry
+Fallback:     it takes backup instead
 Next attempt: 07:04:00 (in 4m)
+Goes about:   07:05:00 (in 5m)
 Attempts:     2
 Accepted:     06:50:00 (10m ago)
 Size:         10 KiB

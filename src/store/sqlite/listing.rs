@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Valu
 use super::rows::{self, HELD, SENDING, WAITING};
 use crate::mail::QueueId;
 use crate::store::{
-    ClientInfo, Counts, ListFilter, MessageId, MessageState, RecipientState, Route, Summary, SummaryRecipient, Totals,
+    ClientInfo, Counts, ListFilter, MessageId, MessageState, RecipientState, Route, Summary,
+    SummaryRecipient, Totals,
 };
 use crate::time::Moment;
 

@@ -1,0 +1,121 @@
+//! `mailsluice upstream`
+
+use hyper::Method;
+
+use super::client::Target;
+use super::context::Context;
+use super::failure::Failure;
+use super::status::{host, limits_left, notes, until};
+use super::table::Table;
+use super::when::When;
+use crate::control::view::Upstream;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// How the upstreams and their accounts are: what can send, what can't, why, and until when
+    List,
+    /// Let an upstream send again that was disabled by hand or has stopped by itself
+    ///
+    /// All of its mail is due at once. A pause that the provider has asked for stays: `limits reset` ends that. One that
+    /// has `enabled = false` in the configuration file is enabled there.
+    Enable {
+        /// The upstream
+        upstream: String,
+    },
+    /// Send nothing by an upstream until it is enabled again, over restarts and reloads
+    ///
+    /// What is under way may end. Its mail waits, or takes its fallback; it never goes by another upstream else.
+    Disable {
+        /// The upstream
+        upstream: String,
+    },
+}
+
+pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    let (name, verb) = match &command {
+        Command::List => {
+            let reply = client.get::<Vec<Upstream>>(&Target::path(&["upstreams"]))?;
+            return context.print(&reply, |all, when| render(all, when));
+        }
+        Command::Enable { upstream } => (upstream, "enable"),
+        Command::Disable { upstream } => (upstream, "disable"),
+    };
+    let reply = client.command::<Upstream>(&Method::POST, &Target::path(&["upstreams", name, verb]))?;
+    context.print(&reply, |one, when| render(std::slice::from_ref(one), when))
+}
+
+fn render(upstreams: &[Upstream], when: &When) -> String {
+    let mut table = Table::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "CONNECTIONS", "LIMITS LEFT"]);
+    for upstream in upstreams {
+        let open: u32 = upstream.accounts.iter().map(|account| account.connections).sum();
+        table.row(&[
+            format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
+            upstream.state.clone(),
+            until(&upstream.state, upstream.until.as_deref(), when),
+            host(upstream),
+            open.to_string(),
+            limits_left(upstream),
+        ]);
+        notes(upstream, when).iter().for_each(|note| table.note(note));
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::view::{Account, Limit, Used};
+
+    #[test]
+    fn tells_which_can_send_and_why_not() {
+        let account = |name: &str, state: &str, reason: Option<&str>| Account {
+            account: name.to_owned(),
+            sender_bound: false,
+            state: state.to_owned(),
+            reason: reason.map(str::to_owned),
+            until: (state == "limited").then(|| "2026-11-22T07:00:40.000Z".to_owned()),
+            connections: 2,
+            most_connections: 3,
+            pace: None,
+        };
+        let upstream = |name: &str, state: &str, reason: Option<&str>, accounts: Vec<Account>| Upstream {
+            name: name.to_owned(),
+            default: name == "m365",
+            state: state.to_owned(),
+            reason: reason.map(str::to_owned),
+            until: None,
+            host: Some("smtp.example.net".to_owned()),
+            port: Some(587),
+            fallback: None,
+            accounts,
+            limits: vec![Limit {
+                upstream: name.to_owned(),
+                account: "a@firm.example".to_owned(),
+                window: "minute".to_owned(),
+                messages: Used { used: 29, limit: Some(30) },
+                recipients: Used { used: 41, limit: None },
+                next_free: None,
+                reason: None,
+            }],
+        };
+        let several = vec![
+            account("a@firm.example", "up", None),
+            account("b@firm.example", "limited", Some("limit per minute")),
+        ];
+        let off = Some("disabled \u{1b}by hand");
+        let all = [
+            upstream("m365", "up", None, several),
+            upstream("backup", "disabled", off, vec![account("c", "disabled", off)]),
+        ];
+        let want = "\
+UPSTREAM        STATE     UNTIL  HOST                  CONNECTIONS  LIMITS LEFT
+m365 (default)  up               smtp.example.net:587  4
+    a@firm.example: up
+    b@firm.example: limited until 07:00:40 (in 40s): limit per minute
+backup          disabled         smtp.example.net:587  2            1 of 30 messages a minute
+    disabled \\u001bby hand
+";
+        assert_eq!(render(&all, &When::utc("2026-11-22T07:00:00Z")), want);
+    }
+}
