@@ -10,3 +10,5 @@ mod client;
 mod pace;
 #[path = "office365/service.rs"]
 mod service;
+#[path = "office365/work_around.rs"]
+mod work_around;

@@ -12,7 +12,7 @@ use super::error::{ConnectError, Stage};
 use super::health::Probe;
 use super::lane::LaneShared;
 use super::lessons::Teacher;
-use super::outcome::{self, End, Fate, Tried};
+use super::outcome::{self, End, Fate, Tried, Why};
 use super::pool::Seat;
 use super::replies::{Treatment as Meaning, treat};
 use super::transaction::{RecipientResult, Requests, Transaction, TransactionResult};
@@ -169,7 +169,7 @@ impl<'a> Attempt<'a> {
             }
             let dialogue = self.transaction(message, &prepared, connection).await;
             match (dialogue, spare) {
-                (Dialogue::Tried(result, _), Some(spare)) if result.never_began() => content = spare,
+                (Dialogue::Tried(result, _), Some(spare)) if is_stale(&result) => content = spare,
                 (dialogue, _) => return dialogue,
             }
         }
@@ -266,7 +266,7 @@ impl<'a> Attempt<'a> {
             }
             Dialogue::NotBegun => Tried { handed_back: true, ..Tried::new(message) },
             Dialogue::BrokenOff { host, possible_duplicate } => {
-                let end = End::Deferred { possible_duplicate, by_upstream: true };
+                let end = End::Deferred { possible_duplicate, why: Why::Upstream };
                 let tried = Tried::all(message, &end, "broken off: the relay was stopped");
                 Tried { host, transacted: true, ..tried }
             }
@@ -276,6 +276,15 @@ impl<'a> Attempt<'a> {
     fn teacher(&self) -> Teacher<'_> {
         Teacher { lane: self.shared, carrier: self.carrier, now: self.shared.context.timeline.now() }
     }
+}
+
+/// Whether it is only that the idle connection had ended. A provider that says with its 421 that we are too fast means it.
+fn is_stale(result: &TransactionResult) -> bool {
+    let is_plain = |answer: &RecipientResult| {
+        let row = answer.reply().map(|reply| treat(answer.stage, reply).treatment);
+        row.is_none_or(|row| matches!(row, Meaning::Unavailable { .. }))
+    };
+    result.never_began() && result.recipients.iter().all(is_plain)
 }
 
 /// What a transaction means for each recipient of the message. In test redirect one answer stands for all.
@@ -293,13 +302,14 @@ fn fates(message: &QueuedMessage, result: &TransactionResult) -> Vec<Fate> {
         .filter_map(|place| result.recipients.get(place).or(result.recipients.last()).map(|r| (place, r)))
         .map(|(place, answer)| {
             let end = match classify(answer) {
-                Verdict::Upstream | Verdict::Defer { .. } if hopeless(answer) => End::Bounced,
+                Verdict::Upstream | Verdict::Sender if hopeless(answer) => End::Bounced,
                 Verdict::Sent => End::Sent,
                 Verdict::Bounce => End::Bounced,
                 Verdict::Later => End::Later,
                 Verdict::Upstream => End::UPSTREAM,
+                Verdict::Sender => End::Deferred { possible_duplicate: false, why: Why::Sender },
                 Verdict::Defer { possible_duplicate } => {
-                    End::Deferred { possible_duplicate, by_upstream: false }
+                    End::Deferred { possible_duplicate, why: Why::Message }
                 }
             };
             let names_it = answer.stage == Stage::Rcpt || (answer.stage == Stage::FinalDot && alone);

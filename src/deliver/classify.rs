@@ -21,6 +21,8 @@ pub enum Verdict {
     Bounce,
     /// Send it now, in another transaction.
     Later,
+    /// The login may not send for this sender: the mail waits until a person has mended that.
+    Sender,
     /// It is not about the message: the mail waits for the upstream, or the login, and nothing bounces.
     Upstream,
 }
@@ -51,8 +53,9 @@ fn refusal(treatment: Treatment) -> Verdict {
         | Treatment::Stop { .. }
         | Treatment::Refresh
         | Treatment::Unavailable { .. } => Verdict::Upstream,
+        Treatment::StopSender(_) => Verdict::Sender,
         // When none was accepted before it, there is nothing to split.
-        Treatment::StopSender(_) | Treatment::Split | Treatment::Retry | Treatment::Defer => DEFER,
+        Treatment::Split | Treatment::Retry | Treatment::Defer => DEFER,
         Treatment::Bounce => Verdict::Bounce,
     }
 }

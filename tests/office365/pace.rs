@@ -117,13 +117,16 @@ async fn a_limit_that_a_reload_lowers_is_kept_at_once() {
 /// The simulation sees a relay that does not keep to the limits: this one does not know them.
 #[tokio::test(start_paused = true)]
 async fn a_relay_without_limits_is_seen() {
-    let rules = Rules { think: Duration::from_millis(100), ..Rules::default() };
-    let service = Office365::with_mailboxes(rules, &[USER]);
-    let config = config("").replace("preset = \"office365\"", "host = \"smtp.office365.com\"");
-    let mut sim = Simulation::new(&config, &[("smtp.office365.com", &service)]);
-    sim.start().await;
-    submit(&mut sim, 100).await;
-    tokio::time::sleep(secs(5)).await;
-    let limits: Vec<Limit> = service.violations().iter().map(|violation| violation.limit).collect();
-    assert!(limits.contains(&Limit::Starts) && limits.contains(&Limit::Connections), "{limits:?}");
+    for (connections, limit) in [(1, Limit::Starts), (5, Limit::Connections)] {
+        let rules = Rules { think: Duration::from_millis(100), ..Rules::default() };
+        let service = Office365::with_mailboxes(rules, &[USER]);
+        let unlimited = config("").replace("preset = \"office365\"", "host = \"smtp.office365.com\"");
+        let unlimited = format!("{unlimited}[upstream.limits]\nconnections = {connections}\n");
+        let mut sim = Simulation::new(&unlimited, &[("smtp.office365.com", &service)]);
+        sim.start().await;
+        submit(&mut sim, 100).await;
+        tokio::time::sleep(secs(5)).await;
+        let seen: Vec<Limit> = service.violations().iter().map(|violation| violation.limit).collect();
+        assert!(seen.contains(&limit), "{connections} connections: {seen:?}");
+    }
 }
