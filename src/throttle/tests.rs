@@ -325,7 +325,8 @@ impl Model {
     fn step(&mut self, step: Step) {
         match step {
             Step::Reserve { account, messages } => {
-                let kept = self.throttle.reserve(("u", ACCOUNTS[account]), (messages, 1, 1), Moment(self.now));
+                let kept =
+                    self.throttle.reserve(("u", ACCOUNTS[account]), (messages, 1, 1), Moment(self.now));
                 self.reserved.extend(kept.ok().map(|kept| (account, kept)));
             }
             Step::Begin { messages, takes } => {
