@@ -31,8 +31,6 @@ use incoming::Incoming;
 
 /// How much is read at once while we wait for commands, in octets.
 const COMMAND_READ: usize = 4 * 1024;
-/// How much is read at once while content arrives, in octets.
-const CONTENT_READ: usize = 32 * 1024;
 
 /// Talks to one client until either side has had enough.
 ///
@@ -326,7 +324,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         loop {
             if self.channel.waiting().is_empty() {
                 self.channel.flush().await?;
-                self.channel.read(CONTENT_READ).await?;
+                self.channel.read(receiver.room()).await?;
             }
             let status = receiver.feed(self.channel.waiting()).await;
             let octets = match status {
