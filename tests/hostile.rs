@@ -17,6 +17,8 @@ mod addresses;
 mod chunks;
 #[path = "hostile/client.rs"]
 mod client;
+#[path = "hostile/deaf.rs"]
+mod deaf;
 #[path = "hostile/isolation.rs"]
 mod isolation;
 #[path = "hostile/lines.rs"]

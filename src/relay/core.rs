@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::RelayError;
@@ -72,7 +72,7 @@ impl Core {
         let throttle = Arc::new(Throttle::default());
         throttle.restore(&store.usage().await?);
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
-        let memory = Arc::new(Semaphore::new(config.session.memory_budget.0 as usize));
+        let memory = Arc::new(Semaphore::new(config.session.memory_out() as usize));
         let (phase, watched) = watch::channel(Phase::Running);
         let board = Arc::new(Board::default());
         let context = Context {
@@ -111,6 +111,7 @@ impl Core {
         let signer = Arc::new(Signer::new(&config.dkim)?);
         let router = Arc::new(Router::new(&config));
         self.test_mode.follow(&config.test_mode).await?;
+        resize(&old.memory, old.config.session.memory_out(), config.session.memory_out());
         self.phases.retain(|phase| !phase.is_closed());
         self.tell(Phase::Finishing);
         if let Err(error) = reroute(&*old.store, &router, &old.wake, &old.timeline).await {
@@ -197,6 +198,16 @@ impl Core {
                 later
             });
         }
+    }
+}
+
+/// Makes a memory budget larger at once, or smaller as soon as so much of it is given back.
+pub(super) fn resize(memory: &Arc<Semaphore>, old: u64, new: u64) {
+    if new >= old {
+        memory.add_permits((new - old) as usize);
+    } else {
+        let surplus = memory.clone().acquire_many_owned((old - new).try_into().unwrap_or(u32::MAX));
+        tokio::spawn(async move { surplus.await.map(OwnedSemaphorePermit::forget) });
     }
 }
 

@@ -203,6 +203,8 @@ mod tests {
         channel.read(1).await.unwrap();
         assert_eq!(channel.waiting()[99..], *b"xy", "no more is read than was asked for");
         channel.consume(101);
+        channel.read(32 * 1024).await.unwrap();
+        channel.consume(1);
         wait(&mut channel).await;
         assert_eq!(channel.input.capacity(), 0);
     }

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -165,7 +165,7 @@ pub struct SyncedFile(Spool);
 impl SyncedFile {
     /// Hands the file over: from now on it is not removed. Returns its size and path.
     #[must_use]
-    pub fn hand_over(self) -> (StoredContent, std::path::PathBuf) {
+    pub fn hand_over(self) -> (StoredContent, PathBuf) {
         let size = self.0.written;
         (StoredContent::File(size), self.0.keep())
     }
@@ -180,10 +180,10 @@ enum Decoder {
 }
 
 /// Takes one content, in pieces.
-pub struct Receiver<'a> {
+pub struct Receiver {
     arrival: Arrival,
-    settings: &'a config::Session,
-    folder: &'a Path,
+    settings: config::Session,
+    folder: PathBuf,
     decoder: Decoder,
     lines: LongLines,
     /// Decoded octets on their way through the line filter.
@@ -199,20 +199,15 @@ pub struct Receiver<'a> {
     refusal: Option<Refusal>,
 }
 
-impl<'a> Receiver<'a> {
+impl Receiver {
     /// A receiver that keeps what it needs of `memory` until the content is taken or refused, and writes what is larger to
     /// `folder`.
     #[must_use]
-    pub fn new(
-        arrival: Arrival,
-        settings: &'a config::Session,
-        memory: Arc<Semaphore>,
-        folder: &'a Path,
-    ) -> Self {
+    pub fn new(arrival: Arrival, settings: &config::Session, memory: Arc<Semaphore>, folder: &Path) -> Self {
         Self {
             arrival,
-            settings,
-            folder,
+            settings: settings.clone(),
+            folder: folder.to_owned(),
             decoder: Decoder::Data(DataStream::default()),
             lines: LongLines::new(settings.long_lines),
             buffer: Vec::new(),
@@ -389,7 +384,7 @@ impl<'a> Receiver<'a> {
     async fn spill(&mut self) -> Result<Spool, Refusal> {
         let spool = match self.spool.take() {
             Some(spool) => spool,
-            None => Spool::create(self.folder, &self.arrival.queue_id).await.map_err(Refusal::Disk)?,
+            None => Spool::create(&self.folder, &self.arrival.queue_id).await.map_err(Refusal::Disk)?,
         };
         let block = std::mem::take(&mut self.buffer);
         let (spool, block) = spool.write(block).await.map_err(Refusal::Disk)?;

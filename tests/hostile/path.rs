@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use mailsluice::deliver::Stream;
 use mailsluice::policy::admission::Admission;
 use mailsluice::policy::users::Users;
-use mailsluice::session::{self, Peer, Services};
+use mailsluice::session::{self, Door, Services};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::DuplexStream;
@@ -96,8 +97,9 @@ impl Path {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let listener = Arc::new(self.services.config.listeners[0].clone());
         let ip = "127.0.0.1".parse().unwrap();
-        let peer = Peer { ip, session_id: "test".into(), listener, tls: Some(self.server.clone()) };
-        tokio::spawn(session::run(server, peer, self.services.clone(), self.stop.subscribe()));
+        let door = Door { listener, tls: Some(self.server.clone()), services: self.services.clone() };
+        let door = Arc::new(ArcSwap::from_pointee(door));
+        tokio::spawn(session::run(server, ip, "test".into(), door, self.stop.subscribe()));
         Client::new(client)
     }
 

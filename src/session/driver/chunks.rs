@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Reads exactly so many octets, and hands them to the receiver if there is one.
-    async fn octets(&mut self, octets: u64, mut receiver: Option<&mut Receiver<'_>>) -> Result<(), Gone> {
+    async fn octets(&mut self, octets: u64, mut receiver: Option<&mut Receiver>) -> Result<(), Gone> {
         let mut left = octets;
         while left > 0 {
             if self.channel.waiting().is_empty() {

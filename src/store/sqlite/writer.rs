@@ -24,8 +24,29 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A write. Given the connection it runs inside the transaction; given a refusal it only tells its caller.
 type Job = Box<dyn FnOnce(Result<&Connection, &str>) -> Option<Ran> + Send>;
 
-/// Tells a caller the fate of the transaction: `Err` is why nothing of it was kept.
-type Tell = Box<dyn FnOnce(Result<(), &str>) + Send>;
+/// Tells a caller the fate of the transaction: `Err` is why nothing of it is to be believed.
+type Tell = Box<dyn FnOnce(Result<(), &Lost>) + Send>;
+
+/// Why a transaction is lost.
+struct Lost {
+    reason: String,
+    /// Whether it may be on the disk all the same: the commit was written, and its sync has failed.
+    in_doubt: bool,
+}
+
+impl Lost {
+    fn error(&self) -> StoreError {
+        let reason = self.reason.clone();
+        if self.in_doubt { StoreError::InDoubt(reason) } else { StoreError::Broken(reason) }
+    }
+}
+
+/// It has not been committed.
+impl From<String> for Lost {
+    fn from(reason: String) -> Self {
+        Self { reason, in_doubt: false }
+    }
+}
 
 struct Ran {
     /// Whether what it wrote is to be kept.
@@ -97,7 +118,7 @@ impl Writer {
                     // Nobody may be waiting any longer; what was committed stays committed.
                     let _ = tell.send(match committed {
                         Ok(()) => result.map_err(super::database),
-                        Err(reason) => Err(StoreError::Broken(reason.to_owned())),
+                        Err(lost) => Err(lost.error()),
                     });
                 }),
             })
@@ -148,15 +169,15 @@ impl Core {
     /// Runs writes in one transaction and tells each caller what came of it.
     fn batch(&mut self, mut jobs: impl Iterator<Item = Job>) {
         let mut told: Vec<Tell> = Vec::new();
-        let outcome = self.believe().and_then(|()| self.transaction(&mut jobs, &mut told));
-        let outcome = outcome.as_ref().copied().map_err(String::as_str);
+        let believed = self.believe().map_err(Lost::from);
+        let outcome = believed.and_then(|()| self.transaction(&mut jobs, &mut told));
         for tell in told {
-            tell(outcome);
+            tell(outcome.as_ref().copied());
         }
-        if let Err(reason) = outcome {
+        if let Err(lost) = outcome {
             // These have not run. (After a success whatever the iterator yields is new, and for the next batch.)
             for job in jobs {
-                job(Err(reason));
+                job(Err(&lost.reason));
             }
         }
     }
@@ -165,16 +186,18 @@ impl Core {
         &mut self,
         jobs: &mut impl Iterator<Item = Job>,
         told: &mut Vec<Tell>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Lost> {
         let ran = self.execute("BEGIN IMMEDIATE").map_err(|error| error.to_string());
         let ran = ran.and_then(|()| jobs.try_for_each(|job| self.one(job, told)));
-        let committed = ran.and_then(|()| self.execute("COMMIT").map_err(|error| error.to_string()));
-        committed.inspect_err(|reason| {
+        let committed = ran.map_err(Lost::from).and_then(|()| {
+            self.execute("COMMIT").map_err(|error| Lost { reason: error.to_string(), in_doubt: true })
+        });
+        committed.inspect_err(|lost| {
             if !self.connection.is_autocommit() {
                 // It may fail as well; the checkpoint decides when we go on.
                 let _ = self.execute("ROLLBACK");
             }
-            self.broken(reason);
+            self.broken(&lost.reason);
         })
     }
 
