@@ -37,3 +37,5 @@ mod requests;
 mod smuggling;
 #[path = "hostile/starttls.rs"]
 mod starttls;
+#[path = "hostile/thousand.rs"]
+mod thousand;

@@ -157,12 +157,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// What clients that are handing in messages may take of the memory budget, all together, in octets: an eighth, or a
+    /// What clients that are handing in messages may take of the memory budget, all together, in octets: a sixteenth, or a
     /// little more where that would be too little for a header section. A session can do with 8 KiB beside it.
     #[must_use]
     pub fn memory_in(&self) -> u64 {
         let ByteSize(budget) = self.memory_budget;
-        (budget / 8).max((budget / 2).min(LEAST_MEMORY_IN))
+        (budget / 16).max((budget / 2).min(LEAST_MEMORY_IN))
     }
 
     /// The rest of the memory budget, for what is being sent, in octets: half of it and more.

@@ -375,12 +375,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 self.channel.flush().await?;
                 self.channel.read(receiver.room()).await?;
             }
-            let status = receiver.feed(self.channel.waiting()).await;
+            let status = receiver.decode(self.channel.waiting());
             let octets = match status {
                 Status::More => self.channel.waiting().len(),
                 Status::End { consumed } => consumed,
             };
             self.channel.consume(octets);
+            receiver.settle().await;
             if status != Status::More {
                 return Ok(());
             }

@@ -31,8 +31,10 @@ pub const INLINE: usize = 64 * 1024;
 const FREE: usize = 8 * 1024;
 /// What is taken off the budget at once, in octets.
 const STEP: usize = 16 * 1024;
+/// What is left of that to a content that goes to a file: larger blocks would hardly be faster, in octets.
+const BLOCK: usize = 32 * 1024;
 /// How much is read at once while the content is free, and when the budget gives more, in octets.
-const READ: (usize, usize) = (16 * 1024, 32 * 1024);
+const READ: (usize, usize) = (8 * 1024, 16 * 1024);
 /// The largest header section, in octets.
 const MAX_HEADER: usize = 1024 * 1024;
 /// More Received fields than this mean a loop (RFC 5321 6.3).
@@ -241,6 +243,13 @@ impl Receiver {
 
     /// Takes the next octets from the client. A fault is remembered, and the rest is read and thrown away.
     pub async fn feed(&mut self, input: &[u8]) -> Status {
+        let status = self.decode(input);
+        self.settle().await;
+        status
+    }
+
+    /// The first half of [`feed`](Self::feed): the input is not needed any more. [`settle`](Self::settle) must follow.
+    pub fn decode(&mut self, input: &[u8]) -> Status {
         let mut decoded = Vec::with_capacity(input.len() + 2);
         let status = match &mut self.decoder {
             Decoder::Data(stream) => stream.feed(input, &mut decoded),
@@ -251,11 +260,22 @@ impl Receiver {
         };
         self.received += decoded.len() as u64;
         if self.refusal.is_none()
-            && let Err(refusal) = self.take(decoded).await
+            && let Err(refusal) = self.take(&decoded)
         {
             self.refuse(refusal);
         }
         status
+    }
+
+    /// The second half of [`feed`](Self::feed): what is too much for memory goes to the file. That may take long, and the
+    /// caller holds no input meanwhile.
+    pub async fn settle(&mut self) {
+        if self.scan.is_some()
+            && self.buffer.len() > self.reserve().min(INLINE)
+            && let Err(refusal) = self.spill().await
+        {
+            self.refuse(refusal);
+        }
     }
 
     /// The content has ended. When it is in a file, the file is synced.
@@ -268,7 +288,7 @@ impl Receiver {
         {
             let mut decoded = Vec::new();
             stream.finish(&mut decoded);
-            self.take(decoded).await?;
+            self.take(&decoded)?;
         }
         if let Some(refusal) = self.refusal.take() {
             return Err(refusal);
@@ -285,7 +305,9 @@ impl Receiver {
             let size = self.buffer.len() as u64;
             return Ok(Taken { stored: Stored::Memory(self.buffer), size, from, _memory: self.permit });
         }
-        let spool = self.spill().await?.sync().await.map_err(Refusal::Disk)?;
+        self.spill().await?;
+        let spool = self.spool.take().expect("what is spilled is in a file");
+        let spool = spool.sync().await.map_err(Refusal::Disk)?;
         let size = spool.written;
         Ok(Taken { stored: Stored::File(SyncedFile(spool)), size, from, _memory: None })
     }
@@ -307,23 +329,15 @@ impl Receiver {
         Ok(())
     }
 
-    /// Moves what was decoded on to the buffer, and from there to the file when there is too much.
-    async fn take(&mut self, decoded: Vec<u8>) -> Result<(), Refusal> {
+    /// Moves what was decoded on to the buffer.
+    fn take(&mut self, decoded: &[u8]) -> Result<(), Refusal> {
         let max = self.settings.max_message_size.0;
         if self.received > max {
             return Err(Refusal::TooLarge { max });
         }
         self.faults()?;
-        self.lines.feed(&decoded, &mut self.buffer);
-        // A file may be slow, and others need the memory meanwhile.
-        drop(decoded);
-        if self.scan.is_none() {
-            self.gather()?;
-        }
-        if self.scan.is_some() && self.buffer.len() > self.reserve().min(INLINE) {
-            self.spool = Some(self.spill().await?);
-        }
-        Ok(())
+        self.lines.feed(decoded, &mut self.buffer);
+        if self.scan.is_none() { self.gather() } else { Ok(()) }
     }
 
     /// Takes off the budget what the buffer needs, if it is there. Returns how large the buffer may be.
@@ -380,18 +394,18 @@ impl Receiver {
         Ok(())
     }
 
-    /// Writes the buffer to the file, which is created when there is none, and returns the file.
-    async fn spill(&mut self) -> Result<Spool, Refusal> {
+    /// Writes the buffer to the file, which is created when there is none.
+    async fn spill(&mut self) -> Result<(), Refusal> {
         let spool = match self.spool.take() {
             Some(spool) => spool,
             None => Spool::create(&self.folder, &self.arrival.queue_id).await.map_err(Refusal::Disk)?,
         };
         let block = std::mem::take(&mut self.buffer);
-        let (spool, block) = spool.write(block).await.map_err(Refusal::Disk)?;
-        if self.permit.is_some() {
-            self.buffer = block;
+        self.spool = Some(spool.write(block).await.map_err(Refusal::Disk)?);
+        if let Some(permit) = &mut self.permit {
+            drop(permit.split(permit.num_permits().saturating_sub(BLOCK)));
         }
-        Ok(spool)
+        Ok(())
     }
 
     /// Remembers the fault, and gives back what the message has taken.

@@ -69,9 +69,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             let waiting = self.channel.waiting();
             let piece = usize::try_from(left).map_or(waiting.len(), |left| left.min(waiting.len()));
             if let Some(receiver) = &mut receiver {
-                receiver.feed(&waiting[..piece]).await;
+                receiver.decode(&waiting[..piece]);
             }
             self.channel.consume(piece);
+            if let Some(receiver) = &mut receiver {
+                receiver.settle().await;
+            }
             left -= piece as u64;
         }
         Ok(())
