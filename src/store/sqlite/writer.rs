@@ -267,3 +267,36 @@ fn is_disk(error: &rusqlite::Error) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer(folder: &std::path::Path) -> Writer {
+        let db = Connection::open(folder.join("db")).unwrap();
+        db.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);",
+        )
+        .unwrap();
+        Writer::start(db, Threading::Caller)
+    }
+
+    #[tokio::test]
+    async fn only_a_commit_that_fails_is_in_doubt() {
+        let folder = tempfile::tempdir().unwrap();
+        let orphan = |db: &Connection| db.execute("INSERT INTO child VALUES (1)", []);
+        // A child without its parent is found at the commit alone, which stands in for a sync that fails.
+        let broken = writer(folder.path());
+        assert!(matches!(broken.run(orphan).await, Err(StoreError::InDoubt(_))));
+        // Nothing runs until a checkpoint has been synced, so there is nothing to doubt.
+        assert!(matches!(broken.run(orphan).await, Err(StoreError::Broken(_))));
+
+        let folder = tempfile::tempdir().unwrap();
+        let disk = |_: &Connection| -> rusqlite::Result<()> {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+            Err(rusqlite::Error::SqliteFailure(error, None))
+        };
+        assert!(matches!(writer(folder.path()).run(disk).await, Err(StoreError::Broken(_))));
+    }
+}
