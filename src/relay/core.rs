@@ -294,3 +294,24 @@ fn nowhere(max: usize) -> Upstream {
         limits: Limits::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_budget_changes_while_it_is_in_use() {
+        let memory = Arc::new(Semaphore::new(10));
+        let held = memory.clone().try_acquire_many_owned(8).unwrap();
+        resize(&memory, 10, 12);
+        assert_eq!(memory.available_permits(), 4);
+        resize(&memory, 12, 5);
+        tokio::task::yield_now().await;
+        assert_eq!(memory.available_permits(), 0, "what is there goes first");
+        drop(held);
+        tokio::task::yield_now().await;
+        assert_eq!(memory.available_permits(), 5);
+        resize(&memory, 5, 5);
+        assert_eq!(memory.available_permits(), 5);
+    }
+}
