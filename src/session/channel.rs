@@ -192,7 +192,7 @@ mod tests {
         let (mut client, mut channel) = channel(64 * 1024);
         wait(&mut channel).await;
         assert_eq!(channel.input.capacity(), 0);
-        client.write_all(&[b'x'; 30_000]).await.unwrap();
+        client.write_all(&vec![b'x'; 30_000]).await.unwrap();
         channel.read(32 * 1024).await.unwrap();
         assert_eq!(channel.waiting().len(), 30_000);
         channel.consume(29_900);

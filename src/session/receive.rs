@@ -270,11 +270,11 @@ impl Receiver {
     /// The second half of [`feed`](Self::feed): what is too much for memory goes to the file. That may take long, and the
     /// caller holds no input meanwhile.
     pub async fn settle(&mut self) {
-        if self.scan.is_some()
-            && self.buffer.len() > self.reserve().min(INLINE)
-            && let Err(refusal) = self.spill().await
-        {
-            self.refuse(refusal);
+        if self.scan.is_some() && self.buffer.len() > self.reserve().min(INLINE) {
+            match self.spill().await {
+                Ok(spool) => self.spool = Some(spool),
+                Err(refusal) => self.refuse(refusal),
+            }
         }
     }
 
@@ -305,9 +305,7 @@ impl Receiver {
             let size = self.buffer.len() as u64;
             return Ok(Taken { stored: Stored::Memory(self.buffer), size, from, _memory: self.permit });
         }
-        self.spill().await?;
-        let spool = self.spool.take().expect("what is spilled is in a file");
-        let spool = spool.sync().await.map_err(Refusal::Disk)?;
+        let spool = self.spill().await?.sync().await.map_err(Refusal::Disk)?;
         let size = spool.written;
         Ok(Taken { stored: Stored::File(SyncedFile(spool)), size, from, _memory: None })
     }
@@ -394,18 +392,18 @@ impl Receiver {
         Ok(())
     }
 
-    /// Writes the buffer to the file, which is created when there is none.
-    async fn spill(&mut self) -> Result<(), Refusal> {
+    /// Writes the buffer to the file, which is created when there is none, and returns the file.
+    async fn spill(&mut self) -> Result<Spool, Refusal> {
         let spool = match self.spool.take() {
             Some(spool) => spool,
             None => Spool::create(&self.folder, &self.arrival.queue_id).await.map_err(Refusal::Disk)?,
         };
         let block = std::mem::take(&mut self.buffer);
-        self.spool = Some(spool.write(block).await.map_err(Refusal::Disk)?);
+        let spool = spool.write(block).await.map_err(Refusal::Disk)?;
         if let Some(permit) = &mut self.permit {
             drop(permit.split(permit.num_permits().saturating_sub(BLOCK)));
         }
-        Ok(())
+        Ok(spool)
     }
 
     /// Remembers the fault, and gives back what the message has taken.

@@ -170,8 +170,8 @@ fn a_thousand_envelopes_under_way() {
         });
         let name = "x".repeat(60);
         let original = if ways.is_empty() { String::new() } else { format!("{ways}{}", "y".repeat(400)) };
-        let all: String =
-            (0..recipients).map(|n| format!("RCPT TO:<{name}@d{n}.example>{original}\r\n")).collect();
+        let line = |n| format!("RCPT TO:<{name}@d{n}.example>{original}\r\n");
+        let all = (0..recipients).map(line).collect::<Vec<_>>().concat();
         for client in &mut clients {
             client.send(all.as_bytes());
             let codes: Vec<u16> = (0..recipients).map(|_| client.code()).collect();

@@ -39,6 +39,7 @@ pub(crate) struct Running {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) memory: Arc<Semaphore>,
     /// What is in force.
+    #[allow(dead_code, reason = "not every test reloads")]
     pub(crate) door: Arc<ArcSwap<Door>>,
     pub(crate) folder: tempfile::TempDir,
 }

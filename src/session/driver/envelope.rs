@@ -70,8 +70,9 @@ mod tests {
         let memory = Arc::new(Semaphore::new(STEP));
         let recipient = Address::parse(&format!("{}@dest.example", "x".repeat(50))).unwrap();
         let request = RecipientRequest::default();
-        let fill =
-            |room: &mut Room| (0..).take_while(|_| room.take(&memory, &recipient, &request).is_ok()).count();
+        let fill = |room: &mut Room| {
+            (0..1000).take_while(|_| room.take(&memory, &recipient, &request).is_ok()).count()
+        };
         let (mut first, mut second) = (Room::default(), Room::default());
         let each = 2 * (recipient.as_str().len() + OVERHEAD);
         assert_eq!(fill(&mut first), (FREE + STEP) / each);
