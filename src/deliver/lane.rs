@@ -149,10 +149,12 @@ impl Lane {
             };
             if let Some(obstacle) = &around {
                 self.goes_around(obstacle, &turn, !claimed.messages.is_empty(), now);
-            } else if !claimed.messages.is_empty() {
+            } else if !claimed.messages.is_empty()
+                // Mail goes, or none is waiting. A large envelope for which there is no room yet still waits for the
+                // limit; a probe without mail has found out nothing.
+                || (claimed.next_recipients.is_none() && turn.probes.is_empty())
+            {
                 self.obstacle_is_over(now);
-            } else if turn.probes.is_empty() {
-                self.goes();
             }
             let got = claimed.messages.len() as u32;
             self.begin(turn, claimed.messages, now);
@@ -260,7 +262,7 @@ impl Lane {
         }
     }
 
-    /// Mail goes again.
+    /// Mail can go again.
     fn obstacle_is_over(&mut self, now: Moment) {
         if self.limited {
             let shared = &self.shared;

@@ -4,7 +4,8 @@
 //! messages, k of them; of each other submitter of its priority as many, and one more, for it is taken to be last in the
 //! present round; of the lower priorities one for nine of these; of each higher one all, or nine for each of these; and
 //! all our own reports. Only what goes before is counted, so the cost is that of walking over so many entries of an index
-//! and one look-up for each submitter: nothing for the single mail beside a burst, and for the last of a burst the burst.
+//! and one look-up for each submitter: nothing for the single mail beside a burst, and for the last of a burst the burst,
+//! some 0.2 s of a reader for a million.
 
 use rusqlite::{Connection, OptionalExtension, Params};
 

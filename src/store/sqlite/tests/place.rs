@@ -9,7 +9,7 @@ const CLASSES: [Priority; 4] = [Priority::Report, Priority::High, Priority::Norm
 fn from(user: usize, n: u32, priority: Priority) -> NewMessage {
     let recipients = &["a@b", "c@d", "e@f"][..=n as usize % 3];
     let client = ClientInfo { user: Some(USERS[user].into()), ..ClientInfo::default() };
-    NewMessage { client, priority, ..message(n, recipients) }
+    NewMessage { priority, client, ..message(n, recipients) }
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ impl World {
                 self.ids.push(new.queue_id.clone());
                 let route = if lane { "u" } else { "v" }.into();
                 let accepted = Moment(self.now + due - 40);
-                store.enqueue(NewMessage { held, route, accepted, ..new }).await.unwrap();
+                store.enqueue(NewMessage { route, accepted, held, ..new }).await.unwrap();
             }
             Step::Claim(messages) => {
                 let due = self.table(&format!("route = 'u' AND due <= {}", self.now)).messages;

@@ -5,7 +5,7 @@ use super::*;
 /// A message of a submitter, due at once.
 fn from(user: &str, n: u32, priority: Priority) -> NewMessage {
     let client = ClientInfo { user: Some(user.into()), ..ClientInfo::default() };
-    NewMessage { client, priority, ..message(n, &["x@there.example"]) }
+    NewMessage { priority, client, ..message(n, &["x@there.example"]) }
 }
 
 async fn queue(store: &SqliteStore, user: &str, numbers: std::ops::Range<u32>, priority: Priority) {
