@@ -1,0 +1,230 @@
+//! When mail will go, as it is told, against when it goes; and the switch of an upstream. Time is simulated.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
+
+mod support;
+
+use std::time::Duration;
+
+use mailsluice::mail::QueueId;
+use mailsluice::policy::estimate::{Accepted, Estimate, Sources};
+use mailsluice::store::{
+    ClientInfo, ListFilter, NewMessage, Priority, Standing, StandingKind, Store, Summary,
+};
+use mailsluice::time::Moment;
+use support::simulation::{Simulation, secs};
+use support::upstream::{Act, Script, Step, Upstream};
+
+const LIMITED: &str = "[queue]\nexpire_after = \"90d\"\nwarn_after = \"never\"\n\
+    [[upstream]]\nname = \"main\"\nhost = \"up\"\nsecurity = \"none\"\n\
+    [upstream.limits]\nper_minute = { messages = 30 }\n";
+
+const FALLBACK: &str = "[queue]\nwarn_after = \"never\"\n\
+    [[upstream]]\nname = \"main\"\nhost = \"up\"\nsecurity = \"none\"\ndefault = true\n\
+    fallback = [\"backup\"]\nfallback_on = [\"disabled\"]\n\
+    [[upstream]]\nname = \"backup\"\nhost = \"backup\"\nsecurity = \"none\"\nfilter = [\"nobody.example\"]\n\
+    [upstream.limits]\nper_hour = { messages = 10 }\n";
+
+fn estimate(sim: &Simulation) -> Estimate {
+    let context = &sim.core.as_ref().unwrap().context;
+    Estimate::new(Sources {
+        store: context.store.clone(),
+        timeline: context.timeline.clone(),
+        router: context.router.clone(),
+        throttle: context.throttle.clone(),
+        board: context.board.clone(),
+    })
+}
+
+async fn queued(sim: &Simulation) -> Vec<Summary> {
+    sim.store().list(ListFilter { limit: 100_000, ..ListFilter::default() }).await.unwrap()
+}
+
+fn now(sim: &Simulation) -> Moment {
+    sim.core.as_ref().unwrap().context.timeline.now()
+}
+
+async fn submit_as(sim: &mut Simulation, user: &str, number: u32) -> QueueId {
+    let message = sim.message("a@firm.example", &[&format!("r{number}@there.example")]);
+    let client = ClientInfo { user: Some(user.to_owned()), ..message.client.clone() };
+    sim.enqueue(NewMessage { client, ..message }).await
+}
+
+/// How long a message waits in the queue from now on.
+async fn until_gone(sim: &Simulation, id: &QueueId, most: Duration) -> Moment {
+    let gone = async |sim: &Simulation| sim.store().show(id.clone()).await.unwrap().is_none();
+    sim.until(most, Duration::from_millis(200), gone).await;
+    now(sim)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_is_when_it_goes() {
+    let up = Upstream::new(Script::default());
+    let mut sim = Simulation::new(LIMITED, &[("up", &up)]);
+    sim.start().await;
+    for n in 0..300 {
+        submit_as(&mut sim, "erp", n).await;
+    }
+    tokio::time::sleep(secs(5)).await;
+    let single = submit_as(&mut sim, "boss", 0).await;
+    let (start, estimate) = (now(&sim), estimate(&sim));
+    let all = queued(&sim).await;
+    let told = estimate.of_all(&all).await.unwrap();
+    assert_eq!(told.len(), all.len(), "each has its estimate");
+    for message in &all {
+        let one = estimate.of(message).await.unwrap().unwrap_or_else(|| panic!("{message:?}"));
+        let apart = (one.0 - told[&message.id].0).abs();
+        assert!(apart <= 1_000 + one.since(start).as_millis() as i64 / 50, "{apart} ms between one and all");
+    }
+    let of = |id: &QueueId| told[&all.iter().find(|m| m.queue_id == *id).unwrap().id];
+    let middle = all[135].queue_id.clone();
+    let last = all.iter().rev().find(|m| m.queue_id != single).unwrap().queue_id.clone();
+    let mut goes = Vec::new();
+    for (id, least) in [(single, 20), (middle, 200), (last, 500)] {
+        let at = until_gone(&sim, &id, secs(3600)).await;
+        goes.push((of(&id).since(start), at.since(start), secs(least)));
+    }
+    for (told, is, least) in goes {
+        assert!(is >= least, "{is:?} is too early for this test");
+        let apart = told.abs_diff(is);
+        assert!(apart <= is / 33 + secs(1), "told {told:?}, was {is:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn acceptance_tells_only_what_will_wait_for_more_than_a_minute() {
+    let up = Upstream::new(Script::default());
+    let mut sim = Simulation::new(LIMITED, &[("up", &up)]);
+    sim.start().await;
+    let estimate = estimate(&sim);
+    let mut told = Vec::new();
+    for n in 0..150 {
+        let queue_id = submit_as(&mut sim, "erp", n).await;
+        let accepted = Accepted {
+            queue_id: &queue_id,
+            lane: "main",
+            submitter: "erp",
+            priority: Priority::Normal,
+            recipients: 1,
+        };
+        told.push((estimate.of_accepted(accepted).await, queue_id));
+    }
+    assert_eq!(told.iter().take(30).filter(|(eta, _)| eta.is_some()).count(), 0, "they go at once");
+    assert!(told[65..].iter().all(|(eta, _)| eta.is_some()), "{told:?}");
+    let start = now(&sim);
+    let (eta, last) = told.pop().unwrap();
+    let is = until_gone(&sim, &last, secs(3600)).await.since(start);
+    let eta = eta.unwrap().since(start);
+    assert!(eta.abs_diff(is) <= is / 20 + secs(2), "told {eta:?}, was {is:?}");
+    tokio::time::sleep(secs(5)).await;
+    // Beside a burst a single mail goes soon: nothing is told of it.
+    for n in 0..150 {
+        submit_as(&mut sim, "erp", n).await;
+    }
+    let queue_id = submit_as(&mut sim, "boss", 1).await;
+    let single = Accepted {
+        queue_id: &queue_id,
+        lane: "main",
+        submitter: "boss",
+        priority: Priority::Normal,
+        recipients: 1,
+    };
+    assert_eq!(estimate.of_accepted(single).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_answers_the_next_probe_is_told() {
+    let up = Upstream::new(Script::default().with(Step::Connect, Act::Refuse));
+    let mut sim = Simulation::new(LIMITED, &[("up", &up)]);
+    sim.start().await;
+    sim.submit("a@firm.example", &["r@there.example"]).await;
+    tokio::time::sleep(secs(45)).await;
+    let message = queued(&sim).await.remove(0);
+    let eta = estimate(&sim).of(&message).await.unwrap();
+    let context = &sim.core.as_ref().unwrap().context;
+    let view = context.fleet.view("main", now(&sim)).unwrap();
+    assert_eq!(view.accounts.len(), 1);
+    assert_eq!(view.state, view.accounts[0].state);
+    let lane = context.board.lane("main").unwrap();
+    assert_eq!((lane.state, lane.until), ("down", eta));
+    assert!(matches!(view.state, mailsluice::queue::LaneState::Down { until, .. } if Some(until) == eta));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disabled_upstream_keeps_its_mail_over_restart_and_reload_until_it_is_enabled() {
+    let up = Upstream::new(Script::default());
+    let mut sim = Simulation::new(LIMITED, &[("up", &up)]);
+    sim.start().await;
+    let standing = Standing {
+        upstream: "main".into(),
+        account: None,
+        kind: StandingKind::Disabled,
+        until: None,
+        reason: "disabled by hand".into(),
+    };
+    sim.store().set_standing(standing).await.unwrap();
+    sim.core.as_ref().unwrap().context.fleet.stop("main", None, "disabled by hand");
+    sim.submit("a@firm.example", &["r@there.example"]).await;
+    for round in ["at once", "after a restart", "after a reload"] {
+        tokio::time::sleep(secs(120)).await;
+        assert_eq!(up.messages().len(), 0, "{round}");
+        let context = &sim.core.as_ref().unwrap().context;
+        let lane = context.board.lane("main").unwrap();
+        assert_eq!((lane.state, lane.reason.as_str()), ("disabled", "disabled by hand"), "{round}");
+        let message = queued(&sim).await.remove(0);
+        assert_eq!(estimate(&sim).of(&message).await.unwrap(), None, "{round}");
+        if round == "at once" {
+            sim.stop().await;
+            sim.start().await;
+        } else {
+            sim.reload(LIMITED).await;
+        }
+    }
+    sim.store().clear_standings(Some("main".into()), vec![StandingKind::Disabled]).await.unwrap();
+    sim.core.as_ref().unwrap().context.fleet.start("main", now(&sim));
+    sim.until_empty(secs(5)).await;
+    let lane = sim.core.as_ref().unwrap().context.board.lane("main").unwrap();
+    assert_eq!(lane.state, "up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_takes_a_fallback_says_so_and_is_told_its_time() {
+    let (up, backup) = (Upstream::new(Script::default()), Upstream::new(Script::default()));
+    let mut sim = Simulation::new(FALLBACK, &[("up", &up), ("backup", &backup)]);
+    sim.start().await;
+    sim.core.as_ref().unwrap().context.fleet.stop("main", None, "disabled by hand");
+    for n in 0..15 {
+        sim.submit("a@firm.example", &[&format!("r{n}@there.example")]).await;
+        tokio::time::sleep(secs(1)).await;
+        if n == 5 {
+            let lane = sim.core.as_ref().unwrap().context.board.lane("main").unwrap();
+            let lane = (lane.state, lane.reason.as_str(), lane.via.as_deref());
+            assert_eq!(lane, ("disabled", "disabled by hand", Some("backup")));
+        }
+    }
+    assert_eq!((up.messages().len(), backup.messages().len()), (0, 10), "as many as its limit has room for");
+    sim.core.as_ref().unwrap().context.fleet.start("main", now(&sim));
+    sim.until_empty(secs(5)).await;
+    assert_eq!(up.messages().len(), 5);
+    assert_eq!(sim.core.as_ref().unwrap().context.board.lane("main").unwrap().via, None);
+}
+
+/// A list of 10,000 takes one walk over the lane, not one for each.
+#[tokio::test(start_paused = true)]
+async fn a_long_list_costs_one_walk() {
+    let up = Upstream::new(Script::default());
+    let mut sim = Simulation::new(LIMITED, &[("up", &up)]);
+    sim.start().await;
+    for n in 0..2_000 {
+        submit_as(&mut sim, ["erp", "shop", "boss"][n as usize % 3], n).await;
+    }
+    tokio::time::sleep(secs(2)).await;
+    let (all, estimate) = (queued(&sim).await, estimate(&sim));
+    let told = estimate.of_all(&all).await.unwrap();
+    let mut times: Vec<_> = told.values().copied().collect();
+    times.sort_unstable();
+    assert_eq!(told.len(), all.len());
+    // 1,970 messages at 30 a minute.
+    let last = times[times.len() - 1].since(now(&sim));
+    assert!(last.abs_diff(secs(66 * 60)) <= secs(80), "{last:?}");
+}
