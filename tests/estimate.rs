@@ -209,9 +209,8 @@ async fn mail_that_takes_a_fallback_says_so_and_is_told_its_time() {
     assert_eq!(sim.core.as_ref().unwrap().context.board.lane("main").unwrap().via, None);
 }
 
-/// A list of 10,000 takes one walk over the lane, not one for each.
 #[tokio::test(start_paused = true)]
-async fn a_long_list_costs_one_walk() {
+async fn a_long_list_is_told_to_its_end() {
     let up = Upstream::new(Script::default());
     let mut sim = Simulation::new(LIMITED, &[("up", &up)]);
     sim.start().await;
