@@ -1,11 +1,13 @@
 //! The words that the relay and its store share.
 
 mod attempt;
+mod direct;
 mod error;
 mod listing;
 mod message;
 
 pub use attempt::*;
+pub use direct::*;
 pub use error::*;
 pub use listing::*;
 pub use message::*;

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, SENDING, WAITING};
-use super::usage;
+use super::{direct, usage};
 use crate::mail::QueueId;
 use crate::store::{Permit, Recovered};
 use crate::time::Moment;
@@ -26,6 +26,7 @@ pub(super) fn recover(db: &Connection, now: Moment) -> rusqlite::Result<Recovere
     for permit in permits {
         usage::add(db, &permit?)?;
     }
+    direct::recover(db, now)?;
     let mut sending = db.prepare(&format!("SELECT queue_id FROM message WHERE state = {SENDING}"))?;
     let unknown = sending.query_map([], |row| rows::queue_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
     db.execute(&format!("UPDATE message SET state = {WAITING} WHERE state = {SENDING}"), [])?;

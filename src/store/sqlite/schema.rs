@@ -10,7 +10,8 @@ use super::{StoreError, database};
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// One step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// Sets the connection up and migrates the store.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
