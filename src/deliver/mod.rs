@@ -29,4 +29,4 @@ pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
 pub use lane::Lane;
 pub use tls::{TlsClient, TlsError};
-pub use transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
+pub use transaction::{Answer, RecipientResult, Requests, Steps, Transaction, TransactionResult};
