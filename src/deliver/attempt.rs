@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::capture::Mailbox;
 use super::classify::{Verdict, blacklist_candidate, classify};
 use super::connection::{Connection, Connector};
-use super::context::Phase;
+use super::context::{Context, Phase};
 use super::error::{ConnectError, Stage};
 use super::lane::{LaneShared, Way};
 use super::outcome::{self, End, Fate, Tried};
@@ -18,7 +18,7 @@ use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::{Content, QueuedMessage, Route, Treatment};
-use crate::transform::{self, Prepared, UpstreamView};
+use crate::transform::{self, Prepared, Signer, UpstreamView};
 
 /// Content of this size is transformed on a thread of its own.
 const LARGE: usize = 256 << 10;
@@ -102,7 +102,7 @@ impl<'a> Attempt<'a> {
 
     async fn load(&mut self, message: &QueuedMessage) -> Result<Loaded<'a>, Dialogue> {
         let loaded = tokio::select! {
-            loaded = load(self.shared, message) => loaded,
+            loaded = load(self.shared.memory(), &self.shared.context, message) => loaded,
             () = stop(&mut self.phase, Phase::Stopping) => return Err(Dialogue::NotBegun),
         };
         loaded.map_err(|reason| Dialogue::Unfit(Reply::new(451, (4, 3, 0), reason), String::new()))
@@ -166,7 +166,7 @@ impl<'a> Attempt<'a> {
             smtputf8: offered.smtputf8,
             local: false,
         };
-        let prepared = prepare(self.shared, message, content, view).await;
+        let prepared = prepare(&self.shared.context.signer, message, content, view).await;
         let prepared = prepared.map_err(|reply| Dialogue::Unfit(reply, String::new()))?;
         let size = prepared.content.len() as u64;
         if let Some(limit) = offered.max_size().filter(|&limit| size > limit) {
@@ -290,15 +290,15 @@ fn fates(message: &QueuedMessage, result: &TransactionResult) -> Vec<Fate> {
 }
 
 /// Content in memory.
-struct Loaded<'a> {
-    content: Vec<u8>,
+pub(super) struct Loaded<'a> {
+    pub(super) content: Vec<u8>,
     /// `None` for what is small enough not to be counted.
-    memory: Option<Memory<'a>>,
+    pub(super) memory: Option<Memory<'a>>,
 }
 
 /// The right to hold content in memory: of the lane's share, so that one slow upstream can't take what the others need,
 /// and of all there is.
-struct Memory<'a> {
+pub(super) struct Memory<'a> {
     share: SemaphorePermit<'a>,
     all: SemaphorePermit<'a>,
 }
@@ -314,17 +314,20 @@ impl Memory<'_> {
 }
 
 /// Reads the content. Content in a file waits until there is memory for it.
-async fn load<'a>(shared: &'a LaneShared, message: &QueuedMessage) -> Result<Loaded<'a>, String> {
+pub(super) async fn load<'a>(
+    (share, most): (&'a Semaphore, u64),
+    context: &'a Context,
+    message: &QueuedMessage,
+) -> Result<Loaded<'a>, String> {
     let path = match &message.content {
         Content::Inline(data) => return Ok(Loaded { content: data.clone(), memory: None }),
         Content::File(path) => path,
     };
-    let most = shared.memory_share;
     let needed = u32::try_from((message.size * COPIES).min(most)).unwrap_or(u32::MAX);
     let closed = |_| "the relay stops".to_owned();
     // Always in this order, so that nobody who holds some of all waits for a share.
-    let share = shared.memory.acquire_many(needed).await.map_err(closed)?;
-    let all = shared.context.memory.acquire_many(needed).await.map_err(closed)?;
+    let share = share.acquire_many(needed).await.map_err(closed)?;
+    let all = context.memory.acquire_many(needed).await.map_err(closed)?;
     let read = tokio::fs::read(path).await.and_then(|content| {
         // A file that was cut must not pass for the message.
         let whole = content.len() as u64 == message.size;
@@ -343,13 +346,13 @@ async fn load<'a>(shared: &'a LaneShared, message: &QueuedMessage) -> Result<Loa
     }
 }
 
-async fn prepare(
-    shared: &LaneShared,
+pub(super) async fn prepare(
+    signer: &Arc<Signer>,
     message: &QueuedMessage,
     content: Vec<u8>,
     view: UpstreamView,
 ) -> Result<Prepared, Reply> {
-    let signer = shared.context.signer.clone();
+    let signer = signer.clone();
     let prepared = if content.len() < LARGE {
         transform::prepare(message, content, &view, &signer)
     } else {
@@ -366,8 +369,10 @@ async fn into_mailbox(shared: &LaneShared, captured: &Arc<Mailbox>, message: Que
     let local = UpstreamView { sign: false, eight_bit_mime: true, smtputf8: true, local: true };
     let envelope = outcome::envelope_header(&message);
     let put = async {
-        let Loaded { content, memory } = load(shared, &message).await?;
-        let prepared = prepare(shared, &message, content, local).await.map_err(|reply| reply.to_string())?;
+        let Loaded { content, memory } = load(shared.memory(), &shared.context, &message).await?;
+        let prepared = prepare(&shared.context.signer, &message, content, local)
+            .await
+            .map_err(|reply| reply.to_string())?;
         let (mailbox, id) = (captured.clone(), message.queue_id.clone());
         let task = tokio::task::spawn_blocking(move || mailbox.put(&id, &envelope, &prepared.content));
         let put = task.await.map_err(|error| error.to_string())?;

@@ -18,6 +18,7 @@ use super::context::{Context, Phase, account_name};
 use super::health::{Down, Health};
 use super::outcome::{self, End, Tried};
 use super::pool::{Pool, Slot};
+use super::reports::Office;
 use crate::config::{Upstream, UpstreamKind};
 use crate::queue::LaneState;
 use crate::store::{Claim, Claimed, Content, OverdueClaim, QueuedMessage, StoreError};
@@ -367,6 +368,16 @@ impl LaneShared {
         match &self.way {
             Way::Smtp(_, pool) | Way::Capture(pool) => pool,
         }
+    }
+
+    /// The memory that it may use for content, and how many octets that are.
+    pub(super) fn memory(&self) -> (&Semaphore, u64) {
+        (&self.memory, self.memory_share)
+    }
+
+    /// Who reports about its mail.
+    pub(super) fn office(&self) -> Office<'_> {
+        Office { context: &self.context, upstream: &self.upstream }
     }
 
     /// Notes that the upstream answers. When it was down, all its mail is due at once.

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::RelayError;
 use crate::config::{Capture, Config, Limits, Upstream, UpstreamKind};
-use crate::deliver::{Context, Dial, Lane, Mailbox, Phase};
+use crate::deliver::{Context, Courier, Dial, Exchanges, Lane, Mailbox, Phase};
 use crate::policy::test_mode::Switch;
 use crate::queue::{Board, Wake};
 use crate::route::Router;
@@ -43,6 +43,8 @@ pub struct Core {
     /// One for each configuration whose lanes have not all ended; the last is in force.
     phases: Vec<watch::Sender<Phase>>,
     lanes: JoinSet<()>,
+    /// What goes through while clients wait.
+    exchanges: Exchanges,
     /// Told when the newest lane of an upstream has ended.
     ended: HashMap<String, oneshot::Receiver<()>>,
     /// Whether this is not the first configuration of the process.
@@ -94,6 +96,7 @@ impl Core {
             test_mode,
             phases: vec![phase],
             lanes: JoinSet::new(),
+            exchanges: Exchanges::default(),
             ended: HashMap::new(),
             reloaded: false,
         };
@@ -161,6 +164,12 @@ impl Core {
         self.lanes.spawn(keep_house(self.context.clone(), self.reloaded));
     }
 
+    /// What takes messages through while their clients wait, by the configuration in force.
+    #[must_use]
+    pub fn courier(&self) -> Courier {
+        Courier::new(self.context.clone(), self.exchanges.clone())
+    }
+
     /// Stops sending: what is under way may end within `grace`, then it is broken off and handed back.
     pub async fn stop(mut self, grace: Duration) {
         self.tell(Phase::Finishing);
@@ -187,6 +196,7 @@ impl Core {
 
     async fn all_ended(&mut self) {
         while self.lanes.join_next().await.is_some() {}
+        self.exchanges.ended().await;
     }
 
     fn tell(&self, phase: Phase) {

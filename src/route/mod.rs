@@ -57,6 +57,15 @@ impl Router {
         self.upstreams.get(index)
     }
 
+    /// The upstream that serves all mail that is served at all, where there is only one.
+    #[must_use]
+    pub fn sole(&self) -> Option<&Upstream> {
+        match self.upstreams.as_slice() {
+            [sole] => Some(sole),
+            _ => None,
+        }
+    }
+
     /// The upstream of that name.
     #[must_use]
     pub fn upstream(&self, name: &str) -> Option<&Upstream> {

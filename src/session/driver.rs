@@ -3,6 +3,7 @@
 //! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
 
 mod admit;
+mod ask;
 mod auth;
 mod chunks;
 mod incoming;
@@ -17,12 +18,11 @@ use tracing::{debug, info};
 
 use self::refusal::{Refused, about};
 use super::channel::{Channel, Gone};
+use super::direct::Asked;
 use super::receive::Receiver;
-use super::state::{Action, Dialogue, Rules, Transaction, Verdict};
+use super::state::{Action, Dialogue, Rules, Transaction};
 use super::{Peer, Services, log_rejected};
 use crate::config::{ServerAuth, TlsMode};
-use crate::mail::Address;
-use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
 use crate::smtp::command::Command;
 use crate::smtp::data_stream::Status;
@@ -50,6 +50,7 @@ where
         services: &services,
         stopping,
         under_way: None,
+        asked: Asked::Nothing,
         chunks: None,
     };
     let end = session.converse(Dialogue::new(rules(&peer, &services))).await;
@@ -118,6 +119,8 @@ struct Session<'a, S> {
     stopping: watch::Receiver<bool>,
     /// The sender of the message that is under way.
     under_way: Option<String>,
+    /// What the upstream was asked about it, in direct mode.
+    asked: Asked,
     /// A content of which part has come by BDAT.
     chunks: Option<Incoming<'a>>,
 }
@@ -208,6 +211,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         if !dialogue.in_chunks() {
             self.chunks = None;
         }
+        if !dialogue.in_transaction() && !matches!(action, Action::Receive(_)) {
+            self.asked = Asked::Nothing;
+        }
         match action {
             Action::Reply(reply) => {
                 if let Some(about) = about {
@@ -220,17 +226,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
             Action::Judge(recipient, request) => {
-                let verdict = self.judge(&dialogue, &recipient).await;
+                let verdict = self.judge(&dialogue, &recipient, &request).await;
                 let (dialogue, reply) = dialogue.judge(recipient, request, verdict);
-                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
+                self.channel.say(&reply);
+                Ok((dialogue, Flow::On))
             }
             Action::Receive(transaction) => {
                 let reply = self.receive(&dialogue, transaction).await?;
-                Ok(self.answer(dialogue.finish(), &reply, Follows::Nothing).await)
+                self.channel.say(&reply);
+                Ok((dialogue.finish(), Flow::On))
             }
             Action::Take(chunk, first) => {
                 let (dialogue, reply) = self.chunk(dialogue, chunk, first).await?;
-                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
+                self.channel.say(&reply);
+                Ok((dialogue, Flow::On))
             }
             Action::Discard(octets, reply) => self.discard(dialogue, octets, &reply).await,
             Action::Misplaced(octets, reply) => {
@@ -279,37 +288,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         };
         let flow = if hang { Flow::Hang } else { Flow::On };
         (dialogue, flow)
-    }
-
-    /// Whether a recipient is taken: may the client relay, is the recipient blacklisted?
-    async fn judge(&self, dialogue: &Dialogue, recipient: &Address) -> Verdict {
-        let (verdict, reason) = match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
-            Err(reply) => (Verdict::Refuse(reply), "relay"),
-            Ok(()) => self.listed(recipient).await,
-        };
-        if let Verdict::Refuse(reply) = &verdict {
-            self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
-        }
-        verdict
-    }
-
-    /// What the blacklist says of a recipient, and the word for it in the log.
-    async fn listed(&self, recipient: &Address) -> (Verdict, &'static str) {
-        let Services { config, store, timeline, .. } = self.services;
-        let standing =
-            blacklist::standing(&**store, config.blacklist.action, recipient, timeline.now()).await;
-        let verdict = match standing {
-            Ok(blacklist::Standing::Clear) => Verdict::Accept,
-            Ok(blacklist::Standing::Dropped { .. }) => Verdict::Drop,
-            Ok(blacklist::Standing::Refused(reply)) => Verdict::Refuse(reply),
-            Err(error) => {
-                tracing::error!(event = "blacklist_not_read", reason = %error);
-                let reply =
-                    Reply::new(451, (4, 3, 0), "recipients cannot be checked at present, try again later");
-                return (Verdict::Refuse(reply), "store");
-            }
-        };
-        (verdict, "blacklist")
     }
 
     /// Takes the content, and the message into the queue. Returns the reply to the final dot.

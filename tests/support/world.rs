@@ -126,6 +126,7 @@ fn config(folder: &std::path::Path) -> Config {
             auth: ServerAuth::None,
             auth_without_tls: false,
             proxy_protocol_from: vec![],
+            mode: None,
         }],
         session: Session {
             max_message_size: ByteSize(2 << 20),
@@ -140,6 +141,7 @@ fn config(folder: &std::path::Path) -> Config {
             long_lines: LongLines::Wrap,
         },
         queue: Queue {
+            mode: Mode::Queued,
             retry_min: Duration::from_mins(1),
             retry_max: Duration::from_hours(1),
             expire_after: Duration::from_hours(120),
