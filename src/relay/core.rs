@@ -36,6 +36,8 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Core {
     /// What all lanes share.
     pub context: Arc<Context>,
+    /// Takes messages through while their clients wait, by the configuration in force.
+    pub courier: Arc<Courier>,
     /// The test mode switch.
     pub test_mode: Arc<Switch>,
     /// When it was started.
@@ -90,13 +92,16 @@ impl Core {
             memory,
             phase: watched,
         };
+        let context = Arc::new(context);
+        let exchanges = Exchanges::default();
         let mut core = Self {
             started: context.timeline.now(),
-            context: Arc::new(context),
+            courier: Arc::new(Courier::new(context.clone(), exchanges.clone())),
+            context,
             test_mode,
             phases: vec![phase],
             lanes: JoinSet::new(),
-            exchanges: Exchanges::default(),
+            exchanges,
             ended: HashMap::new(),
             reloaded: false,
         };
@@ -134,6 +139,7 @@ impl Core {
             memory: old.memory.clone(),
             phase: watched,
         });
+        self.courier = Arc::new(Courier::new(self.context.clone(), self.exchanges.clone()));
         self.phases.push(phase);
         self.reloaded = true;
         self.context.board.clear();
@@ -162,12 +168,6 @@ impl Core {
             });
         }
         self.lanes.spawn(keep_house(self.context.clone(), self.reloaded));
-    }
-
-    /// What takes messages through while their clients wait, by the configuration in force.
-    #[must_use]
-    pub fn courier(&self) -> Courier {
-        Courier::new(self.context.clone(), self.exchanges.clone())
     }
 
     /// Stops sending: what is under way may end within `grace`, then it is broken off and handed back.

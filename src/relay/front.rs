@@ -111,7 +111,7 @@ fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>) -> Arc<Servic
         admission: Arc::new(Admission::new(config)),
         users: users.clone(),
         pacing: pacing.clone(),
-        direct: Arc::new(core.courier()),
+        direct: core.courier.clone(),
     })
 }
 

@@ -11,12 +11,13 @@ use mailsluice::policy::pacing::Pacing;
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::policy::users::Users;
 use mailsluice::queue::Wake;
+use mailsluice::queue::direct::{Ask, Direct, Opening};
 use mailsluice::route::Router;
 use mailsluice::session::{self, Peer, Services};
 use mailsluice::store::{NewMessage, StoredContent};
 use mailsluice::time::{SystemClock, Timeline};
 use tokio::io::DuplexStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::memory_store::MemoryStore;
@@ -85,8 +86,18 @@ impl World {
             users: Arc::new(Users::new(&config, timeline.clone())),
             pacing: Arc::new(Pacing::new(timeline.clone())),
             timeline,
+            direct: Arc::new(Nowhere),
         };
         (services, store, self.folder)
+    }
+}
+
+/// No session of such a world asks an upstream.
+struct Nowhere;
+
+impl Direct for Nowhere {
+    fn attend(&self, opening: Opening, _asks: mpsc::Receiver<Ask>) {
+        unreachable!("the mode is queued: {opening:?}")
     }
 }
 

@@ -16,7 +16,7 @@ use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::queue::direct::{Handed, Opening, Refused};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
-use crate::store::{BlacklistCandidate, QueuedMessage};
+use crate::store::{BlacklistCandidate, Handover, QueuedMessage};
 use crate::transform::Prepared;
 
 /// How long we wait for the answer to RSET.
@@ -71,7 +71,8 @@ impl Head {
 /// A transaction whose MAIL was accepted.
 pub(super) struct Open {
     pub(super) ticket: Ticket,
-    connection: Connection,
+    /// `None` when it is not needed any more.
+    connection: Option<Connection>,
     /// `None` when the content was sent, or was cut off.
     steps: Option<Steps>,
     head: Head,
@@ -95,7 +96,7 @@ impl Open {
     ) -> Self {
         Self {
             ticket,
-            connection,
+            connection: Some(connection),
             steps: Some(steps),
             head,
             asked: Vec::new(),
@@ -112,13 +113,13 @@ impl Open {
     }
 
     /// What the upstream offers, and its name.
-    pub(super) fn offered(&self) -> (Capabilities, String) {
-        offered(&self.connection)
+    pub(super) fn offered(&self) -> Option<(Capabilities, String)> {
+        self.connection.as_ref().map(offered)
     }
 
     /// Whether the upstream has not hung up.
     pub(super) fn can_go_on(&mut self) -> bool {
-        self.connection.is_open()
+        self.connection.as_mut().is_some_and(Connection::is_open)
     }
 
     /// Whether this is the transaction for a message: to the same upstream, for the same recipients.
@@ -141,7 +142,8 @@ impl Open {
         (address, request): (Address, RecipientRequest),
         until: Instant,
     ) -> Result<(), Refused> {
-        if !address.is_ascii() && !self.connection.capabilities().smtputf8 {
+        let takes_all = self.connection.as_ref().is_some_and(|connection| connection.capabilities().smtputf8);
+        if !address.is_ascii() && !takes_all {
             let text = "the upstream takes no international addresses (SMTPUTF8)";
             return Err(refusal::unfit(Reply::new(553, (5, 6, 7), text)));
         }
@@ -194,7 +196,7 @@ impl Open {
         until: Instant,
     ) -> Result<Vec<Option<RecipientResult>>, Refused> {
         let Self { ticket, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
-        let Some(steps) = steps else { return Err(refusal::store()) };
+        let (Some(steps), Some(connection)) = (steps, connection) else { return Err(refusal::lost()) };
         let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
         let transaction = head.transaction(asked, requests, content);
         let asking = connection.ask(steps, &transaction);
@@ -217,8 +219,8 @@ impl Open {
         until: Instant,
     ) -> Result<Reply, Refused> {
         let Self { ticket, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
-        let (Some(steps), Some(prepared)) = (steps.take(), prepared.as_ref()) else {
-            return Err(refusal::store());
+        let (Some(steps), Some(connection), Some(prepared)) = (steps.take(), connection, prepared) else {
+            return Err(refusal::lost());
         };
         let transaction = head.transaction(asked, requests, &prepared.content);
         let sending = connection.finish(steps, &transaction);
@@ -232,7 +234,7 @@ impl Open {
         };
         // What comes behind RCPT is the same for all.
         let Some(decided) = accepted.first().and_then(|&place| result.recipients.get(place)).cloned() else {
-            return Err(refusal::store());
+            return Err(refusal::lost());
         };
         ticket.learn(&decided).await;
         let alone = accepted.len() == 1 && message.test.is_none() && decided.stage == Stage::FinalDot;
@@ -265,27 +267,31 @@ impl Open {
         }
     }
 
-    /// Ends the transaction and writes down what became of it: of the message of a session, if it has come to that.
-    pub(super) async fn end(self: Box<Self>, shared: &Shared, handed: Option<(&str, &Handed)>) {
-        let Self { ticket, mut connection, steps, unknown, sent, .. } = *self;
-        if steps.is_some() && timeout(RESET, connection.reset()).await.is_err() {
-            tracing::debug!(event = "direct", upstream = ticket.upstream(), reason = "no answer to RSET");
+    /// The connection is free for the next message while this one's outcome is written.
+    pub(super) fn release(&mut self) {
+        if self.steps.is_none()
+            && let Some(connection) = self.connection.take()
+        {
+            self.ticket.give_back(connection);
+            self.ticket.close();
         }
-        ticket.give_back(connection);
+    }
+
+    /// Ends the transaction and writes down what became of it: of the message of a session, if it has come to that.
+    pub(super) async fn end(mut self: Box<Self>, shared: &Shared, handed: Option<(&str, &Handed)>) {
+        if let (Some(_), Some(connection)) = (self.steps.take(), &mut self.connection)
+            && timeout(RESET, connection.reset()).await.is_err()
+        {
+            tracing::debug!(event = "direct", upstream = self.upstream(), reason = "no answer to RSET");
+        }
+        self.release();
+        let Self { ticket, unknown, sent, .. } = *self;
         let Some((sent, (session, handed))) = sent.zip(handed) else {
-            return ticket.end(true, |handover| crate::store::Handover { unknown, ..handover }).await;
+            return ticket.end(|handover| Handover { unknown, ..handover }).await;
         };
         ending::log_sent(shared, &ticket, (session, &handed.message), &sent);
         let reports = ending::reports(shared, &ticket, &handed.message, &sent).await;
-        let (recipients, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
-        ticket
-            .end(true, |handover| crate::store::Handover {
-                unknown,
-                reports,
-                sent: recipients,
-                dropped,
-                ..handover
-            })
-            .await;
+        let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
+        ticket.end(|handover| Handover { unknown, reports, sent, dropped, ..handover }).await;
     }
 }

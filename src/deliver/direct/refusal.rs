@@ -66,6 +66,12 @@ pub(super) fn store() -> Refused {
     Refused { elsewhere: false, ..ours((4, 3, 0), text.to_owned(), "store") }
 }
 
+/// The dialogue can't go on.
+pub(super) fn lost() -> Refused {
+    let text = "the message was broken off, try again later";
+    Refused { elsewhere: false, ..ours((4, 3, 0), text.to_owned(), "broken_off") }
+}
+
 /// The upstream has not answered for as long as our client may wait.
 pub(super) fn too_slow(upstream: &str) -> Refused {
     ours((4, 4, 2), format!("{upstream} does not answer in time"), "timeout")

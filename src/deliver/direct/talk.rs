@@ -116,6 +116,9 @@ impl Talk {
     /// Sends the message, answers the client, and writes down what became of it.
     pub(super) async fn content(mut self, handed: Handed, answer: oneshot::Sender<Result<Reply, Refused>>) {
         let told = self.send(&handed, Instant::now() + CONTENT).await;
+        if let State::Open(open) = &mut self.state {
+            open.release();
+        }
         // A session that is gone is not told; the message went its way all the same.
         let _ = answer.send(told);
         if let State::Open(open) = self.state {
@@ -142,7 +145,7 @@ impl Talk {
         }
         drop(content);
         let State::Open(open) = &mut self.state else {
-            return Err(refusal::store());
+            return Err(refusal::lost());
         };
         let told = open.finish(&shared, message, until).await;
         drop(memory);
@@ -154,8 +157,10 @@ impl Talk {
         let State::Open(mut open) = std::mem::replace(&mut self.state, State::Fresh) else {
             return Ok(());
         };
-        if open.is_for(message) && open.can_go_on() {
-            let view = open.offered();
+        if open.is_for(message)
+            && open.can_go_on()
+            && let Some(view) = open.offered()
+        {
             let ready = ready(&self.way.shared, &open.ticket, view, (message, content.to_vec()));
             let ready = ready.await;
             match ready {
@@ -196,11 +201,19 @@ impl Way {
         self.begin(ticket, Letter::Announced(&self.opening), until).await
     }
 
-    async fn begin(&self, ticket: Ticket, letter: Letter<'_>, until: Instant) -> Result<Box<Open>, Refused> {
+    async fn begin(
+        &self,
+        mut ticket: Ticket,
+        letter: Letter<'_>,
+        until: Instant,
+    ) -> Result<Box<Open>, Refused> {
         match self.mail(&ticket, letter, until).await {
             Ok(open) => Ok(Box::new(open(ticket))),
             Err(NotBegun { refused, transacted }) => {
-                ticket.end(transacted, |handover| handover).await;
+                if transacted {
+                    ticket.close();
+                }
+                ticket.end(|handover| handover).await;
                 Err(refused)
             }
         }

@@ -68,6 +68,8 @@ pub(super) struct Ticket {
     taken: u32,
     /// Recipients that the recorded permit holds.
     recorded: u32,
+    /// What it has used, once the transaction has ended.
+    used: Option<Permit>,
 }
 
 impl Ticket {
@@ -91,7 +93,8 @@ impl Ticket {
         line.begin(&shared.context, taken)?;
         let recorded = recipients.unwrap_or_else(|| UNKNOWN.min(line.most_recipients()));
         let line = line.clone();
-        let mut ticket = Self { shared: shared.clone(), line, _slot: slot, permit: None, taken, recorded };
+        let mut ticket =
+            Self { shared: shared.clone(), line, _slot: slot, permit: None, taken, recorded, used: None };
         let new = NewPermit {
             upstream: upstream.to_owned(),
             account: ticket.line.account.clone(),
@@ -162,17 +165,23 @@ impl Ticket {
         }
     }
 
-    /// The transaction has ended, or never began: then `transacted` is false, and the permit is returned.
-    pub(super) async fn end(mut self, transacted: bool, outcome: impl FnOnce(Handover) -> Handover) {
-        let now = self.shared.context.timeline.now();
-        let used = transacted.then(|| Permit {
+    /// The transaction has ended: it counts from now on as one that has.
+    pub(super) fn close(&mut self) {
+        let used = Permit {
             upstream: self.line.upstream.name.clone(),
             account: self.line.account.clone(),
-            ended: now,
+            ended: self.shared.context.timeline.now(),
             messages: 1,
             recipients: self.taken,
-        });
-        self.uncount(used.as_ref());
+        };
+        self.uncount(Some(&used));
+        self.used = Some(used);
+    }
+
+    /// Records what became of the transaction. One that was not closed never began, and its permit is returned.
+    pub(super) async fn end(mut self, outcome: impl FnOnce(Handover) -> Handover) {
+        let used = self.used.take();
+        self.uncount(None);
         let Some(permit) = self.permit.take() else { return };
         let handover = outcome(Handover::none(permit, used));
         let context = &self.shared.context;
