@@ -77,7 +77,7 @@ impl Relay {
         let timeline = Timeline::resume(Arc::new(SystemClock), None);
         let throttle = Arc::new(Throttle::default());
         for upstream in &config.upstreams {
-            throttle.set_limits(&upstream.name, "default", upstream.limits.clone());
+            throttle.set_limits(&upstream.name, "default", upstream.accounts[0].limits.clone());
         }
         let state = State {
             store,
@@ -160,6 +160,7 @@ impl Relay {
         let now = self.state.timeline.now();
         let claim = Claim {
             route: "m365".to_owned(),
+            upstream: "main".into(),
             account: "default".to_owned(),
             now,
             lease_until: now.after(Duration::from_mins(10)),

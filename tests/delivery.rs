@@ -20,7 +20,7 @@ mod steps;
 
 use std::time::Duration;
 
-use mailsluice::config::{Auth, Security, Smtp, Timeouts};
+use mailsluice::config::{Account, Auth, Limits, Security, Smtp, Timeouts};
 use mailsluice::deliver::{
     ConnectError, Connection, Connector, Requests, Transaction, TransactionResult, Verdict, classify,
 };
@@ -48,8 +48,6 @@ fn smtp() -> Smtp {
         source_address: None,
         auth: Auth::Auto,
         allow_plaintext_auth: false,
-        user: None,
-        password: None,
         timeouts: TIMEOUTS,
     }
 }
@@ -63,7 +61,22 @@ fn recipients(count: usize) -> Vec<Address> {
 }
 
 async fn open(upstream: &Upstream, smtp: Smtp) -> Result<Connection, ConnectError> {
-    Connector::new(upstream.dial(), smtp, "relay.firm.example").open().await
+    open_as(upstream, smtp, &nobody()).await
+}
+
+async fn open_as(upstream: &Upstream, smtp: Smtp, account: &Account) -> Result<Connection, ConnectError> {
+    Connector::new(upstream.dial(), smtp, account, "relay.firm.example").open().await
+}
+
+/// No login.
+fn nobody() -> Account {
+    Account::anonymous(Limits::default())
+}
+
+/// Anna's login, with the password that is given.
+fn anna(password: &str) -> Account {
+    let (user, password) = (Some("anna".to_owned()), Some(password.into()));
+    Account { user, password, ..nobody() }
 }
 
 async fn connected(script: Script) -> (Upstream, Connection) {

@@ -200,7 +200,7 @@ fn set_up(world: &mut World, line: &str) {
             world.config.users.push(user(name, UserPassword::Scram(verifier.parse().unwrap())));
         }
         "upstream_size" => {
-            world.config.upstreams[0].limits.message_size = Some(ByteSize(number()));
+            world.config.upstreams[0].accounts[0].limits.message_size = Some(ByteSize(number()));
         }
         "test_mode" => {
             world.config.test_mode.enabled = true;

@@ -1,11 +1,11 @@
 //! What can only be seen when all upstreams are known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::fault::Place;
 use super::reader::Section;
 use super::sections::upstream::Read;
-use super::words::quoted;
+use super::words::{nearest, quoted};
 use super::{Filter, Upstream};
 
 /// Checks the upstreams against each other, and settles which one is the default.
@@ -23,6 +23,8 @@ pub(super) fn upstreams(root: &Section<'_>, mut reads: Vec<Read>) -> Vec<Upstrea
     names(root, &reads);
     filters(root, &reads);
     defaults(root, &reads);
+    let ways = fallbacks(root, &mut reads);
+    rings(root, &reads, &ways);
     reads.into_iter().map(|read| read.upstream).collect()
 }
 
@@ -81,6 +83,79 @@ fn defaults(root: &Section<'_>, reads: &[Read]) {
     }
 }
 
+/// Gives fallbacks the names as their upstreams write them. For each upstream: which of its entries leads to which
+/// upstream.
+fn fallbacks(root: &Section<'_>, reads: &mut [Read]) -> Vec<Vec<(usize, usize)>> {
+    let names: Vec<String> = reads.iter().map(|read| read.upstream.name.clone()).collect();
+    let mut ways = Vec::with_capacity(reads.len());
+    for (own, read) in reads.iter_mut().enumerate() {
+        let mut way = Vec::new();
+        for (entry, (name, place)) in
+            read.upstream.fallback.upstreams.iter_mut().zip(&read.fallbacks).enumerate()
+        {
+            let found = names.iter().position(|known| known.to_lowercase() == name.to_lowercase());
+            let (what, instead) = match found {
+                None => (format!("{} is not the name of an upstream", quoted(name)), unknown(name, &names)),
+                Some(to) if to == own => ("names the upstream itself".to_owned(), "remove it".to_owned()),
+                Some(to) if way.iter().any(|(_, other)| *other == to) => {
+                    (format!("names {} twice", quoted(name)), "remove one of them".to_owned())
+                }
+                Some(to) => {
+                    name.clone_from(&names[to]);
+                    way.push((entry, to));
+                    continue;
+                }
+            };
+            root.fault(place, "upstream.fallback", &what, &instead);
+        }
+        ways.push(way);
+    }
+    ways
+}
+
+fn unknown(name: &str, names: &[String]) -> String {
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    match nearest(name, &known) {
+        Some(name) => format!("write {}", quoted(name)),
+        None => "write the name of another upstream, or remove it".to_owned(),
+    }
+}
+
+/// Each ring is told once, where the first of its upstreams enters it.
+fn rings(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]) {
+    for start in 0..ways.len() {
+        if let Some(ring) = ring(start, ways) {
+            let entry = ways[start].iter().find(|(_, to)| *to == ring[1]).map_or(0, |(entry, _)| *entry);
+            let names: Vec<&str> = ring.iter().map(|&at| reads[at].upstream.name.as_str()).collect();
+            let what = format!("leads back to where it began: {}", names.join(" -> "));
+            root.fault(&reads[start].fallbacks[entry], "upstream.fallback", &what, "remove one of these");
+        }
+    }
+}
+
+/// The shortest way from an upstream back to it over later ones only; with the upstream at both ends.
+fn ring(start: usize, ways: &[Vec<(usize, usize)>]) -> Option<Vec<usize>> {
+    let mut before: HashMap<usize, usize> = HashMap::new();
+    let mut next = VecDeque::from([start]);
+    while let Some(at) = next.pop_front() {
+        for &(_, to) in ways[at].iter().filter(|(_, to)| *to >= start) {
+            if to == start {
+                let mut ring = vec![start, at];
+                while ring[ring.len() - 1] != start {
+                    ring.push(before[&ring[ring.len() - 1]]);
+                }
+                ring.reverse();
+                return Some(ring);
+            }
+            before.entry(to).or_insert_with(|| {
+                next.push_back(to);
+                at
+            });
+        }
+    }
+    None
+}
+
 fn written(filter: &Filter) -> String {
     match filter {
         Filter::Address(text) | Filter::Domain(text) => text.clone(),
@@ -88,7 +163,8 @@ fn written(filter: &Filter) -> String {
     }
 }
 
-fn at(place: &Place) -> String {
+/// Where something was said first, in brackets; nothing when that is no line.
+pub(super) fn at(place: &Place) -> String {
     match place {
         Place::File(line, _) => format!(" (line {line})"),
         Place::Start | Place::Environment(_) => String::new(),

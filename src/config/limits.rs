@@ -89,6 +89,15 @@ pub enum Pace {
     Even,
 }
 
+/// Messages that go one after the other, and the rest that follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Transactions, at least 1.
+    pub messages: u32,
+    /// How long nothing is begun after them.
+    pub pause: Duration,
+}
+
 /// All limits of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -102,6 +111,11 @@ pub struct Limits {
     pub message_size: Option<ByteSize>,
     /// How permits are spread.
     pub pace: Pace,
+    /// A rest after so many messages.
+    pub batch: Option<Batch>,
+    /// Whether the windows begin anew at the full minute or hour, at midnight and on Monday of
+    /// [`Config::timezone`](super::Config::timezone), instead of rolling.
+    pub calendar: bool,
 }
 
 impl Limits {
@@ -120,6 +134,8 @@ impl Default for Limits {
             recipients_per_message: 100,
             message_size: None,
             pace: Pace::Burst,
+            batch: None,
+            calendar: false,
         }
     }
 }

@@ -127,6 +127,7 @@ fn sections(context: &Context<'_>, tree: &Table) -> Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),
         shutdown_grace: top::shutdown_grace(&mut root),
+        timezone: top::timezone(&mut root),
         log: switches::log(root.section("log")),
         listeners: listener::read_all(&mut root),
         session: session::read(root.section("session")),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::time::{Clock, SystemClock};
 
 /// The surroundings in which a configuration is read. Handed in, so that a test can make them up.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Machine {
     /// The environment variables that are valid UTF-8. May hold secrets.
     pub environment: BTreeMap<String, String>,
@@ -22,6 +23,8 @@ pub struct Machine {
     pub usual_files: Vec<PathBuf>,
     /// The wall clock, to tell certificates that have expired.
     pub now: Timestamp,
+    /// Its time zone; UTC when it does not say.
+    pub timezone: TimeZone,
 }
 
 impl Machine {
@@ -40,16 +43,21 @@ impl Machine {
                 .map(PathBuf::from)
                 .into(),
             now: SystemClock.wall(),
+            timezone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
         }
     }
 
-    /// No environment, no files, and the name `localhost`.
+    /// No environment, no files, the name `localhost`, and UTC.
     #[must_use]
     pub fn bare(working_folder: &Path) -> Self {
         Self {
             working_folder: working_folder.to_owned(),
             node_name: "localhost".to_owned(),
-            ..Self::default()
+            environment: BTreeMap::new(),
+            hosts: String::new(),
+            usual_files: Vec::new(),
+            now: Timestamp::default(),
+            timezone: TimeZone::UTC,
         }
     }
 
@@ -95,8 +103,8 @@ mod tests {
             ("box", "127.0.1.1 box box.firm.example\n", "box"),
             ("box", "", "box"),
         ] {
-            let machine =
-                Machine { node_name: node_name.to_owned(), hosts: hosts.to_owned(), ..Machine::default() };
+            let bare = Machine::bare(Path::new("/"));
+            let machine = Machine { node_name: node_name.to_owned(), hosts: hosts.to_owned(), ..bare };
             assert_eq!(machine.full_name(), want, "{node_name} {hosts:?}");
         }
     }
@@ -111,7 +119,7 @@ mod tests {
     #[test]
     fn shows_no_environment() {
         let environment = BTreeMap::from([("PASSWORD".to_owned(), "hush".to_owned())]);
-        let machine = Machine { environment, ..Machine::default() };
+        let machine = Machine { environment, ..Machine::bare(Path::new("/")) };
         assert!(!format!("{machine:?}").contains("hush"));
     }
 }

@@ -4,6 +4,7 @@
 //! environment into it, `sections` reads it with `reader`, which collects every finding, and `check` looks at what
 //! concerns several sections. Level 1: knows `mail` only.
 
+mod account;
 mod check;
 mod der;
 mod fault;
@@ -25,9 +26,10 @@ mod tree;
 mod units;
 mod words;
 
+pub use account::{Account, CausesSet, Fallback, SharedLimits};
 pub use fault::{Fault, Faults, Warning, report};
 pub use identity::Identity;
-pub use limits::{Limits, Pace, Quota, Window};
+pub use limits::{Batch, Limits, Pace, Quota, Window};
 pub use load::Loaded;
 pub use machine::Machine;
 pub use model::{

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
-use super::{Identity, Limits, ScramVerifier};
+use super::{Account, Fallback, Identity, ScramVerifier, SharedLimits};
 use crate::mail::Address;
 
 /// A size in octets.
@@ -34,6 +35,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How long a shutdown waits for what is under way.
     pub shutdown_grace: Duration,
+    /// The zone of calendar limits and schedules.
+    pub timezone: TimeZone,
     /// `[log]`
     pub log: Log,
     /// `[[listener]]`, at least one.
@@ -282,8 +285,14 @@ pub struct Upstream {
     pub sign: bool,
     /// What it is.
     pub kind: UpstreamKind,
-    /// What it allows.
-    pub limits: Limits,
+    /// Its logins; never empty. Its own comes first, if it has one.
+    pub accounts: Vec<Account>,
+    /// What these may send together.
+    pub shared_limits: SharedLimits,
+    /// Who serves in its place.
+    pub fallback: Fallback,
+    /// After how many failed connections or logins in a row it is disabled; 0 is never.
+    pub disable_after: u32,
 }
 
 /// What an upstream is.
@@ -334,10 +343,6 @@ pub struct Smtp {
     pub auth: Auth,
     /// Whether a password may go over an open connection beyond loopback.
     pub allow_plaintext_auth: bool,
-    /// The login name.
-    pub user: Option<String>,
-    /// The password.
-    pub password: Option<SecretString>,
     /// How long we wait for it.
     pub timeouts: Timeouts,
 }

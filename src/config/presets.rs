@@ -114,7 +114,7 @@ impl Preset {
             recipients_per_message: some(self.known.recipients_per_message)
                 .unwrap_or(ours.recipients_per_message),
             message_size: (self.known.mebibytes > 0).then_some(ByteSize(self.known.mebibytes << 20)),
-            pace: ours.pace,
+            ..ours
         }
     }
 }

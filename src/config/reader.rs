@@ -98,6 +98,14 @@ impl<'a> Section<'a> {
         self.table.0.get(key).map(|(_, node)| node)
     }
 
+    /// A text as it is written, before any key is read.
+    pub(super) fn written(&self, key: &str) -> Option<(Place, &'a str)> {
+        match &self.table.0.get(key)?.1 {
+            Node { place, value: Value::Text(text) | Value::Untyped(text) } => Some((place.clone(), text)),
+            Node { .. } => None,
+        }
+    }
+
     fn wrong_type(&self, node: &Node, key: &str, wanted: &str, instead: &str) {
         self.fault(&node.place, key, &format!("is {}, not {wanted}", node.value.kind()), instead);
     }

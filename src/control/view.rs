@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::test_mode::{TestState, action_name};
 use crate::queue::UpstreamStatus;
+use crate::route::upstream_of;
 use crate::store::{
     BlacklistEntry, BlacklistSource, Counts, MessageState, RecipientState, Summary, SummaryRecipient, Totals,
 };
@@ -316,7 +317,7 @@ impl Message {
             size: summary.size,
             user: summary.client.user.clone(),
             client: summary.client.address.clone(),
-            upstream: summary.route.clone(),
+            upstream: upstream_of(&summary.route).to_owned(),
             accepted_at: wall_ms(summary.accepted_wall),
             next_attempt: next.map(|moment| rfc3339(timeline.wall_at(moment))),
             eta: None,

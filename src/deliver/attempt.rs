@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use super::capture::Mailbox;
+use super::carrier::{Carrier, Way};
 use super::classify::{Verdict, blacklist_candidate, classify};
 use super::connection::{Connection, Connector};
 use super::context::{Context, Phase};
 use super::error::{ConnectError, Stage};
-use super::lane::{LaneShared, Way};
+use super::health::Probe;
+use super::lane::LaneShared;
+use super::lesson::Lesson;
 use super::outcome::{self, End, Fate, Tried};
-use super::pool::{Pool, Slot};
-use super::transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
+use super::pool::Seat;
+use super::transaction::{Requests, Transaction, TransactionResult};
 use crate::config::BlacklistAction;
 use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::{Content, QueuedMessage, Route, Treatment};
+use crate::throttle::ConnectionSlot;
 use crate::transform::{self, Prepared, Signer, UpstreamView};
 
 /// Content of this size is transformed on a thread of its own.
@@ -25,43 +28,70 @@ const LARGE: usize = 256 << 10;
 /// A transformation holds the content up to this many times.
 const COPIES: u64 = 3;
 
+/// What an attempt works with.
+pub(super) struct Job {
+    pub(super) lane: Arc<LaneShared>,
+    pub(super) carrier: Arc<Carrier>,
+    pub(super) seat: Option<Seat>,
+    /// Held while it finds out whether the upstream answers again.
+    pub(super) probes: Vec<Probe>,
+}
+
 /// Makes one attempt, and settles it.
-pub(super) async fn run(
-    shared: Arc<LaneShared>,
-    captured: Arc<Mailbox>,
-    message: QueuedMessage,
-    slot: Option<Slot>,
-) {
-    if stopping(&shared) {
-        return hand_back(&shared, message).await;
+pub(super) async fn run(job: Job, message: QueuedMessage) {
+    let Job { lane, carrier, seat, probes } = job;
+    let mut seat = seat;
+    let shared = &*lane;
+    if stopping(shared) {
+        free(&carrier, seat);
+        return hand_back(shared, &carrier, message).await;
     }
-    let routed = shared.context.router.route(&message.sender).map(|upstream| upstream.name.clone());
-    if routed.as_deref() != Some(&shared.upstream.name) {
-        return move_on(&shared, message, routed.unwrap_or_default()).await;
+    let routed = shared.context.router.lane(&message.sender);
+    if message.treatment() != Treatment::Captured && routed.as_deref() != Some(&shared.name) {
+        free(&carrier, seat);
+        return move_on(shared, &carrier, message, routed.unwrap_or_default()).await;
     }
-    let message = match without_blacklisted(&shared, message).await {
+    let message = match without_blacklisted(shared, message).await {
         Ok(message) => message,
         Err(tried) => {
-            drop(slot);
-            outcome::settle(&shared, tried).await;
+            free(&carrier, seat);
+            outcome::settle(shared, Some(&carrier), tried).await;
             return;
         }
     };
-    match &shared.way {
-        Way::Smtp(connector, pool) if message.treatment() != Treatment::Captured => {
+    let tried = match (&carrier.way, seat.take()) {
+        (Way::Smtp(connector, _), Some(seat)) if message.treatment() != Treatment::Captured => {
             let phase = shared.context.phase.clone();
-            Attempt { shared: &shared, connector, pool, slot, phase }.run(message).await;
+            let Seat { connection, slot } = seat;
+            let attempt = Attempt { shared, carrier: &carrier, connector, slot: Some(slot), phase };
+            attempt.run(message, connection).await
         }
-        _ => into_mailbox(&shared, &captured, message).await,
+        (_, seat) => {
+            let tried = into_mailbox(shared, message).await;
+            free(&carrier, seat);
+            tried
+        }
+    };
+    // What it has found out counts now, and others may go.
+    drop(probes);
+    carrier.station.signals.notify();
+    if tried.handed_back {
+        return hand_back(shared, &carrier, tried.message).await;
     }
+    outcome::settle(shared, Some(&carrier), tried).await;
+}
+
+fn free(carrier: &Carrier, seat: Option<Seat>) {
+    seat.into_iter().for_each(|seat| carrier.pool().give_back(seat));
 }
 
 /// An attempt over SMTP.
 struct Attempt<'a> {
     shared: &'a LaneShared,
+    carrier: &'a Carrier,
     connector: &'a Connector,
-    pool: &'a Pool,
-    slot: Option<Slot>,
+    /// The right to its connection; `None` when that has been given back.
+    slot: Option<ConnectionSlot>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -84,20 +114,15 @@ enum Dialogue {
 }
 
 impl<'a> Attempt<'a> {
-    async fn run(mut self, message: QueuedMessage) {
-        let shared = self.shared;
+    async fn run(mut self, message: QueuedMessage, idle: Option<Connection>) -> Tried {
         let dialogue = match self.load(&message).await {
-            Ok(loaded) => self.dialogue(&message, loaded).await,
-            Err(dialogue) => dialogue,
+            Ok(loaded) => self.dialogue(&message, loaded, idle).await,
+            Err(dialogue) => {
+                idle.into_iter().for_each(|connection| self.give_back(connection));
+                dialogue
+            }
         };
-        let tried = self.judge(message, dialogue).await;
-        // The connection is free for the next message while this one's outcome is written.
-        drop(self.slot.take());
-        shared.signal.notify_one();
-        if tried.handed_back {
-            return hand_back(shared, tried.message).await;
-        }
-        outcome::settle(shared, tried).await;
+        self.judge(message, dialogue).await
     }
 
     async fn load(&mut self, message: &QueuedMessage) -> Result<Loaded<'a>, Dialogue> {
@@ -109,9 +134,13 @@ impl<'a> Attempt<'a> {
     }
 
     /// Speaks with the upstream. A connection that was idle may be gone without our knowing; then a new one is made.
-    async fn dialogue(&mut self, message: &QueuedMessage, loaded: Loaded<'a>) -> Dialogue {
+    async fn dialogue(
+        &mut self,
+        message: &QueuedMessage,
+        loaded: Loaded<'a>,
+        mut idle: Option<Connection>,
+    ) -> Dialogue {
         let Loaded { mut content, mut memory } = loaded;
-        let mut idle = self.pool.take();
         loop {
             let reused = idle.is_some();
             let connection = match idle.take() {
@@ -128,7 +157,7 @@ impl<'a> Attempt<'a> {
             let prepared = match ready {
                 Ok(prepared) => prepared,
                 Err(unfit) => {
-                    self.pool.give_back(connection, None);
+                    self.give_back(connection);
                     return unfit;
                 }
             };
@@ -142,6 +171,13 @@ impl<'a> Attempt<'a> {
                 (Dialogue::Tried(result, _), Some(spare)) if result.never_began() => content = spare,
                 (dialogue, _) => return dialogue,
             }
+        }
+    }
+
+    /// The connection is free for the next message while this one's outcome is written.
+    fn give_back(&mut self, connection: Connection) {
+        if let Some(slot) = self.slot.take() {
+            self.carrier.pool().give_back(Seat { connection: Some(connection), slot });
         }
     }
 
@@ -161,7 +197,7 @@ impl<'a> Attempt<'a> {
         host: String,
     ) -> Result<Prepared, Dialogue> {
         let view = UpstreamView {
-            sign: self.shared.upstream.sign,
+            sign: self.carrier.upstream().sign,
             eight_bit_mime: offered.eight_bit_mime,
             smtputf8: offered.smtputf8,
             local: false,
@@ -169,7 +205,9 @@ impl<'a> Attempt<'a> {
         let prepared = prepare(&self.shared.context.signer, message, content, view).await;
         let prepared = prepared.map_err(|reply| Dialogue::Unfit(reply, String::new()))?;
         let size = prepared.content.len() as u64;
-        if let Some(limit) = offered.max_size().filter(|&limit| size > limit) {
+        let configured = self.carrier.limits.message_size.map(|limit| limit.0);
+        let limit = offered.max_size().into_iter().chain(configured).min();
+        if let Some(limit) = limit.filter(|&limit| size > limit) {
             let text = format!("the message has {size} octets, {host} takes {limit}");
             return Err(Dialogue::Unfit(Reply::new(552, (5, 3, 4), text), host));
         }
@@ -211,18 +249,17 @@ impl<'a> Attempt<'a> {
             Dialogue::Tried(result, connection) => {
                 let host = connection.host().to_owned();
                 let reports = connection.capabilities().dsn;
-                self.pool.give_back(*connection, self.slot.take());
-                self.learn(&result).await;
+                self.give_back(*connection);
+                self.lesson().learn(&result.recipients).await;
                 let fates = fates(&message, &result);
                 Tried { host, fates, reports, transacted: true, ..Tried::new(message) }
             }
             Dialogue::NotReady(error) => {
-                self.unreachable(&error.to_string());
+                self.lesson().unreachable(error.stage, &error.to_string());
                 let tried = Tried::all(message, &End::UPSTREAM, &error.words());
                 Tried { host: error.host, ..tried }
             }
             Dialogue::Unfit(reply, host) => {
-                self.shared.health.probe_now(self.shared.context.timeline.now());
                 let end = if reply.is_permanent() { End::Bounced } else { End::DEFERRED };
                 Tried { host, ..Tried::all(message, &end, &reply.to_string()) }
             }
@@ -235,32 +272,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes what a transaction teaches about the upstream.
-    async fn learn(&self, result: &TransactionResult) {
-        let answers = || result.recipients.iter();
-        let broken = |result: &&RecipientResult| match &result.answer {
-            Answer::Failed(_) | Answer::Unknown(_) => true,
-            // It closes the connection: that is no sign of health.
-            Answer::Refused(reply) => reply.code == 421,
-            Answer::Accepted(_) | Answer::Later(_) => false,
-        };
-        if let Some(at_fault) = answers().find(|result| classify(result) == Verdict::Upstream) {
-            self.unreachable(&at_fault.to_string());
-        } else if let Some(broken) = answers().find(broken) {
-            let now = self.shared.context.timeline.now();
-            let queue = &self.shared.context.config.queue;
-            if let Some(down) = self.shared.health.broke(&broken.to_string(), now, queue) {
-                self.shared.is_down(&down);
-            }
-        } else {
-            self.shared.is_up().await;
-        }
-    }
-
-    fn unreachable(&self, reason: &str) {
-        let now = self.shared.context.timeline.now();
-        let down = self.shared.health.unreachable(reason, now, &self.shared.context.config.queue);
-        self.shared.is_down(&down);
+    fn lesson(&self) -> Lesson<'_> {
+        Lesson { context: &self.shared.context, carrier: self.carrier }
     }
 }
 
@@ -365,7 +378,7 @@ pub(super) async fn prepare(
 }
 
 /// Puts a message into the local mailbox.
-async fn into_mailbox(shared: &LaneShared, captured: &Arc<Mailbox>, message: QueuedMessage) {
+async fn into_mailbox(shared: &LaneShared, message: QueuedMessage) -> Tried {
     let local = UpstreamView { sign: false, eight_bit_mime: true, smtputf8: true, local: true };
     let envelope = outcome::envelope_header(&message);
     let put = async {
@@ -373,17 +386,16 @@ async fn into_mailbox(shared: &LaneShared, captured: &Arc<Mailbox>, message: Que
         let prepared = prepare(&shared.context.signer, &message, content, local)
             .await
             .map_err(|reply| reply.to_string())?;
-        let (mailbox, id) = (captured.clone(), message.queue_id.clone());
+        let (mailbox, id) = (shared.captured.clone(), message.queue_id.clone());
         let task = tokio::task::spawn_blocking(move || mailbox.put(&id, &envelope, &prepared.content));
         let put = task.await.map_err(|error| error.to_string())?;
         drop(memory);
         put.map_err(|error| error.to_string())
     };
-    let tried = match put.await {
+    match put.await {
         Ok(()) => Tried::all(message, &End::Captured, "250 2.0.0 kept in the local mailbox"),
         Err(reason) => Tried::all(message, &End::DEFERRED, &reason),
-    };
-    outcome::settle(shared, tried).await;
+    }
 }
 
 /// Takes out who is on the blacklist by now. When nobody is left, that is the outcome.
@@ -422,16 +434,16 @@ async fn without_blacklisted(shared: &LaneShared, message: QueuedMessage) -> Res
 
 /// Gives up the lease of a message that was not tried. While the store fails it is tried again: the message would stay
 /// in an attempt that is none.
-async fn hand_back(shared: &LaneShared, message: QueuedMessage) {
-    outcome::end_permit(shared, &message, None);
+async fn hand_back(shared: &LaneShared, carrier: &Carrier, message: QueuedMessage) {
+    outcome::end_permit(shared, carrier, &message, None);
     outcome::persist(shared, &message, || shared.context.store.hand_back(vec![message.id])).await;
 }
 
-/// Moves a message whose sender is now served by another upstream.
-async fn move_on(shared: &LaneShared, message: QueuedMessage, to: String) {
+/// Moves a message whose sender is now served by another lane.
+async fn move_on(shared: &LaneShared, carrier: &Carrier, message: QueuedMessage, to: String) {
     let context = &shared.context;
-    let from = Route { route: shared.upstream.name.clone(), sender: message.sender.clone() };
-    hand_back(shared, message).await;
+    let from = Route { route: shared.name.clone(), sender: message.sender.clone() };
+    hand_back(shared, carrier, message).await;
     let now = context.timeline.now();
     let credit = context.wake.limit_wait(&from.route, now) - context.wake.limit_wait(&to, now);
     if let Err(error) = context.store.reroute(from, to.clone(), credit).await {

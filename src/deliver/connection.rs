@@ -18,7 +18,7 @@ use super::error::{ConnectCause, ConnectError, Fault, Stage};
 use super::login;
 use super::tls::{TlsClient, TlsError};
 use super::wire::Wire;
-use crate::config::{Security, Smtp, Timeouts};
+use crate::config::{Account, Security, Smtp, Timeouts};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 
@@ -28,20 +28,22 @@ const EHLO_UNKNOWN: [u16; 5] = [500, 501, 502, 504, 550];
 /// How long the end of a stream may take when all has been said.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// All that is needed to open connections to one upstream.
+/// All that is needed to open connections of one account to its upstream.
 pub struct Connector {
     dial: Arc<dyn Dial>,
     smtp: Smtp,
+    account: Account,
     hostname: String,
     tls: OnceLock<TlsClient>,
 }
 
 impl Connector {
-    /// For an upstream; `hostname` is our name in EHLO unless the upstream has its own. Certificates are read when
+    /// For an account of an upstream; `hostname` is our name in EHLO unless the upstream has its own. Certificates are read when
     /// the first connection needs them.
     #[must_use]
-    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, hostname: &str) -> Self {
-        Self { dial, smtp, hostname: hostname.to_owned(), tls: OnceLock::new() }
+    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, account: &Account, hostname: &str) -> Self {
+        let (account, hostname) = (account.clone(), hostname.to_owned());
+        Self { dial, smtp, account, hostname, tls: OnceLock::new() }
     }
 
     /// Makes a connection that is ready for mail.
@@ -97,7 +99,7 @@ impl Opening<'_> {
         }
         self.stage = Stage::Auth;
         let shielded = smtp.security != Security::None || peer.ip().to_canonical().is_loopback();
-        login::login(&mut wire, smtp, &capabilities.auth, shielded).await?;
+        login::login(&mut wire, smtp, &self.connector.account, &capabilities.auth, shielded).await?;
         Ok(Connection {
             wire,
             capabilities,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::carrier::Fleet;
 use super::dial::Dial;
 use crate::config::Config;
 use crate::queue::{Board, Wake};
@@ -43,19 +44,12 @@ pub struct Context {
     pub throttle: Arc<Throttle>,
     /// The DKIM keys.
     pub signer: Arc<Signer>,
+    /// What carries mail.
+    pub fleet: Arc<Fleet>,
     /// Reaches upstreams.
     pub dial: Arc<dyn Dial>,
     /// Octets of content that may be in memory; shared with the sessions.
     pub memory: Arc<Semaphore>,
     /// How far the relay is on its way out.
     pub phase: watch::Receiver<Phase>,
-}
-
-/// The name under which an upstream's own login is counted; upstreams without one have an account without a name.
-#[must_use]
-pub fn account_name(upstream: &crate::config::Upstream) -> String {
-    match &upstream.kind {
-        crate::config::UpstreamKind::Smtp(smtp) => smtp.user.clone().unwrap_or_default(),
-        crate::config::UpstreamKind::Capture(_) => String::new(),
-    }
 }

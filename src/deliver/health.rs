@@ -1,9 +1,9 @@
-//! Whether an upstream can be used, as its attempts have found it.
+//! Whether an upstream, or one login of it, can be used, as attempts have found it.
 //!
-//! While it can't, one probing attempt is made at growing intervals. The state is shared by the lane and its attempts,
-//! so that a failure counts before the next message is claimed.
+//! While it can't, one probing attempt is made at growing intervals. The state is shared by all who send by it, so that a
+//! failure counts before the next message is claimed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config;
@@ -17,14 +17,37 @@ const PROBE_MAX: Duration = Duration::from_mins(15);
 /// Broken dialogues in a row, without one success, that make an upstream count as down.
 const BROKEN_MAX: u32 = 3;
 
-/// The health of one upstream.
-#[derive(Debug, Default)]
-pub(super) struct Health(Mutex<State>);
+/// The health of one upstream, or of one login.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Health(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     down: Option<Down>,
     broken: u32,
+    /// Whether a probe is under way.
+    probing: bool,
+}
+
+/// The right to make the one probing attempt; when it is dropped, another may be made.
+pub(super) struct Probe(Health);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.0.with(|state| state.probing = false);
+    }
+}
+
+/// What may be done with an upstream, or a login.
+pub(super) enum Use {
+    /// It answers.
+    Freely,
+    /// One attempt may find out whether it answers again.
+    Probe(Probe),
+    /// That attempt is under way.
+    Probing,
+    /// Nothing, until the next probe.
+    Not(Down),
 }
 
 /// An upstream that can't be used.
@@ -44,11 +67,24 @@ impl Health {
         self.with(|state| state.down.clone())
     }
 
-    /// It answers; true when it was down before.
-    pub(super) fn answered(&self) -> bool {
+    /// What may be done now.
+    pub(super) fn usable(&self, now: Moment) -> Use {
+        self.with(|state| match &state.down {
+            None => Use::Freely,
+            Some(_) if state.probing => Use::Probing,
+            Some(down) if now < down.probe_at => Use::Not(down.clone()),
+            Some(_) => {
+                state.probing = true;
+                Use::Probe(Probe(self.clone()))
+            }
+        })
+    }
+
+    /// It answers. What was wrong until now, if anything.
+    pub(super) fn answered(&self) -> Option<Down> {
         self.with(|state| {
             state.broken = 0;
-            state.down.take().is_some()
+            state.down.take()
         })
     }
 
@@ -66,7 +102,7 @@ impl Health {
         })
     }
 
-    /// Lets the next attempt be the probe: a person wants it, or the last probe taught nothing.
+    /// Lets the next attempt be the probe: a person wants it.
     pub(super) fn probe_now(&self, now: Moment) {
         self.with(|state| {
             if let Some(down) = &mut state.down {
@@ -113,9 +149,24 @@ mod tests {
         assert_eq!(health.unreachable("refused", Moment(5), &queue), first);
         let second = health.unreachable("refused", first.probe_at, &queue);
         assert!(second.probe_at.since(first.probe_at) >= Duration::from_secs(20));
-        assert!(health.answered());
-        assert!(!health.answered());
+        assert!(health.answered().is_some());
+        assert!(health.answered().is_none());
         assert_eq!(health.down(), None);
+    }
+
+    #[test]
+    fn one_probe_at_a_time() {
+        let (health, queue) = (Health::default(), queue());
+        assert!(matches!(health.usable(Moment(0)), Use::Freely));
+        let down = health.unreachable("refused", Moment(0), &queue);
+        assert!(matches!(health.usable(Moment(1)), Use::Not(_)));
+        let Use::Probe(probe) = health.usable(down.probe_at) else { panic!("a probe is due") };
+        assert!(matches!(health.usable(down.probe_at), Use::Probing));
+        drop(probe);
+        assert!(
+            matches!(health.usable(down.probe_at), Use::Probe(_)),
+            "one that taught nothing is made again"
+        );
     }
 
     #[test]
@@ -123,7 +174,7 @@ mod tests {
         let (health, queue) = (Health::default(), queue());
         assert_eq!(health.broke("lost", Moment(0), &queue), None);
         assert_eq!(health.broke("lost", Moment(0), &queue), None);
-        assert!(!health.answered());
+        assert_eq!(health.answered(), None);
         assert_eq!(health.broke("lost", Moment(0), &queue), None, "a success in between starts anew");
         health.broke("lost", Moment(0), &queue);
         assert!(health.broke("lost", Moment(0), &queue).is_some());

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{ConnectCause, Fault, LoginError};
 use super::wire::Wire;
-use crate::config::{Auth, Smtp};
+use crate::config::{Account, Auth, Smtp};
 use crate::smtp::Reply;
 use crate::smtp::sasl::{Exchange, Mechanism};
 
@@ -17,13 +17,14 @@ const MIN_REDACTED: usize = 4;
 pub(super) async fn login(
     wire: &mut Wire,
     smtp: &Smtp,
+    account: &Account,
     offered: &[String],
     shielded: bool,
 ) -> Result<(), ConnectCause> {
-    if smtp.auth == Auth::None || (smtp.auth == Auth::Auto && smtp.user.is_none()) {
+    if smtp.auth == Auth::None || (smtp.auth == Auth::Auto && account.user.is_none()) {
         return Ok(());
     }
-    let (Some(user), Some(password)) = (&smtp.user, &smtp.password) else {
+    let (Some(user), Some(password)) = (&account.user, &account.password) else {
         return Err(LoginError::NoCredentials.into());
     };
     let mechanism = choose(smtp.auth, offered, shielded || smtp.allow_plaintext_auth, shielded)?;

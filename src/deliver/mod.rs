@@ -6,6 +6,7 @@
 
 mod attempt;
 mod capture;
+mod carrier;
 mod classify;
 mod connection;
 mod context;
@@ -14,18 +15,22 @@ mod direct;
 mod error;
 mod health;
 mod lane;
+mod lesson;
 mod login;
 mod outcome;
 mod pool;
 mod reports;
+mod signals;
+mod tiers;
 mod tls;
 mod transaction;
 mod wire;
 
 pub use capture::{CaptureError, Mailbox};
+pub use carrier::{Carrier, Fleet};
 pub use classify::{Verdict, blacklist_candidate, classify};
 pub use connection::{Connection, Connector};
-pub use context::{Context, Phase, account_name};
+pub use context::{Context, Phase};
 pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use direct::{Courier, Exchanges};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::carrier::Carrier;
 use super::context::Phase;
 use super::lane::LaneShared;
 use super::reports;
@@ -104,18 +105,20 @@ impl Tried {
 }
 
 /// Records an attempt: log lines, the store, reports. Ends its permit.
-pub(super) async fn settle(shared: &LaneShared, tried: Tried) {
+pub(super) async fn settle(shared: &LaneShared, carrier: Option<&Carrier>, tried: Tried) {
     let now = shared.context.timeline.now();
     let counted = tried.transacted.then(|| (1, tried.message.permit(), now));
-    end_permit(shared, &tried.message, counted);
+    if let Some(carrier) = carrier {
+        end_permit(shared, carrier, &tried.message, counted);
+    }
     let next = next_attempt(shared, &tried, now);
     let expired = age(shared, &tried.message, now) >= shared.context.config.queue.expire_after;
     let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, expired)).collect();
-    log(shared, &tried, &settled, next, now);
+    log((shared, carrier), &tried, &settled, (next, now));
     let reports = report(shared, &tried, &settled).await;
-    let permit = counted.map(|(messages, recipients, ended)| Permit {
-        upstream: shared.upstream.name.clone(),
-        account: shared.account.clone(),
+    let permit = carrier.zip(counted).map(|(carrier, (messages, recipients, ended))| Permit {
+        upstream: carrier.upstream().name.clone(),
+        account: carrier.account.clone(),
         ended,
         messages,
         recipients,
@@ -180,7 +183,7 @@ pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired
         let fates = all.into_iter().map(fate).collect();
         let tried = Tried { fates, overdue: true, ..Tried::new(message.clone()) };
         let settled: Vec<Settled> = tried.fates.iter().map(|fate| Settled::new(fate, true)).collect();
-        log(shared, &tried, &settled, now, now);
+        log((shared, None), &tried, &settled, (now, now));
         settlement.deliveries = deliveries(shared, &tried, &settled, now);
         settlement.deliveries.iter_mut().for_each(|delivery| delivery.counts = false);
     } else {
@@ -222,7 +225,7 @@ impl Settled {
 
 /// How old the message is; waiting for limits makes nothing older.
 fn age(shared: &LaneShared, message: &QueuedMessage, now: Moment) -> Duration {
-    let waited = shared.context.wake.limit_wait(&shared.upstream.name, now);
+    let waited = shared.context.wake.limit_wait(&shared.name, now);
     Moment(now.0 - waited).since(Moment(message.age_base))
 }
 
@@ -267,23 +270,23 @@ fn deliveries(shared: &LaneShared, tried: &Tried, settled: &[Settled], now: Mome
 }
 
 /// One line per recipient; for a test copy one line that names them all.
-fn log(shared: &LaneShared, tried: &Tried, settled: &[Settled], next: Moment, now: Moment) {
+fn log(by: (&LaneShared, Option<&Carrier>), tried: &Tried, settled: &[Settled], times: (Moment, Moment)) {
     let message = &tried.message;
     let copy = message.test.as_ref().filter(|test| test.action == TestAction::Redirect);
     if let (Some(test), [first, ..], [first_settled, ..]) = (copy, tried.fates.as_slice(), settled) {
         let all: Vec<_> = message.recipients.iter().map(|r| r.address.as_str()).collect();
         let to = test.address.as_ref().map(ToString::to_string).unwrap_or_default();
-        line(shared, tried, (first, first_settled), (&to, Some(&all.join(","))), (next, now));
+        line(by, tried, (first, first_settled), (&to, Some(&all.join(","))), times);
         return;
     }
     for (fate, settled) in tried.fates.iter().zip(settled) {
         let to = message.recipients[fate.place].address.as_str();
-        line(shared, tried, (fate, settled), (to, None), (next, now));
+        line(by, tried, (fate, settled), (to, None), times);
     }
 }
 
 fn line(
-    shared: &LaneShared,
+    (shared, carrier): (&LaneShared, Option<&Carrier>),
     tried: &Tried,
     (fate, settled): (&Fate, &Settled),
     (to, original_to): (&str, Option<&str>),
@@ -294,12 +297,15 @@ fn line(
     let reply = if duplicate { format!("{} (possible duplicate)", fate.reply) } else { fate.reply.clone() };
     let waits = settled.state == RecipientState::Waiting;
     // While the upstream is down, what counts is the next probe.
-    let probe = shared.health.down().map(|down| down.probe_at);
+    let probe = carrier.and_then(Carrier::down).map(|down| down.probe_at);
     let next = waits.then(|| shared.wall(probe.map_or(next, |probe| probe.max(next))));
     let delay = format!("{:.1}s", now.since(message.accepted).as_secs_f64());
     let tried_now = u32::from(!tried.overdue);
     let attempt = message.recipients[fate.place].attempts + tried_now;
-    let account = shared.account();
+    let account = carrier.and_then(Carrier::account);
+    let upstream = carrier.map_or(&shared.upstream, |carrier| carrier.upstream()).name.as_str();
+    // The local mailbox of test mode is no upstream.
+    let upstream = Some(upstream).filter(|name| *name != crate::route::CAPTURED);
     let host = Some(tried.host.as_str()).filter(|host| !host.is_empty());
     let test_mode = message.test.as_ref().map(|test| action_name(test.action));
     // The level is part of a tracing call's static data, so there is one call for each.
@@ -312,7 +318,7 @@ fn line(
                 from = %message.reverse_path,
                 to,
                 original_to,
-                upstream = shared.upstream.name,
+                upstream,
                 account,
                 host,
                 reply,
@@ -363,9 +369,14 @@ where
 }
 
 /// Ends the permit that was taken for a message.
-pub(super) fn end_permit(shared: &LaneShared, message: &QueuedMessage, counted: Option<(u32, u32, Moment)>) {
+pub(super) fn end_permit(
+    shared: &LaneShared,
+    carrier: &Carrier,
+    message: &QueuedMessage,
+    counted: Option<(u32, u32, Moment)>,
+) {
     let taken = message.permit();
     if taken > 0 {
-        shared.context.throttle.end(&shared.upstream.name, &shared.account, taken, counted);
+        shared.context.throttle.end(&carrier.upstream().name, &carrier.account, taken, counted);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 use super::context::Context;
-use crate::config::{BounceFrom, Upstream, UpstreamKind};
+use crate::config::{BounceFrom, Upstream};
 use crate::mail::message_id;
 use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath};
 use crate::report::dsn::{Dsn, Kind, Recipient};
@@ -127,8 +127,7 @@ async fn make(
         recipients: &described,
     };
     let report = dsn.build();
-    let route =
-        context.router.route(&message.sender).map_or_else(|| message.route.clone(), |u| u.name.clone());
+    let route = context.router.lane(&message.sender).unwrap_or_else(|| message.route.clone());
     Some(NewMessage {
         queue_id,
         kind: MessageKind::Report,
@@ -178,10 +177,7 @@ fn bounce_from(shared: &Office<'_>) -> Address {
     if let BounceFrom::Address(address) = &shared.context.config.queue.bounce_from {
         return address.clone();
     }
-    let account = match &shared.upstream.kind {
-        UpstreamKind::Smtp(smtp) => smtp.user.as_deref().and_then(|user| Address::parse(user).ok()),
-        UpstreamKind::Capture(_) => None,
-    };
+    let account = shared.upstream.accounts.first().and_then(|account| Address::parse(account.name()).ok());
     let hostname = &shared.context.config.hostname;
     account
         .or_else(|| Address::parse(&format!("MAILER-DAEMON@{hostname}")).ok())

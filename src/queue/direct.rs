@@ -22,8 +22,8 @@ pub trait Direct: Send + Sync {
 pub struct Opening {
     /// The session's name in the log.
     pub session: String,
-    /// The upstream that is asked about recipients.
-    pub upstream: String,
+    /// The lane of the upstream that is asked about recipients.
+    pub lane: String,
     /// The reverse-path.
     pub reverse_path: ReversePath,
     /// Whether the client asked for SMTPUTF8.
@@ -54,7 +54,7 @@ pub enum Ask {
 
 /// A complete message. Its recipients are those that were accepted.
 pub struct Handed {
-    /// The message; `route` is the upstream that its content asks for. It is not in the store.
+    /// The message; `route` is the lane that its content asks for. It is not in the store.
     pub message: QueuedMessage,
     /// Recipients that were accepted and get nothing (blacklist).
     pub dropped: u64,

@@ -1,18 +1,17 @@
 //! The part of a relay that does not depend on sockets and signals: it takes what is in the store and delivers it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::RelayError;
-use crate::config::{Capture, Config, Limits, Upstream, UpstreamKind};
-use crate::deliver::{Context, Courier, Dial, Exchanges, Lane, Mailbox, Phase};
+use crate::config::{Account, Capture, Config, Fallback, Limits, SharedLimits, Upstream, UpstreamKind};
+use crate::deliver::{Context, Courier, Dial, Exchanges, Fleet, Lane, Mailbox, Phase};
 use crate::policy::test_mode::Switch;
 use crate::queue::{Board, Wake};
-use crate::route::Router;
+use crate::route::{self, CAPTURED, Router};
 use crate::store::{Store, StoreError};
 use crate::throttle::Throttle;
 use crate::time::{Clock, Moment, Timeline};
@@ -47,8 +46,6 @@ pub struct Core {
     lanes: JoinSet<()>,
     /// What goes through while clients wait.
     exchanges: Exchanges,
-    /// Told when the newest lane of an upstream has ended.
-    ended: HashMap<String, oneshot::Receiver<()>>,
     /// Whether this is not the first configuration of the process.
     reloaded: bool,
 }
@@ -73,8 +70,9 @@ impl Core {
         recover(&*store, &timeline).await?;
         let router = Arc::new(Router::new(&config));
         reroute(&*store, &router, &wake, &timeline).await?;
-        let throttle = Arc::new(Throttle::default());
+        let throttle = Arc::new(Throttle::new(timeline.clone()));
         throttle.restore(&store.usage().await?);
+        let fleet = Arc::new(Fleet::new(&config, &own_upstreams(&config), &dial, &throttle));
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
         let memory = Arc::new(Semaphore::new(config.session.memory_budget.0 as usize));
         let (phase, watched) = watch::channel(Phase::Running);
@@ -88,6 +86,7 @@ impl Core {
             board,
             throttle,
             signer,
+            fleet,
             dial,
             memory,
             phase: watched,
@@ -102,15 +101,14 @@ impl Core {
             phases: vec![phase],
             lanes: JoinSet::new(),
             exchanges,
-            ended: HashMap::new(),
             reloaded: false,
         };
         core.start_lanes();
         Ok(core)
     }
 
-    /// Puts another configuration in force: queued mail follows it, attempts that are under way end by the old one. An
-    /// upstream's new lane begins when its old one has ended, so that together they keep to one set of limits.
+    /// Puts another configuration in force: queued mail follows it, attempts that are under way end by the old one.
+    /// Their permits and connections count against the new limits.
     ///
     /// # Errors
     /// When a DKIM key or the store can't be used: then the old configuration stays in force.
@@ -126,6 +124,7 @@ impl Core {
             tracing::error!(event = "store", reason = %error);
         }
         let (phase, watched) = watch::channel(Phase::Running);
+        let fleet = Arc::new(Fleet::new(&config, &own_upstreams(&config), &old.dial, &old.throttle));
         self.context = Arc::new(Context {
             config,
             store: old.store.clone(),
@@ -135,6 +134,7 @@ impl Core {
             board: old.board.clone(),
             throttle: old.throttle.clone(),
             signer,
+            fleet,
             dial: old.dial.clone(),
             memory: old.memory.clone(),
             phase: watched,
@@ -143,7 +143,6 @@ impl Core {
         self.phases.push(phase);
         self.reloaded = true;
         self.context.board.clear();
-        self.context.throttle.forget_limits();
         self.start_lanes();
         Ok(())
     }
@@ -153,19 +152,11 @@ impl Core {
         let config = self.context.config.clone();
         let folder = config.data_dir.join("captured");
         let captured = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
-        let lost = nowhere(config.test_mode.capture_max);
-        for upstream in config.upstreams.iter().chain([&lost]) {
-            let lane = Lane::new(self.context.clone(), upstream, captured.clone());
-            let (ending, ended) = oneshot::channel::<()>();
-            let before = self.ended.insert(upstream.name.clone(), ended);
-            self.lanes.spawn(async move {
-                if let Some(before) = before {
-                    // It ends by being dropped, which is an error here and all that we wait for.
-                    let _ = before.await;
-                }
-                lane.run().await;
-                drop(ending);
-            });
+        for upstream in config.upstreams.iter().chain(&own_upstreams(&config)) {
+            for bound in route::lanes(upstream) {
+                let lane = Lane::new(self.context.clone(), upstream, bound, captured.clone());
+                self.lanes.spawn(lane.run());
+            }
         }
         self.lanes.spawn(keep_house(self.context.clone(), self.reloaded));
     }
@@ -235,8 +226,8 @@ async fn reroute(
 ) -> Result<(), StoreError> {
     let now = timeline.now();
     for from in store.routes().await? {
-        let to = router.route(&from.sender).map(|upstream| upstream.name.clone()).unwrap_or_default();
-        if to != from.route {
+        let to = router.lane(&from.sender).unwrap_or_default();
+        if to != from.route && from.route != CAPTURED {
             let credit = wake.limit_wait(&from.route, now) - wake.limit_wait(&to, now);
             tracing::info!(event = "rerouted", from = from.sender, reason = from.route, upstream = to);
             store.reroute(from, to.clone(), credit).await?;
@@ -281,15 +272,20 @@ async fn keep_house(context: Arc<Context>, reloaded: bool) {
     }
 }
 
-/// Where mail stands whose senders no upstream serves any more: it waits, and expires in the end.
-fn nowhere(max: usize) -> Upstream {
-    Upstream {
-        name: String::new(),
+/// Upstreams that no configuration names: the local mailbox of test mode, and where mail stands whose senders no
+/// upstream serves any more: it waits, and expires in the end.
+fn own_upstreams(config: &Config) -> [Upstream; 2] {
+    let own = |name: &str, enabled| Upstream {
+        name: name.to_owned(),
         default: false,
-        enabled: false,
+        enabled,
         filter: Vec::new(),
         sign: false,
-        kind: UpstreamKind::Capture(Capture { max }),
-        limits: Limits::default(),
-    }
+        kind: UpstreamKind::Capture(Capture { max: config.test_mode.capture_max }),
+        accounts: vec![Account::anonymous(Limits::default())],
+        shared_limits: SharedLimits::default(),
+        fallback: Fallback::default(),
+        disable_after: 0,
+    };
+    [own(CAPTURED, true), own("", false)]
 }

@@ -9,6 +9,7 @@ use crate::mail::{Address, QueueId, RecipientRequest};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::queue::direct::{self, Exchange};
+use crate::route::CAPTURED;
 use crate::smtp::Reply;
 use crate::store::{
     ClientInfo, EnqueueError, MessageKind, NewMessage, NewRecipient, Priority, StoredContent, TestTreatment,
@@ -21,6 +22,14 @@ pub enum Refused {
     /// The operator's configuration has no upstream for the sender.
     #[error("no upstream serves {sender}: add a filter or a default upstream")]
     NoRoute {
+        /// The address that routing went by.
+        sender: String,
+    },
+    /// No login of the upstream may send for this sender.
+    #[error("no account of upstream {upstream} may send as {sender}: add one, or one without sender_bound")]
+    NoAccount {
+        /// The upstream.
+        upstream: String,
         /// The address that routing went by.
         sender: String,
     },
@@ -46,7 +55,7 @@ impl Refused {
     #[must_use]
     pub fn reply(&self) -> Reply {
         let (code, status) = match self {
-            Self::NoRoute { .. } => (550, (5, 7, 1)),
+            Self::NoRoute { .. } | Self::NoAccount { .. } => (550, (5, 7, 1)),
             Self::TooLarge { .. } => (552, (5, 3, 4)),
             Self::NotQueued(EnqueueError::Full { .. }) => (452, (4, 3, 1)),
             Self::NotQueued(_) => (451, (4, 3, 0)),
@@ -60,6 +69,7 @@ impl Refused {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoRoute { .. } => "route",
+            Self::NoAccount { .. } => "account",
             Self::TooLarge { .. } => "size",
             Self::NotQueued(EnqueueError::Full { .. }) => "queue_full",
             Self::NotQueued(_) => "store",
@@ -96,7 +106,10 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
     let upstream =
         services.router.route(&sender).ok_or_else(|| Refused::NoRoute { sender: named(&sender) })?;
     let size = submission.content.size;
-    if let Some(ByteSize(max)) = upstream.limits.message_size.filter(|max| size > max.0) {
+    if !services.router.has_account(&sender) {
+        return Err(Refused::NoAccount { upstream: upstream.name.clone(), sender: named(&sender) });
+    }
+    if let Some(ByteSize(max)) = upstream.message_size().filter(|max| size > max.0) {
         return Err(Refused::TooLarge { max });
     }
     let test = services.test_mode.current();
@@ -126,6 +139,10 @@ async fn queue(
         (stored, None)
     };
     let now = services.timeline.now();
+    let lane = match test.as_ref().map(|test| test.action) {
+        Some(TestAction::Capture) => CAPTURED.to_owned(),
+        _ => services.router.lane(&sender).unwrap_or_default(),
+    };
     let envelope = transaction.envelope;
     let entry = Entry {
         queue_id: &queue_id,
@@ -139,10 +156,10 @@ async fn queue(
         queue_id: queue_id.clone(),
         kind: MessageKind::Submitted,
         priority,
-        route: upstream.name.clone(),
+        route: lane.clone(),
         accepted: now,
         accepted_wall: services.timeline.wall().as_millisecond(),
-        limit_wait: services.wake.limit_wait(&upstream.name, now),
+        limit_wait: services.wake.limit_wait(&lane, now),
         reverse_path: envelope.reverse_path.clone(),
         sender,
         body: envelope.body,
@@ -166,7 +183,7 @@ async fn queue(
     queued.map_err(Refused::NotQueued)?;
     entry.log_accepted(peer, recipients.len());
     entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
-    services.wake.wake(&upstream.name);
+    services.wake.wake(&lane);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
 }
 

@@ -51,10 +51,11 @@ pub(super) async fn send(
     (upstream, sender, test): (&Upstream, String, Option<TestTreatment>),
 ) -> Result<Reply, Refused> {
     let Submission { queue_id, hello, user, transaction, content, exchange } = submission;
+    let lane = services.router.lane(&sender).unwrap_or_default();
     let exchange = exchange.unwrap_or_else(|| {
         let opening = Opening {
             session: peer.session_id.clone(),
-            upstream: upstream.name.clone(),
+            lane: lane.clone(),
             reverse_path: transaction.envelope.reverse_path.clone(),
             smtputf8: transaction.envelope.smtputf8,
             request: transaction.request.clone(),
@@ -72,7 +73,7 @@ pub(super) async fn send(
         id: MessageId(0),
         queue_id,
         kind: MessageKind::Submitted,
-        route: upstream.name.clone(),
+        route: lane,
         accepted: now,
         accepted_wall: wall,
         age_base: now.0,

@@ -12,8 +12,8 @@ pub use types::{
     BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts,
     Delivery, EnqueueError, Handover, ListFilter, MessageId, MessageKind, MessageState, NewMessage,
     NewPermit, NewRecipient, OverdueClaim, Permit, PermitId, Priority, QueuedMessage, QueuedRecipient,
-    RecipientState, Recovered, Route, Settlement, StoreError, StoredContent, Summary, SummaryRecipient,
-    TestTreatment, Totals, Treatment, UsageRow,
+    RecipientState, Recovered, Route, Settlement, Standing, StandingKind, StoreError, StoredContent, Summary,
+    SummaryRecipient, TestTreatment, Totals, Treatment, UsageRow,
 };
 
 use crate::config::Window;
@@ -82,6 +82,19 @@ pub trait Store: Send + Sync {
 
     /// Notes how long a route has waited for limits.
     async fn set_limit_wait(&self, route: String, millis: i64) -> Result<(), StoreError>;
+
+    /// What keeps upstreams and accounts from sending beyond a restart.
+    async fn standings(&self) -> Result<Vec<Standing>, StoreError>;
+
+    /// Notes one, in place of one of the same kind.
+    async fn set_standing(&self, standing: Standing) -> Result<(), StoreError>;
+
+    /// Forgets those of these kinds, of an upstream or of all.
+    async fn clear_standings(
+        &self,
+        upstream: Option<String>,
+        kinds: Vec<StandingKind>,
+    ) -> Result<(), StoreError>;
 
     /// The entry that covers a recipient (address, `@domain`, `*.domain`; expired ones left out).
     async fn blacklist_match(

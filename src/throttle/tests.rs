@@ -1,42 +1,62 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Pace, Quota};
+use crate::config::{Batch, Pace, Quota};
+use crate::time::SystemClock;
 
 fn limits(window: Window, messages: Option<u32>, recipients: Option<u32>) -> Limits {
-    let mut limits = Limits::default();
+    let mut limits = Limits { connections: 3, ..Limits::default() };
     limits.quotas[window as usize] = Quota { messages, recipients };
     limits
 }
 
-fn throttle(limits: Limits) -> Throttle {
-    let throttle = Throttle::default();
-    throttle.set_limits("u", "a", limits);
+fn unlimited() -> Limits {
+    Limits { connections: u32::MAX, ..Limits::default() }
+}
+
+fn with_shared(shared: Limits, accounts: &[(&str, Limits)]) -> Arc<Throttle> {
+    let throttle = Arc::new(Throttle::new(Timeline::resume(Arc::new(SystemClock), None)));
+    configure(&throttle, shared, accounts);
     throttle
 }
 
-/// One transaction with one recipient that starts and ends at once.
-fn send(throttle: &Throttle, at: Moment) {
-    throttle.begin("u", "a", 1, at);
-    throttle.end("u", "a", 1, Some((1, 1, at)));
+fn configure(throttle: &Throttle, shared: Limits, accounts: &[(&str, Limits)]) {
+    let accounts = accounts.iter().map(|(name, limits)| ((*name).to_owned(), limits.clone())).collect();
+    throttle.configure(TimeZone::UTC, &[UpstreamLimits { upstream: "u".into(), shared, accounts }]);
+}
+
+fn throttle(limits: Limits) -> Arc<Throttle> {
+    with_shared(unlimited(), &[("a", limits)])
+}
+
+/// What may go now: messages and recipients.
+fn room(throttle: &Arc<Throttle>, account: &str, needed: u32, now: Moment) -> Result<(u32, u32), Wait> {
+    let reserved = throttle.reserve(("u", account), (u32::MAX, 1000, needed), now)?;
+    Ok((reserved.messages(), reserved.recipients()))
+}
+
+/// Begins one transaction; false when it may not.
+fn begin(throttle: &Arc<Throttle>, account: &str, recipients: u32, now: Moment) -> bool {
+    let reserved = throttle.reserve(("u", account), (1, recipients, recipients), now);
+    reserved.map(|mut reserved| reserved.begin(recipients, now)).is_ok()
+}
+
+fn end(throttle: &Throttle, account: &str, recipients: u32, at: i64) {
+    throttle.end("u", account, recipients, Some((1, recipients, Moment(at))));
 }
 
 #[test]
 fn a_permit_leaves_its_length_after_the_end_and_not_much_later() {
     let throttle = throttle(limits(Window::Minute, Some(2), None));
-    throttle.begin("u", "a", 1, Moment(1_000_000));
-    assert_eq!(
-        throttle.budget("u", "a", Moment(1_000_000)),
-        Budget::Open { messages: 1, recipients: u32::MAX }
-    );
-    throttle.begin("u", "a", 1, Moment(1_000_000));
-    let wait = |at: i64| match throttle.budget("u", "a", Moment(at)) {
-        Budget::Wait(wait) => Some(wait),
-        Budget::Open { .. } => None,
-    };
+    assert!(begin(&throttle, "a", 1, Moment(1_000_000)));
+    assert_eq!(room(&throttle, "a", 1, Moment(1_000_000)).unwrap().0, 1);
+    assert!(begin(&throttle, "a", 1, Moment(1_000_000)));
+    let wait = |at: i64| room(&throttle, "a", 1, Moment(at)).err();
     assert_eq!(wait(9_000_000).map(|w| w.until), Some(None), "both are under way: only their end helps");
-    throttle.end("u", "a", 1, Some((1, 1, Moment(1_030_000))));
-    throttle.end("u", "a", 1, Some((1, 1, Moment(1_045_000))));
+    end(&throttle, "a", 1, 1_030_000);
+    end(&throttle, "a", 1, 1_045_000);
     let until = wait(1_046_000).and_then(|w| w.until).unwrap();
     assert!(until > Moment(1_090_000) && until <= Moment(1_090_100), "{until:?}");
     assert!(wait(until.0 - 1).is_some());
@@ -44,24 +64,65 @@ fn a_permit_leaves_its_length_after_the_end_and_not_much_later() {
 }
 
 #[test]
+fn what_is_reserved_is_nobody_elses() {
+    let throttle = throttle(limits(Window::Minute, Some(3), Some(10)));
+    let now = Moment(0);
+    let mut first = throttle.reserve(("u", "a"), (2, 4, 1), now).unwrap();
+    assert_eq!((first.messages(), first.recipients()), (2, 8));
+    assert_eq!(room(&throttle, "a", 1, now), Ok((1, 2)));
+    first.begin(3, now);
+    drop(first);
+    assert_eq!(room(&throttle, "a", 1, now), Ok((2, 7)), "only what was begun is kept");
+    throttle.end("u", "a", 3, None);
+    assert_eq!(room(&throttle, "a", 1, now), Ok((3, 10)), "what the provider does not count is given back");
+}
+
+#[test]
 fn the_smallest_window_wins_and_the_longest_wait_is_told() {
     let mut both = limits(Window::Minute, Some(3), None);
     both.quotas[Window::Day as usize] = Quota { messages: None, recipients: Some(10) };
     let throttle = throttle(both);
-    throttle.begin("u", "a", 9, Moment(0));
-    throttle.end("u", "a", 9, Some((1, 9, Moment(0))));
-    assert_eq!(throttle.budget("u", "a", Moment(1)), Budget::Open { messages: 2, recipients: 1 });
-    let Budget::Wait(wait) = throttle.budget_for("u", "a", 2, Moment(1)) else { panic!("2 do not fit") };
-    assert_eq!(wait.window, Some(Window::Day));
-    assert_eq!(wait.until, Some(Window::Day.leaves(0)));
+    assert!(begin(&throttle, "a", 9, Moment(0)));
+    end(&throttle, "a", 9, 0);
+    assert_eq!(room(&throttle, "a", 1, Moment(1)), Ok((2, 1)));
+    let wait = room(&throttle, "a", 2, Moment(1)).unwrap_err();
+    assert_eq!(wait, Wait { cause: Cause::Window(Window::Day), until: Some(Window::Day.leaves(0)) });
+    assert_eq!(throttle.wait_for("u", "a", 2, Moment(1)), Some(wait));
 }
 
 #[test]
-fn a_refused_transaction_that_the_provider_does_not_count_gives_its_permit_back() {
-    let throttle = throttle(limits(Window::Hour, Some(1), None));
-    throttle.begin("u", "a", 5, Moment(0));
-    throttle.end("u", "a", 5, None);
-    assert_eq!(throttle.budget("u", "a", Moment(0)), Budget::Open { messages: 1, recipients: u32::MAX });
+fn accounts_count_by_themselves_and_together() {
+    let own = limits(Window::Minute, Some(3), None);
+    let throttle = with_shared(limits(Window::Minute, Some(5), None), &[("a", own.clone()), ("b", own)]);
+    for n in 0..3 {
+        assert!(begin(&throttle, "a", 1, Moment(n)));
+        end(&throttle, "a", 1, n);
+    }
+    assert_eq!(room(&throttle, "a", 1, Moment(9)).unwrap_err().cause, Cause::Window(Window::Minute));
+    assert_eq!(room(&throttle, "b", 1, Moment(9)).unwrap().0, 2);
+    for n in 0..2 {
+        assert!(begin(&throttle, "b", 1, Moment(n)));
+        end(&throttle, "b", 1, n);
+    }
+    assert_eq!(room(&throttle, "b", 1, Moment(9)).unwrap_err().cause, Cause::Shared(Window::Minute));
+    let names: Vec<_> = throttle.show(Moment(9)).into_iter().map(|line| line.account).collect();
+    assert_eq!(names.iter().filter(|name| *name == SHARED).count(), 4, "{names:?}");
+}
+
+#[test]
+fn connections_are_counted_over_all_accounts_and_given_back() {
+    let shared = Limits { connections: 4, ..Limits::default() };
+    let own = limits(Window::Minute, None, None);
+    let throttle = with_shared(shared, &[("a", own.clone()), ("b", own)]);
+    let open: Vec<_> = (0..3).map(|_| throttle.connect("u", "a").unwrap()).collect();
+    assert!(throttle.connect("u", "a").is_none());
+    let _fourth = throttle.connect("u", "b").unwrap();
+    assert!(throttle.connect("u", "b").is_none());
+    assert_eq!(throttle.free_connections("u", "b"), (2, 0));
+    drop(open);
+    assert_eq!(throttle.free_connections("u", "a"), (3, 3));
+    throttle.slow_down("u", "b", Slowdown::Connections, Moment(0));
+    assert_eq!(throttle.free_connections("u", "b").0, 0, "one is open, and more are not wanted");
 }
 
 #[test]
@@ -85,23 +146,94 @@ fn counts_come_back_from_rows_and_can_be_reset() {
 }
 
 #[test]
+fn a_pause_by_the_providers_word_holds_until_its_end() {
+    let own = limits(Window::Minute, None, None);
+    let throttle = with_shared(unlimited(), &[("a", own.clone()), ("b", own)]);
+    throttle.pause("u", Some("a"), Moment(5_000), "quota");
+    throttle.pause("u", Some("a"), Moment(3_000), "shorter");
+    let wait = room(&throttle, "a", 1, Moment(4_999)).unwrap_err();
+    assert_eq!(wait, Wait { cause: Cause::Provider("quota".into()), until: Some(Moment(5_000)) });
+    assert!(room(&throttle, "b", 1, Moment(4_999)).is_ok());
+    assert!(room(&throttle, "a", 1, Moment(5_000)).is_ok());
+    throttle.pause("u", None, Moment(9_000), "tenant");
+    assert_eq!(room(&throttle, "b", 1, Moment(6_000)).unwrap_err().until, Some(Moment(9_000)));
+}
+
+#[test]
 fn an_even_pace_spreads_the_permits() {
-    let mut even = limits(Window::Minute, Some(30), None);
-    even.pace = Pace::Even;
-    let throttle = throttle(even);
+    let throttle = throttle(Limits { pace: Pace::Even, ..limits(Window::Minute, Some(30), None) });
     let (mut now, mut sent) = (Moment(0), vec![]);
     while sent.len() < 40 {
-        match throttle.budget("u", "a", now) {
-            Budget::Open { messages, .. } => {
+        match room(&throttle, "a", 1, now) {
+            Ok((messages, _)) => {
                 assert_eq!(messages, 1);
-                send(&throttle, now);
+                assert!(begin(&throttle, "a", 1, now));
+                end(&throttle, "a", 1, now.0);
                 sent.push(now.0);
             }
-            Budget::Wait(wait) => now = wait.until.unwrap(),
+            Err(wait) => now = wait.until.unwrap(),
         }
     }
     assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= 2_000), "{sent:?}");
     assert!(sent[39] <= 39 * 2_000 + 200, "{sent:?}");
+}
+
+#[test]
+fn a_batch_is_followed_by_its_pause() {
+    let batch = Some(Batch { messages: 3, pause: std::time::Duration::from_secs(2) });
+    let throttle = throttle(Limits { batch, ..limits(Window::Minute, None, None) });
+    for n in 0..3 {
+        assert_eq!(room(&throttle, "a", 1, Moment(n)).unwrap().0, 3 - n as u32);
+        assert!(begin(&throttle, "a", 1, Moment(n)));
+    }
+    let wait = |at| room(&throttle, "a", 1, Moment(at)).err();
+    assert_eq!(wait(10), Some(Wait { cause: Cause::Batch, until: None }), "they must end first");
+    for _ in 0..3 {
+        end(&throttle, "a", 1, 500);
+    }
+    assert_eq!(wait(600), Some(Wait { cause: Cause::Batch, until: Some(Moment(2_500)) }));
+    assert_eq!(room(&throttle, "a", 1, Moment(2_500)).unwrap().0, 3);
+    assert!(begin(&throttle, "a", 1, Moment(2_500)));
+    end(&throttle, "a", 1, 2_500);
+    assert_eq!(room(&throttle, "a", 1, Moment(9_000)).unwrap().0, 3, "a pause of its own is as good");
+}
+
+#[test]
+fn what_was_learned_is_a_limit_and_says_so() {
+    let throttle = throttle(limits(Window::Minute, Some(30), None));
+    for n in 0..20 {
+        assert!(begin(&throttle, "a", 1, Moment(n)));
+        end(&throttle, "a", 1, n);
+        throttle.delivered("u", "a", Moment(n));
+    }
+    let new = throttle.slow_down("u", "a", Slowdown::Rate, Moment(30));
+    assert_eq!(new.as_deref(), Some("20 messages a minute"));
+    let wait = room(&throttle, "a", 1, Moment(40)).unwrap_err();
+    assert_eq!((wait.cause, wait.until), (Cause::Slowed, Some(Window::Minute.leaves(0))));
+    throttle.reset("u", &[Window::Minute]);
+    assert_eq!(room(&throttle, "a", 1, Moment(50)).unwrap().0, 30);
+}
+
+#[test]
+fn a_forecast_is_what_the_limits_allow() {
+    let own = limits(Window::Minute, Some(30), None);
+    let throttle = with_shared(unlimited(), &[("a", own.clone()), ("b", own)]);
+    for _ in 0..30 {
+        assert!(begin(&throttle, "a", 1, Moment(1_000_000)));
+        end(&throttle, "a", 1, 1_000_000);
+    }
+    let now = Moment(1_000_000);
+    let when = |accounts: &[&str], n| throttle.forecast("u", accounts, now).when(n, n).unwrap().0 - now.0;
+    assert_eq!(when(&["b"], 30), 0);
+    let close = |got: i64, want: i64| assert!((got - want).abs() <= 1_000, "{got} {want}");
+    close(when(&["a"], 1), 60_000);
+    close(when(&["a"], 31), 120_000);
+    close(when(&["b"], 31), 60_000);
+    close(when(&["b"], 10_000), 333 * 60_000);
+    close(when(&["a", "b"], 91), 120_000);
+    throttle.pause("u", Some("b"), Moment(now.0 + 3_600_000), "quota");
+    close(when(&["b"], 1), 3_600_000);
+    assert_eq!(throttle.forecast("u", &["a"], now).when(u64::MAX, u64::MAX), None);
 }
 
 /// What the provider would say: more than `limit` events in some window of `length`.
@@ -114,48 +246,161 @@ fn overrun(events: &[(i64, i64)], length: i64, limit: usize) -> bool {
         .any(|&t| events.iter().filter(|&&(start, end)| end >= t && start < t + length).count() > limit)
 }
 
-proptest! {
-    /// However long transactions take and whenever the process restarts, no window is overrun.
-    #[test]
-    fn no_window_is_ever_overrun(
-        limit in 1u32..8,
-        steps in prop::collection::vec((0i64..20_000, 0i64..30_000, prop::bool::weighted(0.1)), 1..200),
-    ) {
-        let minute = limits(Window::Minute, Some(limit), None);
-        let mut throttle = throttle(minute.clone());
-        let mut rows: Vec<UsageRow> = vec![];
-        let mut running: Vec<(i64, i64)> = vec![];
-        let mut done: Vec<(i64, i64)> = vec![];
-        let mut now = 1_000_000i64;
-        let count = |rows: &mut Vec<UsageRow>, end: i64| rows.push(UsageRow {
-            upstream: "u".into(), account: "a".into(), window: Window::Minute,
-            slot: Window::Minute.slot(Moment(end)), messages: 1, recipients: 1,
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A worker asks for room for so many, and gets the store's answer only after the next step.
+    Reserve { account: usize, messages: u32 },
+    /// The oldest reservation begins so many transactions, which take so long.
+    Begin { messages: u32, takes: i64 },
+    /// Time passes.
+    Pass(i64),
+    /// The process is killed and started anew.
+    Crash,
+    /// The limits are read again, with others.
+    Reload { limit: u32 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0_usize..2, 1_u32..5).prop_map(|(account, messages)| Step::Reserve { account, messages }),
+        4 => (1_u32..5, 0_i64..30_000).prop_map(|(messages, takes)| Step::Begin { messages, takes }),
+        4 => (0_i64..20_000).prop_map(Step::Pass),
+        1 => Just(Step::Crash),
+        1 => (1_u32..8).prop_map(|limit| Step::Reload { limit }),
+    ]
+}
+
+/// A world in which permits are taken as the lanes take them, and everything is written down as the store does.
+struct Model {
+    throttle: Arc<Throttle>,
+    limit: u32,
+    rows: Vec<UsageRow>,
+    reserved: std::collections::VecDeque<(usize, Reservation)>,
+    /// Account, start, end.
+    running: Vec<(usize, i64, i64)>,
+    /// By account: start, end, and the limit in force.
+    done: Vec<(usize, i64, i64)>,
+    now: i64,
+}
+
+const ACCOUNTS: [&str; 2] = ["a", "b"];
+
+impl Model {
+    fn new(limit: u32) -> Self {
+        Self {
+            throttle: Self::throttle(limit),
+            limit,
+            rows: vec![],
+            reserved: std::collections::VecDeque::new(),
+            running: vec![],
+            done: vec![],
+            now: 1_000_000,
+        }
+    }
+
+    fn throttle(limit: u32) -> Arc<Throttle> {
+        let own = limits(Window::Minute, Some(limit), None);
+        with_shared(limits(Window::Minute, Some(limit + 2), None), &[("a", own.clone()), ("b", own)])
+    }
+
+    fn ended(&mut self, (account, start, end): (usize, i64, i64), in_memory: bool) {
+        self.rows.push(UsageRow {
+            upstream: "u".into(),
+            account: ACCOUNTS[account].into(),
+            window: Window::Minute,
+            slot: Window::Minute.slot(Moment(end)),
+            messages: 1,
+            recipients: 1,
         });
-        for (pause, takes, crash) in steps {
-            now += pause;
-            for (start, end) in running.extract_if(.., |(_, end)| *end <= now).collect::<Vec<_>>() {
-                throttle.end("u", "a", 1, Some((1, 1, Moment(end))));
-                count(&mut rows, end);
-                done.push((start, end));
+        if in_memory {
+            self.throttle.end("u", ACCOUNTS[account], 1, Some((1, 1, Moment(end))));
+        }
+        self.done.push((account, start, end));
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Reserve { account, messages } => {
+                let kept =
+                    self.throttle.reserve(("u", ACCOUNTS[account]), (messages, 1, 1), Moment(self.now));
+                self.reserved.extend(kept.ok().map(|kept| (account, kept)));
             }
-            if crash {
-                // What was under way counts as ended now.
-                for (start, _) in running.drain(..) {
-                    count(&mut rows, now);
-                    done.push((start, now));
+            Step::Begin { messages, takes } => {
+                if let Some((account, mut kept)) = self.reserved.pop_front() {
+                    for _ in 0..messages.min(kept.messages()) {
+                        kept.begin(1, Moment(self.now));
+                        self.running.push((account, self.now, self.now + takes));
+                    }
                 }
-                rows.sort_by_key(|row| row.slot);
-                throttle = Throttle::default();
-                throttle.set_limits("u", "a", minute.clone());
-                throttle.restore(&rows);
             }
-            if let Budget::Open { messages, .. } = throttle.budget("u", "a", Moment(now)) {
-                prop_assert!(messages >= 1);
-                throttle.begin("u", "a", 1, Moment(now));
-                running.push((now, now + takes));
+            Step::Pass(pause) => {
+                self.now += pause;
+                let now = self.now;
+                for running in self.running.extract_if(.., |(.., end)| *end <= now).collect::<Vec<_>>() {
+                    self.ended(running, true);
+                }
+            }
+            Step::Crash => {
+                // Reservations are in memory alone; what was under way counts as ended now.
+                self.reserved.clear();
+                let now = self.now;
+                for (account, start, _) in std::mem::take(&mut self.running) {
+                    self.ended((account, start, now), false);
+                }
+                self.throttle = Self::throttle(self.limit);
+                self.throttle.restore(&self.rows);
+            }
+            Step::Reload { limit } => {
+                // A lower limit holds at once for what is to come; here it only falls, so that the check is simple.
+                self.limit = self.limit.min(limit);
+                let own = limits(Window::Minute, Some(self.limit), None);
+                let shared = limits(Window::Minute, Some(self.limit + 2), None);
+                configure(&self.throttle, shared, &[("a", own.clone()), ("b", own)]);
             }
         }
-        done.extend(running);
-        prop_assert!(!overrun(&done, 60_000, limit as usize));
+    }
+}
+
+proptest! {
+    /// However long transactions take, whoever asks first, and whenever the process restarts, no window is overrun:
+    /// neither an account's nor that of all together.
+    #[test]
+    fn no_window_is_ever_overrun(limit in 1_u32..8, steps in prop::collection::vec(step(), 1..200)) {
+        let mut model = Model::new(limit);
+        for step in steps {
+            // What is begun under one limit is not held against a lower one.
+            let (before, held) = (model.limit, model.done.len() + model.running.len());
+            model.step(step);
+            let all: Vec<_> = model.done.iter().chain(&model.running).map(|&(_, start, end)| (start, end)).collect();
+            if model.limit == limit {
+                prop_assert!(!overrun(&all, 60_000, limit as usize + 2));
+            }
+            if model.limit < before {
+                prop_assert_eq!(all.len(), held);
+            }
+        }
+        for account in 0..2 {
+            let own: Vec<_> = model.done.iter().chain(&model.running).filter(|e| e.0 == account).map(|e| (e.1, e.2)).collect();
+            prop_assert!(!overrun(&own, 60_000, limit as usize));
+        }
+    }
+
+    /// After a limit was lowered, nothing begins until the lower one has room.
+    #[test]
+    fn a_lower_limit_holds_from_its_reload_on(
+        limit in 2_u32..8, lower in 1_u32..8, sent in 0_usize..10, later in 0_i64..120_000,
+    ) {
+        let mut model = Model::new(limit);
+        for _ in 0..sent {
+            model.step(Step::Reserve { account: 0, messages: 1 });
+            model.step(Step::Begin { messages: 1, takes: 0 });
+            model.step(Step::Pass(1));
+        }
+        model.step(Step::Reload { limit: lower });
+        model.step(Step::Pass(later));
+        let in_window = model.done.iter().filter(|(.., end)| model.now - end < 60_000).count();
+        let began = begin(&model.throttle, "a", 1, Moment(model.now));
+        prop_assert!(!began || in_window < model.limit as usize, "{} in the window", in_window);
     }
 }

@@ -8,7 +8,7 @@ use mailsluice::mail::{Body, ReversePath};
 use proptest::prelude::*;
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream, UpstreamDial};
-use super::{TIMEOUTS, address, connected, open, recipients, send, smtp, verdicts};
+use super::{TIMEOUTS, address, anna, connected, nobody, open, recipients, send, smtp, verdicts};
 
 #[tokio::test(start_paused = true)]
 async fn parameters_only_where_offered() {
@@ -133,7 +133,7 @@ async fn a_thousand_recipients_through_a_narrow_pipe() {
     for buffer in [16, 300] {
         let upstream = Upstream::new(Script::default().with(Step::Rcpt(500), Act::reply(550, "5.1.1 no")));
         let dial = UpstreamDial { buffer, ..(*upstream.dial()).clone() };
-        let connector = Connector::new(std::sync::Arc::new(dial), smtp(), "relay.firm.example");
+        let connector = Connector::new(std::sync::Arc::new(dial), smtp(), &nobody(), "relay.firm.example");
         let mut connection = connector.open().await.unwrap();
         let result = send(&mut connection, &recipients(1000), b"hello").await;
         let verdicts = verdicts(&result);
@@ -213,11 +213,10 @@ async fn over_the_network_with_tls_and_login() {
         ca_file: Some(ca.path().to_owned()),
         tls_name: Some("localhost".to_owned()),
         auth: Auth::Auto,
-        user: Some("anna".to_owned()),
-        password: Some("secret".into()),
         ..smtp()
     };
-    let connector = Connector::new(std::sync::Arc::new(TcpDial), config, "relay.firm.example");
+    let connector =
+        Connector::new(std::sync::Arc::new(TcpDial), config, &anna("secret"), "relay.firm.example");
     let content = b"Subject: big\r\n\r\n.\r\n..\r\nline\r\n".repeat(40_000);
     let mut connection = connector.open().await.unwrap();
     assert_eq!(connection.host(), format!("127.0.0.1[127.0.0.1]:{}", listening.address.port()));

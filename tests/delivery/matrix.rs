@@ -6,7 +6,7 @@ use mailsluice::deliver::Stage;
 use tokio::time::Instant;
 
 use super::support::upstream::{Act, Script, Step, Upstream};
-use super::{TIMEOUTS, open, recipients, send, smtp, verdicts};
+use super::{TIMEOUTS, anna, open, open_as, recipients, send, smtp, verdicts};
 
 /// Larger than what the pipe holds, so that the content is still under way when the upstream acts on it.
 const CONTENT: usize = 300_000;
@@ -129,11 +129,9 @@ async fn every_step_of_a_connection() {
             let name = format!("{step:?} {way:?}");
             let upstream = Upstream::new(Script::default().with_login("PLAIN").with(step, act(way)));
             let mut config = smtp();
-            config.user = Some("anna".to_owned());
-            config.password = Some("secret".into());
             config.allow_plaintext_auth = true;
             let started = Instant::now();
-            let opened = open(&upstream, config).await;
+            let opened = open_as(&upstream, config, &anna("secret")).await;
             assert_eq!(opened.is_ok(), way == Way::Slow, "{name}");
             if let Err(error) = opened {
                 assert_eq!(error.stage, stage, "{name}: {error}");

@@ -1,19 +1,23 @@
 //! TLS and logins: what is configured is required, and errors say what to do.
 
-use mailsluice::config::{Auth, Security, Smtp};
+use mailsluice::config::{Account, Auth, Security, Smtp};
 use mailsluice::deliver::{ConnectCause, ConnectError, LoginError, Stage, TlsError};
 use tokio::time::Instant;
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream};
-use super::{TIMEOUTS, open, recipients, send, smtp};
+use super::{TIMEOUTS, anna, nobody, open, open_as, recipients, send, smtp};
 
-fn with_login(auth: Auth) -> Smtp {
-    Smtp { auth, user: Some("anna".to_owned()), password: Some("secret".into()), ..smtp() }
+fn with(auth: Auth) -> Smtp {
+    Smtp { auth, ..smtp() }
 }
 
 /// The error of a connection over which no mail can have gone.
 async fn fails(upstream: &Upstream, smtp: Smtp) -> ConnectError {
-    let error = open(upstream, smtp).await.err().expect("it must not connect");
+    fails_as(upstream, smtp, &nobody()).await
+}
+
+async fn fails_as(upstream: &Upstream, smtp: Smtp, account: &Account) -> ConnectError {
+    let error = open_as(upstream, smtp, account).await.err().expect("it must not connect");
     assert!(upstream.commands_of("MAIL").is_empty());
     error
 }
@@ -27,8 +31,8 @@ async fn tls_both_ways() {
             Script::default().with_login("PLAIN").with_tls(authority.server("smtp.firm.example"));
         script.implicit_tls = security == Security::Tls;
         let upstream = Upstream::new(script);
-        let config = Smtp { security, ca_file: Some(ca.path().to_owned()), ..with_login(Auth::Auto) };
-        let mut connection = open(&upstream, config).await.unwrap();
+        let config = Smtp { security, ca_file: Some(ca.path().to_owned()), ..smtp() };
+        let mut connection = open_as(&upstream, config, &anna("secret")).await.unwrap();
         assert_eq!(connection.host(), "smtp.firm.example[192.0.2.25]:25");
         let content = b"Subject: x\r\n\r\n.dot\r\n".repeat(20_000);
         let result = send(&mut connection, &recipients(3), &content).await;
@@ -129,17 +133,14 @@ async fn each_mechanism() {
         ("LOGIN PLAIN", Auth::Auto, true, "AUTH PLAIN "),
     ] {
         let upstream = Upstream::new(Script::default().with_login(offered));
-        let config = Smtp { allow_plaintext_auth: allow, ..with_login(auth) };
-        let mut connection = open(&upstream, config.clone()).await.unwrap();
+        let config = Smtp { allow_plaintext_auth: allow, ..with(auth) };
+        let mut connection = open_as(&upstream, config.clone(), &anna("secret")).await.unwrap();
         assert!(upstream.commands_of("AUTH")[0].starts_with(want), "{offered}");
         assert_eq!(super::verdicts(&send(&mut connection, &recipients(1), b"x").await), "S");
         assert_eq!(upstream.messages()[0].user.as_deref(), Some("anna"));
 
-        let error = fails(
-            &Upstream::new(Script::default().with_login(offered)),
-            Smtp { password: Some("wr0ng-one".into()), ..config },
-        )
-        .await;
+        let upstream = Upstream::new(Script::default().with_login(offered));
+        let error = fails_as(&upstream, config, &anna("wr0ng-one")).await;
         assert_eq!((error.stage, error.reply().unwrap().code), (Stage::Auth, 535), "{offered}");
         assert!(error.needs_a_person() && !format!("{error} {error:?}").contains("wr0ng-one"));
     }
@@ -160,12 +161,12 @@ async fn logins_that_are_not_tried() {
         (Script::default().with(Step::Ehlo, Act::reply(500, "what?")), Auth::Auto, "no AUTH mechanism"),
     ] {
         let upstream = Upstream::new(script);
-        let error = fails(&upstream, with_login(auth)).await;
+        let error = fails_as(&upstream, with(auth), &anna("secret")).await;
         assert!(error.stage == Stage::Auth && error.to_string().contains(want), "{want}: {error}");
         assert!(upstream.commands_of("AUTH").is_empty(), "{want}");
     }
     let upstream = Upstream::new(Script::default().with_login("PLAIN"));
-    let error = fails(&upstream, Smtp { auth: Auth::Plain, ..smtp() }).await;
+    let error = fails(&upstream, with(Auth::Plain)).await;
     assert_eq!(error.cause, ConnectCause::Login(LoginError::NoCredentials));
 }
 
@@ -173,10 +174,11 @@ async fn logins_that_are_not_tried() {
 async fn odd_challenges_end_the_exchange() {
     let odd = Act::Raw(b"334 %%%\r\n501 cancelled\r\n".to_vec());
     let upstream = Upstream::new(Script::default().with_login("CRAM-MD5").with(Step::Auth, odd));
-    let error = fails(&upstream, with_login(Auth::CramMd5)).await;
+    let error = fails_as(&upstream, with(Auth::CramMd5), &anna("secret")).await;
     assert!(error.to_string().contains("not base64"), "{error}");
     let endless = Act::Raw(b"334 \r\n".repeat(9));
     let upstream = Upstream::new(Script::default().with_login("PLAIN").with(Step::Auth, endless));
-    let error = fails(&upstream, Smtp { allow_plaintext_auth: true, ..with_login(Auth::Plain) }).await;
+    let config = Smtp { allow_plaintext_auth: true, ..with(Auth::Plain) };
+    let error = fails_as(&upstream, config, &anna("secret")).await;
     assert!(error.to_string().contains("more than the mechanism has"), "{error}");
 }

@@ -128,6 +128,18 @@ impl Store for MemoryStore {
         unreachable!("sessions never do this")
     }
 
+    async fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        unreachable!("sessions never do this")
+    }
+
+    async fn set_standing(&self, _standing: Standing) -> Result<(), StoreError> {
+        unreachable!("sessions never do this")
+    }
+
+    async fn clear_standings(&self, _: Option<String>, _: Vec<StandingKind>) -> Result<(), StoreError> {
+        unreachable!("sessions never do this")
+    }
+
     async fn blacklist(&self) -> Result<Vec<BlacklistEntry>, StoreError> {
         unreachable!("sessions never do this")
     }

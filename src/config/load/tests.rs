@@ -7,8 +7,9 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::config::{
-    Auth, BlacklistAction, BounceFrom, ByteSize, Filter, LogFormat, LogLevel, LongLines, Mode, Newlines,
-    Pace, Quota, Security, ServerAuth, Smtp, TestAction, Upstream, UpstreamKind, UserPriority, Window,
+    Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat, LogLevel,
+    LongLines, Mode, Newlines, Pace, Quota, Security, ServerAuth, SharedLimits, Smtp, TestAction, Upstream,
+    UpstreamKind, UserPriority, Window,
 };
 use crate::mail::Address;
 
@@ -100,7 +101,13 @@ fn has_the_documented_defaults_of_an_upstream() {
     let config = loaded(SOLE).config;
     let upstream = &config.upstreams[0];
     assert_eq!((upstream.default, upstream.enabled, upstream.sign), (true, true, true));
-    assert_eq!(upstream.limits, crate::config::Limits::default());
+    let [account] = upstream.accounts.as_slice() else { panic!("one account") };
+    assert_eq!(account.limits, crate::config::Limits::default());
+    assert_eq!((account.name(), account.sender_bound, upstream.message_size()), ("", false, None));
+    assert_eq!(upstream.shared_limits, SharedLimits::default());
+    let on = CausesSet { unreachable: true, disabled: true, quota: false };
+    assert_eq!(upstream.fallback, Fallback { upstreams: vec![], on, after: Duration::from_mins(15) });
+    assert_eq!((upstream.disable_after, config.timezone.iana_name()), (5, Some("UTC")));
     let smtp = smtp(upstream);
     assert_eq!(
         (smtp.host.as_str(), smtp.port, smtp.security),
@@ -153,17 +160,38 @@ fn reads_every_key() {
         ]
     );
     assert_eq!((office.default, office.enabled, office.sign), (true, false, false));
-    assert_eq!((office.limits.connections, office.limits.pace), (7, Pace::Even));
-    assert_eq!(office.limits.quota(Window::Minute), Quota { messages: Some(30), recipients: Some(60) });
-    assert_eq!(office.limits.quota(Window::Week), Quota { messages: None, recipients: Some(9) });
+    assert_eq!(config.timezone.iana_name(), Some("Europe/Zurich"));
+    let [own, second, third] = office.accounts.as_slice() else { panic!("three accounts") };
+    let limits = &own.limits;
+    assert_eq!((limits.connections, limits.pace, limits.calendar), (7, Pace::Even, true));
+    assert_eq!(limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(2) }));
+    assert_eq!(limits.quota(Window::Minute), Quota { messages: Some(30), recipients: Some(60) });
+    assert_eq!(limits.quota(Window::Week), Quota { messages: None, recipients: Some(9) });
     assert_eq!(
-        (office.limits.recipients_per_message, office.limits.message_size),
-        (8, Some(ByteSize(9 << 10)))
+        (limits.recipients_per_message, limits.message_size, office.message_size()),
+        (8, Some(ByteSize(9 << 10)), Some(ByteSize(99 << 10)))
     );
+    assert_eq!((second.name(), second.sender_bound, &second.limits), ("two@firm.example", true, limits));
+    assert_eq!((third.name(), third.sender_bound, third.limits.connections), ("three", false, 2));
+    assert_eq!(third.limits.quota(Window::Minute), Quota { messages: Some(30), recipients: Some(61) });
+    assert_eq!(third.limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(3) }));
+    assert_eq!((third.limits.calendar, third.limits.pace), (false, Pace::Even));
+    assert_eq!(office.shared_limits.connections, Some(4));
+    let day = Quota { messages: None, recipients: Some(20_000) };
+    assert_eq!(
+        (office.shared_limits.quota(Window::Day), office.shared_limits.quota(Window::Hour)),
+        (day, Quota::default())
+    );
+    assert_eq!(
+        (office.fallback.upstreams.as_slice(), office.fallback.after),
+        (&["local".to_owned()][..], Duration::from_hours(1))
+    );
+    assert_eq!(office.fallback.on, CausesSet { unreachable: false, disabled: true, quota: true });
+    assert_eq!((office.disable_after, local.disable_after), (0, 5));
     let smtp = smtp(office);
     assert_eq!((smtp.host.as_str(), smtp.port, smtp.security), ("192.0.2.1", 25, Security::None));
-    assert_eq!((smtp.auth, smtp.user.as_deref(), smtp.allow_plaintext_auth), (Auth::Login, Some("me"), true));
-    assert_eq!(smtp.password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
+    assert_eq!((smtp.auth, own.user.as_deref(), smtp.allow_plaintext_auth), (Auth::Login, Some("me"), true));
+    assert_eq!(own.password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
     assert_eq!((smtp.tls_name.as_deref(), smtp.ehlo.as_deref()), (Some("tls.example"), Some("[192.0.2.2]")));
     assert_eq!(smtp.timeouts.final_dot, Duration::from_secs(66));
     assert!(matches!(&local.kind, UpstreamKind::Capture(capture) if capture.max == 77));
@@ -197,10 +225,48 @@ fn keys_go_before_the_preset() {
     let text = "[[upstream]]\nname = \"a\"\npreset = \"google-workspace\"\n[upstream.limits]\nconnections = 2\n\
                 per_day = { messages = 50 }\n";
     let config = loaded(text).config;
-    let limits = &config.upstreams[0].limits;
+    let limits = &config.upstreams[0].accounts[0].limits;
     assert_eq!(smtp(&config.upstreams[0]).host, "smtp.gmail.com");
     assert_eq!((limits.connections, limits.recipients_per_message), (2, 100));
     assert_eq!(limits.quota(Window::Day), Quota { messages: Some(50), recipients: Some(10_000) });
+}
+
+#[test]
+fn accounts_without_an_own_login_are_all() {
+    let text = "[[upstream]]\nname = \"a\"\npreset = \"office365\"\nauth = \"login\"\n[upstream.limits]\n\
+                connections = 2\n[[upstream.account]]\nuser = \"one@firm.example\"\npassword = \"x\"\n\
+                [[upstream.account]]\nuser = \"two@firm.example\"\npassword = \"y\"\n\
+                [upstream.account.limits]\nper_day = { recipients = 5000 }\n";
+    let config = loaded(text).config;
+    let [one, two] = config.upstreams[0].accounts.as_slice() else { panic!("two accounts") };
+    assert_eq!((one.name(), two.name()), ("one@firm.example", "two@firm.example"));
+    assert_eq!((one.limits.connections, two.limits.connections), (2, 2));
+    let days = [one, two].map(|account| account.limits.quota(Window::Day).recipients);
+    assert_eq!(days, [Some(10_000), Some(5_000)]);
+    assert!(!format!("{config:?}").contains("\"y\""));
+}
+
+#[test]
+fn fallbacks_may_meet_and_have_the_names_as_their_upstreams_write_them() {
+    let upstream = |name: &str, fallback: &str| {
+        format!(
+            "[[upstream]]\nname = \"{name}\"\nhost = \"h\"\nfilter = [\"{name}.example\"]\nfallback = {fallback}\n"
+        )
+    };
+    let text = upstream("a", "[\"b\", \"C\"]") + &upstream("b", "[\"d\"]") + &upstream("c", "[\"d\"]");
+    let config =
+        loaded(&(text + &upstream("d", "[]").replace("fallback", "default = true\nfallback"))).config;
+    assert_eq!(config.upstreams[0].fallback.upstreams, ["b", "c"]);
+}
+
+#[test]
+fn the_time_zone_is_the_machines_unless_it_is_written() {
+    let zone = |name: &str| jiff::tz::TimeZone::get(name).unwrap();
+    let mut machine = machine(Path::new("/"), &[("MAILSLUICE__UPSTREAM__HOST", "h")]);
+    machine.timezone = zone("Asia/Tokyo");
+    assert_eq!(Config::load(None, &machine).unwrap().config.timezone, zone("Asia/Tokyo"));
+    machine.environment.insert("MAILSLUICE__TIMEZONE".into(), "Europe/Vienna".into());
+    assert_eq!(Config::load(None, &machine).unwrap().config.timezone, zone("Europe/Vienna"));
 }
 
 #[test]
@@ -232,8 +298,7 @@ fn accepts_later_keys_that_change_nothing() {
     let text = "language = \"en\"\nhistory_days = 30\nwatch = false\nuser = []\n[alert]\n[secrets]\n\
         [console]\naddress = \"off\"\n[queue]\nmode = \"queued\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
         tls = \"none\"\nauth = \"none\"\nauth_without_tls = false\nproxy_protocol_from = []\nmode = \"queued\"\n\
-        [[upstream]]\nname = \"a\"\nhost = \"h\"\ndisable_after = 5\nfallback = []\nfallback_after = \"15m\"\n\
-        fallback_on = [\"unreachable\", \"disabled\"]\n[upstream.limits]\ncalendar = false\n";
+        [[upstream]]\nname = \"a\"\nhost = \"h\"\nauth = \"none\"\n";
     assert_eq!(loaded(text).warnings, []);
 }
 
@@ -251,6 +316,10 @@ fn takes_everything_from_the_environment() {
             ("MAILSLUICE__UPSTREAM__FILTER", "firm.example, *.firm.example"),
             ("MAILSLUICE__UPSTREAM__DEFAULT", "true"),
             ("MAILSLUICE__UPSTREAM__LIMITS__PER_MINUTE__MESSAGES", "10"),
+            ("MAILSLUICE__UPSTREAM__SHARED_LIMITS__PER_DAY__RECIPIENTS", "20"),
+            ("MAILSLUICE__UPSTREAM__FALLBACK_ON", "quota, disabled"),
+            ("MAILSLUICE__UPSTREAM__DISABLE_AFTER", "7"),
+            ("MAILSLUICE__TIMEZONE", "Europe/Zurich"),
             ("MAILSLUICE__LISTENER__ADDRESS", "0.0.0.0:25"),
             ("MAILSLUICE__LISTENER__RELAY_FROM", "10.0.0.0/8,fd00::/8"),
             ("MAILSLUICE__SESSION__MAX_MESSAGE_SIZE", "1MiB"),
@@ -261,9 +330,12 @@ fn takes_everything_from_the_environment() {
     assert_eq!((warnings, path), (vec![], None));
     let upstream = &config.upstreams[0];
     assert_eq!((upstream.name.as_str(), upstream.default, upstream.filter.len()), ("default", true, 2));
-    assert_eq!(upstream.limits.quota(Window::Minute).messages, Some(10));
+    assert_eq!(upstream.accounts[0].limits.quota(Window::Minute).messages, Some(10));
+    assert_eq!(upstream.shared_limits.quota(Window::Day).recipients, Some(20));
+    assert!(upstream.fallback.on.quota && !upstream.fallback.on.unreachable);
+    assert_eq!((upstream.disable_after, config.timezone.iana_name()), (7, Some("Europe/Zurich")));
     assert_eq!(smtp(upstream).host, "smtp.office365.com");
-    assert_eq!(smtp(upstream).password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
+    assert_eq!(upstream.accounts[0].password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
     assert_eq!(format!("{:?}", config.listeners[0].relay_from), "[10.0.0.0/8, fd00::/8]");
     assert_eq!((config.session.max_message_size, config.log.format), (ByteSize(1 << 20), LogFormat::Json));
     assert_eq!(config.data_dir, folder.path().join("data"));
@@ -339,7 +411,10 @@ fn the_environment_goes_before_the_file() {
         [("MAILSLUICE__UPSTREAM__PASSWORD__ENV", "P"), ("P", "hush"), ("MAILSLUICE__LOG__LEVEL", "error")];
     let config = Config::load(None, &machine(folder.path(), &variables)).unwrap().config;
     assert_eq!((config.log.level, config.upstreams[0].name.as_str()), (LogLevel::Error, "a"));
-    assert_eq!(smtp(&config.upstreams[0]).password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
+    assert_eq!(
+        config.upstreams[0].accounts[0].password.as_ref().map(ExposeSecret::expose_secret),
+        Some("hush")
+    );
 }
 
 #[test]

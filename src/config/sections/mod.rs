@@ -1,6 +1,7 @@
 //! A file for each section of the configuration.
 
 pub(super) mod dkim;
+mod fallback;
 pub(super) mod listener;
 mod networks;
 pub(super) mod queue;
@@ -9,6 +10,7 @@ pub(super) mod switches;
 pub(super) mod top;
 pub(super) mod upstream;
 mod upstream_limits;
+mod upstream_logins;
 pub(super) mod user;
 
 use std::time::Duration;

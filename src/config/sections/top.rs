@@ -3,9 +3,11 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use jiff::tz::{self, TimeZone};
+
 use super::is_ehlo_name;
 use crate::config::reader::Section;
-use crate::config::words::quoted;
+use crate::config::words::{nearest, quoted};
 
 /// `hostname`: the machine's full name unless the file has another.
 pub(in crate::config) fn hostname(root: &mut Section<'_>) -> String {
@@ -45,4 +47,21 @@ fn tidy(path: &Path) -> PathBuf {
 /// `shutdown_grace`; no time at all is allowed.
 pub(in crate::config) fn shutdown_grace(root: &mut Section<'_>) -> Duration {
     root.time("shutdown_grace", Duration::ZERO).unwrap_or(Duration::from_secs(8))
+}
+
+/// `timezone`: the machine's unless the file names another (IANA time zone database).
+pub(in crate::config) fn timezone(root: &mut Section<'_>) -> TimeZone {
+    const WRITE_ZONE: &str = r#"write the name of one, such as "Europe/Zurich" or "UTC""#;
+    let own = root.context.machine.timezone.clone();
+    let Some(name) = root.text("timezone", "the name of a time zone", WRITE_ZONE) else { return own };
+    TimeZone::get(name).unwrap_or_else(|_| {
+        let zones: Vec<String> = tz::db().available().map(|zone| zone.to_string()).collect();
+        let lower: Vec<String> = zones.iter().map(|zone| zone.to_lowercase()).collect();
+        let near = nearest(name, &lower.iter().map(String::as_str).collect::<Vec<_>>());
+        let meant = near.and_then(|near| zones.iter().find(|zone| zone.to_lowercase() == near));
+        let instead = meant.map_or_else(|| WRITE_ZONE.to_owned(), |zone| format!("write {zone:?}"));
+        let what = format!("{} is not the name of a time zone", quoted(name));
+        root.fault(&root.place_of("timezone"), "timezone", &what, &instead);
+        own
+    })
 }

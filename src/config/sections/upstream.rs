@@ -2,20 +2,22 @@
 
 use std::net::IpAddr;
 
-use secrecy::ExposeSecret;
-
-use super::upstream_limits::{limits, timeouts};
-use super::{filters, is_domain, is_ehlo_name};
+use super::fallback;
+use super::upstream_limits::{limits, shared_limits, timeouts};
+use super::upstream_logins::logins;
+use super::{MANY, filters, is_domain, is_ehlo_name};
 use crate::config::fault::Place;
 use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, quoted};
-use crate::config::{Auth, Capture, Limits, Security, Smtp, Upstream, UpstreamKind, secret};
+use crate::config::{Account, Auth, Capture, Limits, Security, Smtp, Upstream, UpstreamKind};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
+/// Failed connections or logins in a row that disable an upstream.
+const DISABLE_AFTER: u32 = 5;
 /// The keys of a smart host; the local mailbox has none of them.
-const SMTP_KEYS: [&str; 13] = [
+const SMTP_KEYS: [&str; 15] = [
     "preset",
     "host",
     "port",
@@ -28,6 +30,8 @@ const SMTP_KEYS: [&str; 13] = [
     "allow_plaintext_auth",
     "user",
     "password",
+    "account",
+    "disable_after",
     "timeouts",
 ];
 
@@ -42,6 +46,8 @@ pub(in crate::config) struct Read {
     pub(in crate::config) default: Option<Place>,
     /// Where each filter is.
     pub(in crate::config) filters: Vec<Place>,
+    /// Where each fallback is.
+    pub(in crate::config) fallbacks: Vec<Place>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,20 +70,55 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let is_default = section.flag("default").unwrap_or(false);
     let enabled = section.flag("enabled").unwrap_or(true);
     let sign = section.flag("sign").unwrap_or(true);
-    let (kind, limits) = if kind == Some(Kind::Capture) {
+    let (kind, accounts) = if kind == Some(Kind::Capture) {
         refuse_smtp_keys(&mut section);
         let limits = limits(section.section("limits"), &Limits::default());
-        (UpstreamKind::Capture(Capture { max: capture_max }), limits)
+        (UpstreamKind::Capture(Capture { max: capture_max }), vec![Account::anonymous(limits)])
     } else {
-        let preset = preset(&mut section);
-        let known = preset.map_or_else(Limits::default, Preset::limits);
-        let limits = limits(section.section("limits"), &known);
-        (UpstreamKind::Smtp(Box::new(smtp(&mut section, preset))), limits)
+        let (smtp, accounts) = smart_host(&mut section);
+        (UpstreamKind::Smtp(Box::new(smtp)), accounts)
     };
+    let shared_limits = shared_limits(section.section("shared_limits"));
+    let (fallback, fallbacks) = fallback::read(&mut section);
+    let disable_after = section.number("disable_after", 0..=MANY).unwrap_or(DISABLE_AFTER);
     let name_place = section.place_of("name");
     section.finish();
-    let upstream = Upstream { name, default: is_default, enabled, filter, sign, kind, limits };
-    Read { upstream, place, name: name_place, default, filters }
+    let upstream = Upstream {
+        name,
+        default: is_default,
+        enabled,
+        filter,
+        sign,
+        kind,
+        accounts,
+        shared_limits,
+        fallback,
+        disable_after,
+    };
+    Read { upstream, place, name: name_place, default, filters, fallbacks }
+}
+
+fn smart_host(section: &mut Section<'_>) -> (Smtp, Vec<Account>) {
+    let preset = preset(section);
+    let known = preset.map_or_else(Limits::default, Preset::limits);
+    let limits = limits(section.section("limits"), &known);
+    let auth = auth(section);
+    let smtp = smtp(section, preset, auth.unwrap_or(Auth::Auto));
+    let accounts = logins(section, &smtp, auth, limits);
+    (smtp, accounts)
+}
+
+/// `auth`; `None` when it is wrong.
+fn auth(section: &mut Section<'_>) -> Option<Auth> {
+    let auths = [
+        ("auto", Auth::Auto),
+        ("none", Auth::None),
+        ("plain", Auth::Plain),
+        ("login", Auth::Login),
+        ("cram-md5", Auth::CramMd5),
+    ];
+    let auth = section.choice("auth", &auths);
+    if section.has("auth") { auth } else { Some(Auth::Auto) }
 }
 
 fn name(section: &mut Section<'_>) -> String {
@@ -121,20 +162,12 @@ fn preset(section: &mut Section<'_>) -> Option<&'static Preset> {
     found
 }
 
-fn smtp(section: &mut Section<'_>, preset: Option<&Preset>) -> Smtp {
+fn smtp(section: &mut Section<'_>, preset: Option<&Preset>, auth: Auth) -> Smtp {
     let host = host(section, preset);
     let (port, security) = connection(section, preset);
     let name = r#"write a host name, such as "smtp.firm.example""#;
     let host_name = |text: &str| is_domain(text).then(|| text.to_owned());
-    let auths = [
-        ("auto", Auth::Auto),
-        ("none", Auth::None),
-        ("plain", Auth::Plain),
-        ("login", Auth::Login),
-        ("cram-md5", Auth::CramMd5),
-    ];
-    let auth = section.choice("auth", &auths);
-    let smtp = Smtp {
+    Smtp {
         host,
         port,
         security,
@@ -147,16 +180,10 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>) -> Smtp {
             "write one of this machine's addresses",
             |text| text.parse::<IpAddr>().ok(),
         ),
-        auth: auth.unwrap_or(Auth::Auto),
+        auth,
         allow_plaintext_auth: section.flag("allow_plaintext_auth").unwrap_or(false),
-        user: user(section),
-        password: secret::read(section, "password"),
         timeouts: timeouts(section.section("timeouts")),
-    };
-    if auth.is_some() || !section.has("auth") {
-        check_login(section, &smtp);
     }
-    smtp
 }
 
 fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
@@ -212,51 +239,4 @@ fn ca_file(section: &mut Section<'_>) -> Option<std::path::PathBuf> {
         "write the path of a file with certificates in PEM",
     );
     None
-}
-
-fn user(section: &mut Section<'_>) -> Option<String> {
-    let plain = |text: &str| (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned());
-    section.parsed("user", "a login name", "write the name that the provider gave you", plain)
-}
-
-fn check_login(section: &Section<'_>, smtp: &Smtp) {
-    let (has_user, has_password) = (section.has("user"), section.has("password"));
-    let wants_login = !matches!(smtp.auth, Auth::Auto | Auth::None);
-    if smtp.auth == Auth::None {
-        for key in ["user", "password"].into_iter().filter(|key| section.has(key)) {
-            section.fault(
-                &section.place_of(key),
-                key,
-                "has no use with auth = \"none\"",
-                "remove it, or remove auth",
-            );
-        }
-        return;
-    }
-    if !has_user && (has_password || wants_login) {
-        section.missing("user", "write the login name, or remove password and auth");
-    }
-    if !has_password && (has_user || wants_login) {
-        section.missing("password", r#"write { file = "…" } or { env = "…" }, or remove user and auth"#);
-    }
-    if smtp.password.as_ref().is_some_and(|password| password.expose_secret().contains('\0')) {
-        // PLAIN separates its parts with it (RFC 4616 2).
-        section.fault(
-            &section.place_of("password"),
-            "password",
-            "has a NUL in it",
-            "write the password alone",
-        );
-    }
-    let in_clear = smtp.security == Security::None && smtp.auth != Auth::CramMd5 && !is_loopback(&smtp.host);
-    if in_clear && has_password && !smtp.allow_plaintext_auth {
-        let what = "would send the password in clear text over the network";
-        let instead = r#"write "starttls" or "tls", or allow_plaintext_auth = true"#;
-        section.fault(&section.place_of("security"), "security", what, instead);
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

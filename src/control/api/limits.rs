@@ -37,7 +37,7 @@ pub(super) async fn reset(
     // First what lasts: if that fails, what is in force stays in force.
     state.store.reset_usage(upstream.clone(), windows.clone()).await?;
     state.throttle.reset(&upstream, &windows);
-    state.wake.wake(&upstream);
+    state.wake.wake_all();
     let names: Vec<_> = windows.iter().map(|w| w.name()).collect();
     tracing::info!(event = "limit_reset", upstream, windows = names.join(","));
     Ok(Json(limits_of(&state, Some(&upstream))))

@@ -27,7 +27,7 @@ pub(super) async fn reports(
     if sent.reports {
         return Vec::new();
     }
-    let office = Office { context: &shared.context, upstream: &ticket.line.upstream };
+    let office = Office { context: &shared.context, upstream: ticket.carrier.upstream() };
     let all: Vec<(usize, &str)> = (0..message.recipients.len()).map(|place| (place, &*sent.reply)).collect();
     reports::relayed(&office, message, &all, &sent.host).await.into_iter().collect()
 }
@@ -52,7 +52,7 @@ pub(super) fn log_sent(
             to,
             original_to,
             upstream = ticket.upstream(),
-            account = ticket.account(),
+            account = ticket.carrier.account(),
             host = sent.host,
             reply = sent.reply,
             delay = format!("{delay:.1}s"),

@@ -122,12 +122,10 @@ impl Open {
         self.connection.as_mut().is_some_and(Connection::is_open)
     }
 
-    /// Whether this is the transaction for a message: to the same upstream, for the same recipients.
+    /// Whether this is the transaction for a message: its recipients are those that were accepted.
     pub(super) fn is_for(&self, message: &QueuedMessage) -> bool {
         let accepted = self.accepted.iter().map(|&place| &self.asked[place]);
-        message.route == self.upstream()
-            && message.test.is_none()
-            && accepted.eq(message.recipients.iter().map(|recipient| &recipient.address))
+        message.test.is_none() && accepted.eq(message.recipients.iter().map(|recipient| &recipient.address))
     }
 
     /// Whether MAIL has said all that the upstream must know of the message.

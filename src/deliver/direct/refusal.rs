@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
+use crate::deliver::carrier::Obstacle;
 use crate::deliver::classify::{Verdict, classify};
+use crate::deliver::context::Context;
 use crate::deliver::error::ConnectError;
 use crate::deliver::transaction::{Answer, RecipientResult};
 use crate::queue::direct::Refused;
@@ -39,6 +41,19 @@ pub(super) fn unreachable(upstream: &str, error: &ConnectError) -> Refused {
 /// No connection came about some time ago, and none is tried yet.
 pub(super) fn down(upstream: &str, reason: &str) -> Refused {
     ours((4, 4, 1), format!("{upstream} is not reachable: {reason}"), "unreachable")
+}
+
+/// What is in the way of all mail of an upstream.
+pub(super) fn obstacle(context: &Context, upstream: &str, obstacle: &Obstacle) -> Refused {
+    match obstacle {
+        Obstacle::Busy => busy(upstream),
+        Obstacle::Limited(wait) => {
+            let until = wait.until.map(|until| context.timeline.wall_at(until));
+            limited(upstream, &wait.cause.to_string(), until)
+        }
+        Obstacle::Down(found) => down(upstream, &found.reason),
+        Obstacle::Disabled(reason) => disabled(upstream, reason),
+    }
 }
 
 /// It is switched off.

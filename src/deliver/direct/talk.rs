@@ -157,7 +157,8 @@ impl Talk {
         let State::Open(mut open) = std::mem::replace(&mut self.state, State::Fresh) else {
             return Ok(());
         };
-        if open.is_for(message)
+        if message.route == self.way.opening.lane
+            && open.is_for(message)
             && open.can_go_on()
             && let Some(view) = open.offered()
         {
@@ -197,7 +198,7 @@ impl Talk {
 impl Way {
     /// Begins a transaction of which only the reverse-path is known.
     async fn announce(&self, until: Instant) -> Result<Box<Open>, Refused> {
-        let ticket = Ticket::take(&self.shared, &self.opening.upstream, None, until).await?;
+        let ticket = Ticket::take(&self.shared, &self.opening.lane, None, until).await?;
         self.begin(ticket, Letter::Announced(&self.opening), until).await
     }
 
@@ -286,12 +287,13 @@ async fn ready(
     (message, content): (&QueuedMessage, Vec<u8>),
 ) -> Result<Prepared, Refused> {
     let view = UpstreamView {
-        sign: ticket.line.upstream.sign,
+        sign: ticket.carrier.upstream().sign,
         eight_bit_mime: offered.eight_bit_mime,
         smtputf8: offered.smtputf8,
         local: false,
     };
-    let max = offered.max_size();
+    let configured = ticket.carrier.limits.message_size.map(|limit| limit.0);
+    let max = offered.max_size().into_iter().chain(configured).min();
     let prepared = prepare(&shared.context.signer, message, content, view).await.map_err(refusal::unfit)?;
     let size = prepared.content.len() as u64;
     match max.filter(|&limit| size > limit) {

@@ -1,68 +1,63 @@
 //! The right to one transaction: its permit, and a connection to use it over.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::{Shared, refusal};
 use crate::config::{Upstream, UpstreamKind};
-use crate::deliver::classify::{Verdict, classify};
-use crate::deliver::connection::{Connection, Connector};
-use crate::deliver::context::{Context, Phase, account_name};
-use crate::deliver::health::Health;
-use crate::deliver::pool::{Pool, Slot};
-use crate::deliver::transaction::{Answer, RecipientResult};
+use crate::deliver::carrier::{Carrier, Obstacle, Turn, Way};
+use crate::deliver::connection::Connection;
+use crate::deliver::context::{Context, Phase};
+use crate::deliver::health::Probe;
+use crate::deliver::lesson::Lesson;
+use crate::deliver::pool::Seat;
+use crate::deliver::tiers::{Pick, Tiers};
+use crate::deliver::transaction::RecipientResult;
 use crate::queue::direct::Refused;
+use crate::route::{lane_name, lanes};
 use crate::store::{Handover, NewPermit, Permit, PermitId};
-use crate::throttle::Budget;
+use crate::throttle::ConnectionSlot;
 
 /// How long a client waits for a connection to be free.
 const BUSY: Duration = Duration::from_secs(10);
 /// How often is looked for one.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(100);
 /// How often an outcome is offered to a store that fails.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// Recipients for which a permit is recorded when it is not known how many there will be (RFC 5321 4.5.3.1.8). The
 /// counts in memory go by those that there are; all of these count only when we die in the middle.
 const UNKNOWN: u32 = 100;
 
-/// The accounts of all upstreams.
-pub(super) struct Lines(HashMap<String, Arc<Line>>);
-
-/// An account of an upstream.
-pub(super) struct Line {
-    pub(super) upstream: Upstream,
-    pub(super) account: String,
-    connector: Connector,
-    pool: Pool,
-    pub(super) health: Health,
-}
+/// By what the mail of each lane goes.
+pub(super) struct Lines(HashMap<String, (String, Tiers)>);
 
 impl Lines {
+    /// Upstreams that keep mail on this machine stand in for none here: such mail does not go through.
     pub(super) fn new(context: &Context) -> Self {
-        let line = |upstream: &Upstream| {
-            let UpstreamKind::Smtp(smtp) = &upstream.kind else { return None };
-            let connector = Connector::new(context.dial.clone(), (**smtp).clone(), &context.config.hostname);
-            let line = Line {
-                upstream: upstream.clone(),
-                account: account_name(upstream),
-                connector,
-                pool: Pool::new(upstream.limits.connections),
-                health: Health::default(),
-            };
-            Some((upstream.name.clone(), Arc::new(line)))
-        };
-        Self(context.config.upstreams.iter().filter_map(line).collect())
+        let mut lines = HashMap::new();
+        let smtp = |upstream: &&Upstream| matches!(upstream.kind, UpstreamKind::Smtp(_));
+        let all = || context.config.upstreams.iter().filter(smtp);
+        for upstream in all() {
+            let mut upstream = upstream.clone();
+            upstream.fallback.upstreams.retain(|name| all().any(|other| other.name == *name));
+            for bound in lanes(&upstream) {
+                let tiers = Tiers::new(&context.fleet, &upstream, bound.map(|account| account.name()));
+                lines.insert(lane_name(&upstream, bound), (upstream.name.clone(), tiers));
+            }
+        }
+        Self(lines)
     }
 }
 
 /// The right to one transaction.
 pub(super) struct Ticket {
     shared: Arc<Shared>,
-    pub(super) line: Arc<Line>,
-    _slot: Slot,
+    pub(super) carrier: Arc<Carrier>,
+    /// `None` when it was given back.
+    line: Mutex<Option<Line>>,
     permit: Option<PermitId>,
     /// Recipients that the counts in memory go by.
     taken: u32,
@@ -70,106 +65,110 @@ pub(super) struct Ticket {
     recorded: u32,
     /// What it has used, once the transaction has ended.
     used: Option<Permit>,
+    _probes: Vec<Probe>,
+}
+
+/// The right to a connection, with an idle one if there is one.
+struct Line {
+    idle: Option<Connection>,
+    slot: ConnectionSlot,
 }
 
 impl Ticket {
     /// Takes a permit for so many recipients, or for one and those that follow when it is `None`.
     pub(super) async fn take(
         shared: &Arc<Shared>,
-        upstream: &str,
+        lane: &str,
         recipients: Option<u32>,
         until: Instant,
     ) -> Result<Self, Refused> {
-        let Some(line) = shared.lines.0.get(upstream) else {
-            return Err(refusal::disabled(upstream, "it is not in the configuration any more"));
-        };
-        line.usable(&shared.context)?;
-        if let Some(wanted) = recipients.filter(|&wanted| wanted > line.most_recipients()) {
-            tracing::debug!(event = "direct", upstream, wanted);
-            return Err(refusal::too_many(line.most_recipients()));
+        let needed = recipients.unwrap_or(1);
+        let mut turn = turn(shared, lane, needed, until).await?;
+        let most = turn.carrier.recipients_per_message();
+        if needed > most {
+            return Err(refusal::too_many(most));
         }
-        let slot = line.slot(&shared.context, until).await?;
-        let taken = recipients.unwrap_or(1);
-        line.begin(&shared.context, taken)?;
-        let recorded = recipients.unwrap_or_else(|| UNKNOWN.min(line.most_recipients()));
-        let line = line.clone();
-        let mut ticket =
-            Self { shared: shared.clone(), line, _slot: slot, permit: None, taken, recorded, used: None };
-        let new = NewPermit {
-            upstream: upstream.to_owned(),
-            account: ticket.line.account.clone(),
-            recipients: recorded,
-        };
-        match shared.context.store.take_permit(new).await {
-            Ok(permit) => ticket.permit = Some(permit),
-            Err(error) => {
-                tracing::error!(event = "store", upstream, reason = %error);
-                ticket.uncount(None);
-                return Err(refusal::store());
-            }
-        }
-        Ok(ticket)
+        let (carrier, context) = (turn.carrier.clone(), &shared.context);
+        let upstream = carrier.upstream().name.clone();
+        let recorded = recipients.unwrap_or_else(|| UNKNOWN.min(most));
+        let new =
+            NewPermit { upstream: upstream.clone(), account: carrier.account.clone(), recipients: recorded };
+        let permit = context.store.take_permit(new).await.map_err(|error| {
+            tracing::error!(event = "store", upstream, reason = %error);
+            refusal::store()
+        })?;
+        turn.reservation.begin(needed, context.timeline.now());
+        let line = turn.seats.pop().map(|Seat { connection: idle, slot }| Line { idle, slot });
+        Ok(Self {
+            shared: shared.clone(),
+            carrier,
+            line: Mutex::new(line),
+            permit: Some(permit),
+            taken: needed,
+            recorded,
+            used: None,
+            _probes: std::mem::take(&mut turn.probes),
+        })
     }
 
-    /// Makes room for one more recipient.
+    /// Makes room for one more recipient behind those that are known.
     pub(super) fn add(&mut self, known: u32) -> Result<(), Refused> {
         if known >= self.recorded {
             return Err(refusal::too_many(self.recorded));
         }
         if known >= self.taken {
-            self.line.add(&self.shared.context)?;
+            let context = &self.shared.context;
+            let names = (self.upstream(), self.carrier.account.as_str());
+            let more = context.throttle.extend(names, (self.taken, 1), context.timeline.now());
+            more.map_err(|wait| refusal::obstacle(context, names.0, &Obstacle::Limited(wait)))?;
             self.taken += 1;
         }
         Ok(())
     }
 
-    /// A connection that is idle.
+    /// The connection that was idle, once.
     pub(super) fn idle(&self) -> Option<Connection> {
-        self.line.pool.take()
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.idle.take()
     }
 
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Connection, Refused> {
-        let name = &self.line.upstream.name;
-        self.line.connector.open().await.map_err(|error| {
-            self.line.unreachable(&self.shared.context, &error.to_string());
-            refusal::unreachable(name, &error)
+        let Way::Smtp(connector, _) = &self.carrier.way else {
+            return Err(refusal::disabled(self.upstream(), "it keeps mail on this machine"));
+        };
+        connector.open().await.map_err(|error| {
+            self.lesson().unreachable(error.stage, &error.to_string());
+            refusal::unreachable(self.upstream(), &error)
         })
     }
 
     /// A connection that is not needed any more.
     pub(super) fn give_back(&self, connection: Connection) {
-        self.line.pool.give_back(connection, None);
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Line { slot, .. }) = line {
+            self.carrier.pool().give_back(Seat { connection: Some(connection), slot });
+        }
     }
 
     /// The upstream's name.
     pub(super) fn upstream(&self) -> &str {
-        &self.line.upstream.name
-    }
-
-    /// The account as the log names it.
-    pub(super) fn account(&self) -> Option<&str> {
-        Some(self.line.account.as_str()).filter(|account| !account.is_empty())
+        &self.carrier.upstream().name
     }
 
     /// Notes what an answer teaches about the upstream.
     pub(super) async fn learn(&self, result: &RecipientResult) {
-        let context = &self.shared.context;
-        let (now, queue) = (context.timeline.now(), &context.config.queue);
-        if classify(result) == Verdict::Upstream {
-            self.line.health.unreachable(&result.to_string(), now, queue);
-        } else if matches!(result.answer, Answer::Failed(_) | Answer::Unknown(_)) {
-            self.line.health.broke(&result.to_string(), now, queue);
-        } else {
-            self.line.health.answered();
-        }
+        self.lesson().learn(std::slice::from_ref(result)).await;
+    }
+
+    fn lesson(&self) -> Lesson<'_> {
+        Lesson { context: &self.shared.context, carrier: &self.carrier }
     }
 
     /// The transaction has ended: it counts from now on as one that has.
     pub(super) fn close(&mut self) {
         let used = Permit {
-            upstream: self.line.upstream.name.clone(),
-            account: self.line.account.clone(),
+            upstream: self.upstream().to_owned(),
+            account: self.carrier.account.clone(),
             ended: self.shared.context.timeline.now(),
             messages: 1,
             recipients: self.taken,
@@ -203,13 +202,14 @@ impl Ticket {
         }
     }
 
-    /// Ends the permit in the counts in memory.
+    /// Ends the permit in the counts in memory, and tells those who wait for it.
     fn uncount(&mut self, used: Option<&Permit>) {
-        let counted = used.map(|used| (used.messages, used.recipients, used.ended));
-        let (upstream, account) = (&self.line.upstream.name, &self.line.account);
         if self.taken > 0 {
-            self.shared.context.throttle.end(upstream, account, self.taken, counted);
+            let counted = used.map(|used| (used.messages, used.recipients, used.ended));
+            let throttle = &self.shared.context.throttle;
+            throttle.end(self.upstream(), &self.carrier.account, self.taken, counted);
             self.taken = 0;
+            self.carrier.station.signals.notify();
         }
     }
 }
@@ -218,69 +218,31 @@ impl Ticket {
 /// recorded permit does so at the next start.
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let used = Permit {
-            upstream: String::new(),
-            account: String::new(),
-            ended: self.shared.context.timeline.now(),
-            messages: 1,
-            recipients: self.taken,
-        };
-        self.uncount(Some(&used));
+        if self.taken > 0 {
+            self.close();
+        }
+        let line = self.line.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Line { idle, slot }) = line {
+            self.carrier.pool().give_back(Seat { connection: idle, slot });
+        }
     }
 }
 
-impl Line {
-    /// Whether it can be used at all now.
-    fn usable(&self, context: &Context) -> Result<(), Refused> {
-        let name = &self.upstream.name;
-        if !self.upstream.enabled {
-            return Err(refusal::disabled(name, "enabled = false in the configuration"));
-        }
-        match self.health.down() {
-            Some(down) if context.timeline.now() < down.probe_at => Err(refusal::down(name, &down.reason)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Recipients of one transaction.
-    pub(super) fn most_recipients(&self) -> u32 {
-        let announced = self.pool.most_recipients().unwrap_or(u32::MAX);
-        self.upstream.limits.recipients_per_message.min(announced)
-    }
-
-    async fn slot(&self, context: &Context, until: Instant) -> Result<Slot, Refused> {
-        let until = until.min(Instant::now() + BUSY);
-        loop {
-            if let Some(slot) = self.pool.slot() {
-                return Ok(slot);
+/// The right to send by what carries a lane's mail. For a connection to be free the client waits a little.
+async fn turn(shared: &Shared, lane: &str, needed: u32, until: Instant) -> Result<Turn, Refused> {
+    let context = &shared.context;
+    let Some((upstream, tiers)) = shared.lines.0.get(lane) else {
+        return Err(refusal::disabled(lane, "it is not in the configuration"));
+    };
+    let until = until.min(Instant::now() + BUSY);
+    loop {
+        match tiers.pick(needed, context.timeline.now()) {
+            Pick::Go(turn) => return Ok(turn),
+            Pick::Wait(obstacle, _) => return Err(refusal::obstacle(context, upstream, &obstacle)),
+            Pick::Busy if Instant::now() >= until || *context.phase.borrow() == Phase::Stopping => {
+                return Err(refusal::busy(upstream));
             }
-            if Instant::now() >= until || *context.phase.borrow() == Phase::Stopping {
-                return Err(refusal::busy(&self.upstream.name));
-            }
-            sleep(LOOK).await;
+            Pick::Busy => sleep(LOOK).await,
         }
-    }
-
-    fn begin(&self, context: &Context, recipients: u32) -> Result<(), Refused> {
-        let (name, account, now) = (&self.upstream.name, &self.account, context.timeline.now());
-        match context.throttle.budget_for(name, account, recipients, now) {
-            Budget::Open { .. } => {
-                context.throttle.begin(name, account, recipients, now);
-                Ok(())
-            }
-            Budget::Wait(wait) => {
-                let cause = wait.window.map_or("even pace".to_owned(), |w| format!("limit per {}", w.name()));
-                Err(refusal::limited(name, &cause, wait.until.map(|until| context.timeline.wall_at(until))))
-            }
-        }
-    }
-
-    fn add(&self, _context: &Context) -> Result<(), Refused> {
-        Ok(())
-    }
-
-    /// Notes that it can't be used.
-    pub(super) fn unreachable(&self, context: &Context, reason: &str) {
-        self.health.unreachable(reason, context.timeline.now(), &context.config.queue);
     }
 }

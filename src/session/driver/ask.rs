@@ -1,7 +1,7 @@
 //! Whether a recipient is taken: by us, and in direct mode by the upstream, too.
 
 use super::Session;
-use crate::config::{Upstream, UpstreamKind};
+use crate::config::UpstreamKind;
 use crate::mail::{Address, RecipientRequest};
 use crate::policy::{blacklist, relay};
 use crate::queue::direct::{Exchange, Opening, Refused};
@@ -85,14 +85,16 @@ impl<S> Session<'_, S> {
             return None;
         }
         let sender = dialogue.sender()?;
-        let by_path = || services.router.route(&sender.reverse_path.address()?.key());
-        let Upstream { name, kind: UpstreamKind::Smtp(_), .. } = services.router.sole().or_else(by_path)?
-        else {
+        let path = sender.reverse_path.address().map(Address::key);
+        // Of mail without a reverse-path nobody knows more than that there may be but one way.
+        let path = path.or_else(|| services.router.sole().map(|_| String::new()))?;
+        let (upstream, lane) = (services.router.route(&path)?, services.router.lane(&path)?);
+        if !matches!(upstream.kind, UpstreamKind::Smtp(_)) {
             return None;
-        };
+        }
         Some(Opening {
             session: self.peer.session_id.clone(),
-            upstream: name.clone(),
+            lane,
             reverse_path: sender.reverse_path.clone(),
             smtputf8: sender.smtputf8,
             request: sender.request.clone(),

@@ -24,7 +24,7 @@ pub(super) fn claim(db: &Connection, claim: &Claim, folder: &Path) -> rusqlite::
             break;
         }
         let lease = Lease {
-            upstream: &claim.route,
+            upstream: &claim.upstream,
             account: &claim.account,
             most: claim.recipients_per_message,
             takes_permit: true,

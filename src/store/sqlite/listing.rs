@@ -94,8 +94,9 @@ fn conditions(filter: &ListFilter) -> (String, Vec<Value>) {
     let mut conditions = vec!["1".to_owned()];
     let mut values = Vec::new();
     if let Some(upstream) = &filter.upstream {
-        conditions.push("route = ?".into());
-        values.push(Value::Text(upstream.clone()));
+        // Its own lane, and those of its accounts that are bound to a sender.
+        conditions.push("(route = ? OR (route > ? AND route < ?))".into());
+        values.extend(["", "/", "0"].map(|end| Value::Text(format!("{upstream}{end}"))));
     }
     if let Some(state) = filter.state {
         conditions.push(match state {

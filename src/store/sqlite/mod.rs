@@ -12,6 +12,7 @@ mod recover;
 mod rows;
 mod schema;
 mod settle;
+mod standing;
 mod usage;
 mod writer;
 
@@ -28,8 +29,8 @@ use tokio::sync::Notify;
 
 use super::{
     BlacklistEntry, Claim, Claimed, Counts, EnqueueError, Handover, ListFilter, MessageId, NewMessage,
-    NewPermit, OverdueClaim, PermitId, QueuedMessage, Recovered, Route, Settlement, Store, StoreError,
-    StoredContent, Summary, TestTreatment, Totals, UsageRow,
+    NewPermit, OverdueClaim, PermitId, QueuedMessage, Recovered, Route, Settlement, Standing, StandingKind,
+    Store, StoreError, StoredContent, Summary, TestTreatment, Totals, UsageRow,
 };
 use crate::config::Window;
 use crate::mail::QueueId;
@@ -263,6 +264,22 @@ impl Store for SqliteStore {
 
     async fn set_limit_wait(&self, route: String, millis: i64) -> Result<(), StoreError> {
         self.write(move |db| usage::set_limit_wait(db, &route, millis)).await
+    }
+
+    async fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        self.read(standing::all).await
+    }
+
+    async fn set_standing(&self, standing: Standing) -> Result<(), StoreError> {
+        self.write(move |db| standing::set(db, &standing)).await
+    }
+
+    async fn clear_standings(
+        &self,
+        upstream: Option<String>,
+        kinds: Vec<StandingKind>,
+    ) -> Result<(), StoreError> {
+        self.write(move |db| standing::clear(db, upstream.as_deref(), &kinds)).await
     }
 
     async fn blacklist_match(

@@ -10,8 +10,12 @@ use super::{StoreError, database};
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// One step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 3] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_standing.sql"),
+    include_str!("schema_permit.sql"),
+];
 
 /// Sets the connection up and migrates the store.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
@@ -85,6 +89,7 @@ mod tests {
     fn claim() -> Claim {
         Claim {
             route: "u".into(),
+            upstream: "u".into(),
             account: String::new(),
             now: Moment(1_000_000),
             lease_until: Moment(2_000_000),

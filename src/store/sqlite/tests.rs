@@ -47,6 +47,7 @@ fn message(n: u32, recipients: &[&str]) -> NewMessage {
 fn claim(now: i64, messages: u32) -> Claim {
     Claim {
         route: "u".into(),
+        upstream: "u".into(),
         account: "acc".into(),
         now: Moment(now),
         lease_until: Moment(now + 1000),

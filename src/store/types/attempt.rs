@@ -8,8 +8,10 @@ use crate::time::Moment;
 /// What may go in one claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The upstream.
+    /// The lane.
     pub route: String,
+    /// The upstream that carries the mail.
+    pub upstream: String,
     /// The account whose permits are taken.
     pub account: String,
     /// The present moment.
@@ -38,7 +40,7 @@ pub struct Claimed {
 /// Which messages are overdue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverdueClaim {
-    /// The upstream.
+    /// The lane.
     pub route: String,
     /// The present moment.
     pub now: Moment,
@@ -130,7 +132,7 @@ pub struct Recovered {
 /// A sender whose messages take a route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
-    /// The upstream.
+    /// The lane.
     pub route: String,
     /// The sender.
     pub sender: String,
@@ -151,4 +153,30 @@ pub struct UsageRow {
     pub messages: u32,
     /// Recipients.
     pub recipients: u32,
+}
+
+/// Why an upstream or an account sends nothing, beyond a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The upstream.
+    pub upstream: String,
+    /// The account; `None` is all of them.
+    pub account: Option<String>,
+    /// What it is.
+    pub kind: StandingKind,
+    /// When it ends by itself.
+    pub until: Option<Moment>,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What keeps an upstream or an account from sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandingKind {
+    /// The provider's word, for a while.
+    Paused = 0,
+    /// A fault of the configuration: until a reload, or a person says so.
+    Stopped = 1,
+    /// A person: until a person says so.
+    Disabled = 2,
 }

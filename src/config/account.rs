@@ -1,0 +1,134 @@
+//! The logins of an upstream, what they may send together, and who serves in its place.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::{ByteSize, Limits, Quota, Upstream, Window};
+
+/// A login at an upstream: the upstream's own, or one of `[[upstream.account]]`.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The login name; `None` where nobody logs in. Of one upstream no two are the same, whatever the case.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<SecretString>,
+    /// Whether it serves only messages from its own address; `user` is an address then.
+    pub sender_bound: bool,
+    /// What it may send by itself.
+    pub limits: Limits,
+}
+
+impl Account {
+    /// One without login.
+    #[must_use]
+    pub fn anonymous(limits: Limits) -> Self {
+        Self { user: None, password: None, sender_bound: false, limits }
+    }
+
+    /// The name under which it is counted and shown; empty where nobody logs in.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.user.as_deref().unwrap_or_default()
+    }
+}
+
+/// What all accounts of an upstream may send together (`[upstream.shared_limits]`). `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SharedLimits {
+    /// One quota per window, in the order of [`Window::ALL`].
+    pub quotas: [Quota; 4],
+    /// Connections at the same time, at least 1.
+    pub connections: Option<u32>,
+}
+
+impl SharedLimits {
+    /// The quota of one window.
+    #[must_use]
+    pub fn quota(&self, window: Window) -> Quota {
+        self.quotas[window as usize]
+    }
+}
+
+/// Who serves in place of an upstream, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fallback {
+    /// The names of other upstreams, as these write them, in order; they never lead back here.
+    pub upstreams: Vec<String>,
+    /// What makes mail take one of them.
+    pub on: CausesSet,
+    /// For how long mail would at least have to wait before it takes one for `quota`.
+    pub after: Duration,
+}
+
+impl Default for Fallback {
+    fn default() -> Self {
+        Self { upstreams: Vec::new(), on: CausesSet::default(), after: Duration::from_mins(15) }
+    }
+}
+
+/// The causes for which mail takes a fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CausesSet {
+    /// The upstream does not answer.
+    pub unreachable: bool,
+    /// It is disabled, by hand or by itself.
+    pub disabled: bool,
+    /// Its limits are used up.
+    pub quota: bool,
+}
+
+impl CausesSet {
+    /// No cause at all.
+    pub const NONE: Self = Self { unreachable: false, disabled: false, quota: false };
+}
+
+impl Default for CausesSet {
+    fn default() -> Self {
+        Self { unreachable: true, disabled: true, quota: false }
+    }
+}
+
+impl Upstream {
+    /// The largest content that any of its accounts takes; `None` when one takes all.
+    #[must_use]
+    pub fn message_size(&self) -> Option<ByteSize> {
+        self.accounts
+            .iter()
+            .map(|account| account.limits.message_size)
+            .try_fold(ByteSize(0), |most, size| size.map(|size| most.max(size)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Capture, UpstreamKind};
+
+    #[test]
+    fn takes_what_the_largest_account_takes() {
+        for (sizes, want) in [
+            (&[None][..], None),
+            (&[Some(9)], Some(9)),
+            (&[Some(9), Some(12), Some(3)], Some(12)),
+            (&[Some(9), None], None),
+        ] {
+            let account = |size: &Option<u64>| {
+                Account::anonymous(Limits { message_size: size.map(ByteSize), ..Limits::default() })
+            };
+            let upstream = Upstream {
+                name: "a".into(),
+                default: true,
+                enabled: true,
+                filter: vec![],
+                sign: false,
+                kind: UpstreamKind::Capture(Capture { max: 1 }),
+                accounts: sizes.iter().map(account).collect(),
+                shared_limits: SharedLimits::default(),
+                fallback: Fallback::default(),
+                disable_after: 5,
+            };
+            assert_eq!(upstream.message_size(), want.map(ByteSize), "{sizes:?}");
+        }
+    }
+}

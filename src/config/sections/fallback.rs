@@ -1,0 +1,37 @@
+//! `fallback`, `fallback_on` and `fallback_after` of an upstream.
+
+use std::time::Duration;
+
+use crate::config::fault::Place;
+use crate::config::reader::Section;
+use crate::config::words::quoted;
+use crate::config::{CausesSet, Fallback};
+
+/// Reads it, with the place of each name. Whether these are names of upstreams is seen when all are known.
+pub(super) fn read(section: &mut Section<'_>) -> (Fallback, Vec<Place>) {
+    let names = section.texts("fallback").unwrap_or_default();
+    let (places, upstreams) = names.into_iter().map(|(place, name)| (place, name.to_owned())).unzip();
+    let usual = Fallback::default();
+    let fallback = Fallback {
+        upstreams,
+        on: causes(section).unwrap_or(usual.on),
+        after: section.time("fallback_after", Duration::ZERO).unwrap_or(usual.after),
+    };
+    (fallback, places)
+}
+
+fn causes(section: &mut Section<'_>) -> Option<CausesSet> {
+    let mut causes = CausesSet::NONE;
+    for (place, text) in section.texts("fallback_on")? {
+        match text {
+            "unreachable" => causes.unreachable = true,
+            "disabled" => causes.disabled = true,
+            "quota" => causes.quota = true,
+            _ => {
+                let what = format!("{} is not a cause", quoted(text));
+                section.fault(&place, "fallback_on", &what, r#"write "unreachable", "disabled" or "quota""#);
+            }
+        }
+    }
+    Some(causes)
+}
