@@ -314,12 +314,13 @@ async fn an_idle_connection_that_is_gone_is_not_the_clients_trouble() {
     let mut client = Client::at(&sim, 0).await;
     assert!(client.send(FROM, &["x@there.example"], FROM).await[2].starts_with("250"));
     // The next MAIL finds the line dead; only the new connection's MAIL is answered.
-    up.set(Script::default().with(Step::Mail, Act::Drop));
+    let slow = Act::Slow(Duration::from_millis(100));
+    up.set(Script::default().with(Step::Mail, Act::Drop).with(Step::Greeting, slow));
     client.say("MAIL FROM:<a@firm.example>").await;
     let asked = client.say("RCPT TO:<x@there.example>");
     let mend = async {
         while up.connections() < 2 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         up.set(Script::default());
     };

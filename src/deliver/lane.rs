@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::attempt::{self, Job};
 use super::capture::Mailbox;
-use super::carrier::{Carrier, Obstacle, Turn};
+use super::carrier::{Carrier, Obstacle, TURN, Turn};
 use super::context::{Context, Phase};
 use super::outcome::{self, End, Tried};
 use super::reports::Office;
@@ -134,7 +134,7 @@ impl Lane {
             if self.attempts.len() >= SETTLING * self.shared.tiers.connections() {
                 return None;
             }
-            let turn = match self.shared.tiers.pick(needed, now) {
+            let turn = match self.shared.tiers.pick((TURN, needed), now) {
                 Pick::Go(turn) => turn,
                 Pick::Busy => return self.idle_until(now),
                 Pick::Wait(obstacle, until) => return self.wait(&obstacle, until, now).await,

@@ -84,11 +84,13 @@ impl Ticket {
     ) -> Result<Self, Refused> {
         let needed = recipients.unwrap_or(1);
         let mut turn = turn(shared, lane, needed, until).await?;
-        let most = turn.carrier.recipients_per_message();
+        let (carrier, context) = (turn.carrier.clone(), &shared.context);
+        let most = carrier.recipients_per_message();
         if needed > most {
+            drop(turn);
+            carrier.station.signals.notify();
             return Err(refusal::too_many(most));
         }
-        let (carrier, context) = (turn.carrier.clone(), &shared.context);
         let upstream = carrier.upstream().name.clone();
         let recorded = recipients.unwrap_or_else(|| UNKNOWN.min(most));
         let new =
@@ -236,7 +238,7 @@ async fn turn(shared: &Shared, lane: &str, needed: u32, until: Instant) -> Resul
     };
     let until = until.min(Instant::now() + BUSY);
     loop {
-        match tiers.pick(needed, context.timeline.now()) {
+        match tiers.pick((1, needed), context.timeline.now()) {
             Pick::Go(turn) => return Ok(turn),
             Pick::Wait(obstacle, _) => return Err(refusal::obstacle(context, upstream, &obstacle)),
             Pick::Busy if Instant::now() >= until || *context.phase.borrow() == Phase::Stopping => {
