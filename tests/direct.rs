@@ -410,3 +410,49 @@ async fn requests_are_passed_on_or_answered_by_a_report() {
         sim.until(secs(60), secs(1), async |sim| sim.store().queue_length() == 0).await;
     }
 }
+
+/// A message up to the final dot.
+async fn hand_in(client: &mut Client, to: &str) {
+    client.say("MAIL FROM:<a@firm.example>").await;
+    assert!(client.say(&format!("RCPT TO:<{to}>")).await.starts_with("250"));
+    assert!(client.say("DATA").await.starts_with("354"));
+    client.write(b"From: a@firm.example\r\n\r\none\r\n.\r\n").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_what_is_under_way_and_not_for_ever() {
+    let pause = Duration::from_millis(100);
+    for (act, want) in [
+        (Act::Slow(pause), "250 2.0.0 queued as 42"),
+        (Act::Hang, "451 4.3.2 the relay is stopping, try again later"),
+    ] {
+        let (paper, _listening) = paper::Paper::listen();
+        let up = Upstream::new(Script::default().with(Step::Dot, act.clone()));
+        let mut sim = relay(&up, "").await;
+        let mut client = Client::at(&sim, 0).await;
+        hand_in(&mut client, "x@there.example").await;
+        tokio::time::sleep(pause).await;
+        let core = sim.core.take().unwrap();
+        let (reply, ()) = tokio::join!(client.reply(), core.stop(secs(7)));
+        assert_eq!(reply, want);
+        let cut = paper.lines().iter().any(|line| line.contains("possible duplicate"));
+        assert_eq!(cut, act == Act::Hang, "{:?}", paper.lines());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_lets_what_is_under_way_end() {
+    let (up, other) = (Upstream::new(Script::default()), Upstream::new(Script::default()));
+    let mut sim = Simulation::new(DIRECT, &[("up", &up), ("other", &other)]);
+    sim.start().await;
+    up.set(Script::default().with(Step::Dot, Act::Slow(Duration::from_millis(100))));
+    let mut client = Client::at(&sim, 0).await;
+    hand_in(&mut client, "x@there.example").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    sim.reload(&DIRECT.replace("\"up\"", "\"other\"")).await;
+    assert_eq!(client.reply().await, "250 2.0.0 queued as 42");
+    let mut client = Client::at(&sim, 0).await;
+    assert!(client.send(FROM, &["y@there.example"], FROM).await[2].starts_with("250"));
+    assert_eq!((up.messages().len(), other.messages().len()), (1, 1));
+    assert_nothing_left(&sim, 2).await;
+}

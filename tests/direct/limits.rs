@@ -2,7 +2,7 @@
 
 use mailsluice::store::Store;
 
-use super::support::simulation::secs;
+use super::support::simulation::{Simulation, secs};
 use super::support::upstream::{Act, Script, Step, Upstream};
 use super::{Client, FROM, relay};
 
@@ -107,4 +107,31 @@ async fn queued_and_direct_mail_share_one_set_of_limits() {
     tokio::time::sleep(secs(60)).await;
     assert_eq!((up.messages().len(), sim.store().queue_length()), (2, 1));
     assert_eq!(up.most_connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_stands_in() {
+    let (up, other) = (Upstream::new(Script::default()), Upstream::new(Script::default()));
+    let toml = r#"
+        [queue]
+        mode = "direct"
+        [[upstream]]
+        name = "main"
+        host = "up"
+        security = "none"
+        default = true
+        fallback = ["other"]
+        [[upstream]]
+        name = "other"
+        host = "other"
+        security = "none"
+    "#;
+    let mut sim = Simulation::new(toml, &[("up", &up), ("other", &other)]);
+    sim.start().await;
+    up.set(Script::default().with(Step::Connect, Act::Refuse));
+    let mut client = Client::at(&sim, 0).await;
+    for _ in 0..2 {
+        assert_eq!(client.send(FROM, &["x@there.example"], FROM).await[2], "250 2.0.0 queued as 42");
+    }
+    assert_eq!((up.connections(), other.messages().len()), (0, 2));
 }

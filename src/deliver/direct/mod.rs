@@ -10,14 +10,19 @@ mod talk;
 mod ticket;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::context::Context;
 use crate::queue::direct::{Ask, Direct, Opening};
 use talk::Talk;
 use ticket::Lines;
+
+/// How often is looked whether all exchanges have ended, when the relay stops.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Takes messages to upstreams while their clients wait.
 pub struct Courier {
@@ -72,8 +77,15 @@ impl Direct for Courier {
 impl Exchanges {
     /// Waits until none is under way.
     pub async fn ended(&self) {
-        let mut exchanges = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        while exchanges.join_next().await.is_some() {}
+        while !self.is_idle() {
+            sleep(LOOK).await;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let mut exchanges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while exchanges.try_join_next().is_some() {}
+        exchanges.is_empty()
     }
 }
 
