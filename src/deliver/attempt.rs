@@ -351,7 +351,7 @@ pub(super) async fn load<'a>(
         }
     });
     match read {
-        Ok(content) => Ok(Loaded { content, memory: Some(Memory { share, all }) }),
+        Ok(octets) => Ok(Loaded { content: octets, memory: Some(Memory { share, all }) }),
         Err(error) => {
             tracing::error!(event = "store", queue_id = %message.queue_id, path = %path.display(), reason = %error);
             Err(format!("cannot read the stored content: {error}"))

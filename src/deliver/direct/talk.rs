@@ -230,7 +230,7 @@ impl Way {
         let (shared, upstream) = (&self.shared, ticket.upstream());
         loop {
             let idle = ticket.idle();
-            let reused = idle.is_some();
+            let was_idle = idle.is_some();
             let mut connection = match idle {
                 Some(connection) => connection,
                 None => patiently(shared, upstream, until, ticket.connect()).await??,
@@ -255,7 +255,7 @@ impl Way {
                 Ok(steps) => return Ok(move |ticket| Open::new(ticket, (connection, steps), head, prepared)),
                 Err(result) => {
                     let whole = TransactionResult { recipients: vec![result.clone()] };
-                    if reused && whole.never_began() {
+                    if was_idle && whole.never_began() {
                         continue;
                     }
                     ticket.learn(&result).await;

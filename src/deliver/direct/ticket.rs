@@ -100,11 +100,11 @@ impl Ticket {
             refusal::store()
         })?;
         turn.reservation.begin(needed, context.timeline.now());
-        let line = turn.seats.pop().map(|Seat { connection: idle, slot }| Line { idle, slot });
+        let seat = turn.seats.pop().map(|Seat { connection: idle, slot }| Line { idle, slot });
         Ok(Self {
             shared: shared.clone(),
             carrier,
-            line: Mutex::new(line),
+            line: Mutex::new(seat),
             permit: Some(permit),
             taken: needed,
             recorded,
