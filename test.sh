@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs all tests on a Debian machine on which nothing was prepared but git and the Rust toolchain (rustup).
 #
-# Installs what is missing (as root, or with sudo): Debian packages of the outside parties, and a Python environment with
-# the ones from PyPI under target/. Runs the Rust tests, then tests/outside against the binary that they built. That is
-# the dev profile, once: its overflow checks and assertions see more, and a clean checkout need not build twice.
+# Installs what is missing (as root, or with sudo): Debian packages of the outside parties, and under target/ a Python
+# environment with the ones from PyPI, and a folder with the one from npm. Runs the Rust tests, then tests/outside against
+# the binary that they built. That is the dev profile, once: its overflow checks and assertions see more, and a clean
+# checkout need not build twice.
 #
 #   ./test.sh                 everything
 #   ./test.sh -k dkim         everything in Rust, and the outside tests that pytest selects with these words
@@ -31,15 +32,19 @@ fi
 needs=(
     postfix:postfix smtp-sink:postfix swaks:swaks curl:curl msmtp:msmtp opendkim:opendkim
     opendkim-testmsg:opendkim-tools saslpasswd2:sasl2-bin strace:strace openssl:openssl cc:gcc python3:python3
+    node:nodejs npm:npm php:php-cli
 )
+# Packages without a command of their own; swaks needs libnet-ssleay-perl for TLS.
+modules=(libsasl2-modules libc6-dev libnet-ssleay-perl libphp-phpmailer)
 
 install_packages() {
-    local missing=() need
+    local missing=() need module
     for need in "${needs[@]}"; do
         command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
     done
-    dpkg -s libsasl2-modules >/dev/null 2>&1 || missing+=(libsasl2-modules)
-    dpkg -s libc6-dev >/dev/null 2>&1 || missing+=(libc6-dev)
+    for module in "${modules[@]}"; do
+        dpkg -s "$module" >/dev/null 2>&1 || missing+=("$module")
+    done
     # A python3 of the user's own brings venv along; Debian's has it in a package.
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return
@@ -80,9 +85,23 @@ install_python() {
     fi
 }
 
+install_node() {
+    local wanted=tests/outside/node/package-lock.json folder=$target/outside-node
+    if ! cmp -s "$wanted" "$folder/installed.json"; then
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        cp tests/outside/node/package.json "$wanted" "$folder/"
+        # None of the packages needs to run anything to be installed.
+        (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||
+            fail "npm could not install what $wanted names"
+        cp "$wanted" "$folder/installed.json"
+    fi
+}
+
 command -v cargo >/dev/null || fail "cargo is missing: install rustup (https://rustup.rs); rust-toolchain.toml names the version"
 install_packages
 install_python
+install_node
 
 if [ -z "${SKIP_RUST:-}" ]; then
     cargo test --locked

@@ -397,7 +397,10 @@ fn status_has_what_the_contract_names() {
     assert_eq!(status["totals"]["queued"], json!(2));
     assert_eq!(status["upstreams"][0]["name"], json!("m365"));
     assert_eq!(status["upstreams"][0]["state"], json!("up"));
-    assert_eq!(status["listeners"][0]["address"], json!("127.0.0.1:2525"));
+    assert_eq!(
+        status["listeners"],
+        json!([{"address": "127.0.0.1:2525", "relay_from": ["127.0.0.0/8", "::1/128"], "tls": "none", "auth": "none"}])
+    );
     assert!(status["uptime"].is_u64() && status["test_mode"].is_object());
     let text = relay.run(&["status"]).out;
     assert!(text.contains("Queue: 1 message (ready 1, deferred 0, held 0, sending 0)"), "{text}");

@@ -12,6 +12,7 @@
 //! - `P: priority message; recipient; …` what it asks for beyond delivery, each as parameters.
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
 //! - `L: text` the log says this, behind what the last `L:` was about; time and level are left out.
+//! - `O:` the session is over, and the log says no more.
 //! - `F: n` so many files are in the content folder.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
@@ -92,14 +93,8 @@ async fn play(text: &str) -> Result<(), String> {
             "C:" => pending.extend_from_slice(&[unescape(argument), b"\r\n".to_vec()].concat()),
             "R:" => pending.extend_from_slice(&unescape(argument)),
             "S:" | "E:" => {
-                let mut got = Vec::new();
-                client.read_until(b'\n', &mut got).await.map_err(|e| format!("{number}: {e}"))?;
-                let got = String::from_utf8_lossy(&got).into_owned();
-                if kind == "E:" && !got.is_empty() {
-                    return fail(format!("should be closed, but says {got:?}"));
-                }
-                if kind == "S:" && !matches(argument, got.strip_suffix("\r\n").unwrap_or("no line")) {
-                    return fail(format!("should be {argument:?}, is {got:?}"));
+                if let Err(what) = heard(&mut client, (kind == "S:").then_some(argument)).await {
+                    return fail(what);
                 }
             }
             "T:" => {
@@ -137,6 +132,12 @@ async fn play(text: &str) -> Result<(), String> {
                 };
                 logged += found + 1;
             }
+            "O:" => {
+                (&mut running.session).await.unwrap();
+                if let [more, ..] = &paper.lines()[logged..] {
+                    return fail(format!("should have logged no more, but has {more:?}"));
+                }
+            }
             "F:" if running.files().len().to_string() != argument => {
                 return fail(format!("there are {} files", running.files().len()));
             }
@@ -146,6 +147,20 @@ async fn play(text: &str) -> Result<(), String> {
     let all = running.store.messages.lock().unwrap().len();
     let end = || format!("end: {all} messages were queued, {queued} are expected");
     (all == queued).then_some(()).ok_or_else(end)
+}
+
+/// Whether the server's next line fits; or, without a pattern, whether there is none.
+async fn heard(client: &mut (impl AsyncBufReadExt + Unpin), pattern: Option<&str>) -> Result<(), String> {
+    let mut got = Vec::new();
+    client.read_until(b'\n', &mut got).await.map_err(|error| error.to_string())?;
+    let got = String::from_utf8_lossy(&got).into_owned();
+    match pattern {
+        None if !got.is_empty() => Err(format!("should be closed, but says {got:?}")),
+        Some(pattern) if !matches(pattern, got.strip_suffix("\r\n").unwrap_or("no line")) => {
+            Err(format!("should be {pattern:?}, is {got:?}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn has_line(content: &[u8], pattern: &str) -> bool {

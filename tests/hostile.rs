@@ -8,6 +8,8 @@
 #[path = "support/memory_store.rs"]
 mod memory_store;
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 #[path = "support/world.rs"]
 mod world;
 

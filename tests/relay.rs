@@ -376,7 +376,7 @@ async fn a_reload_moves_queued_mail_and_keeps_the_limits() {
     assert_eq!(taken(&up).len(), 15);
     // Another upstream takes over; the first is gone from the configuration.
     let other = upstream(Script::default());
-    sim.hosts.0.insert("other".into(), other.clone());
+    sim.hosts.0.insert("other".into(), other.dial());
     let moved = TWO.replace("host = \"up\"", "host = \"other\"").replace("name = \"main\"", "name = \"new\"");
     sim.stop().await;
     sim.start().await;

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "outside"))
 
 from network import free_port, port_answers, wait_until  # noqa: E402
-from postfix import MASTER, Postfix  # noqa: E402
+from postfix import MASTER, Postfix, make_certificates  # noqa: E402
 
 OCTETS = 10_240
 UPSTREAM_CONNECTIONS = 20
@@ -49,6 +49,77 @@ class Sink:
         self.process.wait(10)
 
 
+class Clear:
+    """Both lines in clear text: Postfix's own smtp-source and smtp-sink are the two ends."""
+
+    listener = upstream = smtpd = ""
+    security, postfix_tls = "none", {"smtpd": "none", "smtp": "none"}
+
+    def sink(self, folder):
+        return Sink(folder)
+
+    def source(self, port, sessions, messages):
+        return ["smtp-source", "-d", "-s", str(sessions), "-m", str(messages), "-l", str(OCTETS), "-f", "office@firm.example",
+                "-t", "customer@elsewhere.example", f"127.0.0.1:{port}"]
+
+
+class Encrypted:
+    """TLS on both lines, `smtp_load` at both ends; the way in by STARTTLS or implicit, the way out by STARTTLS.
+
+    One certificate (ECDSA, P-256) serves both relays and the sink.
+    """
+
+    def __init__(self, mode, folder):
+        self.mode, self.folder = mode, folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        make_certificates(folder)
+        self.load = os.environ["SMTP_LOAD_BIN"]
+        self.listener = f'tls = "{mode}"\ncertificate = "{folder}/server.pem"\nkey = "{folder}/server.key"'
+        self.upstream = f'ca_file = "{folder}/ca.pem"'
+        self.security = "starttls"
+        self.postfix_tls = {"smtpd": "encrypt", "smtp": "encrypt"}
+        wrapped = "smtpd_tls_wrappermode = yes\n" if mode == "implicit" else ""
+        # The same work: upstream connections stay open under load, and a broken-off one resumes its TLS session.
+        self.smtpd = (
+            f"smtpd_tls_cert_file = {folder}/server.pem\nsmtpd_tls_key_file = {folder}/server.key\n{wrapped}"
+            f"smtp_tls_CAfile = {folder}/ca.pem\nsmtp_tls_connection_reuse = yes\n"
+            "smtp_tls_session_cache_database = btree:${data_directory}/smtp_scache\n"
+        )
+
+    def sink(self, folder):
+        return EncryptedSink(folder, self)
+
+    def source(self, port, sessions, messages):
+        return [self.load, "source", "--to", f"127.0.0.1:{port}", "--ca", str(self.folder / "ca.pem"), "--tls", self.mode,
+                "--sessions", str(sessions), "--messages", str(messages), "--octets", str(OCTETS)]
+
+
+class EncryptedSink(Sink):
+    """`smtp_load sink`, which takes mail inside STARTTLS alone."""
+
+    def __init__(self, folder, way):
+        self.port = free_port()
+        self.file = folder / "sink"
+        with self.file.open("wb") as out:
+            self.process = subprocess.Popen(
+                [way.load, "sink", "--listen", f"127.0.0.1:{self.port}", "--certificate", str(way.folder / "server.pem"),
+                 "--key", str(way.folder / "server.key")],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            )
+        wait_until(lambda: port_answers(self.port), 10, lambda: f"smtp_load sink: {self.file.read_text()}")
+
+    def agreed(self):
+        """What the first handshake agreed on, and how many there were."""
+        text = self.file.read_text()
+        handshakes = re.findall(r"handshakes=(\d+)", text)
+        return f"{re.search(r'tls=(.*)', text).group(1)}, {handshakes[-1]} handshakes"
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
 class PostfixRelay(Postfix):
     """Debian's Postfix as a relay to the sink: its defaults, without the limits and waits that would slow this load."""
 
@@ -72,19 +143,22 @@ smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_recipient_restrictions =
 smtpd_peername_lookup = no
 smtpd_client_connection_count_limit = 0
-smtpd_tls_security_level = none
-smtp_tls_security_level = none
+smtpd_tls_security_level = SMTPD_TLS
+smtp_tls_security_level = SMTP_TLS
 smtp_dns_support_level = disabled
 default_process_limit = 200
 in_flow_delay = 0
 initial_destination_concurrency = CONNECTIONS
 smtp_destination_concurrency_limit = CONNECTIONS
 """
-    master = MASTER + "smtp unix - - n - - smtp\nrelay unix - - n - - smtp\n"
+    master = MASTER + "smtp unix - - n - - smtp\nrelay unix - - n - - smtp\ntlsproxy unix - - n - 0 tlsproxy\n"
 
-    def __init__(self, home, sink):
+    def __init__(self, home, sink, way):
         super().__init__(home)
         self.main = self.main.replace("SINK", str(sink.port)).replace("CONNECTIONS", str(UPSTREAM_CONNECTIONS))
+        self.main = self.main.replace("SMTPD_TLS", way.postfix_tls["smtpd"]).replace("SMTP_TLS", way.postfix_tls["smtp"])
+        # The text goes through str.format.
+        self.main += way.smtpd.replace("{", "{{").replace("}", "}}")
 
     def _write_secrets(self):
         """None: nobody logs in here."""
@@ -101,21 +175,26 @@ hostname = "relay.example"
 data_dir = "data"
 [[listener]]
 address = "127.0.0.1:{port}"
+{listener}
 [session]
 max_connections_per_client = 1000
 [[upstream]]
 name = "sink"
 host = "127.0.0.1"
 port = {sink}
-security = "none"
+security = "{security}"
+{upstream}
 [upstream.limits]
 connections = {connections}
 """
 
-    def __init__(self, home, sink):
+    def __init__(self, home, sink, way):
         self.home, self.port, self.process = Path(home), free_port(), None
         self.home.mkdir(parents=True)
-        text = self.CONFIG.format(port=self.port, sink=sink.port, connections=UPSTREAM_CONNECTIONS)
+        text = self.CONFIG.format(
+            port=self.port, sink=sink.port, connections=UPSTREAM_CONNECTIONS, listener=way.listener,
+            security=way.security, upstream=way.upstream,
+        )
         (self.home / "mailsluice.toml").write_text(text)
 
     def start(self):
@@ -198,23 +277,20 @@ class Peak:
             self.highest = max(self.highest, memory(self.pid))
 
 
-def measure(kind, folder, sessions, messages):
-    """One contender, fresh queue, one load. Returns the figures."""
+def measure(kind, folder, way, load):
+    """One contender, fresh queue, one load of so many sessions and messages. Returns the figures."""
+    sessions, messages = load
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    sink = Sink(folder)
-    relay = kind(folder / "relay", sink)
+    sink = way.sink(folder)
+    relay = kind(folder / "relay", sink, way)
     relay.start()
     try:
         time.sleep(2)
         idle, cpu_before = memory(relay.pid()), cpu_seconds(relay.pid())
         with Peak(relay.pid()) as peak:
             started = time.monotonic()
-            subprocess.run(
-                ["smtp-source", "-d", "-s", str(sessions), "-m", str(messages), "-l", str(OCTETS), "-f", "office@firm.example",
-                 "-t", "customer@elsewhere.example", f"127.0.0.1:{relay.port}"],
-                check=True, timeout=600, stdout=subprocess.DEVNULL,
-            )
+            source = subprocess.run(way.source(relay.port, sessions, messages), check=True, timeout=600, stdout=subprocess.PIPE)
             accepted = time.monotonic() - started
             wait_until(lambda: sink.count() >= messages, 600, lambda: f"the sink to count {messages}: {sink.count()}\n{relay.log()[-2000:]}")
             delivered = time.monotonic() - started
@@ -222,6 +298,9 @@ def measure(kind, folder, sessions, messages):
         time.sleep(2)
         cpu = cpu_seconds(relay.pid()) - cpu_before
         assert sink.count() == messages, f"{sink.count()} messages at the sink instead of {messages}"
+        if isinstance(sink, EncryptedSink):
+            agreed = source.stdout.decode().strip().removeprefix("tls=")
+            print(f"{folder.name}: in {agreed}; out {sink.agreed()}", file=sys.stderr)
         return {
             "accept": messages / accepted, "end": messages / delivered, "cpu": 1000 * cpu / messages,
             "idle": idle, "peak": peak.highest, "after": memory(relay.pid()),
@@ -242,14 +321,17 @@ def main():
     options.add_argument("--messages", type=int, help="instead of 3,000 for one session and 10,000 for more")
     options.add_argument("--repeat", type=int, default=3, help="the median of that many is printed")
     options.add_argument("--only", choices=["postfix", "mailsluice"])
+    options.add_argument("--tls", choices=["starttls", "implicit"], help="TLS on both lines, the way in by this")
     options.add_argument("--folder", type=Path, required=True, help="where both queues are, on the disk to measure")
     chosen = options.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
+    way = Encrypted(chosen.tls, chosen.folder / "tls") if chosen.tls else Clear()
     contenders = {"postfix": PostfixRelay, "mailsluice": MailsluiceRelay}
     if chosen.only:
         contenders = {chosen.only: contenders[chosen.only]}
     print(about_the_machine(chosen.folder))
-    print(f"{OCTETS} octets a message, {UPSTREAM_CONNECTIONS} connections upstream, median of {chosen.repeat}\n")
+    print(f"{OCTETS} octets a message, {UPSTREAM_CONNECTIONS} connections upstream, "
+          f"{f'TLS on both lines, in by {chosen.tls}' if chosen.tls else 'clear text'}, median of {chosen.repeat}\n")
     print("| sessions | relay | " + " | ".join(title for _, title, _ in COLUMNS) + " |")
     print("|---|---|" + "---|" * len(COLUMNS))
     for sessions in chosen.sessions or sorted(MESSAGES):
@@ -257,7 +339,7 @@ def main():
         results = {name: [] for name in contenders}
         for _ in range(chosen.repeat):
             for name, kind in contenders.items():
-                results[name].append(measure(kind, chosen.folder / name, sessions, messages))
+                results[name].append(measure(kind, chosen.folder / name, way, (sessions, messages)))
         medians = {
             name: {key: statistics.median(one[key] for one in rows) for key, _, _ in COLUMNS} for name, rows in results.items()
         }

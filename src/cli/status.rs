@@ -43,8 +43,19 @@ fn render(status: &Status, when: &When) -> String {
 
 fn listener(listener: &Listener) -> String {
     let networks = printable(&listener.relay_from.join(", "));
-    let who = if networks.is_empty() { "nobody".to_owned() } else { networks };
-    format!("Listening on {}, relays for {who}", printable(&listener.address))
+    let who = match (listener.auth.as_str(), networks.as_str()) {
+        // Nobody else comes as far as RCPT.
+        ("required", _) | ("optional", "") => "who logs in".to_owned(),
+        ("optional", networks) => format!("{networks} and who logs in"),
+        (_, "") => "nobody".to_owned(),
+        (_, networks) => networks.to_owned(),
+    };
+    let tls = match listener.tls.as_str() {
+        "starttls" => " with STARTTLS",
+        "implicit" => " with TLS",
+        _ => "",
+    };
+    format!("Listening on {}{tls}, relays for {who}", printable(&listener.address))
 }
 
 fn upstreams(upstreams: &[Upstream], when: &When) -> String {
@@ -119,10 +130,19 @@ mod tests {
                 address: Some("test@firm.example".to_owned()),
                 origin: "command".to_owned(),
             },
-            listeners: vec![Listener {
-                address: "127.0.0.1:2525".to_owned(),
-                relay_from: vec!["::1/128".to_owned()],
-            }],
+            listeners: [
+                ("127.0.0.1:2525", vec!["::1/128"], "none", "none"),
+                ("192.0.2.9:587", vec!["192.0.2.0/24"], "starttls", "optional"),
+                ("[::]:465", vec![], "implicit", "required"),
+            ]
+            .into_iter()
+            .map(|(address, relay_from, tls, auth)| Listener {
+                address: address.to_owned(),
+                relay_from: relay_from.into_iter().map(str::to_owned).collect(),
+                tls: tls.to_owned(),
+                auth: auth.to_owned(),
+            })
+            .collect(),
             upstreams: vec![Upstream {
                 name: "m365".to_owned(),
                 default: true,
@@ -152,6 +172,8 @@ mod tests {
 mailsluice 0.1.0, up for 3h 20m
 Test mode: ON, all mail goes to test@firm.example (set by command)
 Listening on 127.0.0.1:2525, relays for ::1/128
+Listening on 192.0.2.9:587 with STARTTLS, relays for 192.0.2.0/24 and who logs in
+Listening on [::]:465 with TLS, relays for who logs in
 
 UPSTREAM        STATE  UNTIL             HOST                  LIMITS LEFT
 m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587

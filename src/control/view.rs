@@ -209,6 +209,10 @@ pub struct Listener {
     pub address: String,
     /// Clients that may relay without AUTH.
     pub relay_from: Vec<String>,
+    /// `none starttls implicit`
+    pub tls: String,
+    /// `none optional required`
+    pub auth: String,
 }
 
 /// An upstream and how it is.
@@ -344,7 +348,7 @@ fn waiting(
     // While the limit opens before the message is due, the limit does not hold it up.
     let due_behind_limit = summary.due > until.unwrap_or(now).max(now);
     match upstream.map_or("up", |u| u.state) {
-        "disabled" => (Some("disabled"), None),
+        "disabled" => (Some("disabled"), until),
         // When the upstream answers again all of its mail is due at once, so what counts is the next try at it.
         "down" => (Some("connection"), until.or(Some(summary.due))),
         "limited" if !due_behind_limit => (Some("limit"), later),

@@ -11,15 +11,16 @@ use super::context::{Context, Phase};
 use super::error::{ConnectError, Stage};
 use super::health::Probe;
 use super::lane::LaneShared;
-use super::lesson::Lesson;
-use super::outcome::{self, End, Fate, Tried};
+use super::lessons::{Mail, Teacher};
+use super::outcome::{self, End, Fate, Tried, Why};
 use super::pool::Seat;
-use super::transaction::{Requests, Transaction, TransactionResult};
+use super::replies::{Treatment as Meaning, treat};
+use super::transaction::{RecipientResult, Requests, Transaction, TransactionResult};
 use crate::config::BlacklistAction;
 use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
-use crate::store::{Content, QueuedMessage, Route, Treatment};
+use crate::store::{Content, MessageKind, QueuedMessage, Route, Treatment};
 use crate::throttle::ConnectionSlot;
 use crate::transform::{self, Prepared, Signer, UpstreamView};
 
@@ -168,7 +169,7 @@ impl<'a> Attempt<'a> {
             }
             let dialogue = self.transaction(message, &prepared, connection).await;
             match (dialogue, spare) {
-                (Dialogue::Tried(result, _), Some(spare)) if result.never_began() => content = spare,
+                (Dialogue::Tried(result, _), Some(spare)) if is_stale(&result) => content = spare,
                 (dialogue, _) => return dialogue,
             }
         }
@@ -250,12 +251,12 @@ impl<'a> Attempt<'a> {
                 let host = connection.host().to_owned();
                 let reports = connection.capabilities().dsn;
                 self.give_back(*connection);
-                self.lesson().learn(&result.recipients).await;
+                self.teacher().transaction(&Mail::of(&message), &result.recipients).await;
                 let fates = fates(&message, &result);
                 Tried { host, fates, reports, transacted: true, ..Tried::new(message) }
             }
             Dialogue::NotReady(error) => {
-                self.lesson().unreachable(error.stage, &error.to_string());
+                self.teacher().not_ready(&error).await;
                 let tried = Tried::all(message, &End::UPSTREAM, &error.words());
                 Tried { host: error.host, ..tried }
             }
@@ -265,31 +266,51 @@ impl<'a> Attempt<'a> {
             }
             Dialogue::NotBegun => Tried { handed_back: true, ..Tried::new(message) },
             Dialogue::BrokenOff { host, possible_duplicate } => {
-                let end = End::Deferred { possible_duplicate, by_upstream: true };
+                let end = End::Deferred { possible_duplicate, why: Why::Upstream };
                 let tried = Tried::all(message, &end, "broken off: the relay was stopped");
                 Tried { host, transacted: true, ..tried }
             }
         }
     }
 
-    fn lesson(&self) -> Lesson<'_> {
-        Lesson { context: &self.shared.context, carrier: self.carrier }
+    fn teacher(&self) -> Teacher<'_> {
+        let context = &self.shared.context;
+        Teacher { context, carrier: self.carrier, now: context.timeline.now() }
     }
+}
+
+/// Whether it is only that the idle connection had ended. A provider that says with its 421 that we are too fast means it.
+pub(super) fn is_stale(result: &TransactionResult) -> bool {
+    let is_plain = |answer: &RecipientResult| {
+        let row = answer.reply().map(|reply| treat(answer.stage, reply).treatment);
+        row.is_none_or(|row| matches!(row, Meaning::Unavailable { .. }))
+    };
+    result.never_began() && result.recipients.iter().all(is_plain)
 }
 
 /// What a transaction means for each recipient of the message. In test redirect one answer stands for all.
 fn fates(message: &QueuedMessage, result: &TransactionResult) -> Vec<Fate> {
     let alone = message.recipients.len() == 1 && message.others_waiting == 0;
+    // A report of ours that the upstream takes from nobody stops nothing, and can't wait for a person.
+    let hopeless = |answer: &RecipientResult| {
+        message.kind == MessageKind::Report
+            && answer.stage >= Stage::Mail
+            && answer.reply().is_some_and(|reply| {
+                matches!(treat(answer.stage, reply).treatment, Meaning::Stop { .. } | Meaning::StopSender(_))
+            })
+    };
     (0..message.recipients.len())
         .filter_map(|place| result.recipients.get(place).or(result.recipients.last()).map(|r| (place, r)))
         .map(|(place, answer)| {
             let end = match classify(answer) {
+                Verdict::Upstream | Verdict::Sender if hopeless(answer) => End::Bounced,
                 Verdict::Sent => End::Sent,
                 Verdict::Bounce => End::Bounced,
                 Verdict::Later => End::Later,
                 Verdict::Upstream => End::UPSTREAM,
+                Verdict::Sender => End::Deferred { possible_duplicate: false, why: Why::Sender },
                 Verdict::Defer { possible_duplicate } => {
-                    End::Deferred { possible_duplicate, by_upstream: false }
+                    End::Deferred { possible_duplicate, why: Why::Message }
                 }
             };
             let names_it = answer.stage == Stage::Rcpt || (answer.stage == Stage::FinalDot && alone);

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::connection::Connector;
 use super::dial::Dial;
 use super::health::{Down, Health, Probe, Use};
+use super::lessons::Told;
 use super::pool::{Pool, Seat};
 use super::signals::Signals;
 use crate::config::{Account, Config, Limits, Upstream, UpstreamKind};
@@ -37,6 +38,7 @@ pub(super) struct Station {
     pub(super) upstream: Upstream,
     pub(super) health: Health,
     pub(super) signals: Signals,
+    pub(super) told: Told,
     stopped: Stopped,
     pools: OnceLock<Vec<Arc<Pool>>>,
 }
@@ -117,6 +119,26 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Nothing goes by an account, or by an upstream as a whole, until it is started again.
+    pub fn stop(&self, upstream: &str, account: Option<&str>, reason: &str) {
+        for carrier in self.upstreams.get(upstream).into_iter().flatten() {
+            if account.is_none_or(|account| carrier.account == account) {
+                carrier.stop(account.is_none(), reason);
+            }
+            carrier.station.signals.notify();
+        }
+    }
+
+    /// All logins of an upstream may send again; one that is down is tried at once.
+    pub fn start(&self, upstream: &str, now: Moment) {
+        for carrier in self.upstreams.get(upstream).into_iter().flatten() {
+            carrier.start(now);
+            carrier.station.signals.notify();
+        }
+    }
+}
+
 fn zone(config: &Config) -> TimeZone {
     config.timezone.clone()
 }
@@ -145,8 +167,9 @@ impl Carrier {
         let signals = Signals::default();
         let station = Arc::new(Station {
             upstream: upstream.clone(),
-            health: Health::default(),
+            health: Health::new(upstream.disable_after),
             signals: signals.clone(),
+            told: Told::default(),
             stopped: Stopped::default(),
             pools: OnceLock::new(),
         });
@@ -164,7 +187,7 @@ impl Carrier {
                 account: account.name().to_owned(),
                 limits: account.limits.clone(),
                 way,
-                health: Health::default(),
+                health: Health::new(upstream.disable_after),
                 stopped: Stopped::default(),
                 throttle: throttle.clone(),
             })
@@ -263,12 +286,25 @@ impl Carrier {
         downs.into_iter().flatten().max_by_key(|down| down.probe_at)
     }
 
-    /// Nothing goes by it, or with `whole` by none of its upstream, until a person has seen to it.
+    /// Nothing goes by it, or with `whole` by none of its upstream, until a person has seen to it. Whether that is news.
     pub(super) fn stop(&self, whole: bool, reason: &str) -> bool {
         let stopped = if whole { &self.station.stopped } else { &self.stopped };
         let is_news = stopped.get().is_none();
         stopped.set(Some(reason.to_owned()));
+        if whole {
+            self.station.close_all();
+        } else {
+            self.pool().close_all();
+        }
         is_news
+    }
+
+    /// It may send again.
+    fn start(&self, now: Moment) {
+        self.stopped.set(None);
+        self.station.stopped.set(None);
+        self.health.probe_now(now);
+        self.station.health.probe_now(now);
     }
 }
 
@@ -319,8 +355,11 @@ impl Obstacle {
             Self::Limited(wait) => {
                 Some(LaneState::Limited { reason: wait.cause.to_string(), until: wait.until })
             }
+            Self::Down(Down { reason, probe_at, disabled: true, .. }) => {
+                Some(LaneState::Disabled { reason: reason.clone(), until: Some(*probe_at) })
+            }
             Self::Down(down) => Some(LaneState::Down { reason: down.reason.clone(), until: down.probe_at }),
-            Self::Disabled(reason) => Some(LaneState::Disabled { reason: reason.clone() }),
+            Self::Disabled(reason) => Some(LaneState::Disabled { reason: reason.clone(), until: None }),
         }
     }
 

@@ -1,10 +1,9 @@
 //! What an answer means for a recipient: sent, deferred, bounced (RFC 5321 4.2.1, 4.2.5).
 //!
-//! A table says it, the first row that fits decides. Rows for single providers go before the general ones.
-
-use std::ops::RangeInclusive;
+//! What it means for the upstream is another matter: see [`lessons`](super::lessons).
 
 use super::error::Stage;
+use super::replies::{Treatment, treat};
 use super::transaction::{Answer, RecipientResult};
 use crate::smtp::{EnhancedStatus, Reply};
 
@@ -22,33 +21,13 @@ pub enum Verdict {
     Bounce,
     /// Send it now, in another transaction.
     Later,
-    /// The upstream as a whole is at fault: all its mail waits, and nothing bounces.
+    /// The login may not send for this sender: the mail waits until a person has mended that.
+    Sender,
+    /// It is not about the message: the mail waits for the upstream, or the login, and nothing bounces.
     Upstream,
 }
 
-/// One row: refusals of these codes at these stages, and what they mean.
-struct Row {
-    stages: RangeInclusive<Stage>,
-    codes: RangeInclusive<u16>,
-    verdict: Verdict,
-}
-
 const DEFER: Verdict = Verdict::Defer { possible_duplicate: false };
-
-/// Refusals by any server. The first row that fits decides.
-const REFUSALS: [Row; 7] = [
-    // Nothing said before MAIL is about a message.
-    Row { stages: Stage::Connect..=Stage::Auth, codes: 200..=599, verdict: Verdict::Upstream },
-    // The service as a whole is closing (RFC 5321 3.8): that is not about this message.
-    Row { stages: Stage::Mail..=Stage::Mail, codes: 421..=421, verdict: Verdict::Upstream },
-    // It wants TLS or a login first, or another login (RFC 3207 4, RFC 4954 6): our configuration, not the message.
-    Row { stages: Stage::Mail..=Stage::Mail, codes: 530..=530, verdict: Verdict::Upstream },
-    Row { stages: Stage::Mail..=Stage::Mail, codes: 534..=538, verdict: Verdict::Upstream },
-    // 552 at RCPT says "too many recipients" in old servers, and is to be read as 452 (RFC 5321 4.5.3.1.10).
-    Row { stages: Stage::Rcpt..=Stage::Rcpt, codes: 552..=552, verdict: DEFER },
-    Row { stages: Stage::Mail..=Stage::FinalDot, codes: 400..=499, verdict: DEFER },
-    Row { stages: Stage::Mail..=Stage::FinalDot, codes: 500..=599, verdict: Verdict::Bounce },
-];
 
 /// Enhanced status codes that say that the mailbox does not exist (RFC 3463 3.2, RFC 7505 4).
 const NO_SUCH_MAILBOX: [EnhancedStatus; 6] =
@@ -60,18 +39,25 @@ pub fn classify(result: &RecipientResult) -> Verdict {
     match &result.answer {
         Answer::Accepted(_) => Verdict::Sent,
         Answer::Later(_) => Verdict::Later,
-        Answer::Refused(reply) => refusal(result.stage, reply.code),
+        Answer::Refused(reply) => refusal(treat(result.stage, reply).treatment),
         Answer::Failed(_) if result.stage <= Stage::Auth => Verdict::Upstream,
         Answer::Failed(_) => DEFER,
         Answer::Unknown(_) => Verdict::Defer { possible_duplicate: true },
     }
 }
 
-fn refusal(stage: Stage, code: u16) -> Verdict {
-    REFUSALS
-        .iter()
-        .find(|row| row.stages.contains(&stage) && row.codes.contains(&code))
-        .map_or(DEFER, |row| row.verdict)
+fn refusal(treatment: Treatment) -> Verdict {
+    match treatment {
+        Treatment::Slow(_)
+        | Treatment::Pause { .. }
+        | Treatment::Stop { .. }
+        | Treatment::Refresh
+        | Treatment::Unavailable { .. } => Verdict::Upstream,
+        Treatment::StopSender(_) => Verdict::Sender,
+        // When none was accepted before it, there is nothing to split.
+        Treatment::Split | Treatment::Retry | Treatment::Defer => DEFER,
+        Treatment::Bounce => Verdict::Bounce,
+    }
 }
 
 /// Whether a reply says that the mailbox does not exist: its address may go on the blacklist, when the reply was to
@@ -83,7 +69,7 @@ pub fn blacklist_candidate(reply: &Reply) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::Fault;
+    use super::super::error::{Fault, Stage};
     use super::*;
 
     fn reply(code: u16) -> Reply {

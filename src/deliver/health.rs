@@ -19,7 +19,11 @@ const BROKEN_MAX: u32 = 3;
 
 /// The health of one upstream, or of one login.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Health(Arc<Mutex<State>>);
+pub(super) struct Health {
+    state: Arc<Mutex<State>>,
+    /// After so many failures in a row a person is told; 0 is never.
+    disable_after: u32,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -59,9 +63,22 @@ pub(super) struct Down {
     pub(super) probe_at: Moment,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// Whether there were so many that it counts as disabled.
+    pub(super) disabled: bool,
+}
+
+impl Down {
+    /// Whether it has just come to count as disabled.
+    pub(super) fn is_newly_disabled(&self, disable_after: u32) -> bool {
+        self.disabled && self.failures == disable_after
+    }
 }
 
 impl Health {
+    pub(super) fn new(disable_after: u32) -> Self {
+        Self { state: Arc::default(), disable_after }
+    }
+
     /// The upstream is down, and how.
     pub(super) fn down(&self) -> Option<Down> {
         self.with(|state| state.down.clone())
@@ -90,7 +107,7 @@ impl Health {
 
     /// No connection that is ready for mail came about.
     pub(super) fn unreachable(&self, reason: &str, now: Moment, queue: &config::Queue) -> Down {
-        self.with(|state| state.fail(reason, now, queue))
+        self.with(|state| state.fail(reason, now, queue, self.disable_after))
     }
 
     /// A dialogue broke. One may be the message's fault; several in a row are the upstream's.
@@ -98,7 +115,7 @@ impl Health {
         self.with(|state| {
             state.broken += 1;
             let is_down = state.broken >= BROKEN_MAX || state.down.is_some();
-            is_down.then(|| state.fail(reason, now, queue))
+            is_down.then(|| state.fail(reason, now, queue, self.disable_after))
         })
     }
 
@@ -112,12 +129,12 @@ impl Health {
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl State {
-    fn fail(&mut self, reason: &str, now: Moment, queue: &config::Queue) -> Down {
+    fn fail(&mut self, reason: &str, now: Moment, queue: &config::Queue, disable_after: u32) -> Down {
         let known = self.down.as_ref().filter(|down| now < down.probe_at);
         if let Some(down) = known {
             // Several connections failed at once: that is one failure.
@@ -126,7 +143,8 @@ impl State {
         let failures = self.down.as_ref().map_or(0, |down| down.failures) + 1;
         let wait = backoff(failures, PROBE_MIN.min(queue.retry_min), queue.retry_max.min(PROBE_MAX));
         let probe_at = now.after(jitter(wait, rand::random()));
-        let down = Down { reason: reason.to_owned(), probe_at, failures };
+        let disabled = disable_after > 0 && failures >= disable_after;
+        let down = Down { reason: reason.to_owned(), probe_at, failures, disabled };
         self.down = Some(down.clone());
         down
     }

@@ -15,10 +15,11 @@ mod direct;
 mod error;
 mod health;
 mod lane;
-mod lesson;
+mod lessons;
 mod login;
 mod outcome;
 mod pool;
+mod replies;
 mod reports;
 mod signals;
 mod tiers;
@@ -35,5 +36,8 @@ pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use direct::{Courier, Exchanges};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
 pub use lane::Lane;
+pub use replies::{
+    Codes, Provider, Row, Scope, Senders, Slow, StatusPattern, Treatment, rows, stated_wait, treat,
+};
 pub use tls::{TlsClient, TlsError};
 pub use transaction::{Answer, RecipientResult, Requests, Steps, Transaction, TransactionResult};

@@ -30,8 +30,8 @@ pub(super) enum End {
     Deferred {
         /// The upstream may have taken it already.
         possible_duplicate: bool,
-        /// The upstream is at fault, not the message: it is due again as soon as the upstream answers.
-        by_upstream: bool,
+        /// Why, which says when it is tried again.
+        why: Why,
     },
     /// It goes in the next transaction, at once.
     Later,
@@ -41,15 +41,30 @@ pub(super) enum End {
     Dropped,
 }
 
+/// Why a recipient is deferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// For its own sake: it is tried again after a wait that grows.
+    Message,
+    /// A person must mend it, and soon it will not be: it is tried again after the longest wait.
+    Sender,
+    /// The upstream is at fault: it is due again as soon as that answers.
+    Upstream,
+}
+
 impl End {
     /// Deferred for the message's own sake.
-    pub(super) const DEFERRED: Self = Self::Deferred { possible_duplicate: false, by_upstream: false };
+    pub(super) const DEFERRED: Self = Self::Deferred { possible_duplicate: false, why: Why::Message };
     /// Deferred since the upstream can't be used.
-    pub(super) const UPSTREAM: Self = Self::Deferred { possible_duplicate: false, by_upstream: true };
+    pub(super) const UPSTREAM: Self = Self::Deferred { possible_duplicate: false, why: Why::Upstream };
 
-    /// Deferred for the message's own sake: the upstream's trouble is never held against a message.
+    /// Deferred, and not by the upstream's trouble: that is never held against a message.
     fn is_own_failure(&self) -> bool {
-        matches!(self, Self::Deferred { by_upstream: false, .. })
+        matches!(self, Self::Deferred { why: Why::Message | Why::Sender, .. })
+    }
+
+    fn waits_longest(&self) -> bool {
+        matches!(self, Self::Deferred { why: Why::Sender, .. })
     }
 }
 
@@ -239,7 +254,11 @@ fn next_attempt(shared: &LaneShared, tried: &Tried, now: Moment) -> Moment {
     match tried.fates.iter().filter(|fate| fate.end.is_own_failure()).map(failures).max() {
         Some(failures) if !turn => {
             let queue = &shared.context.config.queue;
-            now.after(jitter(backoff(failures, queue.retry_min, queue.retry_max), rand::random()))
+            let wait = match tried.fates.iter().any(|fate| fate.end.waits_longest()) {
+                true => queue.retry_max,
+                false => backoff(failures, queue.retry_min, queue.retry_max),
+            };
+            now.after(jitter(wait, rand::random()))
         }
         _ => now,
     }

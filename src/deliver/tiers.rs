@@ -78,7 +78,7 @@ impl Tiers {
         let on = &self.fallback.on;
         match obstacle {
             Obstacle::Busy => false,
-            Obstacle::Down(_) => on.unreachable,
+            Obstacle::Down(down) => on.unreachable || (on.disabled && down.disabled),
             Obstacle::Disabled(_) => on.disabled,
             Obstacle::Limited(wait) => {
                 on.quota && wait.until.is_some_and(|until| until.since(now) > self.fallback.after)

@@ -24,10 +24,12 @@ pub enum LaneState {
         /// When there is room again; `None` when a running transaction must end first.
         until: Option<Moment>,
     },
-    /// The configuration has switched it off.
+    /// It is switched off: by the configuration, by a person, or since it has failed too often.
     Disabled {
         /// Why.
         reason: String,
+        /// When it is tried again; `None` when a person must see to it.
+        until: Option<Moment>,
     },
 }
 
@@ -76,7 +78,7 @@ impl UpstreamStatus {
             LaneState::Up => ("up", String::new(), None),
             LaneState::Down { reason, until } => ("down", reason.clone(), Some(*until)),
             LaneState::Limited { reason, until } => ("limited", reason.clone(), *until),
-            LaneState::Disabled { reason } => ("disabled", reason.clone(), None),
+            LaneState::Disabled { reason, until } => ("disabled", reason.clone(), *until),
         };
         Self { name, state, reason, until }
     }

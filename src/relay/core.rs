@@ -12,7 +12,7 @@ use crate::deliver::{Context, Courier, Dial, Exchanges, Fleet, Lane, Mailbox, Ph
 use crate::policy::test_mode::Switch;
 use crate::queue::{Board, Wake};
 use crate::route::{self, CAPTURED, Router};
-use crate::store::{Store, StoreError};
+use crate::store::{Standing, StandingKind, Store, StoreError};
 use crate::throttle::Throttle;
 use crate::time::{Clock, Moment, Timeline};
 use crate::transform::Signer;
@@ -73,6 +73,7 @@ impl Core {
         let throttle = Arc::new(Throttle::new(timeline.clone()));
         throttle.restore(&store.usage().await?);
         let fleet = Arc::new(Fleet::new(&config, &own_upstreams(&config), &dial, &throttle));
+        stand(&fleet, &throttle, &store.standings().await?);
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
         let memory = Arc::new(Semaphore::new(config.session.memory_budget.0 as usize));
         let (phase, watched) = watch::channel(Phase::Running);
@@ -116,6 +117,9 @@ impl Core {
         let old = self.context.clone();
         let signer = Arc::new(Signer::new(&config.dkim)?);
         let router = Arc::new(Router::new(&config));
+        // Whoever reads the configuration again has seen to what was at fault.
+        old.store.clear_standings(None, vec![StandingKind::Stopped]).await?;
+        let standings = old.store.standings().await?;
         self.test_mode.follow(&config.test_mode).await?;
         self.phases.retain(|phase| !phase.is_closed());
         self.tell(Phase::Finishing);
@@ -125,6 +129,7 @@ impl Core {
         }
         let (phase, watched) = watch::channel(Phase::Running);
         let fleet = Arc::new(Fleet::new(&config, &own_upstreams(&config), &old.dial, &old.throttle));
+        stand(&fleet, &old.throttle, &standings);
         self.context = Arc::new(Context {
             config,
             store: old.store.clone(),
@@ -197,6 +202,18 @@ impl Core {
                 *now = phase.max(*now);
                 later
             });
+        }
+    }
+}
+
+/// Puts in force what keeps upstreams and accounts from sending.
+fn stand(fleet: &Fleet, throttle: &Throttle, standings: &[Standing]) {
+    for Standing { upstream, account, kind, until, reason } in standings {
+        match (kind, until) {
+            (StandingKind::Paused, Some(until)) => {
+                throttle.pause(upstream, account.as_deref(), *until, reason);
+            }
+            _ => fleet.stop(upstream, account.as_deref(), reason),
         }
     }
 }

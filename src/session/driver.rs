@@ -242,12 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 Ok((dialogue, Flow::On))
             }
             Action::Discard(octets, reply) => self.discard(dialogue, octets, &reply).await,
-            Action::Misplaced(octets, reply) => {
-                if octets > 0 && self.channel.has_more().await {
-                    return Ok((self.answer(dialogue, &reply, Follows::Nothing).await.0, Flow::Hang));
-                }
-                self.discard(dialogue, octets, &reply).await
-            }
+            Action::Misplaced(octets, reply) => self.misplaced(dialogue, octets, &reply).await,
             Action::StartTls(reply) => {
                 self.channel.say(&reply);
                 Ok((self.secure(dialogue).await?, Flow::On))

@@ -243,10 +243,18 @@ impl Counter {
         self.learned = Learned::default();
     }
 
-    pub(super) fn pause(&mut self, paused: Paused) {
+    pub(super) fn pause(&mut self, paused: Paused, now: Moment) -> bool {
+        let is_news = self.paused(now).is_none();
         if self.paused.as_ref().is_none_or(|before| before.until < paused.until) {
             self.paused = Some(paused);
         }
+        is_news
+    }
+
+    pub(super) fn first_departure(&mut self, window: Window, now: Moment) -> Option<Moment> {
+        let slots = &mut self.windows[window as usize];
+        slots.expire(now, None);
+        slots.departures().next().map(|(at, ..)| at)
     }
 
     pub(super) fn paused(&self, now: Moment) -> Option<&Paused> {

@@ -132,15 +132,15 @@ impl Ceiling {
         Self { now: lower, held: 0, raise_at: now.after(HOLD), hold: HOLD }
     }
 
-    /// The ceiling after a success; `None` when it has come up to the full one.
+    /// The ceiling after a success; `None` when the full one has held.
     fn raised(self, step: u32, full: u32, now: Moment) -> Option<Self> {
         if now < self.raise_at {
             return Some(self);
         }
-        let higher = self.now.saturating_add(step);
+        let higher = self.now.saturating_add(step).min(full);
         // After a raise that has held, the next need not wait as long as after one that was too much.
         let hold = if self.now > self.held && self.held > 0 { HOLD } else { self.hold };
-        (higher < full).then(|| Self { now: higher, held: self.now, raise_at: now.after(HOLD), hold })
+        (self.now < full).then(|| Self { now: higher, held: self.now, raise_at: now.after(HOLD), hold })
     }
 }
 
@@ -219,6 +219,11 @@ mod tests {
         learned.slow_down(Slowdown::Connections, None, (1, 3), Moment(120_000));
         assert_eq!(learned.connections(), Some(1));
         assert_eq!(learned.delivered(None, 3, Moment(720_000)).as_deref(), Some("2 connections"));
-        assert_eq!(learned.delivered(None, 3, Moment(1_320_000)).as_deref(), Some("as configured"));
+        assert_eq!(learned.delivered(None, 3, Moment(1_320_000)).as_deref(), Some("3 connections"));
+        learned.slow_down(Slowdown::Connections, None, (3, 3), Moment(1_330_000));
+        assert_eq!(learned.connections(), Some(2), "what held comes back");
+        assert_eq!(learned.delivered(None, 3, Moment(2_000_000)), None, "and is kept for longer");
+        assert_eq!(learned.delivered(None, 3, Moment(2_600_000)).as_deref(), Some("3 connections"));
+        assert_eq!(learned.delivered(None, 3, Moment(3_200_000)).as_deref(), Some("as configured"));
     }
 }

@@ -309,16 +309,24 @@ impl Throttle {
         self.with(|state| state.group(upstream).account(account).delivered(now))
     }
 
-    /// Nothing goes by an account until then; by none of the upstream's when `account` is `None`.
-    pub fn pause(&self, upstream: &str, account: Option<&str>, until: Moment, reason: &str) {
+    /// Nothing goes by an account until then; by none of the upstream's when `account` is `None`. Whether it would have
+    /// gone before.
+    pub fn pause(&self, upstream: &str, account: Option<&str>, until: Moment, reason: &str) -> bool {
         let paused = Paused { until, reason: reason.to_owned() };
-        self.with(|state| {
-            let group = state.group(upstream);
-            match account {
-                Some(account) => group.account(account).pause(paused),
-                None => group.shared.pause(paused),
-            }
-        });
+        let now = self.timeline.now();
+        self.with(|state| state.group(upstream).counter(account).pause(paused, now))
+    }
+
+    /// When the first of what is counted leaves a window; `None` when nothing is.
+    #[must_use]
+    pub fn first_departure(
+        &self,
+        upstream: &str,
+        account: Option<&str>,
+        window: Window,
+        now: Moment,
+    ) -> Option<Moment> {
+        self.with(|state| state.group(upstream).counter(account).first_departure(window, now))
     }
 
     /// All windows of all known accounts; of an upstream with shared limits also those of all together.
@@ -412,6 +420,14 @@ impl State {
 }
 
 impl Group {
+    /// An account's, or that of all together.
+    fn counter(&mut self, account: Option<&str>) -> &mut Counter {
+        match account {
+            Some(name) => self.account(name),
+            None => &mut self.shared,
+        }
+    }
+
     fn account(&mut self, name: &str) -> &mut Counter {
         if !self.accounts.contains_key(name) {
             self.accounts.insert(name.to_owned(), Counter::default());

@@ -3,21 +3,19 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
+use mailsluice::config::{ServerTls, TlsMode};
 use mailsluice::deliver::Stream;
+use mailsluice::listen::tls::load;
 use mailsluice::policy::admission::Admission;
 use mailsluice::policy::users::Users;
 use mailsluice::session::{self, Peer, Services};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::client::Client;
 use crate::support::simulation::{Simulation, secs};
-use crate::support::upstream::{Authority, Script, Seen, Upstream};
+use crate::support::upstream::{Script, Seen, Upstream};
+use crate::tls;
 use crate::world::World;
 
 const CONFIG: &str = r#"
@@ -37,16 +35,19 @@ security = "none"
 /// How a client comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Way {
-    pub(crate) tls: bool,
+    /// When TLS begins; never, where it does not.
+    pub(crate) tls: Option<TlsMode>,
     pub(crate) login: bool,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 4] = [
-        Self { tls: false, login: false },
-        Self { tls: false, login: true },
-        Self { tls: true, login: false },
-        Self { tls: true, login: true },
+    pub(crate) const ALL: [Self; 6] = [
+        Self { tls: None, login: false },
+        Self { tls: None, login: true },
+        Self { tls: Some(TlsMode::StartTls), login: false },
+        Self { tls: Some(TlsMode::StartTls), login: true },
+        Self { tls: Some(TlsMode::Implicit), login: false },
+        Self { tls: Some(TlsMode::Implicit), login: true },
     ];
 }
 
@@ -56,8 +57,6 @@ pub(crate) struct Path {
     services: Arc<Services>,
     stop: watch::Sender<bool>,
     pub(crate) upstream: Upstream,
-    server: Arc<ServerConfig>,
-    trust: TlsConnector,
     _folder: tempfile::TempDir,
 }
 
@@ -86,30 +85,36 @@ impl Path {
         services.admission = Arc::new(Admission::new(&context.config));
         services.users = Arc::new(Users::new(&context.config, context.timeline.clone()));
         let (stop, _) = watch::channel(false);
-        let authority = Authority::new();
-        let (server, trust) = (authority.server("relay.example"), connector(&authority));
-        Self { simulation, services: Arc::new(services), stop, upstream, server, trust, _folder: folder }
+        Self { simulation, services: Arc::new(services), stop, upstream, _folder: folder }
     }
 
     /// A new session from this machine, which may relay; STARTTLS and AUTH are offered.
     pub(crate) fn connect(&self) -> Client<DuplexStream> {
+        self.open(TlsMode::StartTls)
+    }
+
+    fn open(&self, mode: TlsMode) -> Client<DuplexStream> {
         let (client, server) = tokio::io::duplex(64 * 1024);
-        let listener = Arc::new(self.services.config.listeners[0].clone());
+        let mut listener = self.services.config.listeners[0].clone();
+        listener.tls = Some(ServerTls { mode, identity: tls::PAIR.identity() });
+        let listener = Arc::new(listener);
         let ip = "127.0.0.1".parse().unwrap();
-        let peer = Peer { ip, session_id: "test".into(), listener, tls: Some(self.server.clone()) };
+        let peer = Peer { ip, session_id: "test".into(), tls: load(&listener), listener };
         tokio::spawn(session::run(server, peer, self.services.clone(), self.stop.subscribe()));
         Client::new(client)
     }
 
     /// The same, with TLS begun and logged in as it is said.
     pub(crate) async fn connect_by(&self, way: Way) -> Client<Box<dyn Stream>> {
-        let mut client = self.connect();
-        let mut client = if way.tls {
-            client.ask(b"EHLO x\r\nSTARTTLS\r\n", 220).await;
-            client.ask(b"", 220).await;
-            self.secure(client).await
-        } else {
-            client.boxed()
+        let mut client = match way.tls {
+            None => self.connect().boxed(),
+            Some(TlsMode::StartTls) => {
+                let mut client = self.connect();
+                client.ask(b"EHLO x\r\nSTARTTLS\r\n", 220).await;
+                client.ask(b"", 220).await;
+                Self::secure(client).await
+            }
+            Some(TlsMode::Implicit) => Self::secure(self.open(TlsMode::Implicit)).await,
         };
         client.ask(b"EHLO x\r\n", 250).await;
         if way.login {
@@ -119,10 +124,9 @@ impl Path {
         client
     }
 
-    /// Begins TLS as a client; the server has said 220 already.
-    pub(crate) async fn secure(&self, client: Client<DuplexStream>) -> Client<Box<dyn Stream>> {
-        let name = ServerName::try_from("relay.example").unwrap();
-        let stream = self.trust.connect(name, client.into_stream()).await.unwrap();
+    /// Begins TLS as a client, which the server expects now.
+    pub(crate) async fn secure(client: Client<DuplexStream>) -> Client<Box<dyn Stream>> {
+        let stream = tls::handshake(Box::new(client.into_stream())).await.unwrap();
         Client::new(Box::new(stream))
     }
 
@@ -131,16 +135,4 @@ impl Path {
         self.simulation.until_empty(secs(600)).await;
         self.upstream.messages()
     }
-}
-
-/// A client that trusts this authority alone.
-fn connector(authority: &Authority) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(authority.ca_file().path()).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
 }

@@ -92,7 +92,8 @@ fn cuts(content: &[u8]) -> Vec<Vec<Vec<u8>>> {
     ways
 }
 
-/// All of them by every way in: in clear text and after STARTTLS, logged in and not; in one segment, octet by octet, and cut in two at each octet of what looks like an end.
+/// All of them by every way in: in clear text, after STARTTLS and with TLS from the first octet, logged in and not; in
+/// one segment, octet by octet, and cut in two at each octet of what looks like an end.
 #[tokio::test(start_paused = true)]
 async fn a_lax_upstream_gets_one_message() {
     let path = Path::lax().await;

@@ -2,6 +2,7 @@
 //! `Dialogue::secure` forgets the dialogue.)
 
 use crate::path::{Path, Way};
+use mailsluice::config::TlsMode;
 
 /// Commands that somebody between client and relay puts behind STARTTLS, in the clear.
 #[tokio::test(start_paused = true)]
@@ -21,7 +22,7 @@ async fn injected_commands_are_forgotten() {
         client.ask(b"EHLO x\r\n", 220).await;
         client.ask(format!("STARTTLS\r\n{injected}").as_bytes(), 250).await;
         client.ask(b"", 220).await;
-        let mut client = path.secure(client).await;
+        let mut client = Path::secure(client).await;
         // The first reply belongs to the first command inside, and all that was said before is forgotten.
         client.send(b"MAIL FROM:<a@firm.example>\r\n").await;
         let reply = client.reply().await;
@@ -42,7 +43,7 @@ async fn nothing_outlasts_the_handshake() {
     client.ask(b"AUTH PLAIN AGFubmEAc2VjcmV0\r\n", 250).await;
     client.ask(b"STARTTLS\r\n", 235).await;
     client.ask(b"", 220).await;
-    let mut client = path.secure(client).await;
+    let mut client = Path::secure(client).await;
     client.ask(b"EHLO x\r\n", 250).await;
     // Logged in anew: there is no user from before.
     client.ask(b"AUTH PLAIN AGFubmEAc2VjcmV0\r\n", 235).await;
@@ -57,7 +58,7 @@ async fn only_once_and_between_messages() {
     client.ask(b"STARTTLS\r\n", 503).await;
     client.ask(b"EHLO x\r\nMAIL FROM:<a@b>\r\nSTARTTLS\r\n", 503).await;
     client.ask(b"STARTTLS now\r\n", 501).await;
-    let mut client = path.connect_by(Way { tls: true, login: false }).await;
+    let mut client = path.connect_by(Way { tls: Some(TlsMode::StartTls), login: false }).await;
     client.ask(b"STARTTLS\r\n", 503).await;
     client.ask(b"NOOP\r\n", 250).await;
 }

@@ -31,7 +31,7 @@ class Relay:
     that runs before the binary's, such as strace's.
     """
 
-    def __init__(self, folder, config, wrapper=(), top=""):
+    def __init__(self, folder, config, wrapper=(), top="", level="info"):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -40,12 +40,13 @@ class Relay:
         self.log_file = self.folder / "log"
         self.error_file = self.folder / "stderr"
         self.wrapper = list(wrapper)
+        self.level = level
         self.process = None
         self.write(config, top)
 
     def write(self, config, top=""):
         self.file.write_text(
-            f'hostname = "relay.test"\ndata_dir = "data"\n{top}\n[log]\nformat = "json"\n'
+            f'hostname = "relay.test"\ndata_dir = "data"\n{top}\n[log]\nformat = "json"\nlevel = "{self.level}"\n'
             f'[[listener]]\naddress = "127.0.0.1:{self.port}"\n{config}\n'
         )
 

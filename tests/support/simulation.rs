@@ -19,6 +19,7 @@ use mailsluice::store::{
 use mailsluice::time::Clock;
 use tokio::time::Instant;
 
+use super::office365::Office365;
 use super::upstream::Upstream;
 
 /// Clocks that go with tokio's, and can be stepped.
@@ -68,15 +69,32 @@ impl Clock for TestClock {
     }
 }
 
-/// Upstreams by host name.
+/// A server that can be reached without a network.
+pub trait Host {
+    fn way(&self) -> Arc<dyn Dial>;
+}
+
+impl Host for Upstream {
+    fn way(&self) -> Arc<dyn Dial> {
+        self.dial()
+    }
+}
+
+impl Host for Office365 {
+    fn way(&self) -> Arc<dyn Dial> {
+        self.dial()
+    }
+}
+
+/// The ways to servers, by host name.
 #[derive(Clone, Default)]
-pub struct Hosts(pub BTreeMap<String, Upstream>);
+pub struct Hosts(pub BTreeMap<String, Arc<dyn Dial>>);
 
 #[async_trait]
 impl Dial for Hosts {
     async fn dial(&self, target: &Target, deadline: Instant) -> Result<Dialled, DialError> {
         match self.0.get(&target.host) {
-            Some(upstream) => upstream.dial().dial(target, deadline).await,
+            Some(way) => way.dial(target, deadline).await,
             None => Err(DialError::Unresolved { host: target.host.clone(), reason: "no such host".into() }),
         }
     }
@@ -95,10 +113,10 @@ pub struct Simulation {
 
 impl Simulation {
     /// A relay with this configuration, not running yet. `hosts` are its upstreams by host name.
-    pub fn new(toml: &str, hosts: &[(&str, &Upstream)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    pub fn new(toml: &str, hosts: &[(&str, &dyn Host)]) -> Self {
+        let dir = folder();
         let config = read(toml, dir.path());
-        let hosts = hosts.iter().map(|(name, upstream)| ((*name).to_owned(), (*upstream).clone()));
+        let hosts = hosts.iter().map(|(name, host)| ((*name).to_owned(), host.way()));
         Self {
             dir,
             clock: TestClock::new(),
@@ -241,6 +259,16 @@ impl Simulation {
     pub async fn until_empty(&self, most: Duration) {
         self.until(most, Duration::from_millis(500), async |sim| sim.store().queue_length() == 0).await;
     }
+}
+
+/// In memory where there is room: here the relay is killed, never the machine, and a disk only takes time.
+fn folder() -> tempfile::TempDir {
+    const MEMORY: &str = "/dev/shm";
+    const ROOM: u64 = 2 << 30;
+    let has_room =
+        rustix::fs::statvfs(MEMORY).is_ok_and(|facts| facts.f_bavail.saturating_mul(facts.f_frsize) >= ROOM);
+    let in_memory = if has_room { tempfile::tempdir_in(MEMORY).ok() } else { None };
+    in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
 fn read(toml: &str, dir: &Path) -> Arc<Config> {

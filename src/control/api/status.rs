@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract;
 
-use crate::config::{self, UpstreamKind};
+use crate::config::{self, ServerAuth, TlsMode, UpstreamKind};
 use crate::control::view::{Limit, Listener, Status, Upstream};
 use crate::control::{ApiError, State};
 use crate::queue::UpstreamStatus;
@@ -32,6 +32,26 @@ fn listener(listener: &config::Listener) -> Listener {
     Listener {
         address: listener.address.to_string(),
         relay_from: listener.relay_from.iter().map(ToString::to_string).collect(),
+        tls: tls(listener).to_owned(),
+        auth: auth(listener.auth).to_owned(),
+    }
+}
+
+/// As the configuration has it.
+fn tls(listener: &config::Listener) -> &'static str {
+    match listener.tls.as_ref().map(|tls| tls.mode) {
+        None => "none",
+        Some(TlsMode::StartTls) => "starttls",
+        Some(TlsMode::Implicit) => "implicit",
+    }
+}
+
+/// As the configuration has it.
+fn auth(auth: ServerAuth) -> &'static str {
+    match auth {
+        ServerAuth::None => "none",
+        ServerAuth::Optional => "optional",
+        ServerAuth::Required => "required",
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Shared, refusal};
 use crate::deliver::classify::blacklist_candidate;
 use crate::deliver::connection::Connection;
 use crate::deliver::error::Stage;
+use crate::deliver::lessons::Mail;
 use crate::deliver::transaction::{Answer, RecipientResult, Requests, Steps, Transaction};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::queue::direct::{Handed, Opening, Refused};
@@ -49,6 +50,11 @@ impl Head {
             smtputf8: prepared.smtputf8,
             request: message.test.is_none().then(|| message.request.clone()),
         }
+    }
+
+    /// Whose mail it is. Of what is only announced the reverse-path alone is known.
+    pub(super) fn mail(&self) -> Mail<'_> {
+        Mail { is_report: false, sender: "", reverse_path: &self.reverse_path }
     }
 
     pub(super) fn transaction<'a>(
@@ -203,7 +209,7 @@ impl Open {
         for (place, answer) in (first..).zip(&answers) {
             match answer {
                 None => accepted.push(place),
-                Some(result) => ticket.learn(result).await,
+                Some(result) => ticket.learn(&head.mail(), result).await,
             }
         }
         Ok(answers)
@@ -234,7 +240,7 @@ impl Open {
         let Some(decided) = accepted.first().and_then(|&place| result.recipients.get(place)).cloned() else {
             return Err(refusal::lost());
         };
-        ticket.learn(&decided).await;
+        ticket.learn(&Mail::of(message), &decided).await;
         let alone = accepted.len() == 1 && message.test.is_none() && decided.stage == Stage::FinalDot;
         if let Answer::Accepted(reply) = &decided.answer {
             let (host, reports) = (connection.host().to_owned(), connection.capabilities().dsn);

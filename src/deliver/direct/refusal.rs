@@ -13,8 +13,11 @@ use crate::smtp::Reply;
 /// What the upstream has answered, or that it did not answer.
 pub(super) fn by_result(upstream: &str, result: &RecipientResult) -> Refused {
     match &result.answer {
+        // It is not about the message, which must not fail for good because of it.
         Answer::Refused(reply) if classify(result) == Verdict::Upstream => {
-            ours((4, 4, 1), format!("{upstream} cannot be used at present: {reply}"), "unreachable")
+            let told =
+                ours((4, 4, 1), format!("{upstream} cannot be used at present: {reply}"), "unreachable");
+            if reply.is_permanent() { told } else { Refused { reply: passed_on(reply), ..told } }
         }
         Answer::Accepted(reply) | Answer::Refused(reply) | Answer::Later(reply) => {
             Refused { reply: passed_on(reply), reason: "upstream", elsewhere: false }

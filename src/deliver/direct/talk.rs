@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use super::open::{Head, Open};
 use super::ticket::Ticket;
 use super::{Shared, refusal};
-use crate::deliver::attempt::{Loaded, load, prepare};
+use crate::deliver::attempt::{Loaded, is_stale, load, prepare};
 use crate::deliver::connection::Connection;
 use crate::deliver::context::Phase;
 use crate::deliver::transaction::TransactionResult;
@@ -255,10 +255,10 @@ impl Way {
                 Ok(steps) => return Ok(move |ticket| Open::new(ticket, (connection, steps), head, prepared)),
                 Err(result) => {
                     let whole = TransactionResult { recipients: vec![result.clone()] };
-                    if was_idle && whole.never_began() {
+                    if was_idle && is_stale(&whole) {
                         continue;
                     }
-                    ticket.learn(&result).await;
+                    ticket.learn(&head.mail(), &result).await;
                     ticket.give_back(connection);
                     return Err(cut(refusal::by_result(upstream, &result)));
                 }

@@ -12,7 +12,7 @@ use crate::deliver::carrier::{Carrier, Obstacle, Turn, Way};
 use crate::deliver::connection::Connection;
 use crate::deliver::context::{Context, Phase};
 use crate::deliver::health::Probe;
-use crate::deliver::lesson::Lesson;
+use crate::deliver::lessons::{Mail, Teacher};
 use crate::deliver::pool::Seat;
 use crate::deliver::tiers::{Pick, Tiers};
 use crate::deliver::transaction::RecipientResult;
@@ -138,10 +138,13 @@ impl Ticket {
         let Way::Smtp(connector, _) = &self.carrier.way else {
             return Err(refusal::disabled(self.upstream(), "it keeps mail on this machine"));
         };
-        connector.open().await.map_err(|error| {
-            self.lesson().unreachable(error.stage, &error.to_string());
-            refusal::unreachable(self.upstream(), &error)
-        })
+        match connector.open().await {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                self.teacher().not_ready(&error).await;
+                Err(refusal::unreachable(self.upstream(), &error))
+            }
+        }
     }
 
     /// A connection that is not needed any more.
@@ -158,12 +161,13 @@ impl Ticket {
     }
 
     /// Notes what an answer teaches about the upstream.
-    pub(super) async fn learn(&self, result: &RecipientResult) {
-        self.lesson().learn(std::slice::from_ref(result)).await;
+    pub(super) async fn learn(&self, mail: &Mail<'_>, result: &RecipientResult) {
+        self.teacher().transaction(mail, std::slice::from_ref(result)).await;
     }
 
-    fn lesson(&self) -> Lesson<'_> {
-        Lesson { context: &self.shared.context, carrier: &self.carrier }
+    fn teacher(&self) -> Teacher<'_> {
+        let context = &self.shared.context;
+        Teacher { context, carrier: &self.carrier, now: context.timeline.now() }
     }
 
     /// The transaction has ended: it counts from now on as one that has.

@@ -61,7 +61,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         let peer = self.peer;
         match self.exchange(mechanism, initial).await? {
             Ok(user) => {
-                debug!(event = "login", session = peer.session_id, client = %peer.ip, user = &*user.name);
+                debug!(
+                    event = "login",
+                    session = peer.session_id,
+                    client = %peer.ip,
+                    user = &*user.name,
+                    mechanism = mechanism.name(),
+                );
                 Ok(dialogue.log_in(user))
             }
             Err(failure) => {

@@ -38,6 +38,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         Ok((dialogue, Reply::new(250, (2, 0, 0), format!("{} octets received", chunk.octets))))
     }
 
+    /// Refuses a chunk where no content may come. What has come behind the command by then never runs.
+    pub(super) async fn misplaced(
+        &mut self,
+        dialogue: Dialogue,
+        octets: u64,
+        reply: &Reply,
+    ) -> Result<(Dialogue, Flow), Gone> {
+        let reason = if reply.code == 503 { "order" } else { "no_recipients" };
+        self.reject(dialogue.reverse_path(), "", reply, reason);
+        // Its line is written: should the session end here, there is no second one to write.
+        self.under_way = None;
+        if octets > 0 && self.channel.has_more().await {
+            return Ok((self.answer(dialogue, reply, Follows::Nothing).await.0, Flow::Hang));
+        }
+        self.discard(dialogue, octets, reply).await
+    }
+
     /// Throws a chunk away, then says why. One that is larger than any message is not worth reading.
     pub(super) async fn discard(
         &mut self,

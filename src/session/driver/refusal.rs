@@ -1,4 +1,4 @@
-//! What the log says of refusals: none goes without a line.
+//! What the log says of refusals: no MAIL, RCPT or content is refused without a line. (BDAT out of order: `chunks`.)
 
 use super::super::channel::Gone;
 use super::super::log_rejected;
