@@ -203,7 +203,7 @@ async fn refusals_in_the_upstreams_words() {
         assert_eq!(replies, want, "{step:?} {act:?}");
         let taken: usize =
             up.messages().iter().filter(|seen| seen.taken).map(|seen| seen.recipients.len()).sum();
-        let sent = if want[2].starts_with("250") { 1 } else { 0 };
+        let sent = usize::from(want[2].starts_with("250"));
         assert_eq!(taken, sent, "{step:?} {act:?}");
         assert_nothing_left(&sim, sent as u64).await;
         assert!(up.messages().len() <= 1, "nothing is tried twice");

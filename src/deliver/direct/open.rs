@@ -296,6 +296,6 @@ impl Open {
         ending::log_sent(shared, &ticket, (session, &handed.message), &sent);
         let reports = ending::reports(shared, &ticket, &handed.message, &sent).await;
         let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
-        ticket.end(|handover| Handover { unknown, reports, sent, dropped, ..handover }).await;
+        ticket.end(|handover| Handover { sent, dropped, unknown, reports, ..handover }).await;
     }
 }

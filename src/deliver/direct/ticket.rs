@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Shared, refusal};
-use crate::config::{Upstream, UpstreamKind};
+use crate::config::{Account, Upstream, UpstreamKind};
 use crate::deliver::carrier::{Carrier, Obstacle, Turn, Way};
 use crate::deliver::connection::Connection;
 use crate::deliver::context::{Context, Phase};
@@ -44,7 +44,7 @@ impl Lines {
             let mut upstream = upstream.clone();
             upstream.fallback.upstreams.retain(|name| all().any(|other| other.name == *name));
             for bound in lanes(&upstream) {
-                let tiers = Tiers::new(&context.fleet, &upstream, bound.map(|account| account.name()));
+                let tiers = Tiers::new(&context.fleet, &upstream, bound.map(Account::name));
                 lines.insert(lane_name(&upstream, bound), (upstream.name.clone(), tiers));
             }
         }
