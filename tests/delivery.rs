@@ -98,7 +98,7 @@ async fn send(connection: &mut Connection, recipients: &[Address], content: &[u8
     connection.send(&transaction).await
 }
 
-/// One letter per recipient: sent, deferred, bounced, later, (not this) sender, upstream; `?` when it may arrive twice.
+/// One letter per recipient: sent, deferred, bounced, later, upstream; `?` when it may arrive twice.
 fn verdicts(result: &TransactionResult) -> String {
     let letter = |verdict| match verdict {
         Verdict::Sent => 'S',
@@ -106,8 +106,7 @@ fn verdicts(result: &TransactionResult) -> String {
         Verdict::Defer { possible_duplicate: true } => '?',
         Verdict::Bounce => 'B',
         Verdict::Later => 'L',
-        Verdict::Sender => 'N',
-        Verdict::Upstream => 'U',
+        Verdict::Upstream | Verdict::Sender => 'U',
     };
     result.recipients.iter().map(|result| letter(classify(result))).collect()
 }
