@@ -67,7 +67,11 @@ pub(super) fn disabled(upstream: &str, reason: &str) -> Refused {
 /// A limit is reached, until then; without a time until something that is under way has ended.
 pub(super) fn limited(upstream: &str, cause: &str, until: Option<Timestamp>) -> Refused {
     let next = match until {
-        Some(until) => format!("next at {until:.0}"),
+        Some(until) => {
+            // A client that comes at the second that it was told must not come too early.
+            let whole = until.as_second() + i64::from(until.subsec_nanosecond() > 0);
+            format!("next at {:.0}", Timestamp::from_second(whole).unwrap_or(until))
+        }
         None => "try again when what is under way has ended".to_owned(),
     };
     ours((4, 7, 1), format!("{cause} of {upstream} reached, {next}"), "limit")
