@@ -34,7 +34,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mailsluice::config::{
     BlacklistAction, ByteSize, Filter, LongLines, Newlines, ServerAuth, TestAction, User, UserPassword,
-    UserPriority,
+    UserPriority, Window,
 };
 use mailsluice::listen::{Door, Gate};
 use mailsluice::mail::Address;
@@ -214,6 +214,10 @@ fn set_up(world: &mut World, line: &str) {
         "scram_user" => {
             let (name, verifier) = value.split_once(' ').unwrap();
             world.config.users.push(user(name, UserPassword::Scram(verifier.parse().unwrap())));
+        }
+        "per_hour" => {
+            let quota = &mut world.config.upstreams[0].accounts[0].limits.quotas[Window::Hour as usize];
+            quota.messages = Some(u32::try_from(number()).unwrap());
         }
         "upstream_size" => {
             world.config.upstreams[0].accounts[0].limits.message_size = Some(ByteSize(number()));

@@ -118,6 +118,7 @@ fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &Arc<
         estimate: estimate(core),
         users: users.clone(),
         pacing: pacing.clone(),
+        direct: core.courier.clone(),
     })
 }
 

@@ -131,6 +131,17 @@ impl Counter {
         Ok(room)
     }
 
+    /// Whether a transaction that is under way may have more recipients. That it is one message is counted already: a
+    /// window that its messages fill is not in the way.
+    pub(super) fn room_for_more(&mut self, more: u32, now: Moment, periods: Periods) -> Result<(), Wait> {
+        let messages = self.under_way.0;
+        self.under_way.0 = messages.saturating_sub(1);
+        let rooms = Window::ALL.map(|window| self.room_in(window, more, now, periods));
+        self.under_way.0 = messages;
+        let waits = rooms.into_iter().filter_map(Result::err);
+        waits.fold(None, |wait, other| Some(Wait::later(wait, other))).map_or(Ok(()), Err)
+    }
+
     fn room_in(&mut self, window: Window, needed: u32, now: Moment, periods: Periods) -> Result<Room, Wait> {
         let period = periods.map(|periods| periods[window as usize]);
         let (quota, learned) = self.quota(window);
@@ -369,5 +380,51 @@ impl Counter {
             ))
         };
         Window::ALL.into_iter().map(distance).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn office365() -> Limits {
+        let quota = |messages, recipients| Quota { messages, recipients };
+        let none = Quota::default();
+        Limits { quotas: [quota(Some(30), None), none, quota(None, Some(10_000)), none], ..Limits::default() }
+    }
+
+    /// Octets of an account after a week in which each of its messages goes as soon as it may.
+    fn octets_after_a_week(pause: i64) -> (u32, usize) {
+        let mut counter = Counter::default();
+        counter.set_limits(&office365());
+        let (mut now, mut sent) = (Moment(1_795_000_000_000), 0);
+        let end = now.0 + 7 * 86_400_000;
+        while now.0 < end {
+            match counter.room(1, now, None) {
+                Ok(_) => {
+                    counter.keep(1, 1);
+                    counter.begin(1, now);
+                    counter.end(1, Some((1, 1, now)));
+                    counter.delivered(now);
+                    sent += 1;
+                    now = Moment(now.0 + pause);
+                }
+                Err(wait) => now = wait.until.unwrap(),
+            }
+        }
+        let heap = counter.windows.iter().map(Slots::heap).sum::<usize>() + counter.learned.heap();
+        (sent, size_of::<Counter>() + heap)
+    }
+
+    #[test]
+    fn a_thousand_accounts_that_were_busy_for_a_week_fit_into_16_mib() {
+        // In bursts, as even as the day allows, and in between.
+        for pause in [10, 700, 2_000, 8_640] {
+            let (sent, octets) = octets_after_a_week(pause);
+            assert!(sent >= 69_000, "{sent}: it was not busy");
+            // A name, and what the map wants for its entry.
+            let all = 1_000 * (octets + 200);
+            assert!(all < 16 << 20, "a pause of {pause} ms: {octets} octets for an account");
+        }
     }
 }

@@ -115,6 +115,12 @@ impl Learned {
         Some(self.words().unwrap_or_else(|| "as configured".to_owned()))
     }
 
+    /// Octets on the heap.
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> usize {
+        self.taken.heap()
+    }
+
     /// What was learned, in words; `None` when it is as configured.
     pub(super) fn words(&self) -> Option<String> {
         let rate = self.per_minute().map(|rate| format!("{rate} messages a minute"));

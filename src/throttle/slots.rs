@@ -116,6 +116,12 @@ impl Slots {
         self.iter().map(|slot| (self.window.leaves(slot.number), slot.messages, slot.recipients))
     }
 
+    /// Octets on the heap.
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> usize {
+        self.packed.capacity()
+    }
+
     fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
         let (mut at, mut base) = (0, self.base);
         let packed = std::iter::from_fn(move || {

@@ -236,6 +236,48 @@ fn a_forecast_is_what_the_limits_allow() {
     assert_eq!(throttle.forecast("u", &["a"], now).when(u64::MAX, u64::MAX), None);
 }
 
+/// Not a check: it measures. `cargo test --lib -- --ignored --nocapture what_a_permit_costs`
+#[test]
+#[ignore = "it measures"]
+fn what_a_permit_costs() {
+    const ACCOUNTS: usize = 100;
+    const PERMITS: u32 = 20_000;
+    let cpu = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let names: Vec<String> = (0..ACCOUNTS).map(|n| format!("mailer{n}@firm.example")).collect();
+    for (case, per_minute) in [("all have room", 1_000_000), ("each is nearly used up", 30)] {
+        let mut own = limits(Window::Minute, Some(per_minute), None);
+        own.quotas[Window::Day as usize].recipients = Some(10_000_000);
+        let accounts: Vec<_> = names.iter().map(|name| (name.as_str(), own.clone())).collect();
+        let throttle = with_shared(unlimited(), &accounts);
+        let (mut next, mut asked, mut now) = (0, 0, 1_795_000_000_000);
+        let begun = cpu();
+        for _ in 0..PERMITS {
+            now += 18;
+            // As a lane chooses: the next in turn that can send.
+            let mut kept = loop {
+                let name = &names[next % ACCOUNTS];
+                (next, asked) = (next + 1, asked + 1);
+                if let Ok(kept) = throttle.reserve(("u", name), (1, 1, 1), Moment(now)) {
+                    break kept;
+                }
+                now += i64::from(next % ACCOUNTS == 0);
+            };
+            let name = &names[(next - 1) % ACCOUNTS];
+            kept.begin(1, Moment(now));
+            drop(kept);
+            throttle.end("u", name, 1, Some((1, 1, Moment(now))));
+        }
+        let each = (cpu() - begun) / PERMITS;
+        println!(
+            "{case}: {each:?} for a permit, {:.1} accounts asked",
+            f64::from(asked) / f64::from(PERMITS)
+        );
+    }
+}
+
 /// What the provider would say: more than `limit` events in some window of `length`.
 fn overrun(events: &[(i64, i64)], length: i64, limit: usize) -> bool {
     // An event may be counted at its start or at its end: the worst of both must fit.
@@ -412,4 +454,26 @@ proptest! {
         let began = begin(&model.throttle, "a", 1, Moment(model.now));
         prop_assert!(!began || in_window < model.limit as usize, "{} in the window", in_window);
     }
+}
+
+#[test]
+fn recipients_join_a_transaction_that_is_under_way() {
+    let mut own = limits(Window::Minute, Some(1), Some(3));
+    own.quotas[Window::Hour as usize] = Quota { messages: None, recipients: Some(4) };
+    let shared = Limits { connections: 9, ..limits(Window::Day, None, Some(5)) };
+    let throttle = with_shared(shared, &[("a", own), ("b", unlimited())]);
+    let now = Moment(1_000_000);
+    assert!(begin(&throttle, "a", 1, now));
+    let extend = |account, taken| throttle.extend(("u", account), (taken, 1), now);
+    assert!(extend("a", 1).is_ok(), "that its message fills a window is not in the way");
+    assert!(extend("a", 2).is_ok());
+    assert_eq!(extend("a", 3).map_err(|w| w.cause), Err(Cause::Window(Window::Minute)));
+    assert!(begin(&throttle, "b", 1, now) && extend("b", 1).is_ok());
+    assert_eq!(extend("b", 2).map_err(|w| w.cause), Err(Cause::Shared(Window::Day)));
+    // What was refused does not count, and what ended does.
+    end(&throttle, "a", 3, 1_000_000);
+    end(&throttle, "b", 2, 1_000_000);
+    let used = throttle.show(now).into_iter().find(|line| line.account == "a" && line.window == Window::Hour);
+    assert_eq!(used.map(|line| line.recipients_used), Some(3));
+    assert_eq!(room(&throttle, "b", 1, now).map_err(|w| w.cause), Err(Cause::Shared(Window::Day)));
 }

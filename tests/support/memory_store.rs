@@ -65,8 +65,14 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn ahead(&self, _queue_id: QueueId, _now: Moment) -> Result<Option<Ahead>, StoreError> {
-        unreachable!("sessions never do this")
+    /// All that came before; there are no turns here.
+    async fn ahead(&self, queue_id: QueueId, _now: Moment) -> Result<Option<Ahead>, StoreError> {
+        let messages = self.messages.lock().unwrap();
+        let place = messages.iter().position(|message| message.queue_id == queue_id);
+        Ok(place.map(|place| {
+            let recipients = messages[..place].iter().map(|message| message.recipients.len() as u64).sum();
+            Ahead { messages: place as u64, recipients }
+        }))
     }
 
     async fn places(
@@ -108,6 +114,14 @@ impl Store for MemoryStore {
     }
 
     async fn hand_back(&self, _messages: Vec<MessageId>) -> Result<(), StoreError> {
+        unreachable!("sessions never do this")
+    }
+
+    async fn take_permit(&self, _permit: NewPermit) -> Result<PermitId, StoreError> {
+        unreachable!("sessions never do this")
+    }
+
+    async fn hand_over(&self, _handover: Handover) -> Result<(), StoreError> {
         unreachable!("sessions never do this")
     }
 

@@ -12,14 +12,15 @@ use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::pacing::Pacing;
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::policy::users::Users;
+use mailsluice::queue::direct::{Ask, Direct, Opening};
 use mailsluice::queue::{Board, Wake};
 use mailsluice::route::Router;
 use mailsluice::session::{self, Door, Services};
 use mailsluice::store::{NewMessage, StoredContent};
-use mailsluice::throttle::Throttle;
+use mailsluice::throttle::{Throttle, UpstreamLimits};
 use mailsluice::time::{SystemClock, Timeline};
 use tokio::io::DuplexStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::memory_store::MemoryStore;
@@ -80,11 +81,18 @@ impl World {
         let store = Arc::new(self.store);
         let timeline = Timeline::resume(Arc::new(SystemClock), None);
         let router = Arc::new(Router::new(&config));
+        let throttle = Arc::new(Throttle::new(timeline.clone()));
+        let limits = config.upstreams.iter().map(|upstream| UpstreamLimits {
+            upstream: upstream.name.clone(),
+            shared: Limits::default(),
+            accounts: upstream.accounts.iter().map(|a| (a.name().to_owned(), a.limits.clone())).collect(),
+        });
+        throttle.configure(config.timezone.clone(), &limits.collect::<Vec<_>>());
         let sources = Sources {
             store: store.clone(),
             timeline: timeline.clone(),
             router: router.clone(),
-            throttle: Arc::new(Throttle::new(timeline.clone())),
+            throttle,
             board: Arc::new(Board::default()),
         };
         let services = Services {
@@ -100,8 +108,18 @@ impl World {
             estimate: Arc::new(Estimate::new(sources)),
             pacing: Arc::new(Pacing::new(timeline.clone())),
             timeline,
+            direct: Arc::new(Nowhere),
         };
         (services, store, self.folder)
+    }
+}
+
+/// No session of such a world asks an upstream.
+struct Nowhere;
+
+impl Direct for Nowhere {
+    fn attend(&self, opening: Opening, _asks: mpsc::Receiver<Ask>) {
+        unreachable!("the mode is queued: {opening:?}")
     }
 }
 
@@ -142,6 +160,7 @@ fn config(folder: &std::path::Path) -> Config {
             auth: ServerAuth::None,
             auth_without_tls: false,
             proxy_protocol_from: vec![],
+            mode: None,
         }],
         session: Session {
             max_message_size: ByteSize(2 << 20),
@@ -156,6 +175,7 @@ fn config(folder: &std::path::Path) -> Config {
             long_lines: LongLines::Wrap,
         },
         queue: Queue {
+            mode: Mode::Queued,
             retry_min: Duration::from_mins(1),
             retry_max: Duration::from_hours(1),
             expire_after: Duration::from_hours(120),
