@@ -70,6 +70,8 @@ fn what_is_reserved_is_nobody_elses() {
     let mut first = throttle.reserve(("u", "a"), (2, 4, 1), now).unwrap();
     assert_eq!((first.messages(), first.recipients()), (2, 8));
     assert_eq!(room(&throttle, "a", 1, now), Ok((1, 2)));
+    let wait = room(&throttle, "a", 3, now).unwrap_err();
+    assert_eq!(wait, Wait { cause: Cause::Reserved, until: None }, "no limit is reached");
     first.begin(3, now);
     drop(first);
     assert_eq!(room(&throttle, "a", 1, now), Ok((2, 7)), "only what was begun is kept");
