@@ -2,7 +2,7 @@
 //!
 //! Prints each time that a limit was overrun, and a summary every minute and at Ctrl-C.
 
-#![allow(dead_code, reason = "the tests use more of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "the tests use more of it")]
 
 #[path = "../tests/support/office365/mod.rs"]
 mod office365;

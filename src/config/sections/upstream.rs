@@ -104,7 +104,7 @@ fn smart_host(section: &mut Section<'_>) -> (Smtp, Vec<Account>) {
     let limits = limits(section.section("limits"), &known);
     let auth = auth(section);
     let smtp = smtp(section, preset, auth.unwrap_or(Auth::Auto));
-    let accounts = logins(section, &smtp, auth, limits);
+    let accounts = logins(section, &smtp, auth, &limits);
     (smtp, accounts)
 }
 

@@ -21,7 +21,7 @@ pub(super) fn logins(
     section: &mut Section<'_>,
     smtp: &Smtp,
     auth: Option<Auth>,
-    known: Limits,
+    known: &Limits,
 ) -> Vec<Account> {
     let more = section.sections("account");
     let own = login(section, known.clone());
@@ -41,7 +41,7 @@ pub(super) fn logins(
     }
     check_doubles(section, &more);
     let mut accounts = if has_own { vec![own] } else { Vec::new() };
-    accounts.extend(more.into_iter().map(|section| account(section, &known)));
+    accounts.extend(more.into_iter().map(|section| account(section, known)));
     accounts
 }
 

@@ -8,6 +8,7 @@
 //! Unlike the original it answers at once, offers no CHUNKING, and knows no recipients: it takes mail for everybody.
 
 mod books;
+mod login;
 mod replies;
 mod rules;
 mod session;

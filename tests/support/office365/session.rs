@@ -2,14 +2,12 @@
 
 use std::io;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use mailsluice::deliver::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::replies::{BAD_LOGIN, NOT_LOGGED_IN, Refusal, Step, TOO_LARGE, send_as_denied};
+use super::replies::{NOT_LOGGED_IN, Refusal, Step, TOO_LARGE, send_as_denied};
 use super::{Delivered, Limit, Office365};
 
 const BANNER: &str = "220 AM0PR01CA0036.outlook.office365.com Microsoft ESMTP MAIL Service ready";
@@ -18,7 +16,7 @@ const LONGEST: usize = 12_288;
 
 /// Whether the dialogue goes on.
 #[derive(PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     Go,
     End,
 }
@@ -30,14 +28,14 @@ struct Mail {
 }
 
 pub(super) struct Session {
-    service: Office365,
+    pub(super) service: Office365,
     stream: Box<dyn Stream>,
-    id: u64,
+    pub(super) id: u64,
     input: Vec<u8>,
     /// Replies that wait until all that was said has been answered.
     output: Vec<u8>,
-    tls: bool,
-    user: Option<String>,
+    pub(super) tls: bool,
+    pub(super) user: Option<String>,
     mail: Option<Mail>,
 }
 
@@ -126,81 +124,6 @@ impl Session {
         Ok(Next::Go)
     }
 
-    async fn auth(&mut self, line: &str) -> io::Result<Next> {
-        if self.user.is_some() || (self.service.state().tls.is_some() && !self.tls) {
-            self.say("503 5.5.2 Bad sequence of commands");
-            return Ok(Next::Go);
-        }
-        let mut words = line.split(' ').skip(1);
-        let mechanism = words.next().unwrap_or_default().to_ascii_uppercase();
-        let initial = words.next().map(str::to_owned);
-        let (user, checked) = match mechanism.as_str() {
-            "PLAIN" => {
-                let said = self.answer(initial, "").await?;
-                let mut parts = said.splitn(3, '\0').skip(1);
-                let user = parts.next().unwrap_or_default().to_lowercase();
-                let checked = self.check_password(&user, parts.next().unwrap_or_default());
-                (user, checked)
-            }
-            "LOGIN" => {
-                let user = self.answer(initial, "Username:").await?.to_lowercase();
-                let password = self.answer(None, "Password:").await?;
-                let checked = self.check_password(&user, &password);
-                (user, checked)
-            }
-            "XOAUTH2" => {
-                let said = self.answer(initial, "").await?;
-                let part = |name: &str| said.split('\u{1}').find_map(|part| part.strip_prefix(name));
-                let user = part("user=").unwrap_or_default().to_lowercase();
-                let checked = self.check_token(&user, part("auth=Bearer ").unwrap_or_default());
-                (user, checked)
-            }
-            _ => {
-                self.say("504 5.7.4 Unrecognized authentication type");
-                return Ok(Next::Go);
-            }
-        };
-        self.service.state().logins += 1;
-        match checked {
-            Err(refusal) => Ok(self.refuse(&refusal)),
-            Ok(()) => {
-                self.enter(user);
-                self.say("235 2.7.0 Authentication successful");
-                Ok(Next::Go)
-            }
-        }
-    }
-
-    fn check_password(&self, user: &str, password: &str) -> Result<(), Refusal> {
-        let state = self.service.state();
-        if !state.mailboxes.get(user).is_some_and(|mailbox| mailbox.password == password) {
-            return Err(Refusal::of(BAD_LOGIN));
-        }
-        let shows = |step| matches!(step, Step::Login | Step::Password);
-        state.free_of(user, shows)
-    }
-
-    fn check_token(&self, user: &str, token: &str) -> Result<(), Refusal> {
-        let state = self.service.state();
-        if !state.mailboxes.contains_key(user) || !state.tokens.is_good(token, user, Instant::now()) {
-            return Err(Refusal::of(BAD_LOGIN));
-        }
-        state.free_of(user, |step| step == Step::Login)
-    }
-
-    /// Counts the connection for the mailbox. One too many is a violation at once; it is refused when it sends.
-    fn enter(&mut self, user: String) {
-        let mut state = self.service.state();
-        let most = state.rules.connections;
-        let Some(mailbox) = state.mailboxes.get_mut(&user) else { return };
-        mailbox.open.insert(self.id);
-        if mailbox.open.len() > most {
-            state.violate(&user, Limit::Connections);
-        }
-        drop(state);
-        self.user = Some(user);
-    }
-
     fn mail(&mut self, line: &str) -> Next {
         let Some(user) = self.user.clone() else {
             self.say(NOT_LOGGED_IN);
@@ -212,14 +135,12 @@ impl Session {
         }
         let size =
             line.split(' ').find_map(|word| word.strip_prefix("SIZE=")).and_then(|size| size.parse().ok());
-        match self.begin(&user, size.unwrap_or(0)) {
-            Err(refusal) => self.refuse(&refusal),
-            Ok(()) => {
-                self.mail = Some(Mail { reverse_path: path(line), recipients: Vec::new() });
-                self.say("250 2.1.0 Sender OK");
-                Next::Go
-            }
+        if let Err(refusal) = self.begin(&user, size.unwrap_or(0)) {
+            return self.refuse(&refusal);
         }
+        self.mail = Some(Mail { reverse_path: path(line), recipients: Vec::new() });
+        self.say("250 2.1.0 Sender OK");
+        Next::Go
     }
 
     fn begin(&self, user: &str, size: usize) -> Result<(), Refusal> {
@@ -348,27 +269,12 @@ impl Session {
         }
     }
 
-    /// The client's answer to a challenge, decoded.
-    async fn answer(&mut self, initial: Option<String>, challenge: &str) -> io::Result<String> {
-        let encoded = if let Some(initial) = initial {
-            initial
-        } else {
-            self.say(&format!("334 {}", STANDARD.encode(challenge)));
-            self.line().await?
-        };
-        Ok(STANDARD
-            .decode(encoded)
-            .ok()
-            .and_then(|octets| String::from_utf8(octets).ok())
-            .unwrap_or_default())
-    }
-
-    fn refuse(&mut self, refusal: &Refusal) -> Next {
+    pub(super) fn refuse(&mut self, refusal: &Refusal) -> Next {
         self.say(&refusal.text);
         if refusal.closes { Next::End } else { Next::Go }
     }
 
-    fn say(&mut self, reply: &str) {
+    pub(super) fn say(&mut self, reply: &str) {
         self.output.extend_from_slice(reply.as_bytes());
         self.output.extend_from_slice(b"\r\n");
     }
@@ -380,7 +286,7 @@ impl Session {
     }
 
     /// A command line, without its end.
-    async fn line(&mut self) -> io::Result<String> {
+    pub(super) async fn line(&mut self) -> io::Result<String> {
         loop {
             if let Some(end) = self.input.windows(2).position(|pair| pair == b"\r\n") {
                 let line = String::from_utf8_lossy(&self.input[..end]).into_owned();
