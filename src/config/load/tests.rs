@@ -289,6 +289,8 @@ fn a_sole_upstream_without_filter_is_the_default() {
         warnings[0].to_string().starts_with("mailsluice.toml:1:1: upstream.filter: is missing"),
         "{warnings:?}"
     );
+    let named = format!("{two}fallback = [\"{}\"]\n", config.upstreams[0].name);
+    assert_eq!(loaded(&named).warnings, [], "what stands in for another gets mail");
 }
 
 #[test]
