@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailsluice::config::{Config, Machine};
+use mailsluice::config::{Config, Limits, Machine};
 use mailsluice::control::{ControlSocket, Shared, State};
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::policy::test_mode::Switch;
@@ -24,7 +24,7 @@ use mailsluice::store::{
     Claim, ClientInfo, Delivery, MessageKind, NewMessage, NewRecipient, Permit, Priority, RecipientState,
     Settlement, Store, StoredContent,
 };
-use mailsluice::throttle::Throttle;
+use mailsluice::throttle::{Throttle, UpstreamLimits};
 use mailsluice::time::{SystemClock, Timeline};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -75,10 +75,13 @@ impl Relay {
             Arc::new(SqliteStore::open(&config.data_dir, 1000, Threading::Writer).unwrap());
         let test_mode = runtime.block_on(Switch::load(Arc::clone(&store), &config.test_mode)).unwrap();
         let timeline = Timeline::resume(Arc::new(SystemClock), None);
-        let throttle = Arc::new(Throttle::default());
-        for upstream in &config.upstreams {
-            throttle.set_limits(&upstream.name, "default", upstream.accounts[0].limits.clone());
-        }
+        let throttle = Arc::new(Throttle::new(timeline.clone()));
+        let limits = config.upstreams.iter().map(|upstream| UpstreamLimits {
+            upstream: upstream.name.clone(),
+            shared: Limits::default(),
+            accounts: vec![("default".to_owned(), upstream.accounts[0].limits.clone())],
+        });
+        throttle.configure(config.timezone.clone(), &limits.collect::<Vec<_>>());
         let state = State {
             store,
             started: timeline.now(),
@@ -325,7 +328,7 @@ fn the_list_tells_what_each_message_waits_for() {
         (LaneState::Up, Value::Null, true),
         (LaneState::Down { reason: reason(), until: soon }, json!("connection"), true),
         (LaneState::Limited { reason: reason(), until: Some(soon) }, json!("limit"), true),
-        (LaneState::Disabled { reason: reason() }, json!("disabled"), false),
+        (LaneState::Disabled { reason: reason(), until: None }, json!("disabled"), false),
     ] {
         relay.state.board.set("m365", lane);
         let entry = relay.run(&["queue", "list", "--json"]).json()[0].clone();
@@ -370,7 +373,8 @@ fn limits_are_shown_and_reset() {
     let relay = Relay::start();
     let now = relay.state.timeline.now();
     for _ in 0..30 {
-        relay.state.throttle.begin("m365", "default", 1, now);
+        let mut reserved = relay.state.throttle.reserve(("m365", "default"), (1, 1, 1), now).unwrap();
+        reserved.begin(1, now);
         relay.state.throttle.end("m365", "default", 1, Some((1, 1, now)));
     }
     let show = relay.run(&["limits", "show", "m365", "--json"]).json();

@@ -104,7 +104,7 @@ fn verdicts(result: &TransactionResult) -> String {
         Verdict::Defer { possible_duplicate: true } => '?',
         Verdict::Bounce => 'B',
         Verdict::Later => 'L',
-        Verdict::Upstream => 'U',
+        Verdict::Upstream | Verdict::Sender => 'U',
     };
     result.recipients.iter().map(|result| letter(classify(result))).collect()
 }

@@ -181,7 +181,10 @@ mod tests {
         let Use::Probe(probe) = health.usable(down.probe_at) else { panic!("a probe is due") };
         assert!(matches!(health.usable(down.probe_at), Use::Probing));
         drop(probe);
-        assert!(matches!(health.usable(down.probe_at), Use::Probe(_)), "one that taught nothing is made again");
+        assert!(
+            matches!(health.usable(down.probe_at), Use::Probe(_)),
+            "one that taught nothing is made again"
+        );
     }
 
     #[test]

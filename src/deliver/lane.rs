@@ -144,7 +144,8 @@ impl Lane {
             let Some(claimed) = self.heed(claimed) else {
                 return Some(now.after(STORE_RETRY));
             };
-            if !claimed.messages.is_empty() {
+            // Mail goes, or none is waiting. A large envelope for which there is no room yet still waits for the limit.
+            if !claimed.messages.is_empty() || claimed.next_recipients.is_none() {
                 self.obstacle_is_over(now);
             }
             let got = claimed.messages.len() as u32;
@@ -253,7 +254,7 @@ impl Lane {
         }
     }
 
-    /// Mail goes again.
+    /// Mail can go again.
     fn obstacle_is_over(&mut self, now: Moment) {
         if self.limited {
             let shared = &self.shared;

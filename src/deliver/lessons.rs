@@ -52,7 +52,9 @@ impl Teacher<'_> {
         let row = error.reply().map(|reply| (reply, treat(error.stage, reply)));
         match row.map(|(reply, row)| (reply, row, row.treatment)) {
             Some((reply, row, Treatment::Slow(slow))) => self.slow(slow, reply, row),
-            Some((reply, row, Treatment::Pause { scope, until })) => self.pause(scope, until, reply, row).await,
+            Some((reply, row, Treatment::Pause { scope, until })) => {
+                self.pause(scope, until, reply, row).await
+            }
             Some((_, row, Treatment::Stop { scope })) => {
                 self.stop(scope, &format!("{error}: {}", row.advice)).await;
             }

@@ -27,9 +27,9 @@ mod transaction;
 mod wire;
 
 pub use capture::{CaptureError, Mailbox};
+pub use carrier::{Carrier, Fleet};
 pub use classify::{Verdict, blacklist_candidate, classify};
 pub use connection::{Connection, Connector};
-pub use carrier::{Carrier, Fleet};
 pub use context::{Context, Phase};
 pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};

@@ -287,12 +287,7 @@ fn deliveries(shared: &LaneShared, tried: &Tried, settled: &[Settled], now: Mome
 }
 
 /// One line per recipient; for a test copy one line that names them all.
-fn log(
-    by: (&LaneShared, Option<&Carrier>),
-    tried: &Tried,
-    settled: &[Settled],
-    times: (Moment, Moment),
-) {
+fn log(by: (&LaneShared, Option<&Carrier>), tried: &Tried, settled: &[Settled], times: (Moment, Moment)) {
     let message = &tried.message;
     let copy = message.test.as_ref().filter(|test| test.action == TestAction::Redirect);
     if let (Some(test), [first, ..], [first_settled, ..]) = (copy, tried.fates.as_slice(), settled) {

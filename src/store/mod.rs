@@ -9,11 +9,11 @@ mod types;
 use async_trait::async_trait;
 
 pub use types::{
-    BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts,
-    Delivery, EnqueueError, ListFilter, MessageId, MessageKind, MessageState, NewMessage, NewRecipient,
+    Ahead, BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts,
+    Delivery, EnqueueError, ListFilter, Load, MessageId, MessageKind, MessageState, NewMessage, NewRecipient,
     OverdueClaim, Permit, Priority, QueuedMessage, QueuedRecipient, RecipientState, Recovered, Route,
-    Settlement, Standing, StandingKind, StoreError, StoredContent, Summary, SummaryRecipient, TestTreatment, Totals, Treatment,
-    UsageRow,
+    Settlement, Standing, StandingKind, StoreError, StoredContent, Summary, SummaryRecipient, TestTreatment,
+    Totals, Treatment, UsageRow,
 };
 
 use crate::config::Window;
@@ -38,7 +38,15 @@ pub trait Store: Send + Sync {
     /// Messages in the queue now.
     fn queue_length(&self) -> u64;
 
-    /// Takes due messages of one route under a lease, and records their permits.
+    /// What waits in a lane, due or deferred. Costs a look-up in memory.
+    fn lane_load(&self, route: &str) -> Load;
+
+    /// What of its lane goes before a message, of what is due by `now`. `None` when it is held or unknown; nothing while it
+    /// is being sent.
+    async fn ahead(&self, queue_id: QueueId, now: Moment) -> Result<Option<Ahead>, StoreError>;
+
+    /// Takes due messages of one route under a lease, and records their permits. Turns are shared between submitters
+    /// ([`ClientInfo::submitter`]).
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Takes messages under a lease that have outlived the lifetime (or the time after which to warn).

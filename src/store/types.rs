@@ -4,8 +4,10 @@ mod attempt;
 mod error;
 mod listing;
 mod message;
+mod place;
 
 pub use attempt::*;
 pub use error::*;
 pub use listing::*;
 pub use message::*;
+pub use place::*;

@@ -34,11 +34,13 @@ fn bounds(window: Window, here: &Zoned) -> Result<(Timestamp, Timestamp), jiff::
     // Minutes and hours are those of the clock's face; where the zone's offset changes by half an hour, so be it.
     let (start, next) = match window {
         Window::Minute => {
-            let start = here.round(jiff::ZonedRound::new().smallest(Unit::Minute).mode(jiff::RoundMode::Floor))?;
+            let start =
+                here.round(jiff::ZonedRound::new().smallest(Unit::Minute).mode(jiff::RoundMode::Floor))?;
             (start.clone(), start.checked_add(1.minute())?)
         }
         Window::Hour => {
-            let start = here.round(jiff::ZonedRound::new().smallest(Unit::Hour).mode(jiff::RoundMode::Floor))?;
+            let start =
+                here.round(jiff::ZonedRound::new().smallest(Unit::Hour).mode(jiff::RoundMode::Floor))?;
             (start.clone(), start.checked_add(1.hour())?)
         }
         Window::Day => (here.start_of_day()?, here.tomorrow()?.start_of_day()?),

@@ -127,13 +127,7 @@ impl Counter {
         Ok(room)
     }
 
-    fn room_in(
-        &mut self,
-        window: Window,
-        needed: u32,
-        now: Moment,
-        periods: Periods,
-    ) -> Result<Room, Wait> {
+    fn room_in(&mut self, window: Window, needed: u32, now: Moment, periods: Periods) -> Result<Room, Wait> {
         let period = periods.map(|periods| periods[window as usize]);
         let (quota, learned) = self.quota(window);
         let slots = &mut self.windows[window as usize];
@@ -168,7 +162,9 @@ impl Counter {
     fn quota(&self, window: Window) -> (Quota, bool) {
         let quota = self.limits.quota(window);
         match self.learned.per_minute() {
-            Some(learned) if window == Window::Minute && quota.messages.is_none_or(|limit| learned < limit) => {
+            Some(learned)
+                if window == Window::Minute && quota.messages.is_none_or(|limit| learned < limit) =>
+            {
                 (Quota { messages: Some(learned), ..quota }, true)
             }
             _ => (quota, false),

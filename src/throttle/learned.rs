@@ -149,7 +149,12 @@ mod tests {
     use super::*;
 
     /// A provider that takes `allows` messages in each minute, and an account that sends as it has learned.
-    fn complaints(learned: &mut Learned, allows: u32, configured: u32, minutes: std::ops::Range<i64>) -> (u32, u32) {
+    fn complaints(
+        learned: &mut Learned,
+        allows: u32,
+        configured: u32,
+        minutes: std::ops::Range<i64>,
+    ) -> (u32, u32) {
         let (mut refused, mut taken) = (0, 0);
         for minute in minutes {
             let mut here = 0;
@@ -192,7 +197,11 @@ mod tests {
             learned.slow_down(Slowdown::Rate, Some(30), (1, 3), Moment(0)).as_deref(),
             Some("15 messages a minute")
         );
-        assert_eq!(learned.slow_down(Slowdown::Rate, Some(30), (1, 3), Moment(5_000)), None, "it is the same");
+        assert_eq!(
+            learned.slow_down(Slowdown::Rate, Some(30), (1, 3), Moment(5_000)),
+            None,
+            "it is the same"
+        );
         learned.slow_down(Slowdown::Rate, Some(30), (1, 3), Moment(60_000));
         assert_eq!(learned.per_minute(), Some(7));
         for minute in 0..20 {

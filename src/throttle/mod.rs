@@ -259,7 +259,13 @@ impl Throttle {
     }
 
     /// The provider wants an account to be slower. Tells the new pace in words when it has changed.
-    pub fn slow_down(&self, upstream: &str, account: &str, slowdown: Slowdown, now: Moment) -> Option<String> {
+    pub fn slow_down(
+        &self,
+        upstream: &str,
+        account: &str,
+        slowdown: Slowdown,
+        now: Moment,
+    ) -> Option<String> {
         self.with(|state| state.group(upstream).account(account).slow_down(slowdown, now))
     }
 
@@ -298,7 +304,11 @@ impl Throttle {
                 let shared = &mut group.shared;
                 let has_shared = shared.known
                     && (shared.paused(now).is_some()
-                        || shared.limits().quotas.iter().any(|q| q.messages.is_some() || q.recipients.is_some()));
+                        || shared
+                            .limits()
+                            .quotas
+                            .iter()
+                            .any(|q| q.messages.is_some() || q.recipients.is_some()));
                 let accounts = group.accounts.iter_mut().filter(|(_, account)| account.known);
                 let accounts = accounts.map(|(name, account)| (name.as_str(), account));
                 for (name, counter) in accounts.chain(has_shared.then_some((SHARED, shared))) {

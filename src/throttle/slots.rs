@@ -67,11 +67,10 @@ impl Slots {
         // Slots before this number have left. One in which a period begins counts for that period.
         let first = match period {
             Some(period) => period.start.0.div_euclid(self.window.slot_width()),
-            None => {
-                (now.0 - self.window.length().as_millis() as i64).div_euclid(self.window.slot_width())
-            }
+            None => (now.0 - self.window.length().as_millis() as i64).div_euclid(self.window.slot_width()),
         };
-        while let Some((slot, octets)) = self.packed_at(0, self.base).filter(|(slot, _)| slot.number < first) {
+        while let Some((slot, octets)) = self.packed_at(0, self.base).filter(|(slot, _)| slot.number < first)
+        {
             self.packed.drain(..octets);
             self.base = slot.number;
             self.subtract(slot);

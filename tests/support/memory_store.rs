@@ -51,6 +51,19 @@ impl Store for MemoryStore {
         self.messages.lock().unwrap().len() as u64
     }
 
+    fn lane_load(&self, route: &str) -> Load {
+        let messages = self.messages.lock().unwrap();
+        let lane = messages.iter().filter(|message| message.route == route && !message.held);
+        lane.fold(Load::default(), |load, message| Load {
+            messages: load.messages + 1,
+            recipients: load.recipients + message.recipients.iter().filter(|r| !r.dropped).count() as u64,
+        })
+    }
+
+    async fn ahead(&self, _queue_id: QueueId, _now: Moment) -> Result<Option<Ahead>, StoreError> {
+        unreachable!("sessions never do this")
+    }
+
     async fn blacklist_match(
         &self,
         address: String,

@@ -2,22 +2,41 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Rows};
+use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 use super::rows::{self, COLUMNS, HELD, MessageRow, SENDING, WAITING};
-use crate::store::{
-    Claim, Claimed, MessageId, OverdueClaim, Priority, QueuedMessage, QueuedRecipient, Treatment,
-};
+use super::turns::{PRIORITIES, Turn};
+use super::writing::Writing;
+use crate::store::{Claim, Claimed, MessageId, OverdueClaim, QueuedMessage, QueuedRecipient, Treatment};
 use crate::time::Moment;
 
-const PRIORITIES: [Priority; 4] = [Priority::Report, Priority::High, Priority::Normal, Priority::Low];
+// Each of these finds its row in an index, whatever else waits: `message_turn`, and for the last `message_due`. They say
+// `state = 0` in so many words, for that is what these indexes hold.
+/// What a submitter has had due for longest.
+pub(super) const FIRST: &str = "SELECT id FROM message WHERE route = ?1 AND state = 0 AND priority = ?2 \
+    AND submitter = ?3 AND due <= ?4 ORDER BY due, id LIMIT 1";
+/// When a submitter's first message is due.
+pub(super) const FIRST_DUE: &str = "SELECT due FROM message WHERE route = ?1 AND state = 0 AND priority = ?2 \
+    AND submitter = ?3 ORDER BY due, id LIMIT 1";
+/// The first submitter of a lane and priority.
+pub(super) const FIRST_SUBMITTER: &str = "SELECT submitter, due FROM message WHERE route = ?1 AND state = 0 \
+    AND priority = ?2 ORDER BY submitter, due, id LIMIT 1";
+/// The next submitter of a lane and priority.
+pub(super) const NEXT_SUBMITTER: &str = "SELECT submitter, due FROM message WHERE route = ?1 AND state = 0 \
+    AND priority = ?2 AND submitter > ?3 ORDER BY submitter, due, id LIMIT 1";
+/// When something of a lane and priority is due next.
+pub(super) const NEXT_DUE: &str =
+    "SELECT due FROM message WHERE route = ?1 AND state = 0 AND priority = ?2 ORDER BY due, id LIMIT 1";
 
-/// Takes what is due and fits: by priority, then the longest due. It stops at the first that does not fit, so that a
-/// large envelope is not overtaken for ever.
-pub(super) fn claim(db: &Connection, claim: &Claim, folder: &Path) -> rusqlite::Result<Claimed> {
+/// Takes what is due and fits, turn by turn (see [`turns`](super::turns)). It stops at the first that does not fit, whose
+/// submitter keeps its turn, so that a large envelope is not overtaken for ever.
+pub(super) fn claim(db: &Writing, claim: &Claim, folder: &Path) -> rusqlite::Result<Claimed> {
     let mut claimed = Claimed::default();
     let mut recipients_left = claim.recipients;
-    for row in due(db, claim)? {
+    while claimed.messages.len() < claim.messages as usize {
+        let Some((turn, row)) = next(db, claim)? else {
+            break;
+        };
         let needed = needed(&row, claim.recipients_per_message);
         if needed > recipients_left {
             claimed.next_recipients = Some(needed);
@@ -34,14 +53,24 @@ pub(super) fn claim(db: &Connection, claim: &Claim, folder: &Path) -> rusqlite::
             recipients_left = recipients_left.saturating_sub(message.permit());
             claimed.messages.push(message);
         }
+        let due = first_due(db, &claim.route, &turn)?;
+        if let Some(lane) = db.turns().lane(&claim.route) {
+            lane.served(&turn, due, claim.now);
+        }
     }
     claimed.next_due = next_due(db, &claim.route)?;
+    let room = claimed.messages.len() < claim.messages as usize && claimed.next_recipients.is_none();
+    if room && claimed.next_due.is_some_and(|due| due <= claim.now) {
+        // It can't be; but if a write did not name what it made wait, the next claim finds it.
+        debug_assert!(false, "a message is due whose submitter has no turn");
+        db.turns().forget();
+    }
     Ok(claimed)
 }
 
 /// Takes messages that have outlived the lifetime, and then those whose sender is to be warned. No permit is taken.
 pub(super) fn claim_overdue(
-    db: &Connection,
+    db: &Writing,
     claim: &OverdueClaim,
     folder: &Path,
 ) -> rusqlite::Result<Vec<QueuedMessage>> {
@@ -85,24 +114,54 @@ struct Lease<'a> {
     until: Moment,
 }
 
-fn due(db: &Connection, claim: &Claim) -> rusqlite::Result<Vec<MessageRow>> {
-    let mut select = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM message WHERE route = ?1 AND state = {WAITING} AND priority = ?2 AND due <= ?3 \
-         ORDER BY due, id LIMIT ?4"
-    ))?;
-    let mut due = Vec::new();
-    for priority in PRIORITIES {
-        let left = i64::from(claim.messages) - due.len() as i64;
-        if left <= 0 {
-            break;
-        }
-        due.extend(readable(db, select.query((&claim.route, priority as i64, claim.now.0, left))?)?);
+/// Whose turn it is, and the message for it: what that submitter has had due for longest.
+fn next(db: &Writing, claim: &Claim) -> rusqlite::Result<Option<(Turn, MessageRow)>> {
+    if db.turns().lane(&claim.route).is_none() {
+        let waiting = submitters(db, &claim.route)?;
+        db.turns().read(&claim.route, waiting);
     }
-    Ok(due)
+    let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE id = ({FIRST})"))?;
+    loop {
+        let Some(turn) = db.turns().lane(&claim.route).and_then(|lane| lane.next(claim.now)) else {
+            return Ok(None);
+        };
+        let key = (&claim.route, turn.priority as i64, &*turn.submitter, claim.now.0);
+        if let Some(row) = readable(db, select.query(key)?)?.pop() {
+            return Ok(Some((turn, row)));
+        }
+        // It is gone, was not due after all, or its row can't be read: the next one may be due.
+        let due = first_due(db, &claim.route, &turn)?;
+        if let Some(lane) = db.turns().lane(&claim.route) {
+            lane.rests(&turn, due, claim.now);
+        }
+    }
+}
+
+/// When the first message of a submitter is due.
+fn first_due(db: &Connection, route: &str, turn: &Turn) -> rusqlite::Result<Option<Moment>> {
+    let mut select = db.prepare_cached(FIRST_DUE)?;
+    select.query_row((route, turn.priority as i64, &*turn.submitter), |row| row.get(0).map(Moment)).optional()
+}
+
+/// The submitters that have mail waiting in a lane, with the moment when their first message is due: one look-up for
+/// each, however much they have.
+fn submitters(db: &Connection, route: &str) -> rusqlite::Result<Vec<(u8, String, Moment)>> {
+    let mut first = db.prepare_cached(FIRST_SUBMITTER)?;
+    let mut after = db.prepare_cached(NEXT_SUBMITTER)?;
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, Moment(row.get(1)?)));
+    let mut submitters = Vec::new();
+    for priority in PRIORITIES {
+        let mut found = first.query_row((route, priority as i64), read).optional()?;
+        while let Some((submitter, due)) = found {
+            found = after.query_row((route, priority as i64, &submitter), read).optional()?;
+            submitters.push((priority as u8, submitter, due));
+        }
+    }
+    Ok(submitters)
 }
 
 /// Reads rows. One that can't be understood must not stop those behind it: it is held for a person.
-fn readable(db: &Connection, mut rows: Rows<'_>) -> rusqlite::Result<Vec<MessageRow>> {
+fn readable(db: &Writing, mut rows: Rows<'_>) -> rusqlite::Result<Vec<MessageRow>> {
     let mut readable = Vec::new();
     while let Some(row) = rows.next()? {
         match rows::message(row) {
@@ -113,17 +172,17 @@ fn readable(db: &Connection, mut rows: Rows<'_>) -> rusqlite::Result<Vec<Message
     Ok(readable)
 }
 
-fn hold(db: &Connection, id: MessageId, error: &rusqlite::Error) -> rusqlite::Result<()> {
+fn hold(db: &Writing, id: MessageId, error: &rusqlite::Error) -> rusqlite::Result<()> {
     tracing::error!(event = "held", message = id.0, reason = %error, next = "its row can't be read; export the data base and ask");
-    db.prepare_cached(&format!("UPDATE message SET state = {HELD} WHERE id = ?1"))?
-        .execute([id.0])
-        .map(|_| ())
+    let sql = format!("UPDATE message SET state = {HELD} WHERE id = ?1 RETURNING route, waiting");
+    let (route, waiting): (String, i64) =
+        db.prepare_cached(&sql)?.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    db.leaves(&route, waiting);
+    Ok(())
 }
 
 fn next_due(db: &Connection, route: &str) -> rusqlite::Result<Option<Moment>> {
-    let mut select = db.prepare_cached(&format!(
-        "SELECT due FROM message WHERE route = ?1 AND state = {WAITING} AND priority = ?2 ORDER BY due LIMIT 1"
-    ))?;
+    let mut select = db.prepare_cached(NEXT_DUE)?;
     let mut first: Option<Moment> = None;
     for priority in PRIORITIES {
         let due = select.query_row((route, priority as i64), |row| row.get(0).map(Moment)).optional()?;
@@ -143,7 +202,7 @@ fn needed(row: &MessageRow, per_message: u32) -> u32 {
 
 /// Takes a message with the recipients that go in one transaction. `None` when it can't be read.
 fn take(
-    db: &Connection,
+    db: &Writing,
     row: MessageRow,
     lease: &Lease<'_>,
     folder: &Path,
@@ -160,7 +219,7 @@ fn take(
 
 /// Takes a message with all recipients that wait.
 fn take_whole(
-    db: &Connection,
+    db: &Writing,
     row: MessageRow,
     lease: &Lease<'_>,
     folder: &Path,
@@ -172,7 +231,7 @@ fn take_whole(
 
 /// `round`: only recipients with at most so many attempts are taken, and there are so many of them.
 fn take_recipients(
-    db: &Connection,
+    db: &Writing,
     row: MessageRow,
     (attempts, round): (u32, u32),
     lease: &Lease<'_>,
@@ -192,6 +251,7 @@ fn take_recipients(
     message.others_at_once = round.saturating_sub(taken);
     let permit = if lease.takes_permit { message.permit() } else { 0 };
     db.prepare_cached(&format!("UPDATE message SET state = {SENDING} WHERE id = ?1"))?.execute([id.0])?;
+    db.leaves(&message.route, i64::from(row.waiting));
     db.prepare_cached(
         "INSERT INTO lease (message, upstream, account, recipients, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?

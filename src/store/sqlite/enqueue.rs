@@ -3,11 +3,12 @@
 use rusqlite::{Connection, params};
 
 use super::rows::{self, HELD, WAITING};
+use super::writing::{Place, Writing};
 use crate::mail::Body;
 use crate::store::{MessageKind, NewMessage, StoredContent};
 
 /// Writes the message, its recipients and its content. With no recipient that is to get it, only the totals change.
-pub(super) fn enqueue(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
+pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()> {
     let all = message.recipients.len() as u64;
     let dropped = message.recipients.iter().filter(|r| r.dropped).count() as u64;
     let entered = if message.kind == MessageKind::Report { "generated" } else { "accepted" };
@@ -16,7 +17,17 @@ pub(super) fn enqueue(db: &Connection, message: &NewMessage) -> rusqlite::Result
     if dropped == all {
         return Ok(());
     }
-    let id = insert_message(db, message, all - dropped)?;
+    let submitter = message.client.submitter();
+    let id = insert_message(db, message, &submitter, all - dropped)?;
+    if !message.held {
+        db.enters(&Place {
+            route: message.route.clone(),
+            priority: message.priority as u8,
+            submitter,
+            due: message.accepted,
+            recipients: (all - dropped) as i64,
+        });
+    }
     let mut insert =
         db.prepare_cached("INSERT INTO recipient (message, place, address, state, notify, original) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for (place, recipient) in message.recipients.iter().enumerate() {
@@ -31,7 +42,12 @@ pub(super) fn enqueue(db: &Connection, message: &NewMessage) -> rusqlite::Result
     Ok(())
 }
 
-fn insert_message(db: &Connection, message: &NewMessage, waiting: u64) -> rusqlite::Result<i64> {
+fn insert_message(
+    db: &Connection,
+    message: &NewMessage,
+    submitter: &str,
+    waiting: u64,
+) -> rusqlite::Result<i64> {
     let (size, in_file) = match &message.content {
         StoredContent::Inline(data) => (data.len() as u64, false),
         StoredContent::File(size) => (*size, true),
@@ -39,9 +55,9 @@ fn insert_message(db: &Connection, message: &NewMessage, waiting: u64) -> rusqli
     let mut insert = db.prepare_cached(
         "INSERT INTO message (queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
          reverse_path, sender, body, smtputf8, client, helo, user, listener, test_action, test_address, size, in_file, \
-         ret, envelope_id, mt_priority) \
+         ret, envelope_id, mt_priority, submitter) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-         ?23, ?24, ?25)",
+         ?23, ?24, ?25, ?26)",
     )?;
     insert.insert(params![
         message.queue_id.as_str(),
@@ -69,5 +85,6 @@ fn insert_message(db: &Connection, message: &NewMessage, waiting: u64) -> rusqli
         message.request.ret.map(rows::ret_number),
         message.request.envelope_id.as_ref().map(ToString::to_string),
         message.request.priority,
+        submitter,
     ])
 }

@@ -7,13 +7,16 @@ mod blacklist;
 mod claim;
 mod enqueue;
 mod listing;
+mod place;
 mod recover;
 mod rows;
 mod schema;
 mod settle;
 mod standing;
+mod turns;
 mod usage;
 mod writer;
+mod writing;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -27,9 +30,9 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Notify;
 
 use super::{
-    BlacklistEntry, Claim, Claimed, Counts, EnqueueError, ListFilter, MessageId, NewMessage, OverdueClaim,
-    QueuedMessage, Recovered, Route, Settlement, Standing, StandingKind, Store, StoreError, StoredContent, Summary, TestTreatment,
-    Totals, UsageRow,
+    Ahead, BlacklistEntry, Claim, Claimed, Counts, EnqueueError, ListFilter, Load, MessageId, NewMessage,
+    OverdueClaim, QueuedMessage, Recovered, Route, Settlement, Standing, StandingKind, Store, StoreError,
+    StoredContent, Summary, TestTreatment, Totals, UsageRow,
 };
 use crate::config::Window;
 use crate::mail::QueueId;
@@ -37,6 +40,7 @@ use crate::time::{Anchor, Moment};
 use listing::Where;
 use settle::Left;
 use writer::Writer;
+use writing::{Loads, Writing};
 
 /// Open reader connections that are kept for the next reader.
 const IDLE_READERS: usize = 4;
@@ -47,6 +51,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     content_dir: PathBuf,
     length: AtomicU64,
+    loads: Loads,
     max_messages: u64,
     /// Told whenever a message is no longer being sent.
     settled: Notify,
@@ -96,7 +101,9 @@ impl SqliteStore {
         let length = connection.query_row("SELECT count(*) FROM message", [], |row| row.get::<_, i64>(0));
         let length = length.map_err(database)?.unsigned_abs();
         sync_folder(data_dir)?;
+        let connection = Writing::new(connection).map_err(database)?;
         Ok(Self {
+            loads: connection.loads(),
             writer: Writer::start(connection, threading),
             readers: Arc::new(Readers { path, idle: Mutex::new(Vec::new()) }),
             content_dir,
@@ -110,7 +117,7 @@ impl SqliteStore {
     /// Runs a write; it is durable when this returns `Ok`.
     async fn write<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.run(operation).await
     }
@@ -143,7 +150,7 @@ impl SqliteStore {
     /// Runs a write that answers `None` while the message is being sent, until it is not.
     async fn when_settled<T: Send + 'static>(
         &self,
-        operation: impl Fn(&Connection) -> rusqlite::Result<Option<T>> + Clone + Send + 'static,
+        operation: impl Fn(&Writing) -> rusqlite::Result<Option<T>> + Clone + Send + 'static,
     ) -> Result<T, StoreError> {
         loop {
             let settled = self.settled.notified();
@@ -185,6 +192,14 @@ impl Store for SqliteStore {
 
     fn queue_length(&self) -> u64 {
         self.length.load(Ordering::Relaxed)
+    }
+
+    fn lane_load(&self, route: &str) -> Load {
+        self.loads.of(route)
+    }
+
+    async fn ahead(&self, queue_id: QueueId, now: Moment) -> Result<Option<Ahead>, StoreError> {
+        self.read(move |db| place::ahead(db, &queue_id, now)).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {

@@ -6,13 +6,14 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, SENDING, WAITING};
 use super::usage;
+use super::writing::{PLACE, Place, Writing};
 use crate::mail::QueueId;
 use crate::store::{Permit, Recovered};
 use crate::time::Moment;
 
 /// Voids all leases: whoever held them is dead, for we hold the lock. What they had begun may have been counted by the
 /// provider up to now, so it counts as ended now.
-pub(super) fn recover(db: &Connection, now: Moment) -> rusqlite::Result<Recovered> {
+pub(super) fn recover(db: &Writing, now: Moment) -> rusqlite::Result<Recovered> {
     let mut leases = db.prepare("SELECT upstream, account, recipients FROM lease WHERE recipients > 0")?;
     let permits = leases.query_map([], |row| {
         Ok(Permit {
@@ -28,7 +29,10 @@ pub(super) fn recover(db: &Connection, now: Moment) -> rusqlite::Result<Recovere
     }
     let mut sending = db.prepare(&format!("SELECT queue_id FROM message WHERE state = {SENDING}"))?;
     let unknown = sending.query_map([], |row| rows::queue_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
-    db.execute(&format!("UPDATE message SET state = {WAITING} WHERE state = {SENDING}"), [])?;
+    let sql = format!("UPDATE message SET state = {WAITING} WHERE state = {SENDING} RETURNING {PLACE}");
+    for place in db.prepare(&sql)?.query_map([], Place::read)? {
+        db.enters(&place?);
+    }
     db.execute("DELETE FROM lease", [])?;
     let messages: i64 = db.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?;
     Ok(Recovered { messages: messages.unsigned_abs(), unknown, orphans: 0 })

@@ -10,8 +10,12 @@ use super::{StoreError, database};
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// One step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 3] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_standing.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_standing.sql"),
+    include_str!("schema_fair.sql"),
+];
 
 /// Sets the connection up and migrates the store.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
@@ -129,6 +133,37 @@ mod tests {
         let nothing = RecipientRequest::default();
         assert_eq!(attempts, [("x@there.example", 2, nothing.clone()), ("y@there.example", 2, nothing)]);
         assert_eq!(old.recipients[0].last_reply, "450 busy");
+    }
+
+    #[tokio::test]
+    async fn what_was_queued_by_the_second_version_takes_turns() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut old = Connection::open(dir.path().join("queue.db")).unwrap();
+        configure(&old).unwrap();
+        migrate(&mut old, 1, STEPS[0]).unwrap();
+        migrate(&mut old, 2, STEPS[1]).unwrap();
+        for (id, user, client, waiting) in [
+            (1, "'Ann'", "192.0.2.1", 2),
+            (2, "'ann'", "192.0.2.2", 1),
+            (3, "NULL", "192.0.2.1", 1),
+            (4, "''", "192.0.2.1", 1),
+        ] {
+            let sql = format!(
+                "INSERT INTO message (id, queue_id, kind, priority, state, route, due, age_base, waiting, accepted, \
+                 accepted_wall, reverse_path, sender, body, smtputf8, client, helo, user, listener, size, in_file) \
+                 VALUES ({id}, '00000000000000A{id}', 0, 2, 0, 'u', {id}, 3, {waiting}, 3, 3, 'a@firm.example', \
+                 'a@firm.example', 1, 0, '{client}', 'x', {user}, 'l', 3, 0); \
+                 INSERT INTO recipient (message, place, address, state) VALUES ({id}, 0, 'x@there.example', 0);"
+            );
+            old.execute_batch(&sql).unwrap();
+        }
+        drop(old);
+        let store = SqliteStore::open(dir.path(), 10, Threading::Caller).unwrap();
+        let load = store.lane_load("u");
+        assert_eq!((load.messages, load.recipients), (4, 5));
+        let claimed = store.claim(claim()).await.unwrap().messages;
+        let order: Vec<_> = claimed.iter().map(|message| message.id.0).collect();
+        assert_eq!(order, [1, 3, 2, 4], "the user ann and the client take turns");
     }
 
     #[tokio::test]

@@ -11,6 +11,9 @@ use crate::store::{
     Permit, Priority, RecipientState, TestTreatment,
 };
 
+mod place;
+mod turns;
+
 fn open(dir: &Path) -> SqliteStore {
     SqliteStore::open(dir, 1000, Threading::Writer).unwrap()
 }

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
+use super::writing::Writing;
 use super::{StoreError, Threading};
 
 /// Writes that share one commit at most.
@@ -22,7 +23,7 @@ const WAITING: usize = 1024;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A write. Given the connection it runs inside the transaction; given a refusal it only tells its caller.
-type Job = Box<dyn FnOnce(Result<&Connection, &str>) -> Option<Ran> + Send>;
+type Job = Box<dyn FnOnce(Result<&Writing, &str>) -> Option<Ran> + Send>;
 
 /// Tells a caller the fate of the transaction: `Err` is why nothing of it was kept.
 type Tell = Box<dyn FnOnce(Result<(), &str>) + Send>;
@@ -50,13 +51,13 @@ enum Way {
 struct Health(Mutex<Option<String>>);
 
 struct Core {
-    connection: Connection,
+    connection: Writing,
     health: Arc<Health>,
     tried: Cell<Option<Instant>>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, threading: Threading) -> Self {
+    pub(super) fn start(connection: Writing, threading: Threading) -> Self {
         let health = Arc::new(Health::default());
         let mut core = Core { connection, health: health.clone(), tried: Cell::new(None) };
         let way = match threading {
@@ -78,7 +79,7 @@ impl Writer {
 
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
@@ -169,7 +170,11 @@ impl Core {
         let ran = self.execute("BEGIN IMMEDIATE").map_err(|error| error.to_string());
         let ran = ran.and_then(|()| jobs.try_for_each(|job| self.one(job, told)));
         let committed = ran.and_then(|()| self.execute("COMMIT").map_err(|error| error.to_string()));
+        if committed.is_ok() {
+            self.connection.committed();
+        }
         committed.inspect_err(|reason| {
+            self.connection.undone(0);
             if !self.connection.is_autocommit() {
                 // It may fail as well; the checkpoint decides when we go on.
                 let _ = self.execute("ROLLBACK");
@@ -185,6 +190,7 @@ impl Core {
             job(Err(&error.to_string()));
             return Err(text(error));
         }
+        let mark = self.connection.mark();
         let Some(ran) = job(Ok(&self.connection)) else {
             return Ok(());
         };
@@ -193,6 +199,7 @@ impl Core {
             return Err(reason);
         }
         if !ran.keep {
+            self.connection.undone(mark);
             self.execute("ROLLBACK TO one").map_err(text)?;
         }
         self.execute("RELEASE one").map_err(text)

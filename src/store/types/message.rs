@@ -1,5 +1,6 @@
 //! A message as it enters the queue, and as an attempt gets it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::config::TestAction;
@@ -21,6 +22,25 @@ pub struct ClientInfo {
     pub user: Option<String>,
     /// The listener that it came in by.
     pub listener: String,
+}
+
+impl ClientInfo {
+    /// Who takes turns with the others: the user, else the client's address. An IPv6 client counts by its /64, for it can
+    /// choose among all addresses of that.
+    #[must_use]
+    pub fn submitter(&self) -> String {
+        if let Some(user) = self.user.as_deref().filter(|user| !user.is_empty()) {
+            return user.to_lowercase();
+        }
+        match self.address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(IpAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+            Ok(address) => address.to_string(),
+            Err(_) => self.address.clone(),
+        }
+    }
 }
 
 /// Where the content is when a message is handed to the store.
@@ -264,6 +284,29 @@ impl QueuedMessage {
             Treatment::Sent => self.recipients.len() as u32,
             Treatment::OneCopy => 1,
             Treatment::Captured => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submitter_is_the_user_or_the_network() {
+        for (name, user, address, want) in [
+            ("a user", Some("Ann"), "192.0.2.1", "ann"),
+            ("no user", None, "192.0.2.1", "192.0.2.1"),
+            ("an empty user", Some(""), "192.0.2.1", "192.0.2.1"),
+            ("IPv6", None, "2001:db8::1", "2001:db8:0:0::/64"),
+            ("IPv6, the same /64", None, "2001:db8:0:0:ffff::9", "2001:db8:0:0::/64"),
+            ("IPv6, another /64", None, "2001:db8:0:1::1", "2001:db8:0:1::/64"),
+            ("IPv4 in IPv6", None, "::ffff:192.0.2.1", "192.0.2.1"),
+            ("nobody: our own report", None, "", ""),
+        ] {
+            let client =
+                ClientInfo { address: address.into(), user: user.map(Into::into), ..ClientInfo::default() };
+            assert_eq!(client.submitter(), want, "{name}");
         }
     }
 }

@@ -1,0 +1,198 @@
+//! Whose turn it is. Pure: what is in the tables is told to it, and it says whom to look up.
+//!
+//! A turn is one message. In each lane:
+//!
+//! - our own reports go first, always;
+//! - then high before normal before low, but when a priority has had nine turns while a lower one had mail due, the
+//!   tenth goes to the lower ones, by the same rule among these;
+//! - within a priority the submitters that have mail due go round in a ring; who comes to have some enters at its end;
+//! - within a submitter the longest due goes first.
+//!
+//! A lane costs memory for its submitters, not for its messages: each is in the ring, or asleep until its first message
+//! is due. A turn costs a look-up in the index for what the submitter has due, and one for what it has next, whatever
+//! else waits; who is asleep costs nothing until it wakes. What is here may say too much (a message that was deleted
+//! since): then the look-up finds nothing, and the submitter is dropped, which is paid for by the write that named it.
+//! It must never say too little, so each write that makes a message wait names it here, and a lane is forgotten when
+//! writes were undone. What is not here is read from the index at the next claim, as after a start.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::store::Priority;
+use crate::time::Moment;
+
+/// Priorities, the first to go first.
+pub(super) const PRIORITIES: [Priority; 4] =
+    [Priority::Report, Priority::High, Priority::Normal, Priority::Low];
+/// Turns that a priority has in succession while a lower one has mail due.
+pub(super) const IN_SUCCESSION: u64 = 9;
+
+/// All lanes that are in use.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    lanes: HashMap<String, Lane>,
+}
+
+/// One lane.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    classes: [Class; PRIORITIES.len()],
+}
+
+/// The submitters that have mail of one priority waiting.
+#[derive(Debug, Default)]
+struct Class {
+    /// Those that have mail due, the next first.
+    ring: VecDeque<Arc<str>>,
+    /// Those whose first message is due then.
+    asleep: BTreeSet<(Moment, Arc<str>)>,
+    /// All of them; `None`: in the ring.
+    known: HashMap<Arc<str>, Option<Moment>>,
+    /// Turns since a lower priority had one, counted while a lower one had mail due.
+    passed: u64,
+}
+
+/// A submitter whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) priority: Priority,
+    pub(super) submitter: Arc<str>,
+}
+
+impl Turns {
+    /// A message waits, or is due earlier than it was.
+    pub(super) fn waits(&mut self, route: &str, priority: u8, submitter: &str, due: Moment) {
+        let class = self.lanes.get_mut(route).and_then(|lane| lane.classes.get_mut(usize::from(priority)));
+        if let Some(class) = class {
+            class.waits(submitter, due);
+        }
+    }
+
+    /// All that waits in a lane is due at `now`.
+    pub(super) fn wake(&mut self, route: &str, now: Moment) {
+        if let Some(lane) = self.lanes.get_mut(route) {
+            lane.wake(now);
+        }
+    }
+
+    /// All that waits is due at `now`.
+    pub(super) fn wake_all(&mut self, now: Moment) {
+        self.lanes.values_mut().for_each(|lane| lane.wake(now));
+    }
+
+    /// What was named here may have been undone, and what was taken may be back.
+    pub(super) fn forget(&mut self) {
+        self.lanes.clear();
+    }
+
+    /// The lane, unless it has to be read first.
+    pub(super) fn lane(&mut self, route: &str) -> Option<&mut Lane> {
+        self.lanes.get_mut(route)
+    }
+
+    /// Takes in what was read of a lane: priorities and submitters with the moment when their first message is due.
+    pub(super) fn read(&mut self, route: &str, waiting: Vec<(u8, String, Moment)>) {
+        self.lanes.insert(route.to_owned(), Lane::default());
+        for (priority, submitter, due) in waiting {
+            self.waits(route, priority, &submitter, due);
+        }
+    }
+}
+
+impl Lane {
+    /// Whose turn it is at `now`. It stays so until [`Lane::served`] or [`Lane::rests`] is told, or somebody that goes
+    /// before has mail due.
+    pub(super) fn next(&mut self, now: Moment) -> Option<Turn> {
+        self.classes.iter_mut().for_each(|class| class.awake(now));
+        let place = self.class()?;
+        let submitter = self.classes[place].ring.front()?.clone();
+        Some(Turn { priority: PRIORITIES[place], submitter })
+    }
+
+    /// It had its turn. `due` is when its next message is due, if it has one.
+    pub(super) fn served(&mut self, turn: &Turn, due: Option<Moment>, now: Moment) {
+        let place = turn.priority as usize;
+        for above in &mut self.classes[..place] {
+            above.passed = 0;
+        }
+        if self.lower_waits(place) {
+            self.classes[place].passed += 1;
+        }
+        self.classes[place].replace(&turn.submitter, due, now);
+    }
+
+    /// It had nothing for its turn after all.
+    pub(super) fn rests(&mut self, turn: &Turn, due: Option<Moment>, now: Moment) {
+        self.classes[turn.priority as usize].replace(&turn.submitter, due, now);
+    }
+
+    fn class(&self) -> Option<usize> {
+        let waits = |place: &usize| !self.classes[*place].ring.is_empty();
+        let may = |place: &usize| {
+            PRIORITIES[*place] == Priority::Report
+                || self.classes[*place].passed < IN_SUCCESSION
+                || !self.lower_waits(*place)
+        };
+        (0..PRIORITIES.len()).filter(waits).find(may)
+    }
+
+    fn lower_waits(&self, place: usize) -> bool {
+        self.classes[place + 1..].iter().any(|class| !class.ring.is_empty())
+    }
+
+    fn wake(&mut self, now: Moment) {
+        for class in &mut self.classes {
+            let later: Vec<_> = class.asleep.iter().filter(|(due, _)| *due > now).cloned().collect();
+            for (_, submitter) in later {
+                class.waits(&submitter, now);
+            }
+        }
+    }
+}
+
+impl Class {
+    fn waits(&mut self, submitter: &str, due: Moment) {
+        match self.known.get_key_value(submitter) {
+            Some((_, None)) => {}
+            Some((_, Some(known))) if *known <= due => {}
+            Some((name, Some(known))) => {
+                let name = name.clone();
+                self.asleep.remove(&(*known, name.clone()));
+                self.sleeps(name, due);
+            }
+            None => self.sleeps(submitter.into(), due),
+        }
+    }
+
+    fn sleeps(&mut self, submitter: Arc<str>, due: Moment) {
+        self.known.insert(submitter.clone(), Some(due));
+        self.asleep.insert((due, submitter));
+    }
+
+    /// Who has mail due by `now` enters the ring, the longest due first.
+    fn awake(&mut self, now: Moment) {
+        while let Some((due, submitter)) = self.asleep.pop_first() {
+            if due > now {
+                self.asleep.insert((due, submitter));
+                return;
+            }
+            self.known.insert(submitter.clone(), None);
+            self.ring.push_back(submitter);
+        }
+    }
+
+    /// The first of the ring goes to where it belongs now.
+    fn replace(&mut self, submitter: &Arc<str>, due: Option<Moment>, now: Moment) {
+        if self.ring.front() != Some(submitter) {
+            return;
+        }
+        self.ring.pop_front();
+        match due {
+            Some(due) if due <= now => self.ring.push_back(submitter.clone()),
+            Some(due) => self.sleeps(submitter.clone(), due),
+            None => {
+                self.known.remove(submitter);
+            }
+        }
+    }
+}
