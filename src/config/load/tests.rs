@@ -466,21 +466,6 @@ fn shows_no_secret() {
 }
 
 #[test]
-fn the_shipped_files_are_good() {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-    let secrets = ["MAILER_PASSWORD", "WORKSPACE_PASSWORD", "GMAIL_PASSWORD", "SMARTHOST_PASSWORD"];
-    let machine = machine(&config, &secrets.map(|name| (name, "hush")));
-    let mut files: Vec<_> =
-        std::fs::read_dir(config.join("examples")).unwrap().map(|file| file.unwrap().path()).collect();
-    files.push(config.join("mailsluice.toml"));
-    assert!(files.len() >= 5);
-    for file in files {
-        let loaded = Config::load(Some(&file), &machine).unwrap_or_else(|faults| panic!("{faults}"));
-        assert_eq!(loaded.warnings, [], "{}", file.display());
-    }
-}
-
-#[test]
 fn the_shipped_configuration_is_safe() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mailsluice.toml");
     let config = Config::load(Some(&path), &machine(Path::new("/"), &[])).unwrap().config;
