@@ -185,6 +185,7 @@ fn set_up(world: &mut World, line: &str) {
         "min_free_disk" => world.config.queue.min_free_disk = ByteSize(number()),
         "unhealthy" => world.store.unhealthy.store(true, Ordering::SeqCst),
         "broken" => world.store.broken.store(true, Ordering::SeqCst),
+        "in_doubt" => world.store.in_doubt.store(true, Ordering::SeqCst),
         "full" => world.store.full.store(true, Ordering::SeqCst),
         "drop" => world.config.blacklist.action = BlacklistAction::Drop,
         "blacklist" => world.store.blacklist.push(BlacklistEntry {
@@ -496,7 +497,9 @@ async fn a_stop_ends_an_idle_session() {
 /// A large message, with and without memory to spare; the content is the same, wherever it is.
 #[tokio::test(start_paused = true)]
 async fn large_content_streams_to_a_file() {
-    for (memory, lines, files) in [(1 << 20, 50_000, 1), (0, 50_000, 1), (0, 1, 1), (1 << 20, 1, 0)] {
+    for (memory, lines, files) in
+        [(1 << 20, 50_000, 1), (0, 50_000, 1), (0, 2000, 1), (1 << 20, 2000, 0), (0, 1, 0)]
+    {
         let mut world = World::new();
         world.memory = memory;
         let mut running = world.connect().await;

@@ -19,6 +19,8 @@ mod addresses;
 mod chunks;
 #[path = "hostile/client.rs"]
 mod client;
+#[path = "hostile/deaf.rs"]
+mod deaf;
 #[path = "hostile/isolation.rs"]
 mod isolation;
 #[path = "hostile/lines.rs"]
@@ -37,3 +39,5 @@ mod requests;
 mod smuggling;
 #[path = "hostile/starttls.rs"]
 mod starttls;
+#[path = "hostile/thousand.rs"]
+mod thousand;

@@ -22,9 +22,11 @@ use lettre::message::Message;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters, TlsVersion};
 use lettre::{SmtpTransport, Transport};
-use mailsluice::config::{ServerAuth, User, UserPassword, UserPriority};
+use mailsluice::config::{ByteSize, ServerAuth, User, UserPassword, UserPriority};
 use mailsluice::listen::{Door, Gate};
 use mailsluice::policy::users::scram_verifier;
+use mailsluice::route::Router;
+use mailsluice::session::Services;
 use memory_store::MemoryStore;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -153,7 +155,7 @@ async fn connect(submission: &Submission) -> BufReader<TcpStream> {
     BufReader::new(TcpStream::connect(submission.address).await.unwrap())
 }
 
-async fn closed(client: &mut BufReader<TcpStream>) -> String {
+async fn closed<S: AsyncBufReadExt + Unpin>(client: &mut S) -> String {
     let mut rest = Vec::new();
     // A reset is an end, too.
     let _ = timeout(LONG, client.read_to_end(&mut rest)).await.expect("an end in time");
@@ -262,6 +264,48 @@ async fn a_certificate_is_exchanged_while_the_listener_runs() {
     old.write_all(b"NOOP\r\n").await.unwrap();
     old.flush().await.unwrap();
     hear(&mut old, "250 ").await;
+}
+
+/// A client may keep its session for hours. What is reloaded meanwhile is in force from its next message on.
+#[tokio::test(start_paused = true)]
+async fn a_session_follows_a_reload_from_message_to_message() {
+    let mut world = world(None, ServerAuth::Optional);
+    world.config.users.push(User { name: "otto".into(), ..user(UserPassword::Plain("x".into())) });
+    let running = world.connect().await;
+    let mut client = BufReader::new(running.client);
+    let mut ask = async |lines: &str, reply: &str| {
+        client.write_all(lines.as_bytes()).await.unwrap();
+        hear(&mut client, reply).await;
+    };
+    let login = STANDARD.encode("\0anna\0s3cret \u{fc}");
+    ask(&format!("EHLO x\r\nAUTH PLAIN {login}\r\n"), "235 ").await;
+    ask("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", "250 2.1.5 ").await;
+
+    let mut door = Door::clone(&running.door.load());
+    let mut services = Services::clone(&door.services);
+    let mut config = (*services.config).clone();
+    config.upstreams[0].name = "other".into();
+    config.session.max_message_size = ByteSize(1000);
+    services.router = Arc::new(Router::new(&config));
+    services.config = Arc::new(config.clone());
+    door.services = Arc::new(services.clone());
+    running.door.store(Arc::new(door.clone()));
+
+    // The message that has begun ends as it began.
+    ask(&format!("DATA\r\n{}.\r\n", "x\r\n".repeat(1000)), "250 2.0.0 ").await;
+    ask("MAIL FROM:<a@b> SIZE=1001\r\n", "552 5.3.4 ").await;
+    ask("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n", "354 ").await;
+    ask("x\r\n.\r\n", "250 2.0.0 ").await;
+    let routes: Vec<_> = running.store.messages.lock().unwrap().iter().map(|m| m.route.clone()).collect();
+    assert_eq!(routes, ["main", "other"]);
+
+    // Who is no user any more is no user in an old session either.
+    config.users.remove(0);
+    services.users = Arc::new(services.users.reloaded(&config));
+    door.services = Arc::new(services);
+    running.door.store(Arc::new(door));
+    ask("MAIL FROM:<a@b>\r\n", "421 4.7.0 ").await;
+    assert_eq!(closed(&mut client).await, "");
 }
 
 #[tokio::test]

@@ -151,13 +151,32 @@ pub struct Session {
     pub data_timeout: Duration,
     /// Errors after which a session is closed.
     pub max_errors: u32,
-    /// Memory for content in flight.
+    /// Memory for messages in flight, in and out.
     pub memory_budget: ByteSize,
     /// What a bare LF means.
     pub bare_newline: Newlines,
     /// What becomes of content lines over 998 octets.
     pub long_lines: LongLines,
 }
+
+impl Session {
+    /// What clients that are handing in messages may take of the memory budget, all together, in octets: a sixteenth, or a
+    /// little more where that would be too little for a header section. A session can do with 8 KiB beside it.
+    #[must_use]
+    pub fn memory_in(&self) -> u64 {
+        let ByteSize(budget) = self.memory_budget;
+        (budget / 16).max((budget / 2).min(LEAST_MEMORY_IN))
+    }
+
+    /// The rest of the memory budget, for what is being sent, in octets: half of it and more.
+    #[must_use]
+    pub fn memory_out(&self) -> u64 {
+        self.memory_budget.0 - self.memory_in()
+    }
+}
+
+/// Two header sections of the largest size, in octets.
+const LEAST_MEMORY_IN: u64 = 2 << 20;
 
 /// What a bare CR or LF means; never the end of the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

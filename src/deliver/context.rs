@@ -48,7 +48,7 @@ pub struct Context {
     pub fleet: Arc<Fleet>,
     /// Reaches upstreams.
     pub dial: Arc<dyn Dial>,
-    /// Octets of content that may be in memory; shared with the sessions.
+    /// Octets of content that may be in memory, of all lanes together.
     pub memory: Arc<Semaphore>,
     /// How far the relay is on its way out.
     pub phase: watch::Receiver<Phase>,

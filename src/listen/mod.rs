@@ -1,7 +1,7 @@
 //! Accepts connections, and starts a session for each that there is room for.
 //!
-//! Level 7. [`serve`] runs once per listener; all listeners share one [`Gate`]. What a new session gets stands in a
-//! [`Door`], which is exchanged as a whole when the configuration is read again.
+//! Level 7. [`serve`] runs once per listener; all listeners share one [`Gate`]. What a session gets stands in a [`Door`],
+//! which is exchanged as a whole when the configuration is read again.
 
 mod gate;
 pub mod proxy_protocol;
@@ -18,30 +18,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::rustls::ServerConfig;
 
 pub use gate::{Gate, Pass, Surplus};
 use proxy_protocol::{Progress, ProxyFault};
 
 use crate::config::{Listener, TlsMode};
-use crate::session::{self, Peer, Services};
+pub use crate::session::Door;
+use crate::session::{self, Services};
 use crate::smtp::Reply;
 
 /// The wait after the system refused us a connection (no file descriptors left, for example).
 const BACK_OFF: Duration = Duration::from_millis(200);
 /// How long a proxy may take to say whom it speaks for.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the new sessions of a listener get. Sessions that have begun keep theirs.
-#[derive(Clone)]
-pub struct Door {
-    /// The listener as the configuration has it.
-    pub listener: Arc<Listener>,
-    /// Its TLS, with the certificate in force.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// What sessions share.
-    pub services: Arc<Services>,
-}
 
 impl Door {
     /// The door of a listener.
@@ -64,7 +53,7 @@ pub async fn bind(listener: &Listener) -> io::Result<TcpListener> {
 /// The caller bounds that last wait (`shutdown_grace`): when this is dropped, so are the sessions.
 pub async fn serve(
     socket: TcpListener,
-    door: Arc<ArcSwap<Door>>,
+    doors: Arc<ArcSwap<Door>>,
     gate: Arc<Gate>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -79,11 +68,11 @@ pub async fn serve(
                 Err(_) => break,
             },
         };
-        let door = door.load_full();
+        let door = doors.load_full();
         match accepted {
             Ok((stream, from)) => match welcome(&stream, from, &door, &gate) {
                 Ok(pass) => {
-                    sessions.spawn(attend(stream, from, door, pass, stopping.clone()));
+                    sessions.spawn(attend(stream, from, doors.clone(), pass, stopping.clone()));
                 }
                 Err(surplus) => turn_away(stream, from.ip(), surplus, &door),
             },
@@ -119,11 +108,12 @@ fn is_proxy(listener: &Listener, ip: IpAddr) -> bool {
 async fn attend(
     mut stream: TcpStream,
     from: SocketAddr,
-    door: Arc<Door>,
+    doors: Arc<ArcSwap<Door>>,
     mut pass: Pass,
     stopping: watch::Receiver<bool>,
 ) {
     let mut ip = from.ip().to_canonical();
+    let door = doors.load_full();
     if is_proxy(&door.listener, ip) {
         match timeout(PROXY_TIMEOUT, introduced(&mut stream)).await.unwrap_or(Err(Unannounced::Timeout)) {
             Ok(client) => ip = client.map_or(ip, |client| client.ip().to_canonical()),
@@ -137,9 +127,7 @@ async fn attend(
             return turn_away(stream, ip, surplus, &door);
         }
     }
-    let (listener, tls) = (door.listener.clone(), door.tls.clone());
-    let peer = Peer { ip, session_id: session_id(), listener, tls };
-    session::run(stream, peer, door.services.clone(), stopping).await;
+    session::run(stream, ip, session_id(), doors, stopping).await;
     drop(pass);
 }
 

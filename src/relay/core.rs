@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::RelayError;
@@ -71,7 +71,7 @@ impl Core {
         let fleet = Arc::new(Fleet::new(&config, &own_upstreams(&config), &dial, &throttle));
         stand(&fleet, &throttle, &store.standings().await?);
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
-        let memory = Arc::new(Semaphore::new(config.session.memory_budget.0 as usize));
+        let memory = Arc::new(Semaphore::new(config.session.memory_out() as usize));
         let (phase, watched) = watch::channel(Phase::Running);
         let board = Arc::new(Board::default());
         let context = Context {
@@ -113,6 +113,7 @@ impl Core {
         old.store.clear_standings(None, vec![StandingKind::Stopped]).await?;
         let standings = old.store.standings().await?;
         self.test_mode.follow(&config.test_mode).await?;
+        resize(&old.memory, old.config.session.memory_out(), config.session.memory_out());
         self.phases.retain(|phase| !phase.is_closed());
         self.tell(Phase::Finishing);
         if let Err(error) = reroute(&*old.store, &router, &old.wake, &old.timeline).await {
@@ -208,6 +209,16 @@ fn stand(fleet: &Fleet, throttle: &Throttle, standings: &[Standing]) {
     }
 }
 
+/// Makes a memory budget larger at once, or smaller as soon as so much of it is given back.
+pub(super) fn resize(memory: &Arc<Semaphore>, old: u64, new: u64) {
+    if new >= old {
+        memory.add_permits((new - old) as usize);
+    } else {
+        let surplus = memory.clone().acquire_many_owned((old - new).try_into().unwrap_or(u32::MAX));
+        tokio::spawn(async move { surplus.await.map(OwnedSemaphorePermit::forget) });
+    }
+}
+
 /// Voids the leases of a dead predecessor, and says what may come twice.
 async fn recover(store: &dyn Store, timeline: &Timeline) -> Result<(), StoreError> {
     let recovered = store.recover(timeline.now()).await?;
@@ -295,4 +306,25 @@ fn own_upstreams(config: &Config) -> [Upstream; 2] {
         disable_after: 0,
     };
     [own(CAPTURED, true), own("", false)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_budget_changes_while_it_is_in_use() {
+        let memory = Arc::new(Semaphore::new(10));
+        let held = memory.clone().try_acquire_many_owned(8).unwrap();
+        resize(&memory, 10, 12);
+        assert_eq!(memory.available_permits(), 4);
+        resize(&memory, 12, 5);
+        tokio::task::yield_now().await;
+        assert_eq!(memory.available_permits(), 0, "what is there goes first");
+        drop(held);
+        tokio::task::yield_now().await;
+        assert_eq!(memory.available_permits(), 5);
+        resize(&memory, 5, 5);
+        assert_eq!(memory.available_permits(), 5);
+    }
 }

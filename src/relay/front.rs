@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::core::resize;
 use super::{Core, RelayError};
 use crate::config::Config;
 use crate::control::{ControlSocket, Reloads, Shared, State};
@@ -27,6 +28,8 @@ pub(super) struct Front {
     /// A reload forgives nobody: who is locked out or too fast stays so.
     users: Mutex<Arc<Users>>,
     pacing: Arc<Pacing>,
+    /// For what clients are handing in.
+    memory: Arc<Semaphore>,
 }
 
 impl Front {
@@ -51,7 +54,8 @@ impl Front {
         let config = &core.context.config;
         let pacing = Arc::new(Pacing::new(core.context.timeline.clone()));
         let users = Arc::new(Users::new(config, core.context.timeline.clone()));
-        let services = services(core, &users, &pacing);
+        let memory = Arc::new(Semaphore::new(config.session.memory_in() as usize));
+        let services = services(core, &users, &pacing, &memory);
         let gate =
             Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
         let mut tasks = JoinSet::new();
@@ -63,16 +67,17 @@ impl Front {
         }
         let shared = Shared::new(control_state(core, &reloads));
         tasks.spawn(control.serve(shared.clone(), stopped(stopping.clone())));
-        Self { tasks, doors, control: shared, reloads, users: Mutex::new(users), pacing }
+        Self { tasks, doors, control: shared, reloads, users: Mutex::new(users), pacing, memory }
     }
 
-    /// Tells the sockets of the core's new configuration: sessions that begin from now on have it, those that have begun
-    /// keep what they have. Returns what only a restart can change.
+    /// Tells the sockets of the core's new configuration: each session has it from its next message on. Returns what only a
+    /// restart can change.
     pub(super) fn follow(&self, core: &Core, before: &Config) -> Vec<String> {
         let config = &core.context.config;
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         *users = Arc::new(users.reloaded(config));
-        let services = services(core, &users, &self.pacing);
+        resize(&self.memory, before.session.memory_in(), config.session.memory_in());
+        let services = services(core, &users, &self.pacing, &self.memory);
         let mut left = Vec::new();
         for listener in &config.listeners {
             match self.doors.iter().find(|(address, _)| *address == listener.address) {
@@ -86,17 +91,17 @@ impl Front {
             }
         }
         let (old, new) = (&before.session, &config.session);
-        if (old.max_connections, old.max_connections_per_client, old.memory_budget)
-            != (new.max_connections, new.max_connections_per_client, new.memory_budget)
+        if (old.max_connections, old.max_connections_per_client)
+            != (new.max_connections, new.max_connections_per_client)
         {
-            left.push("max_connections, max_connections_per_client and memory_budget".to_owned());
+            left.push("max_connections and max_connections_per_client".to_owned());
         }
         self.control.store(control_state(core, &self.reloads));
         left
     }
 }
 
-fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>) -> Arc<Services> {
+fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &Arc<Semaphore>) -> Arc<Services> {
     let context = &core.context;
     let config = &context.config;
     Arc::new(Services {
@@ -106,7 +111,7 @@ fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>) -> Arc<Servic
         router: context.router.clone(),
         wake: context.wake.clone(),
         test_mode: core.test_mode.clone(),
-        memory: context.memory.clone(),
+        memory: memory.clone(),
         content_dir: config.data_dir.join("content"),
         admission: Arc::new(Admission::new(config)),
         users: users.clone(),

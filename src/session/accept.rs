@@ -10,7 +10,8 @@ use crate::policy::users::LoggedIn;
 use crate::route::CAPTURED;
 use crate::smtp::Reply;
 use crate::store::{
-    ClientInfo, EnqueueError, MessageKind, NewMessage, NewRecipient, Priority, StoredContent, TestTreatment,
+    ClientInfo, EnqueueError, MessageKind, NewMessage, NewRecipient, Priority, StoreError, StoredContent,
+    TestTreatment,
 };
 
 /// Why a message is refused at the end of its content.
@@ -91,7 +92,7 @@ pub struct Submission {
 /// There is no time-out here: the answer to the client is what the store says, and nothing else.
 ///
 /// # Errors
-/// With the reason why it was not taken; nothing of it is left then.
+/// With the reason why it was not taken; nothing of it is left then, save where the store itself does not know.
 pub async fn accept(services: &Services, peer: &Peer, submission: Submission) -> Result<Reply, Refused> {
     let Submission { queue_id, hello, user, transaction, content } = submission;
     let priority = priority(services, user.as_ref(), transaction.request.priority);
@@ -154,7 +155,12 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         content: stored,
     };
     let queued = services.store.enqueue(message).await;
-    if let Some(path) = if queued.is_err() { path } else { spare } {
+    let unclaimed = match &queued {
+        Ok(()) => spare,
+        Err(error) if in_doubt(error) => None,
+        Err(_) => path,
+    };
+    if let Some(path) = unclaimed {
         remove(path).await;
     }
     queued.map_err(Refused::NotQueued)?;
@@ -195,6 +201,12 @@ fn recipients(transaction: &Transaction) -> Vec<NewRecipient> {
         request: request.clone(),
     };
     all.map(recipient).collect()
+}
+
+/// Whether the message may be found in the queue by the next start, although it could not be promised. Its content must be
+/// there then; when it is not found, that start removes the content.
+fn in_doubt(error: &EnqueueError) -> bool {
+    matches!(error, EnqueueError::Store(StoreError::InDoubt(_) | StoreError::Closed))
 }
 
 /// From here on the store answers for the file: were this cancelled while the store commits, the file must stay.

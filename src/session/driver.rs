@@ -5,11 +5,14 @@
 mod admit;
 mod auth;
 mod chunks;
+mod envelope;
 mod incoming;
 mod refusal;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -19,41 +22,53 @@ use self::refusal::{Refused, about};
 use super::channel::{Channel, Gone};
 use super::receive::Receiver;
 use super::state::{Action, Dialogue, Rules, Transaction, Verdict};
-use super::{Peer, Services, log_rejected};
+use super::{Door, Peer, Services, log_rejected};
 use crate::config::{ServerAuth, TlsMode};
-use crate::mail::Address;
+use crate::mail::{Address, RecipientRequest};
 use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
 use crate::smtp::command::Command;
 use crate::smtp::data_stream::Status;
 use crate::smtp::line::{Line, LineReader};
+use envelope::Room;
 use incoming::Incoming;
 
 /// How much is read at once while we wait for commands, in octets.
 const COMMAND_READ: usize = 4 * 1024;
-/// How much is read at once while content arrives, in octets.
-const CONTENT_READ: usize = 32 * 1024;
 
 /// Talks to one client until either side has had enough.
 ///
-/// When `stopping` turns true the session ends as soon as no message is under way.
-pub async fn run<S>(stream: S, peer: Peer, services: Arc<Services>, stopping: watch::Receiver<bool>)
-where
+/// `session_id` is its name in the log. What `doors` holds when a message begins is in force for that message. When
+/// `stopping` turns true the session ends as soon as no message is under way.
+pub async fn run<S>(
+    stream: S,
+    ip: IpAddr,
+    session_id: String,
+    doors: Arc<ArcSwap<Door>>,
+    stopping: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let door = doors.load_full();
+    let Door { listener, tls, services } = Door::clone(&door);
+    let peer = Peer { ip, session_id, listener, tls };
     debug!(event = "session_start", session = peer.session_id, client = %peer.ip, listener = %peer.listener.address);
-    let config = &services.config;
+    let rules = rules(&peer, &services);
+    let settings = &services.config.session;
     let mut session = Session {
-        channel: Channel::new(stream, config.session.command_timeout),
-        lines: LineReader::new(config.session.bare_newline),
-        peer: &peer,
-        services: &services,
+        channel: Channel::new(stream, settings.command_timeout),
+        lines: LineReader::new(settings.bare_newline),
+        room: Room::default(),
+        peer,
+        services,
+        door,
+        doors: &doors,
         stopping,
         under_way: None,
         chunks: None,
     };
-    let end = session.converse(Dialogue::new(rules(&peer, &services))).await;
-    let name = &config.hostname;
+    let end = session.converse(Dialogue::new(rules)).await;
+    let name = &session.services.config.hostname;
     let (last, linger) = match &end {
         Ok(Flow::Hang) => (None, true),
         Err(Gone::Timeout) => (Some(Reply::new(421, (4, 4, 2), format!("{name} timeout, closing"))), true),
@@ -61,7 +76,7 @@ where
         Ok(_) | Err(_) => (None, false),
     };
     session.log_aborted(&end, last.as_ref());
-    let Session { mut channel, .. } = session;
+    let Session { mut channel, peer, .. } = session;
     if let Some(last) = last {
         channel.say(&last);
     }
@@ -113,24 +128,32 @@ enum Flow {
 struct Session<'a, S> {
     channel: Channel<S>,
     lines: LineReader,
-    peer: &'a Peer,
-    services: &'a Services,
+    /// What the envelope that is under way takes of the memory.
+    room: Room,
+    peer: Peer,
+    services: Arc<Services>,
+    /// Where `services` and the peer's listener are from.
+    door: Arc<Door>,
+    doors: &'a ArcSwap<Door>,
     stopping: watch::Receiver<bool>,
     /// The sender of the message that is under way.
     under_way: Option<String>,
     /// A content of which part has come by BDAT.
-    chunks: Option<Incoming<'a>>,
+    chunks: Option<Incoming>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Greets, then obeys command after command. Returns how it ended, never [`Flow::On`].
     async fn converse(&mut self, mut dialogue: Dialogue) -> Result<Flow, Gone> {
-        if begins_with_tls(self.peer) {
+        if begins_with_tls(&self.peer) {
             dialogue = self.secure(dialogue).await?;
         }
         self.channel.say(&dialogue.greeting());
         loop {
             self.under_way = dialogue.in_transaction().then(|| dialogue.reverse_path().to_owned());
+            if !dialogue.in_transaction() {
+                self.room = Room::default();
+            }
             let (parsed, follows) = self.next_command(dialogue.in_transaction()).await?;
             let flow;
             (dialogue, flow) = match parsed {
@@ -204,6 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         follows: Follows,
     ) -> Result<(Dialogue, Flow), Gone> {
         let about = about(&command);
+        let dialogue = self.follow(dialogue);
         let (dialogue, action) = dialogue.step(command);
         if !dialogue.in_chunks() {
             self.chunks = None;
@@ -220,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
             Action::Judge(recipient, request) => {
-                let verdict = self.judge(&dialogue, &recipient).await;
+                let verdict = self.judge(&dialogue, &recipient, &request).await;
                 let (dialogue, reply) = dialogue.judge(recipient, request, verdict);
                 Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
@@ -247,6 +271,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 Ok((dialogue, Flow::Quit))
             }
         }
+    }
+
+    /// Takes what is in force by now, unless a message is under way. A client may stay for hours.
+    fn follow(&mut self, dialogue: Dialogue) -> Dialogue {
+        if dialogue.in_transaction() || Arc::ptr_eq(&self.doors.load(), &self.door) {
+            return dialogue;
+        }
+        self.door = self.doors.load_full();
+        let Door { listener, tls, services } = Door::clone(&self.door);
+        (self.peer.listener, self.peer.tls, self.services) = (listener, tls, services);
+        self.lines = LineReader::new(self.services.config.session.bare_newline);
+        dialogue.follow(rules(&self.peer, &self.services))
     }
 
     /// Begins TLS. All that the client has said is forgotten.
@@ -276,12 +312,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         (dialogue, flow)
     }
 
-    /// Whether a recipient is taken: may the client relay, is the recipient blacklisted?
-    async fn judge(&self, dialogue: &Dialogue, recipient: &Address) -> Verdict {
-        let (verdict, reason) = match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
-            Err(reply) => (Verdict::Refuse(reply), "relay"),
-            Ok(()) => self.listed(recipient).await,
-        };
+    /// Whether a recipient is taken: may the client relay, is the recipient blacklisted, is there memory for it?
+    async fn judge(
+        &mut self,
+        dialogue: &Dialogue,
+        recipient: &Address,
+        request: &RecipientRequest,
+    ) -> Verdict {
+        let (mut verdict, mut reason) =
+            match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
+                Err(reply) => (Verdict::Refuse(reply), "relay"),
+                Ok(()) => self.listed(recipient).await,
+            };
+        if !matches!(verdict, Verdict::Refuse(_))
+            && let Err(full) = self.room.take(&self.services.memory, recipient, request)
+        {
+            (verdict, reason) = (Verdict::Refuse(full.reply()), "memory");
+        }
         if let Verdict::Refuse(reply) = &verdict {
             self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
         }
@@ -290,7 +337,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
     /// What the blacklist says of a recipient, and the word for it in the log.
     async fn listed(&self, recipient: &Address) -> (Verdict, &'static str) {
-        let Services { config, store, timeline, .. } = self.services;
+        let Services { config, store, timeline, .. } = &*self.services;
         let standing =
             blacklist::standing(&**store, config.blacklist.action, recipient, timeline.now()).await;
         let verdict = match standing {
@@ -317,18 +364,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Feeds the receiver until the content ends.
-    async fn content(&mut self, receiver: &mut Receiver<'_>) -> Result<(), Gone> {
+    async fn content(&mut self, receiver: &mut Receiver) -> Result<(), Gone> {
         loop {
             if self.channel.waiting().is_empty() {
                 self.channel.flush().await?;
-                self.channel.read(CONTENT_READ).await?;
+                self.channel.read(receiver.room()).await?;
             }
-            let status = receiver.feed(self.channel.waiting()).await;
+            let status = receiver.decode(self.channel.waiting());
             let octets = match status {
                 Status::More => self.channel.waiting().len(),
                 Status::End { consumed } => consumed,
             };
             self.channel.consume(octets);
+            receiver.settle().await;
             if status != Status::More {
                 return Ok(());
             }
@@ -338,7 +386,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
 impl<S> Session<'_, S> {
     fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
-        log_rejected(self.peer, from, to, Some(reply), reason);
+        log_rejected(&self.peer, from, to, Some(reply), reason);
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Services {
     pub wake: Arc<Wake>,
     /// The test mode in force.
     pub test_mode: Arc<Switch>,
-    /// Octets of memory for content in flight (`[session] memory_budget`), one permit for each.
+    /// Octets of memory for what clients are handing in ([`config::Session::memory_in`](crate::config::Session::memory_in)),
+    /// one permit for each.
     pub memory: Arc<Semaphore>,
     /// `DATA_DIR/content`: large content, one file per message.
     pub content_dir: PathBuf,
@@ -58,6 +59,18 @@ pub struct Services {
     pub admission: Arc<Admission>,
     /// Who may log in.
     pub users: Arc<Users>,
+}
+
+/// What a listener's sessions get, all of it from one reading of the configuration. A reload exchanges it as a whole; a
+/// session looks before each message and each login whether it has been.
+#[derive(Clone)]
+pub struct Door {
+    /// The listener as the configuration has it.
+    pub listener: Arc<Listener>,
+    /// Its TLS, with the certificate in force.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What sessions share.
+    pub services: Arc<Services>,
 }
 
 /// Who is at the other end.

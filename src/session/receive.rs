@@ -1,12 +1,12 @@
 //! Takes the content of one message: decodes it, puts our fields before it, keeps it in memory or in a file.
 //!
-//! Memory: a session holds 64 KiB of the shared budget while content arrives, or none; it never waits for more. What
-//! is larger, or comes when the budget is used up, streams to a file. The header section is gathered first, since
-//! our own fields depend on it and stand before it.
+//! Memory: the first 8 KiB of a content are free; what is more is taken off a budget that all sessions share, and never
+//! waited for. What is larger than 64 KiB, or comes when the budget is used up, streams to a file. The header section
+//! is gathered first, since our own fields depend on it and stand before it.
 
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,10 +25,16 @@ use crate::smtp::data_stream::{DataStream, Status};
 use crate::smtp::long_lines::LongLines;
 use crate::store::StoredContent;
 
-/// The largest content that stays in memory, and what a session takes of the budget, in octets.
+/// The largest content that stays in memory, in octets.
 pub const INLINE: usize = 64 * 1024;
-/// The size of the blocks in which a file is written by a session that holds none of the budget, in octets.
-const SMALL_BLOCK: usize = 16 * 1024;
+/// What a session may hold of a content without taking it off the budget, in octets.
+const FREE: usize = 8 * 1024;
+/// What is taken off the budget at once, in octets.
+const STEP: usize = 16 * 1024;
+/// What is left of that to a content that goes to a file: larger blocks would hardly be faster, in octets.
+const BLOCK: usize = 32 * 1024;
+/// How much is read at once while the content is free, and when the budget gives more, in octets.
+const READ: (usize, usize) = (8 * 1024, 16 * 1024);
 /// The largest header section, in octets.
 const MAX_HEADER: usize = 1024 * 1024;
 /// More Received fields than this mean a loop (RFC 5321 6.3).
@@ -161,7 +167,7 @@ pub struct SyncedFile(Spool);
 impl SyncedFile {
     /// Hands the file over: from now on it is not removed. Returns its size and path.
     #[must_use]
-    pub fn hand_over(self) -> (StoredContent, std::path::PathBuf) {
+    pub fn hand_over(self) -> (StoredContent, PathBuf) {
         let size = self.0.written;
         (StoredContent::File(size), self.0.keep())
     }
@@ -176,14 +182,13 @@ enum Decoder {
 }
 
 /// Takes one content, in pieces.
-pub struct Receiver<'a> {
+pub struct Receiver {
     arrival: Arrival,
-    settings: &'a config::Session,
-    folder: &'a Path,
+    settings: config::Session,
+    folder: PathBuf,
     decoder: Decoder,
     lines: LongLines,
     /// Decoded octets on their way through the line filter.
-    scratch: Vec<u8>,
     /// Content that is not in the file yet.
     buffer: Vec<u8>,
     /// Octets of content as the client sent them.
@@ -193,36 +198,27 @@ pub struct Receiver<'a> {
     spool: Option<Spool>,
     memory: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
-    /// How large the buffer may be before the header section has ended.
-    allowance: usize,
     refusal: Option<Refusal>,
 }
 
-impl<'a> Receiver<'a> {
-    /// Takes its share of the memory budget, if there is one.
+impl Receiver {
+    /// A receiver that keeps what it needs of `memory` until the content is taken or refused, and writes what is larger to
+    /// `folder`.
     #[must_use]
-    pub fn new(
-        arrival: Arrival,
-        settings: &'a config::Session,
-        memory: Arc<Semaphore>,
-        folder: &'a Path,
-    ) -> Self {
-        let permit = memory.clone().try_acquire_many_owned(INLINE as u32).ok();
+    pub fn new(arrival: Arrival, settings: &config::Session, memory: Arc<Semaphore>, folder: &Path) -> Self {
         Self {
             arrival,
-            settings,
-            folder,
+            settings: settings.clone(),
+            folder: folder.to_owned(),
             decoder: Decoder::Data(DataStream::default()),
             lines: LongLines::new(settings.long_lines),
-            scratch: Vec::new(),
             buffer: Vec::new(),
             received: 0,
             finder: HeadFinder::default(),
             scan: None,
             spool: None,
             memory,
-            permit,
-            allowance: INLINE,
+            permit: None,
             refusal: None,
         }
     }
@@ -239,23 +235,47 @@ impl<'a> Receiver<'a> {
         self.refusal.take()
     }
 
+    /// How many octets are to be read at once.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        if self.permit.is_some() { READ.1 } else { READ.0 }
+    }
+
     /// Takes the next octets from the client. A fault is remembered, and the rest is read and thrown away.
     pub async fn feed(&mut self, input: &[u8]) -> Status {
-        self.scratch.clear();
+        let status = self.decode(input);
+        self.settle().await;
+        status
+    }
+
+    /// The first half of [`feed`](Self::feed): the input is not needed any more. [`settle`](Self::settle) must follow.
+    pub fn decode(&mut self, input: &[u8]) -> Status {
+        let mut decoded = Vec::with_capacity(input.len() + 2);
         let status = match &mut self.decoder {
-            Decoder::Data(stream) => stream.feed(input, &mut self.scratch),
+            Decoder::Data(stream) => stream.feed(input, &mut decoded),
             Decoder::Chunks(stream) => {
-                stream.feed(input, &mut self.scratch);
+                stream.feed(input, &mut decoded);
                 Status::More
             }
         };
-        self.received += self.scratch.len() as u64;
+        self.received += decoded.len() as u64;
         if self.refusal.is_none()
-            && let Err(refusal) = self.take().await
+            && let Err(refusal) = self.take(&decoded)
         {
             self.refuse(refusal);
         }
         status
+    }
+
+    /// The second half of [`feed`](Self::feed): what is too much for memory goes to the file. That may take long, and the
+    /// caller holds no input meanwhile.
+    pub async fn settle(&mut self) {
+        if self.scan.is_some() && self.buffer.len() > self.reserve().min(INLINE) {
+            match self.spill().await {
+                Ok(spool) => self.spool = Some(spool),
+                Err(refusal) => self.refuse(refusal),
+            }
+        }
     }
 
     /// The content has ended. When it is in a file, the file is synced.
@@ -266,9 +286,9 @@ impl<'a> Receiver<'a> {
         if let Decoder::Chunks(stream) = &mut self.decoder
             && self.refusal.is_none()
         {
-            self.scratch.clear();
-            stream.finish(&mut self.scratch);
-            self.take().await?;
+            let mut decoded = Vec::new();
+            stream.finish(&mut decoded);
+            self.take(&decoded)?;
         }
         if let Some(refusal) = self.refusal.take() {
             return Err(refusal);
@@ -281,7 +301,7 @@ impl<'a> Receiver<'a> {
             self.begin(head.unwrap_or(Head { fields: end, body: end }))?;
         }
         let from = self.scan.take().map(|scan| scan.from).unwrap_or_default();
-        if self.spool.is_none() && self.permit.is_some() && self.buffer.len() <= INLINE {
+        if self.spool.is_none() && self.buffer.len() <= self.reserve().min(INLINE) {
             let size = self.buffer.len() as u64;
             return Ok(Taken { stored: Stored::Memory(self.buffer), size, from, _memory: self.permit });
         }
@@ -307,22 +327,31 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    /// Moves what was decoded on to the buffer, and from there to the file when there is too much.
-    async fn take(&mut self) -> Result<(), Refusal> {
+    /// Moves what was decoded on to the buffer.
+    fn take(&mut self, decoded: &[u8]) -> Result<(), Refusal> {
         let max = self.settings.max_message_size.0;
         if self.received > max {
             return Err(Refusal::TooLarge { max });
         }
         self.faults()?;
-        self.lines.feed(&self.scratch, &mut self.buffer);
-        if self.scan.is_none() {
-            self.gather()?;
+        self.lines.feed(decoded, &mut self.buffer);
+        if self.scan.is_none() { self.gather() } else { Ok(()) }
+    }
+
+    /// Takes off the budget what the buffer needs, if it is there. Returns how large the buffer may be.
+    fn reserve(&mut self) -> usize {
+        let held = FREE + self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        // What goes to a file needs no more, and what has been refused by the budget takes small blocks.
+        let wanted = self.buffer.len().saturating_sub(held).next_multiple_of(STEP);
+        if wanted == 0 || self.spool.is_some() || (self.scan.is_some() && self.buffer.len() > INLINE) {
+            return held;
         }
-        let most = if self.permit.is_some() { INLINE } else { SMALL_BLOCK };
-        if self.scan.is_some() && self.buffer.len() > most {
-            self.spool = Some(self.spill().await?);
+        let Ok(more) = self.memory.clone().try_acquire_many_owned(wanted as u32) else { return held };
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
         }
-        Ok(())
+        held + wanted
     }
 
     /// The header section is arriving.
@@ -337,16 +366,7 @@ impl<'a> Receiver<'a> {
                 .cut(&self.buffer)
                 .map_or(Err(Refusal::HeaderTooLarge), |head| self.begin(head));
         }
-        while self.buffer.len() > self.allowance {
-            let more = self.memory.clone().try_acquire_many_owned(INLINE as u32);
-            let more = more.map_err(|_| Refusal::Memory)?;
-            self.allowance += INLINE;
-            match &mut self.permit {
-                Some(permit) => permit.merge(more),
-                none => *none = Some(more),
-            }
-        }
-        Ok(())
+        if self.reserve() < self.buffer.len() { Err(Refusal::Memory) } else { Ok(()) }
     }
 
     /// The header section is complete: our fields go before it, and an empty line behind it when it has none.
@@ -376,11 +396,13 @@ impl<'a> Receiver<'a> {
     async fn spill(&mut self) -> Result<Spool, Refusal> {
         let spool = match self.spool.take() {
             Some(spool) => spool,
-            None => Spool::create(self.folder, &self.arrival.queue_id).await.map_err(Refusal::Disk)?,
+            None => Spool::create(&self.folder, &self.arrival.queue_id).await.map_err(Refusal::Disk)?,
         };
         let block = std::mem::take(&mut self.buffer);
-        let (spool, block) = spool.write(block).await.map_err(Refusal::Disk)?;
-        self.buffer = block;
+        let spool = spool.write(block).await.map_err(Refusal::Disk)?;
+        if let Some(permit) = &mut self.permit {
+            drop(permit.split(permit.num_permits().saturating_sub(BLOCK)));
+        }
         Ok(spool)
     }
 

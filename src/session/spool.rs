@@ -48,16 +48,15 @@ impl Spool {
         .await
     }
 
-    /// Appends a block. Gives the emptied block back for the next.
+    /// Appends a block.
     ///
     /// # Errors
     /// When it can't be written; the file is gone then.
-    pub(super) async fn write(mut self, mut block: Vec<u8>) -> io::Result<(Self, Vec<u8>)> {
+    pub(super) async fn write(mut self, block: Vec<u8>) -> io::Result<Self> {
         blocking(move || {
             self.file.write_all(&block)?;
             self.written += block.len() as u64;
-            block.clear();
-            Ok((self, block))
+            Ok(self)
         })
         .await
     }
@@ -100,14 +99,13 @@ mod tests {
         let folder = folder.path().join("content");
         let id = QueueId::new(1, 1);
         let spool = Spool::create(&folder, &id).await.unwrap();
-        let (spool, _) = spool.write(b"abc".to_vec()).await.unwrap();
+        let spool = spool.write(b"abc".to_vec()).await.unwrap();
         assert!(Spool::create(&folder, &id).await.is_err(), "no file is overwritten");
         drop(spool);
         assert!(!folder.join(id.as_str()).exists());
 
         let spool = Spool::create(&folder, &id).await.unwrap();
-        let (spool, block) = spool.write(b"abc".to_vec()).await.unwrap();
-        assert!(block.is_empty());
+        let spool = spool.write(b"abc".to_vec()).await.unwrap();
         let spool = spool.sync().await.unwrap();
         assert_eq!(spool.written, 3);
         let path = spool.keep();

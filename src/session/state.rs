@@ -132,6 +132,12 @@ impl Dialogue {
         Self { rules, hello: None, phase: Phase::Idle, errors: 0, secure: false, user: None }
     }
 
+    /// The configuration has changed. What was said stays said.
+    #[must_use]
+    pub fn follow(self, rules: Rules) -> Self {
+        Self { rules, ..self }
+    }
+
     /// TLS has begun. Whatever was said before is forgotten (RFC 3207 4.2), except for errors.
     #[must_use]
     pub fn secure(self) -> Self {

@@ -165,7 +165,10 @@ impl Exchange {
     /// When the initial response makes no sense.
     pub fn begin(&mut self, initial: Option<&str>) -> Result<Step, SaslFault> {
         match (initial, self.mechanism) {
-            (Some("="), _) => self.take(&[]),
+            (Some("="), _) => {
+                let step = self.take(&[]);
+                self.ended_by_fault(step)
+            }
             (Some(text), _) => self.answer(text.as_bytes()),
             // What most clients wait for, word by word.
             (None, Mechanism::Login) => Ok(Step::Challenge(encode("Username:"))),
@@ -176,12 +179,21 @@ impl Exchange {
     /// Takes the client's answer to a challenge: a line without its end.
     ///
     /// # Errors
-    /// When the client gave up, or the answer makes no sense. The exchange is over.
+    /// When the client gave up, or the answer makes no sense. The exchange is over: whatever comes now is an error.
     pub fn answer(&mut self, line: &[u8]) -> Result<Step, SaslFault> {
-        match line {
+        let step = match line {
             b"*" => Err(SaslFault::Cancelled),
-            line => self.take(&BASE64.decode(line).map_err(|_| SaslFault::NotBase64)?),
+            line => BASE64.decode(line).map_err(|_| SaslFault::NotBase64).and_then(|line| self.take(&line)),
+        };
+        self.ended_by_fault(step)
+    }
+
+    /// After a fault nothing more is taken: a client that has cancelled must not be logged in by what it sends next.
+    fn ended_by_fault(&mut self, step: Result<Step, SaslFault>) -> Result<Step, SaslFault> {
+        if step.is_err() {
+            self.stage = Stage::Over;
         }
+        step
     }
 
     fn take(&mut self, answer: &[u8]) -> Result<Step, SaslFault> {
@@ -345,6 +357,39 @@ mod tests {
         assert_eq!(steps[2..], ["user: wrong", "501 5.5.2"]);
         let steps = login(Mechanism::ScramSha256, &[Some("n,a=chief,n=user,r=client")]);
         assert_eq!(steps, ["535 5.7.8"]);
+    }
+
+    #[test]
+    fn a_fault_ends_it_for_good() {
+        use Mechanism::{Login, Plain, ScramSha256};
+        let secret = encode("anna\0anna\0secret");
+        let first = encode("n,,n=user,r=client");
+        for (mechanism, before, fault, then) in [
+            (Plain, &[][..], &b"*"[..], &secret),
+            (Plain, &[], b"%", &secret),
+            (Plain, &[], b"/w==", &secret),
+            (Plain, &[], b"", &secret),
+            (Login, &[], b"*", &encode("anna")),
+            (Login, &[], b"%", &encode("anna")),
+            (Login, &[encode("anna")], b"*", &encode("secret")),
+            (Login, &[encode("anna")], b"%", &encode("secret")),
+            (Login, &[encode("anna")], b"/w==", &encode("secret")),
+            (ScramSha256, &[], b"*", &first),
+            (ScramSha256, &[], b"%", &first),
+        ] {
+            let mut exchange = Exchange::new(mechanism);
+            exchange.begin(None).unwrap();
+            for line in before {
+                exchange.answer(line.as_bytes()).unwrap();
+            }
+            let what = format!("{mechanism:?} {}", fault.escape_ascii());
+            exchange.answer(fault).expect_err(&what);
+            exchange.answer(then.as_bytes()).expect_err(&what);
+            exchange.verify_against(verifier("pencil", b"salt", 2), "server").expect_err(&what);
+        }
+        let mut exchange = Exchange::new(Plain);
+        exchange.begin(Some("=")).unwrap_err();
+        exchange.answer(secret.as_bytes()).unwrap_err();
     }
 
     #[test]

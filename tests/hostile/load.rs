@@ -92,6 +92,7 @@ fn ten_thousand_recipients() {
         grows_with_its_size("recipients", 10_000, |count| {
             let mut world = World::new();
             world.client = client.parse().unwrap();
+            world.memory = 8 << 20;
             world.config.session.max_recipients = limit;
             let got =
                 alone(session(world, format!("{opening}{}{ending}", recipients(count)).as_bytes(), 4096));

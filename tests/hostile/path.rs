@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use mailsluice::config::{ServerTls, TlsMode};
 use mailsluice::deliver::Stream;
 use mailsluice::listen::tls::load;
 use mailsluice::policy::admission::Admission;
 use mailsluice::policy::users::Users;
-use mailsluice::session::{self, Peer, Services};
+use mailsluice::session::{self, Door, Services};
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
@@ -99,8 +100,9 @@ impl Path {
         listener.tls = Some(ServerTls { mode, identity: tls::PAIR.identity() });
         let listener = Arc::new(listener);
         let ip = "127.0.0.1".parse().unwrap();
-        let peer = Peer { ip, session_id: "test".into(), tls: load(&listener), listener };
-        tokio::spawn(session::run(server, peer, self.services.clone(), self.stop.subscribe()));
+        let door = Door { tls: load(&listener), listener, services: self.services.clone() };
+        let door = Arc::new(ArcSwap::from_pointee(door));
+        tokio::spawn(session::run(server, ip, "test".into(), door, self.stop.subscribe()));
         Client::new(client)
     }
 

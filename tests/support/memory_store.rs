@@ -21,6 +21,8 @@ pub(crate) struct MemoryStore {
     pub(crate) unhealthy: AtomicBool,
     /// Commits fail.
     pub(crate) broken: AtomicBool,
+    /// Commits fail so that nobody knows whether they are on the disk.
+    pub(crate) in_doubt: AtomicBool,
     /// The queue is said to be full at the commit.
     pub(crate) full: AtomicBool,
     switches: Mutex<HashMap<&'static str, String>>,
@@ -35,6 +37,9 @@ impl Store for MemoryStore {
     async fn enqueue(&self, message: NewMessage) -> Result<(), EnqueueError> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(EnqueueError::Store(fault()));
+        }
+        if self.in_doubt.load(Ordering::SeqCst) {
+            return Err(EnqueueError::Store(StoreError::InDoubt("the disk is on fire".into())));
         }
         if self.full.load(Ordering::SeqCst) {
             return Err(EnqueueError::Full { messages: 7, limit: 7 });

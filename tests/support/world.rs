@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use mailsluice::config::*;
 use mailsluice::listen::tls;
 use mailsluice::policy::admission::Admission;
@@ -12,7 +13,7 @@ use mailsluice::policy::test_mode::Switch;
 use mailsluice::policy::users::Users;
 use mailsluice::queue::Wake;
 use mailsluice::route::Router;
-use mailsluice::session::{self, Peer, Services};
+use mailsluice::session::{self, Door, Services};
 use mailsluice::store::{NewMessage, StoredContent};
 use mailsluice::time::{SystemClock, Timeline};
 use tokio::io::DuplexStream;
@@ -37,6 +38,9 @@ pub(crate) struct Running {
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) memory: Arc<Semaphore>,
+    /// What is in force.
+    #[allow(dead_code, reason = "not every test reloads")]
+    pub(crate) door: Arc<ArcSwap<Door>>,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -61,11 +65,11 @@ impl World {
         services.pacing = pacing.unwrap_or(services.pacing);
         let listener = Arc::new(services.config.listeners[0].clone());
         let tls = tls::load(&listener);
-        let peer = Peer { ip, session_id: "test".into(), listener, tls };
         let (stop, stopping) = watch::channel(false);
         let memory = services.memory.clone();
-        let session = tokio::spawn(session::run(server, peer, Arc::new(services), stopping));
-        Running { client, session, stop, store, memory, folder }
+        let door = Arc::new(ArcSwap::from_pointee(Door { listener, tls, services: Arc::new(services) }));
+        let session = tokio::spawn(session::run(server, ip, "test".into(), door.clone(), stopping));
+        Running { client, session, stop, store, memory, door, folder }
     }
 
     /// What sessions share, the store behind it, and the folder that must outlive them.

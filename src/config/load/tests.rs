@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::config::{
     Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat, LogLevel,
-    LongLines, Newlines, Pace, Quota, Security, ServerAuth, SharedLimits, Smtp, TestAction, Upstream,
+    LongLines, Newlines, Pace, Quota, Security, ServerAuth, Session, SharedLimits, Smtp, TestAction, Upstream,
     UpstreamKind, UserPriority, Window,
 };
 use crate::mail::Address;
@@ -64,6 +64,13 @@ fn has_the_documented_defaults() {
     assert!(listener.proxy_protocol_from.is_empty());
     let session = &config.session;
     assert_eq!((session.max_message_size, session.memory_budget), (ByteSize(35 << 20), ByteSize(256 << 20)));
+    assert_eq!((session.memory_in(), session.memory_out()), (16 << 20, 240 << 20));
+    for (budget, memory_in) in
+        [(64 << 10, 32 << 10), (1 << 20, 512 << 10), (8 << 20, 2 << 20), (64 << 20, 4 << 20)]
+    {
+        let session = Session { memory_budget: ByteSize(budget), ..session.clone() };
+        assert_eq!((session.memory_in(), session.memory_out()), (memory_in, budget - memory_in));
+    }
     assert_eq!(
         (session.max_recipients, session.max_connections, session.max_connections_per_client),
         (1000, 1000, 100)

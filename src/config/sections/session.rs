@@ -6,7 +6,7 @@ use super::{MANY, SOME_TIME};
 use crate::config::reader::Section;
 use crate::config::{ByteSize, LongLines, Newlines, Session};
 
-/// Content up to this size stays in memory; a smaller budget could not take a single message.
+/// A smaller budget would not leave enough for one header section of usual size.
 const LEAST_MEMORY: ByteSize = ByteSize(64 << 10);
 
 /// `[session]`

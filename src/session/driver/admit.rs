@@ -35,7 +35,7 @@ impl<S> Session<'_, S> {
         user: Option<&LoggedIn>,
         path: ReversePath,
     ) -> Result<ReversePath, (Reply, &'static str)> {
-        let services = self.services;
+        let services = &self.services;
         let now = services.timeline.now();
         let room = services.admission.check(&*services.store, now);
         room.map_err(|reason| (reason.reply(), "not_accepting"))?;
@@ -45,7 +45,9 @@ impl<S> Session<'_, S> {
                 sender::reverse_path(&user, path).map_err(|refused| (refused.reply(), "sender"))?
             }
             Some(None) => {
-                return Err((Reply::new(451, (4, 7, 0), "your user has changed, log in again"), "user"));
+                // In this session it could not log in again.
+                let text = "your user has changed, connect again and log in";
+                return Err((Reply::new(421, (4, 7, 0), text), "user"));
             }
         };
         let fast = services.pacing.message(self.peer.ip, user.map(|user| &user.name));

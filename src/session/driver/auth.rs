@@ -58,8 +58,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         mechanism: Mechanism,
         initial: Option<Initial>,
     ) -> Result<(Dialogue, Reply), Gone> {
-        let peer = self.peer;
-        match self.exchange(mechanism, initial).await? {
+        let end = self.exchange(mechanism, initial).await?;
+        let peer = &self.peer;
+        match end {
             Ok(user) => {
                 debug!(
                     event = "login",
@@ -93,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         mechanism: Mechanism,
         initial: Option<Initial>,
     ) -> Result<Result<LoggedIn, Failure>, Gone> {
-        let (users, client) = (&self.services.users, self.peer.ip);
+        let (users, client) = (self.services.users.clone(), self.peer.ip);
         let mut exchange = Exchange::new(mechanism);
         let mut proved = None;
         let mut step = exchange.begin(initial.as_ref().map(|initial| initial.0.expose_secret()));

@@ -3,11 +3,14 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::{CONTENT_READ, Flow, Follows, Gone, Session};
+use super::{Flow, Follows, Gone, Session};
 use crate::session::receive::Receiver;
 use crate::session::state::{Dialogue, Transaction};
 use crate::smtp::Reply;
 use crate::smtp::command::Chunk;
+
+/// How much is read at once of what is thrown away, in octets.
+const DISCARD: usize = 16 * 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Takes one chunk, and with the last one the message into the queue. Returns the reply to it.
@@ -72,19 +75,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Reads exactly so many octets, and hands them to the receiver if there is one.
-    async fn octets(&mut self, octets: u64, mut receiver: Option<&mut Receiver<'_>>) -> Result<(), Gone> {
+    async fn octets(&mut self, octets: u64, mut receiver: Option<&mut Receiver>) -> Result<(), Gone> {
         let mut left = octets;
         while left > 0 {
             if self.channel.waiting().is_empty() {
                 self.channel.flush().await?;
-                self.channel.read(CONTENT_READ).await?;
+                let room = receiver.as_ref().map_or(DISCARD, |receiver| receiver.room());
+                self.channel.read(room).await?;
             }
             let waiting = self.channel.waiting();
             let piece = usize::try_from(left).map_or(waiting.len(), |left| left.min(waiting.len()));
             if let Some(receiver) = &mut receiver {
-                receiver.feed(&waiting[..piece]).await;
+                receiver.decode(&waiting[..piece]);
             }
             self.channel.consume(piece);
+            if let Some(receiver) = &mut receiver {
+                receiver.settle().await;
+            }
             left -= piece as u64;
         }
         Ok(())

@@ -12,8 +12,8 @@ use crate::session::state::{Dialogue, Hello, Transaction};
 use crate::smtp::Reply;
 
 /// A message of which part has come, or nothing yet.
-pub(super) struct Incoming<'a> {
-    pub(super) receiver: Receiver<'a>,
+pub(super) struct Incoming {
+    pub(super) receiver: Receiver,
     queue_id: QueueId,
     hello: Hello,
     user: Option<LoggedIn>,
@@ -22,10 +22,10 @@ pub(super) struct Incoming<'a> {
     pub(super) deadline: Instant,
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Makes ready for the content of a message.
-    pub(super) fn begin(&self, dialogue: &Dialogue, transaction: Transaction) -> Incoming<'a> {
-        let services = self.services;
+    pub(super) fn begin(&self, dialogue: &Dialogue, transaction: Transaction) -> Incoming {
+        let services = &self.services;
         let settings = &services.config.session;
         let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
         let arrival = self.arrival(dialogue, &hello, &transaction);
@@ -36,13 +36,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
     }
 
     /// The content has ended: takes the message into the queue. Returns the reply to it.
-    pub(super) async fn conclude(&self, incoming: Incoming<'_>) -> Reply {
+    pub(super) async fn conclude(&self, incoming: Incoming) -> Reply {
         let Incoming { receiver, queue_id, hello, user, transaction, .. } = incoming;
         let from = transaction.envelope.reverse_path.to_string();
         let refused = match receiver.finish().await {
             Ok(content) => {
                 let submission = Submission { queue_id, hello, user, transaction, content };
-                match accept(self.services, self.peer, submission).await {
+                match accept(&self.services, &self.peer, submission).await {
                     Ok(reply) => return reply,
                     Err(refused) => (refused.reply(), refused.reason()),
                 }
@@ -57,7 +57,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
     }
 
     /// A part of the content that came by BDAT was refused, and with it the message. Returns the reply.
-    pub(super) fn give_up(&self, incoming: &Incoming<'_>, refusal: &Refusal) -> Reply {
+    pub(super) fn give_up(&self, incoming: &Incoming, refusal: &Refusal) -> Reply {
         self.log_disk(&incoming.queue_id, refusal);
         let reply = refusal.reply();
         self.reject(incoming.transaction.envelope.reverse_path.as_str(), "", &reply, refusal.reason());

@@ -60,7 +60,7 @@ impl<S> Session<'_, S> {
             None if refused.reply.code == 421 => (dialogue.reverse_path(), ""),
             None => return,
         };
-        log_rejected(self.peer, from, to, Some(&refused.reply), refused.reason);
+        log_rejected(&self.peer, from, to, Some(&refused.reply), refused.reason);
     }
 
     /// Logs a MAIL or RCPT that the dialogue itself refuses; not when it was merely out of order.
@@ -72,7 +72,7 @@ impl<S> Session<'_, S> {
             About::Sender(path) => (path.as_str(), ""),
             About::Recipient(path) => (dialogue.reverse_path(), path.as_str()),
         };
-        log_rejected(self.peer, from, to, Some(reply), word(reply));
+        log_rejected(&self.peer, from, to, Some(reply), word(reply));
     }
 
     /// Logs that a message was under way when the session was broken off.
@@ -85,6 +85,6 @@ impl<S> Session<'_, S> {
             // Where TLS begins no message is under way, a stop waits for messages, and QUIT is no accident.
             Ok(Flow::On | Flow::Quit) | Err(Gone::Tls(_) | Gone::Stopping) => return,
         };
-        log_rejected(self.peer, from, "", last, reason);
+        log_rejected(&self.peer, from, "", last, reason);
     }
 }

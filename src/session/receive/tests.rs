@@ -113,10 +113,52 @@ fn a_disk_that_fails_is_told() {
     let settings = settings();
     let mut receiver = Receiver::new(arrival(), &settings, Arc::new(Semaphore::new(0)), &no_folder);
     let refusal = runtime.block_on(async {
-        receiver.feed(b"A: b\r\n\r\n.\r\n").await;
+        receiver.feed(b"A: b\r\n\r\n").await;
+        receiver.feed(&b"x\r\n".repeat(FREE)).await;
+        receiver.feed(b".\r\n").await;
         receiver.finish().await.unwrap_err()
     });
     assert!(refusal.reply().to_string().starts_with("451 4.3.0 "), "{refusal}");
+}
+
+/// What a session holds beyond 8 KiB is counted, and given back with the content.
+#[test]
+fn memory_is_taken_as_it_is_needed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let line = b"0123456789 0123456789 0123456789 0123456789 0123456789 0123\r\n";
+    for (kind, start) in [("body", &b"A: b\r\n\r\n"[..]), ("header", b"A: b\r\n")] {
+        let memory = Arc::new(Semaphore::new(48 << 10));
+        let mut receiver = Receiver::new(arrival(), &settings(), memory.clone(), folder.path());
+        runtime.block_on(async {
+            receiver.feed(start).await;
+            for count in 1..2000 {
+                receiver
+                    .feed(if kind == "body" {
+                        line
+                    } else {
+                        b"X: 0123456789 0123456789 0123456789 0123456789 012345678\r\n"
+                    })
+                    .await;
+                let taken = (48 << 10) - memory.available_permits();
+                let held = receiver.buffer.len();
+                assert!(held <= FREE + taken, "{kind}: {count} lines, {held} held, {taken} taken");
+                assert!(
+                    taken < held.saturating_sub(FREE) + STEP || receiver.spool.is_some(),
+                    "{kind} {count} {held} {taken}"
+                );
+            }
+            if kind == "body" {
+                assert!(receiver.spool.is_some());
+                receiver.feed(b".\r\n").await;
+                receiver.finish().await.unwrap();
+            } else {
+                assert!(matches!(receiver.refusal(), Some(Refusal::Memory)));
+                drop(receiver);
+            }
+        });
+        assert_eq!(memory.available_permits(), 48 << 10, "{kind}");
+    }
 }
 
 proptest! {

@@ -25,8 +25,29 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A write. Given the connection it runs inside the transaction; given a refusal it only tells its caller.
 type Job = Box<dyn FnOnce(Result<&Writing, &str>) -> Option<Ran> + Send>;
 
-/// Tells a caller the fate of the transaction: `Err` is why nothing of it was kept.
-type Tell = Box<dyn FnOnce(Result<(), &str>) + Send>;
+/// Tells a caller the fate of the transaction: `Err` is why nothing of it is to be believed.
+type Tell = Box<dyn FnOnce(Result<(), &Lost>) + Send>;
+
+/// Why a transaction is lost.
+struct Lost {
+    reason: String,
+    /// Whether it may be on the disk all the same: the commit was written, and its sync has failed.
+    in_doubt: bool,
+}
+
+impl Lost {
+    fn error(&self) -> StoreError {
+        let reason = self.reason.clone();
+        if self.in_doubt { StoreError::InDoubt(reason) } else { StoreError::Broken(reason) }
+    }
+}
+
+/// It has not been committed.
+impl From<String> for Lost {
+    fn from(reason: String) -> Self {
+        Self { reason, in_doubt: false }
+    }
+}
 
 struct Ran {
     /// Whether what it wrote is to be kept.
@@ -98,7 +119,7 @@ impl Writer {
                     // Nobody may be waiting any longer; what was committed stays committed.
                     let _ = tell.send(match committed {
                         Ok(()) => result.map_err(super::database),
-                        Err(reason) => Err(StoreError::Broken(reason.to_owned())),
+                        Err(lost) => Err(lost.error()),
                     });
                 }),
             })
@@ -149,15 +170,15 @@ impl Core {
     /// Runs writes in one transaction and tells each caller what came of it.
     fn batch(&mut self, mut jobs: impl Iterator<Item = Job>) {
         let mut told: Vec<Tell> = Vec::new();
-        let outcome = self.believe().and_then(|()| self.transaction(&mut jobs, &mut told));
-        let outcome = outcome.as_ref().copied().map_err(String::as_str);
+        let believed = self.believe().map_err(Lost::from);
+        let outcome = believed.and_then(|()| self.transaction(&mut jobs, &mut told));
         for tell in told {
-            tell(outcome);
+            tell(outcome.as_ref().copied());
         }
-        if let Err(reason) = outcome {
+        if let Err(lost) = outcome {
             // These have not run. (After a success whatever the iterator yields is new, and for the next batch.)
             for job in jobs {
-                job(Err(reason));
+                job(Err(&lost.reason));
             }
         }
     }
@@ -166,20 +187,22 @@ impl Core {
         &mut self,
         jobs: &mut impl Iterator<Item = Job>,
         told: &mut Vec<Tell>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Lost> {
         let ran = self.execute("BEGIN IMMEDIATE").map_err(|error| error.to_string());
         let ran = ran.and_then(|()| jobs.try_for_each(|job| self.one(job, told)));
-        let committed = ran.and_then(|()| self.execute("COMMIT").map_err(|error| error.to_string()));
+        let committed = ran.map_err(Lost::from).and_then(|()| {
+            self.execute("COMMIT").map_err(|error| Lost { reason: error.to_string(), in_doubt: true })
+        });
         if committed.is_ok() {
             self.connection.committed();
         }
-        committed.inspect_err(|reason| {
+        committed.inspect_err(|lost| {
             self.connection.undone(0);
             if !self.connection.is_autocommit() {
                 // It may fail as well; the checkpoint decides when we go on.
                 let _ = self.execute("ROLLBACK");
             }
-            self.broken(reason);
+            self.broken(&lost.reason);
         })
     }
 
@@ -250,4 +273,38 @@ fn is_disk(error: &rusqlite::Error) -> bool {
                 | ErrorCode::OutOfMemory
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer(folder: &std::path::Path) -> Writer {
+        let mut db = rusqlite::Connection::open(folder.join("db")).unwrap();
+        crate::store::sqlite::schema::prepare(&mut db).unwrap();
+        db.execute_batch(
+            "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);",
+        )
+        .unwrap();
+        Writer::start(Writing::new(db).unwrap(), Threading::Caller)
+    }
+
+    #[tokio::test]
+    async fn only_a_commit_that_fails_is_in_doubt() {
+        let folder = tempfile::tempdir().unwrap();
+        let orphan = |db: &Writing| db.execute("INSERT INTO child VALUES (1)", []);
+        // A child without its parent is found at the commit alone, which stands in for a sync that fails.
+        let broken = writer(folder.path());
+        assert!(matches!(broken.run(orphan).await, Err(StoreError::InDoubt(_))));
+        // Nothing runs until a checkpoint has been synced, so there is nothing to doubt.
+        assert!(matches!(broken.run(orphan).await, Err(StoreError::Broken(_))));
+
+        let folder = tempfile::tempdir().unwrap();
+        let disk = |_: &Writing| -> rusqlite::Result<()> {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+            Err(rusqlite::Error::SqliteFailure(error, None))
+        };
+        assert!(matches!(writer(folder.path()).run(disk).await, Err(StoreError::Broken(_))));
+    }
 }

@@ -9,6 +9,12 @@ pub enum StoreError {
     /// A sync or a write failed: nothing is believed until a checkpoint has succeeded.
     #[error("the store's disk failed: {0}; mail is refused with 451 until a checkpoint succeeds")]
     Broken(String),
+    /// The commit itself failed: it may have reached the disk, and then a start after a crash finds it. Else as
+    /// [`Broken`](Self::Broken).
+    #[error(
+        "the store's disk failed at the end of a commit: {0}; mail is refused with 451 until a checkpoint succeeds"
+    )]
+    InDoubt(String),
     /// The data base reported an error.
     #[error("the store failed: {0}")]
     Database(String),

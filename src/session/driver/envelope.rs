@@ -1,0 +1,85 @@
+//! Memory for the recipients of the message that is under way: a few are free, more are taken off the shared budget.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::mail::{Address, RecipientRequest};
+use crate::smtp::Reply;
+
+/// What a session may hold of an envelope without taking it off the budget, in octets.
+const FREE: usize = 8 * 1024;
+/// What is taken off the budget at once, in octets.
+const STEP: usize = 16 * 1024;
+/// What a recipient costs beside its text: its places in growing lists, in octets.
+const OVERHEAD: usize = 160;
+
+/// What an envelope holds of the memory; given back when this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    used: usize,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Ours: there is no memory for another recipient now.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not enough memory at present; send to the other recipients in another message")]
+pub(super) struct Full;
+
+impl Full {
+    /// What the client is told (RFC 5321 4.5.3.1.10).
+    pub(super) fn reply(&self) -> Reply {
+        Reply::new(452, (4, 3, 1), self.to_string())
+    }
+}
+
+impl Room {
+    /// Makes room for a recipient.
+    ///
+    /// # Errors
+    /// When the budget is used up. Nothing is ever waited for, since the session holds some of it already.
+    pub(super) fn take(
+        &mut self,
+        memory: &Arc<Semaphore>,
+        recipient: &Address,
+        request: &RecipientRequest,
+    ) -> Result<(), Full> {
+        let original = request.original.as_ref().map_or(0, |original| original.to_string().len());
+        // The message is written down from a copy of it.
+        let used = self.used + 2 * (recipient.as_str().len() + original + OVERHEAD);
+        let held = FREE + self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if used > held {
+            let more = memory.clone().try_acquire_many_owned((used - held).next_multiple_of(STEP) as u32);
+            let more = more.map_err(|_| Full)?;
+            match &mut self.permit {
+                Some(permit) => permit.merge(more),
+                none => *none = Some(more),
+            }
+        }
+        self.used = used;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_are_free_and_more_are_counted() {
+        let memory = Arc::new(Semaphore::new(STEP));
+        let recipient = Address::parse(&format!("{}@dest.example", "x".repeat(50))).unwrap();
+        let request = RecipientRequest::default();
+        let fill = |room: &mut Room| {
+            (0..1000).take_while(|_| room.take(&memory, &recipient, &request).is_ok()).count()
+        };
+        let (mut first, mut second) = (Room::default(), Room::default());
+        let each = 2 * (recipient.as_str().len() + OVERHEAD);
+        assert_eq!(fill(&mut first), (FREE + STEP) / each);
+        assert_eq!(memory.available_permits(), 0);
+        assert_eq!(fill(&mut second), FREE / each);
+        drop(first);
+        assert_eq!(memory.available_permits(), STEP);
+        assert!(Full.reply().to_string().starts_with("452 4.3.1 "));
+    }
+}
