@@ -2,6 +2,7 @@
 //! documents.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
+#![allow(clippy::disallowed_methods, reason = "a test writes where it likes")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
