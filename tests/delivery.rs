@@ -15,6 +15,8 @@ mod flush;
 mod matrix;
 #[path = "delivery/security.rs"]
 mod security;
+#[path = "delivery/steps.rs"]
+mod steps;
 
 use std::time::Duration;
 

@@ -34,8 +34,6 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("console", "address", Text("off")),
     ("console", "metrics", Text("signed-in")),
     ("console", "user", Empty),
-    ("listener", "mode", Text("queued")),
-    ("queue", "mode", Text("queued")),
     ("upstream", "client_certificate", Empty),
     ("upstream", "client_key", Empty),
     ("upstream", "pin", Empty),

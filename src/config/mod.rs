@@ -34,7 +34,7 @@ pub use load::Loaded;
 pub use machine::Machine;
 pub use model::{
     Auth, Blacklist, BlacklistAction, BounceFrom, ByteSize, Capture, Config, DkimEntry, Filter, Listener,
-    Log, LogFormat, LogLevel, LongLines, Newlines, Queue, Security, ServerAuth, ServerTls, Session, Smtp,
-    TestAction, TestMode, Timeouts, TlsMode, Upstream, UpstreamKind, User, UserPassword, UserPriority,
+    Log, LogFormat, LogLevel, LongLines, Mode, Newlines, Queue, Security, ServerAuth, ServerTls, Session,
+    Smtp, TestAction, TestMode, Timeouts, TlsMode, Upstream, UpstreamKind, User, UserPassword, UserPriority,
 };
 pub use scram::{NotAVerifier, ScramVerifier};

@@ -103,6 +103,17 @@ pub struct Listener {
     pub auth_without_tls: bool,
     /// Clients whose PROXY header is believed, and required.
     pub proxy_protocol_from: Vec<IpNet>,
+    /// When its clients are answered; `None` is as [`Queue::mode`] says.
+    pub mode: Option<Mode>,
+}
+
+/// When a client is answered that has handed a message in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As soon as the message is in the queue.
+    Queued,
+    /// When the upstream has answered, and as it has answered; nothing stays in the queue.
+    Direct,
 }
 
 /// TLS on a listener.
@@ -201,6 +212,8 @@ pub enum LongLines {
 /// `[queue]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
+    /// When clients are answered, where their listener does not say.
+    pub mode: Mode,
     /// The first wait after a transient failure; it doubles.
     pub retry_min: Duration,
     /// The longest wait.

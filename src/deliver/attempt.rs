@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::carrier::{Carrier, Way};
 use super::classify::{Verdict, blacklist_candidate, classify};
 use super::connection::{Connection, Connector};
-use super::context::Phase;
+use super::context::{Context, Phase};
 use super::error::{ConnectError, Stage};
 use super::health::Probe;
 use super::lane::LaneShared;
-use super::lessons::Teacher;
+use super::lessons::{Mail, Teacher};
 use super::outcome::{self, End, Fate, Tried, Why};
 use super::pool::Seat;
 use super::replies::{Treatment as Meaning, treat};
@@ -22,7 +22,7 @@ use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::{Content, MessageKind, QueuedMessage, Route, Treatment};
 use crate::throttle::ConnectionSlot;
-use crate::transform::{self, Prepared, UpstreamView};
+use crate::transform::{self, Prepared, Signer, UpstreamView};
 
 /// Content of this size is transformed on a thread of its own.
 const LARGE: usize = 256 << 10;
@@ -128,7 +128,7 @@ impl<'a> Attempt<'a> {
 
     async fn load(&mut self, message: &QueuedMessage) -> Result<Loaded<'a>, Dialogue> {
         let loaded = tokio::select! {
-            loaded = load(self.shared, message) => loaded,
+            loaded = load(self.shared.memory(), &self.shared.context, message) => loaded,
             () = stop(&mut self.phase, Phase::Stopping) => return Err(Dialogue::NotBegun),
         };
         loaded.map_err(|reason| Dialogue::Unfit(Reply::new(451, (4, 3, 0), reason), String::new()))
@@ -203,7 +203,7 @@ impl<'a> Attempt<'a> {
             smtputf8: offered.smtputf8,
             local: false,
         };
-        let prepared = prepare(self.shared, message, content, view).await;
+        let prepared = prepare(&self.shared.context.signer, message, content, view).await;
         let prepared = prepared.map_err(|reply| Dialogue::Unfit(reply, String::new()))?;
         let size = prepared.content.len() as u64;
         let configured = self.carrier.limits.message_size.map(|limit| limit.0);
@@ -251,7 +251,7 @@ impl<'a> Attempt<'a> {
                 let host = connection.host().to_owned();
                 let reports = connection.capabilities().dsn;
                 self.give_back(*connection);
-                self.teacher().transaction(&message, &result).await;
+                self.teacher().transaction(&Mail::of(&message), &result.recipients).await;
                 let fates = fates(&message, &result);
                 Tried { host, fates, reports, transacted: true, ..Tried::new(message) }
             }
@@ -274,12 +274,13 @@ impl<'a> Attempt<'a> {
     }
 
     fn teacher(&self) -> Teacher<'_> {
-        Teacher { lane: self.shared, carrier: self.carrier, now: self.shared.context.timeline.now() }
+        let context = &self.shared.context;
+        Teacher { context, carrier: self.carrier, now: context.timeline.now() }
     }
 }
 
 /// Whether it is only that the idle connection had ended. A provider that says with its 421 that we are too fast means it.
-fn is_stale(result: &TransactionResult) -> bool {
+pub(super) fn is_stale(result: &TransactionResult) -> bool {
     let is_plain = |answer: &RecipientResult| {
         let row = answer.reply().map(|reply| treat(answer.stage, reply).treatment);
         row.is_none_or(|row| matches!(row, Meaning::Unavailable { .. }))
@@ -323,15 +324,15 @@ fn fates(message: &QueuedMessage, result: &TransactionResult) -> Vec<Fate> {
 }
 
 /// Content in memory.
-struct Loaded<'a> {
-    content: Vec<u8>,
+pub(super) struct Loaded<'a> {
+    pub(super) content: Vec<u8>,
     /// `None` for what is small enough not to be counted.
-    memory: Option<Memory<'a>>,
+    pub(super) memory: Option<Memory<'a>>,
 }
 
 /// The right to hold content in memory: of the lane's share, so that one slow upstream can't take what the others need,
 /// and of all there is.
-struct Memory<'a> {
+pub(super) struct Memory<'a> {
     share: SemaphorePermit<'a>,
     all: SemaphorePermit<'a>,
 }
@@ -347,17 +348,20 @@ impl Memory<'_> {
 }
 
 /// Reads the content. Content in a file waits until there is memory for it.
-async fn load<'a>(shared: &'a LaneShared, message: &QueuedMessage) -> Result<Loaded<'a>, String> {
+pub(super) async fn load<'a>(
+    (share, most): (&'a Semaphore, u64),
+    context: &'a Context,
+    message: &QueuedMessage,
+) -> Result<Loaded<'a>, String> {
     let path = match &message.content {
         Content::Inline(data) => return Ok(Loaded { content: data.clone(), memory: None }),
         Content::File(path) => path,
     };
-    let most = shared.memory_share;
     let needed = u32::try_from((message.size * COPIES).min(most)).unwrap_or(u32::MAX);
     let closed = |_| "the relay stops".to_owned();
     // Always in this order, so that nobody who holds some of all waits for a share.
-    let share = shared.memory.acquire_many(needed).await.map_err(closed)?;
-    let all = shared.context.memory.acquire_many(needed).await.map_err(closed)?;
+    let share = share.acquire_many(needed).await.map_err(closed)?;
+    let all = context.memory.acquire_many(needed).await.map_err(closed)?;
     let read = tokio::fs::read(path).await.and_then(|content| {
         // A file that was cut must not pass for the message.
         let whole = content.len() as u64 == message.size;
@@ -368,7 +372,7 @@ async fn load<'a>(shared: &'a LaneShared, message: &QueuedMessage) -> Result<Loa
         }
     });
     match read {
-        Ok(content) => Ok(Loaded { content, memory: Some(Memory { share, all }) }),
+        Ok(octets) => Ok(Loaded { content: octets, memory: Some(Memory { share, all }) }),
         Err(error) => {
             tracing::error!(event = "store", queue_id = %message.queue_id, path = %path.display(), reason = %error);
             Err(format!("cannot read the stored content: {error}"))
@@ -376,13 +380,13 @@ async fn load<'a>(shared: &'a LaneShared, message: &QueuedMessage) -> Result<Loa
     }
 }
 
-async fn prepare(
-    shared: &LaneShared,
+pub(super) async fn prepare(
+    signer: &Arc<Signer>,
     message: &QueuedMessage,
     content: Vec<u8>,
     view: UpstreamView,
 ) -> Result<Prepared, Reply> {
-    let signer = shared.context.signer.clone();
+    let signer = signer.clone();
     let prepared = if content.len() < LARGE {
         transform::prepare(message, content, &view, &signer)
     } else {
@@ -399,8 +403,10 @@ async fn into_mailbox(shared: &LaneShared, message: QueuedMessage) -> Tried {
     let local = UpstreamView { sign: false, eight_bit_mime: true, smtputf8: true, local: true };
     let envelope = outcome::envelope_header(&message);
     let put = async {
-        let Loaded { content, memory } = load(shared, &message).await?;
-        let prepared = prepare(shared, &message, content, local).await.map_err(|reply| reply.to_string())?;
+        let Loaded { content, memory } = load(shared.memory(), &shared.context, &message).await?;
+        let prepared = prepare(&shared.context.signer, &message, content, local)
+            .await
+            .map_err(|reply| reply.to_string())?;
         let (mailbox, id) = (shared.captured.clone(), message.queue_id.clone());
         let task = tokio::task::spawn_blocking(move || mailbox.put(&id, &envelope, &prepared.content));
         let put = task.await.map_err(|error| error.to_string())?;

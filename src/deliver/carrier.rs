@@ -18,8 +18,8 @@ use crate::queue::LaneState;
 use crate::throttle::{Cause, Reservation, Throttle, UpstreamLimits, Wait};
 use crate::time::Moment;
 
-/// Messages that one turn takes at most.
-const TURN: u32 = 100;
+/// Messages that one turn of a lane takes at most.
+pub(super) const TURN: u32 = 100;
 
 /// One login of an upstream.
 pub struct Carrier {
@@ -235,11 +235,11 @@ impl Carrier {
         self.limits.recipients_per_message.min(smallest.unwrap_or(u32::MAX))
     }
 
-    /// The right to send now, for mail the first of which has `needed` recipients.
+    /// The right to send up to `most` messages now, the first of which has `needed` recipients.
     ///
     /// # Errors
     /// Why it can't be had.
-    pub(super) fn turn(self: &Arc<Self>, needed: u32, now: Moment) -> Result<Turn, Obstacle> {
+    pub(super) fn turn(self: &Arc<Self>, (most, needed): (u32, u32), now: Moment) -> Result<Turn, Obstacle> {
         let stopped = self.station.stopped.get().or_else(|| self.stopped.get());
         if let Some(reason) = self.switched_off().or(stopped) {
             return Err(Obstacle::Disabled(reason));
@@ -253,7 +253,7 @@ impl Carrier {
                 Use::Not(down) => return Err(Obstacle::Down(down)),
             }
         }
-        let most = if probes.is_empty() { TURN } else { 1 };
+        let most = if probes.is_empty() { most } else { 1 };
         let per_message = self.recipients_per_message();
         let wanted = (most, per_message, needed.min(per_message));
         let names = (self.upstream().name.as_str(), self.account.as_str());

@@ -235,7 +235,12 @@ impl Connection {
     /// Whether another transaction can begin. Looks whether the upstream has hung up (or says that it will); does
     /// not wait.
     pub fn is_reusable(&mut self) -> bool {
-        self.state != State::Closed && !self.is_used_up() && self.wire.is_quiet()
+        !self.is_used_up() && self.is_open()
+    }
+
+    /// Whether the dialogue can go on. Looks whether the upstream has hung up (or says that it will); does not wait.
+    pub fn is_open(&mut self) -> bool {
+        self.state != State::Closed && self.wire.is_quiet()
     }
 
     /// RSET: clears what an earlier transaction left, and shows that the upstream still answers.

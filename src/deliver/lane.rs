@@ -13,9 +13,10 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::attempt::{self, Job};
 use super::capture::Mailbox;
-use super::carrier::{Carrier, Obstacle, Turn};
+use super::carrier::{Carrier, Obstacle, TURN, Turn};
 use super::context::{Context, Phase};
 use super::outcome::{self, End, Tried};
+use super::reports::Office;
 use super::tiers::{Pick, Tiers};
 use crate::config::{Account, Upstream};
 use crate::queue::LaneState;
@@ -133,7 +134,7 @@ impl Lane {
             if self.attempts.len() >= SETTLING * self.shared.tiers.connections() {
                 return None;
             }
-            let turn = match self.shared.tiers.pick(needed, now) {
+            let turn = match self.shared.tiers.pick((TURN, needed), now) {
                 Pick::Go(turn) => turn,
                 Pick::Busy => return self.idle_until(now),
                 Pick::Wait(obstacle, until) => return self.wait(&obstacle, until, now).await,
@@ -352,6 +353,16 @@ impl Lane {
 }
 
 impl LaneShared {
+    /// The memory that it may use for content, and how many octets that are.
+    pub(super) fn memory(&self) -> (&Semaphore, u64) {
+        (&self.memory, self.memory_share)
+    }
+
+    /// Who reports about its mail.
+    pub(super) fn office(&self) -> Office<'_> {
+        Office { context: &self.context, upstream: &self.upstream }
+    }
+
     /// Writes on the board how the lane is.
     pub(super) fn show(&self, state: &LaneState) {
         self.context.board.set(&self.name, state.clone());

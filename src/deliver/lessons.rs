@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::carrier::Carrier;
+use super::context::Context;
 use super::error::{ConnectError, Stage};
 use super::health::{Down, Health};
-use super::lane::LaneShared;
 use super::replies::{Row, Scope, Senders, Slow, Treatment, stated_wait, treat};
-use super::transaction::{Answer, RecipientResult, TransactionResult};
+use super::transaction::{Answer, RecipientResult};
 use crate::config::Window;
 use crate::mail::ReversePath;
 use crate::smtp::Reply;
@@ -40,9 +40,25 @@ impl Told {
 
 /// What an attempt has found out about the carrier by which it was made.
 pub(super) struct Teacher<'a> {
-    pub(super) lane: &'a LaneShared,
+    pub(super) context: &'a Context,
     pub(super) carrier: &'a Carrier,
     pub(super) now: Moment,
+}
+
+/// Whose mail it was that taught something.
+pub(super) struct Mail<'a> {
+    /// Whether it is a report of ours.
+    pub(super) is_report: bool,
+    /// The address that routing goes by; empty where it is not known.
+    pub(super) sender: &'a str,
+    pub(super) reverse_path: &'a ReversePath,
+}
+
+impl<'a> Mail<'a> {
+    pub(super) fn of(message: &'a QueuedMessage) -> Self {
+        let is_report = message.kind == MessageKind::Report;
+        Self { is_report, sender: &message.sender, reverse_path: &message.reverse_path }
+    }
 }
 
 impl Teacher<'_> {
@@ -66,8 +82,8 @@ impl Teacher<'_> {
     }
 
     /// From a transaction.
-    pub(super) async fn transaction(&self, message: &QueuedMessage, result: &TransactionResult) {
-        let answers = || result.recipients.iter();
+    pub(super) async fn transaction(&self, mail: &Mail<'_>, answers: &[RecipientResult]) {
+        let answers = || answers.iter();
         let mut learned = false;
         let mut before: Option<&Row> = None;
         for answer in answers() {
@@ -75,7 +91,7 @@ impl Teacher<'_> {
             let row = treat(answer.stage, reply);
             if before.is_none_or(|before| !std::ptr::eq(before, row)) {
                 before = Some(row);
-                learned |= self.refusal(message, (answer, reply), row).await;
+                learned |= self.refusal(mail, (answer, reply), row).await;
             }
         }
         let broken = |result: &&RecipientResult| match &result.answer {
@@ -88,7 +104,7 @@ impl Teacher<'_> {
             return;
         }
         if let Some(broken) = answers().find(broken) {
-            let queue = &self.lane.context.config.queue;
+            let queue = &self.context.config.queue;
             if let Some(down) = self.carrier.health.broke(&broken.to_string(), self.now, queue) {
                 self.is_down(&down);
             }
@@ -101,21 +117,16 @@ impl Teacher<'_> {
     }
 
     /// From one refusal. Whether it was about the carrier.
-    async fn refusal(
-        &self,
-        message: &QueuedMessage,
-        (answer, reply): (&RecipientResult, &Reply),
-        row: &Row,
-    ) -> bool {
+    async fn refusal(&self, mail: &Mail<'_>, (answer, reply): (&RecipientResult, &Reply), row: &Row) -> bool {
         // A refused report of ours never stops anything: some providers take none.
-        let report = message.kind == MessageKind::Report;
+        let report = mail.is_report;
         match row.treatment {
             Treatment::Slow(slow) => self.slow(slow, reply, row),
             Treatment::Pause { scope, until } => self.pause(scope, until, reply, row).await,
             Treatment::Stop { .. } | Treatment::StopSender(_) | Treatment::Refresh if report => return false,
             Treatment::Stop { scope } => self.stop(scope, &format!("{reply}: {}", row.advice)).await,
             Treatment::StopSender(senders) => {
-                self.stop_sender(senders, message, reply, row);
+                self.stop_sender(senders, mail, reply, row);
                 return false;
             }
             Treatment::Refresh => self.unreachable(Scope::Account, &answer.to_string(), true).await,
@@ -130,14 +141,14 @@ impl Teacher<'_> {
     /// The account sends fewer messages, or over fewer connections, and for a while nothing at all.
     fn slow(&self, slow: Slow, reply: &Reply, row: &Row) {
         let (upstream, account) = self.names();
-        let throttle = &self.lane.context.throttle;
+        let throttle = &self.context.throttle;
         let slowdown = if slow.connections { Slowdown::Connections } else { Slowdown::Rate };
         let until = self.now.after(stated_wait(reply).unwrap_or(slow.wait));
         let pace = throttle.slow_down(upstream, account, slowdown, self.now);
         throttle.pause(upstream, Some(account), until, row.advice);
         self.carrier.pool().close_all();
         let Some(pace) = pace else { return };
-        let next = self.lane.wall(until);
+        let next = self.wall(until);
         if slow.hard {
             tracing::error!(event = "slowed", upstream, account, %reply, reason = row.advice, pace, next);
         } else {
@@ -148,7 +159,7 @@ impl Teacher<'_> {
     /// A quota of the provider's is used up.
     async fn pause(&self, scope: Scope, window: Window, reply: &Reply, row: &Row) {
         let (upstream, account) = self.names();
-        let throttle = &self.lane.context.throttle;
+        let throttle = &self.context.throttle;
         let only = (scope == Scope::Account).then_some(account);
         let wait = stated_wait(reply).unwrap_or_else(|| {
             // The first room is there when the oldest of what was counted leaves the window.
@@ -159,7 +170,7 @@ impl Teacher<'_> {
         if !throttle.pause(upstream, only, until, row.advice) {
             return;
         }
-        let next = self.lane.wall(until);
+        let next = self.wall(until);
         tracing::warn!(
             event = "limit_reached", upstream, account = only, %reply, reason = row.advice, next
         );
@@ -179,11 +190,11 @@ impl Teacher<'_> {
     }
 
     /// The account may not send as this sender. Its mail waits, and is tried again as any that is deferred.
-    fn stop_sender(&self, senders: Senders, message: &QueuedMessage, reply: &Reply, row: &Row) {
+    fn stop_sender(&self, senders: Senders, mail: &Mail<'_>, reply: &Reply, row: &Row) {
         let (upstream, account) = self.names();
-        let sender = match (&message.sender, &message.reverse_path) {
+        let sender = match (mail.sender, mail.reverse_path) {
             (sender, ReversePath::Address(address)) if sender.is_empty() => address.as_str(),
-            (sender, _) => sender.as_str(),
+            (sender, _) => sender,
         };
         let sender = match senders {
             Senders::Address => sender,
@@ -199,7 +210,7 @@ impl Teacher<'_> {
     /// It can't be used; probes find out when it can. After too many failures a person is told; and what only a person
     /// can mend is not tried any more then: a wrong password that is tried for ever locks the account.
     async fn unreachable(&self, scope: Scope, reason: &str, needs_a_person: bool) {
-        let queue = &self.lane.context.config.queue;
+        let queue = &self.context.config.queue;
         let down = self.health(scope).unreachable(reason, self.now, queue);
         self.is_down(&down);
         let after = self.carrier.upstream().disable_after;
@@ -221,7 +232,7 @@ impl Teacher<'_> {
     fn is_down(&self, down: &Down) {
         self.carrier.pool().close_all();
         let (upstream, account) = (&self.carrier.upstream().name, self.carrier.account());
-        let next = self.lane.wall(down.probe_at);
+        let next = self.wall(down.probe_at);
         let reason = &down.reason;
         if down.failures == 1 {
             tracing::warn!(event = "upstream_down", upstream, account, reason, next);
@@ -246,8 +257,8 @@ impl Teacher<'_> {
         } else {
             tracing::info!(event = "upstream_up", upstream, account);
         }
-        for lane in self.lane.context.router.lanes_of(upstream) {
-            if let Err(error) = self.lane.context.store.make_due(lane, self.now).await {
+        for lane in self.context.router.lanes_of(upstream) {
+            if let Err(error) = self.context.store.make_due(lane, self.now).await {
                 tracing::error!(event = "store", upstream, reason = %error);
             }
         }
@@ -255,7 +266,7 @@ impl Teacher<'_> {
 
     fn delivered(&self) {
         let (upstream, account) = self.names();
-        if let Some(pace) = self.lane.context.throttle.delivered(upstream, account, self.now) {
+        if let Some(pace) = self.context.throttle.delivered(upstream, account, self.now) {
             tracing::info!(event = "faster", upstream, account, pace);
         }
     }
@@ -269,9 +280,13 @@ impl Teacher<'_> {
             until,
             reason: reason.to_owned(),
         };
-        if let Err(error) = self.lane.context.store.set_standing(standing).await {
+        if let Err(error) = self.context.store.set_standing(standing).await {
             tracing::error!(event = "store", upstream = self.carrier.upstream().name, reason = %error);
         }
+    }
+
+    fn wall(&self, moment: Moment) -> String {
+        format!("{:.3}", self.context.timeline.wall_at(moment))
     }
 
     fn names(&self) -> (&str, &str) {

@@ -11,6 +11,7 @@ mod classify;
 mod connection;
 mod context;
 mod dial;
+mod direct;
 mod error;
 mod health;
 mod lane;
@@ -32,10 +33,11 @@ pub use classify::{Verdict, blacklist_candidate, classify};
 pub use connection::{Connection, Connector};
 pub use context::{Context, Phase};
 pub use dial::{Dial, Dialled, Stream, Target, TcpDial};
+pub use direct::{Courier, Exchanges};
 pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
 pub use lane::Lane;
 pub use replies::{
     Codes, Provider, Row, Scope, Senders, Slow, StatusPattern, Treatment, rows, stated_wait, treat,
 };
 pub use tls::{TlsClient, TlsError};
-pub use transaction::{Answer, RecipientResult, Requests, Transaction, TransactionResult};
+pub use transaction::{Answer, RecipientResult, Requests, Steps, Transaction, TransactionResult};

@@ -160,12 +160,14 @@ async fn report(shared: &LaneShared, tried: &Tried, settled: &[Settled]) -> Vec<
     for (state, expired) in [(RecipientState::Bounced, false), (RecipientState::Expired, true)] {
         let failed = pick(state);
         if !failed.is_empty() {
-            reports.extend(reports::failed(shared, &tried.message, &failed, &tried.host, expired).await);
+            reports.extend(
+                reports::failed(&shared.office(), &tried.message, &failed, &tried.host, expired).await,
+            );
         }
     }
     if !tried.reports {
         let sent = pick(RecipientState::Sent);
-        reports.extend(reports::relayed(shared, &tried.message, &sent, &tried.host).await);
+        reports.extend(reports::relayed(&shared.office(), &tried.message, &sent, &tried.host).await);
     }
     reports
 }
@@ -190,7 +192,7 @@ pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired
         reports: Vec::new(),
     };
     if expired {
-        settlement.reports = reports::failed(shared, &message, &recipients, "", true).await;
+        settlement.reports = reports::failed(&shared.office(), &message, &recipients, "", true).await;
         let fate =
             |(place, reply): (usize, String)| Fate { place, end: End::DEFERRED, reply, candidate: false };
         let fates = all.into_iter().map(fate).collect();
@@ -200,7 +202,7 @@ pub(super) async fn overdue(shared: &LaneShared, message: QueuedMessage, expired
         settlement.deliveries = deliveries(shared, &tried, &settled, now);
         settlement.deliveries.iter_mut().for_each(|delivery| delivery.counts = false);
     } else {
-        let report = reports::delayed(shared, &message, &recipients).await;
+        let report = reports::delayed(&shared.office(), &message, &recipients).await;
         settlement.reports = report.into_iter().collect();
     }
     record(shared, &message, settlement).await;

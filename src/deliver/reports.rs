@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 
-use super::lane::LaneShared;
-use crate::config::BounceFrom;
+use super::context::Context;
+use crate::config::{BounceFrom, Upstream};
 use crate::mail::message_id;
 use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath};
 use crate::report::dsn::{Dsn, Kind, Recipient};
@@ -16,11 +16,17 @@ use crate::store::{
 /// So much of the original is sent back at most; of a larger one the header, as far as that is within it.
 const RETURNED: u64 = 64 << 10;
 
+/// Who reports: a relay, about mail for an upstream.
+pub(super) struct Office<'a> {
+    pub(super) context: &'a Context,
+    pub(super) upstream: &'a Upstream,
+}
+
 /// The report about recipients that failed for good; empty when nobody wants one, or is to get one.
 ///
 /// `recipients` are places in the message's list, each with what happened in words.
 pub(super) async fn failed(
-    shared: &LaneShared,
+    shared: &Office<'_>,
     message: &QueuedMessage,
     recipients: &[(usize, &str)],
     host: &str,
@@ -42,7 +48,7 @@ pub(super) async fn failed(
 
 /// The report about a delay; empty when nobody wants one, or is to get one.
 pub(super) async fn delayed(
-    shared: &LaneShared,
+    shared: &Office<'_>,
     message: &QueuedMessage,
     recipients: &[(usize, &str)],
 ) -> Option<NewMessage> {
@@ -53,7 +59,7 @@ pub(super) async fn delayed(
 /// The report that an upstream which sends no reports of success has taken the message (RFC 3461 5.2.2); only for who
 /// asked for it. A test copy has reached nobody, so there is none.
 pub(super) async fn relayed(
-    shared: &LaneShared,
+    shared: &Office<'_>,
     message: &QueuedMessage,
     recipients: &[(usize, &str)],
     host: &str,
@@ -74,7 +80,7 @@ fn wanted<'a>(
 }
 
 async fn make(
-    shared: &LaneShared,
+    shared: &Office<'_>,
     message: &QueuedMessage,
     recipients: &[(usize, &str)],
     host: &str,
@@ -159,7 +165,7 @@ fn status_in(reply: &str) -> String {
 }
 
 /// The sender, and who gets copies of reports; without doubles.
-fn addressees(shared: &LaneShared, message: &QueuedMessage) -> Vec<Address> {
+fn addressees(shared: &Office<'_>, message: &QueuedMessage) -> Vec<Address> {
     let queue = &shared.context.config.queue;
     let sender = message.reverse_path.address().filter(|_| queue.bounce_to_sender);
     let copy = queue.bounce_copy_to.as_ref().filter(|copy| sender.is_none_or(|s| s.key() != copy.key()));
@@ -167,7 +173,7 @@ fn addressees(shared: &LaneShared, message: &QueuedMessage) -> Vec<Address> {
 }
 
 /// The From of reports. Some providers take only mail that is from the account's own address.
-fn bounce_from(shared: &LaneShared) -> Address {
+fn bounce_from(shared: &Office<'_>) -> Address {
     if let BounceFrom::Address(address) = &shared.context.config.queue.bounce_from {
         return address.clone();
     }

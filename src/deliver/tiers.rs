@@ -48,12 +48,13 @@ impl Tiers {
         }
     }
 
-    /// The first carrier that can send mail with so many recipients now; or what is in the way.
-    pub(super) fn pick(&self, needed: u32, now: Moment) -> Pick {
+    /// The first carrier that can send now, up to `most` messages of which the first has `needed` recipients; or what is
+    /// in the way.
+    pub(super) fn pick(&self, (most, needed): (u32, u32), now: Moment) -> Pick {
         let mut first: Option<Obstacle> = None;
         let mut until: Option<Moment> = None;
         for tier in &self.tiers {
-            let obstacle = match tier.turn(needed, now) {
+            let obstacle = match tier.turn((most, needed), now) {
                 Ok(turn) => return Pick::Go(turn),
                 Err(obstacle) => obstacle,
             };
@@ -135,12 +136,12 @@ impl Tiers {
 }
 
 impl Tier {
-    fn turn(&self, needed: u32, now: Moment) -> Result<Turn, Obstacle> {
+    fn turn(&self, size: (u32, u32), now: Moment) -> Result<Turn, Obstacle> {
         let first = self.next.load(Ordering::Relaxed);
         let mut obstacle = None;
         for offset in 0..self.carriers.len() {
             let place = (first + offset) % self.carriers.len();
-            match self.carriers[place].turn(needed, now) {
+            match self.carriers[place].turn(size, now) {
                 Ok(turn) => {
                     self.next.store(place + 1, Ordering::Relaxed);
                     return Ok(turn);

@@ -3,6 +3,10 @@
 //! Where the upstream offers PIPELINING the commands go out in groups (RFC 2920); replies are read while we write, so
 //! that two full buffers never wait for each other. Each recipient keeps the reply that decided its fate.
 
+mod steps;
+
+pub use steps::Steps;
+
 use super::connection::{Connection, State};
 use super::error::{Fault, Stage};
 use super::wire::Event;
@@ -159,15 +163,15 @@ struct Progress {
     settled: Vec<Option<RecipientResult>>,
     /// Recipients that the upstream has accepted at RCPT.
     accepted: usize,
-    /// Whether MAIL was refused.
-    mail_refused: bool,
+    /// How MAIL was refused, if it was.
+    mail_refused: Option<RecipientResult>,
     /// The reply to DATA, once it was sent.
     data: Option<Reply>,
 }
 
 impl Progress {
     fn new(recipients: usize) -> Self {
-        Self { settled: vec![None; recipients], accepted: 0, mail_refused: false, data: None }
+        Self { settled: vec![None; recipients], accepted: 0, mail_refused: None, data: None }
     }
 
     /// Recipients that are more than the upstream takes in one transaction go in another (RFC 9422 6.2).
@@ -183,8 +187,8 @@ impl Progress {
     fn wants(&self, command: Command) -> bool {
         match command {
             Command::Mail => true,
-            Command::Rcpt(_) => !self.mail_refused,
-            Command::Data => !self.mail_refused && self.accepted > 0,
+            Command::Rcpt(_) => self.mail_refused.is_none(),
+            Command::Data => self.mail_refused.is_none() && self.accepted > 0,
         }
     }
 
@@ -197,10 +201,11 @@ impl Progress {
         }
         match command {
             Command::Mail if reply.code >= 400 => {
-                self.mail_refused = true;
-                self.settle(&RecipientResult { stage, answer: Answer::Refused(reply) });
+                let refused = RecipientResult { stage, answer: Answer::Refused(reply) };
+                self.settle(&refused);
+                self.mail_refused = Some(refused);
             }
-            Command::Rcpt(_) if self.mail_refused => {}
+            Command::Rcpt(_) if self.mail_refused.is_some() => {}
             Command::Rcpt(index) if reply.code >= 400 => {
                 let full = self.accepted > 0 && matches!(reply.code, 452 | 552);
                 let answer = if full { Answer::Later(reply) } else { Answer::Refused(reply) };
@@ -220,6 +225,13 @@ impl Progress {
             *open = Some(result.clone());
         }
     }
+
+    /// The end; all are settled.
+    fn into_result(self) -> TransactionResult {
+        let recipients = self.settled.into_iter();
+        let recipients = recipients.map(|result| result.expect("a run that ends has settled each recipient"));
+        TransactionResult { recipients: recipients.collect() }
+    }
 }
 
 /// Appends ` NAME=value` when there is a value.
@@ -232,27 +244,29 @@ impl Connection {
     /// breaks is the result of the recipients that it hits.
     ///
     /// When the call is cancelled, the connection is of no use any more.
-    #[expect(clippy::missing_panics_doc, reason = "a run that ends well has settled each recipient")]
     pub async fn send(&mut self, transaction: &Transaction<'_>) -> TransactionResult {
         let mut progress = Progress::new(transaction.recipients.len());
         let before = std::mem::replace(&mut self.state, State::Closed);
         match self.run(transaction, before, &mut progress).await {
-            // A reply that nobody asked for means that we and the upstream have lost step.
-            Ok(after) if !self.wire.has_rest() => self.state = after,
-            Ok(_) => {}
+            Ok(after) => self.rest(after),
             Err(Stop(result)) => progress.settle(&result),
         }
-        let recipients =
-            progress.settled.into_iter().map(|result| result.expect("all are settled")).collect();
-        TransactionResult { recipients }
+        progress.into_result()
     }
 
-    async fn run(
-        &mut self,
-        transaction: &Transaction<'_>,
-        before: State,
-        progress: &mut Progress,
-    ) -> Result<State, Stop> {
+    /// Notes what the next step finds.
+    fn rest(&mut self, after: State) {
+        // A reply that nobody asked for means that we and the upstream have lost step.
+        self.state = if self.wire.has_rest() { State::Closed } else { after };
+    }
+
+    /// Recipients that the upstream takes in one transaction (RFC 9422).
+    fn most_recipients(&self) -> usize {
+        self.capabilities.max_recipients.map_or(usize::MAX, |most| most as usize)
+    }
+
+    /// Makes ready for another transaction.
+    async fn clear(&mut self, before: State) -> Result<(), Stop> {
         match before {
             State::Closed => return Err(Stop::fault(Stage::Mail, Fault::Closed)),
             State::Open => {
@@ -262,8 +276,18 @@ impl Connection {
             }
             State::Ready => {}
         }
-        let most = self.capabilities.max_recipients.map_or(usize::MAX, |most| most as usize);
         self.transactions += 1;
+        Ok(())
+    }
+
+    async fn run(
+        &mut self,
+        transaction: &Transaction<'_>,
+        before: State,
+        progress: &mut Progress,
+    ) -> Result<State, Stop> {
+        self.clear(before).await?;
+        let most = self.most_recipients();
         let recipients = (0..transaction.recipients.len().min(most)).map(Command::Rcpt);
         let commands: Vec<_> = [Command::Mail].into_iter().chain(recipients).chain([Command::Data]).collect();
         for group in commands.chunks(if self.capabilities.pipelining { GROUP } else { 1 }) {
@@ -272,8 +296,17 @@ impl Connection {
             }
         }
         progress.hold_back(most);
+        self.conclude(transaction, progress).await
+    }
+
+    /// All commands are answered: sends the content if it is wanted.
+    async fn conclude(
+        &mut self,
+        transaction: &Transaction<'_>,
+        progress: &mut Progress,
+    ) -> Result<State, Stop> {
         match progress.data.take() {
-            None if progress.mail_refused => Ok(State::Ready),
+            None if progress.mail_refused.is_some() => Ok(State::Ready),
             None => Ok(State::Open),
             Some(reply) if reply.code == 354 => self.content(transaction, progress).await,
             Some(reply) => {
@@ -329,7 +362,7 @@ impl Connection {
     fn parameters(&self, transaction: &Transaction<'_>) -> String {
         let offered = &self.capabilities;
         let mut parameters = String::new();
-        if offered.size.is_some() {
+        if offered.size.is_some() && !transaction.content.is_empty() {
             parameters = format!(" SIZE={}", transaction.content.len());
         }
         if offered.eight_bit_mime && transaction.body == Body::EightBitMime {
@@ -363,7 +396,7 @@ impl Connection {
         transaction: &Transaction<'_>,
         progress: &mut Progress,
     ) -> Result<State, Stop> {
-        if progress.mail_refused {
+        if progress.mail_refused.is_some() {
             // It has refused the sender and wants the content all the same: only leaving says nothing wrong.
             return Ok(State::Closed);
         }

@@ -32,6 +32,7 @@ mod tests {
             auth,
             auth_without_tls: false,
             proxy_protocol_from: Vec::new(),
+            mode: None,
         }
     }
 

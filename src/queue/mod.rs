@@ -3,6 +3,7 @@
 //! Level 3. The queue itself is in the store; a *lane* is the part of it that one upstream serves.
 
 mod board;
+pub mod direct;
 mod retry;
 mod wake;
 

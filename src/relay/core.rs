@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::RelayError;
 use crate::config::{Account, Capture, Config, Fallback, Limits, SharedLimits, Upstream, UpstreamKind};
-use crate::deliver::{Context, Dial, Fleet, Lane, Mailbox, Phase};
+use crate::deliver::{Context, Courier, Dial, Exchanges, Fleet, Lane, Mailbox, Phase};
 use crate::policy::test_mode::Switch;
 use crate::queue::{Board, Wake};
 use crate::route::{self, CAPTURED, Router};
@@ -35,6 +35,8 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Core {
     /// What all lanes share.
     pub context: Arc<Context>,
+    /// Takes messages through while their clients wait, by the configuration in force.
+    pub courier: Arc<Courier>,
     /// The test mode switch.
     pub test_mode: Arc<Switch>,
     /// When it was started.
@@ -42,6 +44,8 @@ pub struct Core {
     /// One for each configuration whose lanes have not all ended; the last is in force.
     phases: Vec<watch::Sender<Phase>>,
     lanes: JoinSet<()>,
+    /// What goes through while clients wait.
+    exchanges: Exchanges,
     /// Whether this is not the first configuration of the process.
     reloaded: bool,
 }
@@ -88,12 +92,16 @@ impl Core {
             memory,
             phase: watched,
         };
+        let context = Arc::new(context);
+        let exchanges = Exchanges::default();
         let mut core = Self {
             started: context.timeline.now(),
-            context: Arc::new(context),
+            courier: Arc::new(Courier::new(context.clone(), exchanges.clone())),
+            context,
             test_mode,
             phases: vec![phase],
             lanes: JoinSet::new(),
+            exchanges,
             reloaded: false,
         };
         core.start_lanes();
@@ -137,6 +145,7 @@ impl Core {
             memory: old.memory.clone(),
             phase: watched,
         });
+        self.courier = Arc::new(Courier::new(self.context.clone(), self.exchanges.clone()));
         self.phases.push(phase);
         self.reloaded = true;
         self.context.board.clear();
@@ -184,6 +193,7 @@ impl Core {
 
     async fn all_ended(&mut self) {
         while self.lanes.join_next().await.is_some() {}
+        self.exchanges.ended().await;
     }
 
     fn tell(&self, phase: Phase) {

@@ -116,6 +116,7 @@ fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &Arc<
         admission: Arc::new(Admission::new(config)),
         users: users.clone(),
         pacing: pacing.clone(),
+        direct: core.courier.clone(),
     })
 }
 

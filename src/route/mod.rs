@@ -76,6 +76,15 @@ impl Router {
         self.upstreams.get(index)
     }
 
+    /// The upstream in whose one lane all mail stands that is served at all, where it is so.
+    #[must_use]
+    pub fn sole(&self) -> Option<&Upstream> {
+        match self.upstreams.as_slice() {
+            [sole] if lanes(sole).count() == 1 => Some(sole),
+            _ => None,
+        }
+    }
+
     /// The lane in which a sender's mail stands; `None` when no upstream serves it.
     #[must_use]
     pub fn lane(&self, sender: &str) -> Option<String> {

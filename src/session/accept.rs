@@ -1,5 +1,6 @@
 //! The end of DATA: routes the message, and puts it into the queue. Only when the store has committed it is there a 250.
 
+use super::direct::{goes_through, is_direct, send};
 use super::receive::{Stored, Taken};
 use super::state::{Hello, Transaction};
 use super::{Peer, Services};
@@ -7,6 +8,7 @@ use crate::config::{ByteSize, TestAction, Upstream, UserPriority};
 use crate::mail::{Address, QueueId, RecipientRequest};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
+use crate::queue::direct::{self, Exchange};
 use crate::route::CAPTURED;
 use crate::smtp::Reply;
 use crate::store::{
@@ -44,6 +46,9 @@ pub enum Refused {
         _ => "the message cannot be stored at present, try again later",
     })]
     NotQueued(#[source] EnqueueError),
+    /// The upstream did not take it while the client waited.
+    #[error("{}", .0.reply)]
+    Direct(direct::Refused),
 }
 
 impl Refused {
@@ -55,6 +60,7 @@ impl Refused {
             Self::TooLarge { .. } => (552, (5, 3, 4)),
             Self::NotQueued(EnqueueError::Full { .. }) => (452, (4, 3, 1)),
             Self::NotQueued(_) => (451, (4, 3, 0)),
+            Self::Direct(refused) => return refused.reply.clone(),
         };
         Reply::new(code, status, self.to_string())
     }
@@ -68,6 +74,7 @@ impl Refused {
             Self::TooLarge { .. } => "size",
             Self::NotQueued(EnqueueError::Full { .. }) => "queue_full",
             Self::NotQueued(_) => "store",
+            Self::Direct(refused) => refused.reason,
         }
     }
 }
@@ -85,27 +92,44 @@ pub struct Submission {
     pub transaction: Transaction,
     /// Its content.
     pub content: Taken,
+    /// What the upstream was asked about its recipients, in direct mode.
+    pub exchange: Option<Exchange>,
 }
 
-/// Takes the message into the queue.
+/// Takes the message into the queue, or in direct mode sends it.
 ///
-/// There is no time-out here: the answer to the client is what the store says, and nothing else.
+/// There is no time-out here: the answer to the client is what the store says, or the upstream, and nothing else.
 ///
 /// # Errors
 /// With the reason why it was not taken; nothing of it is left then, save where the store itself does not know.
 pub async fn accept(services: &Services, peer: &Peer, submission: Submission) -> Result<Reply, Refused> {
-    let Submission { queue_id, hello, user, transaction, content } = submission;
-    let priority = priority(services, user.as_ref(), transaction.request.priority);
-    let user = user.as_ref().map(|user| &*user.name);
-    let sender = sender(&content.from, &transaction);
+    let sender = sender(&submission.content.from, &submission.transaction);
     let upstream =
         services.router.route(&sender).ok_or_else(|| Refused::NoRoute { sender: named(&sender) })?;
+    let size = submission.content.size;
     if !services.router.has_account(&sender) {
         return Err(Refused::NoAccount { upstream: upstream.name.clone(), sender: named(&sender) });
     }
-    if let Some(ByteSize(max)) = upstream.message_size().filter(|max| content.size > max.0) {
+    if let Some(ByteSize(max)) = upstream.message_size().filter(|max| size > max.0) {
         return Err(Refused::TooLarge { max });
     }
+    let test = services.test_mode.current();
+    if is_direct(services, peer) && goes_through(upstream, test.as_ref()) && !submission.all_dropped() {
+        return send(services, peer, submission, (upstream, sender, test)).await;
+    }
+    queue(services, peer, submission, (upstream, sender, test)).await
+}
+
+/// Puts the message into the queue.
+async fn queue(
+    services: &Services,
+    peer: &Peer,
+    submission: Submission,
+    (upstream, sender, test): (&Upstream, String, Option<TestTreatment>),
+) -> Result<Reply, Refused> {
+    let Submission { queue_id, hello, user, transaction, content, .. } = submission;
+    let priority = priority(services, user.as_ref(), transaction.request.priority);
+    let user = user.as_ref().map(|user| &*user.name);
     let size = content.size;
     let recipients = recipients(&transaction);
     let (stored, path) = hand_over(content.stored);
@@ -116,7 +140,6 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         (stored, None)
     };
     let now = services.timeline.now();
-    let test = services.test_mode.current();
     let lane = match test.as_ref().map(|test| test.action) {
         Some(TestAction::Capture) => CAPTURED.to_owned(),
         _ => services.router.lane(&sender).unwrap_or_default(),
@@ -164,9 +187,16 @@ pub async fn accept(services: &Services, peer: &Peer, submission: Submission) ->
         remove(path).await;
     }
     queued.map_err(Refused::NotQueued)?;
-    entry.log(peer, &recipients);
+    entry.log_accepted(peer, recipients.len());
+    entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
     services.wake.wake(&lane);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
+}
+
+impl Submission {
+    fn all_dropped(&self) -> bool {
+        self.transaction.dropped.len() == self.transaction.envelope.recipients().len()
+    }
 }
 
 /// How urgent a message is: as MT-PRIORITY says, or else as the user's mail is. A user whose mail goes last can't change
@@ -227,17 +257,17 @@ async fn remove(path: std::path::PathBuf) {
 }
 
 /// What the log says of an accepted message.
-struct Entry<'a> {
-    queue_id: &'a QueueId,
-    sender: &'a crate::mail::ReversePath,
-    upstream: &'a Upstream,
-    size: u64,
-    test: Option<&'a TestTreatment>,
-    user: Option<&'a str>,
+pub(super) struct Entry<'a> {
+    pub(super) queue_id: &'a QueueId,
+    pub(super) sender: &'a crate::mail::ReversePath,
+    pub(super) upstream: &'a Upstream,
+    pub(super) size: u64,
+    pub(super) test: Option<&'a TestTreatment>,
+    pub(super) user: Option<&'a str>,
 }
 
 impl Entry<'_> {
-    fn log(&self, peer: &Peer, recipients: &[NewRecipient]) {
+    fn log_accepted(&self, peer: &Peer, recipients: usize) {
         tracing::info!(
             event = "accepted",
             session = peer.session_id,
@@ -246,18 +276,22 @@ impl Entry<'_> {
             user = self.user,
             listener = %peer.listener.address,
             from = self.sender.as_str(),
-            recipients = recipients.len(),
+            recipients,
             size = self.size,
             upstream = self.upstream.name,
             test_mode = self.test.map(|t| action_name(t.action)),
         );
-        for recipient in recipients.iter().filter(|r| r.dropped) {
+    }
+
+    /// One line for each recipient that gets nothing.
+    pub(super) fn log_dropped<'a>(&self, peer: &Peer, recipients: impl Iterator<Item = &'a Address>) {
+        for recipient in recipients {
             tracing::info!(
                 event = "dropped",
                 session = peer.session_id,
                 queue_id = %self.queue_id,
                 from = self.sender.as_str(),
-                to = %recipient.address,
+                to = %recipient,
                 client = %peer.ip,
                 upstream = self.upstream.name,
                 test_mode = self.test.map(|t| action_name(t.action)),

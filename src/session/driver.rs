@@ -3,6 +3,7 @@
 //! Every wait is cancel-safe: a session may be dropped at any moment, and leaves nothing behind.
 
 mod admit;
+mod ask;
 mod auth;
 mod chunks;
 mod envelope;
@@ -20,12 +21,11 @@ use tracing::{debug, info};
 
 use self::refusal::{Refused, about};
 use super::channel::{Channel, Gone};
+use super::direct::Asked;
 use super::receive::Receiver;
-use super::state::{Action, Dialogue, Rules, Transaction, Verdict};
+use super::state::{Action, Dialogue, Rules, Transaction};
 use super::{Door, Peer, Services, log_rejected};
 use crate::config::{ServerAuth, TlsMode};
-use crate::mail::{Address, RecipientRequest};
-use crate::policy::{blacklist, relay};
 use crate::smtp::Reply;
 use crate::smtp::command::Command;
 use crate::smtp::data_stream::Status;
@@ -65,6 +65,7 @@ pub async fn run<S>(
         doors: &doors,
         stopping,
         under_way: None,
+        asked: Asked::Nothing,
         chunks: None,
     };
     let end = session.converse(Dialogue::new(rules)).await;
@@ -138,6 +139,8 @@ struct Session<'a, S> {
     stopping: watch::Receiver<bool>,
     /// The sender of the message that is under way.
     under_way: Option<String>,
+    /// What the upstream was asked about it, in direct mode.
+    asked: Asked,
     /// A content of which part has come by BDAT.
     chunks: Option<Incoming>,
 }
@@ -232,6 +235,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         if !dialogue.in_chunks() {
             self.chunks = None;
         }
+        if !dialogue.in_transaction() && !matches!(action, Action::Receive(_)) {
+            self.asked = Asked::Nothing;
+        }
         match action {
             Action::Reply(reply) => {
                 if let Some(about) = about {
@@ -246,15 +252,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             Action::Judge(recipient, request) => {
                 let verdict = self.judge(&dialogue, &recipient, &request).await;
                 let (dialogue, reply) = dialogue.judge(recipient, request, verdict);
-                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
+                self.channel.say(&reply);
+                Ok((dialogue, Flow::On))
             }
             Action::Receive(transaction) => {
                 let reply = self.receive(&dialogue, transaction).await?;
-                Ok(self.answer(dialogue.finish(), &reply, Follows::Nothing).await)
+                self.channel.say(&reply);
+                Ok((dialogue.finish(), Flow::On))
             }
             Action::Take(chunk, first) => {
                 let (dialogue, reply) = self.chunk(dialogue, chunk, first).await?;
-                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
+                self.channel.say(&reply);
+                Ok((dialogue, Flow::On))
             }
             Action::Discard(octets, reply) => self.discard(dialogue, octets, &reply).await,
             Action::Misplaced(octets, reply) => self.misplaced(dialogue, octets, &reply).await,
@@ -310,48 +319,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         };
         let flow = if hang { Flow::Hang } else { Flow::On };
         (dialogue, flow)
-    }
-
-    /// Whether a recipient is taken: may the client relay, is the recipient blacklisted, is there memory for it?
-    async fn judge(
-        &mut self,
-        dialogue: &Dialogue,
-        recipient: &Address,
-        request: &RecipientRequest,
-    ) -> Verdict {
-        let (mut verdict, mut reason) =
-            match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
-                Err(reply) => (Verdict::Refuse(reply), "relay"),
-                Ok(()) => self.listed(recipient).await,
-            };
-        if !matches!(verdict, Verdict::Refuse(_))
-            && let Err(full) = self.room.take(&self.services.memory, recipient, request)
-        {
-            (verdict, reason) = (Verdict::Refuse(full.reply()), "memory");
-        }
-        if let Verdict::Refuse(reply) = &verdict {
-            self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
-        }
-        verdict
-    }
-
-    /// What the blacklist says of a recipient, and the word for it in the log.
-    async fn listed(&self, recipient: &Address) -> (Verdict, &'static str) {
-        let Services { config, store, timeline, .. } = &*self.services;
-        let standing =
-            blacklist::standing(&**store, config.blacklist.action, recipient, timeline.now()).await;
-        let verdict = match standing {
-            Ok(blacklist::Standing::Clear) => Verdict::Accept,
-            Ok(blacklist::Standing::Dropped { .. }) => Verdict::Drop,
-            Ok(blacklist::Standing::Refused(reply)) => Verdict::Refuse(reply),
-            Err(error) => {
-                tracing::error!(event = "blacklist_not_read", reason = %error);
-                let reply =
-                    Reply::new(451, (4, 3, 0), "recipients cannot be checked at present, try again later");
-                return (Verdict::Refuse(reply), "store");
-            }
-        };
-        (verdict, "blacklist")
     }
 
     /// Takes the content, and the message into the queue. Returns the reply to the final dot.

@@ -5,6 +5,7 @@
 
 pub mod accept;
 mod channel;
+mod direct;
 pub mod driver;
 mod head;
 mod help;
@@ -26,6 +27,7 @@ use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
 use crate::policy::users::Users;
 use crate::queue::Wake;
+use crate::queue::direct::Direct;
 use crate::route::Router;
 use crate::smtp::Reply;
 use crate::store::Store;
@@ -59,6 +61,8 @@ pub struct Services {
     pub admission: Arc<Admission>,
     /// Who may log in.
     pub users: Arc<Users>,
+    /// Speaks with upstreams while clients wait.
+    pub direct: Arc<dyn Direct>,
 }
 
 /// What a listener's sessions get, all of it from one reading of the configuration. A reload exchanges it as a whole; a

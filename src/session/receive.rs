@@ -23,7 +23,7 @@ use crate::smtp::Reply;
 use crate::smtp::bdat::ChunkStream;
 use crate::smtp::data_stream::{DataStream, Status};
 use crate::smtp::long_lines::LongLines;
-use crate::store::StoredContent;
+use crate::store::{Content, StoredContent};
 
 /// The largest content that stays in memory, in octets.
 pub const INLINE: usize = 64 * 1024;
@@ -148,7 +148,19 @@ pub struct Taken {
     /// The mailboxes in From.
     pub from: Vec<Address>,
     /// Its share of the memory budget, given back when this is dropped.
-    _memory: Option<OwnedSemaphorePermit>,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+impl Taken {
+    /// The content to read, and what must be held for as long as somebody reads it: a file is removed, and memory given
+    /// back, when that is dropped.
+    #[must_use]
+    pub fn into_content(self) -> (Content, Box<dyn Send + Sync>) {
+        match self.stored {
+            Stored::Memory(octets) => (Content::Inline(octets), Box::new(self.memory)),
+            Stored::File(file) => (Content::File(file.0.path().to_owned()), Box::new(file)),
+        }
+    }
 }
 
 /// Where a content that was taken is.
@@ -303,11 +315,11 @@ impl Receiver {
         let from = self.scan.take().map(|scan| scan.from).unwrap_or_default();
         if self.spool.is_none() && self.buffer.len() <= self.reserve().min(INLINE) {
             let size = self.buffer.len() as u64;
-            return Ok(Taken { stored: Stored::Memory(self.buffer), size, from, _memory: self.permit });
+            return Ok(Taken { stored: Stored::Memory(self.buffer), size, from, memory: self.permit });
         }
         let spool = self.spill().await?.sync().await.map_err(Refusal::Disk)?;
         let size = spool.written;
-        Ok(Taken { stored: Stored::File(SyncedFile(spool)), size, from, _memory: None })
+        Ok(Taken { stored: Stored::File(SyncedFile(spool)), size, from, memory: None })
     }
 
     fn faults(&self) -> Result<(), Refusal> {

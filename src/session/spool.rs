@@ -76,6 +76,11 @@ impl Spool {
         .await
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.path.0.as_deref().expect("the path is taken only where the spool ends")
+    }
+
     /// The file stays: somebody else answers for it now. Returns where it is.
     pub(super) fn keep(mut self) -> PathBuf {
         self.path.0.take().expect("the path is taken only here, where the spool ends")

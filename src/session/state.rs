@@ -11,7 +11,7 @@
 //! driver brings the decision back with [`Dialogue::admit`], [`Dialogue::judge`] or [`Dialogue::finish`].
 
 use super::help::help;
-use crate::mail::{Address, Envelope, MessageRequest, RecipientRequest};
+use crate::mail::{Address, Envelope, MessageRequest, RecipientRequest, ReversePath};
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
 use crate::smtp::command::{Chunk, Command, CommandError, Forward, Initial, Mail, Rcpt};
@@ -61,6 +61,17 @@ pub struct Transaction {
     pub request: MessageRequest,
     /// What it asks for each recipient, in the order of the envelope.
     pub requests: Vec<RecipientRequest>,
+}
+
+/// What MAIL has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender<'a> {
+    /// Where reports go.
+    pub reverse_path: &'a ReversePath,
+    /// Whether the client asked for SMTPUTF8.
+    pub smtputf8: bool,
+    /// What the client asks for the message.
+    pub request: &'a MessageRequest,
 }
 
 /// One session's dialogue.
@@ -195,6 +206,22 @@ impl Dialogue {
             Phase::Idle | Phase::Chunks | Phase::Refused => "",
             Phase::Sender { mail, .. } => mail.reverse_path.as_str(),
             Phase::Recipients(transaction) => transaction.envelope.reverse_path.as_str(),
+        }
+    }
+
+    /// Who sends the message under way, as long as its content has not begun.
+    #[must_use]
+    pub fn sender(&self) -> Option<Sender<'_>> {
+        match &self.phase {
+            Phase::Idle | Phase::Chunks | Phase::Refused => None,
+            Phase::Sender { mail, .. } => Some(Sender {
+                reverse_path: &mail.reverse_path,
+                smtputf8: mail.smtputf8,
+                request: &mail.request,
+            }),
+            Phase::Recipients(Transaction { envelope, request, .. }) => {
+                Some(Sender { reverse_path: &envelope.reverse_path, smtputf8: envelope.smtputf8, request })
+            }
         }
     }
 

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 
 pub use types::{
     Ahead, BlacklistCandidate, BlacklistEntry, BlacklistSource, Claim, Claimed, ClientInfo, Content, Counts,
-    Delivery, EnqueueError, ListFilter, Load, MessageId, MessageKind, MessageState, NewMessage, NewRecipient,
-    OverdueClaim, Permit, Priority, QueuedMessage, QueuedRecipient, RecipientState, Recovered, Route,
-    Settlement, Standing, StandingKind, StoreError, StoredContent, Summary, SummaryRecipient, TestTreatment,
-    Totals, Treatment, UsageRow,
+    Delivery, EnqueueError, Handover, ListFilter, Load, MessageId, MessageKind, MessageState, NewMessage,
+    NewPermit, NewRecipient, OverdueClaim, Permit, PermitId, Priority, QueuedMessage, QueuedRecipient,
+    RecipientState, Recovered, Route, Settlement, Standing, StandingKind, StoreError, StoredContent, Summary,
+    SummaryRecipient, TestTreatment, Totals, Treatment, UsageRow,
 };
 
 use crate::config::Window;
@@ -57,6 +57,12 @@ pub trait Store: Send + Sync {
 
     /// Gives up leases of messages that were not tried: they are due again, and their permits are returned.
     async fn hand_back(&self, messages: Vec<MessageId>) -> Result<(), StoreError>;
+
+    /// Records a permit for a transaction that has no message in the queue.
+    async fn take_permit(&self, permit: NewPermit) -> Result<PermitId, StoreError>;
+
+    /// Records what became of such a transaction, and ends its permit. Told twice, it counts once.
+    async fn hand_over(&self, handover: Handover) -> Result<(), StoreError>;
 
     /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now.
     async fn recover(&self, now: Moment) -> Result<Recovered, StoreError>;

@@ -127,6 +127,17 @@ impl Counter {
         Ok(room)
     }
 
+    /// Whether a transaction that is under way may have more recipients. That it is one message is counted already: a
+    /// window that its messages fill is not in the way.
+    pub(super) fn room_for_more(&mut self, more: u32, now: Moment, periods: Periods) -> Result<(), Wait> {
+        let messages = self.under_way.0;
+        self.under_way.0 = messages.saturating_sub(1);
+        let rooms = Window::ALL.map(|window| self.room_in(window, more, now, periods));
+        self.under_way.0 = messages;
+        let waits = rooms.into_iter().filter_map(Result::err);
+        waits.fold(None, |wait, other| Some(Wait::later(wait, other))).map_or(Ok(()), Err)
+    }
+
     fn room_in(&mut self, window: Window, needed: u32, now: Moment, periods: Periods) -> Result<Room, Wait> {
         let period = periods.map(|periods| periods[window as usize]);
         let (quota, learned) = self.quota(window);

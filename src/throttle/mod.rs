@@ -93,6 +93,14 @@ pub enum Cause {
 }
 
 impl Wait {
+    /// The same wait of all accounts together.
+    fn of_all(self) -> Self {
+        match self.cause {
+            Cause::Window(window) => Self { cause: Cause::Shared(window), ..self },
+            _ => self,
+        }
+    }
+
     /// The one of two waits that lasts longer; one whose end is not known lasts longest.
     fn later(a: Option<Self>, b: Self) -> Self {
         match a {
@@ -207,6 +215,33 @@ impl Throttle {
             Ok(Room { messages, recipients })
         })?;
         Ok(Reservation::new(self.clone(), (upstream, account), kept))
+    }
+
+    /// Adds recipients to a transaction that is under way with `taken` of them.
+    ///
+    /// # Errors
+    /// There is no room for them now: why, and until when.
+    pub fn extend(
+        &self,
+        (upstream, account): (&str, &str),
+        (taken, more): (u32, u32),
+        now: Moment,
+    ) -> Result<(), Wait> {
+        self.with(|state| {
+            let zone = state.zone.clone();
+            let group = state.group(upstream);
+            let fits = |counter: &mut Counter| {
+                let periods = periods(counter.limits(), now, &self.timeline, &zone);
+                counter.room_for_more(more, now, periods)
+            };
+            fits(&mut group.shared).map_err(Wait::of_all)?;
+            fits(group.account(account))?;
+            for counter in [&mut group.shared, group.accounts.entry(account.to_owned()).or_default()] {
+                counter.keep(0, more);
+                counter.begin(taken + more, now);
+            }
+            Ok(())
+        })
     }
 
     /// Why a message with so many recipients can't go now; `None` when it can.
@@ -373,10 +408,7 @@ impl State {
         let group = self.group(upstream);
         let periods = |counter: &Counter| periods(counter.limits(), now, timeline, &zone);
         let shared_periods = periods(&group.shared);
-        let shared = group.shared.room(needed, now, shared_periods).map_err(|wait| match wait.cause {
-            Cause::Window(window) => Wait { cause: Cause::Shared(window), ..wait },
-            _ => wait,
-        });
+        let shared = group.shared.room(needed, now, shared_periods).map_err(Wait::of_all);
         let account = group.account(account);
         let own_periods = periods(account);
         match (shared, account.room(needed, now, own_periods)) {

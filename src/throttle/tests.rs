@@ -413,3 +413,25 @@ proptest! {
         prop_assert!(!began || in_window < model.limit as usize, "{} in the window", in_window);
     }
 }
+
+#[test]
+fn recipients_join_a_transaction_that_is_under_way() {
+    let mut own = limits(Window::Minute, Some(1), Some(3));
+    own.quotas[Window::Hour as usize] = Quota { messages: None, recipients: Some(4) };
+    let shared = Limits { connections: 9, ..limits(Window::Day, None, Some(5)) };
+    let throttle = with_shared(shared, &[("a", own), ("b", unlimited())]);
+    let now = Moment(1_000_000);
+    assert!(begin(&throttle, "a", 1, now));
+    let extend = |account, taken| throttle.extend(("u", account), (taken, 1), now);
+    assert!(extend("a", 1).is_ok(), "that its message fills a window is not in the way");
+    assert!(extend("a", 2).is_ok());
+    assert_eq!(extend("a", 3).map_err(|w| w.cause), Err(Cause::Window(Window::Minute)));
+    assert!(begin(&throttle, "b", 1, now) && extend("b", 1).is_ok());
+    assert_eq!(extend("b", 2).map_err(|w| w.cause), Err(Cause::Shared(Window::Day)));
+    // What was refused does not count, and what ended does.
+    end(&throttle, "a", 3, 1_000_000);
+    end(&throttle, "b", 2, 1_000_000);
+    let used = throttle.show(now).into_iter().find(|line| line.account == "a" && line.window == Window::Hour);
+    assert_eq!(used.map(|line| line.recipients_used), Some(3));
+    assert_eq!(room(&throttle, "b", 1, now).map_err(|w| w.cause), Err(Cause::Shared(Window::Day)));
+}

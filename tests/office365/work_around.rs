@@ -82,8 +82,10 @@ async fn an_account_that_is_bound_serves_its_own_address_alone() {
 async fn a_service_that_is_stricter_than_configured() {
     let strict = Rules { per_minute: 20, connections: 2, ..Rules::default() };
     for hangs_up in [true, false] {
-        let service =
-            Office365::with_mailboxes(Rules { hangs_up, think: Duration::from_millis(200), ..strict.clone() }, &USERS);
+        let service = Office365::with_mailboxes(
+            Rules { hangs_up, think: Duration::from_millis(200), ..strict.clone() },
+            &USERS,
+        );
         let mut sim = Simulation::new(&config(""), &[("smtp.office365.com", &service)]);
         sim.start().await;
         submit(&mut sim, 2_000).await;
@@ -149,7 +151,9 @@ async fn a_mailbox_without_smtp_auth_stops_and_the_others_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_keeps_the_mail_until_a_person_mends_it() {
-    for trouble in [Trouble::LowReputation, Trouble::TenantBlocked, Trouble::MailboxFull, Trouble::SpamBlocked] {
+    for trouble in
+        [Trouble::LowReputation, Trouble::TenantBlocked, Trouble::MailboxFull, Trouble::SpamBlocked]
+    {
         let service = Office365::with_mailboxes(Rules::default(), &USERS);
         service.trouble_tenant("firm.example", Some(trouble));
         let mut sim = Simulation::new(&config(""), &[("smtp.office365.com", &service)]);

@@ -96,3 +96,27 @@ def test_an_unknown_recipient_becomes_a_report(start_relay, postfix, tmp_path):
     totals = relay.command("status")["totals"]
     gone = sum(totals[key] for key in ("sent", "bounced", "expired", "dropped", "captured", "deleted", "queued"))
     assert totals["accepted"] + totals["generated"] == gone == 3
+
+
+def test_direct_mode_tells_what_postfix_says(start_relay, postfix, tmp_path):
+    """One recipient is refused at RCPT in Postfix's words, the other's mail is answered in Postfix's words."""
+    relay = start_relay('[queue]\nmode = "direct"\n' + six_lines(postfix, tmp_path))
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as client:
+        client.ehlo()
+        assert client.mail(SENDER)[0] == 250
+        assert client.rcpt(CUSTOMER)[0] == 250
+        code, text = client.rcpt("nobody@refused.example")
+        assert code == 550 and text.startswith(b"5.1.1 <nobody@refused.example>"), text
+        assert b"no such user here" in text
+        code, text = client.data(SAMPLES["dots"])
+    taken = re.fullmatch(rb"2\.0\.0 Ok: queued as (\w+)", text)
+    assert code == 250 and taken, text
+    assert_same(SAMPLES["dots"], postfix.wait_for(1)[0], BY_POSTFIX)
+    assert taken[1].decode() in postfix.log(), "it is the id by which Postfix knows it"
+    assert relay.queued() == 0
+    sent = relay.wait_event("sent", to=CUSTOMER)[0]
+    assert sent["reply"] == f"250 2.0.0 Ok: queued as {taken[1].decode()}"
+    rejected = relay.wait_event("rejected", to="nobody@refused.example")[0]
+    assert rejected["reply"].startswith("550 5.1.1 ") and rejected["reason"] == "upstream"
+    totals = relay.command("status")["totals"]
+    assert (totals["accepted"], totals["sent"], totals["queued"]) == (1, 1, 0)

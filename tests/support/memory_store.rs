@@ -102,6 +102,14 @@ impl Store for MemoryStore {
         unreachable!("sessions never do this")
     }
 
+    async fn take_permit(&self, _permit: NewPermit) -> Result<PermitId, StoreError> {
+        unreachable!("sessions never do this")
+    }
+
+    async fn hand_over(&self, _handover: Handover) -> Result<(), StoreError> {
+        unreachable!("sessions never do this")
+    }
+
     async fn recover(&self, _now: Moment) -> Result<Recovered, StoreError> {
         unreachable!("sessions never do this")
     }

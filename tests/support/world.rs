@@ -12,12 +12,13 @@ use mailsluice::policy::pacing::Pacing;
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::policy::users::Users;
 use mailsluice::queue::Wake;
+use mailsluice::queue::direct::{Ask, Direct, Opening};
 use mailsluice::route::Router;
 use mailsluice::session::{self, Door, Services};
 use mailsluice::store::{NewMessage, StoredContent};
 use mailsluice::time::{SystemClock, Timeline};
 use tokio::io::DuplexStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::memory_store::MemoryStore;
@@ -89,8 +90,18 @@ impl World {
             users: Arc::new(Users::new(&config, timeline.clone())),
             pacing: Arc::new(Pacing::new(timeline.clone())),
             timeline,
+            direct: Arc::new(Nowhere),
         };
         (services, store, self.folder)
+    }
+}
+
+/// No session of such a world asks an upstream.
+struct Nowhere;
+
+impl Direct for Nowhere {
+    fn attend(&self, opening: Opening, _asks: mpsc::Receiver<Ask>) {
+        unreachable!("the mode is queued: {opening:?}")
     }
 }
 
@@ -131,6 +142,7 @@ fn config(folder: &std::path::Path) -> Config {
             auth: ServerAuth::None,
             auth_without_tls: false,
             proxy_protocol_from: vec![],
+            mode: None,
         }],
         session: Session {
             max_message_size: ByteSize(2 << 20),
@@ -145,6 +157,7 @@ fn config(folder: &std::path::Path) -> Config {
             long_lines: LongLines::Wrap,
         },
         queue: Queue {
+            mode: Mode::Queued,
             retry_min: Duration::from_mins(1),
             retry_max: Duration::from_hours(1),
             expire_after: Duration::from_hours(120),

@@ -8,8 +8,8 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::config::{
     Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat, LogLevel,
-    LongLines, Newlines, Pace, Quota, Security, ServerAuth, Session, SharedLimits, Smtp, TestAction, Upstream,
-    UpstreamKind, UserPriority, Window,
+    LongLines, Mode, Newlines, Pace, Quota, Security, ServerAuth, Session, SharedLimits, Smtp, TestAction,
+    Upstream, UpstreamKind, UserPriority, Window,
 };
 use crate::mail::Address;
 
@@ -81,6 +81,7 @@ fn has_the_documented_defaults() {
     );
     assert_eq!((session.bare_newline, session.long_lines), (Newlines::Normalize, LongLines::Wrap));
     let queue = &config.queue;
+    assert_eq!((queue.mode, listener.mode), (Mode::Queued, None));
     assert_eq!((queue.retry_min, queue.retry_max), (minutes(1), minutes(60)));
     assert_eq!((queue.expire_after, queue.warn_after), (minutes(5 * 1440), Some(minutes(240))));
     assert_eq!((queue.max_messages, queue.min_free_disk), (1_000_000, ByteSize(256 << 20)));
@@ -137,6 +138,7 @@ fn reads_every_key() {
     assert_eq!(format!("{:?}", listener.relay_from), "[10.0.0.0/8, fd00::/8, 192.0.2.7/32]");
     assert_eq!((listener.auth, listener.auth_without_tls), (ServerAuth::Required, true));
     assert_eq!(format!("{:?}", listener.proxy_protocol_from), "[192.0.2.8/32]");
+    assert_eq!((config.queue.mode, listener.mode), (Mode::Direct, Some(Mode::Queued)));
     let [user] = config.users.as_slice() else { panic!("one user") };
     let grants = |text: &str| user.grants(&Address::parse(text).unwrap());
     assert!(grants("invoices@firm.example") && grants("a@sales.example") && grants("a@b.sales.example"));

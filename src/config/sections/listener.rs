@@ -38,6 +38,7 @@ fn usual() -> Listener {
         auth: ServerAuth::None,
         auth_without_tls: false,
         proxy_protocol_from: Vec::new(),
+        mode: None,
     }
 }
 
@@ -70,6 +71,7 @@ fn read(mut section: Section<'_>, has_users: bool) -> Option<Listener> {
     }
     let relay_from = relay_from(&mut section, is_loopback, auth);
     let proxy_protocol_from = proxies(&mut section);
+    let answers = super::mode(&mut section);
     section.finish();
     Some(Listener {
         address: address?,
@@ -78,6 +80,7 @@ fn read(mut section: Section<'_>, has_users: bool) -> Option<Listener> {
         auth,
         auth_without_tls,
         proxy_protocol_from,
+        mode: answers,
     })
 }
 

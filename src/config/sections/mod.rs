@@ -15,10 +15,10 @@ pub(super) mod user;
 
 use std::time::Duration;
 
-use super::Filter;
 use super::fault::Place;
 use super::reader::Section;
 use super::words::quoted;
+use super::{Filter, Mode};
 use crate::mail::Address;
 
 /// The least time where nothing at all makes no sense.
@@ -30,6 +30,11 @@ const MANY: i64 = u32::MAX as i64;
 fn address(section: &mut Section<'_>, key: &'static str) -> Option<Address> {
     let parse = |text: &str| Address::parse(text).ok();
     section.parsed(key, "a mail address", r#"write one such as "it@firm.example""#, parse)
+}
+
+/// `mode`: when clients are answered.
+fn mode(section: &mut Section<'_>) -> Option<Mode> {
+    section.choice("mode", &[("queued", Mode::Queued), ("direct", Mode::Direct)])
 }
 
 /// Whether a text is a host name or domain in ASCII.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{SOME_TIME, address};
+use super::{SOME_TIME, address, mode};
 use crate::config::reader::Section;
 use crate::config::units::show;
-use crate::config::{BounceFrom, ByteSize, Queue};
+use crate::config::{BounceFrom, ByteSize, Mode, Queue};
 use crate::mail::Address;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -15,6 +15,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// `[queue]`
 pub(in crate::config) fn read(mut section: Section<'_>) -> Queue {
     let queue = Queue {
+        mode: mode(&mut section).unwrap_or(Mode::Queued),
         retry_min: section.time("retry_min", SOME_TIME).unwrap_or(MINUTE),
         retry_max: section.time("retry_max", SOME_TIME).unwrap_or(HOUR),
         expire_after: section.time("expire_after", SOME_TIME).unwrap_or(5 * DAY),

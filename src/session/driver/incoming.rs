@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::Session;
 use crate::mail::QueueId;
 use crate::policy::users::LoggedIn;
+use crate::queue::direct::Exchange;
 use crate::session::accept::{Submission, accept};
 use crate::session::receive::{Arrival, Receiver, Refusal};
 use crate::session::state::{Dialogue, Hello, Transaction};
@@ -18,30 +19,40 @@ pub(super) struct Incoming {
     hello: Hello,
     user: Option<LoggedIn>,
     transaction: Transaction,
+    exchange: Option<Exchange>,
     /// When all of it must have come (`[session] data_timeout`).
     pub(super) deadline: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Makes ready for the content of a message.
-    pub(super) fn begin(&self, dialogue: &Dialogue, transaction: Transaction) -> Incoming {
-        let services = &self.services;
+    pub(super) fn begin(&mut self, dialogue: &Dialogue, transaction: Transaction) -> Incoming {
+        let services = self.services.clone();
         let settings = &services.config.session;
         let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
         let arrival = self.arrival(dialogue, &hello, &transaction);
         let queue_id = arrival.queue_id.clone();
         let receiver = Receiver::new(arrival, settings, services.memory.clone(), &services.content_dir);
         let deadline = Instant::now() + settings.data_timeout;
-        Incoming { receiver, queue_id, hello, user: dialogue.user().cloned(), transaction, deadline }
+        let exchange = std::mem::take(&mut self.asked).into_exchange();
+        Incoming {
+            receiver,
+            queue_id,
+            hello,
+            user: dialogue.user().cloned(),
+            transaction,
+            exchange,
+            deadline,
+        }
     }
 
     /// The content has ended: takes the message into the queue. Returns the reply to it.
     pub(super) async fn conclude(&self, incoming: Incoming) -> Reply {
-        let Incoming { receiver, queue_id, hello, user, transaction, .. } = incoming;
+        let Incoming { receiver, queue_id, hello, user, transaction, exchange, .. } = incoming;
         let from = transaction.envelope.reverse_path.to_string();
         let refused = match receiver.finish().await {
             Ok(content) => {
-                let submission = Submission { queue_id, hello, user, transaction, content };
+                let submission = Submission { queue_id, hello, user, transaction, content, exchange };
                 match accept(&self.services, &self.peer, submission).await {
                     Ok(reply) => return reply,
                     Err(refused) => (refused.reply(), refused.reason()),

@@ -5,6 +5,7 @@
 
 mod blacklist;
 mod claim;
+mod direct;
 mod enqueue;
 mod listing;
 mod place;
@@ -30,9 +31,9 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Notify;
 
 use super::{
-    Ahead, BlacklistEntry, Claim, Claimed, Counts, EnqueueError, ListFilter, Load, MessageId, NewMessage,
-    OverdueClaim, QueuedMessage, Recovered, Route, Settlement, Standing, StandingKind, Store, StoreError,
-    StoredContent, Summary, TestTreatment, Totals, UsageRow,
+    Ahead, BlacklistEntry, Claim, Claimed, Counts, EnqueueError, Handover, ListFilter, Load, MessageId,
+    NewMessage, NewPermit, OverdueClaim, PermitId, QueuedMessage, Recovered, Route, Settlement, Standing,
+    StandingKind, Store, StoreError, StoredContent, Summary, TestTreatment, Totals, UsageRow,
 };
 use crate::config::Window;
 use crate::mail::QueueId;
@@ -226,6 +227,18 @@ impl Store for SqliteStore {
     async fn hand_back(&self, messages: Vec<MessageId>) -> Result<(), StoreError> {
         self.write(move |db| settle::hand_back(db, &messages)).await?;
         self.settled.notify_waiters();
+        Ok(())
+    }
+
+    async fn take_permit(&self, permit: NewPermit) -> Result<PermitId, StoreError> {
+        self.write(move |db| direct::take_permit(db, &permit)).await
+    }
+
+    async fn hand_over(&self, handover: Handover) -> Result<(), StoreError> {
+        let reports = handover.reports.len() as u64;
+        if self.write(move |db| direct::hand_over(db, &handover)).await? {
+            self.length.fetch_add(reports, Ordering::Relaxed);
+        }
         Ok(())
     }
 

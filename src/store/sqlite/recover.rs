@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, SENDING, WAITING};
-use super::usage;
 use super::writing::{PLACE, Place, Writing};
+use super::{direct, usage};
 use crate::mail::QueueId;
 use crate::store::{Permit, Recovered};
 use crate::time::Moment;
@@ -27,6 +27,7 @@ pub(super) fn recover(db: &Writing, now: Moment) -> rusqlite::Result<Recovered> 
     for permit in permits {
         usage::add(db, &permit?)?;
     }
+    direct::recover(db, now)?;
     let mut sending = db.prepare(&format!("SELECT queue_id FROM message WHERE state = {SENDING}"))?;
     let unknown = sending.query_map([], |row| rows::queue_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
     let sql = format!("UPDATE message SET state = {WAITING} WHERE state = {SENDING} RETURNING {PLACE}");

@@ -10,11 +10,12 @@ use super::{StoreError, database};
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// One step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_standing.sql"),
     include_str!("schema_fair.sql"),
+    include_str!("schema_permit.sql"),
 ];
 
 /// Sets the connection up and migrates the store.

@@ -449,3 +449,47 @@ proptest! {
         });
     }
 }
+
+fn handover(permit: PermitId, recipients: u32) -> Handover {
+    let used = Permit {
+        upstream: "u".into(),
+        account: "acc".into(),
+        ended: Moment(60_000),
+        messages: 1,
+        recipients,
+    };
+    Handover { sent: u64::from(recipients), dropped: 1, ..Handover::none(permit, Some(used)) }
+}
+
+#[tokio::test]
+async fn a_permit_without_a_message_counts_once_and_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let new = || NewPermit { upstream: "u".into(), account: "acc".into(), recipients: 7 };
+    let [ended, returned, left] =
+        [store.take_permit(new()).await, store.take_permit(new()).await, store.take_permit(new()).await]
+            .map(Result::unwrap);
+    let report = NewMessage { kind: MessageKind::Report, ..message(9, &["a@firm.example"]) };
+    let first = Handover { reports: vec![report], ..handover(ended, 2) };
+    for _ in 0..2 {
+        store.hand_over(first.clone()).await.unwrap();
+    }
+    store.hand_over(Handover::none(returned, None)).await.unwrap();
+    let totals = store.totals().await.unwrap();
+    assert_eq!((totals.accepted, totals.sent, totals.dropped), (3, 2, 1));
+    assert_eq!((totals.generated, totals.queued, store.queue_length()), (1, 1, 1));
+    let week = |rows: Vec<UsageRow>| {
+        let rows = rows.into_iter().filter(|row| row.window == Window::Week);
+        rows.fold((0, 0), |sum, row| (sum.0 + row.messages, sum.1 + row.recipients))
+    };
+    assert_eq!(week(store.usage().await.unwrap()), (1, 2));
+    // Killed: what was under way counts in full, as ended at the start.
+    drop(store);
+    let store = open(dir.path());
+    store.recover(Moment(120_000)).await.unwrap();
+    assert_eq!(week(store.usage().await.unwrap()), (2, 9));
+    store.recover(Moment(130_000)).await.unwrap();
+    store.hand_over(handover(left, 7)).await.unwrap();
+    assert_eq!(week(store.usage().await.unwrap()), (2, 9), "it was ended by the start");
+    assert!(store.take_permit(new()).await.unwrap() > left, "no key is used twice");
+}

@@ -1,0 +1,301 @@
+//! A transaction whose MAIL the upstream has accepted, for a client that waits.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::ending::{self, Sent};
+use super::talk::{offered, patiently};
+use super::ticket::Ticket;
+use super::{Shared, refusal};
+use crate::deliver::classify::blacklist_candidate;
+use crate::deliver::connection::Connection;
+use crate::deliver::error::Stage;
+use crate::deliver::lessons::Mail;
+use crate::deliver::transaction::{Answer, RecipientResult, Requests, Steps, Transaction};
+use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
+use crate::queue::direct::{Handed, Opening, Refused};
+use crate::smtp::Reply;
+use crate::smtp::extension::Capabilities;
+use crate::store::{BlacklistCandidate, Handover, QueuedMessage};
+use crate::transform::Prepared;
+
+/// How long we wait for the answer to RSET.
+const RESET: Duration = Duration::from_secs(5);
+
+/// What MAIL says.
+pub(super) struct Head {
+    reverse_path: ReversePath,
+    body: Body,
+    smtputf8: bool,
+    request: Option<MessageRequest>,
+}
+
+impl Head {
+    /// For a message whose content is to come: it may have octets over 127 without the client's saying so.
+    pub(super) fn announced(opening: &Opening) -> Self {
+        Self {
+            reverse_path: opening.reverse_path.clone(),
+            body: Body::EightBitMime,
+            smtputf8: opening.smtputf8 || !opening.reverse_path.as_str().is_ascii(),
+            request: Some(opening.request.clone()),
+        }
+    }
+
+    /// For a message that is here. A test copy goes to somebody whom nothing of what was asked for concerns.
+    pub(super) fn of(message: &QueuedMessage, prepared: &Prepared) -> Self {
+        Self {
+            reverse_path: message.reverse_path.clone(),
+            body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
+            smtputf8: prepared.smtputf8,
+            request: message.test.is_none().then(|| message.request.clone()),
+        }
+    }
+
+    /// Whose mail it is. Of what is only announced the reverse-path alone is known.
+    pub(super) fn mail(&self) -> Mail<'_> {
+        Mail { is_report: false, sender: "", reverse_path: &self.reverse_path }
+    }
+
+    pub(super) fn transaction<'a>(
+        &'a self,
+        recipients: &'a [Address],
+        requests: &'a [RecipientRequest],
+        content: &'a [u8],
+    ) -> Transaction<'a> {
+        Transaction {
+            reverse_path: &self.reverse_path,
+            recipients,
+            body: self.body,
+            smtputf8: self.smtputf8,
+            content,
+            requests: Requests { message: self.request.as_ref(), recipients: requests },
+        }
+    }
+}
+
+/// A transaction whose MAIL was accepted.
+pub(super) struct Open {
+    pub(super) ticket: Ticket,
+    /// `None` when it is not needed any more.
+    connection: Option<Connection>,
+    /// `None` when the content was sent, or was cut off.
+    steps: Option<Steps>,
+    head: Head,
+    /// All recipients that were asked for.
+    asked: Vec<Address>,
+    requests: Vec<RecipientRequest>,
+    /// Places of those that were accepted.
+    accepted: Vec<usize>,
+    /// The message as it goes to this upstream.
+    pub(super) prepared: Option<Prepared>,
+    unknown: Vec<(BlacklistCandidate, String)>,
+    sent: Option<Sent>,
+}
+
+impl Open {
+    pub(super) fn new(
+        ticket: Ticket,
+        (connection, steps): (Connection, Steps),
+        head: Head,
+        prepared: Option<Prepared>,
+    ) -> Self {
+        Self {
+            ticket,
+            connection: Some(connection),
+            steps: Some(steps),
+            head,
+            asked: Vec::new(),
+            requests: Vec::new(),
+            accepted: Vec::new(),
+            prepared,
+            unknown: Vec::new(),
+            sent: None,
+        }
+    }
+
+    pub(super) fn upstream(&self) -> &str {
+        self.ticket.upstream()
+    }
+
+    /// What the upstream offers, and its name.
+    pub(super) fn offered(&self) -> Option<(Capabilities, String)> {
+        self.connection.as_ref().map(offered)
+    }
+
+    /// Whether the upstream has not hung up.
+    pub(super) fn can_go_on(&mut self) -> bool {
+        self.connection.as_mut().is_some_and(Connection::is_open)
+    }
+
+    /// Whether this is the transaction for a message: its recipients are those that were accepted.
+    pub(super) fn is_for(&self, message: &QueuedMessage) -> bool {
+        let accepted = self.accepted.iter().map(|&place| &self.asked[place]);
+        message.test.is_none() && accepted.eq(message.recipients.iter().map(|recipient| &recipient.address))
+    }
+
+    /// Whether MAIL has said all that the upstream must know of the message.
+    pub(super) fn has_announced(&self, prepared: &Prepared) -> bool {
+        self.head.smtputf8 || !prepared.smtputf8
+    }
+
+    /// Asks about one more recipient.
+    pub(super) async fn recipient(
+        &mut self,
+        shared: &Shared,
+        (address, request): (Address, RecipientRequest),
+        until: Instant,
+    ) -> Result<(), Refused> {
+        let takes_all = self.connection.as_ref().is_some_and(|connection| connection.capabilities().smtputf8);
+        if !address.is_ascii() && !takes_all {
+            let text = "the upstream takes no international addresses (SMTPUTF8)";
+            return Err(refusal::unfit(Reply::new(553, (5, 6, 7), text)));
+        }
+        self.ticket.add(self.asked.len() as u32)?;
+        self.asked.push(address);
+        self.requests.push(request);
+        match self.ask(shared, until).await?.pop().flatten() {
+            None => Ok(()),
+            Some(result) => {
+                self.note_unknown(shared, &result, self.asked.len() - 1);
+                Err(refusal::by_result(self.upstream(), &result))
+            }
+        }
+    }
+
+    /// Asks about all recipients of a message.
+    ///
+    /// # Errors
+    /// When one of them is refused, in the words of a permanent refusal if there is one: the client would try in vain.
+    pub(super) async fn all_recipients(
+        &mut self,
+        shared: &Shared,
+        message: &QueuedMessage,
+        until: Instant,
+    ) -> Result<(), Refused> {
+        let prepared = self.prepared.as_ref().map(|prepared| prepared.recipients.clone());
+        self.asked = prepared.unwrap_or_default();
+        if message.test.is_none() {
+            self.requests = message.recipients.iter().map(|recipient| recipient.request.clone()).collect();
+        }
+        let answers = self.ask(shared, until).await?;
+        let mut refused: Option<RecipientResult> = None;
+        for (place, result) in answers.into_iter().enumerate() {
+            let Some(result) = result else { continue };
+            if message.test.is_none() {
+                self.note_unknown(shared, &result, place);
+            }
+            let is_permanent = |result: &RecipientResult| result.reply().is_some_and(Reply::is_permanent);
+            if refused.as_ref().is_none_or(|first| !is_permanent(first) && is_permanent(&result)) {
+                refused = Some(result);
+            }
+        }
+        refused.map_or(Ok(()), |result| Err(refusal::by_result(self.upstream(), &result)))
+    }
+
+    /// Asks about the recipients that were not asked for yet. Returns `None` for those that are accepted.
+    async fn ask(
+        &mut self,
+        shared: &Shared,
+        until: Instant,
+    ) -> Result<Vec<Option<RecipientResult>>, Refused> {
+        let Self { ticket, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
+        let (Some(steps), Some(connection)) = (steps, connection) else { return Err(refusal::lost()) };
+        let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
+        let transaction = head.transaction(asked, requests, content);
+        let asking = connection.ask(steps, &transaction);
+        let answers = patiently(shared, ticket.upstream(), until, asking).await?.to_vec();
+        let first = asked.len() - answers.len();
+        for (place, answer) in (first..).zip(&answers) {
+            match answer {
+                None => accepted.push(place),
+                Some(result) => ticket.learn(&head.mail(), result).await,
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Sends the content, and returns the upstream's reply to it.
+    pub(super) async fn finish(
+        &mut self,
+        shared: &Shared,
+        message: &QueuedMessage,
+        until: Instant,
+    ) -> Result<Reply, Refused> {
+        let Self { ticket, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
+        let (Some(steps), Some(connection), Some(prepared)) = (steps.take(), connection, prepared) else {
+            return Err(refusal::lost());
+        };
+        let transaction = head.transaction(asked, requests, &prepared.content);
+        let sending = connection.finish(steps, &transaction);
+        let result = match patiently(shared, ticket.upstream(), until, sending).await {
+            Ok(result) => result,
+            Err(refused) => {
+                let unknown = connection.is_dot_under_way();
+                ending::log_cut(message, ticket.upstream(), unknown);
+                return Err(refused);
+            }
+        };
+        // What comes behind RCPT is the same for all.
+        let Some(decided) = accepted.first().and_then(|&place| result.recipients.get(place)).cloned() else {
+            return Err(refusal::lost());
+        };
+        ticket.learn(&Mail::of(message), &decided).await;
+        let alone = accepted.len() == 1 && message.test.is_none() && decided.stage == Stage::FinalDot;
+        if let Answer::Accepted(reply) = &decided.answer {
+            let (host, reports) = (connection.host().to_owned(), connection.capabilities().dsn);
+            self.sent = Some(Sent { reply: reply.to_string(), host, reports });
+            return Ok(reply.clone());
+        }
+        if alone {
+            self.note_unknown(shared, &decided, self.accepted[0]);
+        }
+        if decided.possible_duplicate() {
+            ending::log_cut(message, self.upstream(), true);
+        }
+        Err(refusal::by_result(self.upstream(), &decided))
+    }
+
+    /// Notes a mailbox that does not exist.
+    fn note_unknown(&mut self, shared: &Shared, result: &RecipientResult, place: usize) {
+        let context = &shared.context;
+        let config = &context.config.blacklist;
+        if let Some(reply) = result.reply().filter(|reply| config.auto_add && blacklist_candidate(reply)) {
+            let candidate = BlacklistCandidate {
+                address: self.asked[place].key(),
+                after: config.auto_add_after,
+                added: context.timeline.wall().as_millisecond(),
+                expires: config.expire_after.map(|lasts| context.timeline.now().after(lasts)),
+            };
+            self.unknown.push((candidate, reply.to_string()));
+        }
+    }
+
+    /// The connection is free for the next message while this one's outcome is written.
+    pub(super) fn release(&mut self) {
+        if self.steps.is_none()
+            && let Some(connection) = self.connection.take()
+        {
+            self.ticket.give_back(connection);
+            self.ticket.close();
+        }
+    }
+
+    /// Ends the transaction and writes down what became of it: of the message of a session, if it has come to that.
+    pub(super) async fn end(mut self: Box<Self>, shared: &Shared, handed: Option<(&str, &Handed)>) {
+        if let (Some(_), Some(connection)) = (self.steps.take(), &mut self.connection)
+            && timeout(RESET, connection.reset()).await.is_err()
+        {
+            tracing::debug!(event = "direct", upstream = self.upstream(), reason = "no answer to RSET");
+        }
+        self.release();
+        let Self { ticket, unknown, sent, .. } = *self;
+        let Some((sent, (session, handed))) = sent.zip(handed) else {
+            return ticket.end(|handover| Handover { unknown, ..handover }).await;
+        };
+        ending::log_sent(shared, &ticket, (session, &handed.message), &sent);
+        let reports = ending::reports(shared, &ticket, &handed.message, &sent).await;
+        let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
+        ticket.end(|handover| Handover { sent, dropped, unknown, reports, ..handover }).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! A transaction step by step, for a client that waits: each recipient's reply is known before the content is sent.
+
+use super::{Answer, Command, GROUP, Progress, RecipientResult, Stop, Transaction, TransactionResult};
+use crate::deliver::connection::{Connection, State};
+use crate::deliver::error::{Fault, Stage};
+
+/// A transaction whose MAIL the upstream has accepted, and to which no content was sent yet.
+///
+/// To give it up, [`reset`](Connection::reset) the connection.
+pub struct Steps {
+    progress: Progress,
+}
+
+impl Connection {
+    /// Begins a transaction: MAIL. Of `transaction` the recipients do not matter yet; without content no SIZE is declared.
+    ///
+    /// # Errors
+    /// With what the upstream, or the lack of an answer from it, means for every recipient.
+    pub async fn begin(&mut self, transaction: &Transaction<'_>) -> Result<Steps, RecipientResult> {
+        let mut progress = Progress::new(0);
+        let before = std::mem::replace(&mut self.state, State::Closed);
+        let begun = async {
+            self.clear(before).await?;
+            self.exchange(&[Command::Mail], transaction, &mut progress).await
+        };
+        begun.await.map_err(|Stop(result)| result)?;
+        if let Some(refused) = progress.mail_refused.take() {
+            self.rest(State::Ready);
+            return Err(refused);
+        }
+        self.rest(State::Open);
+        Ok(Steps { progress })
+    }
+
+    /// Asks for the recipients of `transaction` that were not asked for yet; those that were must stand first, in the
+    /// same order. Returns for each of them `None` when it was accepted, or else what was decided.
+    pub async fn ask<'a>(
+        &mut self,
+        steps: &'a mut Steps,
+        transaction: &Transaction<'_>,
+    ) -> &'a [Option<RecipientResult>] {
+        let progress = &mut steps.progress;
+        let (asked, all) = (progress.settled.len(), transaction.recipients.len());
+        progress.settled.resize(all.max(asked), None);
+        let most = self.most_recipients();
+        let commands: Vec<_> = (asked..all.min(most)).map(Command::Rcpt).collect();
+        let answered = async {
+            self.resume()?;
+            for group in commands.chunks(if self.capabilities.pipelining { GROUP } else { 1 }) {
+                self.exchange(group, transaction, progress).await?;
+            }
+            Ok(())
+        };
+        match answered.await {
+            Ok(()) => {
+                progress.hold_back(most);
+                self.rest(State::Open);
+            }
+            Err(Stop(result)) => progress.settle(&result),
+        }
+        &progress.settled[asked..]
+    }
+
+    /// Sends the content to the recipients that were accepted, and tells what became of each.
+    pub async fn finish(&mut self, steps: Steps, transaction: &Transaction<'_>) -> TransactionResult {
+        let mut progress = steps.progress;
+        let done = async {
+            self.resume()?;
+            if progress.wants(Command::Data) {
+                self.exchange(&[Command::Data], transaction, &mut progress).await?;
+            }
+            self.conclude(transaction, &mut progress).await
+        };
+        match done.await {
+            Ok(after) => self.rest(after),
+            Err(Stop(result)) => progress.settle(&result),
+        }
+        progress.into_result()
+    }
+
+    /// Goes on with a transaction. Until the step is done the connection is of no use for anything else.
+    fn resume(&mut self) -> Result<(), Stop> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Open => Ok(()),
+            State::Ready | State::Closed => {
+                let answer = Answer::Failed(Fault::Closed);
+                Err(Stop(RecipientResult { stage: Stage::Data, answer }))
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether a recipient is taken: by us, and in direct mode by the upstream, too.
+
+use super::Session;
+use crate::config::UpstreamKind;
+use crate::mail::{Address, RecipientRequest};
+use crate::policy::{blacklist, relay};
+use crate::queue::direct::{Exchange, Opening, Refused};
+use crate::session::Services;
+use crate::session::direct::{Asked, is_direct};
+use crate::session::state::{Dialogue, Verdict};
+use crate::smtp::Reply;
+
+impl<S> Session<'_, S> {
+    /// Whether a recipient is taken: may the client relay, is the recipient blacklisted, what does the upstream say?
+    pub(super) async fn judge(
+        &mut self,
+        dialogue: &Dialogue,
+        recipient: &Address,
+        request: &RecipientRequest,
+    ) -> Verdict {
+        let (mut verdict, mut reason) =
+            match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
+                Err(reply) => (Verdict::Refuse(reply), "relay"),
+                Ok(()) => self.listed(recipient).await,
+            };
+        // Room is made before the upstream is asked: what that has taken can't be refused any more.
+        if !matches!(verdict, Verdict::Refuse(_))
+            && let Err(full) = self.room.take(&self.services.memory, recipient, request)
+        {
+            (verdict, reason) = (Verdict::Refuse(full.reply()), "memory");
+        }
+        if verdict == Verdict::Accept
+            && let Err(refused) = self.ask_upstream(dialogue, recipient, request).await
+        {
+            (verdict, reason) = (Verdict::Refuse(refused.reply), refused.reason);
+        }
+        if let Verdict::Refuse(reply) = &verdict {
+            self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
+        }
+        verdict
+    }
+
+    /// What the blacklist says of a recipient, and the word for it in the log.
+    async fn listed(&self, recipient: &Address) -> (Verdict, &'static str) {
+        let Services { config, store, timeline, .. } = &*self.services;
+        let standing =
+            blacklist::standing(&**store, config.blacklist.action, recipient, timeline.now()).await;
+        let verdict = match standing {
+            Ok(blacklist::Standing::Clear) => Verdict::Accept,
+            Ok(blacklist::Standing::Dropped { .. }) => Verdict::Drop,
+            Ok(blacklist::Standing::Refused(reply)) => Verdict::Refuse(reply),
+            Err(error) => {
+                tracing::error!(event = "blacklist_not_read", reason = %error);
+                let reply =
+                    Reply::new(451, (4, 3, 0), "recipients cannot be checked at present, try again later");
+                return (Verdict::Refuse(reply), "store");
+            }
+        };
+        (verdict, "blacklist")
+    }
+
+    /// Asks the upstream, in direct mode.
+    ///
+    /// Which upstream it is the content decides, by From. Until then the reverse-path is the best guess; so what is only
+    /// that upstream's trouble refuses nobody yet, unless there is no other.
+    async fn ask_upstream(
+        &mut self,
+        dialogue: &Dialogue,
+        recipient: &Address,
+        request: &RecipientRequest,
+    ) -> Result<(), Refused> {
+        if matches!(self.asked, Asked::Nothing) {
+            let opening = self.opening(dialogue);
+            self.asked = opening.map_or(Asked::Later, |opening| {
+                Asked::Begun(Exchange::begin(&*self.services.direct, opening))
+            });
+        }
+        let Asked::Begun(exchange) = &self.asked else { return Ok(()) };
+        let told = exchange.recipient(recipient.clone(), request.clone()).await;
+        if self.services.router.sole().is_none() && told.as_ref().is_err_and(|refused| refused.elsewhere) {
+            self.asked = Asked::Later;
+            return Ok(());
+        }
+        told
+    }
+
+    /// Whom to ask about recipients before the content is here; `None` when that can't be known, or must not be done.
+    fn opening(&self, dialogue: &Dialogue) -> Option<Opening> {
+        let services = &*self.services;
+        if !is_direct(services, &self.peer) || services.test_mode.current().is_some() {
+            return None;
+        }
+        let sender = dialogue.sender()?;
+        let path = sender.reverse_path.address().map(Address::key);
+        // Of mail without a reverse-path nobody knows more than that there may be but one way.
+        let path = path.or_else(|| services.router.sole().map(|_| String::new()))?;
+        let (upstream, lane) = (services.router.route(&path)?, services.router.lane(&path)?);
+        if !matches!(upstream.kind, UpstreamKind::Smtp(_)) {
+            return None;
+        }
+        Some(Opening {
+            session: self.peer.session_id.clone(),
+            lane,
+            reverse_path: sender.reverse_path.clone(),
+            smtputf8: sender.smtputf8,
+            request: sender.request.clone(),
+        })
+    }
+}
