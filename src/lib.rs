@@ -11,9 +11,9 @@
 //! | [`store`] | the message is made durable; only then the client reads 250 | [`queue`] |
 //! | [`queue`] | what is due, for which upstream? | [`route`] |
 //! | [`route`] | which upstream serves this sender? | [`throttle`] |
-//! | [`throttle`] | may it go now? | [`transform`] |
+//! | [`throttle`] | may it go now, and if not, when? | [`transform`] |
 //! | [`transform`] | test redirect, conversion, DKIM | [`deliver`] |
-//! | [`deliver`] | the transaction with the upstream | [`report`] |
+//! | [`deliver`] | the transaction with the upstream, and what its answers teach | [`report`] |
 //! | [`report`] | the log line, the DSN | |
 //!
 //! Imports go down only: [`mail`] and [`time`], then [`smtp`] and [`config`], then [`store`], and so on up to [`relay`],

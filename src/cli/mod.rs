@@ -98,7 +98,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Queue(command) => queue::execute(command, context),
         Command::Blacklist(command) => blacklist::execute(command, context),
         Command::Limits(command) => limits::execute(command, context),
-        Command::Upstream(command) => upstream::execute(command, context),
+        Command::Upstream(command) => upstream::execute(&command, context),
         Command::Reload => reload::execute(context),
         Command::TestMode(command) => test_mode::execute(command, context),
         Command::HashPassword(options) => hash_password::execute(&options),

@@ -69,7 +69,9 @@ fn upstreams(upstreams: &[Upstream], when: &When) -> String {
             host(upstream),
             limits_left(upstream),
         ]);
-        notes(upstream, when).iter().for_each(|note| table.note(note));
+        for note in notes(upstream, when) {
+            table.note(&note);
+        }
     }
     table.render()
 }

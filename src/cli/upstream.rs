@@ -31,9 +31,9 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(command: &Command, context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
-    let (name, verb) = match &command {
+    let (name, verb) = match command {
         Command::List => {
             let reply = client.get::<Vec<Upstream>>(&Target::path(&["upstreams"]))?;
             return context.print(&reply, |all, when| render(all, when));
@@ -57,7 +57,9 @@ fn render(upstreams: &[Upstream], when: &When) -> String {
             open.to_string(),
             limits_left(upstream),
         ]);
-        notes(upstream, when).iter().for_each(|note| table.note(note));
+        for note in notes(upstream, when) {
+            table.note(&note);
+        }
     }
     table.render()
 }

@@ -25,6 +25,7 @@ pub(super) fn upstreams(root: &Section<'_>, mut reads: Vec<Read>) -> Vec<Upstrea
     defaults(root, &reads);
     let ways = fallbacks(root, &mut reads);
     rings(root, &reads, &ways);
+    without_mail(root, &reads, &ways);
     reads.into_iter().map(|read| read.upstream).collect()
 }
 
@@ -73,13 +74,6 @@ fn defaults(root: &Section<'_>, reads: &[Read]) {
             what,
             "write default = true at one upstream, if this is not meant",
         );
-    }
-    for read in reads
-        .iter()
-        .filter(|read| reads.len() > 1 && !read.upstream.default && read.upstream.filter.is_empty())
-    {
-        let what = "is missing and it is not the default, so that it gets no mail";
-        root.warning(&read.place, "upstream.filter", what, "write filter or default = true");
     }
 }
 
@@ -130,6 +124,18 @@ fn rings(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]) {
             let what = format!("leads back to where it began: {}", names.join(" -> "));
             root.fault(&reads[start].fallbacks[entry], "upstream.fallback", &what, "remove one of these");
         }
+    }
+}
+
+/// Warns of upstreams that no mail takes: no filter, not the default, and nobody's fallback.
+fn without_mail(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]) {
+    let stands_in = |at: usize| ways.iter().flatten().any(|&(_, to)| to == at);
+    let gets_mail = |at: usize, upstream: &Upstream| {
+        reads.len() == 1 || upstream.default || !upstream.filter.is_empty() || stands_in(at)
+    };
+    for (_, read) in reads.iter().enumerate().filter(|&(at, read)| !gets_mail(at, &read.upstream)) {
+        let what = "is missing, it is not the default, and nobody's fallback, so that it gets no mail";
+        root.warning(&read.place, "upstream.filter", what, "write filter or default = true");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Several lanes may send by one carrier: that of its upstream, and lanes that fall back to it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::tz::TimeZone;
@@ -39,6 +40,8 @@ pub(super) struct Station {
     pub(super) health: Health,
     pub(super) signals: Signals,
     pub(super) told: Told,
+    /// Whether somebody was told to wait for what others had reserved.
+    turned_away: AtomicBool,
     stopped: Stopped,
     pools: OnceLock<Vec<Arc<Pool>>>,
 }
@@ -170,6 +173,7 @@ impl Carrier {
             health: Health::new(upstream.disable_after),
             signals: signals.clone(),
             told: Told::default(),
+            turned_away: AtomicBool::new(false),
             stopped: Stopped::default(),
             pools: OnceLock::new(),
         });
@@ -252,11 +256,18 @@ impl Carrier {
                 Use::Not(down) => return Err(Obstacle::Down(down)),
             }
         }
-        let most = if probes.is_empty() { most } else { 1 };
+        // No more than it has connections for: what is kept here, others can't have meanwhile.
+        let most = if probes.is_empty() { most.min(self.limits.connections) } else { 1 };
         let per_message = self.recipients_per_message();
         let wanted = (most, per_message, needed.min(per_message));
         let names = (self.upstream().name.as_str(), self.account.as_str());
-        let reservation = self.throttle.reserve(names, wanted, now).map_err(Obstacle::Limited)?;
+        let reservation = self.throttle.reserve(names, wanted, now).map_err(|wait| match wait.cause {
+            Cause::Reserved => {
+                self.station.turned_away.store(true, Ordering::Release);
+                Obstacle::Busy
+            }
+            _ => Obstacle::Limited(wait),
+        })?;
         let seats: Vec<Seat> =
             std::iter::from_fn(|| self.pool().seat()).take(reservation.messages() as usize).collect();
         if seats.is_empty() {
@@ -279,6 +290,13 @@ impl Carrier {
     /// Whether it can't be tried now: it is switched off, or down and its next probe is not due.
     pub(super) fn is_broken(&self) -> bool {
         self.why_stopped().is_some() || self.down().is_some()
+    }
+
+    /// When it can send again, if it can't now and that is known.
+    pub(super) fn resumes_at(&self, now: Moment) -> Option<Moment> {
+        let probe = self.down().map(|down| down.probe_at);
+        let wait = self.throttle.wait_for(&self.upstream().name, &self.account, 1, now);
+        probe.max(wait.and_then(|wait| wait.until)).filter(|&at| at > now)
     }
 
     /// That it is down, and how.
@@ -328,6 +346,10 @@ impl Station {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.seats.drain(..).for_each(|seat| self.carrier.pool().not_used(seat));
+        self.reservation.release();
+        if self.carrier.station.turned_away.swap(false, Ordering::AcqRel) {
+            self.carrier.station.signals.notify();
+        }
     }
 }
 
@@ -379,8 +401,14 @@ impl Obstacle {
         }
     }
 
-    /// Whether it is worth a line in the log: the even pace and batches wait between any two messages.
+    /// Whether it is worth a line in the log: the even pace and batches wait between any two messages, and what the
+    /// provider said was logged when it said so.
     pub(super) fn is_news(&self) -> bool {
+        matches!(self, Self::Limited(wait) if !matches!(wait.cause, Cause::Even | Cause::Batch | Cause::Provider(_)))
+    }
+
+    /// Whether the log has, or is to have, a line for its end.
+    pub(super) fn has_an_end(&self) -> bool {
         matches!(self, Self::Limited(wait) if !matches!(wait.cause, Cause::Even | Cause::Batch))
     }
 }

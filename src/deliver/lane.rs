@@ -22,6 +22,7 @@ use crate::config::{Account, Upstream};
 use crate::queue::LaneState;
 use crate::route::lane_name;
 use crate::store::{Claim, Claimed, Content, OverdueClaim, QueuedMessage, StoreError};
+use crate::throttle::Wait;
 use crate::time::Moment;
 
 /// A lane looks around at least this often, whatever it waits for.
@@ -52,6 +53,15 @@ pub(super) struct LaneShared {
     pub(super) signal: Arc<Notify>,
 }
 
+/// What the log says of the limit that a lane waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    /// That it is reached.
+    reached: bool,
+    /// Its end is to be told.
+    has_an_end: bool,
+}
+
 /// A lane of the queue.
 pub struct Lane {
     shared: Arc<LaneShared>,
@@ -62,7 +72,7 @@ pub struct Lane {
     overdue: JoinSet<()>,
     /// Whether the last claim failed, so that it is said once.
     claim_failed: bool,
-    limited: bool,
+    limited: Option<Told>,
     /// The upstream that stands in at present.
     via: Option<String>,
     swept: Option<Moment>,
@@ -91,7 +101,7 @@ impl Lane {
             under_way: HashMap::new(),
             overdue: JoinSet::new(),
             claim_failed: false,
-            limited: false,
+            limited: None,
             via: None,
             swept: None,
         }
@@ -233,26 +243,30 @@ impl Lane {
     /// Nothing may go now. If mail is waiting for a limit, that is said once, and from here on it makes no message older.
     async fn wait(&mut self, obstacle: &Obstacle, until: Option<Moment>, now: Moment) -> Option<Moment> {
         if let Some(state) = obstacle.state() {
-            let limit = matches!(obstacle, Obstacle::Limited(_));
-            if limit && !self.limited {
-                let next_due = self.next_due(now).await;
-                if next_due.is_none_or(|due| due > now) {
-                    return next_due.map(|due| until.map_or(due, |until| due.max(until)));
+            match obstacle {
+                Obstacle::Limited(wait) => {
+                    if self.limited.is_none() {
+                        let next_due = self.next_due(now).await;
+                        if next_due.is_none_or(|due| due > now) {
+                            return next_due.map(|due| until.map_or(due, |until| due.max(until)));
+                        }
+                        self.shared.context.wake.limit_wait_begins(&self.shared.name, now);
+                    }
+                    self.limit_reached(obstacle, wait, until);
                 }
-                self.limited = true;
-                self.limit_reached(obstacle, until, now);
-            } else if !limit {
-                self.limit_is_over(now);
+                _ => self.limit_is_over(now),
             }
             self.shared.show(&state);
         }
         until
     }
 
-    fn limit_reached(&self, obstacle: &Obstacle, until: Option<Moment>, now: Moment) {
-        let shared = &self.shared;
-        shared.context.wake.limit_wait_begins(&shared.name, now);
-        if let (true, Obstacle::Limited(wait)) = (obstacle.is_news(), obstacle) {
+    /// Says so, once.
+    fn limit_reached(&mut self, obstacle: &Obstacle, wait: &Wait, until: Option<Moment>) {
+        let told = self.limited.get_or_insert(Told { reached: false, has_an_end: false });
+        told.has_an_end |= obstacle.has_an_end();
+        if obstacle.is_news() && !std::mem::replace(&mut told.reached, true) {
+            let shared = &self.shared;
             tracing::info!(
                 event = "limit_reached",
                 upstream = shared.upstream.name,
@@ -265,19 +279,21 @@ impl Lane {
 
     /// Mail can go again.
     fn obstacle_is_over(&mut self, now: Moment) {
-        if self.limited {
-            let shared = &self.shared;
-            if shared.tiers.has_windows() {
-                let account = shared.tiers.only_account();
-                tracing::info!(event = "limit_open", upstream = shared.upstream.name, account);
-            }
-            self.limit_is_over(now);
-        }
+        self.limit_open();
+        self.limit_is_over(now);
         self.goes();
+    }
+
+    fn limit_open(&self) {
+        if self.limited.is_some_and(|told| told.has_an_end) {
+            let account = self.shared.tiers.only_account();
+            tracing::info!(event = "limit_open", upstream = self.shared.upstream.name, account);
+        }
     }
 
     /// Mail goes by an upstream that stands in: no message waits for a limit any more. It is said once that it does.
     fn goes_around(&mut self, obstacle: &Obstacle, turn: &Turn, has_mail: bool, now: Moment) {
+        self.limit_open();
         self.limit_is_over(now);
         let Some(state) = obstacle.state() else { return };
         let shared = &self.shared;
@@ -300,7 +316,7 @@ impl Lane {
     }
 
     fn limit_is_over(&mut self, now: Moment) {
-        if std::mem::take(&mut self.limited) {
+        if self.limited.take().is_some() {
             self.shared.context.wake.limit_wait_ends(&self.shared.name, now);
         }
     }

@@ -212,12 +212,10 @@ impl Teacher<'_> {
     async fn unreachable(&self, scope: Scope, reason: &str, needs_a_person: bool) {
         let queue = &self.context.config.queue;
         let down = self.health(scope).unreachable(reason, self.now, queue);
-        self.is_down(&down);
-        let after = self.carrier.upstream().disable_after;
-        if needs_a_person && scope == Scope::Account && down.failures >= after && after > 0 {
-            self.carrier.stop(false, reason);
-            let account = Some(self.carrier.account.as_str());
-            self.note(account, StandingKind::Stopped, None, reason).await;
+        if down.disabled && needs_a_person && scope == Scope::Account {
+            self.stop(scope, reason).await;
+        } else {
+            self.is_down(&down);
         }
     }
 

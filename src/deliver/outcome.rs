@@ -315,9 +315,9 @@ fn line(
     let duplicate = matches!(fate.end, End::Deferred { possible_duplicate: true, .. });
     let reply = if duplicate { format!("{} (possible duplicate)", fate.reply) } else { fate.reply.clone() };
     let waits = settled.state == RecipientState::Waiting;
-    // While the upstream is down, what counts is the next probe.
-    let probe = carrier.and_then(Carrier::down).map(|down| down.probe_at);
-    let next = waits.then(|| shared.wall(probe.map_or(next, |probe| probe.max(next))));
+    // While the upstream is down or must not be used, what counts is the end of that.
+    let resumes = if waits { shared.tiers.resumes_at(now) } else { None };
+    let next = waits.then(|| shared.wall(resumes.map_or(next, |resumes| resumes.max(next))));
     let delay = format!("{:.1}s", now.since(message.accepted).as_secs_f64());
     let tried_now = u32::from(!tried.overdue);
     let attempt = message.recipients[fate.place].attempts + tried_now;

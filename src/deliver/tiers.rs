@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use super::carrier::{Carrier, Fleet, Obstacle, Turn};
-use crate::config::{Fallback, Pace, Upstream};
+use crate::config::{Fallback, Upstream};
 use crate::time::Moment;
 
 /// What may carry a lane's mail, in the order in which it is asked.
@@ -104,9 +104,10 @@ impl Tiers {
         }
     }
 
-    /// Whether windows, and not an even pace, limit it.
-    pub(super) fn has_windows(&self) -> bool {
-        self.tiers[0].carriers.iter().any(|carrier| carrier.limits.pace == Pace::Burst)
+    /// When one of the upstream's own logins can send again; `None` when one can now, or nobody knows.
+    pub(super) fn resumes_at(&self, now: Moment) -> Option<Moment> {
+        let own = self.tiers[0].carriers.iter().map(|carrier| carrier.resumes_at(now));
+        own.min().flatten()
     }
 
     /// Lets the next attempt be a probe.

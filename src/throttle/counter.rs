@@ -37,8 +37,10 @@ pub(super) struct Counter {
     pub(super) known: bool,
     limits: Limits,
     windows: [Slots; 4],
-    /// Messages and recipients of transactions that are under way, or about to be.
+    /// Messages and recipients of transactions that are under way.
     under_way: (u64, u64),
+    /// Room that is kept while the store is asked what is to go: it will be under way, or free again, in a moment.
+    kept: (u64, u64),
     /// With an even pace: when the next transaction may start.
     even_from: Moment,
     batch: Batch,
@@ -72,6 +74,7 @@ impl Default for Counter {
             limits: Limits::default(),
             windows: Window::ALL.map(Slots::new),
             under_way: (0, 0),
+            kept: (0, 0),
             even_from: Moment(i64::MIN),
             batch: Batch::default(),
             paused: None,
@@ -126,6 +129,9 @@ impl Counter {
             if now < self.even_from {
                 return Err(Wait { cause: Cause::Even, until: Some(self.even_from) });
             }
+            if self.kept.0 > 0 {
+                return Err(Wait::RESERVED);
+            }
             room.messages = 1;
         }
         Ok(room)
@@ -152,12 +158,16 @@ impl Counter {
                 u32::try_from(u64::from(limit).saturating_sub(used)).unwrap_or(u32::MAX)
             })
         };
-        let room = Room {
-            messages: left(quota.messages, slots.messages() + self.under_way.0),
-            recipients: left(quota.recipients, slots.recipients() + self.under_way.1),
+        let used = (slots.messages() + self.under_way.0, slots.recipients() + self.under_way.1);
+        let room = |kept: (u64, u64)| Room {
+            messages: left(quota.messages, used.0 + kept.0),
+            recipients: left(quota.recipients, used.1 + kept.1),
         };
-        if room.messages > 0 && room.recipients >= needed {
-            return Ok(room);
+        let fits = |room: Room| room.messages > 0 && room.recipients >= needed;
+        match (room(self.kept), room((0, 0))) {
+            (room, _) if fits(room) => return Ok(room),
+            (_, room) if fits(room) => return Err(Wait::RESERVED),
+            _ => {}
         }
         // What the slots must come down to, if that helps at all.
         let target = |limit: Option<u32>, under_way: u64, need: u64| {
@@ -169,7 +179,7 @@ impl Counter {
             (Some(None), _) | (_, Some(None)) => None,
             (messages, recipients) => slots.down_to(messages.flatten(), recipients.flatten(), period),
         };
-        let cause = if learned && room.messages == 0 { Cause::Slowed } else { Cause::Window(window) };
+        let cause = if learned && room((0, 0)).messages == 0 { Cause::Slowed } else { Cause::Window(window) };
         Err(Wait { cause, until })
     }
 
@@ -196,7 +206,9 @@ impl Counter {
         if idle && resume.is_none_or(|resume| resume <= now) {
             self.batch = Batch::default();
         }
-        match batch.messages.saturating_sub(self.batch.begun) {
+        let left = batch.messages.saturating_sub(self.batch.begun);
+        match left.saturating_sub(u32::try_from(self.kept.0).unwrap_or(u32::MAX)) {
+            0 if left > 0 => Err(Wait::RESERVED),
             0 => Err(Wait { cause: Cause::Batch, until: resume.filter(|_| idle) }),
             left => Ok(left),
         }
@@ -204,22 +216,28 @@ impl Counter {
 
     /// Room is kept for what is about to be claimed.
     pub(super) fn keep(&mut self, messages: u32, recipients: u32) {
-        self.under_way.0 += u64::from(messages);
-        self.under_way.1 += u64::from(recipients);
-        self.batch.begun += messages;
+        self.kept.0 += u64::from(messages);
+        self.kept.1 += u64::from(recipients);
     }
 
     /// Room that was kept is free again.
     pub(super) fn give_back(&mut self, messages: u32, recipients: u32) {
-        self.under_way.0 = self.under_way.0.saturating_sub(u64::from(messages));
-        self.under_way.1 = self.under_way.1.saturating_sub(u64::from(recipients));
-        self.batch.begun = self.batch.begun.saturating_sub(messages);
+        self.kept.0 = self.kept.0.saturating_sub(u64::from(messages));
+        self.kept.1 = self.kept.1.saturating_sub(u64::from(recipients));
     }
 
-    /// A transaction begins, for which room was kept.
+    /// A transaction begins, in room that was kept and given back just now.
     pub(super) fn begin(&mut self, recipients: u32, now: Moment) {
+        self.under_way.0 += 1;
+        self.batch.begun += 1;
+        self.join(recipients, recipients, now);
+    }
+
+    /// A transaction that is under way gets so many recipients more, and has so many then.
+    pub(super) fn join(&mut self, more: u32, all: u32, now: Moment) {
+        self.under_way.1 += u64::from(more);
         if self.paces_evenly() {
-            self.even_from = now.after(self.even_distance(recipients));
+            self.even_from = now.after(self.even_distance(all));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::counter::{Counter, Periods};
+use super::slots::Slots;
 use crate::config::Window;
 use crate::time::Moment;
 
@@ -119,17 +120,9 @@ impl Capacity {
                 // What is under way is taken to end now.
                 let under_way = if recipients { under_way.1 } else { under_way.0 };
                 let free = limit.saturating_sub(used + under_way);
-                let mut sum = 0;
                 let leaves = match next {
                     Some(next) => vec![(next, used + under_way)],
-                    None => slots
-                        .departures()
-                        .chain([(now.after(window.length()), under_way, under_way)])
-                        .map(|(at, m, r)| {
-                            sum += if recipients { r } else { m };
-                            (at, sum)
-                        })
-                        .collect(),
+                    None => leaves(slots, recipients, (now.after(window.length()), under_way)),
                 };
                 let length = window.length().as_millis() as i64;
                 windows.push(WindowCapacity { limit, recipients, length, free, leaves });
@@ -160,6 +153,17 @@ impl Capacity {
         let windows = self.windows.iter().map(|window| window.by(at, now, each));
         windows.fold(paced, u64::min)
     }
+}
+
+/// What leaves a window when, and last of all what is under way, added up.
+fn leaves(slots: &Slots, recipients: bool, under_way: (Moment, u64)) -> Vec<(Moment, u64)> {
+    let counted = slots.departures().map(|(at, m, r)| (at, if recipients { r } else { m }));
+    let mut sum = 0;
+    let add_up = |(at, count): (Moment, u64)| {
+        sum += count;
+        (at, sum)
+    };
+    counted.chain([under_way]).map(add_up).collect()
 }
 
 impl WindowCapacity {

@@ -90,9 +90,14 @@ pub enum Cause {
     Slowed,
     /// The provider has said so, in these words.
     Provider(String),
+    /// Somebody else is about to send, or to give the room back.
+    Reserved,
 }
 
 impl Wait {
+    /// Until somebody else has made use of the room that is kept for it.
+    const RESERVED: Self = Self { cause: Cause::Reserved, until: None };
+
     /// The same wait of all accounts together.
     fn of_all(self) -> Self {
         match self.cause {
@@ -128,6 +133,7 @@ impl std::fmt::Display for Cause {
             Self::Batch => f.write_str("pause between batches"),
             Self::Slowed => f.write_str("slowed down after the provider's complaint"),
             Self::Provider(reason) => f.write_str(reason),
+            Self::Reserved => f.write_str("others are about to send"),
         }
     }
 }
@@ -250,8 +256,7 @@ impl Throttle {
             fits(&mut group.shared).map_err(Wait::of_all)?;
             fits(group.account(account))?;
             for counter in [&mut group.shared, group.accounts.entry(account.to_owned()).or_default()] {
-                counter.keep(0, more);
-                counter.begin(taken + more, now);
+                counter.join(more, taken + more, now);
             }
             Ok(())
         })

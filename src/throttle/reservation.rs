@@ -35,24 +35,23 @@ impl Reservation {
 
     /// One transaction begins; the store has recorded its permit. [`Throttle::end`] ends it.
     pub fn begin(&mut self, recipients: u32, now: Moment) {
-        let from_here = recipients.min(self.left.recipients);
-        let (messages, beyond) = (self.left.messages.min(1), recipients - from_here);
-        self.left.messages -= messages;
-        self.left.recipients -= from_here;
+        let kept =
+            Room { messages: self.left.messages.min(1), recipients: recipients.min(self.left.recipients) };
+        self.left.messages -= kept.messages;
+        self.left.recipients -= kept.recipients;
         self.throttle.with(|state| {
             let group = state.group(&self.upstream);
             for counter in [&mut group.shared, group.accounts.entry(self.account.clone()).or_default()] {
-                // What was kept goes on to be under way; more than that is a fault of ours, and counts all the same.
-                counter.keep(1 - messages, beyond);
+                counter.give_back(kept.messages, kept.recipients);
                 counter.begin(recipients, now);
             }
         });
     }
-}
 
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let Room { messages, recipients } = self.left;
+    /// Gives back what is left.
+    pub fn release(&mut self) {
+        let Room { messages, recipients } =
+            std::mem::replace(&mut self.left, Room { messages: 0, recipients: 0 });
         if messages == 0 && recipients == 0 {
             return;
         }
@@ -61,6 +60,12 @@ impl Drop for Reservation {
             group.shared.give_back(messages, recipients);
             group.account(&self.account).give_back(messages, recipients);
         });
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

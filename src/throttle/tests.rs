@@ -70,6 +70,8 @@ fn what_is_reserved_is_nobody_elses() {
     let mut first = throttle.reserve(("u", "a"), (2, 4, 1), now).unwrap();
     assert_eq!((first.messages(), first.recipients()), (2, 8));
     assert_eq!(room(&throttle, "a", 1, now), Ok((1, 2)));
+    let wait = room(&throttle, "a", 3, now).unwrap_err();
+    assert_eq!(wait, Wait { cause: Cause::Reserved, until: None }, "no limit is reached");
     first.begin(3, now);
     drop(first);
     assert_eq!(room(&throttle, "a", 1, now), Ok((2, 7)), "only what was begun is kept");
@@ -252,23 +254,27 @@ fn what_a_permit_costs() {
         own.quotas[Window::Day as usize].recipients = Some(10_000_000);
         let accounts: Vec<_> = names.iter().map(|name| (name.as_str(), own.clone())).collect();
         let throttle = with_shared(unlimited(), &accounts);
-        let (mut next, mut asked, mut now) = (0, 0, 1_795_000_000_000);
+        let (mut next, mut asked, mut now) = (0, 0, Moment(1_795_000_000_000));
+        // As a lane chooses: the next in turn that can send; when there is none, it waits for the first.
+        let mut turn = |asked: &mut u32, now: &mut Moment| loop {
+            let mut wait = None;
+            for _ in 0..ACCOUNTS {
+                let name = &names[next % ACCOUNTS];
+                (next, *asked) = (next + 1, *asked + 1);
+                match throttle.reserve(("u", name), (1, 1, 1), *now) {
+                    Ok(kept) => return (name, kept),
+                    Err(other) => wait = Some(Wait::sooner(wait.take(), other)),
+                }
+            }
+            *now = wait.unwrap().until.unwrap();
+        };
         let begun = cpu();
         for _ in 0..PERMITS {
-            now += 18;
-            // As a lane chooses: the next in turn that can send.
-            let mut kept = loop {
-                let name = &names[next % ACCOUNTS];
-                (next, asked) = (next + 1, asked + 1);
-                if let Ok(kept) = throttle.reserve(("u", name), (1, 1, 1), Moment(now)) {
-                    break kept;
-                }
-                now += i64::from(next % ACCOUNTS == 0);
-            };
-            let name = &names[(next - 1) % ACCOUNTS];
-            kept.begin(1, Moment(now));
+            let (name, mut kept) = turn(&mut asked, &mut now);
+            kept.begin(1, now);
             drop(kept);
-            throttle.end("u", name, 1, Some((1, 1, Moment(now))));
+            throttle.end("u", name, 1, Some((1, 1, now)));
+            now.0 += 1;
         }
         let each = (cpu() - begun) / PERMITS;
         println!(

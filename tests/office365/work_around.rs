@@ -236,3 +236,27 @@ async fn one_mail_leaves_within_two_turns_of_a_burst() {
         .unwrap();
     assert!(place < 2 + 3, "{place} others went before it; three may have been under way");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_one_lane_has_reserved_is_no_limit_to_another() {
+    let (office, spare) = (
+        Office365::with_mailboxes(Rules::default(), &USERS),
+        Office365::with_mailboxes(Rules { per_minute: 1_000, ..Rules::default() }, &USERS),
+    );
+    let more = format!(
+        "fallback = [\"backup\"]\nfallback_on = [\"quota\"]\nfallback_after = \"1h\"\n\
+         [upstream.shared_limits]\nper_day = {{ recipients = 5000 }}\n\
+         [[upstream.account]]\nuser = \"{}\"\npassword = \"secret\"\nsender_bound = true\n\
+         [[upstream]]\nname = \"backup\"\nhost = \"backup\"\nsecurity = \"none\"\nuser = \"{}\"\npassword = \"secret\"\n\
+         allow_plaintext_auth = true\nfilter = [\"backup.example\"]\n",
+        USERS[1], USERS[0]
+    );
+    let mut sim = Simulation::new(&config(&more), &[("smtp.office365.com", &office), ("backup", &spare)]);
+    sim.start().await;
+    for n in 0..360 {
+        sim.submit(USERS[n % 2], &[&format!("r{n}@there.example")]).await;
+    }
+    until_empty(&sim, 3_600).await;
+    assert_kept(&office);
+    assert_eq!((office.messages(), spare.messages()), (360, 0));
+}
