@@ -420,7 +420,6 @@ mod tests {
         while now.0 < end {
             match counter.room(1, now, None) {
                 Ok(_) => {
-                    counter.keep(1, 1);
                     counter.begin(1, now);
                     counter.end(1, Some((1, 1, now)));
                     counter.delivered(now);

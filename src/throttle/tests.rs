@@ -249,7 +249,11 @@ fn what_a_permit_costs() {
         std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     };
     let names: Vec<String> = (0..ACCOUNTS).map(|n| format!("mailer{n}@firm.example")).collect();
-    for (case, per_minute) in [("all have room", 1_000_000), ("each is nearly used up", 30)] {
+    for (case, per_minute, pause) in [
+        ("all have room", 1_000_000, 1),
+        ("all are used up at once", 30, 1),
+        ("one after the other is used up", 30, 18),
+    ] {
         let mut own = limits(Window::Minute, Some(per_minute), None);
         own.quotas[Window::Day as usize].recipients = Some(10_000_000);
         let accounts: Vec<_> = names.iter().map(|name| (name.as_str(), own.clone())).collect();
@@ -274,7 +278,7 @@ fn what_a_permit_costs() {
             kept.begin(1, now);
             drop(kept);
             throttle.end("u", name, 1, Some((1, 1, now)));
-            now.0 += 1;
+            now.0 += pause;
         }
         let each = (cpu() - begun) / PERMITS;
         println!(
