@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::counter::{Counter, Periods};
+use super::slots::Slots;
 use crate::config::Window;
 use crate::time::Moment;
 
@@ -81,17 +82,7 @@ impl Capacity {
                 let Some(limit) = limit.map(u64::from) else { continue };
                 let used = if recipients { slots.recipients() } else { slots.messages() };
                 let free = limit.saturating_sub(used);
-                let mut sum = 0;
-                let leaves = match next {
-                    Some(next) => vec![(next, used)],
-                    None => slots
-                        .departures()
-                        .map(|(at, m, r)| {
-                            sum += if recipients { r } else { m };
-                            (at, sum)
-                        })
-                        .collect(),
-                };
+                let leaves = next.map_or_else(|| departures(slots, recipients), |next| vec![(next, used)]);
                 let length = window.length().as_millis() as i64;
                 windows.push(WindowCapacity { limit, recipients, length, free, leaves });
             }
@@ -117,6 +108,16 @@ impl Capacity {
         let windows = self.windows.iter().map(|window| window.by(at, now, each));
         windows.fold(paced, u64::min)
     }
+}
+
+/// What leaves a window when, added up: recipients, or messages.
+fn departures(slots: &Slots, recipients: bool) -> Vec<(Moment, u64)> {
+    let leaving = slots.departures().map(|(at, m, r)| (at, if recipients { r } else { m }));
+    let added = leaving.scan(0, |sum, (at, count)| {
+        *sum += count;
+        Some((at, *sum))
+    });
+    added.collect()
 }
 
 impl WindowCapacity {
