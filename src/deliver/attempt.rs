@@ -83,7 +83,9 @@ pub(super) async fn run(job: Job, message: QueuedMessage) {
 }
 
 fn free(carrier: &Carrier, seat: Option<Seat>) {
-    seat.into_iter().for_each(|seat| carrier.pool().give_back(seat));
+    if let Some(seat) = seat {
+        carrier.pool().give_back(seat);
+    }
 }
 
 /// An attempt over SMTP.
@@ -119,7 +121,9 @@ impl<'a> Attempt<'a> {
         let dialogue = match self.load(&message).await {
             Ok(loaded) => self.dialogue(&message, loaded, idle).await,
             Err(dialogue) => {
-                idle.into_iter().for_each(|connection| self.give_back(connection));
+                if let Some(connection) = idle {
+                    self.give_back(connection);
+                }
                 dialogue
             }
         };

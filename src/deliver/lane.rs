@@ -242,20 +242,19 @@ impl Lane {
 
     /// Nothing may go now. If mail is waiting for a limit, that is said once, and from here on it makes no message older.
     async fn wait(&mut self, obstacle: &Obstacle, until: Option<Moment>, now: Moment) -> Option<Moment> {
-        if let Some(state) = obstacle.state() {
-            match obstacle {
-                Obstacle::Limited(wait) => {
-                    if self.limited.is_none() {
-                        let next_due = self.next_due(now).await;
-                        if next_due.is_none_or(|due| due > now) {
-                            return next_due.map(|due| until.map_or(due, |until| due.max(until)));
-                        }
-                        self.shared.context.wake.limit_wait_begins(&self.shared.name, now);
-                    }
-                    self.limit_reached(obstacle, wait, until);
+        if let Obstacle::Limited(wait) = obstacle {
+            if self.limited.is_none() {
+                let next_due = self.next_due(now).await;
+                if next_due.is_none_or(|due| due > now) {
+                    return next_due.map(|due| until.map_or(due, |until| due.max(until)));
                 }
-                _ => self.limit_is_over(now),
+                self.shared.context.wake.limit_wait_begins(&self.shared.name, now);
             }
+            self.limit_reached(obstacle, wait, until);
+        } else {
+            self.limit_is_over(now);
+        }
+        if let Some(state) = obstacle.state() {
             self.shared.show(&state);
         }
         until

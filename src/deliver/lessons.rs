@@ -69,7 +69,7 @@ impl Teacher<'_> {
         match row.map(|(reply, row)| (reply, row, row.treatment)) {
             Some((reply, row, Treatment::Slow(slow))) => self.slow(slow, reply, row),
             Some((reply, row, Treatment::Pause { scope, until })) => {
-                self.pause(scope, until, reply, row).await
+                self.pause(scope, until, reply, row).await;
             }
             Some((_, row, Treatment::Stop { scope })) => {
                 self.stop(scope, &format!("{error}: {}", row.advice)).await;
@@ -193,7 +193,7 @@ impl Teacher<'_> {
     fn stop_sender(&self, senders: Senders, mail: &Mail<'_>, reply: &Reply, row: &Row) {
         let (upstream, account) = self.names();
         let sender = match (mail.sender, mail.reverse_path) {
-            (sender, ReversePath::Address(address)) if sender.is_empty() => address.as_str(),
+            ("", ReversePath::Address(address)) => address.as_str(),
             (sender, _) => sender,
         };
         let sender = match senders {

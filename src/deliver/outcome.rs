@@ -254,9 +254,10 @@ fn next_attempt(shared: &LaneShared, tried: &Tried, now: Moment) -> Moment {
     match tried.fates.iter().filter(|fate| fate.end.is_own_failure()).map(failures).max() {
         Some(failures) if !turn => {
             let queue = &shared.context.config.queue;
-            let wait = match tried.fates.iter().any(|fate| fate.end.waits_longest()) {
-                true => queue.retry_max,
-                false => backoff(failures, queue.retry_min, queue.retry_max),
+            let wait = if tried.fates.iter().any(|fate| fate.end.waits_longest()) {
+                queue.retry_max
+            } else {
+                backoff(failures, queue.retry_min, queue.retry_max)
             };
             now.after(jitter(wait, rand::random()))
         }

@@ -108,14 +108,18 @@ impl Pool {
         let old: Vec<Idle> = idle.extract_if(.., |idle| now.duration_since(idle.since) >= IDLE).collect();
         let left = !idle.is_empty();
         drop(idle);
-        old.into_iter().for_each(|idle| self.quit(idle.seat));
+        for idle in old {
+            self.quit(idle.seat);
+        }
         left
     }
 
     /// Closes all that are idle.
     pub(super) fn close_all(&self) {
         let all = std::mem::take(&mut *self.idle());
-        all.into_iter().for_each(|idle| self.quit(idle.seat));
+        for idle in all {
+            self.quit(idle.seat);
+        }
     }
 
     /// Closes one that is idle, for another login's sake.

@@ -38,13 +38,16 @@ pub struct Sources {
     pub board: Arc<Board>,
 }
 
+/// Where a submitter's mail stands: the lane, the priority, the submitter.
+type Place = (String, Priority, String);
+
 /// Tells when mail will probably go.
 pub struct Estimate {
     sources: Sources,
     /// By lane.
     forecasts: Mutex<HashMap<String, (Moment, Arc<Forecast>)>>,
     /// What went before the last message of a submitter, and when that was looked up.
-    places: Mutex<HashMap<(String, Priority, String), (Moment, Ahead)>>,
+    places: Mutex<HashMap<Place, (Moment, Ahead)>>,
 }
 
 /// A message that has just been accepted.

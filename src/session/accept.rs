@@ -201,7 +201,7 @@ async fn queue(
     };
     let eta = if waits { services.estimate.of_accepted(accepted).await } else { None };
     let eta = eta.map(|eta| format!("{:.3}", services.timeline.wall_at(eta)));
-    entry.log_accepted(peer, recipients.len(), eta);
+    entry.log_accepted(peer, recipients.len(), eta.as_deref());
     entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
     services.wake.wake(&lane);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
@@ -281,7 +281,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    pub(super) fn log_accepted(&self, peer: &Peer, recipients: usize, eta: Option<String>) {
+    pub(super) fn log_accepted(&self, peer: &Peer, recipients: usize, eta: Option<&str>) {
         tracing::info!(
             event = "accepted",
             session = peer.session_id,

@@ -133,12 +133,14 @@ impl Learned {
 impl Ceiling {
     /// The ceiling after a complaint, when the provider had just taken `taken`.
     fn lowered(before: Option<Self>, configured: u32, taken: u32, now: Moment) -> Self {
-        let (was, held, hold) = before.map_or((configured, 0, HOLD), |c| (c.now, c.held, c.hold));
-        if was > held && held > 0 {
+        if let Some(Self { held, hold, .. }) =
+            before.filter(|ceiling| ceiling.now > ceiling.held && ceiling.held > 0)
+        {
             // A higher one was tried, and was too much.
-            let hold = hold.saturating_mul(2).min(LONGEST_HOLD);
-            return Self { now: held, held, raise_at: now.after(hold), hold };
+            let twice = hold.saturating_mul(2).min(LONGEST_HOLD);
+            return Self { now: held, held, raise_at: now.after(twice), hold: twice };
         }
+        let was = before.map_or(configured, |ceiling| ceiling.now);
         let lower = taken.min(was.saturating_sub(1)).max(was / 2).max(1);
         Self { now: lower, held: 0, raise_at: now.after(HOLD), hold: HOLD }
     }
@@ -166,25 +168,20 @@ mod tests {
         configured: u32,
         minutes: std::ops::Range<i64>,
     ) -> (u32, u32) {
-        let (mut refused, mut taken) = (0, 0);
-        for minute in minutes {
-            let mut here = 0;
-            for second in 0..60 {
-                let now = Moment((minute * 60 + second) * 1000);
-                let per_second = learned.per_minute().unwrap_or(configured).div_ceil(60);
-                for _ in 0..per_second {
-                    if here >= learned.per_minute().unwrap_or(configured) {
-                        break;
-                    }
-                    if here < allows {
-                        here += 1;
-                        taken += 1;
-                        learned.delivered(Some(configured), 3, now);
-                    } else {
-                        refused += 1;
-                        learned.slow_down(Slowdown::Rate, Some(configured), (3, 3), now);
-                    }
-                }
+        let (mut refused, mut taken, mut here) = (0, 0, 0);
+        for second in minutes.start * 60..minutes.end * 60 {
+            let now = Moment(second * 1000);
+            here = if second % 60 == 0 { 0 } else { here };
+            if here >= learned.per_minute().unwrap_or(configured) {
+                continue;
+            }
+            if here < allows {
+                here += 1;
+                taken += 1;
+                learned.delivered(Some(configured), 3, now);
+            } else {
+                refused += 1;
+                learned.slow_down(Slowdown::Rate, Some(configured), (3, 3), now);
             }
         }
         (refused, taken)

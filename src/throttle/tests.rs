@@ -299,7 +299,7 @@ fn overrun(events: &[(i64, i64)], length: i64, limit: usize) -> bool {
 }
 
 /// One thing that happens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     /// A worker asks for room for so many, and gets the store's answer only after the next step.
     Reserve { account: usize, messages: u32 },

@@ -59,7 +59,9 @@ pub(super) fn places(
     if read > most {
         return Ok(HashMap::new());
     }
-    classes.iter_mut().for_each(|class| class.finish(now));
+    for class in &mut classes {
+        class.finish(now);
+    }
     let places = (0..classes.len()).flat_map(|priority| {
         let classes = &classes;
         classes[priority].messages.iter().map(move |m| (MessageId(m.id), ahead(classes, priority, m)))
