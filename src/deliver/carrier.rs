@@ -6,8 +6,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use jiff::tz::TimeZone;
-
 use super::connection::Connector;
 use super::dial::Dial;
 use super::health::{Down, Health, Probe, Use};
@@ -100,8 +98,8 @@ impl Fleet {
     #[must_use]
     pub fn new(config: &Config, extra: &[Upstream], dial: &Arc<dyn Dial>, throttle: &Arc<Throttle>) -> Self {
         let all = || config.upstreams.iter().chain(extra);
-        let limits: Vec<_> = all().filter(|upstream| !upstream.name.is_empty()).map(limits).collect();
-        throttle.configure(zone(config), &limits);
+        let limits: Vec<_> = config.upstreams.iter().map(limits).collect();
+        throttle.configure(config.timezone.clone(), &limits);
         let station = |upstream: &Upstream| {
             let carriers = Carrier::all(upstream, &config.hostname, dial, throttle);
             (upstream.name.clone(), carriers)
@@ -140,10 +138,6 @@ impl Fleet {
             carrier.station.signals.notify();
         }
     }
-}
-
-fn zone(config: &Config) -> TimeZone {
-    config.timezone.clone()
 }
 
 fn limits(upstream: &Upstream) -> UpstreamLimits {

@@ -152,6 +152,13 @@ impl Lane {
                 Pick::Busy => return self.idle_until(now),
                 Pick::Wait(obstacle, until) => return self.wait(&obstacle, until, now).await,
             };
+            if self.is_empty() {
+                // Nothing can be waiting for a limit, and a probe without mail finds out nothing.
+                if around.is_none() && turn.probes.is_empty() {
+                    self.obstacle_is_over(now);
+                }
+                return self.idle_until(now);
+            }
             let wanted = turn.seats.len() as u32;
             let claim = self.claim(&turn, now);
             let claimed = self.shared.context.store.claim(claim).await;
@@ -193,8 +200,16 @@ impl Lane {
         }
     }
 
+    /// Whether nothing waits in the lane. Lanes are told of much that concerns other lanes; this spares the store.
+    fn is_empty(&self) -> bool {
+        self.shared.context.store.lane_load(&self.shared.name).messages == 0
+    }
+
     /// When the next message is due; nothing is claimed.
     async fn next_due(&self, now: Moment) -> Option<Moment> {
+        if self.is_empty() {
+            return None;
+        }
         let claim = Claim {
             route: self.shared.name.clone(),
             upstream: String::new(),

@@ -239,6 +239,9 @@ impl Core {
         self.tried.set(Some(Instant::now()));
         match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)) {
             Ok(0_i64) => {
+                if let Err(error) = self.connection.read_again() {
+                    return Err(format!("{reason}; the queue can't be read: {error}"));
+                }
                 self.health.set(None);
                 tracing::warn!(event = "store_recovered", reason = "a checkpoint has been synced");
                 Ok(())

@@ -69,7 +69,7 @@ impl Place {
 impl Writing {
     /// Reads what waits.
     pub(super) fn new(connection: Connection) -> rusqlite::Result<Self> {
-        let loads = Loads::read(&connection)?;
+        let loads = Loads(Arc::new(Mutex::new(Loads::read(&connection)?)));
         Ok(Self { connection, turns: RefCell::default(), changes: RefCell::default(), loads })
     }
 
@@ -110,6 +110,14 @@ impl Writing {
         self.turns().forget();
     }
 
+    /// Reads what waits again: after a failure a transaction that was given up may have been kept after all.
+    pub(super) fn read_again(&self) -> rusqlite::Result<()> {
+        let read = Loads::read(&self.connection)?;
+        *self.loads.0.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        self.turns().forget();
+        Ok(())
+    }
+
     /// The transaction has been committed.
     pub(super) fn committed(&self) {
         self.loads.apply(self.changes.borrow_mut().drain(..));
@@ -117,7 +125,7 @@ impl Writing {
 }
 
 impl Loads {
-    fn read(db: &Connection) -> rusqlite::Result<Self> {
+    fn read(db: &Connection) -> rusqlite::Result<HashMap<String, Load>> {
         let mut select =
             db.prepare("SELECT route, count(*), sum(waiting) FROM message WHERE state = 0 GROUP BY route")?;
         let rows = select.query_map([], |row| {
@@ -125,7 +133,7 @@ impl Loads {
             let load = Load { messages: messages.unsigned_abs(), recipients: recipients.unsigned_abs() };
             Ok((row.get(0)?, load))
         })?;
-        Ok(Self(Arc::new(Mutex::new(rows.collect::<rusqlite::Result<_>>()?))))
+        rows.collect()
     }
 
     /// What waits in a lane.
