@@ -280,7 +280,7 @@ fn what_a_permit_costs() {
             throttle.end("u", name, 1, Some((1, 1, now)));
             now.0 += pause;
         }
-        let each = (cpu() - begun) / PERMITS;
+        let each = cpu().saturating_sub(begun) / PERMITS;
         println!(
             "{case}: {each:?} for a permit, {:.1} accounts asked",
             f64::from(asked) / f64::from(PERMITS)
