@@ -61,6 +61,7 @@ impl Client {
             admission: Arc::new(Admission::new(&config)),
             users: Arc::new(Users::new(&config, context.timeline.clone())),
             pacing: Arc::new(Pacing::new(context.timeline.clone())),
+            estimate: Arc::new(sim.estimate()),
             direct: core.courier.clone(),
             config: config.clone(),
         };

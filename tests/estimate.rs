@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use mailsluice::mail::QueueId;
-use mailsluice::policy::estimate::{Accepted, Estimate, Sources};
+use mailsluice::policy::estimate::Accepted;
 use mailsluice::store::{
     ClientInfo, ListFilter, NewMessage, Priority, Standing, StandingKind, Store, Summary,
 };
@@ -24,17 +24,6 @@ const FALLBACK: &str = "[queue]\nwarn_after = \"never\"\n\
     fallback = [\"backup\"]\nfallback_on = [\"disabled\"]\n\
     [[upstream]]\nname = \"backup\"\nhost = \"backup\"\nsecurity = \"none\"\nfilter = [\"nobody.example\"]\n\
     [upstream.limits]\nper_hour = { messages = 10 }\n";
-
-fn estimate(sim: &Simulation) -> Estimate {
-    let context = &sim.core.as_ref().unwrap().context;
-    Estimate::new(Sources {
-        store: context.store.clone(),
-        timeline: context.timeline.clone(),
-        router: context.router.clone(),
-        throttle: context.throttle.clone(),
-        board: context.board.clone(),
-    })
-}
 
 async fn queued(sim: &Simulation) -> Vec<Summary> {
     sim.store().list(ListFilter { limit: 100_000, ..ListFilter::default() }).await.unwrap()
@@ -67,7 +56,7 @@ async fn what_is_told_is_when_it_goes() {
     }
     tokio::time::sleep(secs(5)).await;
     let single = submit_as(&mut sim, "boss", 0).await;
-    let (start, estimate) = (now(&sim), estimate(&sim));
+    let (start, estimate) = (now(&sim), sim.estimate());
     let all = queued(&sim).await;
     let told = estimate.of_all(&all).await.unwrap();
     assert_eq!(told.len(), all.len(), "each has its estimate");
@@ -96,7 +85,7 @@ async fn acceptance_tells_only_what_will_wait_for_more_than_a_minute() {
     let up = Upstream::new(Script::default());
     let mut sim = Simulation::new(LIMITED, &[("up", &up)]);
     sim.start().await;
-    let estimate = estimate(&sim);
+    let estimate = sim.estimate();
     let mut told = Vec::new();
     for n in 0..150 {
         let queue_id = submit_as(&mut sim, "erp", n).await;
@@ -140,7 +129,7 @@ async fn while_nothing_answers_the_next_probe_is_told() {
     sim.submit("a@firm.example", &["r@there.example"]).await;
     tokio::time::sleep(secs(45)).await;
     let message = queued(&sim).await.remove(0);
-    let eta = estimate(&sim).of(&message).await.unwrap();
+    let eta = sim.estimate().of(&message).await.unwrap();
     let context = &sim.core.as_ref().unwrap().context;
     let view = context.fleet.view("main", now(&sim)).unwrap();
     assert_eq!(view.accounts.len(), 1);
@@ -172,7 +161,7 @@ async fn a_disabled_upstream_keeps_its_mail_over_restart_and_reload_until_it_is_
         let lane = context.board.lane("main").unwrap();
         assert_eq!((lane.state, lane.reason.as_str()), ("disabled", "disabled by hand"), "{round}");
         let message = queued(&sim).await.remove(0);
-        assert_eq!(estimate(&sim).of(&message).await.unwrap(), None, "{round}");
+        assert_eq!(sim.estimate().of(&message).await.unwrap(), None, "{round}");
         if round == "at once" {
             sim.stop().await;
             sim.start().await;
@@ -218,7 +207,7 @@ async fn a_long_list_is_told_to_its_end() {
         submit_as(&mut sim, ["erp", "shop", "boss"][n as usize % 3], n).await;
     }
     tokio::time::sleep(secs(2)).await;
-    let (all, estimate) = (queued(&sim).await, estimate(&sim));
+    let (all, estimate) = (queued(&sim).await, sim.estimate());
     let told = estimate.of_all(&all).await.unwrap();
     let mut times: Vec<_> = told.values().copied().collect();
     times.sort_unstable();

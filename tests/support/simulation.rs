@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use mailsluice::config::Config;
 use mailsluice::deliver::{Dial, DialError, Dialled, Target};
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::relay::Core;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
@@ -178,6 +179,18 @@ impl Simulation {
 
     pub async fn totals(&self) -> Totals {
         self.store().totals().await.unwrap()
+    }
+
+    /// What tells when mail will go. It holds the store: to be dropped before the relay ends.
+    pub fn estimate(&self) -> Estimate {
+        let context = &self.core.as_ref().unwrap().context;
+        Estimate::new(Sources {
+            store: context.store.clone(),
+            timeline: context.timeline.clone(),
+            router: context.router.clone(),
+            throttle: context.throttle.clone(),
+            board: context.board.clone(),
+        })
     }
 
     /// Hands a message in as a session would.
