@@ -43,6 +43,8 @@ pub(super) struct Counter {
     kept: (u64, u64),
     /// With an even pace: when the next transaction may start.
     even_from: Moment,
+    /// There was no room for so many recipients, and why; `None` when something has changed since.
+    full: Option<(u32, Wait)>,
     batch: Batch,
     paused: Option<Paused>,
     pub(super) learned: Learned,
@@ -76,6 +78,7 @@ impl Default for Counter {
             under_way: (0, 0),
             kept: (0, 0),
             even_from: Moment(i64::MIN),
+            full: None,
             batch: Batch::default(),
             paused: None,
             learned: Learned::default(),
@@ -91,6 +94,7 @@ impl Counter {
     }
 
     pub(super) fn set_limits(&mut self, limits: &Limits) {
+        self.full = None;
         self.known = true;
         self.stopped = false;
         if self.limits != *limits {
@@ -102,12 +106,26 @@ impl Counter {
     }
 
     pub(super) fn restore(&mut self, row: &UsageRow) {
+        self.full = None;
         self.windows[row.window as usize].add(row.slot, row.messages, row.recipients);
     }
 
     /// What may go now, if the next message has this many recipients.
     pub(super) fn room(&mut self, needed: u32, now: Moment, periods: Periods) -> Result<Room, Wait> {
         let needed = needed.max(1);
+        // Of a hundred accounts all but one may be full: they are not to be counted through for each message.
+        if let Some((least, wait)) = &self.full
+            && needed >= *least
+            && wait.until.is_some_and(|until| now < until)
+        {
+            return Err(wait.clone());
+        }
+        let room = self.room_by_counts(needed, now, periods);
+        self.full = room.as_ref().err().map(|wait| (needed, wait.clone()));
+        room
+    }
+
+    fn room_by_counts(&mut self, needed: u32, now: Moment, periods: Periods) -> Result<Room, Wait> {
         if let Some(paused) = self.paused.take_if(|paused| paused.until <= now).or(self.paused.clone())
             && paused.until > now
         {
@@ -222,6 +240,7 @@ impl Counter {
 
     /// Room that was kept is free again.
     pub(super) fn give_back(&mut self, messages: u32, recipients: u32) {
+        self.full = None;
         self.kept.0 = self.kept.0.saturating_sub(u64::from(messages));
         self.kept.1 = self.kept.1.saturating_sub(u64::from(recipients));
     }
@@ -243,6 +262,7 @@ impl Counter {
 
     /// A transaction that was begun for `taken` recipients ends.
     pub(super) fn end(&mut self, taken: u32, counted: Option<(u32, u32, Moment)>) {
+        self.full = None;
         self.under_way.0 = self.under_way.0.saturating_sub(1);
         self.under_way.1 = self.under_way.1.saturating_sub(u64::from(taken));
         let Some((messages, recipients, ended)) = counted else {
@@ -257,6 +277,7 @@ impl Counter {
 
     /// Forgets what was counted, a pause and what was learned; tells in words of the last two.
     pub(super) fn reset(&mut self, windows: &[Window], now: Moment) -> Vec<String> {
+        self.full = None;
         let forgotten = self.held_back(now);
         for &window in windows {
             self.windows[window as usize].clear();
@@ -276,6 +297,7 @@ impl Counter {
     }
 
     pub(super) fn pause(&mut self, paused: Paused, now: Moment) -> bool {
+        self.full = None;
         let is_news = self.paused(now).is_none();
         if self.paused.as_ref().is_none_or(|before| before.until < paused.until) {
             self.paused = Some(paused);
@@ -295,12 +317,14 @@ impl Counter {
 
     /// The provider wants us to be slower; tells the new pace in words when it has changed.
     pub(super) fn slow_down(&mut self, slowdown: Slowdown, now: Moment) -> Option<String> {
+        self.full = None;
         let configured = self.limits.quota(Window::Minute).messages;
         self.learned.slow_down(slowdown, configured, (self.connections, self.limits.connections), now)
     }
 
     /// The provider has taken a message; tells the new pace in words when it has changed.
     pub(super) fn delivered(&mut self, now: Moment) -> Option<String> {
+        self.full = None;
         let configured = self.limits.quota(Window::Minute).messages;
         self.learned.delivered(configured, self.limits.connections, now)
     }
