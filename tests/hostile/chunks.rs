@@ -2,6 +2,8 @@
 //! `smtp::bdat` on the way in, `session::driver::chunks` for chunks in the wrong place, `smtp::dot_stuffing` on the way
 //! out.)
 
+use std::time::Duration;
+
 use mailsluice::config::ByteSize;
 
 use crate::client::Client;
@@ -203,5 +205,38 @@ async fn too_much_is_refused() {
         assert!(codes.iter().all(|code| matches!(code, 250 | 552 | 503 | 554 | 221)), "{codes:?}");
         assert!(running.store.messages.lock().unwrap().is_empty());
         assert_eq!((running.files().len(), running.memory.available_permits()), (0, 1 << 20));
+    }
+}
+
+/// All chunks of a message together have the time that a content has (`data_timeout`): neither octets that trickle into a
+/// chunk nor small chunks that come one by one prolong it. RSET ends that time with the message.
+#[tokio::test(start_paused = true)]
+async fn slow_chunks_end_with_the_time_for_the_content() {
+    for pieces in [vec![&b"x"[..]; 30], vec![&b"BDAT 1\r\nx"[..]; 30]] {
+        let mut running = World::new().connect().await;
+        let mut client = Client::new(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+        client.ask(b"EHLO x\r\n", 220).await;
+        client.ask(OPENING, 250).await;
+        let begun = tokio::time::Instant::now();
+        client.send(if pieces[0].len() == 1 { b"BDAT 1000\r\n" } else { b"" }).await;
+        for piece in pieces {
+            client.send(piece).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
+        }
+        assert_eq!(client.codes().await.last(), Some(&421));
+        assert!(begun.elapsed() >= Duration::from_mins(30), "the clock is the test's");
+        assert!(running.store.messages.lock().unwrap().is_empty());
+        assert!(running.files().is_empty(), "nothing is left of the content");
+    }
+    let mut running = World::new().connect().await;
+    let mut client = Client::new(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
+    client.ask(b"EHLO x\r\n", 220).await;
+    client.ask(OPENING, 250).await;
+    client.ask(b"", 250).await;
+    client.ask(b"BDAT 1\r\nx", 250).await;
+    client.ask(b"RSET\r\n", 250).await;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_mins(4)).await;
+        client.ask(b"NOOP\r\n", 250).await;
     }
 }
