@@ -293,21 +293,16 @@ impl Lane {
 
     /// Mail can go again.
     fn obstacle_is_over(&mut self, now: Moment) {
-        self.limit_open();
-        self.limit_is_over(now);
-        self.goes();
-    }
-
-    fn limit_open(&self) {
         if self.limited.is_some_and(|told| told.has_an_end) {
             let account = self.shared.tiers.only_account();
             tracing::info!(event = "limit_open", upstream = self.shared.upstream.name, account);
         }
+        self.limit_is_over(now);
+        self.goes();
     }
 
     /// Mail goes by an upstream that stands in: no message waits for a limit any more. It is said once that it does.
     fn goes_around(&mut self, obstacle: &Obstacle, turn: &Turn, has_mail: bool, now: Moment) {
-        self.limit_open();
         self.limit_is_over(now);
         let Some(state) = obstacle.state() else { return };
         let shared = &self.shared;

@@ -30,6 +30,9 @@ def test_no_minute_holds_more_than_the_limit(start_relay, sink):
     for early, late in zip(times, times[LIMIT:]):
         assert late - early >= 60, f"more than {LIMIT} within {late - early:.2f} s"
     assert times[-1] - times[0] < 90, "the window opened late"
+    # Said once per change, not per message: before the kill, after it, and when mail went again.
+    assert len(relay.wait_event("limit_reached")) == 2
+    assert len(relay.wait_event("limit_open")) == 1
     shown = [line for line in relay.command("limits", "show") if line["window"] == "minute"]
     assert [line["upstream"] for line in shown] == ["sink"]
     assert shown[0]["messages"] == {"used": LIMIT, "limit": LIMIT}
