@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::rows;
 use super::writing::Writing;
 use super::{blacklist, enqueue, usage};
-use crate::store::{Handover, NewPermit, Permit, PermitId};
+use crate::store::{Handover, NewPermit, PermitId};
 use crate::time::Moment;
 
 /// Records a permit.
@@ -35,20 +35,8 @@ pub(super) fn hand_over(db: &Writing, handover: &Handover) -> rusqlite::Result<b
     Ok(true)
 }
 
-/// Ends the permits of a dead predecessor: what the provider counted of them is not known, so all of it counts.
+/// Ends the permits of a dead predecessor.
 pub(super) fn recover(db: &Connection, now: Moment) -> rusqlite::Result<()> {
-    let mut select = db.prepare("SELECT upstream, account, recipients FROM permit")?;
-    let permits = select.query_map([], |row| {
-        Ok(Permit {
-            upstream: row.get(0)?,
-            account: row.get(1)?,
-            ended: now,
-            messages: 1,
-            recipients: row.get(2)?,
-        })
-    })?;
-    for permit in permits {
-        usage::add(db, &permit?)?;
-    }
+    usage::add_unknown(db, "SELECT upstream, account, recipients FROM permit", now)?;
     db.execute("DELETE FROM permit", []).map(|_| ())
 }

@@ -8,25 +8,12 @@ use super::rows::{self, SENDING, WAITING};
 use super::writing::{PLACE, Place, Writing};
 use super::{direct, usage};
 use crate::mail::QueueId;
-use crate::store::{Permit, Recovered};
+use crate::store::Recovered;
 use crate::time::Moment;
 
-/// Voids all leases: whoever held them is dead, for we hold the lock. What they had begun may have been counted by the
-/// provider up to now, so it counts as ended now.
+/// Voids all leases: whoever held them is dead, for we hold the lock.
 pub(super) fn recover(db: &Writing, now: Moment) -> rusqlite::Result<Recovered> {
-    let mut leases = db.prepare("SELECT upstream, account, recipients FROM lease WHERE recipients > 0")?;
-    let permits = leases.query_map([], |row| {
-        Ok(Permit {
-            upstream: row.get(0)?,
-            account: row.get(1)?,
-            ended: now,
-            messages: 1,
-            recipients: row.get(2)?,
-        })
-    })?;
-    for permit in permits {
-        usage::add(db, &permit?)?;
-    }
+    usage::add_unknown(db, "SELECT upstream, account, recipients FROM lease WHERE recipients > 0", now)?;
     direct::recover(db, now)?;
     let mut sending = db.prepare(&format!("SELECT queue_id FROM message WHERE state = {SENDING}"))?;
     let unknown = sending.query_map([], |row| rows::queue_id(row, 0))?.collect::<rusqlite::Result<_>>()?;

@@ -27,6 +27,25 @@ pub(super) fn add(db: &Connection, permit: &Permit) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Counts the permits of a dead predecessor. What the provider counted of them is not known: all of it counts, as ended
+/// now. `permits` selects upstream, account, recipients.
+pub(super) fn add_unknown(db: &Connection, permits: &str, now: Moment) -> rusqlite::Result<()> {
+    let mut select = db.prepare(permits)?;
+    let permits = select.query_map([], |row| {
+        Ok(Permit {
+            upstream: row.get(0)?,
+            account: row.get(1)?,
+            ended: now,
+            messages: 1,
+            recipients: row.get(2)?,
+        })
+    })?;
+    for permit in permits {
+        add(db, &permit?)?;
+    }
+    Ok(())
+}
+
 /// All counts, the oldest slot first.
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<UsageRow>> {
     let mut select = db.prepare(
