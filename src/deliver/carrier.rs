@@ -118,9 +118,7 @@ impl Fleet {
         };
         all.iter().filter(fits).cloned().collect()
     }
-}
 
-impl Fleet {
     /// Nothing goes by an account, or by an upstream as a whole, until it is started again.
     pub fn stop(&self, upstream: &str, account: Option<&str>, reason: &str) {
         for carrier in self.upstreams.get(upstream).into_iter().flatten() {

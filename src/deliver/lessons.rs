@@ -83,10 +83,9 @@ impl Teacher<'_> {
 
     /// From a transaction.
     pub(super) async fn transaction(&self, mail: &Mail<'_>, answers: &[RecipientResult]) {
-        let answers = || answers.iter();
         let mut learned = false;
         let mut before: Option<&Row> = None;
-        for answer in answers() {
+        for answer in answers {
             let Answer::Refused(reply) = &answer.answer else { continue };
             let row = treat(answer.stage, reply);
             if before.is_none_or(|before| !std::ptr::eq(before, row)) {
@@ -103,14 +102,14 @@ impl Teacher<'_> {
         if learned {
             return;
         }
-        if let Some(broken) = answers().find(broken) {
+        if let Some(broken) = answers.iter().find(broken) {
             let queue = &self.context.config.queue;
             if let Some(down) = self.carrier.health.broke(&broken.to_string(), self.now, queue) {
                 self.is_down(&down);
             }
             return;
         }
-        if answers().any(|answer| matches!(answer.answer, Answer::Accepted(_))) {
+        if answers.iter().any(|answer| matches!(answer.answer, Answer::Accepted(_))) {
             self.delivered();
         }
         self.is_up().await;

@@ -228,9 +228,9 @@ impl Throttle {
             let room = state.room((upstream, account), needed, now, &self.timeline)?;
             let messages = room.messages.min(messages.max(1));
             let recipients = room.recipients.min(recipients.max(needed).saturating_mul(messages));
-            let group = state.group(upstream);
-            group.shared.keep(messages, recipients);
-            group.account(account).keep(messages, recipients);
+            for counter in state.group(upstream).both(account) {
+                counter.keep(messages, recipients);
+            }
             Ok(Room { messages, recipients })
         })?;
         Ok(Reservation::new(self.clone(), (upstream, account), kept))
@@ -249,13 +249,13 @@ impl Throttle {
         self.with(|state| {
             let zone = state.zone.clone();
             let group = state.group(upstream);
-            let fits = |counter: &mut Counter| {
+            let [shared, own] = group.both(account).map(|counter| {
                 let periods = periods(counter.limits(), now, &self.timeline, &zone);
                 counter.room_for_more(more, now, periods)
-            };
-            fits(&mut group.shared).map_err(Wait::of_all)?;
-            fits(group.account(account))?;
-            for counter in [&mut group.shared, group.accounts.entry(account.to_owned()).or_default()] {
+            });
+            shared.map_err(Wait::of_all)?;
+            own?;
+            for counter in group.both(account) {
                 counter.join(more, taken + more, now);
             }
             Ok(())
@@ -272,9 +272,9 @@ impl Throttle {
     /// recipients, when it ended.
     pub fn end(&self, upstream: &str, account: &str, taken: u32, counted: Option<(u32, u32, Moment)>) {
         self.with(|state| {
-            let group = state.group(upstream);
-            group.shared.end(taken, counted);
-            group.account(account).end(taken, counted);
+            for counter in state.group(upstream).both(account) {
+                counter.end(taken, counted);
+            }
         });
     }
 
@@ -282,11 +282,10 @@ impl Throttle {
     #[must_use]
     pub fn connect(self: &Arc<Self>, upstream: &str, account: &str) -> Option<ConnectionSlot> {
         let free = self.with(|state| {
-            let group = state.group(upstream);
-            let free = group.shared.free_connections() > 0 && group.account(account).free_connections() > 0;
-            if free {
-                group.shared.connect();
-                group.account(account).connect();
+            let both = state.group(upstream).both(account);
+            let free = both.iter().all(|counter| counter.free_connections() > 0);
+            for counter in both.into_iter().filter(|_| free) {
+                counter.connect();
             }
             free
         });
@@ -297,8 +296,8 @@ impl Throttle {
     #[must_use]
     pub fn free_connections(&self, upstream: &str, account: &str) -> (u32, u32) {
         self.with(|state| {
-            let group = state.group(upstream);
-            (group.account(account).free_connections(), group.shared.free_connections())
+            let [shared, own] = state.group(upstream).both(account);
+            (own.free_connections(), shared.free_connections())
         })
     }
 
@@ -306,8 +305,7 @@ impl Throttle {
     #[must_use]
     pub fn is_over_connections(&self, upstream: &str, account: &str) -> bool {
         self.with(|state| {
-            let group = state.group(upstream);
-            group.shared.is_over_connections() || group.account(account).is_over_connections()
+            state.group(upstream).both(account).iter().any(|counter| counter.is_over_connections())
         })
     }
 
@@ -447,13 +445,12 @@ impl State {
         timeline: &Timeline,
     ) -> Result<Room, Wait> {
         let zone = self.zone.clone();
-        let group = self.group(upstream);
-        let periods = |counter: &Counter| periods(counter.limits(), now, timeline, &zone);
-        let shared_periods = periods(&group.shared);
-        let shared = group.shared.room(needed, now, shared_periods).map_err(Wait::of_all);
-        let account = group.account(account);
-        let own_periods = periods(account);
-        match (shared, account.room(needed, now, own_periods)) {
+        let rooms = self.group(upstream).both(account).map(|counter| {
+            let periods = periods(counter.limits(), now, timeline, &zone);
+            counter.room(needed, now, periods)
+        });
+        let [shared, own] = rooms;
+        match (shared.map_err(Wait::of_all), own) {
             (Ok(shared), Ok(own)) => Ok(shared.min(own)),
             (Err(shared), Err(own)) => Err(Wait::later(Some(shared), own)),
             (Err(wait), Ok(_)) | (Ok(_), Err(wait)) => Err(wait),
@@ -471,10 +468,16 @@ impl Group {
     }
 
     fn account(&mut self, name: &str) -> &mut Counter {
-        if !self.accounts.contains_key(name) {
-            self.accounts.insert(name.to_owned(), Counter::default());
+        let [_, own] = self.both(name);
+        own
+    }
+
+    /// What an account's transactions and connections count in: that of all together, and its own.
+    fn both(&mut self, account: &str) -> [&mut Counter; 2] {
+        if !self.accounts.contains_key(account) {
+            self.accounts.insert(account.to_owned(), Counter::default());
         }
-        self.accounts.get_mut(name).expect("it was put there")
+        [&mut self.shared, self.accounts.get_mut(account).expect("it was put there")]
     }
 }
 

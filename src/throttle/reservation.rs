@@ -40,8 +40,7 @@ impl Reservation {
         self.left.messages -= kept.messages;
         self.left.recipients -= kept.recipients;
         self.throttle.with(|state| {
-            let group = state.group(&self.upstream);
-            for counter in [&mut group.shared, group.accounts.entry(self.account.clone()).or_default()] {
+            for counter in state.group(&self.upstream).both(&self.account) {
                 counter.give_back(kept.messages, kept.recipients);
                 counter.begin(recipients, now);
             }
@@ -56,9 +55,9 @@ impl Reservation {
             return;
         }
         self.throttle.with(|state| {
-            let group = state.group(&self.upstream);
-            group.shared.give_back(messages, recipients);
-            group.account(&self.account).give_back(messages, recipients);
+            for counter in state.group(&self.upstream).both(&self.account) {
+                counter.give_back(messages, recipients);
+            }
         });
     }
 }
@@ -86,9 +85,9 @@ impl ConnectionSlot {
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.throttle.with(|state| {
-            let group = state.group(&self.upstream);
-            group.shared.disconnect();
-            group.account(&self.account).disconnect();
+            for counter in state.group(&self.upstream).both(&self.account) {
+                counter.disconnect();
+            }
         });
     }
 }
