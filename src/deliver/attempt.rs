@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::carrier::{Carrier, Way};
 use super::classify::{Verdict, blacklist_candidate, classify};
 use super::connection::{Connection, Connector};
-use super::context::{Context, Phase};
+use super::content::{Loaded, Unfit, load, make_ready, offered, prepare};
+use super::context::Phase;
 use super::error::{ConnectError, Stage};
 use super::health::Probe;
 use super::lane::LaneShared;
@@ -19,15 +20,9 @@ use super::transaction::{RecipientResult, Requests, Transaction, TransactionResu
 use crate::config::BlacklistAction;
 use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
-use crate::smtp::extension::Capabilities;
-use crate::store::{Content, MessageKind, QueuedMessage, Route, Treatment};
+use crate::store::{MessageKind, QueuedMessage, Route, Treatment};
 use crate::throttle::ConnectionSlot;
-use crate::transform::{self, Prepared, Signer, UpstreamView};
-
-/// Content of this size is transformed on a thread of its own.
-const LARGE: usize = 256 << 10;
-/// A transformation holds the content up to this many times.
-const COPIES: u64 = 3;
+use crate::transform::{Prepared, UpstreamView};
 
 /// What an attempt works with.
 pub(super) struct Job {
@@ -157,13 +152,13 @@ impl<'a> Attempt<'a> {
             };
             // The original is needed again only if this connection may turn out to be gone.
             let spare = reused.then(|| content.clone());
-            let (offered, host) = (connection.capabilities().clone(), connection.host().to_owned());
-            let ready = self.make_ready(message, content, &offered, host).await;
+            let signer = &self.shared.context.signer;
+            let ready = make_ready(signer, self.carrier, offered(&connection), (message, content)).await;
             let prepared = match ready {
                 Ok(prepared) => prepared,
-                Err(unfit) => {
+                Err(Unfit { reply, host }) => {
                     self.give_back(connection);
-                    return unfit;
+                    return Dialogue::Unfit(reply, host);
                 }
             };
             if let Some(memory) = &mut memory
@@ -191,32 +186,6 @@ impl<'a> Attempt<'a> {
             opened = self.connector.open() => opened.map_err(Dialogue::NotReady),
             () = stop(&mut self.phase, Phase::Stopping) => Err(Dialogue::NotBegun),
         }
-    }
-
-    /// Changes the message as this upstream needs it.
-    async fn make_ready(
-        &self,
-        message: &QueuedMessage,
-        content: Vec<u8>,
-        offered: &Capabilities,
-        host: String,
-    ) -> Result<Prepared, Dialogue> {
-        let view = UpstreamView {
-            sign: self.carrier.upstream().sign,
-            eight_bit_mime: offered.eight_bit_mime,
-            smtputf8: offered.smtputf8,
-            local: false,
-        };
-        let prepared = prepare(&self.shared.context.signer, message, content, view).await;
-        let prepared = prepared.map_err(|reply| Dialogue::Unfit(reply, String::new()))?;
-        let size = prepared.content.len() as u64;
-        let configured = self.carrier.limits.message_size.map(|limit| limit.0);
-        let limit = offered.max_size().into_iter().chain(configured).min();
-        if let Some(limit) = limit.filter(|&limit| size > limit) {
-            let text = format!("the message has {size} octets, {host} takes {limit}");
-            return Err(Dialogue::Unfit(Reply::new(552, (5, 3, 4), text), host));
-        }
-        Ok(prepared)
     }
 
     async fn transaction(
@@ -325,81 +294,6 @@ fn fates(message: &QueuedMessage, result: &TransactionResult) -> Vec<Fate> {
             Fate { place, end, reply: answer.to_string(), candidate }
         })
         .collect()
-}
-
-/// Content in memory.
-pub(super) struct Loaded<'a> {
-    pub(super) content: Vec<u8>,
-    /// `None` for what is small enough not to be counted.
-    pub(super) memory: Option<Memory<'a>>,
-}
-
-/// The right to hold content in memory: of the lane's share, so that one slow upstream can't take what the others need,
-/// and of all there is.
-pub(super) struct Memory<'a> {
-    share: SemaphorePermit<'a>,
-    all: SemaphorePermit<'a>,
-}
-
-impl Memory<'_> {
-    /// Gives back all but so many octets.
-    fn keep(&mut self, octets: usize) {
-        for permit in [&mut self.share, &mut self.all] {
-            let surplus = permit.num_permits().saturating_sub(octets);
-            drop(permit.split(surplus));
-        }
-    }
-}
-
-/// Reads the content. Content in a file waits until there is memory for it.
-pub(super) async fn load<'a>(
-    (share, most): (&'a Semaphore, u64),
-    context: &'a Context,
-    message: &QueuedMessage,
-) -> Result<Loaded<'a>, String> {
-    let path = match &message.content {
-        Content::Inline(data) => return Ok(Loaded { content: data.clone(), memory: None }),
-        Content::File(path) => path,
-    };
-    let needed = u32::try_from((message.size * COPIES).min(most)).unwrap_or(u32::MAX);
-    let closed = |_| "the relay stops".to_owned();
-    // Always in this order, so that nobody who holds some of all waits for a share.
-    let share = share.acquire_many(needed).await.map_err(closed)?;
-    let all = context.memory.acquire_many(needed).await.map_err(closed)?;
-    let read = tokio::fs::read(path).await.and_then(|content| {
-        // A file that was cut must not pass for the message.
-        let whole = content.len() as u64 == message.size;
-        if whole {
-            Ok(content)
-        } else {
-            Err(std::io::Error::other(format!("it has {} octets of {}", content.len(), message.size)))
-        }
-    });
-    match read {
-        Ok(octets) => Ok(Loaded { content: octets, memory: Some(Memory { share, all }) }),
-        Err(error) => {
-            tracing::error!(event = "store", queue_id = %message.queue_id, path = %path.display(), reason = %error);
-            Err(format!("cannot read the stored content: {error}"))
-        }
-    }
-}
-
-pub(super) async fn prepare(
-    signer: &Arc<Signer>,
-    message: &QueuedMessage,
-    content: Vec<u8>,
-    view: UpstreamView,
-) -> Result<Prepared, Reply> {
-    let signer = signer.clone();
-    let prepared = if content.len() < LARGE {
-        transform::prepare(message, content, &view, &signer)
-    } else {
-        let mut message = message.clone();
-        message.content = Content::Inline(Vec::new());
-        let task = tokio::task::spawn_blocking(move || transform::prepare(&message, content, &view, &signer));
-        task.await.map_err(|_| Reply::new(451, (4, 3, 0), "the message could not be prepared"))?
-    };
-    prepared.map_err(|error| error.to_reply())
 }
 
 /// Puts a message into the local mailbox.

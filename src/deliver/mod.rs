@@ -9,6 +9,7 @@ mod capture;
 mod carrier;
 mod classify;
 mod connection;
+mod content;
 mod context;
 mod dial;
 mod direct;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::ending::{self, Sent};
-use super::talk::{offered, patiently};
+use super::talk::patiently;
 use super::ticket::Ticket;
 use super::{Shared, refusal};
 use crate::deliver::classify::blacklist_candidate;
 use crate::deliver::connection::Connection;
+use crate::deliver::content::offered;
 use crate::deliver::error::Stage;
 use crate::deliver::lessons::Mail;
 use crate::deliver::transaction::{Answer, RecipientResult, Requests, Steps, Transaction};

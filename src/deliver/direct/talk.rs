@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep_until};
 use super::open::{Head, Open};
 use super::ticket::Ticket;
 use super::{Shared, refusal};
-use crate::deliver::attempt::{Loaded, is_stale, load, prepare};
-use crate::deliver::connection::Connection;
+use crate::deliver::attempt::is_stale;
+use crate::deliver::content::{Loaded, load, make_ready, offered};
 use crate::deliver::context::Phase;
 use crate::deliver::transaction::TransactionResult;
 use crate::mail::{Address, RecipientRequest};
@@ -28,7 +28,7 @@ use crate::queue::direct::{Handed, Opening, Refused};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::QueuedMessage;
-use crate::transform::{Prepared, UpstreamView};
+use crate::transform::Prepared;
 
 /// A client waits five minutes for the answer to RCPT (RFC 5321 4.5.3.2.3), and reads ours before.
 const RECIPIENT: Duration = Duration::from_mins(4);
@@ -162,8 +162,7 @@ impl Talk {
             && open.can_go_on()
             && let Some(view) = open.offered()
         {
-            let ready = ready(&self.way.shared, &open.ticket, view, (message, content.to_vec()));
-            let ready = ready.await;
+            let ready = ready(&self.way.shared, &open.ticket, view, (message, content)).await;
             match ready {
                 Ok(prepared) if open.has_announced(&prepared) => {
                     open.prepared = Some(prepared);
@@ -239,7 +238,7 @@ impl Way {
                 Letter::Announced(opening) => (Head::announced(opening), None),
                 Letter::Here(message, content) => {
                     let view = offered(&connection);
-                    match ready(shared, ticket, view, (message, content.to_vec())).await {
+                    match ready(shared, ticket, view, (message, content)).await {
                         Ok(prepared) => (Head::of(message, &prepared), Some(prepared)),
                         Err(refused) => {
                             ticket.give_back(connection);
@@ -274,35 +273,16 @@ impl State {
     }
 }
 
-/// What an upstream offers, and its name.
-pub(super) fn offered(connection: &Connection) -> (Capabilities, String) {
-    (connection.capabilities().clone(), connection.host().to_owned())
-}
-
 /// Changes the message as the upstream needs it.
 async fn ready(
     shared: &Shared,
     ticket: &Ticket,
-    (offered, host): (Capabilities, String),
-    (message, content): (&QueuedMessage, Vec<u8>),
+    view: (Capabilities, String),
+    (message, content): (&QueuedMessage, &[u8]),
 ) -> Result<Prepared, Refused> {
-    let view = UpstreamView {
-        sign: ticket.carrier.upstream().sign,
-        eight_bit_mime: offered.eight_bit_mime,
-        smtputf8: offered.smtputf8,
-        local: false,
-    };
-    let configured = ticket.carrier.limits.message_size.map(|limit| limit.0);
-    let max = offered.max_size().into_iter().chain(configured).min();
-    let prepared = prepare(&shared.context.signer, message, content, view).await.map_err(refusal::unfit)?;
-    let size = prepared.content.len() as u64;
-    match max.filter(|&limit| size > limit) {
-        Some(limit) => {
-            let text = format!("the message has {size} octets, {host} takes {limit}");
-            Err(refusal::unfit(Reply::new(552, (5, 3, 4), text)))
-        }
-        None => Ok(prepared),
-    }
+    let message = (message, content.to_vec());
+    let ready = make_ready(&shared.context.signer, &ticket.carrier, view, message).await;
+    ready.map_err(|unfit| refusal::unfit(unfit.reply))
 }
 
 /// Waits for the upstream for as long as the client waits for us, and the relay does not stop.
