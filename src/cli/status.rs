@@ -7,8 +7,9 @@ use super::output::count;
 use super::table::Table;
 use super::when::{When, span};
 use super::{limits, test_mode};
-use crate::control::view::{Account, Listener, RecipientTotals, Status, Upstream};
+use crate::control::view::{Account, Listener, Status, Upstream};
 use crate::report::log::escape::printable;
+use crate::store::Totals;
 use crate::throttle::SHARED;
 
 /// What an upstream does that is down and due.
@@ -143,7 +144,7 @@ pub(super) fn obstacles(upstreams: &[Upstream], when: &When) -> String {
 }
 
 /// The sum that must always hold.
-fn totals(t: &RecipientTotals) -> String {
+fn totals(t: &Totals) -> String {
     let left = t.accepted + t.generated;
     let right = t.sent + t.bounced + t.expired + t.dropped + t.captured + t.deleted + t.queued;
     let verdict = if left == right { "" } else { " -- THE SUMS DIFFER: please report this" };
@@ -157,7 +158,8 @@ fn totals(t: &RecipientTotals) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::view::{QueueCounts, TestMode};
+    use crate::control::view::TestMode;
+    use crate::store::Counts;
 
     fn account(name: &str, state: &str, reason: Option<&str>) -> Account {
         Account {
@@ -211,8 +213,8 @@ mod tests {
                 ],
                 limits: vec![],
             }],
-            queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
-            totals: RecipientTotals {
+            queue: Counts { ready: 1, deferred: 2, held: 0, sending: 0 },
+            totals: Totals {
                 accepted: 5,
                 generated: 1,
                 sent: 2,
@@ -252,7 +254,7 @@ Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 droppe
             obstacles(&status.upstreams, &due),
             "m365 is down, probing now: connect: \\u001brefused; its mail takes the fallback backup\n"
         );
-        let wrong = Status { totals: RecipientTotals { sent: 1, ..status.totals }, ..status };
+        let wrong = Status { totals: Totals { sent: 1, ..status.totals }, ..status };
         assert!(render(&wrong, &when).contains("THE SUMS DIFFER"));
     }
 }

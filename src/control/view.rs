@@ -266,35 +266,6 @@ pub struct Account {
     pub pace: Option<String>,
 }
 
-/// Messages by state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueCounts {
-    /// Due, or not yet tried.
-    pub ready: u64,
-    /// Waiting for the next attempt.
-    pub deferred: u64,
-    /// Waiting for a person.
-    pub held: u64,
-    /// In an attempt.
-    pub sending: u64,
-}
-
-/// Recipients since the store was made:
-/// `accepted + generated = sent + bounced + expired + dropped + captured + deleted + queued`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the sum above says what they are")]
-pub struct RecipientTotals {
-    pub accepted: u64,
-    pub generated: u64,
-    pub sent: u64,
-    pub bounced: u64,
-    pub expired: u64,
-    pub dropped: u64,
-    pub captured: u64,
-    pub deleted: u64,
-    pub queued: u64,
-}
-
 /// The whole relay at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -309,9 +280,9 @@ pub struct Status {
     /// All upstreams.
     pub upstreams: Vec<Upstream>,
     /// Messages by state.
-    pub queue: QueueCounts,
+    pub queue: Counts,
     /// Recipients since the store was made.
-    pub totals: RecipientTotals,
+    pub totals: Totals,
     /// Why the store accepts nothing at present.
     pub store_fault: Option<String>,
 }
@@ -485,28 +456,6 @@ impl From<TestState> for TestMode {
             action: action_name(state.action).to_owned(),
             address: state.address.map(|a| a.to_string()),
             origin: state.origin,
-        }
-    }
-}
-
-impl From<Counts> for QueueCounts {
-    fn from(counts: Counts) -> Self {
-        Self { ready: counts.ready, deferred: counts.deferred, held: counts.held, sending: counts.sending }
-    }
-}
-
-impl From<Totals> for RecipientTotals {
-    fn from(t: Totals) -> Self {
-        Self {
-            accepted: t.accepted,
-            generated: t.generated,
-            sent: t.sent,
-            bounced: t.bounced,
-            expired: t.expired,
-            dropped: t.dropped,
-            captured: t.captured,
-            deleted: t.deleted,
-            queued: t.queued,
         }
     }
 }

@@ -10,9 +10,10 @@ use super::context::Context;
 use super::failure::Failure;
 use super::{output, status};
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, QueueCounts, Release, Retried, Status,
+    DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, Release, Retried, Status,
 };
 use crate::report::log::escape::printable;
+use crate::store::Counts;
 use view::Extent;
 
 #[derive(Debug, clap::Subcommand)]
@@ -136,7 +137,7 @@ fn list(filter: &Filter, client: &Client, context: &Context) -> Result<(), Failu
 
 impl Filter {
     /// How much of what was asked for is listed.
-    fn extent(&self, listed: usize, queue: &QueueCounts) -> Extent {
+    fn extent(&self, listed: usize, queue: &Counts) -> Extent {
         let limit = self.limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT);
         if (listed as u64) < limit {
             return Extent::All;
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn tells_how_much_is_listed() {
-        let queue = QueueCounts { ready: 1500, deferred: 4, held: 0, sending: 0 };
+        let queue = Counts { ready: 1500, deferred: 4, held: 0, sending: 0 };
         let plain = || Filter { upstream: None, state: None, sender: None, recipient: None, limit: Some(5) };
         let deferred = Filter { state: Some("deferred".into()), limit: Some(4), ..plain() };
         let of_one = Filter { upstream: Some("m365".into()), ..plain() };

@@ -18,8 +18,8 @@ pub(super) async fn show(extract::State(state): extract::State<State>) -> Result
         test_mode: state.test_mode.state().into(),
         listeners: state.config.listeners.iter().map(listener).collect(),
         upstreams: upstreams::all(&state),
-        queue: counts.into(),
-        totals: totals.into(),
+        queue: counts,
+        totals,
         store_fault: state.store.healthy().err().map(|error| error.to_string()),
     }))
 }

@@ -1,5 +1,7 @@
 //! What people ask about: the queue, the blacklist, the sums.
 
+use serde::{Deserialize, Serialize};
+
 use super::{ClientInfo, MessageId, RecipientState, TestTreatment};
 use crate::mail::QueueId;
 use crate::time::Moment;
@@ -116,8 +118,8 @@ pub struct Summary {
     pub test: Option<TestTreatment>,
 }
 
-/// Messages by state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Messages by state. The control interface shows it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// Not yet tried.
     pub ready: u64,
@@ -129,8 +131,10 @@ pub struct Counts {
     pub sending: u64,
 }
 
-/// Recipients since the store was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Recipients since the store was made:
+/// `accepted + generated = sent + bounced + expired + dropped + captured + deleted + queued`. The control interface shows
+/// it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// From clients.
     pub accepted: u64,
