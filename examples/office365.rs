@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use mailsluice::deliver::Stream;
+use mailsluice::upstream::Stream;
 use office365::{Office365, Rules, external_recipients};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};

@@ -36,3 +36,4 @@ pub mod store;
 pub mod throttle;
 pub mod time;
 pub mod transform;
+pub mod upstream;

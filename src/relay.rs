@@ -16,13 +16,13 @@ use self::core::LAST_WORDS;
 use self::front::Front;
 use crate::config::{Faults, Loaded};
 use crate::control::{ControlSocket, SocketError};
-use crate::deliver::TcpDial;
 use crate::policy::test_mode::action_name;
 use crate::report::log;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
 use crate::transform::DkimError;
+use crate::upstream::TcpDial;
 
 /// Why the relay does not start.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use mailsluice::config::{Config, Machine};
 use mailsluice::control::{ControlSocket, Shared, State};
-use mailsluice::deliver::{Dial, Fleet, TcpDial};
+use mailsluice::deliver::Fleet;
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::test_mode::Switch;
@@ -29,6 +29,7 @@ use mailsluice::store::{
 };
 use mailsluice::throttle::Throttle;
 use mailsluice::time::{SystemClock, Timeline};
+use mailsluice::upstream::{Dial, TcpDial};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;

@@ -21,10 +21,10 @@ mod steps;
 use std::time::Duration;
 
 use mailsluice::config::{Account, Auth, Limits, Security, Smtp, Timeouts};
-use mailsluice::deliver::{
+use mailsluice::mail::{Address, Body, ReversePath};
+use mailsluice::upstream::{
     ConnectError, Connection, Connector, Requests, Transaction, TransactionResult, Verdict, classify,
 };
-use mailsluice::mail::{Address, Body, ReversePath};
 use support::upstream::{Script, Upstream};
 
 /// Each time-out has a length of its own, so that the time that has passed tells which one it was.

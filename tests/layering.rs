@@ -14,7 +14,7 @@ const LEVELS: &[&[&str]] = &[
     &["config"],
     &["smtp"],
     &["store"],
-    &["route", "throttle", "queue", "report", "oauth"],
+    &["route", "throttle", "queue", "report", "oauth", "upstream"],
     &["policy", "transform"],
     &["session", "deliver"],
     &["listen", "control"],

@@ -5,24 +5,24 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::carrier::{Carrier, Way};
-use super::classify::{Verdict, blacklist_candidate, classify};
-use super::connection::{Connection, Connector};
 use super::content::{Loaded, Unfit, load, make_ready, offered, prepare};
 use super::context::Phase;
-use super::error::{ConnectError, Stage};
 use super::health::Probe;
 use super::lane::LaneShared;
 use super::lessons::{Mail, Teacher};
 use super::outcome::{self, End, Fate, Tried, Why};
 use super::pool::Seat;
-use super::replies::{Treatment as Meaning, treat};
-use super::transaction::{RecipientResult, Requests, Transaction, TransactionResult};
 use crate::config::BlacklistAction;
 use crate::mail::{Body, RecipientRequest};
 use crate::smtp::Reply;
 use crate::store::{MessageKind, QueuedMessage, Route, Treatment};
 use crate::throttle::ConnectionSlot;
 use crate::transform::{Prepared, UpstreamView};
+use crate::upstream::{ConnectError, Stage};
+use crate::upstream::{Connection, Connector};
+use crate::upstream::{RecipientResult, Requests, Transaction, TransactionResult};
+use crate::upstream::{Treatment as Meaning, treat};
+use crate::upstream::{Verdict, blacklist_candidate, classify};
 
 /// What an attempt works with.
 pub(super) struct Job {

@@ -6,8 +6,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::connection::Connector;
-use super::dial::Dial;
 use super::health::{Down, Health, Probe, Use};
 use super::lessons::Told;
 use super::pool::{Pool, Seat};
@@ -16,6 +14,8 @@ use crate::config::{Account, Config, Limits, Upstream, UpstreamKind};
 use crate::queue::LaneState;
 use crate::throttle::{Cause, Reservation, Throttle, UpstreamLimits, Wait};
 use crate::time::Moment;
+use crate::upstream::Connector;
+use crate::upstream::Dial;
 
 /// Messages that one turn of a lane takes at most.
 pub(super) const TURN: u32 = 100;

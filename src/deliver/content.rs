@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::carrier::Carrier;
-use super::connection::Connection;
 use super::context::Context;
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::{Content, QueuedMessage};
 use crate::transform::{self, Prepared, Signer, UpstreamView};
+use crate::upstream::Connection;
 
 /// Content of this size is transformed on a thread of its own.
 const LARGE: usize = 256 << 10;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use super::carrier::Fleet;
-use super::dial::Dial;
 use crate::config::Config;
 use crate::queue::{Board, Wake};
 use crate::route::Router;
@@ -13,6 +12,7 @@ use crate::store::Store;
 use crate::throttle::Throttle;
 use crate::time::Timeline;
 use crate::transform::dkim::Signer;
+use crate::upstream::Dial;
 
 /// How far the relay is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -12,7 +12,6 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::attempt::{self, Job};
-use super::capture::Mailbox;
 use super::carrier::{Carrier, Obstacle, TURN, Turn};
 use super::context::{Context, Phase};
 use super::outcome::{self, End, Tried};
@@ -24,6 +23,7 @@ use crate::route::lane_name;
 use crate::store::{Claim, Claimed, Content, OverdueClaim, QueuedMessage, StoreError};
 use crate::throttle::Wait;
 use crate::time::Moment;
+use crate::upstream::Mailbox;
 
 /// A lane looks around at least this often, whatever it waits for.
 const LOOK: Duration = Duration::from_secs(30);

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use super::carrier::Carrier;
 use super::context::Context;
-use super::error::{ConnectError, Stage};
 use super::health::{Down, Health};
-use super::replies::{Row, Scope, Senders, Slow, Treatment, stated_wait, treat};
-use super::transaction::{Answer, RecipientResult};
 use crate::config::Window;
 use crate::mail::ReversePath;
 use crate::smtp::Reply;
 use crate::store::{MessageKind, QueuedMessage, Standing, StandingKind};
 use crate::throttle::Slowdown;
 use crate::time::Moment;
+use crate::upstream::{Answer, RecipientResult};
+use crate::upstream::{ConnectError, Stage};
+use crate::upstream::{Row, Scope, Senders, Slow, Treatment, stated_wait, treat};
 
 /// A pause for a quota lasts at least so long, so that room that comes back bit by bit is not asked for bit by bit.
 const SHORTEST_PAUSE: Duration = Duration::from_mins(1);

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::Connection;
 use super::signals::Signals;
 use crate::throttle::{ConnectionSlot, Throttle};
+use crate::upstream::Connection;
 
 /// How long an idle connection is kept. Long enough for the next mail of a burst, too short to annoy a provider.
 const IDLE: Duration = Duration::from_secs(10);

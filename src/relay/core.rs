@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::RelayError;
 use crate::config::{Account, Capture, Config, Fallback, Limits, SharedLimits, Upstream, UpstreamKind};
-use crate::deliver::{Context, Courier, Dial, Exchanges, Fleet, Lane, Mailbox, Phase};
+use crate::deliver::{Context, Courier, Exchanges, Fleet, Lane, Phase};
 use crate::policy::test_mode::Switch;
 use crate::queue::{Board, Wake};
 use crate::route::{self, CAPTURED, Router};
@@ -16,6 +16,7 @@ use crate::store::{Standing, StandingKind, Store, StoreError};
 use crate::throttle::Throttle;
 use crate::time::{Clock, Moment, Timeline};
 use crate::transform::Signer;
+use crate::upstream::{Dial, Mailbox};
 
 /// How often the relay looks whether the store has failed, and tries it again if it has.
 const HEARTBEAT: Duration = Duration::from_secs(5);

@@ -1,9 +1,9 @@
 //! What the client asked for goes on to an upstream that offers it, and what the upstream announces is kept to.
 
-use mailsluice::deliver::{Requests, Stage, Transaction};
 use mailsluice::mail::{
     Body, EnvelopeId, MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return, ReversePath,
 };
+use mailsluice::upstream::{Requests, Stage, Transaction};
 
 use super::support::upstream::{Act, Script, Step};
 use super::{address, connected, recipients, send, verdicts};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use mailsluice::deliver::{Connector, Dial, DialError, Dialled, Stage, Stream, Target};
+use mailsluice::upstream::{Connector, Dial, DialError, Dialled, Stage, Stream, Target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailsluice::deliver::Stage;
+use mailsluice::upstream::Stage;
 use tokio::time::Instant;
 
 use super::support::upstream::{Act, Script, Step, Upstream};

@@ -1,7 +1,7 @@
 //! TLS and logins: what is configured is required, and errors say what to do.
 
 use mailsluice::config::{Account, Auth, Security, Smtp};
-use mailsluice::deliver::{ConnectCause, ConnectError, LoginError, Stage, TlsError};
+use mailsluice::upstream::{ConnectCause, ConnectError, LoginError, Stage, TlsError};
 use tokio::time::Instant;
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream};

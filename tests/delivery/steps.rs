@@ -1,7 +1,7 @@
 //! Step by step: each recipient's reply is known before the content is sent.
 
-use mailsluice::deliver::{Connection, Requests, Stage, Steps, Transaction};
 use mailsluice::mail::{Address, Body, ReversePath};
+use mailsluice::upstream::{Connection, Requests, Stage, Steps, Transaction};
 
 use super::support::upstream::{Act, Script, Step};
 use super::{connected, recipients, send, verdicts};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailsluice::deliver::Stream;
+use mailsluice::upstream::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The other end of a session.

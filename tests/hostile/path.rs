@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use mailsluice::config::{ServerTls, TlsMode};
-use mailsluice::deliver::Stream;
 use mailsluice::listen::tls::load;
 use mailsluice::policy::admission::Admission;
 use mailsluice::policy::users::Users;
 use mailsluice::session::{self, Door, Services};
+use mailsluice::upstream::Stream;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 

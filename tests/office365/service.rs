@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailsluice::deliver::{Stage, Treatment, treat};
 use mailsluice::smtp::Reply;
+use mailsluice::upstream::{Stage, Treatment, treat};
 use tokio::time::sleep;
 
 use super::client::Client;

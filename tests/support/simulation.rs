@@ -9,7 +9,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mailsluice::config::Config;
-use mailsluice::deliver::{Dial, DialError, Dialled, Target};
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::relay::Core;
@@ -18,6 +17,7 @@ use mailsluice::store::{
     ClientInfo, MessageKind, NewMessage, NewRecipient, Priority, Store, StoredContent, Totals,
 };
 use mailsluice::time::Clock;
+use mailsluice::upstream::{Dial, DialError, Dialled, Target};
 use tokio::time::Instant;
 
 use super::office365::Office365;

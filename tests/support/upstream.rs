@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use mailsluice::deliver::{Dial, DialError, Dialled, Stream, Target};
+use mailsluice::upstream::{Dial, DialError, Dialled, Stream, Target};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;

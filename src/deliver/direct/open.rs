@@ -8,18 +8,18 @@ use super::ending::{self, Sent};
 use super::talk::patiently;
 use super::ticket::Ticket;
 use super::{Shared, refusal};
-use crate::deliver::classify::blacklist_candidate;
-use crate::deliver::connection::Connection;
 use crate::deliver::content::offered;
-use crate::deliver::error::Stage;
 use crate::deliver::lessons::Mail;
-use crate::deliver::transaction::{Answer, RecipientResult, Requests, Steps, Transaction};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::queue::direct::{Handed, Opening, Refused};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::{BlacklistCandidate, Handover, QueuedMessage};
 use crate::transform::Prepared;
+use crate::upstream::Connection;
+use crate::upstream::Stage;
+use crate::upstream::blacklist_candidate;
+use crate::upstream::{Answer, RecipientResult, Requests, Steps, Transaction};
 
 /// How long we wait for the answer to RSET.
 const RESET: Duration = Duration::from_secs(5);

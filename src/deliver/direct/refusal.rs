@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use crate::deliver::carrier::Obstacle;
-use crate::deliver::classify::{Verdict, classify};
 use crate::deliver::context::Context;
-use crate::deliver::error::ConnectError;
-use crate::deliver::transaction::{Answer, RecipientResult};
 use crate::queue::direct::Refused;
 use crate::smtp::Reply;
+use crate::upstream::ConnectError;
+use crate::upstream::{Answer, RecipientResult};
+use crate::upstream::{Verdict, classify};
 
 /// What the upstream has answered, or that it did not answer.
 pub(super) fn by_result(upstream: &str, result: &RecipientResult) -> Refused {
@@ -124,7 +124,7 @@ fn ours(status: (u8, u16, u16), text: String, reason: &'static str) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::error::{Fault, Stage};
+    use crate::upstream::{Fault, Stage};
 
     #[test]
     fn each_answer_in_words() {

@@ -22,13 +22,13 @@ use super::{Shared, refusal};
 use crate::deliver::attempt::is_stale;
 use crate::deliver::content::{Loaded, load, make_ready, offered};
 use crate::deliver::context::Phase;
-use crate::deliver::transaction::TransactionResult;
 use crate::mail::{Address, RecipientRequest};
 use crate::queue::direct::{Handed, Opening, Refused};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 use crate::store::QueuedMessage;
 use crate::transform::Prepared;
+use crate::upstream::TransactionResult;
 
 /// A client waits five minutes for the answer to RCPT (RFC 5321 4.5.3.2.3), and reads ours before.
 const RECIPIENT: Duration = Duration::from_mins(4);

@@ -9,17 +9,17 @@ use tokio::time::{Instant, sleep};
 use super::{Shared, refusal};
 use crate::config::{Account, Upstream, UpstreamKind};
 use crate::deliver::carrier::{Carrier, Obstacle, Turn, Way};
-use crate::deliver::connection::Connection;
 use crate::deliver::context::{Context, Phase};
 use crate::deliver::health::Probe;
 use crate::deliver::lessons::{Mail, Teacher};
 use crate::deliver::pool::Seat;
 use crate::deliver::tiers::{Pick, Tiers};
-use crate::deliver::transaction::RecipientResult;
 use crate::queue::direct::Refused;
 use crate::route::{lane_name, lanes};
 use crate::store::{Handover, NewPermit, Permit, PermitId};
 use crate::throttle::ConnectionSlot;
+use crate::upstream::Connection;
+use crate::upstream::RecipientResult;
 
 /// How long a client waits for a connection to be free.
 const BUSY: Duration = Duration::from_secs(10);

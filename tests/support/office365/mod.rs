@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mailsluice::deliver::{Dial, DialError, Dialled, Stream, Target};
+use mailsluice::upstream::{Dial, DialError, Dialled, Stream, Target};
 use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use mailsluice::deliver::Stream;
+use mailsluice::upstream::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;

@@ -1,7 +1,7 @@
 //! Any server (RFC 5321, RFC 3463).
 
 use super::{Codes, ROW, Row, Scope, StatusPattern, Treatment};
-use crate::deliver::error::Stage;
+use crate::upstream::error::Stage;
 
 /// What no other row is about.
 pub(super) static LAST: Row =

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Codes, Provider, ROW, Row, Scope, Senders, Slow, StatusPattern, Treatment};
 use crate::config::Window;
-use crate::deliver::error::Stage;
+use crate::upstream::error::Stage;
 
 use StatusPattern::{Details, Exact, Meaning};
 

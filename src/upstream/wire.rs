@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout_at;
 
-use super::dial::{Stream, deadline_in};
 use super::error::Fault;
+use super::stream::{Stream, deadline_in};
 use crate::smtp::{Reply, ReplyParser};
 
 /// How much is read at once, in octets.

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use tokio::time::timeout_at;
 
-use super::dial::{Dial, Stream, Target, deadline_in};
+use super::dial::{Dial, Target};
 use super::error::{ConnectCause, ConnectError, Fault, Stage};
 use super::login;
+use super::stream::{Stream, deadline_in};
 use super::tls::{TlsClient, TlsError};
 use super::wire::Wire;
 use crate::config::{Account, Security, Smtp, Timeouts};

@@ -1,8 +1,8 @@
 //! A transaction step by step, for a client that waits: each recipient's reply is known before the content is sent.
 
 use super::{Answer, Command, GROUP, Progress, RecipientResult, Stop, Transaction, TransactionResult};
-use crate::deliver::connection::{Connection, State};
-use crate::deliver::error::{Fault, Stage};
+use crate::upstream::connection::{Connection, State};
+use crate::upstream::error::{Fault, Stage};
 
 /// A transaction whose MAIL the upstream has accepted, and to which no content was sent yet.
 ///

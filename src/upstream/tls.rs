@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
-use super::dial::Stream;
+use super::stream::Stream;
 
 /// Why there is no TLS that we can trust, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,22 +1,16 @@
 //! Reaches an upstream over TCP: resolves its name and tries its addresses in turn (RFC 5321 5.1).
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::DialError;
+use super::stream::Stream;
 
 /// The most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
-
-/// Octets both ways: TCP, TLS, or a pipe in a test.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// What to reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,18 +128,14 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result
     Ok(stream)
 }
 
-/// How long a dial may take, as a deadline.
-pub(super) fn deadline_in(duration: Duration) -> Instant {
-    // A time-out that overflows the clock is as good as a year.
-    let now = Instant::now();
-    now.checked_add(duration).unwrap_or(now + Duration::from_hours(365 * 24))
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use std::time::Duration;
+
+    use crate::upstream::stream::deadline_in;
 
     fn target(host: &str, port: u16) -> Target {
         Target { host: host.to_owned(), port, source_address: None }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Codes, Provider, ROW, Row, Scope, Slow, StatusPattern, Treatment};
 use crate::config::Window;
-use crate::deliver::error::Stage;
+use crate::upstream::error::Stage;
 
 const GOOGLE: Row = Row { provider: Provider::Google, ..ROW };
 const AMAZON: Row = Row { provider: Provider::Amazon, ..ROW };
