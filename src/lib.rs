@@ -7,33 +7,42 @@
 //! |---|---|---|
 //! | [`listen`] | a client connects and is admitted | [`session`] |
 //! | [`session`] | the SMTP dialogue; the content arrives | [`policy`] |
-//! | [`policy`] | may this client relay, is the recipient blacklisted, is it a test? | [`store`] |
-//! | [`store`] | the message is made durable; only then the client reads 250 | [`queue`] |
-//! | [`queue`] | what is due, for which upstream? | [`route`] |
-//! | [`route`] | which upstream serves this sender? | [`throttle`] |
-//! | [`throttle`] | may it go now, and if not, when? | [`transform`] |
-//! | [`transform`] | test redirect, conversion, DKIM | [`deliver`] |
-//! | [`deliver`] | the transaction with the upstream, and what its answers teach | [`report`] |
+//! | [`policy`] | may this client relay, is the recipient blacklisted, is it a test? | [`route`] |
+//! | [`route`] | which upstream serves this sender, in which lane does its mail wait? | [`store`] |
+//! | [`store`] | the message is made durable; only then the client reads 250 | [`lane`] |
+//! | [`lane`] | who must wake up | [`deliver`] |
+//! | [`deliver`] | a lane at work: it takes what is due, tries it, settles it | [`account`] |
+//! | [`account`] | who may send it, how fast, how well? | [`limits`] |
+//! | [`limits`] | is there room, and if not, until when? The store's claim asks it | [`transform`] |
+//! | [`transform`] | test redirect, conversion, DKIM | [`upstream`] |
+//! | [`upstream`] | the transaction, and what its answers mean | [`report`] |
 //! | [`report`] | the log line, the DSN | |
 //!
-//! Imports go down only: [`mail`] and [`time`], then [`smtp`] and [`config`], then [`store`], and so on up to [`relay`],
-//! which wires it all together. `tests/layering.rs` holds the code to it.
+//! With [`direct`] a client waits until the upstream has answered. [`control`] and [`cli`] show people how all of it is.
+//!
+//! Imports go down only: [`mail`], [`memory`] and [`time`], then [`config`] and [`content`], [`smtp`], [`limits`], [`store`],
+//! and so on up to [`relay`], which wires it all together. `tests/layering.rs` holds the code to it. `ARCHITECTURE.md` has the
+//! rooms, `docs/journey.md` the walk, and `docs/glossary.md` the words of the house.
 
+pub mod account;
 pub mod cli;
 pub mod config;
+pub mod content;
 pub mod control;
 pub mod deliver;
+pub mod direct;
+pub mod lane;
+pub mod limits;
 pub mod listen;
 pub mod mail;
+pub mod memory;
 pub mod policy;
-pub mod queue;
 pub mod relay;
 pub mod report;
 pub mod route;
 pub mod session;
 pub mod smtp;
 pub mod store;
-pub mod throttle;
 pub mod time;
 pub mod transform;
 pub mod upstream;

@@ -1,9 +1,11 @@
 //! The relay itself: wires the rooms together, keeps house, and goes down in good order.
 //!
-//! Level 7. Nothing else knows all parts; each gets handed in what it needs.
+//! Nothing else knows all parts; each gets handed in what it needs.
 
 mod core;
+mod error;
 mod front;
+mod housekeeping;
 
 use std::sync::Arc;
 
@@ -11,69 +13,37 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 pub use self::core::Core;
+pub use error::RelayError;
 
-use self::core::LAST_WORDS;
+use self::core::STORE_GRACE;
 use self::front::Front;
-use crate::config::{Faults, Loaded};
-use crate::control::{ControlSocket, SocketError};
+use crate::config::{Faults, LoadedConfig};
+use crate::control::ControlSocket;
 use crate::policy::test_mode::action_name;
 use crate::report::log;
-use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
-use crate::transform::DkimError;
 use crate::upstream::TcpDial;
 
-/// Why the relay does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RelayError {
-    /// The store can't be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A DKIM key can't be used.
-    #[error(transparent)]
-    Dkim(#[from] DkimError),
-    /// A listener's address can't be had.
-    #[error("cannot listen at {address}: {reason}; is another program using the port, or is it below 1024?")]
-    Listen {
-        /// Which.
-        address: std::net::SocketAddr,
-        /// What the system says.
-        reason: std::io::Error,
-    },
-    /// The control socket can't be made.
-    #[error(transparent)]
-    Control(#[from] SocketError),
-    /// A part has ended that must not end. It is our fault; a restart recovers what it was doing.
-    #[error("a fault in the program: {0}; please report it with the log")]
-    Fault(String),
-    /// Whoever told it to stop did not want to wait. What was under way is taken up at the next start.
-    #[error("stopped at once by a second {0}; what was under way is taken up at the next start")]
-    Hurried(&'static str),
-    /// The system does not let us hear signals.
-    #[error("cannot listen for signals: {0}")]
-    Signals(std::io::Error),
-}
-
 /// Reads the configuration again.
-pub type Reread = Box<dyn Fn() -> Result<Loaded, Faults> + Send + Sync>;
+pub type Reread = Box<dyn Fn() -> Result<LoadedConfig, Faults> + Send + Sync>;
 
 /// Runs the relay until SIGTERM or SIGINT. SIGHUP, or a request over the control interface, reads the configuration
 /// again with `reread`; `log` then changes the log's settings.
 ///
 /// # Errors
 /// When it can't start, or a part of it fails in a way that only a restart can mend.
-pub async fn run(loaded: Loaded, reread: Reread, log: log::Control) -> Result<(), RelayError> {
+pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Result<(), RelayError> {
     let config = Arc::new(loaded.config);
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     let mut hang_up = hear(SignalKind::hangup())?;
-    let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer)?;
-    let sockets = Front::bind(&config).await?;
+    let clock = Arc::new(SystemClock);
+    let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)?;
+    // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir)?;
-    let mut core =
-        Core::start(config.clone(), Arc::new(store), Arc::new(SystemClock), Arc::new(TcpDial)).await?;
+    let sockets = Front::bind(&config).await?;
+    let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial)).await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
     let mut front = Front::serve(&core, sockets, control, reloads, &stopping);
@@ -99,7 +69,7 @@ pub async fn run(loaded: Loaded, reread: Reread, log: log::Control) -> Result<()
     }
     let _ = stop.send(true);
     let store = core.context.store.clone();
-    let grace = core.context.config.shutdown_grace.saturating_sub(LAST_WORDS);
+    let grace = core.context.config.shutdown_grace.saturating_sub(STORE_GRACE);
     let sessions = async {
         let all = async { while front.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(grace, all).await;
@@ -109,7 +79,7 @@ pub async fn run(loaded: Loaded, reread: Reread, log: log::Control) -> Result<()
         ((), ()) = async { tokio::join!(sessions, core.stop(grace)) } => {}
         name = either(&mut terminate, &mut interrupt) => {
             tracing::warn!(event = "stopped", queued = store.queue_length(), reason = format!("a second {name}"));
-            return Err(RelayError::Hurried(name));
+            return Err(RelayError::StoppedAtOnce(name));
         }
     }
     tracing::info!(event = "stopped", queued = store.queue_length());

@@ -14,22 +14,23 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailsluice::config::{Config, Machine};
-use mailsluice::control::{ControlSocket, Shared, State};
-use mailsluice::deliver::Fleet;
+use mailsluice::account::{AccountServices, Accounts};
+use mailsluice::config::{Config, Machine, Window};
+use mailsluice::control::{ApiState, ControlSocket, SharedState};
+use mailsluice::lane::{LaneState, LaneStatuses, Wakeups};
+use mailsluice::limits::{AccountKey, Amount};
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::test_mode::Switch;
-use mailsluice::queue::{Board, LaneState, Wake};
 use mailsluice::route::Router;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
-    Claim, ClientInfo, Delivery, MessageKind, NewMessage, NewRecipient, Permit, Priority, RecipientState,
-    Settlement, Standing, StandingKind, Store, StoredContent,
+    Ask, Claimed, ClientInfo, Content, Decisions, Delivery, LaneName, MessageKind, NewMessage, NewPermit,
+    NewRecipient, NewSuspension, PermitEnd, Permitted, Priority, RecipientState, Recipients, Settlement,
+    Store, SuspensionKind,
 };
-use mailsluice::throttle::Throttle;
-use mailsluice::time::{SystemClock, Timeline};
-use mailsluice::upstream::{Dial, TcpDial};
+use mailsluice::time::SystemClock;
+use mailsluice::upstream::{Mailbox, TcpDial};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -56,7 +57,7 @@ filter = ["off.example"]
 struct Relay {
     folder: tempfile::TempDir,
     runtime: Runtime,
-    state: State,
+    state: ApiState,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
 }
@@ -82,33 +83,39 @@ impl Relay {
         std::fs::write(&file, CONFIG).unwrap();
         let config = Config::load(Some(&file), &Machine::bare(folder.path())).unwrap().config;
         let runtime = Runtime::new().unwrap();
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&config.data_dir, 1000, Threading::Writer).unwrap());
-        let test_mode = runtime.block_on(Switch::load(Arc::clone(&store), &config.test_mode)).unwrap();
-        let timeline = Timeline::resume(Arc::new(SystemClock), None);
-        let throttle = Arc::new(Throttle::new(timeline.clone()));
-        let dial: Arc<dyn Dial> = Arc::new(TcpDial);
-        let fleet = Arc::new(Fleet::new(&config, &[], &dial, &throttle));
-        let (router, board) = (Arc::new(Router::new(&config)), Arc::new(Board::default()));
+        let clock = Arc::new(SystemClock);
+        let store = SqliteStore::open(&config.data_dir, 1000, Threading::Writer, clock).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let test_mode = runtime.block_on(Switch::load(store.clone(), &config.test_mode)).unwrap();
+        let timeline = store.timeline().clone();
+        let (router, wakeups) = (Arc::new(Router::new(&config)), Arc::new(Wakeups::default()));
+        let services = AccountServices {
+            store: store.clone(),
+            timeline: timeline.clone(),
+            wakeups: wakeups.clone(),
+            dial: Arc::new(TcpDial),
+        };
+        let accounts = Arc::new(Accounts::new(services, router.clone()));
+        let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
+        accounts.configure(&config, &[], router.clone(), &mailbox);
+        let statuses = Arc::new(LaneStatuses::default());
         let estimate = Estimate::new(Sources {
             store: store.clone(),
             timeline: timeline.clone(),
-            router: router.clone(),
-            throttle: throttle.clone(),
-            board: board.clone(),
+            accounts: accounts.clone(),
+            statuses: statuses.clone(),
         });
-        let state = State {
+        let state = ApiState {
             router,
-            fleet,
+            accounts,
             estimate: Arc::new(estimate),
             store,
             started: timeline.now(),
             timeline,
             config: Arc::new(config),
             version: "9.9.9",
-            throttle,
-            wake: Arc::new(Wake::default()),
-            board,
+            wakeups,
+            statuses,
             test_mode: Arc::new(test_mode),
             reloads: tokio::sync::mpsc::channel(1).0,
         };
@@ -117,7 +124,8 @@ impl Relay {
             let _inside = runtime.enter();
             ControlSocket::bind(&state.config.data_dir).unwrap()
         };
-        let served = runtime.spawn(socket.serve(Shared::new(state.clone()), async { drop(stopped.await) }));
+        let served =
+            runtime.spawn(socket.serve(SharedState::new(state.clone()), async { drop(stopped.await) }));
         Self { folder, runtime, state, stop: Some(stop), served: Some(served) }
     }
 
@@ -152,10 +160,8 @@ impl Relay {
             queue_id: queue_id.clone(),
             kind: MessageKind::Submitted,
             priority: Priority::Normal,
-            route: "m365".to_owned(),
-            accepted: self.state.timeline.now(),
-            accepted_wall: self.state.timeline.wall().as_millisecond(),
-            limit_wait: 0,
+            lane: LaneName::of_upstream("m365"),
+            limit_wait: Duration::ZERO,
             reverse_path: ReversePath::Address(Address::parse("ERP@firm.example").unwrap()),
             sender: "erp@firm.example".to_owned(),
             body: Body::SevenBit,
@@ -167,10 +173,10 @@ impl Relay {
                 user: None,
                 listener: "127.0.0.1:2525".to_owned(),
             },
-            test: None,
+            decisions: Decisions::default(),
             held,
-            recipients: recipients.iter().map(recipient).collect(),
-            content: StoredContent::Inline(b"Subject: x\r\n\r\nhello\xff\r\n".to_vec()),
+            recipients: Recipients::new(recipients.iter().map(recipient).collect()).unwrap(),
+            content: Content::memory(b"Subject: x\r\n\r\nhello\xff\r\n".to_vec()),
         };
         self.runtime.block_on(self.state.store.enqueue(message)).unwrap();
         queue_id
@@ -178,19 +184,17 @@ impl Relay {
 
     /// Takes the one due message into an attempt; the settlement given back defers it by an hour.
     fn attempt(&self) -> Settlement {
-        let now = self.state.timeline.now();
-        let claim = Claim {
-            route: "m365".to_owned(),
-            upstream: "m365".into(),
-            account: String::new(),
-            now,
-            lease_until: now.after(Duration::from_mins(10)),
+        let ask = Ask {
+            lane: LaneName::of_upstream("m365"),
+            account: AccountKey::new("m365", ""),
+            ceilings: Vec::new(),
             messages: 1,
-            recipients: 100,
             recipients_per_message: 100,
+            unfit: Arc::default(),
+            max_size: None,
         };
-        let claimed = self.runtime.block_on(self.state.store.claim(claim)).unwrap();
-        let message = &claimed.messages[0];
+        let claimed = self.runtime.block_on(self.state.store.claim(ask)).unwrap();
+        let Claimed::Messages { leased, .. } = claimed else { panic!("{claimed:?}") };
         let delivery = |index: u32| Delivery {
             index,
             state: RecipientState::Waiting,
@@ -200,35 +204,53 @@ impl Relay {
             blacklist: None,
         };
         Settlement {
-            id: message.id,
-            deliveries: message.recipients.iter().map(|r| delivery(r.index)).collect(),
-            next_attempt: Some(now.after(Duration::from_hours(1))),
+            lease: leased[0].lease,
+            deliveries: leased[0].message.recipients.iter().map(|r| delivery(r.index)).collect(),
+            again_in: Some(Duration::from_hours(1)),
             counts: true,
             warned: false,
-            permit: Some(Permit {
-                upstream: "m365".to_owned(),
-                account: String::new(),
-                ended: now,
-                messages: 1,
-                recipients: 1,
-            }),
+            used: Some(Amount::of_message(1, 0)),
             reports: vec![],
         }
     }
 
     /// Uses up the 30 messages of the minute.
     fn fill_the_minute(&self) {
-        let (throttle, now) = (&self.state.throttle, self.state.timeline.now());
-        let mut kept = throttle.reserve(("m365", ""), (30, 1, 1), now).unwrap();
-        for _ in 0..30 {
-            kept.begin(1, now);
-            throttle.end("m365", "", 1, Some((1, 1, now)));
+        let one = Amount::of_message(1, 0);
+        let ceilings = self.state.accounts.of("m365")[0].ceilings();
+        loop {
+            let permit = NewPermit {
+                account: AccountKey::new("m365", ""),
+                ceilings: ceilings.clone(),
+                needed: one,
+                recorded: 1,
+            };
+            let taken = self.runtime.block_on(self.state.store.take_permit(permit)).unwrap();
+            let Permitted::Granted(permit) = taken else { return };
+            let end = PermitEnd::without_message(permit, Some(one));
+            self.runtime.block_on(self.state.store.end_permit(end)).unwrap();
         }
+    }
+
+    /// Nothing goes by the upstream, or by an account of it.
+    fn suspend(&self, account: Option<&str>, kind: SuspensionKind, lasts: Option<Duration>, reason: &str) {
+        let new = suspension(account, kind, lasts, reason);
+        self.runtime.block_on(self.state.accounts.suspend(new)).unwrap();
     }
 
     fn settle(&self, settlement: Settlement) {
         self.runtime.block_on(self.state.store.settle(settlement)).unwrap();
     }
+}
+
+fn suspension(
+    account: Option<&str>,
+    kind: SuspensionKind,
+    lasts: Option<Duration>,
+    reason: &str,
+) -> NewSuspension {
+    let account = account.map(str::to_owned);
+    NewSuspension { upstream: "m365".to_owned(), account, kind, lasts, reason: reason.to_owned() }
 }
 
 impl Drop for Relay {
@@ -355,18 +377,20 @@ fn the_list_tells_what_each_message_waits_for() {
     relay.enqueue(1, &["a@x.example"], false);
     let soon = relay.state.timeline.now().after(Duration::from_secs(90));
     let reason = || "no answer".to_owned();
+    let m365 = LaneName::of_upstream("m365");
     for (lane, want, next) in [
         (LaneState::Up, Value::Null, true),
-        (LaneState::Down { reason: reason(), until: soon }, json!("connection"), true),
+        (LaneState::Down { reason: reason(), until: Some(soon) }, json!("connection"), true),
         (LaneState::Limited { reason: reason(), until: Some(soon) }, json!("limit"), true),
         (LaneState::Disabled { reason: reason(), until: None }, json!("disabled"), false),
     ] {
-        relay.state.board.set("m365", lane);
+        relay.state.statuses.set(&m365, lane);
         let entry = relay.run(&["queue", "list", "--json"]).json()[0].clone();
         assert_eq!((&entry["waiting_for"], entry["next_attempt"].is_string()), (&want, next), "{entry}");
     }
-    relay.state.board.set_via("m365", LaneState::Down { reason: reason(), until: soon }, "off");
-    relay.state.fleet.stop("m365", None, "no answer");
+    let down = LaneState::Down { reason: reason(), until: Some(soon) };
+    relay.state.statuses.set_via(&m365, down, "off");
+    relay.suspend(None, SuspensionKind::Stopped, None, "no answer");
     let text = relay.run(&["queue", "list"]).out;
     assert!(text.contains("m365 is disabled: no answer; its mail takes the fallback off\n"), "{text}");
     let entry = relay.run(&["queue", "list", "--json"]).json()[0].clone();
@@ -427,19 +451,11 @@ fn a_reset_ends_pauses_says_what_it_forgot_and_holds_over_a_restart() {
     relay.enqueue(1, &["a@x.example"], false);
     relay.settle(relay.attempt());
     relay.fill_the_minute();
-    let now = relay.state.timeline.now();
-    let until = now.after(Duration::from_hours(3));
-    relay.state.throttle.pause("m365", None, until, "the tenant's quota is used up");
-    let standing = |kind, until| Standing {
-        upstream: "m365".to_owned(),
-        account: None,
-        kind,
-        until,
-        reason: "the tenant's quota is used up".to_owned(),
-    };
+    let why = "the tenant's quota is used up";
+    relay.suspend(None, SuspensionKind::Paused, Some(Duration::from_hours(3)), why);
+    let disabled = suspension(None, SuspensionKind::Disabled, None, why);
     let store = &relay.state.store;
-    relay.runtime.block_on(store.set_standing(standing(StandingKind::Paused, Some(until)))).unwrap();
-    relay.runtime.block_on(store.set_standing(standing(StandingKind::Disabled, None))).unwrap();
+    relay.runtime.block_on(store.suspend(disabled)).unwrap();
     let show = relay.run(&["limits", "show", "m365", "--json"]).json();
     let shared = show.as_array().unwrap().iter().find(|l| l["account"] == "*").unwrap();
     assert_eq!(shared["reason"], json!("a pause: the tenant's quota is used up"));
@@ -456,10 +472,17 @@ fn a_reset_ends_pauses_says_what_it_forgot_and_holds_over_a_restart() {
     }
     assert_eq!(relay.run(&["upstream", "list", "--json"]).json()[0]["state"], json!("up"));
     // What the next process reads.
-    let (usage, standings) =
-        relay.runtime.block_on(async { (store.usage().await.unwrap(), store.standings().await.unwrap()) });
-    assert_eq!(usage, []);
-    assert_eq!(standings, [standing(StandingKind::Disabled, None)], "a reset enables nothing");
+    let account = AccountKey::new("m365", "");
+    let (usage, suspensions) = relay.runtime.block_on(async {
+        (store.usage(account.scopes().to_vec()).await.unwrap(), store.suspensions().await.unwrap())
+    });
+    for counts in usage {
+        for window in Window::ALL {
+            assert_eq!(counts.first_departure(window, relay.state.timeline.now()), None);
+        }
+    }
+    let kinds: Vec<_> = suspensions.iter().map(|s| (s.kind, s.account.clone(), s.until)).collect();
+    assert_eq!(kinds, [(SuspensionKind::Disabled, None, None)], "a reset enables nothing");
 }
 
 #[test]
@@ -480,17 +503,15 @@ fn an_upstream_is_switched_off_and_on_and_stays_so() {
     assert_eq!(off["accounts"][0]["state"], json!("disabled"));
     let again = relay.run(&["upstream", "disable", "m365"]);
     assert!(again.status == Some(0) && again.out.contains("    disabled by hand\n"), "{again:?}");
-    let standings = || relay.runtime.block_on(relay.state.store.standings()).unwrap();
-    let kinds: Vec<_> = standings().iter().map(|s| (s.kind, s.account.clone())).collect();
-    assert_eq!(kinds, [(StandingKind::Disabled, None)], "it must last");
+    let suspensions = || relay.runtime.block_on(relay.state.store.suspensions()).unwrap();
+    let kinds: Vec<_> = suspensions().iter().map(|s| (s.kind, s.account.clone())).collect();
+    assert_eq!(kinds, [(SuspensionKind::Disabled, None)], "it must last");
 
     // What the relay has stopped by itself is enabled as well.
-    relay.state.fleet.stop("m365", Some(""), "535 wrong password");
-    let stopped = Standing { kind: StandingKind::Stopped, ..standings().remove(0) };
-    relay.runtime.block_on(relay.state.store.set_standing(stopped)).unwrap();
+    relay.suspend(Some(""), SuspensionKind::Stopped, None, "535 wrong password");
     let on = relay.run(&["upstream", "enable", "m365", "--json"]).json();
     assert_eq!((&on["state"], &on["reason"]), (&json!("up"), &Value::Null));
-    assert_eq!(standings(), []);
+    assert_eq!(suspensions(), []);
     let next = relay.run(&["queue", "list", "--json"]).json()[0]["next_attempt"].clone();
     let next: jiff::Timestamp = next.as_str().unwrap().parse().unwrap();
     assert!(next <= jiff::Timestamp::now(), "its mail is due at once, not in an hour");
@@ -519,7 +540,7 @@ fn the_queue_tells_when_mail_will_probably_go() {
     assert_eq!(list[40]["eta"], Value::Null, "nobody knows when it is released");
     assert!(relay.run(&["queue", "list"]).out.contains("GOES ABOUT"));
     let disabled = LaneState::Disabled { reason: "off".to_owned(), until: None };
-    relay.state.board.set("m365", disabled);
+    relay.state.statuses.set(&LaneName::of_upstream("m365"), disabled);
     assert_eq!(relay.run(&["queue", "list", "--json"]).json()[0]["eta"], Value::Null);
 }
 

@@ -20,10 +20,11 @@ mod steps;
 
 use std::time::Duration;
 
-use mailsluice::config::{Account, Auth, Limits, Security, Smtp, Timeouts};
+use mailsluice::config::{Auth, Limits, Login, Security, Smtp, Timeouts};
 use mailsluice::mail::{Address, Body, ReversePath};
 use mailsluice::upstream::{
-    ConnectError, Connection, Connector, Requests, Transaction, TransactionResult, Verdict, classify,
+    ConnectError, Connection, Connector, DeferralCause, Outcome, Requests, Transaction, TransactionResult,
+    classify,
 };
 use support::upstream::{Script, Upstream};
 
@@ -64,19 +65,19 @@ async fn open(upstream: &Upstream, smtp: Smtp) -> Result<Connection, ConnectErro
     open_as(upstream, smtp, &nobody()).await
 }
 
-async fn open_as(upstream: &Upstream, smtp: Smtp, account: &Account) -> Result<Connection, ConnectError> {
+async fn open_as(upstream: &Upstream, smtp: Smtp, account: &Login) -> Result<Connection, ConnectError> {
     Connector::new(upstream.dial(), smtp, account, "relay.firm.example").open().await
 }
 
 /// No login.
-fn nobody() -> Account {
-    Account::anonymous(Limits::default())
+fn nobody() -> Login {
+    Login::anonymous(Limits::default())
 }
 
 /// Anna's login, with the password that is given.
-fn anna(password: &str) -> Account {
+fn anna(password: &str) -> Login {
     let (user, password) = (Some("anna".to_owned()), Some(password.into()));
-    Account { user, password, ..nobody() }
+    Login { user, password, ..nobody() }
 }
 
 async fn connected(script: Script) -> (Upstream, Connection) {
@@ -101,12 +102,12 @@ async fn send(connection: &mut Connection, recipients: &[Address], content: &[u8
 /// One letter per recipient: sent, deferred, bounced, later, upstream; `?` when it may arrive twice.
 fn verdicts(result: &TransactionResult) -> String {
     let letter = |verdict| match verdict {
-        Verdict::Sent => 'S',
-        Verdict::Defer { possible_duplicate: false } => 'D',
-        Verdict::Defer { possible_duplicate: true } => '?',
-        Verdict::Bounce => 'B',
-        Verdict::Later => 'L',
-        Verdict::Upstream | Verdict::Sender => 'U',
+        Outcome::Sent | Outcome::Captured => 'S',
+        Outcome::Deferred { possible_duplicate: true, .. } => '?',
+        Outcome::Deferred { cause: DeferralCause::Message, .. } => 'D',
+        Outcome::Deferred { .. } => 'U',
+        Outcome::Bounced | Outcome::Dropped => 'B',
+        Outcome::Later => 'L',
     };
     result.recipients.iter().map(|result| letter(classify(result))).collect()
 }

@@ -12,20 +12,11 @@ mod paper;
 #[path = "direct/routes.rs"]
 mod routes;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use mailsluice::policy::admission::Admission;
-use mailsluice::policy::pacing::Pacing;
-use mailsluice::policy::users::Users;
-use mailsluice::session::{self, Door, Services};
-use mailsluice::store::Store;
+use support::direct_client::Client;
 use support::simulation::{Simulation, secs};
 use support::upstream::{Act, Script, Step, Upstream};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 const DIRECT: &str = r#"
@@ -36,94 +27,6 @@ name = "main"
 host = "up"
 security = "none"
 "#;
-
-/// A client in a session.
-struct Client {
-    stream: BufReader<DuplexStream>,
-    session: JoinHandle<()>,
-    _stop: watch::Sender<bool>,
-}
-
-impl Client {
-    /// At the relay's listener of that number, greeted.
-    async fn at(sim: &Simulation, listener: usize) -> Self {
-        let core = sim.core.as_ref().unwrap();
-        let context = &core.context;
-        let config = context.config.clone();
-        let services = Services {
-            store: context.store.clone(),
-            timeline: context.timeline.clone(),
-            router: context.router.clone(),
-            wake: context.wake.clone(),
-            test_mode: core.test_mode.clone(),
-            memory: context.memory.clone(),
-            content_dir: config.data_dir.join("content"),
-            admission: Arc::new(Admission::new(&config)),
-            users: Arc::new(Users::new(&config, context.timeline.clone())),
-            pacing: Arc::new(Pacing::new(context.timeline.clone())),
-            estimate: Arc::new(sim.estimate()),
-            direct: core.courier.clone(),
-            config: config.clone(),
-        };
-        let listener = Arc::new(config.listeners[listener].clone());
-        let door = Door { listener, tls: None, services: Arc::new(services) };
-        let door = Arc::new(ArcSwap::from_pointee(door));
-        let (stop, stopping) = watch::channel(false);
-        let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let session = tokio::spawn(session::run(theirs, [127, 0, 0, 1].into(), "s1".into(), door, stopping));
-        let mut client = Self { stream: BufReader::new(ours), session, _stop: stop };
-        assert!(client.reply().await.starts_with("220 "));
-        assert!(client.say("EHLO client.example").await.starts_with("250"));
-        client
-    }
-
-    /// The next reply, its lines joined by `|`.
-    async fn reply(&mut self) -> String {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).await.unwrap();
-            assert!(line.ends_with("\r\n"), "{lines:?} {line:?}");
-            let last = line.as_bytes()[3] == b' ';
-            lines.push(line.trim_end().to_owned());
-            if last {
-                return lines.join("|");
-            }
-        }
-    }
-
-    async fn write(&mut self, octets: &[u8]) {
-        self.stream.get_mut().write_all(octets).await.unwrap();
-    }
-
-    async fn say(&mut self, line: &str) -> String {
-        self.write(format!("{line}\r\n").as_bytes()).await;
-        self.reply().await
-    }
-
-    /// A whole message: the replies to MAIL, each RCPT, and to DATA or the final dot.
-    async fn send(&mut self, from: &str, to: &[&str], header_from: &str) -> Vec<String> {
-        let mut replies = vec![self.say(&format!("MAIL FROM:<{from}>")).await];
-        for to in to {
-            replies.push(self.say(&format!("RCPT TO:<{to}>")).await);
-        }
-        let data = self.say("DATA").await;
-        if data.starts_with("354") {
-            let text = format!("From: {header_from}\r\nSubject: x\r\n\r\nHello.\r\n.");
-            replies.push(self.say(&text).await);
-        } else {
-            replies.push(data);
-            self.say("RSET").await;
-        }
-        replies
-    }
-
-    /// It goes without a word.
-    async fn leave(self) {
-        drop(self.stream);
-        self.session.await.unwrap();
-    }
-}
 
 const FROM: &str = "a@firm.example";
 

@@ -6,11 +6,10 @@ mod support;
 
 use std::time::Duration;
 
+use mailsluice::lane::LaneState;
 use mailsluice::mail::QueueId;
 use mailsluice::policy::estimate::Accepted;
-use mailsluice::store::{
-    ClientInfo, ListFilter, NewMessage, Priority, Standing, StandingKind, Store, Summary,
-};
+use mailsluice::store::{ClientInfo, LaneName, ListFilter, NewMessage, Priority, Summary};
 use mailsluice::time::Moment;
 use support::simulation::{Simulation, secs};
 use support::upstream::{Act, Script, Step, Upstream};
@@ -91,7 +90,7 @@ async fn acceptance_tells_only_what_will_wait_for_more_than_a_minute() {
         let queue_id = submit_as(&mut sim, "erp", n).await;
         let accepted = Accepted {
             queue_id: &queue_id,
-            lane: "main",
+            lane: &LaneName::of_upstream("main"),
             submitter: "erp",
             priority: Priority::Normal,
             recipients: 1,
@@ -113,7 +112,7 @@ async fn acceptance_tells_only_what_will_wait_for_more_than_a_minute() {
     let queue_id = submit_as(&mut sim, "boss", 1).await;
     let single = Accepted {
         queue_id: &queue_id,
-        lane: "main",
+        lane: &LaneName::of_upstream("main"),
         submitter: "boss",
         priority: Priority::Normal,
         recipients: 1,
@@ -130,13 +129,13 @@ async fn while_nothing_answers_the_next_probe_is_told() {
     tokio::time::sleep(secs(45)).await;
     let message = queued(&sim).await.remove(0);
     let eta = sim.estimate().of(&message).await.unwrap();
-    let context = &sim.core.as_ref().unwrap().context;
-    let view = context.fleet.view("main", now(&sim)).unwrap();
+    let accounts = &sim.core.as_ref().unwrap().context.accounts;
+    let view = accounts.view("main").await.unwrap().unwrap();
     assert_eq!(view.accounts.len(), 1);
     assert_eq!(view.state, view.accounts[0].state);
-    let lane = context.board.lane("main").unwrap();
-    assert_eq!((lane.state, lane.until), ("down", eta));
-    assert!(matches!(view.state, mailsluice::queue::LaneState::Down { until, .. } if Some(until) == eta));
+    let lane = sim.lane("main");
+    assert_eq!((lane.state.name(), lane.state.until()), ("down", eta));
+    assert!(matches!(view.state, LaneState::Down { until, .. } if until == eta));
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,22 +143,13 @@ async fn a_disabled_upstream_keeps_its_mail_over_restart_and_reload_until_it_is_
     let up = Upstream::new(Script::default());
     let mut sim = Simulation::new(LIMITED, &[("up", &up)]);
     sim.start().await;
-    let standing = Standing {
-        upstream: "main".into(),
-        account: None,
-        kind: StandingKind::Disabled,
-        until: None,
-        reason: "disabled by hand".into(),
-    };
-    sim.store().set_standing(standing).await.unwrap();
-    sim.core.as_ref().unwrap().context.fleet.stop("main", None, "disabled by hand");
+    sim.switch_off("main").await;
     sim.submit("a@firm.example", &["r@there.example"]).await;
     for round in ["at once", "after a restart", "after a reload"] {
         tokio::time::sleep(secs(120)).await;
         assert_eq!(up.messages().len(), 0, "{round}");
-        let context = &sim.core.as_ref().unwrap().context;
-        let lane = context.board.lane("main").unwrap();
-        assert_eq!((lane.state, lane.reason.as_str()), ("disabled", "disabled by hand"), "{round}");
+        let lane = sim.lane("main");
+        assert_eq!((lane.state.name(), lane.state.reason()), ("disabled", "disabled by hand"), "{round}");
         let message = queued(&sim).await.remove(0);
         assert_eq!(sim.estimate().of(&message).await.unwrap(), None, "{round}");
         if round == "at once" {
@@ -169,11 +159,9 @@ async fn a_disabled_upstream_keeps_its_mail_over_restart_and_reload_until_it_is_
             sim.reload(LIMITED).await;
         }
     }
-    sim.store().clear_standings(Some("main".into()), vec![StandingKind::Disabled]).await.unwrap();
-    sim.core.as_ref().unwrap().context.fleet.start("main", now(&sim));
+    sim.switch_on("main").await;
     sim.until_empty(secs(5)).await;
-    let lane = sim.core.as_ref().unwrap().context.board.lane("main").unwrap();
-    assert_eq!(lane.state, "up");
+    assert_eq!(sim.lane("main").state.name(), "up");
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,21 +169,21 @@ async fn mail_that_takes_a_fallback_says_so_and_is_told_its_time() {
     let (up, backup) = (Upstream::new(Script::default()), Upstream::new(Script::default()));
     let mut sim = Simulation::new(FALLBACK, &[("up", &up), ("backup", &backup)]);
     sim.start().await;
-    sim.core.as_ref().unwrap().context.fleet.stop("main", None, "disabled by hand");
+    sim.switch_off("main").await;
     for n in 0..15 {
         sim.submit("a@firm.example", &[&format!("r{n}@there.example")]).await;
         tokio::time::sleep(secs(1)).await;
         if n == 5 {
-            let lane = sim.core.as_ref().unwrap().context.board.lane("main").unwrap();
-            let lane = (lane.state, lane.reason.as_str(), lane.via.as_deref());
+            let lane = sim.lane("main");
+            let lane = (lane.state.name(), lane.state.reason(), lane.via.as_deref());
             assert_eq!(lane, ("disabled", "disabled by hand", Some("backup")));
         }
     }
     assert_eq!((up.messages().len(), backup.messages().len()), (0, 10), "as many as its limit has room for");
-    sim.core.as_ref().unwrap().context.fleet.start("main", now(&sim));
+    sim.switch_on("main").await;
     sim.until_empty(secs(5)).await;
     assert_eq!(up.messages().len(), 5);
-    assert_eq!(sim.core.as_ref().unwrap().context.board.lane("main").unwrap().via, None);
+    assert_eq!(sim.lane("main").via, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -180,7 +180,7 @@ fn set_up(world: &mut World, line: &str) {
         "reject_newlines" => session.bare_newline = Newlines::Reject,
         "long_lines" if value == "reject" => session.long_lines = LongLines::Reject,
         "long_lines" if value == "pass" => session.long_lines = LongLines::Pass,
-        "memory" => world.memory = number() as usize,
+        "memory" => world.memory = number(),
         "queue_holds" => world.config.queue.max_messages = number(),
         "min_free_disk" => world.config.queue.min_free_disk = ByteSize(number()),
         "unhealthy" => world.store.unhealthy.store(true, Ordering::SeqCst),
@@ -196,7 +196,7 @@ fn set_up(world: &mut World, line: &str) {
             expires: None,
         }),
         "route" => {
-            let upstream = &mut world.config.upstreams[0];
+            let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
             upstream.default = false;
             upstream.filter = vec![Filter::Domain(value.into())];
         }
@@ -216,11 +216,13 @@ fn set_up(world: &mut World, line: &str) {
             world.config.users.push(user(name, UserPassword::Scram(verifier.parse().unwrap())));
         }
         "per_hour" => {
-            let quota = &mut world.config.upstreams[0].accounts[0].limits.quotas[Window::Hour as usize];
+            let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
+            let quota = &mut upstream.accounts[0].limits.quotas[Window::Hour as usize];
             quota.messages = Some(u32::try_from(number()).unwrap());
         }
         "upstream_size" => {
-            world.config.upstreams[0].accounts[0].limits.message_size = Some(ByteSize(number()));
+            let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
+            upstream.accounts[0].limits.message_size = Some(ByteSize(number()));
         }
         "test_mode" => {
             world.config.test_mode.enabled = true;
@@ -275,7 +277,7 @@ fn requests(message: &NewMessage) -> String {
     text.extend(parameter("RET", message.request.ret.map(|ret| ret.to_string())));
     text.extend(parameter("ENVID", message.request.envelope_id.as_ref().map(ToString::to_string)));
     text.extend(parameter("MT-PRIORITY", message.request.priority.map(|priority| priority.to_string())));
-    for recipient in &message.recipients {
+    for recipient in message.recipients.iter() {
         text.push(';');
         text.extend(parameter("NOTIFY", recipient.request.notify.map(|notify| notify.to_string())));
         text.extend(parameter("ORCPT", recipient.request.original.as_ref().map(ToString::to_string)));
@@ -372,7 +374,7 @@ async fn a_slow_content_is_cut_and_leaves_nothing() {
     drop(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
     (&mut running.session).await.unwrap();
     assert_eq!(running.files(), Vec::<String>::new());
-    assert_eq!(running.memory.available_permits(), 1 << 20);
+    assert_eq!(running.memory.available(), 1 << 20);
     assert!(running.store.messages.lock().unwrap().is_empty());
     let want = "rejected session=test client=127.0.0.1 listener=127.0.0.1:2525 from=a@b reply=\"421 4.4.2 *\" reason=timeout";
     assert!(paper.lines().iter().any(|line| matches(want, line)), "{:?}", paper.lines());
@@ -397,7 +399,7 @@ async fn a_lost_client_leaves_nothing_but_a_line_in_the_log() {
     drop(std::mem::replace(&mut running.client, tokio::io::duplex(1).0));
     (&mut running.session).await.unwrap();
     assert_eq!(running.files(), Vec::<String>::new());
-    assert_eq!(running.memory.available_permits(), 1 << 20);
+    assert_eq!(running.memory.available(), 1 << 20);
     let want = "rejected session=test client=127.0.0.1 listener=127.0.0.1:2525 from=a@b reason=disconnected";
     assert_eq!(paper.lines(), [want]);
 }
@@ -471,7 +473,7 @@ async fn chunks_that_never_end_are_cut_and_leave_nothing() {
     assert!((599..=601).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     (&mut running.session).await.unwrap();
     assert_eq!(running.files(), Vec::<String>::new());
-    assert_eq!(running.memory.available_permits(), 1 << 20);
+    assert_eq!(running.memory.available(), 1 << 20);
 }
 
 #[tokio::test(start_paused = true)]
@@ -515,7 +517,7 @@ async fn large_content_streams_to_a_file() {
         let content = String::from_utf8(running.content(&message)).unwrap();
         assert_eq!(content.split_once("\r\n\r\n").unwrap().1, body.replace("..", "."), "{memory} {lines}");
         assert_eq!(running.files().len(), files, "{memory} {lines}");
-        assert_eq!(running.memory.available_permits(), memory);
+        assert_eq!(running.memory.available(), memory);
     }
 }
 

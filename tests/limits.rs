@@ -7,7 +7,6 @@ mod support;
 
 use std::time::Duration;
 
-use mailsluice::store::Store;
 use support::simulation::{Simulation, secs};
 use support::upstream::{Act, Script, Step, Upstream};
 use tokio::time::Instant;

@@ -4,12 +4,14 @@
 
 mod support;
 
+#[path = "relay/memory.rs"]
+mod memory;
 #[path = "relay/requests.rs"]
 mod requests;
 
 use std::time::Duration;
 
-use mailsluice::store::Store;
+use mailsluice::store::LaneName;
 use support::simulation::{Simulation, secs};
 use support::upstream::{Act, Script, Step, Upstream};
 use tokio::time::Instant;
@@ -177,9 +179,9 @@ async fn a_refused_report_ends_there() {
     sim.submit("", &["y@there.example"]).await;
     sim.until_empty(secs(60)).await;
     assert_eq!(sim.totals().await.generated, 1);
-    let board = sim.core.as_ref().unwrap().context.board.snapshot();
+    let board = sim.core.as_ref().unwrap().context.statuses.snapshot();
     assert!(
-        board.iter().all(|u| u.name.is_empty() || u.state == "up"),
+        board.iter().all(|lane| lane.lane.as_str().is_empty() || lane.state.name() == "up"),
         "it never harms the upstream: {board:?}"
     );
 }
@@ -238,8 +240,8 @@ async fn in_test_mode_no_recipient_is_ever_named_to_the_upstream() {
     sim.configure(ONE);
     sim.start().await;
     assert_eq!(sim.core.as_ref().unwrap().test_mode.current(), None);
-    sim.store().retry(None, sim.core.as_ref().unwrap().context.timeline.now()).await.unwrap();
-    sim.core.as_ref().unwrap().context.wake.retry_all();
+    sim.store().retry(None).await.unwrap();
+    sim.core.as_ref().unwrap().context.wakeups.retry_all();
     tokio::time::sleep(secs(60)).await;
     up.set(Script::default());
     sim.until_empty(secs(7200)).await;
@@ -352,7 +354,7 @@ async fn a_person_can_have_a_dead_upstream_tried_at_once() {
     tokio::time::sleep(secs(7200)).await;
     up.set(Script::default());
     let start = Instant::now();
-    sim.core.as_ref().unwrap().context.wake.retry("main");
+    sim.core.as_ref().unwrap().context.wakeups.retry(&LaneName::of_upstream("main"));
     sim.until_empty(Duration::from_secs(3)).await;
     assert!(start.elapsed() < secs(3));
 }

@@ -284,7 +284,7 @@ async fn a_session_follows_a_reload_from_message_to_message() {
     let mut door = Door::clone(&running.door.load());
     let mut services = Services::clone(&door.services);
     let mut config = (*services.config).clone();
-    config.upstreams[0].name = "other".into();
+    Arc::make_mut(&mut config.upstreams[0]).name = "other".into();
     config.session.max_message_size = ByteSize(1000);
     services.router = Arc::new(Router::new(&config));
     services.config = Arc::new(config.clone());
@@ -296,7 +296,8 @@ async fn a_session_follows_a_reload_from_message_to_message() {
     ask("MAIL FROM:<a@b> SIZE=1001\r\n", "552 5.3.4 ").await;
     ask("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n", "354 ").await;
     ask("x\r\n.\r\n", "250 2.0.0 ").await;
-    let routes: Vec<_> = running.store.messages.lock().unwrap().iter().map(|m| m.route.clone()).collect();
+    let routes: Vec<_> =
+        running.store.messages.lock().unwrap().iter().map(|m| m.lane.as_str().to_owned()).collect();
     assert_eq!(routes, ["main", "other"]);
 
     // Who is no user any more is no user in an old session either.

@@ -1,7 +1,7 @@
 //! Content in chunks: however it is cut, it is the same, loses nothing, and has only line ends that every server knows.
 
 use mailsluice::smtp::bdat::ChunkStream;
-use mailsluice::smtp::data_stream::{DataStream, Status};
+use mailsluice::smtp::data_stream::{DataStream, StreamStatus};
 use mailsluice::smtp::dot_stuffing::Encoder;
 
 use super::pieces;
@@ -29,7 +29,7 @@ pub(crate) fn bdat(input: &[u8]) {
     encoder.encode(&content, &mut wire);
     encoder.finish(&mut wire);
     let (mut by_data, mut stream) = (Vec::new(), DataStream::default());
-    assert_eq!(stream.feed(&wire, &mut by_data), Status::End { consumed: wire.len() });
+    assert_eq!(stream.feed(&wire, &mut by_data), StreamStatus::End { consumed: wire.len() });
     assert_eq!(by_data, content);
     let pairs = count(octets, b"\r\n");
     assert_eq!(bare_newline, count(octets, b"\r") + count(octets, b"\n") > 2 * pairs);

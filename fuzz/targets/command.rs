@@ -3,10 +3,10 @@
 use mailsluice::config::Newlines;
 use mailsluice::mail::{Address, Body, EnvelopeId, OriginalRecipient, RecipientRequest};
 use mailsluice::policy::users::LoggedIn;
-use mailsluice::session::state::{Action, Dialogue, Rules, Transaction, Verdict};
+use mailsluice::session::state::{Action, Dialogue, MailTransaction, RecipientDecision, Rules};
 use mailsluice::smtp::command::{Chunk, Command, Forward, Mail, Rcpt};
 use mailsluice::smtp::line::{Line, LineError, LineReader, MAX_LINE};
-use mailsluice::smtp::sasl_server::Mechanism;
+use mailsluice::smtp::sasl_server::ServerMechanism;
 use mailsluice::smtp::{Reply, ReplyParser};
 
 use super::pieces;
@@ -82,7 +82,7 @@ impl Talk {
             max_recipients: MAX_RECIPIENTS,
             max_errors: u32::MAX,
             starttls: seed & 2 == 0,
-            mechanisms: &[Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256],
+            mechanisms: &[ServerMechanism::Plain, ServerMechanism::Login, ServerMechanism::ScramSha256],
             auth_in_clear: seed & 4 == 0,
             auth_required: seed & 8 != 0,
         };
@@ -175,7 +175,7 @@ impl Talk {
     }
 
     /// Takes one chunk; some sizes are refused.
-    fn take(&mut self, dialogue: Dialogue, chunk: Chunk, first: Option<Transaction>) -> Dialogue {
+    fn take(&mut self, dialogue: Dialogue, chunk: Chunk, first: Option<MailTransaction>) -> Dialogue {
         assert!(self.sender.is_some() && dialogue.in_chunks(), "BDAT out of order");
         if let Some(transaction) = first {
             assert_eq!(transaction.envelope.recipients(), std::mem::take(&mut self.recipients));
@@ -197,11 +197,11 @@ impl Talk {
         check_address(&recipient, true);
         check_recipient_as_passed_on(&recipient, &request);
         let verdict = match recipient.local().len() % 4 {
-            0 => Verdict::Refuse(Reply::new(550, (5, 7, 1), format!("<{recipient}> is refused"))),
-            1 => Verdict::Drop,
-            _ => Verdict::Accept,
+            0 => RecipientDecision::Refuse(Reply::new(550, (5, 7, 1), format!("<{recipient}> is refused"))),
+            1 => RecipientDecision::Drop,
+            _ => RecipientDecision::Accept,
         };
-        if !matches!(verdict, Verdict::Refuse(_)) {
+        if !matches!(verdict, RecipientDecision::Refuse(_)) {
             self.recipients.push(recipient.clone());
         }
         let (dialogue, reply) = dialogue.judge(recipient, request, verdict);

@@ -3,16 +3,17 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
-use mailsluice::config::{Config, LongLines as Treatment};
+use mailsluice::config::{Config, LongLines};
 use mailsluice::mail::{QueueId, header};
-use mailsluice::session::receive::{Arrival, Receiver, Stored};
-use mailsluice::smtp::data_stream::{DataStream, Status};
+use mailsluice::memory::MemoryBudget;
+use mailsluice::session::receive::{Arrival, Receiver};
+use mailsluice::smtp::data_stream::{DataStream, StreamStatus};
 use mailsluice::smtp::dot_stuffing::Encoder;
-use mailsluice::smtp::long_lines::LongLines;
-use tokio::sync::Semaphore;
+use mailsluice::smtp::long_lines::LongLineFilter;
+use mailsluice::store::Upload;
 
 use super::pieces;
 
@@ -53,8 +54,8 @@ impl Decoded {
         let (mut stream, mut content, mut used, mut end) = (DataStream::default(), Vec::new(), 0, None);
         for piece in pieces {
             match stream.feed(piece, &mut content) {
-                Status::More => used += piece.len(),
-                Status::End { consumed } => {
+                StreamStatus::More => used += piece.len(),
+                StreamStatus::End { consumed } => {
                     assert!(consumed <= piece.len());
                     end = Some(used + consumed);
                     break;
@@ -63,7 +64,7 @@ impl Decoded {
         }
         if end.is_none() {
             // The last octets may wait for what follows; another line shows them.
-            assert!(matches!(stream.feed(b"x\r\n", &mut content), Status::More));
+            assert!(matches!(stream.feed(b"x\r\n", &mut content), StreamStatus::More));
         }
         Self { content, nul: stream.nul, bare_newline: stream.bare_newline, end }
     }
@@ -103,7 +104,7 @@ impl Decoded {
 /// Long lines are broken, nothing else changes, and the way it was cut does not matter.
 fn check_long_lines(seed: u8, content: &[u8]) {
     let [whole, others @ ..] = pieces::ways(seed, content).map(|pieces| {
-        let (mut filter, mut out) = (LongLines::new(Treatment::Wrap), Vec::new());
+        let (mut filter, mut out) = (LongLineFilter::new(LongLines::Wrap), Vec::new());
         for piece in pieces {
             filter.feed(piece, &mut out);
         }
@@ -204,18 +205,16 @@ fn receive(pieces: &[&[u8]]) -> Result<Vec<u8>, &'static str> {
         date: jiff::Timestamp::UNIX_EPOCH,
     };
     // So much memory that nothing goes to a file: there is no waiting then.
-    let memory = Arc::new(Semaphore::new(1 << 24));
-    let mut receiver = Receiver::new(arrival, &config().session, memory, Path::new("/nonexistent"));
+    let memory = MemoryBudget::new(1 << 24);
+    let upload = Upload::new(Path::new("/nonexistent"), &arrival.queue_id);
+    let mut receiver = Receiver::new(arrival, &config().session, &memory, upload);
     for piece in pieces {
-        if at_once(receiver.feed(piece)) != Status::More {
+        if at_once(receiver.feed(piece)) != StreamStatus::More {
             break;
         }
     }
     match at_once(receiver.finish()) {
-        Ok(taken) => match taken.stored {
-            Stored::Memory(octets) => Ok(octets),
-            Stored::File(_) => unreachable!("there is no folder for it"),
-        },
+        Ok(taken) => Ok(taken.content.octets().expect("there is no folder for a file").to_vec()),
         Err(refusal) => Err(refusal.reason()),
     }
 }

@@ -1,7 +1,7 @@
 //! The header section: reading it, and changing it without touching anything else.
 
 use mailsluice::mail::Address;
-use mailsluice::mail::header::{self, Change, Field, Fields, Header, MAX_LINE, fold, mailboxes};
+use mailsluice::mail::header::{self, Field, FieldChange, Fields, Header, MAX_LINE, fold, mailboxes};
 
 /// The field that is put in, changed, and taken out.
 const NAME: &str = "X-Mailsluice-Test";
@@ -112,7 +112,7 @@ fn edits(value: &[u8], content: &[u8]) {
     check("remove", &|h| assert_eq!(h.remove(NAME), had), 0);
     check(
         "map",
-        &|h| h.map(|f| if f.is(NAME) { Change::Replace(fold(NAME, value)) } else { Change::Keep }),
+        &|h| h.map(|f| if f.is(NAME) { FieldChange::Replace(fold(NAME, value)) } else { FieldChange::Keep }),
         had,
     );
 }

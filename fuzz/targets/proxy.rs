@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use mailsluice::listen::proxy_protocol::{Progress, ProxyFault, parse};
+use mailsluice::listen::proxy_protocol::{HeaderProgress, ProxyFault, parse};
 
 /// The longest header, in octets.
 const LONGEST: usize = 536;
@@ -14,13 +14,17 @@ pub(crate) fn proxy(input: &[u8]) {
     let got = read(input);
     // Who has all of it at once sees the same, unless it ends too early.
     match (got, parse(input)) {
-        (None, Ok(Progress::More(octets))) => assert!(octets > 0),
+        (None, Ok(HeaderProgress::More(octets))) => assert!(octets > 0),
         // Too short for a header, and already none.
         (None, Err(_)) => {}
-        (None, Ok(Progress::Done { .. })) => panic!("it is complete, and its reader asks for more"),
+        (None, Ok(HeaderProgress::Done { .. })) => panic!("it is complete, and its reader asks for more"),
         (Some(Ok((client, used))), whole) => {
-            assert_eq!(whole, Ok(Progress::Done { client, used }));
-            assert_eq!(parse(&input[..used]), Ok(Progress::Done { client, used }), "what follows matters");
+            assert_eq!(whole, Ok(HeaderProgress::Done { client, used }));
+            assert_eq!(
+                parse(&input[..used]),
+                Ok(HeaderProgress::Done { client, used }),
+                "what follows matters"
+            );
             check(&input[..used], client);
         }
         (Some(Err(_)), whole) => assert!(whole.is_err(), "it was refused too early"),
@@ -28,8 +32,8 @@ pub(crate) fn proxy(input: &[u8]) {
     // No beginning of it says something else for good.
     for end in 0..input.len().min(LONGEST) {
         match (parse(&input[..end]), got) {
-            (Ok(Progress::More(octets)), _) => assert!(octets > 0),
-            (Ok(Progress::Done { client, used }), got) => assert_eq!(got, Some(Ok((client, used)))),
+            (Ok(HeaderProgress::More(octets)), _) => assert!(octets > 0),
+            (Ok(HeaderProgress::Done { client, used }), got) => assert_eq!(got, Some(Ok((client, used)))),
             (Err(_), Some(got)) => assert!(got.is_err(), "it was refused at {end}"),
             (Err(_), None) => assert!(parse(input).is_err(), "it was refused at {end}"),
         }
@@ -42,11 +46,11 @@ fn read(input: &[u8]) -> Option<Result<(Option<SocketAddr>, usize), ProxyFault>>
     loop {
         match parse(&input[..known]) {
             Err(fault) => return Some(Err(fault)),
-            Ok(Progress::Done { client, used }) => {
+            Ok(HeaderProgress::Done { client, used }) => {
                 assert_eq!(used, known, "words of the client's were read");
                 return Some(Ok((client, used)));
             }
-            Ok(Progress::More(octets)) => {
+            Ok(HeaderProgress::More(octets)) => {
                 assert!(octets > 0, "no progress");
                 known += octets;
                 assert!(known <= LONGEST, "it asks for more than a header can have");

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailsluice::config::ScramVerifier;
-use mailsluice::smtp::sasl::{Exchange as ClientExchange, Mechanism as ClientMechanism};
-use mailsluice::smtp::sasl_server::{Exchange, Mechanism, SaslFault, Step};
+use mailsluice::smtp::sasl::{Mechanism, SaslClient};
+use mailsluice::smtp::sasl_server::{SaslFault, SaslServer, SaslStep, ServerMechanism};
 use mailsluice::smtp::{Reply, ReplyParser};
 use secrecy::ExposeSecret as _;
 
@@ -24,16 +24,16 @@ pub(crate) fn sasl(input: &[u8]) {
         .map(|line| if coded { STANDARD.encode(line).into_bytes() } else { line.to_vec() })
         .collect();
     let mechanism = match seed & 3 {
-        0 => Mechanism::Plain,
-        1 => Mechanism::Login,
-        _ => Mechanism::ScramSha256,
+        0 => ServerMechanism::Plain,
+        1 => ServerMechanism::Login,
+        _ => ServerMechanism::ScramSha256,
     };
     client_logs_in(mechanism, seed & 8 != 0, &lines);
     upstream_asks(seed, &lines);
 }
 
-fn client_logs_in(mechanism: Mechanism, at_once: bool, lines: &[Vec<u8>]) {
-    let mut exchange = Exchange::new(mechanism);
+fn client_logs_in(mechanism: ServerMechanism, at_once: bool, lines: &[Vec<u8>]) {
+    let mut exchange = SaslServer::new(mechanism);
     let mut lines = lines.iter();
     let mut said: Vec<&[u8]> = Vec::new();
     // What stands on the AUTH line is one word of a command that was read as text.
@@ -54,30 +54,30 @@ fn client_logs_in(mechanism: Mechanism, at_once: bool, lines: &[Vec<u8>]) {
                 check_fault(fault);
                 over = true;
             }
-            Ok(Step::Challenge(text)) => {
+            Ok(SaslStep::Challenge(text)) => {
                 assert!(!over, "it goes on after its end");
                 check_challenge(&text);
             }
-            Ok(Step::Password { name, password }) => {
-                assert!(!over && mechanism != Mechanism::ScramSha256);
+            Ok(SaslStep::Password { name, password }) => {
+                assert!(!over && mechanism != ServerMechanism::ScramSha256);
                 check_name(&name);
                 check_name(password.expose_secret());
                 check_what_was_said(mechanism, &said, &name, password.expose_secret());
                 over = true;
             }
-            Ok(Step::LookUp { name }) => {
-                assert!(!over && mechanism == Mechanism::ScramSha256);
+            Ok(SaslStep::LookUp { name }) => {
+                assert!(!over && mechanism == ServerMechanism::ScramSha256);
                 assert!(!name.is_empty() && !name.contains('\0'));
                 step = exchange.verify_against(nobody(), "server-nonce");
-                assert!(matches!(step, Ok(Step::Challenge(_))));
+                assert!(matches!(step, Ok(SaslStep::Challenge(_))));
                 continue;
             }
-            Ok(Step::Proved { proof, .. }) => {
+            Ok(SaslStep::Proved { proof, .. }) => {
                 assert!(!over);
                 assert!(proof.is_none(), "nobody knows the password");
                 over = true;
             }
-            Ok(Step::Done) => unreachable!("nobody has proved anything"),
+            Ok(SaslStep::Done) => unreachable!("nobody has proved anything"),
         }
         let Some(line) = lines.next() else { return };
         said.push(line);
@@ -110,7 +110,7 @@ fn check_name(text: &str) {
 }
 
 /// Name and password are what the client said, and nothing else.
-fn check_what_was_said(mechanism: Mechanism, said: &[&[u8]], name: &str, password: &str) {
+fn check_what_was_said(mechanism: ServerMechanism, said: &[&[u8]], name: &str, password: &str) {
     let plain = |line: &[u8]| {
         let padding = [&b""[..], b"=", b"=="].into_iter();
         padding
@@ -119,36 +119,36 @@ fn check_what_was_said(mechanism: Mechanism, said: &[&[u8]], name: &str, passwor
             .expect("it was read")
     };
     match mechanism {
-        Mechanism::Plain => {
+        ServerMechanism::Plain => {
             let text = plain(said[said.len() - 1]);
             let without = format!("\0{name}\0{password}").into_bytes();
             let for_itself = format!("{name}\0{name}\0{password}").into_bytes();
             assert!(text == without || text == for_itself, "{:?}", text.escape_ascii().to_string());
         }
-        Mechanism::Login => {
+        ServerMechanism::Login => {
             assert_eq!(plain(said[0]), name.as_bytes());
             assert_eq!(plain(said[1]), password.as_bytes());
         }
-        Mechanism::ScramSha256 => unreachable!("it sends no password"),
+        ServerMechanism::ScramSha256 => unreachable!("it sends no password"),
     }
 }
 
 /// The upstream may ask what it likes: we say so much, and no more, and never the password where it must not be said.
 fn upstream_asks(seed: u8, lines: &[Vec<u8>]) {
     let mechanism = match seed % 3 {
-        0 => ClientMechanism::Plain,
-        1 => ClientMechanism::Login,
-        _ => ClientMechanism::CramMd5,
+        0 => Mechanism::Plain,
+        1 => Mechanism::Login,
+        _ => Mechanism::CramMd5,
     };
-    let mut exchange = ClientExchange::new(mechanism, "anna", "secret".into()).expect("there is no NUL");
+    let mut exchange = SaslClient::new(mechanism, "anna", "secret".into()).expect("there is no NUL");
     let mut answers = usize::from(exchange.initial_response().is_some());
     for line in lines {
         let Ok(answer) = exchange.respond(&String::from_utf8_lossy(line)) else { continue };
         answers += 1;
         let answer = STANDARD.decode(answer.expose_secret()).expect("we answer in base64");
         let tells = answer.windows(6).any(|six| six == b"secret");
-        assert!(!tells || mechanism != ClientMechanism::CramMd5, "the password in the clear");
+        assert!(!tells || mechanism != Mechanism::CramMd5, "the password in the clear");
     }
-    let most = if mechanism == ClientMechanism::Login { 2 } else { 1 };
+    let most = if mechanism == Mechanism::Login { 2 } else { 1 };
     assert!(answers <= most, "{mechanism}: {answers} answers");
 }

@@ -1,18 +1,17 @@
 //! `mailsluice blacklist`
 
 use hyper::Method;
-use serde::Serialize;
 
-use super::client::Target;
-use super::context::Context;
+use super::client::RequestPath;
+use super::context::CliContext;
 use super::failure::Failure;
-use super::table::Table;
+use super::table::TextTable;
 use super::when::When;
-use crate::control::view::{BlacklistAnswer, BlacklistLine};
+use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 use crate::report::log::escape::printable;
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum BlacklistCommand {
     /// All entries
     List,
     /// Add an address, @domain or *.domain
@@ -38,22 +37,16 @@ pub(super) enum Command {
     },
 }
 
-#[derive(Debug, Serialize)]
-struct NewEntry {
-    address: String,
-    reason: Option<String>,
-    expires: Option<String>,
-}
-
-pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(command: BlacklistCommand, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
-    let root = Target::path(&["blacklist"]);
+    let root = RequestPath::path(&["blacklist"]);
     match command {
-        Command::List => {
+        BlacklistCommand::List => {
             context.print(&client.get(&root)?, |entries: &Vec<BlacklistLine>, when| render(entries, when))
         }
-        Command::Add { address, reason, expires } => {
-            let reply = client.submit(&Method::POST, &root, &NewEntry { address, reason, expires })?;
+        BlacklistCommand::Add { address, reason, expires } => {
+            let reply =
+                client.submit(&Method::POST, &root, &BlacklistRequest { address, reason, expires })?;
             context.print(&reply, |entry: &BlacklistLine, when| {
                 let end = entry
                     .expires_at
@@ -62,14 +55,14 @@ pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure
                 format!("{} is on the blacklist{end}", printable(&entry.address))
             })
         }
-        Command::Remove { address } => {
+        BlacklistCommand::Remove { address } => {
             let reply = client.command(&Method::DELETE, &root.with("address", Some(&address)))?;
             context.print(&reply, |answer: &BlacklistAnswer, _| {
                 format!("{} is no longer on the blacklist", printable(&answer.address))
             })
         }
-        Command::Check { address } => {
-            let target = Target::path(&["blacklist", "check"]).with("address", Some(&address));
+        BlacklistCommand::Check { address } => {
+            let target = RequestPath::path(&["blacklist", "check"]).with("address", Some(&address));
             let reply = client.get(&target)?;
             context.print(&reply, verdict)?;
             if reply.value.listed { Ok(()) } else { Err(Failure::Told) }
@@ -81,7 +74,7 @@ fn render(entries: &[BlacklistLine], when: &When) -> String {
     if entries.is_empty() {
         return "The blacklist is empty.".to_owned();
     }
-    let mut table = Table::new(&["ADDRESS", "SOURCE", "ADDED", "EXPIRES", "REASON"]);
+    let mut table = TextTable::new(&["ADDRESS", "SOURCE", "ADDED", "EXPIRES", "REASON"]);
     for entry in entries {
         table.row(&[
             entry.address.clone(),

@@ -2,19 +2,19 @@
 
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CliContext;
 use super::failure::{Failure, complain};
 use crate::report::log::escape::printable;
 use crate::transform::dkim::Signer;
 
 #[derive(Serialize)]
-struct Verdict {
+struct CheckResult {
     ok: bool,
     file: Option<String>,
     warnings: Vec<String>,
 }
 
-pub(super) fn execute(context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     let loaded = context.load()?;
     let file = loaded.path.as_ref().map(|path| path.display().to_string());
     let name = file.clone().unwrap_or_else(|| "environment".to_owned());
@@ -23,5 +23,5 @@ pub(super) fn execute(context: &Context) -> Result<(), Failure> {
     for warning in &warnings {
         complain(warning);
     }
-    context.print_value(&Verdict { ok: true, file, warnings }, &format!("{}: ok", printable(&name)))
+    context.print_value(&CheckResult { ok: true, file, warnings }, &format!("{}: ok", printable(&name)))
 }

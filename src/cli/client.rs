@@ -36,7 +36,7 @@ pub(super) struct Client {
 
 /// An answer, as it came and as it was understood.
 #[derive(Debug)]
-pub(super) struct Reply<T> {
+pub(super) struct ApiAnswer<T> {
     /// The JSON.
     pub(super) raw: String,
     /// What it says.
@@ -45,9 +45,9 @@ pub(super) struct Reply<T> {
 
 /// Path and query of a request, each part encoded.
 #[derive(Debug)]
-pub(super) struct Target(String);
+pub(super) struct RequestPath(String);
 
-impl Target {
+impl RequestPath {
     /// A path below the root of the interface, from its segments.
     pub(super) fn path(segments: &[&str]) -> Self {
         let mut target = ROOT.to_owned();
@@ -89,12 +89,12 @@ impl Client {
     }
 
     /// Reads something.
-    pub(super) fn get<T: DeserializeOwned>(&self, target: &Target) -> Result<Reply<T>, Failure> {
+    pub(super) fn get<T: DeserializeOwned>(&self, target: &RequestPath) -> Result<ApiAnswer<T>, Failure> {
         understand(&self.exchange(&Method::GET, target, None)?)
     }
 
     /// Reads octets.
-    pub(super) fn get_octets(&self, target: &Target) -> Result<Bytes, Failure> {
+    pub(super) fn get_octets(&self, target: &RequestPath) -> Result<Bytes, Failure> {
         self.exchange(&Method::GET, target, None)
     }
 
@@ -102,8 +102,8 @@ impl Client {
     pub(super) fn command<T: DeserializeOwned>(
         &self,
         method: &Method,
-        target: &Target,
-    ) -> Result<Reply<T>, Failure> {
+        target: &RequestPath,
+    ) -> Result<ApiAnswer<T>, Failure> {
         understand(&self.exchange(method, target, None)?)
     }
 
@@ -111,14 +111,19 @@ impl Client {
     pub(super) fn submit<T: DeserializeOwned>(
         &self,
         method: &Method,
-        target: &Target,
+        target: &RequestPath,
         body: &impl Serialize,
-    ) -> Result<Reply<T>, Failure> {
+    ) -> Result<ApiAnswer<T>, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::Failed(error.into()))?;
         understand(&self.exchange(method, target, Some(body))?)
     }
 
-    fn exchange(&self, method: &Method, target: &Target, body: Option<Vec<u8>>) -> Result<Bytes, Failure> {
+    fn exchange(
+        &self,
+        method: &Method,
+        target: &RequestPath,
+        body: Option<Vec<u8>>,
+    ) -> Result<Bytes, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
         let exchange = async {
@@ -169,7 +174,7 @@ fn is_locked(socket: &Path) -> bool {
 async fn converse(
     stream: UnixStream,
     method: &Method,
-    target: &Target,
+    target: &RequestPath,
     body: Option<Vec<u8>>,
 ) -> Result<(StatusCode, Bytes), Failure> {
     let broken = |error: hyper::Error| {
@@ -193,10 +198,10 @@ async fn converse(
     Ok((status, body.to_bytes()))
 }
 
-fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<Reply<T>, Failure> {
+fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<ApiAnswer<T>, Failure> {
     let raw = String::from_utf8_lossy(body).into_owned();
     match serde_json::from_str(&raw) {
-        Ok(value) => Ok(Reply { raw, value }),
+        Ok(value) => Ok(ApiAnswer { raw, value }),
         Err(error) => Err(Failure::new(format!(
             "the relay's answer is not understood ({error}): is it of another version than this command?"
         ))),
@@ -231,8 +236,10 @@ mod tests {
 
     #[test]
     fn targets_are_encoded() {
-        let target =
-            Target::path(&["queue", "../x y"]).with("a", None).with("b", Some("ü&=")).with("c", Some("+"));
+        let target = RequestPath::path(&["queue", "../x y"])
+            .with("a", None)
+            .with("b", Some("ü&="))
+            .with("c", Some("+"));
         assert_eq!(target.0, "/api/v1/queue/..%2Fx%20y?b=%C3%BC%26%3D&c=%2B");
     }
 }

@@ -5,25 +5,25 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::client::{Client, Reply};
+use super::client::{ApiAnswer, Client};
 use super::failure::Failure;
 use super::output;
 use super::when::When;
-use crate::config::{Config, Faults, Loaded, Machine};
+use crate::config::{Config, Faults, LoadedConfig, Machine};
 use crate::control::socket;
 
 /// The global flags.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(super) struct CliContext {
     /// `--config`
     pub(super) config: Option<PathBuf>,
     /// `--json`
     pub(super) json: bool,
 }
 
-impl Context {
+impl CliContext {
     /// Reads the configuration, in the surroundings of this process.
-    pub(super) fn load(&self) -> Result<Loaded, Faults> {
+    pub(super) fn load(&self) -> Result<LoadedConfig, Faults> {
         Config::load(self.config.as_deref(), &Machine::here())
     }
 
@@ -36,7 +36,7 @@ impl Context {
     /// Prints a reply of the relay: as it came, or as a person wants to see it.
     pub(super) fn print<T>(
         &self,
-        reply: &Reply<T>,
+        reply: &ApiAnswer<T>,
         render: impl FnOnce(&T, &When) -> String,
     ) -> Result<(), Failure>
     where

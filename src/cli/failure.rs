@@ -9,9 +9,9 @@ use crate::report::log::escape::printable;
 /// Why a command was not done.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It failed, or there is nothing by that name: exit status 1.
+    /// The command failed, or there is nothing by that name: exit status 1.
     Failed(anyhow::Error),
-    /// It failed, and what there was to say has been said: exit status 1.
+    /// The command failed, and what there was to say has been said: exit status 1.
     Told,
     /// The configuration is wrong, a fault per line: exit status 2.
     Configuration(String),

@@ -3,18 +3,18 @@
 use clap::builder::PossibleValuesParser;
 use hyper::Method;
 
-use super::client::Target;
-use super::context::Context;
+use super::client::RequestPath;
+use super::context::CliContext;
 use super::failure::Failure;
 use super::output::count;
-use super::table::Table;
+use super::table::TextTable;
 use super::when::When;
-use crate::control::view::{Limit, LimitReset, Used};
+use crate::control::view::{LimitJson, LimitReset, Used};
+use crate::limits::SHARED;
 use crate::report::log::escape::printable;
-use crate::throttle::SHARED;
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum LimitsCommand {
     /// What is used of the limits, by account and window
     Show {
         /// Of this upstream only
@@ -31,31 +31,32 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(command: LimitsCommand, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
     let reply = match command {
-        Command::Show { upstream } => {
-            client.get(&Target::path(&["limits"]).with("upstream", upstream.as_deref()))?
+        LimitsCommand::Show { upstream } => {
+            client.get(&RequestPath::path(&["limits"]).with("upstream", upstream.as_deref()))?
         }
-        Command::Reset { upstream, window } => {
+        LimitsCommand::Reset { upstream, window } => {
             // The relay answers with what is left; what was there before tells what it forgot.
-            let before =
-                client.get::<Vec<Limit>>(&Target::path(&["limits"]).with("upstream", Some(&upstream)))?.value;
+            let before = client
+                .get::<Vec<LimitJson>>(&RequestPath::path(&["limits"]).with("upstream", Some(&upstream)))?
+                .value;
             let reset = LimitReset { upstream, windows: window };
-            let reply = client.submit(&Method::POST, &Target::path(&["limits", "reset"]), &reset)?;
-            return context.print(&reply, |after: &Vec<Limit>, when| {
+            let reply = client.submit(&Method::POST, &RequestPath::path(&["limits", "reset"]), &reset)?;
+            return context.print(&reply, |after: &Vec<LimitJson>, when| {
                 format!("{}{}", forgotten(&before, after), render(after, when))
             });
         }
     };
-    context.print(&reply, |limits: &Vec<Limit>, when| render(limits, when))
+    context.print(&reply, |limits: &Vec<LimitJson>, when| render(limits, when))
 }
 
 /// What a reset has forgotten, a line each.
-fn forgotten(before: &[Limit], after: &[Limit]) -> String {
+fn forgotten(before: &[LimitJson], after: &[LimitJson]) -> String {
     let mut lines = Vec::new();
     for old in before {
-        let same = |new: &&Limit| {
+        let same = |new: &&LimitJson| {
             (&new.upstream, &new.account, &new.window) == (&old.upstream, &old.account, &old.window)
         };
         let left = after.iter().find(same).map_or(0, |new| new.messages.used);
@@ -86,9 +87,9 @@ fn account(name: &str) -> &str {
     }
 }
 
-fn render(limits: &[Limit], when: &When) -> String {
+fn render(limits: &[LimitJson], when: &When) -> String {
     // What holds back an account without limits has no window of its own.
-    let tells = |l: &&Limit| {
+    let tells = |l: &&LimitJson| {
         l.messages.limit.is_some()
             || l.recipients.limit.is_some()
             || (l.reason.is_some() && l.window == "minute")
@@ -97,7 +98,7 @@ fn render(limits: &[Limit], when: &When) -> String {
     if limits.is_empty() {
         return "No limits are configured.".to_owned();
     }
-    let mut table = Table::new(&["UPSTREAM", "ACCOUNT", "WINDOW", "MESSAGES", "RECIPIENTS", "NEXT FREE"]);
+    let mut table = TextTable::new(&["UPSTREAM", "ACCOUNT", "WINDOW", "MESSAGES", "RECIPIENTS", "NEXT FREE"]);
     let mut told: Option<(&String, &String)> = None;
     for limit in limits {
         table.row(&[
@@ -126,7 +127,7 @@ fn used(used: Used) -> String {
 }
 
 /// What is left of an upstream's limits: `1 of 30 messages a minute, 900 of 1000 recipients a day`.
-pub(super) fn left(limits: &[Limit]) -> String {
+pub(super) fn left(limits: &[LimitJson]) -> String {
     let parts: Vec<String> = limits
         .iter()
         .flat_map(|limit| {
@@ -146,8 +147,8 @@ pub(super) fn left(limits: &[Limit]) -> String {
 mod tests {
     use super::*;
 
-    fn limit() -> Limit {
-        Limit {
+    fn limit() -> LimitJson {
+        LimitJson {
             upstream: "office365".to_owned(),
             account: "erp@firm.example".to_owned(),
             window: "minute".to_owned(),
@@ -166,14 +167,14 @@ UPSTREAM   ACCOUNT           WINDOW  MESSAGES  RECIPIENTS  NEXT FREE
 office365  erp@firm.example  minute  30 of 30  41          07:00:40 (in 40s)
 ";
         assert_eq!(text, want);
-        let unlimited = Limit { messages: Used { used: 30, limit: None }, ..limit() };
+        let unlimited = LimitJson { messages: Used { used: 30, limit: None }, ..limit() };
         assert_eq!(render(&[unlimited], &When::utc("2026-11-22T07:00:00Z")), "No limits are configured.");
         assert_eq!(left(&[limit()]), "0 of 30 messages a minute");
     }
 
     #[test]
     fn tells_what_else_holds_it_back_and_what_was_forgotten() {
-        let paused = |account: &str, window: &str| Limit {
+        let paused = |account: &str, window: &str| LimitJson {
             account: account.to_owned(),
             window: window.to_owned(),
             reason: Some("a pause: \u{1b}quota".to_owned()),
@@ -191,8 +192,8 @@ office365  erp@firm.example  minute  30 of 30  41          07:00:40 (in 40s)
         assert_eq!(text, want);
         let none = Used { used: 0, limit: Some(30) };
         let after = before.clone().map(|limit| match limit.window.as_str() {
-            "minute" => Limit { messages: none, reason: None, ..limit },
-            _ => Limit { reason: None, ..limit },
+            "minute" => LimitJson { messages: none, reason: None, ..limit },
+            _ => LimitJson { reason: None, ..limit },
         });
         let want = "\
 Forgot all together: 30 messages in the last minute

@@ -1,6 +1,6 @@
 //! The command line: a file per command.
 //!
-//! Level 8. Exit status: 0 done, 1 failed (also: nothing found by that id or name), 2 wrong use or configuration.
+//! Exit status: 0 done, 1 failed (also: nothing found by that id or name), 2 wrong use or configuration.
 
 mod blacklist;
 mod check;
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use context::Context;
+use context::CliContext;
 use failure::Failure;
 
 /// A local SMTP relay: takes mail from programs that only speak plain SMTP and sends it on, signed, throttled, retried
@@ -39,11 +39,11 @@ struct Arguments {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    command: Command,
+    command: MainCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum MainCommand {
     /// Run the relay, in the foreground
     Run,
     /// Validate the configuration
@@ -52,21 +52,21 @@ enum Command {
     Status,
     /// Look at the queue, try again, delete
     #[command(subcommand)]
-    Queue(queue::Command),
+    Queue(queue::QueueCommand),
     /// Look at the blacklist, add, remove, check
     #[command(subcommand)]
-    Blacklist(blacklist::Command),
+    Blacklist(blacklist::BlacklistCommand),
     /// Show what is used of the limits, or reset them
     #[command(subcommand)]
-    Limits(limits::Command),
+    Limits(limits::LimitsCommand),
     /// Show the upstreams, switch one off or on again
     #[command(subcommand)]
-    Upstream(upstream::Command),
+    Upstream(upstream::UpstreamCommand),
     /// Read the configuration again; a bad one is reported and the old one stays in force
     Reload,
     /// Switch test mode on or off
     #[command(subcommand, name = "test-mode")]
-    TestMode(test_mode::Command),
+    TestMode(test_mode::TestModeCommand),
     /// Hash a password for [[user]]: asks for it, or reads one line from stdin
     #[command(name = "hash-password")]
     HashPassword(hash_password::Options),
@@ -83,25 +83,25 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let context = Context { config: arguments.config, json: arguments.json };
+    let context = CliContext { config: arguments.config, json: arguments.json };
     match dispatch(arguments.command, &context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
-fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
+fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
     match command {
-        Command::Run => run::execute(context),
-        Command::Check => check::execute(context),
-        Command::Status => status::execute(context),
-        Command::Queue(command) => queue::execute(command, context),
-        Command::Blacklist(command) => blacklist::execute(command, context),
-        Command::Limits(command) => limits::execute(command, context),
-        Command::Upstream(command) => upstream::execute(&command, context),
-        Command::Reload => reload::execute(context),
-        Command::TestMode(command) => test_mode::execute(command, context),
-        Command::HashPassword(options) => hash_password::execute(&options),
+        MainCommand::Run => run::execute(context),
+        MainCommand::Check => check::execute(context),
+        MainCommand::Status => status::execute(context),
+        MainCommand::Queue(command) => queue::execute(command, context),
+        MainCommand::Blacklist(command) => blacklist::execute(command, context),
+        MainCommand::Limits(command) => limits::execute(command, context),
+        MainCommand::Upstream(command) => upstream::execute(&command, context),
+        MainCommand::Reload => reload::execute(context),
+        MainCommand::TestMode(command) => test_mode::execute(command, context),
+        MainCommand::HashPassword(options) => hash_password::execute(&options),
     }
 }
 

@@ -2,15 +2,15 @@
 
 use hyper::Method;
 
-use super::client::Target;
-use super::context::Context;
+use super::client::RequestPath;
+use super::context::CliContext;
 use super::failure::Failure;
 use crate::control::view::Reloaded;
 use crate::report::log::escape::printable;
 
-pub(super) fn execute(context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
-    let reply = client.command::<Reloaded>(&Method::POST, &Target::path(&["reload"]))?;
+    let reply = client.command::<Reloaded>(&Method::POST, &RequestPath::path(&["reload"]))?;
     context.print(&reply, |reloaded, _| {
         let mut lines = vec!["The configuration was read again and is in force.".to_owned()];
         lines.extend(

@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use super::context::Context;
+use super::context::CliContext;
 use super::failure::{Failure, complain};
 use crate::config::{Config, Machine};
 use crate::relay;
 use crate::report::log;
 use crate::time::SystemClock;
 
-pub(super) fn execute(context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     let loaded = context.load()?;
     for warning in &loaded.warnings {
         complain(&warning.to_string());

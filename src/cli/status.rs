@@ -1,26 +1,26 @@
 //! `mailsluice status`
 
-use super::client::Target;
-use super::context::Context;
+use super::client::RequestPath;
+use super::context::CliContext;
 use super::failure::Failure;
 use super::output::count;
-use super::table::Table;
+use super::table::TextTable;
 use super::when::{When, span};
 use super::{limits, test_mode};
-use crate::control::view::{Account, Listener, Status, Upstream};
+use crate::control::view::{AccountJson, ListenerJson, StatusJson, UpstreamJson};
+use crate::limits::SHARED;
 use crate::report::log::escape::printable;
 use crate::store::Totals;
-use crate::throttle::SHARED;
 
 /// What an upstream does that is down and due.
 const PROBING: &str = "probing now";
 
-pub(super) fn execute(context: &Context) -> Result<(), Failure> {
-    let reply = context.client()?.get(&Target::path(&["status"]))?;
+pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
+    let reply = context.client()?.get(&RequestPath::path(&["status"]))?;
     context.print(&reply, render)
 }
 
-fn render(status: &Status, when: &When) -> String {
+fn render(status: &StatusJson, when: &When) -> String {
     let mut lines =
         vec![format!("mailsluice {}, up for {}", printable(&status.version), span(status.uptime))];
     if let Some(fault) = &status.store_fault {
@@ -43,7 +43,7 @@ fn render(status: &Status, when: &When) -> String {
     lines.join("\n")
 }
 
-fn listener(listener: &Listener) -> String {
+fn listener(listener: &ListenerJson) -> String {
     let networks = printable(&listener.relay_from.join(", "));
     let who = match (listener.auth.as_str(), networks.as_str()) {
         // Nobody else comes as far as RCPT.
@@ -60,8 +60,8 @@ fn listener(listener: &Listener) -> String {
     format!("Listening on {}{tls}, relays for {who}", printable(&listener.address))
 }
 
-fn upstreams(upstreams: &[Upstream], when: &When) -> String {
-    let mut table = Table::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"]);
+fn upstreams(upstreams: &[UpstreamJson], when: &When) -> String {
+    let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"]);
     for upstream in upstreams {
         table.row(&[
             format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
@@ -78,24 +78,24 @@ fn upstreams(upstreams: &[Upstream], when: &When) -> String {
 }
 
 /// What is left of the limits of all accounts together, and of an account that is the only one.
-pub(super) fn limits_left(upstream: &Upstream) -> String {
+pub(super) fn limits_left(upstream: &UpstreamJson) -> String {
     let only = upstream.accounts.len() < 2;
     let limits = upstream.limits.iter().filter(|limit| only || limit.account == SHARED);
     limits::left(&limits.cloned().collect::<Vec<_>>())
 }
 
 /// What stands below an upstream: why it is not up, what its mail takes instead, and its accounts where these tell more.
-pub(super) fn notes(upstream: &Upstream, when: &When) -> Vec<String> {
+pub(super) fn notes(upstream: &UpstreamJson, when: &When) -> Vec<String> {
     let mut notes: Vec<String> = upstream.reason.iter().cloned().collect();
     notes.extend(upstream.fallback.as_ref().map(|via| format!("its mail takes the fallback {via}")));
     let several = upstream.accounts.len() > 1;
-    let tells_more = |account: &&Account| several || account.pace.is_some();
+    let tells_more = |account: &&AccountJson| several || account.pace.is_some();
     notes.extend(upstream.accounts.iter().filter(tells_more).map(|account| describe(account, when)));
     notes
 }
 
 /// `erp@firm.example: limited until 07:00:40 (in 40s): limit per minute; slowed down to 20 messages a minute`
-fn describe(account: &Account, when: &When) -> String {
+fn describe(account: &AccountJson, when: &When) -> String {
     let until = until(&account.state, account.until.as_deref(), when);
     let until = match until.as_str() {
         "" | "now" => String::new(),
@@ -108,7 +108,7 @@ fn describe(account: &Account, when: &When) -> String {
     format!("{name}: {}{until}{reason}{pace}", account.state)
 }
 
-pub(super) fn host(upstream: &Upstream) -> String {
+pub(super) fn host(upstream: &UpstreamJson) -> String {
     match (&upstream.host, upstream.port) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.clone(),
@@ -125,8 +125,8 @@ pub(super) fn until(state: &str, until: Option<&str>, when: &When) -> String {
 }
 
 /// The upstreams that take nothing at present, a line each; below a list of the queue.
-pub(super) fn obstacles(upstreams: &[Upstream], when: &When) -> String {
-    let line = |upstream: &Upstream| {
+pub(super) fn obstacles(upstreams: &[UpstreamJson], when: &When) -> String {
+    let line = |upstream: &UpstreamJson| {
         let until = match until(&upstream.state, upstream.until.as_deref(), when).as_str() {
             "" => String::new(),
             PROBING => format!(", {PROBING}"),
@@ -158,11 +158,11 @@ fn totals(t: &Totals) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::view::TestMode;
-    use crate::store::Counts;
+    use crate::control::view::TestModeJson;
+    use crate::store::QueueCounts;
 
-    fn account(name: &str, state: &str, reason: Option<&str>) -> Account {
-        Account {
+    fn account(name: &str, state: &str, reason: Option<&str>) -> AccountJson {
+        AccountJson {
             account: name.to_owned(),
             sender_bound: false,
             state: state.to_owned(),
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn tells_at_a_glance_what_is_stuck() {
-        let status = Status {
+        let status = StatusJson {
             version: "0.1.0".to_owned(),
             uptime: 12_000,
-            test_mode: TestMode {
+            test_mode: TestModeJson {
                 enabled: true,
                 action: "redirect".to_owned(),
                 address: Some("test@firm.example".to_owned()),
@@ -191,14 +191,14 @@ mod tests {
                 ("[::]:465", vec![], "implicit", "required"),
             ]
             .into_iter()
-            .map(|(address, relay_from, tls, auth)| Listener {
+            .map(|(address, relay_from, tls, auth)| ListenerJson {
                 address: address.to_owned(),
                 relay_from: relay_from.into_iter().map(str::to_owned).collect(),
                 tls: tls.to_owned(),
                 auth: auth.to_owned(),
             })
             .collect(),
-            upstreams: vec![Upstream {
+            upstreams: vec![UpstreamJson {
                 name: "m365".to_owned(),
                 default: true,
                 state: "down".to_owned(),
@@ -213,7 +213,7 @@ mod tests {
                 ],
                 limits: vec![],
             }],
-            queue: Counts { ready: 1, deferred: 2, held: 0, sending: 0 },
+            queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
             totals: Totals {
                 accepted: 5,
                 generated: 1,
@@ -254,7 +254,7 @@ Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 droppe
             obstacles(&status.upstreams, &due),
             "m365 is down, probing now: connect: \\u001brefused; its mail takes the fallback backup\n"
         );
-        let wrong = Status { totals: Totals { sent: 1, ..status.totals }, ..status };
+        let wrong = StatusJson { totals: Totals { sent: 1, ..status.totals }, ..status };
         assert!(render(&wrong, &when).contains("THE SUMS DIFFER"));
     }
 }

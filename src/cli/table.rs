@@ -11,26 +11,28 @@ const MAX_NOTE: usize = 240;
 
 /// Rows of cells, each with lines below it. Cells and lines may hold untrusted text: it is escaped here.
 #[derive(Debug)]
-pub(super) struct Table {
-    rows: Vec<Row>,
+pub(super) struct TextTable {
+    rows: Vec<TableRow>,
 }
 
 #[derive(Debug, Default)]
-struct Row {
+struct TableRow {
     cells: Vec<String>,
     notes: Vec<String>,
 }
 
-impl Table {
+impl TextTable {
     /// A table with these column heads.
     pub(super) fn new(heads: &[&str]) -> Self {
-        Self { rows: vec![Row { cells: heads.iter().map(ToString::to_string).collect(), notes: vec![] }] }
+        Self {
+            rows: vec![TableRow { cells: heads.iter().map(ToString::to_string).collect(), notes: vec![] }],
+        }
     }
 
     /// Adds a row.
     pub(super) fn row(&mut self, cells: &[String]) {
         let cells = cells.iter().map(|cell| cut(&printable(cell), MAX_CELL)).collect();
-        self.rows.push(Row { cells, notes: vec![] });
+        self.rows.push(TableRow { cells, notes: vec![] });
     }
 
     /// Adds an indented line below the last row.
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn aligns_and_escapes() {
-        let mut table = Table::new(&["ID", "FROM", "WAITS FOR"]);
+        let mut table = TextTable::new(&["ID", "FROM", "WAITS FOR"]);
         table.row(&["1".into(), "müller@firm.example".into(), "retry".into()]);
         table.note("450 \u{1b}[2Jlater\r\nFORGED");
         table.row(&["222".into(), "x@\u{202e}b".into(), String::new()]);
@@ -100,7 +102,7 @@ ID   FROM                 WAITS FOR
 
     #[test]
     fn long_cells_are_cut() {
-        let mut table = Table::new(&["A"]);
+        let mut table = TextTable::new(&["A"]);
         table.row(&["é".repeat(100)]);
         let text = table.render();
         assert_eq!(text.lines().nth(1).unwrap(), format!("{}…", "é".repeat(59)));

@@ -3,14 +3,14 @@
 use clap::builder::PossibleValuesParser;
 use hyper::Method;
 
-use super::client::Target;
-use super::context::Context;
+use super::client::RequestPath;
+use super::context::CliContext;
 use super::failure::Failure;
-use crate::control::view::{TestMode, TestModeChange};
+use crate::control::view::{TestModeChange, TestModeJson};
 use crate::report::log::escape::printable;
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum TestModeCommand {
     /// Whether it is on, and what it does
     Status,
     /// Switch it on: no message accepted from now on reaches its recipients
@@ -26,23 +26,23 @@ pub(super) enum Command {
     Off,
 }
 
-pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(command: TestModeCommand, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
-    let target = Target::path(&["test-mode"]);
+    let target = RequestPath::path(&["test-mode"]);
     let change = match command {
-        Command::Status => None,
-        Command::On { address, action } => Some(TestModeChange { enabled: true, action, address }),
-        Command::Off => Some(TestModeChange { enabled: false, action: None, address: None }),
+        TestModeCommand::Status => None,
+        TestModeCommand::On { address, action } => Some(TestModeChange { enabled: true, action, address }),
+        TestModeCommand::Off => Some(TestModeChange { enabled: false, action: None, address: None }),
     };
     let reply = match change {
         Some(change) => client.submit(&Method::PUT, &target, &change)?,
-        None => client.get::<TestMode>(&target)?,
+        None => client.get::<TestModeJson>(&target)?,
     };
     context.print(&reply, |mode, _| describe(mode))
 }
 
 /// Test mode in one line: `Test mode: ON, all mail goes to test@firm.example (set by …)`.
-pub(super) fn describe(mode: &TestMode) -> String {
+pub(super) fn describe(mode: &TestModeJson) -> String {
     let origin = printable(&mode.origin);
     if !mode.enabled {
         return format!("Test mode: off (set by {origin})");

@@ -2,16 +2,16 @@
 
 use hyper::Method;
 
-use super::client::Target;
-use super::context::Context;
+use super::client::RequestPath;
+use super::context::CliContext;
 use super::failure::Failure;
 use super::status::{host, limits_left, notes, until};
-use super::table::Table;
+use super::table::TextTable;
 use super::when::When;
-use crate::control::view::Upstream;
+use crate::control::view::UpstreamJson;
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum UpstreamCommand {
     /// How the upstreams and their accounts are: what can send, what can't, why, and until when
     List,
     /// Let an upstream send again that was disabled by hand or has stopped by itself
@@ -31,22 +31,23 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn execute(command: &Command, context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(command: &UpstreamCommand, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
     let (name, verb) = match command {
-        Command::List => {
-            let reply = client.get::<Vec<Upstream>>(&Target::path(&["upstreams"]))?;
+        UpstreamCommand::List => {
+            let reply = client.get::<Vec<UpstreamJson>>(&RequestPath::path(&["upstreams"]))?;
             return context.print(&reply, |all, when| render(all, when));
         }
-        Command::Enable { upstream } => (upstream, "enable"),
-        Command::Disable { upstream } => (upstream, "disable"),
+        UpstreamCommand::Enable { upstream } => (upstream, "enable"),
+        UpstreamCommand::Disable { upstream } => (upstream, "disable"),
     };
-    let reply = client.command::<Upstream>(&Method::POST, &Target::path(&["upstreams", name, verb]))?;
+    let reply =
+        client.command::<UpstreamJson>(&Method::POST, &RequestPath::path(&["upstreams", name, verb]))?;
     context.print(&reply, |one, when| render(std::slice::from_ref(one), when))
 }
 
-fn render(upstreams: &[Upstream], when: &When) -> String {
-    let mut table = Table::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "CONNECTIONS", "LIMITS LEFT"]);
+fn render(upstreams: &[UpstreamJson], when: &When) -> String {
+    let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "CONNECTIONS", "LIMITS LEFT"]);
     for upstream in upstreams {
         let open: u32 = upstream.accounts.iter().map(|account| account.connections).sum();
         table.row(&[
@@ -67,11 +68,11 @@ fn render(upstreams: &[Upstream], when: &When) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::view::{Account, Limit, Used};
+    use crate::control::view::{AccountJson, LimitJson, Used};
 
     #[test]
     fn tells_which_can_send_and_why_not() {
-        let account = |name: &str, state: &str, reason: Option<&str>| Account {
+        let account = |name: &str, state: &str, reason: Option<&str>| AccountJson {
             account: name.to_owned(),
             sender_bound: false,
             state: state.to_owned(),
@@ -81,26 +82,27 @@ mod tests {
             most_connections: 3,
             pace: None,
         };
-        let upstream = |name: &str, state: &str, reason: Option<&str>, accounts: Vec<Account>| Upstream {
-            name: name.to_owned(),
-            default: name == "m365",
-            state: state.to_owned(),
-            reason: reason.map(str::to_owned),
-            until: None,
-            host: Some("smtp.example.net".to_owned()),
-            port: Some(587),
-            fallback: None,
-            accounts,
-            limits: vec![Limit {
-                upstream: name.to_owned(),
-                account: "a@firm.example".to_owned(),
-                window: "minute".to_owned(),
-                messages: Used { used: 29, limit: Some(30) },
-                recipients: Used { used: 41, limit: None },
-                next_free: None,
-                reason: None,
-            }],
-        };
+        let upstream =
+            |name: &str, state: &str, reason: Option<&str>, accounts: Vec<AccountJson>| UpstreamJson {
+                name: name.to_owned(),
+                default: name == "m365",
+                state: state.to_owned(),
+                reason: reason.map(str::to_owned),
+                until: None,
+                host: Some("smtp.example.net".to_owned()),
+                port: Some(587),
+                fallback: None,
+                accounts,
+                limits: vec![LimitJson {
+                    upstream: name.to_owned(),
+                    account: "a@firm.example".to_owned(),
+                    window: "minute".to_owned(),
+                    messages: Used { used: 29, limit: Some(30) },
+                    recipients: Used { used: 41, limit: None },
+                    next_free: None,
+                    reason: None,
+                }],
+            };
         let several = vec![
             account("a@firm.example", "up", None),
             account("b@firm.example", "limited", Some("limit per minute")),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{ByteSize, Limits, Quota, Upstream, Window};
+use super::{Limits, Quota, Window};
 
 /// A login at an upstream: the upstream's own, or one of `[[upstream.account]]`.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct Login {
     /// The login name; `None` where nobody logs in. Of one upstream no two are the same, whatever the case.
     pub user: Option<String>,
     /// The password.
@@ -19,8 +19,8 @@ pub struct Account {
     pub limits: Limits,
 }
 
-impl Account {
-    /// One without login.
+impl Login {
+    /// An account without login.
     #[must_use]
     pub fn anonymous(limits: Limits) -> Self {
         Self { user: None, password: None, sender_bound: false, limits }
@@ -36,13 +36,19 @@ impl Account {
 /// What all accounts of an upstream may send together (`[upstream.shared_limits]`). `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SharedLimits {
-    /// One quota per window, in the order of [`Window::ALL`].
+    /// The quotas by window, in the order of [`Window::ALL`].
     pub quotas: [Quota; 4],
     /// Connections at the same time, at least 1.
     pub connections: Option<u32>,
 }
 
 impl SharedLimits {
+    /// Whether some window has a quota.
+    #[must_use]
+    pub fn has_quotas(&self) -> bool {
+        self.quotas.iter().any(|quota| *quota != Quota::default())
+    }
+
     /// The quota of one window.
     #[must_use]
     pub fn quota(&self, window: Window) -> Quota {
@@ -72,7 +78,7 @@ impl Default for Fallback {
 pub struct CausesSet {
     /// The upstream does not answer.
     pub unreachable: bool,
-    /// It is disabled, by hand or by itself.
+    /// The upstream is disabled, by hand or by itself.
     pub disabled: bool,
     /// Its limits are used up.
     pub quota: bool,
@@ -86,49 +92,5 @@ impl CausesSet {
 impl Default for CausesSet {
     fn default() -> Self {
         Self { unreachable: true, disabled: true, quota: false }
-    }
-}
-
-impl Upstream {
-    /// The largest content that any of its accounts takes; `None` when one takes all.
-    #[must_use]
-    pub fn message_size(&self) -> Option<ByteSize> {
-        self.accounts
-            .iter()
-            .map(|account| account.limits.message_size)
-            .try_fold(ByteSize(0), |most, size| size.map(|size| most.max(size)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Capture, UpstreamKind};
-
-    #[test]
-    fn takes_what_the_largest_account_takes() {
-        for (sizes, want) in [
-            (&[None][..], None),
-            (&[Some(9)], Some(9)),
-            (&[Some(9), Some(12), Some(3)], Some(12)),
-            (&[Some(9), None], None),
-        ] {
-            let account = |size: &Option<u64>| {
-                Account::anonymous(Limits { message_size: size.map(ByteSize), ..Limits::default() })
-            };
-            let upstream = Upstream {
-                name: "a".into(),
-                default: true,
-                enabled: true,
-                filter: vec![],
-                sign: false,
-                kind: UpstreamKind::Capture(Capture { max: 1 }),
-                accounts: sizes.iter().map(account).collect(),
-                shared_limits: SharedLimits::default(),
-                fallback: Fallback::default(),
-                disable_after: 5,
-            };
-            assert_eq!(upstream.message_size(), want.map(ByteSize), "{sizes:?}");
-        }
     }
 }

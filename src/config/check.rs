@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::fault::Place;
+use super::fault::SourcePlace;
 use super::reader::Section;
 use super::sections::upstream::Read;
 use super::words::{nearest, quoted};
@@ -37,7 +37,7 @@ fn names(root: &Section<'_>, reads: &[Read]) {
             let what = format!(
                 "{} is the name of another upstream{}, too",
                 quoted(&read.upstream.name),
-                at(&first.name)
+                first.name.in_brackets()
             );
             root.fault(&read.name, "upstream.name", &what, "write another name");
         }
@@ -45,12 +45,16 @@ fn names(root: &Section<'_>, reads: &[Read]) {
 }
 
 fn filters(root: &Section<'_>, reads: &[Read]) {
-    let mut seen: HashMap<&Filter, (&str, &Place)> = HashMap::new();
+    let mut seen: HashMap<&Filter, (&str, &SourcePlace)> = HashMap::new();
     for read in reads {
         for (filter, place) in read.upstream.filter.iter().zip(&read.filters) {
             if let Some((name, first)) = seen.insert(filter, (&read.upstream.name, place)) {
-                let what =
-                    format!("{} is a filter of {}{}, too", quoted(&written(filter)), quoted(name), at(first));
+                let what = format!(
+                    "{} is a filter of {}{}, too",
+                    quoted(&written(filter)),
+                    quoted(name),
+                    first.in_brackets()
+                );
                 root.fault(place, "upstream.filter", &what, "remove it from one of them");
             }
         }
@@ -166,13 +170,5 @@ fn written(filter: &Filter) -> String {
     match filter {
         Filter::Address(text) | Filter::Domain(text) => text.clone(),
         Filter::Subdomains(parent) => format!("*.{parent}"),
-    }
-}
-
-/// Where something was said first, in brackets; nothing when that is no line.
-pub(super) fn at(place: &Place) -> String {
-    match place {
-        Place::File(line, _) => format!(" (line {line})"),
-        Place::Start | Place::Environment(_) => String::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Where a value comes from. Findings are told in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum SourcePlace {
     /// The file as a whole.
     Start,
     /// The file: line and column, both from 1.
@@ -13,10 +13,20 @@ pub(super) enum Place {
     Environment(String),
 }
 
-/// One finding, before it knows the name of its file.
+impl SourcePlace {
+    /// Where something was said first, in brackets behind it; nothing when that is no line.
+    pub(super) fn in_brackets(&self) -> String {
+        match self {
+            Self::File(line, _) => format!(" (line {line})"),
+            Self::Start | Self::Environment(_) => String::new(),
+        }
+    }
+}
+
+/// A finding, before it knows the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Finding {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     pub(super) key: String,
     pub(super) what: String,
     pub(super) instead: String,
@@ -26,9 +36,9 @@ impl Finding {
     /// The finding as one line: `file:line:column: key: what is wrong: what to write instead`.
     pub(super) fn line(&self, file: Option<&str>) -> String {
         let (location, key) = match (&self.place, file) {
-            (Place::Environment(name), _) => ("environment".to_owned(), name),
-            (Place::File(line, column), Some(file)) => (format!("{file}:{line}:{column}"), &self.key),
-            (Place::Start, Some(file)) => (format!("{file}:1:1"), &self.key),
+            (SourcePlace::Environment(name), _) => ("environment".to_owned(), name),
+            (SourcePlace::File(line, column), Some(file)) => (format!("{file}:{line}:{column}"), &self.key),
+            (SourcePlace::Start, Some(file)) => (format!("{file}:1:1"), &self.key),
             (_, None) => ("configuration".to_owned(), &self.key),
         };
         one_line(&format!("{location}: {key}: {}: {}", self.what, self.instead))
@@ -80,7 +90,7 @@ impl Faults {
     }
 }
 
-/// One line for each fault, without a final newline.
+/// A line for each fault, without a final newline.
 #[must_use]
 pub fn report(faults: &[Fault]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -90,18 +100,18 @@ pub fn report(faults: &[Fault]) -> String {
 mod tests {
     use super::*;
 
-    fn finding(place: Place, key: &str) -> Finding {
+    fn finding(place: SourcePlace, key: &str) -> Finding {
         Finding { place, key: key.to_owned(), what: "is wrong".to_owned(), instead: "mend it".to_owned() }
     }
 
     #[test]
     fn names_the_place() {
         for (place, file, want) in [
-            (Place::File(3, 7), Some("a.toml"), "a.toml:3:7: log.level: is wrong: mend it"),
-            (Place::Start, Some("a.toml"), "a.toml:1:1: log.level: is wrong: mend it"),
-            (Place::Start, None, "configuration: log.level: is wrong: mend it"),
+            (SourcePlace::File(3, 7), Some("a.toml"), "a.toml:3:7: log.level: is wrong: mend it"),
+            (SourcePlace::Start, Some("a.toml"), "a.toml:1:1: log.level: is wrong: mend it"),
+            (SourcePlace::Start, None, "configuration: log.level: is wrong: mend it"),
             (
-                Place::Environment("MAILSLUICE__X".to_owned()),
+                SourcePlace::Environment("MAILSLUICE__X".to_owned()),
                 None,
                 "environment: MAILSLUICE__X: is wrong: mend it",
             ),
@@ -112,7 +122,7 @@ mod tests {
 
     #[test]
     fn stays_one_line() {
-        let line = finding(Place::File(1, 1), "a\nb\u{1b}[2J").line(Some("x\ry"));
+        let line = finding(SourcePlace::File(1, 1), "a\nb\u{1b}[2J").line(Some("x\ry"));
         assert_eq!(line, "x\\ry:1:1: a\\nb\\u{1b}[2J: is wrong: mend it");
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What was read.
-pub(super) struct Text {
+pub(super) struct FileText {
     pub(super) text: String,
     /// Whether every user of the machine can read the file.
     pub(super) open_to_others: bool,
@@ -16,10 +16,10 @@ pub(super) struct Text {
 ///
 /// # Errors
 /// In words, when it can't be read, is no plain file (a pipe could make us wait for ever), is too long, or is not UTF-8.
-pub(super) fn read(path: &Path, most: u64) -> Result<Text, String> {
+pub(super) fn read(path: &Path, most: u64) -> Result<FileText, String> {
     let (octets, open_to_others) = octets(path, most)?;
     match String::from_utf8(octets) {
-        Ok(text) => Ok(Text { text, open_to_others }),
+        Ok(text) => Ok(FileText { text, open_to_others }),
         Err(_) => Err(format!("cannot read {} (it is not UTF-8 text)", path.display())),
     }
 }

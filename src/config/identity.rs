@@ -99,7 +99,7 @@ pub enum IdentityFault {
     /// The private key is damaged, or of a kind that TLS does not use.
     #[error("holds a private key that cannot be used")]
     Key,
-    /// They do not belong together.
+    /// Certificate and key do not belong together.
     #[error("is not the key of the certificate")]
     Mismatch,
 }
@@ -125,7 +125,7 @@ pub(super) fn read(section: &Section<'_>, certificate: &Path, key: &Path) -> Opt
     }
 }
 
-fn text(section: &Section<'_>, key: &str, path: &Path) -> Option<files::Text> {
+fn text(section: &Section<'_>, key: &str, path: &Path) -> Option<files::FileText> {
     let read = files::read(path, LONGEST);
     read.map_err(|why| {
         let instead = "write the path of a PEM file that the relay can read";

@@ -1,6 +1,6 @@
 //! Keys that the documentation of Mailsluice knows and this version does not do yet.
 //!
-//! They are never ignored in silence: such a key is a fault, unless its value is what is in force anyway. Whoever
+//! These keys are never ignored in silence: such a key is a fault, unless its value is what is in force anyway. Whoever
 //! builds the feature deletes its rows.
 
 use super::tree::{Node, Value};
@@ -48,24 +48,24 @@ const VALUES: &[(&str, &str, &[&str])] =
     &[("upstream", "auth", &["scram-sha-256", "xoauth2", "oauthbearer"])];
 
 /// What a key that no section of this version reads is.
-pub(super) enum Standing {
+pub(super) enum KeyStatus {
     /// No key at all.
     Unknown,
-    /// It comes later, and says what is in force anyway.
+    /// The key comes later, and says what is in force anyway.
     Harmless,
-    /// It comes later, and asks for something.
+    /// The key comes later, and asks for something.
     NotYet,
     /// A table: each of its keys has a standing of its own.
     Section,
 }
 
 /// Looks a key up.
-pub(super) fn standing(section: &str, key: &str, node: &Node) -> Standing {
+pub(super) fn key_status(section: &str, key: &str, node: &Node) -> KeyStatus {
     match KEYS.iter().find(|row| row.0 == section && row.1 == key) {
-        None => Standing::Unknown,
-        Some((_, _, Section)) if matches!(node.value, Value::Table(_)) => Standing::Section,
-        Some((_, _, harmless)) if accepts(harmless, &node.value) => Standing::Harmless,
-        Some(_) => Standing::NotYet,
+        None => KeyStatus::Unknown,
+        Some((_, _, Section)) if matches!(node.value, Value::Table(_)) => KeyStatus::Section,
+        Some((_, _, harmless)) if accepts(harmless, &node.value) => KeyStatus::Harmless,
+        Some(_) => KeyStatus::NotYet,
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Quota {
     pub messages: Option<u32>,
     /// Recipients of them together.
     pub recipients: Option<u32>,
+    /// Octets of content. No key in the file sets it yet.
+    pub octets: Option<u64>,
 }
 
 /// How permits are spread over a window.
@@ -103,7 +105,7 @@ pub struct Batch {
 pub struct Limits {
     /// Connections at the same time, at least 1.
     pub connections: u32,
-    /// One quota per window, in the order of [`Window::ALL`].
+    /// The quotas by window, in the order of [`Window::ALL`].
     pub quotas: [Quota; 4],
     /// Recipients in one transaction, at least 1; a larger envelope is split.
     pub recipients_per_message: u32,

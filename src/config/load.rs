@@ -1,10 +1,11 @@
 //! Finds the file, reads it, applies the environment, and checks everything.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::fault::{Fault, Faults, Finding, Place, Warning};
+use super::fault::{Fault, Faults, Finding, SourcePlace, Warning};
 use super::machine::Machine;
-use super::reader::{Context, Section};
+use super::reader::{ReadContext, Section};
 use super::sections::{dkim, listener, queue, session, switches, top, upstream, user};
 use super::tree::Table;
 use super::{Config, check, files, overrides, tree};
@@ -16,7 +17,7 @@ const FILE_VARIABLE: &str = "MAILSLUICE_CONFIG";
 
 /// A configuration that was read, and how.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The configuration.
     pub config: Config,
     /// What a person should look at.
@@ -43,12 +44,12 @@ impl Config {
     ///
     /// # Errors
     /// All faults at once. The operator must mend them; a relay that runs keeps its old configuration.
-    pub fn load(path: Option<&Path>, machine: &Machine) -> Result<Loaded, Faults> {
+    pub fn load(path: Option<&Path>, machine: &Machine) -> Result<LoadedConfig, Faults> {
         let Some(path) = find(path, machine) else {
             let folder = machine.working_folder.clone();
             let (config, warnings) =
                 read(&Source { text: "", name: None, folder, open_to_others: false }, machine)?;
-            return Ok(Loaded { config, warnings, path: None });
+            return Ok(LoadedConfig { config, warnings, path: None });
         };
         let name = path.display().to_string();
         let full = machine.working_folder.join(&path);
@@ -56,12 +57,13 @@ impl Config {
             let (key, instead) = ("file".to_owned(), instead.to_owned());
             Faults(vec![Fault(Finding { place, key, what, instead }.line(Some(&name)))])
         };
-        let (octets, open_to_others) = files::octets(&full, LONGEST)
-            .map_err(|what| fault(Place::Start, what, "write the path of a file that the relay can read"))?;
+        let (octets, open_to_others) = files::octets(&full, LONGEST).map_err(|what| {
+            fault(SourcePlace::Start, what, "write the path of a file that the relay can read")
+        })?;
         let text = String::from_utf8(octets).map_err(|error| {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = String::from_utf8_lossy(good);
-            let place = Place::File(
+            let place = SourcePlace::File(
                 line.split('\n').count(),
                 line.split('\n').next_back().map_or(0, |l| l.chars().count()) + 1,
             );
@@ -70,7 +72,7 @@ impl Config {
         let folder = full.parent().unwrap_or(&machine.working_folder).to_owned();
         let source = Source { text: &text, name: Some(name.clone()), folder, open_to_others };
         let (config, warnings) = read(&source, machine)?;
-        Ok(Loaded { config, warnings, path: Some(path) })
+        Ok(LoadedConfig { config, warnings, path: Some(path) })
     }
 
     /// Reads a configuration from a text, with no environment, as if it stood in `folder/mailsluice.toml` of a machine
@@ -78,12 +80,12 @@ impl Config {
     ///
     /// # Errors
     /// All faults at once.
-    pub fn from_toml(text: &str, folder: &Path) -> Result<Loaded, Faults> {
+    pub fn from_toml(text: &str, folder: &Path) -> Result<LoadedConfig, Faults> {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let machine = Machine::bare(&folder);
         let name = Some("mailsluice.toml".to_owned());
         let (config, warnings) = read(&Source { text, name, folder, open_to_others: false }, &machine)?;
-        Ok(Loaded { config, warnings, path: None })
+        Ok(LoadedConfig { config, warnings, path: None })
     }
 }
 
@@ -105,7 +107,7 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<(Config, Vec<Warning>)
         Faults(findings.iter().map(|finding| Fault(line(finding))).collect())
     };
     let mut tree = tree::parse(source.text).map_err(faults)?;
-    let context = Context::new(machine, source.folder.clone(), source.open_to_others);
+    let context = ReadContext::new(machine, source.folder.clone(), source.open_to_others);
     let wrong_names = overrides::apply(&mut tree, &machine.environment);
     context.faults.borrow_mut().extend(wrong_names);
     let config = sections(&context, &tree);
@@ -119,7 +121,7 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<(Config, Vec<Warning>)
 }
 
 /// Reads all sections. Where something is wrong, a fault is noted and any value stands in.
-fn sections(context: &Context<'_>, tree: &Table) -> Config {
+fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let mut root = Section::root(context, tree);
     let test_mode = switches::test_mode(root.section("test_mode"));
     let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
@@ -134,7 +136,7 @@ fn sections(context: &Context<'_>, tree: &Table) -> Config {
         queue: queue::read(root.section("queue")),
         test_mode,
         blacklist: switches::blacklist(root.section("blacklist")),
-        upstreams: check::upstreams(&root, upstreams),
+        upstreams: check::upstreams(&root, upstreams).into_iter().map(Arc::new).collect(),
         dkim: dkim::read_all(&mut root),
         users: user::read_all(&mut root),
     };

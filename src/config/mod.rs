@@ -2,13 +2,14 @@
 //!
 //! [`Config::load`] finds the file, `tree` parses it and keeps the place of each value, `overrides` writes the
 //! environment into it, `sections` reads it with `reader`, which collects every finding, and `check` looks at what
-//! concerns several sections. Level 1: knows `mail` only.
+//! concerns several sections.
 
 mod account;
 mod check;
 mod der;
 mod fault;
 mod files;
+mod filter;
 mod identity;
 mod later;
 mod limits;
@@ -22,19 +23,25 @@ mod reader;
 mod scram;
 mod secret;
 mod sections;
+mod size;
 mod tree;
 mod units;
+mod upstream;
+mod user;
 mod words;
 
-pub use account::{Account, CausesSet, Fallback, SharedLimits};
+pub use account::{CausesSet, Fallback, Login, SharedLimits};
 pub use fault::{Fault, Faults, Warning, report};
+pub use filter::Filter;
 pub use identity::Identity;
 pub use limits::{Batch, Limits, Pace, Quota, Window};
-pub use load::Loaded;
+pub use load::LoadedConfig;
 pub use machine::Machine;
 pub use model::{
-    Auth, Blacklist, BlacklistAction, BounceFrom, ByteSize, Capture, Config, DkimEntry, Filter, Listener,
-    Log, LogFormat, LogLevel, LongLines, Mode, Newlines, Queue, Security, ServerAuth, ServerTls, Session,
-    Smtp, TestAction, TestMode, Timeouts, TlsMode, Upstream, UpstreamKind, User, UserPassword, UserPriority,
+    Blacklist, BlacklistAction, BounceFrom, Config, DkimEntry, Listener, Log, LogFormat, LogLevel, LongLines,
+    Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode, TlsMode,
 };
 pub use scram::{NotAVerifier, ScramVerifier};
+pub use size::ByteSize;
+pub use upstream::{Auth, Capture, Security, Smtp, Timeouts, Upstream, UpstreamKind};
+pub use user::{User, UserPassword, UserPriority};

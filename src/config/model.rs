@@ -1,30 +1,16 @@
 //! The configuration as the rest of the relay sees it. Everything here has been checked.
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
-use super::{Account, Fallback, Identity, ScramVerifier, SharedLimits};
+use super::{ByteSize, Identity, Upstream, User};
 use crate::mail::Address;
-
-/// A size in octets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteSize(pub u64);
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, name) = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
-            .into_iter()
-            .find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit))
-            .unwrap_or((1, "B"));
-        write!(f, "{}{name}", self.0 / unit)
-    }
-}
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -50,7 +36,7 @@ pub struct Config {
     /// `[blacklist]`
     pub blacklist: Blacklist,
     /// `[[upstream]]`, at least one.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<Arc<Upstream>>,
     /// `[[dkim]]`
     pub dkim: Vec<DkimEntry>,
     /// `[[user]]`: who may log in.
@@ -71,7 +57,7 @@ pub struct Log {
 pub enum LogFormat {
     /// `time LEVEL event key=value…`
     Text,
-    /// One JSON object per line.
+    /// A JSON object per line.
     Json,
 }
 
@@ -192,7 +178,7 @@ const LEAST_MEMORY_IN: u64 = 2 << 20;
 /// What a bare CR or LF means; never the end of the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Newlines {
-    /// It becomes CRLF.
+    /// Made CRLF.
     Normalize,
     /// The command or the message is refused.
     Reject,
@@ -259,7 +245,7 @@ pub struct TestMode {
 /// What test mode does with mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TestAction {
-    /// One copy to the test address.
+    /// A copy to the test address.
     Redirect,
     /// Kept until a person releases it.
     Hold,
@@ -289,140 +275,6 @@ pub enum BlacklistAction {
     Drop,
 }
 
-/// `[[upstream]]`
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// Its unique name.
-    pub name: String,
-    /// Whether it takes what no filter matches.
-    pub default: bool,
-    /// Whether it is used.
-    pub enabled: bool,
-    /// The senders that it serves.
-    pub filter: Vec<Filter>,
-    /// Whether we sign for it.
-    pub sign: bool,
-    /// What it is.
-    pub kind: UpstreamKind,
-    /// Its logins; never empty. Its own comes first, if it has one.
-    pub accounts: Vec<Account>,
-    /// What these may send together.
-    pub shared_limits: SharedLimits,
-    /// Who serves in its place.
-    pub fallback: Fallback,
-    /// After how many failed connections or logins in a row it is disabled; 0 is never.
-    pub disable_after: u32,
-}
-
-/// What an upstream is.
-#[derive(Debug, Clone)]
-pub enum UpstreamKind {
-    /// A smart host.
-    Smtp(Box<Smtp>),
-    /// The local mailbox; nothing leaves the machine.
-    Capture(Capture),
-}
-
-/// The local mailbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Capture {
-    /// Messages in it at most (`[test_mode] capture_max`).
-    pub max: usize,
-}
-
-/// One entry of `filter`; lower case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Filter {
-    /// A full sender address.
-    Address(String),
-    /// That domain alone.
-    Domain(String),
-    /// `*.domain`: its subdomains, without the `*.`.
-    Subdomains(String),
-}
-
-/// A smart host that speaks SMTP.
-#[derive(Debug, Clone)]
-pub struct Smtp {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// How the connection is secured.
-    pub security: Security,
-    /// Certificates to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The name in the upstream's certificate when it is not `host`.
-    pub tls_name: Option<String>,
-    /// Our name in EHLO when it is not `hostname`.
-    pub ehlo: Option<String>,
-    /// The local address that we connect from.
-    pub source_address: Option<IpAddr>,
-    /// How we log in.
-    pub auth: Auth,
-    /// Whether a password may go over an open connection beyond loopback.
-    pub allow_plaintext_auth: bool,
-    /// How long we wait for it.
-    pub timeouts: Timeouts,
-}
-
-/// How a connection is secured. What is configured is required.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
-    /// Clear text.
-    None,
-    /// STARTTLS (RFC 3207).
-    StartTls,
-    /// TLS from the first byte (RFC 8314).
-    Tls,
-}
-
-/// How we log in (RFC 4954).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// Not at all.
-    None,
-    /// The best mechanism that both sides know; none when no user is configured.
-    Auto,
-    /// PLAIN (RFC 4616).
-    Plain,
-    /// LOGIN.
-    Login,
-    /// CRAM-MD5 (RFC 2195).
-    CramMd5,
-}
-
-/// How long we wait for an upstream (RFC 5321 4.5.3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For the connection and the TLS handshake.
-    pub connect: Duration,
-    /// For the greeting.
-    pub greeting: Duration,
-    /// For the reply to EHLO, AUTH, MAIL, RCPT and QUIT.
-    pub command: Duration,
-    /// For the reply to DATA.
-    pub data: Duration,
-    /// For each block of content to be taken.
-    pub block: Duration,
-    /// For the reply to the final dot.
-    pub final_dot: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let minutes = |m: u64| Duration::from_secs(60 * m);
-        Self {
-            connect: minutes(1),
-            greeting: minutes(5),
-            command: minutes(5),
-            data: minutes(2),
-            block: minutes(3),
-            final_dot: minutes(10),
-        }
-    }
-}
-
 /// `[[dkim]]`
 #[derive(Debug, Clone)]
 pub struct DkimEntry {
@@ -432,67 +284,4 @@ pub struct DkimEntry {
     pub selector: String,
     /// The private key, PEM.
     pub key: SecretString,
-}
-
-/// `[[user]]`
-#[derive(Debug, Clone)]
-pub struct User {
-    /// The login name; unique, whatever the case.
-    pub name: String,
-    /// What a login is checked against.
-    pub password: UserPassword,
-    /// The senders that it may use; empty: any.
-    pub senders: Vec<Filter>,
-    /// The From of messages that have none.
-    pub default_sender: Option<Address>,
-    /// Whether a sender that is not granted becomes `default_sender`, which is there then.
-    pub replace_foreign_sender: bool,
-    /// How urgent its mail is.
-    pub priority: UserPriority,
-}
-
-/// What a login is checked against.
-#[derive(Debug, Clone)]
-pub enum UserPassword {
-    /// `{ hash = … }`: an argon2id string of bounded cost.
-    Argon2id(SecretString),
-    /// `{ scram = … }`
-    Scram(ScramVerifier),
-    /// The password itself.
-    Plain(SecretString),
-}
-
-/// How urgent a user's mail is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UserPriority {
-    /// After normal mail.
-    Low,
-    /// As all mail.
-    Normal,
-    /// Before normal mail.
-    High,
-}
-
-impl Filter {
-    /// Whether it names this address; case does not matter.
-    #[must_use]
-    pub fn matches(&self, address: &Address) -> bool {
-        let key = address.key();
-        let domain = address.domain().to_lowercase();
-        match self {
-            Self::Address(address) => *address == key,
-            Self::Domain(name) => *name == domain,
-            Self::Subdomains(parent) => {
-                domain.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-            }
-        }
-    }
-}
-
-impl User {
-    /// Whether the user may send as this address.
-    #[must_use]
-    pub fn grants(&self, address: &Address) -> bool {
-        self.senders.is_empty() || self.senders.iter().any(|filter| filter.matches(address))
-    }
 }

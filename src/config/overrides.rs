@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::{Finding, Place};
+use super::fault::{Finding, SourcePlace};
 use super::tree::{Node, Table, Value};
 
 /// What all names begin with.
@@ -18,7 +18,7 @@ pub(super) fn apply(root: &mut Table, environment: &BTreeMap<String, String>) ->
         if let Some(path) = name.strip_prefix(PREFIX)
             && let Err((what, instead)) = apply_one(root, name, &path.to_lowercase(), value)
         {
-            let place = Place::Environment(name.clone());
+            let place = SourcePlace::Environment(name.clone());
             findings.push(Finding {
                 place,
                 key: String::new(),
@@ -55,7 +55,7 @@ fn apply_one(root: &mut Table, name: &str, path: &str, value: &str) -> Result<()
 
 /// The one section of that name; made when there is none.
 fn only<'t>(root: &'t mut Table, section: &str, name: &str) -> Result<&'t mut Table, Wrong> {
-    let place = Place::Environment(name.to_owned());
+    let place = SourcePlace::Environment(name.to_owned());
     let (_, node) = root.0.entry(section.to_owned()).or_insert_with(|| {
         let mut made = Table::default();
         if section == "upstream" {
@@ -74,7 +74,7 @@ fn only<'t>(root: &'t mut Table, section: &str, name: &str) -> Result<&'t mut Ta
 
 fn insert(table: &mut Table, name: &str, path: &[&str], value: &str) -> Result<(), Wrong> {
     let (key, rest) = path.split_first().ok_or(BAD_NAME)?;
-    let place = Place::Environment(name.to_owned());
+    let place = SourcePlace::Environment(name.to_owned());
     if rest.is_empty() {
         let node = Node { place: place.clone(), value: Value::Untyped(value.to_owned()) };
         table.0.insert((*key).to_owned(), (place, node));

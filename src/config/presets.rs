@@ -106,6 +106,7 @@ impl Preset {
         let quota = |window: usize| Quota {
             messages: some(self.known.messages[window]),
             recipients: some(self.known.recipients[window]),
+            octets: None,
         };
         let ours = Limits::default();
         Limits {
@@ -147,9 +148,9 @@ mod tests {
     fn knows_office_365() {
         let limits = find("office365").unwrap().limits();
         assert_eq!(limits.connections, 3);
-        assert_eq!(limits.quota(Window::Minute), Quota { messages: Some(30), recipients: None });
+        assert_eq!(limits.quota(Window::Minute), Quota { messages: Some(30), ..Quota::default() });
         assert_eq!(limits.quota(Window::Hour), Quota::default());
-        assert_eq!(limits.quota(Window::Day), Quota { messages: None, recipients: Some(10_000) });
+        assert_eq!(limits.quota(Window::Day), Quota { recipients: Some(10_000), ..Quota::default() });
         assert_eq!((limits.recipients_per_message, limits.message_size), (500, Some(ByteSize(35 << 20))));
         assert!(find("Office365").is_none());
     }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ByteSize;
-use super::fault::{Finding, Place};
-use super::later::{self, Standing};
+use super::fault::{Finding, SourcePlace};
+use super::later::{self, KeyStatus};
 use super::machine::Machine;
 use super::overrides::PREFIX;
 use super::tree::{Node, Table, Value};
@@ -15,7 +15,7 @@ use super::units::{self, WRITE_SIZE, WRITE_TIME, WRITE_TIME_OR_NEVER};
 use super::words::{nearest, quoted};
 
 /// What all sections of one configuration share.
-pub(super) struct Context<'a> {
+pub(super) struct ReadContext<'a> {
     /// The surroundings.
     pub(super) machine: &'a Machine,
     /// What relative paths are relative to. Absolute.
@@ -28,18 +28,18 @@ pub(super) struct Context<'a> {
     nothing: Table,
 }
 
-impl<'a> Context<'a> {
+impl<'a> ReadContext<'a> {
     pub(super) fn new(machine: &'a Machine, folder: PathBuf, file_is_open: bool) -> Self {
         let (faults, warnings, nothing) = Default::default();
         Self { machine, folder, file_is_open, faults, warnings, nothing }
     }
 }
 
-/// One section and what has been read of it.
+/// A section and what has been read of it.
 pub(super) struct Section<'a> {
-    pub(super) context: &'a Context<'a>,
+    pub(super) context: &'a ReadContext<'a>,
     /// Where the section begins.
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     path: String,
     table: &'a Table,
     known: Vec<&'static str>,
@@ -47,8 +47,8 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The whole configuration.
-    pub(super) fn root(context: &'a Context<'a>, table: &'a Table) -> Self {
-        Self { context, place: Place::Start, path: String::new(), table, known: Vec::new() }
+    pub(super) fn root(context: &'a ReadContext<'a>, table: &'a Table) -> Self {
+        Self { context, place: SourcePlace::Start, path: String::new(), table, known: Vec::new() }
     }
 
     /// The full name of a key: `upstream.limits.connections`.
@@ -57,14 +57,14 @@ impl<'a> Section<'a> {
     }
 
     /// Notes a fault of a key.
-    pub(super) fn fault(&self, place: &Place, key: &str, what: &str, instead: &str) {
+    pub(super) fn fault(&self, place: &SourcePlace, key: &str, what: &str, instead: &str) {
         let (place, key) = (place.clone(), self.name(key));
         let finding = Finding { place, key, what: what.to_owned(), instead: instead.to_owned() };
         self.context.faults.borrow_mut().push(finding);
     }
 
     /// Notes a warning about a key.
-    pub(super) fn warning(&self, place: &Place, key: &str, what: &str, instead: &str) {
+    pub(super) fn warning(&self, place: &SourcePlace, key: &str, what: &str, instead: &str) {
         let (place, key) = (place.clone(), self.name(key));
         let finding = Finding { place, key, what: what.to_owned(), instead: instead.to_owned() };
         self.context.warnings.borrow_mut().push(finding);
@@ -73,9 +73,9 @@ impl<'a> Section<'a> {
     /// Notes that a key must be there.
     pub(super) fn missing(&self, key: &str, instead: &str) {
         let place = match &self.place {
-            Place::Environment(_) => {
+            SourcePlace::Environment(_) => {
                 let name = self.name(key).replace('.', "__").to_uppercase();
-                Place::Environment(format!("{PREFIX}{name}"))
+                SourcePlace::Environment(format!("{PREFIX}{name}"))
             }
             place => place.clone(),
         };
@@ -83,7 +83,7 @@ impl<'a> Section<'a> {
     }
 
     /// The place of a key's value, or of the section when the key is not there.
-    pub(super) fn place_of(&self, key: &str) -> Place {
+    pub(super) fn place_of(&self, key: &str) -> SourcePlace {
         self.table.0.get(key).map_or(&self.place, |(_, node)| &node.place).clone()
     }
 
@@ -99,7 +99,7 @@ impl<'a> Section<'a> {
     }
 
     /// A text as it is written, before any key is read.
-    pub(super) fn written(&self, key: &str) -> Option<(Place, &'a str)> {
+    pub(super) fn written(&self, key: &str) -> Option<(SourcePlace, &'a str)> {
         match &self.table.0.get(key)?.1 {
             Node { place, value: Value::Text(text) | Value::Untyped(text) } => Some((place.clone(), text)),
             Node { .. } => None,
@@ -144,7 +144,7 @@ impl<'a> Section<'a> {
         Some(self.context.folder.join(path))
     }
 
-    /// One of some words.
+    /// Reads a key that takes one of some words.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, options: &[(&str, T)]) -> Option<T> {
         let names: Vec<_> = options.iter().map(|(name, _)| quoted(name)).collect();
         let instead = format!("write {}", names.join(" or "));
@@ -259,7 +259,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of texts with their places; from the environment, with commas.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<(Place, &'a str)>> {
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<(SourcePlace, &'a str)>> {
         const INSTEAD: &str = r#"write a list of texts, such as ["one", "two"]"#;
         let node = self.node(key)?;
         let nodes = match &node.value {
@@ -331,17 +331,17 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn unread(&self, key: &str, place: &Place, node: &'a Node) {
-        match (later::standing(&self.path, key, node), &node.value) {
-            (Standing::Harmless, _) => {}
-            (Standing::Section, Value::Table(table)) => {
+    fn unread(&self, key: &str, place: &SourcePlace, node: &'a Node) {
+        match (later::key_status(&self.path, key, node), &node.value) {
+            (KeyStatus::Harmless, _) => {}
+            (KeyStatus::Section, Value::Table(table)) => {
                 let (context, place, path) = (self.context, node.place.clone(), self.name(key));
                 Self { context, place, path, table, known: Vec::new() }.finish();
             }
-            (Standing::NotYet | Standing::Section, _) => {
+            (KeyStatus::NotYet | KeyStatus::Section, _) => {
                 self.fault(place, key, "is not in this version yet", "remove it");
             }
-            (Standing::Unknown, _) => match nearest(key, &self.known) {
+            (KeyStatus::Unknown, _) => match nearest(key, &self.known) {
                 Some(known) => {
                     self.fault(place, key, "is not a key", &format!("write {known}, or remove it"));
                 }

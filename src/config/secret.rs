@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::fault::Place;
+use super::fault::SourcePlace;
 use super::files;
 use super::reader::Section;
 use super::tree::{Node, Table, Value};
@@ -42,7 +42,7 @@ pub(super) fn read(section: &mut Section<'_>, key: &'static str) -> Option<Secre
 
 fn source(section: &Section<'_>, key: &str, node: &Node, table: &Table) -> Option<SecretString> {
     // A source that the environment names replaces the file's.
-    let from_environment = |node: &Node| matches!(node.place, Place::Environment(_));
+    let from_environment = |node: &Node| matches!(node.place, SourcePlace::Environment(_));
     let any = table.0.values().any(|(_, node)| from_environment(node));
     let mut sources = table.0.iter().filter(|(_, (_, node))| !any || from_environment(node));
     let (Some((kind, (place, source))), None) = (sources.next(), sources.next()) else {

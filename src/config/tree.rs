@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::fault::{Finding, Place};
+use super::fault::{Finding, SourcePlace};
 
 /// A value and its place. No `Debug`: it may be a secret.
 pub(super) struct Node {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     pub(super) value: Value,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Value {
 
 /// A table: for each key the place of the key itself, and the value.
 #[derive(Default)]
-pub(super) struct Table(pub(super) BTreeMap<String, (Place, Node)>);
+pub(super) struct Table(pub(super) BTreeMap<String, (SourcePlace, Node)>);
 
 impl Value {
     /// The type in words.
@@ -61,7 +61,7 @@ impl Value {
 /// One finding for each line that breaks the grammar. The rest is not looked at then: what a broken line meant, and
 /// which table it opened, can only be guessed.
 pub(super) fn parse(text: &str) -> Result<Table, Vec<Finding>> {
-    let lines = Lines::of(text);
+    let lines = LineStarts::of(text);
     let (root, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(lines.table(root.get_ref()));
@@ -72,31 +72,31 @@ pub(super) fn parse(text: &str) -> Result<Table, Vec<Finding>> {
     Err(findings)
 }
 
-fn same_line(a: &Place, b: &Place) -> bool {
-    matches!((a, b), (Place::File(a, _), Place::File(b, _)) if a == b)
+fn same_line(a: &SourcePlace, b: &SourcePlace) -> bool {
+    matches!((a, b), (SourcePlace::File(a, _), SourcePlace::File(b, _)) if a == b)
 }
 
 /// Where the lines of a text start.
-struct Lines<'a> {
+struct LineStarts<'a> {
     text: &'a str,
     starts: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineStarts<'a> {
     fn of(text: &'a str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
-    fn place(&self, offset: usize) -> Place {
+    fn place(&self, offset: usize) -> SourcePlace {
         let line = self.starts.partition_point(|&start| start <= offset);
         let start = self.starts[line.saturating_sub(1)];
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
-        Place::File(line, column)
+        SourcePlace::File(line, column)
     }
 
     fn finding(&self, error: &toml::de::Error) -> Finding {
-        let place = error.span().map_or(Place::Start, |span| self.place(span.start));
+        let place = error.span().map_or(SourcePlace::Start, |span| self.place(span.start));
         let what = match error.message().trim() {
             "" => "is not valid TOML".to_owned(),
             message => format!("is not valid TOML ({})", message.replace('\n', ", ")),
@@ -136,7 +136,7 @@ fn number(integer: &DeInteger<'_>) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn place(table: &Table, key: &str) -> (Place, Place) {
+    fn place(table: &Table, key: &str) -> (SourcePlace, SourcePlace) {
         let (key, node) = &table.0[key];
         (key.clone(), node.place.clone())
     }
@@ -145,15 +145,15 @@ mod tests {
     fn knows_lines_and_columns() {
         let table = parse("a = 1\n  'ü' = \"ä\" # x\n[log]\nb = 0x10\n[[user]]\nc = 1_000\n[[user]]\n")
             .unwrap_or_default();
-        assert_eq!(place(&table, "a"), (Place::File(1, 1), Place::File(1, 5)));
-        assert_eq!(place(&table, "ü"), (Place::File(2, 3), Place::File(2, 9)));
+        assert_eq!(place(&table, "a"), (SourcePlace::File(1, 1), SourcePlace::File(1, 5)));
+        assert_eq!(place(&table, "ü"), (SourcePlace::File(2, 3), SourcePlace::File(2, 9)));
         let (_, Node { place: at, value: Value::Table(log) }) = &table.0["log"] else { panic!("no table") };
-        assert_eq!(*at, Place::File(3, 1));
+        assert_eq!(*at, SourcePlace::File(3, 1));
         assert!(matches!(log.0["b"].1.value, Value::Integer(Some(16))));
         let (_, Node { value: Value::List(users), .. }) = &table.0["user"] else { panic!("no list") };
         assert_eq!(
             users.iter().map(|user| user.place.clone()).collect::<Vec<_>>(),
-            [Place::File(5, 1), Place::File(7, 1)]
+            [SourcePlace::File(5, 1), SourcePlace::File(7, 1)]
         );
         let Value::Table(user) = &users[0].value else { panic!("no table") };
         assert!(matches!(user.0["c"].1.value, Value::Integer(Some(1000))));
@@ -163,7 +163,7 @@ mod tests {
     fn tells_all_syntax_errors() {
         let Err(findings) = parse("a = \nb = 1\nb = 2\nc = \"x\n") else { panic!("no error") };
         let places: Vec<_> = findings.into_iter().map(|finding| finding.place).collect();
-        assert_eq!(places, [Place::File(1, 5), Place::File(3, 1), Place::File(4, 7)]);
+        assert_eq!(places, [SourcePlace::File(1, 5), SourcePlace::File(3, 1), SourcePlace::File(4, 7)]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub enum ApiError {
     /// There is nothing by that name (404).
     #[error("{0}")]
     NotFound(String),
-    /// It can't be done at present (409).
+    /// The request can't be met at present (409).
     #[error("{0}")]
     Conflict(String),
     /// The relay is going down (503).
@@ -32,7 +32,7 @@ pub enum ApiError {
     /// The resource knows other methods (405).
     #[error("this resource does not know that method")]
     NoMethod,
-    /// It took too long (504).
+    /// The request took too long (504).
     #[error("the relay did not answer in time: try again, and look into its log")]
     TimedOut,
     /// The store failed (503).

@@ -1,6 +1,6 @@
 //! The control interface: HTTP over the Unix socket `DATA_DIR/control.sock`, for the command line.
 //!
-//! Level 6. [`socket`] makes the connection, [`api`] answers the requests under `/api/v1`, [`view`] holds the shapes of
+//! [`socket`] makes the connection, [`api`] answers the requests under `/api/v1`, [`view`] holds the shapes of
 //! the JSON, which the command line reads again.
 
 pub mod api;
@@ -11,4 +11,4 @@ pub mod view;
 
 pub use error::ApiError;
 pub use socket::{ControlSocket, SocketError};
-pub use state::{Reloads, Shared, State};
+pub use state::{ApiState, Reloads, SharedState};

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Shared, api};
+use super::{SharedState, api};
 
 /// The socket's name in `data_dir`.
 const NAME: &str = "control.sock";
@@ -75,7 +75,7 @@ impl ControlSocket {
     }
 
     /// Answers requests until `stop` is done; those under way then get a short time to end.
-    pub async fn serve(self, state: Shared, stop: impl Future<Output = ()> + Send) {
+    pub async fn serve(self, state: SharedState, stop: impl Future<Output = ()> + Send) {
         let router = api::router(state);
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let (stopping, stopped) = watch::channel(false);

@@ -6,19 +6,18 @@ use arc_swap::ArcSwap;
 use axum::extract::FromRef;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::account::Accounts;
 use crate::config::Config;
-use crate::deliver::Fleet;
+use crate::lane::{LaneStatuses, Wakeups};
 use crate::policy::estimate::Estimate;
 use crate::policy::test_mode::Switch;
-use crate::queue::{Board, Wake};
 use crate::route::Router;
 use crate::store::Store;
-use crate::throttle::Throttle;
 use crate::time::{Moment, Timeline};
 
 /// The parts of the running relay that requests look at; handed in.
 #[derive(Clone)]
-pub struct State {
+pub struct ApiState {
     /// The queue, the blacklist, the counters.
     pub store: Arc<dyn Store>,
     /// What time it is.
@@ -29,16 +28,14 @@ pub struct State {
     pub started: Moment,
     /// The program's version.
     pub version: &'static str,
-    /// The limits.
-    pub throttle: Arc<Throttle>,
     /// Wakes those who wait for work.
-    pub wake: Arc<Wake>,
-    /// How the upstreams are.
-    pub board: Arc<Board>,
+    pub wakeups: Arc<Wakeups>,
+    /// How the lanes are.
+    pub statuses: Arc<LaneStatuses>,
     /// Which upstream serves a sender.
     pub router: Arc<Router>,
-    /// What carries mail.
-    pub fleet: Arc<Fleet>,
+    /// Who may send, and how the limits are.
+    pub accounts: Arc<Accounts>,
     /// When mail will probably go.
     pub estimate: Arc<Estimate>,
     /// Test mode.
@@ -52,23 +49,23 @@ pub type Reloads = mpsc::Sender<oneshot::Sender<Result<Vec<String>, String>>>;
 
 /// The state as requests find it: the one that is in force when they come.
 #[derive(Clone)]
-pub struct Shared(Arc<ArcSwap<State>>);
+pub struct SharedState(Arc<ArcSwap<ApiState>>);
 
-impl Shared {
+impl SharedState {
     /// With a first state.
     #[must_use]
-    pub fn new(state: State) -> Self {
+    pub fn new(state: ApiState) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(state)))
     }
 
     /// Puts another state in force.
-    pub fn store(&self, state: State) {
+    pub fn store(&self, state: ApiState) {
         self.0.store(Arc::new(state));
     }
 }
 
-impl FromRef<Shared> for State {
-    fn from_ref(shared: &Shared) -> Self {
+impl FromRef<SharedState> for ApiState {
+    fn from_ref(shared: &SharedState) -> Self {
         (**shared.0.load()).clone()
     }
 }

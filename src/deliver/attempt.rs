@@ -2,105 +2,76 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use super::carrier::{Carrier, Way};
-use super::content::{Loaded, Unfit, load, make_ready, offered, prepare};
-use super::context::Phase;
-use super::health::Probe;
-use super::lane::LaneShared;
-use super::lessons::{Mail, Teacher};
-use super::outcome::{self, End, Fate, Tried, Why};
-use super::pool::Seat;
+use super::attempted::{Attempted, RecipientOutcome};
+use super::content::{Loaded, Unfit, load, make_ready};
+use super::context::Context;
+use super::lane_settings::LaneSettings;
+use super::settle;
+use crate::account::{Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe};
 use crate::config::BlacklistAction;
-use crate::mail::{Body, RecipientRequest};
+use crate::mail::{Address, Body, RecipientRequest};
 use crate::smtp::Reply;
-use crate::store::{MessageKind, QueuedMessage, Route, Treatment};
-use crate::throttle::ConnectionSlot;
-use crate::transform::{Prepared, UpstreamView};
-use crate::upstream::{ConnectError, Stage};
-use crate::upstream::{Connection, Connector};
-use crate::upstream::{RecipientResult, Requests, Transaction, TransactionResult};
-use crate::upstream::{Treatment as Meaning, treat};
-use crate::upstream::{Verdict, blacklist_candidate, classify};
+use crate::store::{Disposition, LaneMove, LaneName, Leased, Message, MessageKind};
+use crate::transform::Prepared;
+use crate::upstream::{
+    ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
+    TransactionResult, blacklist_candidate, classify, row_for,
+};
 
 /// What an attempt works with.
 pub(super) struct Job {
-    pub(super) lane: Arc<LaneShared>,
-    pub(super) carrier: Arc<Carrier>,
-    pub(super) seat: Option<Seat>,
+    pub(super) lane: Arc<LaneSettings>,
+    pub(super) account: Arc<Account>,
+    pub(super) settings: Arc<AccountSettings>,
+    pub(super) pooled: Option<PooledConnection>,
     /// Held while it finds out whether the upstream answers again.
     pub(super) probes: Vec<Probe>,
 }
 
 /// Makes one attempt, and settles it.
-pub(super) async fn run(job: Job, message: QueuedMessage) {
-    let Job { lane, carrier, seat, probes } = job;
-    let mut seat = seat;
-    let shared = &*lane;
-    if stopping(shared) {
-        free(&carrier, seat);
-        return hand_back(shared, &carrier, message).await;
+pub(super) async fn run(mut job: Job, mut leased: Leased) {
+    let lane = job.lane.clone();
+    if lane.context.is_finishing() {
+        return settle::hand_back(&lane, &job.account, leased).await;
     }
-    let routed = shared.context.router.lane(&message.sender);
-    if message.treatment() != Treatment::Captured && routed.as_deref() != Some(&shared.name) {
-        free(&carrier, seat);
-        return move_on(shared, &carrier, message, routed.unwrap_or_default()).await;
+    let lane_now = lane_now(&lane.context, &leased.message);
+    if lane_now != lane.name {
+        return move_to_lane(&lane, &job.account, leased, lane_now).await;
     }
-    let message = match without_blacklisted(shared, message).await {
-        Ok(message) => message,
-        Err(tried) => {
-            free(&carrier, seat);
-            outcome::settle(shared, Some(&carrier), tried).await;
-            return;
-        }
-    };
-    let tried = match (&carrier.way, seat.take()) {
-        (Way::Smtp(connector, _), Some(seat)) if message.treatment() != Treatment::Captured => {
-            let phase = shared.context.phase.clone();
-            let Seat { connection, slot } = seat;
-            let attempt = Attempt { shared, carrier: &carrier, connector, slot: Some(slot), phase };
-            attempt.run(message, connection).await
-        }
-        (_, seat) => {
-            let tried = into_mailbox(shared, message).await;
-            free(&carrier, seat);
-            tried
-        }
+    let listed = take_listed(&lane.context, &mut leased.message);
+    let attempted = if leased.message.recipients.is_empty() {
+        Some(Attempted::new(leased))
+    } else {
+        job.attempt(leased).await
     };
     // What it has found out counts now, and others may go.
-    drop(probes);
-    carrier.station.signals.notify();
-    if tried.handed_back {
-        return hand_back(shared, &carrier, tried.message).await;
-    }
-    outcome::settle(shared, Some(&carrier), tried).await;
-}
-
-fn free(carrier: &Carrier, seat: Option<Seat>) {
-    if let Some(seat) = seat {
-        carrier.pool().give_back(seat);
+    let Job { account, pooled, probes, .. } = job;
+    drop((pooled, probes));
+    if let Some(attempted) = attempted {
+        settle::settle(&lane, Some(&account), attempted.with_listed(listed)).await;
     }
 }
 
-/// An attempt over SMTP.
-struct Attempt<'a> {
-    shared: &'a LaneShared,
-    carrier: &'a Carrier,
-    connector: &'a Connector,
-    /// The right to its connection; `None` when that has been given back.
-    slot: Option<ConnectionSlot>,
-    phase: watch::Receiver<Phase>,
+/// The lane in which a message stands by the configuration in force.
+fn lane_now(context: &Context, message: &Message) -> LaneName {
+    match message.disposition() {
+        Disposition::Captured => LaneName::captured(),
+        Disposition::Sent | Disposition::OneCopy => {
+            context.router.lane(&message.sender).unwrap_or_else(LaneName::unrouted)
+        }
+    }
 }
 
 /// What the dialogue with the upstream came to.
-enum Dialogue {
+enum AttemptEnd {
     /// The transaction was tried.
-    Tried(TransactionResult, Box<Connection>),
+    Tried(TransactionResult, Link),
     /// No connection came about.
     NotReady(ConnectError),
+    /// The content can't be read.
+    Unread(String),
     /// The message can't be made ready for this upstream, or is too large for it.
-    Unfit(Reply, String),
+    Unfit(Unfit, String),
     /// The relay stops, and no transaction had begun.
     NotBegun,
     /// The relay stops in the middle of a transaction.
@@ -111,97 +82,87 @@ enum Dialogue {
     },
 }
 
-impl<'a> Attempt<'a> {
-    async fn run(mut self, message: QueuedMessage, idle: Option<Connection>) -> Tried {
-        let dialogue = match self.load(&message).await {
-            Ok(loaded) => self.dialogue(&message, loaded, idle).await,
+impl Job {
+    /// `None` when nothing was tried, and the message was handed back.
+    async fn attempt(&mut self, leased: Leased) -> Option<Attempted> {
+        let idle = self.pooled.as_mut().and_then(PooledConnection::take);
+        let loading = load((&self.lane.memory, &self.lane.context.memory), &leased.message);
+        let loaded = tokio::select! {
+            loaded = loading => loaded.map_err(AttemptEnd::Unread),
+            () = self.lane.context.stopping() => Err(AttemptEnd::NotBegun),
+        };
+        let dialogue = match loaded {
+            Ok(loaded) => self.dialogue(&leased.message, loaded, idle).await,
             Err(dialogue) => {
-                if let Some(connection) = idle {
-                    self.give_back(connection);
+                if let Some(link) = idle {
+                    self.give_back(link);
                 }
                 dialogue
             }
         };
-        self.judge(message, dialogue).await
-    }
-
-    async fn load(&mut self, message: &QueuedMessage) -> Result<Loaded<'a>, Dialogue> {
-        let loaded = tokio::select! {
-            loaded = load(self.shared.memory(), &self.shared.context, message) => loaded,
-            () = stop(&mut self.phase, Phase::Stopping) => return Err(Dialogue::NotBegun),
-        };
-        loaded.map_err(|reason| Dialogue::Unfit(Reply::new(451, (4, 3, 0), reason), String::new()))
+        self.judge(leased, dialogue).await
     }
 
     /// Speaks with the upstream. A connection that was idle may be gone without our knowing; then a new one is made.
-    async fn dialogue(
-        &mut self,
-        message: &QueuedMessage,
-        loaded: Loaded<'a>,
-        mut idle: Option<Connection>,
-    ) -> Dialogue {
-        let Loaded { mut content, mut memory } = loaded;
+    async fn dialogue(&mut self, message: &Message, loaded: Loaded, mut idle: Option<Link>) -> AttemptEnd {
+        let Loaded { octets: mut content, mut memory } = loaded;
         loop {
             let reused = idle.is_some();
-            let connection = match idle.take() {
-                Some(connection) => connection,
+            let link = match idle.take() {
+                Some(link) => link,
                 None => match self.open().await {
-                    Ok(connection) => connection,
+                    Ok(link) => link,
                     Err(dialogue) => return dialogue,
                 },
             };
             // The original is needed again only if this connection may turn out to be gone.
             let spare = reused.then(|| content.clone());
-            let signer = &self.shared.context.signer;
-            let ready = make_ready(signer, self.carrier, offered(&connection), (message, content)).await;
-            let prepared = match ready {
+            let signer = &self.lane.context.signer;
+            let offered = (link.offer(), link.host());
+            let prepared = match make_ready(signer, &self.settings, offered, (message, content)).await {
                 Ok(prepared) => prepared,
-                Err(Unfit { reply, host }) => {
-                    self.give_back(connection);
-                    return Dialogue::Unfit(reply, host);
+                Err(unfit) => {
+                    let host = link.host().to_owned();
+                    self.give_back(link);
+                    return AttemptEnd::Unfit(unfit, host);
                 }
             };
-            if let Some(memory) = &mut memory
-                && spare.is_none()
-            {
+            if spare.is_none() {
                 memory.keep(prepared.content.len());
             }
-            let dialogue = self.transaction(message, &prepared, connection).await;
-            match (dialogue, spare) {
-                (Dialogue::Tried(result, _), Some(spare)) if is_stale(&result) => content = spare,
+            match (self.transaction(message, &prepared, link).await, spare) {
+                (AttemptEnd::Tried(result, _), Some(spare)) if is_stale(&result) => content = spare,
                 (dialogue, _) => return dialogue,
             }
         }
     }
 
     /// The connection is free for the next message while this one's outcome is written.
-    fn give_back(&mut self, connection: Connection) {
-        if let Some(slot) = self.slot.take() {
-            self.carrier.pool().give_back(Seat { connection: Some(connection), slot });
+    fn give_back(&mut self, link: Link) {
+        if let Some(mut pooled) = self.pooled.take() {
+            pooled.put(link);
         }
     }
 
-    async fn open(&mut self) -> Result<Connection, Dialogue> {
+    async fn open(&mut self) -> Result<Link, AttemptEnd> {
         tokio::select! {
-            opened = self.connector.open() => opened.map_err(Dialogue::NotReady),
-            () = stop(&mut self.phase, Phase::Stopping) => Err(Dialogue::NotBegun),
+            opened = self.settings.transport.open() => opened.map_err(AttemptEnd::NotReady),
+            () = self.lane.context.stopping() => Err(AttemptEnd::NotBegun),
         }
     }
 
-    async fn transaction(
-        &mut self,
-        message: &QueuedMessage,
-        prepared: &Prepared,
-        mut connection: Connection,
-    ) -> Dialogue {
+    async fn transaction(&mut self, message: &Message, prepared: &Prepared, mut link: Link) -> AttemptEnd {
+        let envelope: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
         let asked: Vec<RecipientRequest> = message.recipients.iter().map(|r| r.request.clone()).collect();
         // A test copy goes to somebody whom nothing of this concerns.
-        let requests = match message.test {
+        let requests = match message.decisions.test {
             Some(_) => Requests::default(),
             None => Requests { message: Some(&message.request), recipients: &asked },
         };
-        let transaction = Transaction {
+        let outgoing = Outgoing {
+            queue_id: &message.queue_id,
             reverse_path: &message.reverse_path,
+            envelope: &envelope,
             recipients: &prepared.recipients,
             body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
             smtputf8: prepared.smtputf8,
@@ -209,174 +170,138 @@ impl<'a> Attempt<'a> {
             requests,
         };
         tokio::select! {
-            result = connection.send(&transaction) => Dialogue::Tried(result, Box::new(connection)),
-            () = stop(&mut self.phase, Phase::Stopping) => Dialogue::BrokenOff {
-                host: connection.host().to_owned(),
-                possible_duplicate: connection.is_dot_under_way(),
+            result = link.send(&outgoing) => AttemptEnd::Tried(result, link),
+            () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
+                host: link.host().to_owned(),
+                possible_duplicate: link.is_dot_under_way(),
             },
         }
     }
 
-    /// What the dialogue means for each recipient, and for the upstream.
-    async fn judge(&mut self, message: QueuedMessage, dialogue: Dialogue) -> Tried {
-        match dialogue {
-            Dialogue::Tried(result, connection) => {
-                let host = connection.host().to_owned();
-                let reports = connection.capabilities().dsn;
-                self.give_back(*connection);
-                self.teacher().transaction(&Mail::of(&message), &result.recipients).await;
-                let fates = fates(&message, &result);
-                Tried { host, fates, reports, transacted: true, ..Tried::new(message) }
+    /// What the dialogue means for each recipient, and for the account.
+    async fn judge(&mut self, leased: Leased, dialogue: AttemptEnd) -> Option<Attempted> {
+        Some(match dialogue {
+            AttemptEnd::Tried(result, link) => {
+                let (host, offer) = (link.host().to_owned(), link.offer());
+                self.give_back(link);
+                self.feedback().transaction(&MailFacts::of(&leased.message), &result.recipients).await;
+                let outcomes = outcomes(&leased, &result);
+                let attempted =
+                    Attempted { host, outcomes, sends_reports: offer.dsn, ..Attempted::new(leased) };
+                if offer.local { attempted } else { attempted.counted() }
             }
-            Dialogue::NotReady(error) => {
-                self.teacher().not_ready(&error).await;
-                let tried = Tried::all(message, &End::UPSTREAM, &error.words());
-                Tried { host: error.host, ..tried }
+            AttemptEnd::NotReady(error) => {
+                self.feedback().connection_failed(&error).await;
+                let attempted = Attempted::all(leased, Outcome::UPSTREAM, &error.words());
+                Attempted { host: error.host, ..attempted }
             }
-            Dialogue::Unfit(reply, host) => {
-                let end = if reply.is_permanent() { End::Bounced } else { End::DEFERRED };
-                Tried { host, ..Tried::all(message, &end, &reply.to_string()) }
+            AttemptEnd::Unread(reason) => {
+                let reply = Reply::new(451, (4, 3, 0), reason);
+                Attempted::all(leased, Outcome::DEFERRED, &reply.to_string())
             }
-            Dialogue::NotBegun => Tried { handed_back: true, ..Tried::new(message) },
-            Dialogue::BrokenOff { host, possible_duplicate } => {
-                let end = End::Deferred { possible_duplicate, why: Why::Upstream };
-                let tried = Tried::all(message, &end, "broken off: the relay was stopped");
-                Tried { host, transacted: true, ..tried }
+            AttemptEnd::Unfit(unfit, host) => self.unfit(leased, &unfit, host),
+            AttemptEnd::NotBegun => {
+                settle::hand_back(&self.lane, &self.account, leased).await;
+                return None;
             }
-        }
+            AttemptEnd::BrokenOff { host, possible_duplicate } => {
+                let outcome = Outcome::Deferred { cause: DeferralCause::Upstream, possible_duplicate };
+                let attempted = Attempted::all(leased, outcome, "broken off: the relay was stopped");
+                Attempted { host, ..attempted.counted() }
+            }
+        })
     }
 
-    fn teacher(&self) -> Teacher<'_> {
-        let context = &self.shared.context;
-        Teacher { context, carrier: self.carrier, now: context.timeline.now() }
+    /// What this account can't take, another may. It has failed only when none of the upstream's own can ever take it.
+    fn unfit(&self, leased: Leased, unfit: &Unfit, host: String) -> Attempted {
+        let id = leased.lease.id;
+        let reply = unfit.reply.to_string();
+        if !unfit.elsewhere {
+            return Attempted::all(leased, Outcome::DEFERRED, &reply);
+        }
+        self.lane.unfit.note(id, self.account.key());
+        let size = leased.message.size;
+        let can_not = |own: &Arc<Account>| {
+            let too_large = own.settings().limits().message_size.is_some_and(|most| size > most.0);
+            too_large || self.lane.unfit.has(id, own.key())
+        };
+        let hopeless = self.lane.candidates.own().iter().all(can_not);
+        let outcome = if hopeless { Outcome::Bounced } else { Outcome::UPSTREAM };
+        Attempted { host, ..Attempted::all(leased, outcome, &reply) }
+    }
+
+    fn feedback(&self) -> Feedback<'_> {
+        Feedback { accounts: &self.lane.context.accounts, account: &self.account }
     }
 }
 
 /// Whether it is only that the idle connection had ended. A provider that says with its 421 that we are too fast means it.
 pub(super) fn is_stale(result: &TransactionResult) -> bool {
     let is_plain = |answer: &RecipientResult| {
-        let row = answer.reply().map(|reply| treat(answer.stage, reply).treatment);
-        row.is_none_or(|row| matches!(row, Meaning::Unavailable { .. }))
+        let action = answer.reply().map(|reply| row_for(answer.stage, reply).action);
+        action.is_none_or(|action| matches!(action, ReplyAction::Unavailable { .. }))
     };
     result.never_began() && result.recipients.iter().all(is_plain)
 }
 
 /// What a transaction means for each recipient of the message. In test redirect one answer stands for all.
-fn fates(message: &QueuedMessage, result: &TransactionResult) -> Vec<Fate> {
-    let alone = message.recipients.len() == 1 && message.others_waiting == 0;
+fn outcomes(leased: &Leased, result: &TransactionResult) -> Vec<RecipientOutcome> {
+    let message = &leased.message;
+    let alone = message.recipients.len() == 1 && leased.others_waiting == 0;
     // A report of ours that the upstream takes from nobody stops nothing, and can't wait for a person.
     let hopeless = |answer: &RecipientResult| {
         message.kind == MessageKind::Report
             && answer.stage >= Stage::Mail
             && answer.reply().is_some_and(|reply| {
-                matches!(treat(answer.stage, reply).treatment, Meaning::Stop { .. } | Meaning::StopSender(_))
+                matches!(
+                    row_for(answer.stage, reply).action,
+                    ReplyAction::Stop { .. } | ReplyAction::StopSender(_)
+                )
             })
     };
-    (0..message.recipients.len())
-        .filter_map(|place| result.recipients.get(place).or(result.recipients.last()).map(|r| (place, r)))
+    let answers = (0..message.recipients.len())
+        .filter_map(|place| result.recipients.get(place).or(result.recipients.last()).map(|r| (place, r)));
+    answers
         .map(|(place, answer)| {
-            let end = match classify(answer) {
-                Verdict::Upstream | Verdict::Sender if hopeless(answer) => End::Bounced,
-                Verdict::Sent => End::Sent,
-                Verdict::Bounce => End::Bounced,
-                Verdict::Later => End::Later,
-                Verdict::Upstream => End::UPSTREAM,
-                Verdict::Sender => End::Deferred { possible_duplicate: false, why: Why::Sender },
-                Verdict::Defer { possible_duplicate } => {
-                    End::Deferred { possible_duplicate, why: Why::Message }
-                }
-            };
+            let outcome = if hopeless(answer) { Outcome::Bounced } else { classify(answer) };
             let names_it = answer.stage == Stage::Rcpt || (answer.stage == Stage::FinalDot && alone);
-            let candidate = end == End::Bounced
+            let no_such_mailbox = outcome == Outcome::Bounced
                 && names_it
-                && message.test.is_none()
+                && message.decisions.test.is_none()
                 && answer.reply().is_some_and(blacklist_candidate);
-            Fate { place, end, reply: answer.to_string(), candidate }
+            let recipient = message.recipients[place].clone();
+            RecipientOutcome { recipient, outcome, reply: answer.to_string(), no_such_mailbox }
         })
         .collect()
 }
 
-/// Puts a message into the local mailbox.
-async fn into_mailbox(shared: &LaneShared, message: QueuedMessage) -> Tried {
-    let local = UpstreamView { sign: false, eight_bit_mime: true, smtputf8: true, local: true };
-    let envelope = outcome::envelope_header(&message);
-    let put = async {
-        let Loaded { content, memory } = load(shared.memory(), &shared.context, &message).await?;
-        let prepared = prepare(&shared.context.signer, &message, content, local)
-            .await
-            .map_err(|reply| reply.to_string())?;
-        let (mailbox, id) = (shared.captured.clone(), message.queue_id.clone());
-        let task = tokio::task::spawn_blocking(move || mailbox.put(&id, &envelope, &prepared.content));
-        let put = task.await.map_err(|error| error.to_string())?;
-        drop(memory);
-        put.map_err(|error| error.to_string())
+/// Takes out who is on the blacklist by now, with what becomes of them.
+fn take_listed(context: &Context, message: &mut Message) -> Vec<RecipientOutcome> {
+    let outcome = match context.config.blacklist.action {
+        BlacklistAction::Reject => Outcome::Bounced,
+        BlacklistAction::Drop => Outcome::Dropped,
     };
-    match put.await {
-        Ok(()) => Tried::all(message, &End::Captured, "250 2.0.0 kept in the local mailbox"),
-        Err(reason) => Tried::all(message, &End::DEFERRED, &reason),
-    }
-}
-
-/// Takes out who is on the blacklist by now. When nobody is left, that is the outcome.
-async fn without_blacklisted(shared: &LaneShared, message: QueuedMessage) -> Result<QueuedMessage, Tried> {
-    if message.test.is_some() {
-        return Ok(message);
-    }
-    let now = shared.context.timeline.now();
-    let mut listed = Vec::new();
-    for (place, recipient) in message.recipients.iter().enumerate() {
-        match shared.context.store.blacklist_match(recipient.address.key(), now).await {
-            Ok(Some(entry)) => listed.push((place, entry.reason)),
-            Ok(None) => {}
-            Err(error) => {
-                let reason = format!("451 4.3.0 cannot ask the blacklist: {error}");
-                return Err(Tried::all(message, &End::DEFERRED, &reason));
-            }
-        }
-    }
-    if listed.is_empty() {
-        return Ok(message);
-    }
-    let end = match shared.context.config.blacklist.action {
-        BlacklistAction::Reject => End::Bounced,
-        BlacklistAction::Drop => End::Dropped,
-    };
-    let fates = listed.into_iter().map(|(place, reason)| {
-        let address = &message.recipients[place].address;
-        let reply = format!("550 5.7.1 <{address}> is on the blacklist ({reason})");
-        Fate { place, end: end.clone(), reply, candidate: false }
-    });
-    let fates: Vec<Fate> = fates.collect();
-    // Whoever is left goes with the next claim, at once: this one settles those who do not.
-    Err(Tried { fates, ..Tried::new(message) })
-}
-
-/// Gives up the lease of a message that was not tried. While the store fails it is tried again: the message would stay
-/// in an attempt that is none.
-async fn hand_back(shared: &LaneShared, carrier: &Carrier, message: QueuedMessage) {
-    outcome::end_permit(shared, carrier, &message, None);
-    outcome::persist(shared, &message, || shared.context.store.hand_back(vec![message.id])).await;
+    let listed = message.recipients.extract_if(.., |recipient| recipient.listed.is_some());
+    listed
+        .map(|recipient| {
+            let reason = recipient.listed.clone().unwrap_or_default();
+            let reply = format!("550 5.7.1 <{}> is on the blacklist ({reason})", recipient.address);
+            RecipientOutcome { recipient, outcome, reply, no_such_mailbox: false }
+        })
+        .collect()
 }
 
 /// Moves a message whose sender is now served by another lane.
-async fn move_on(shared: &LaneShared, carrier: &Carrier, message: QueuedMessage, to: String) {
-    let context = &shared.context;
-    let from = Route { route: shared.name.clone(), sender: message.sender.clone() };
-    hand_back(shared, carrier, message).await;
+async fn move_to_lane(lane: &LaneSettings, account: &Account, leased: Leased, to: LaneName) {
+    let context = &lane.context;
+    let sender = leased.message.sender.clone();
+    settle::hand_back(lane, account, leased).await;
     let now = context.timeline.now();
-    let credit = context.wake.limit_wait(&from.route, now) - context.wake.limit_wait(&to, now);
-    if let Err(error) = context.store.reroute(from, to.clone(), credit).await {
-        tracing::error!(event = "store", upstream = to, reason = %error);
+    let waited = |lane: &LaneName| context.limit_waits.of(lane, now).as_millis() as i64;
+    let credit = waited(&lane.name) - waited(&to);
+    let moves = vec![LaneMove { sender, to: to.clone(), credit }];
+    if let Err(error) = context.store.reroute(lane.name.clone(), moves).await {
+        tracing::error!(event = "store", upstream = to.as_str(), reason = %error);
     }
-    context.wake.wake(&to);
-}
-
-fn stopping(shared: &LaneShared) -> bool {
-    *shared.context.phase.borrow() >= Phase::Finishing
-}
-
-/// Waits until the relay is at a phase.
-async fn stop(phase: &mut watch::Receiver<Phase>, at: Phase) {
-    // When the sender is gone, so is the relay.
-    let _ = phase.wait_for(|now| *now >= at).await;
+    context.wakeups.wake(&to);
 }

@@ -2,130 +2,110 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-
-use super::carrier::Carrier;
-use super::context::Context;
+use crate::account::AccountSettings;
+use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
-use crate::smtp::extension::Capabilities;
-use crate::store::{Content, QueuedMessage};
-use crate::transform::{self, Prepared, Signer, UpstreamView};
-use crate::upstream::Connection;
+use crate::store::{Content, Message};
+use crate::transform::{self, Prepared, Signer, UpstreamFacts};
+use crate::upstream::Offer;
 
-/// Content of this size is transformed on a thread of its own.
-const LARGE: usize = 256 << 10;
+/// Content of this size is transformed on a thread of its own; smaller content is not counted as memory.
+const LARGE: u64 = 256 << 10;
+/// Content above this waits until there is memory for it.
+const COUNTED: u64 = 64 << 10;
 /// A transformation holds the content up to this many times.
 const COPIES: u64 = 3;
 
 /// Content in memory.
-pub(super) struct Loaded<'a> {
-    pub(super) content: Vec<u8>,
-    /// `None` for what is small enough not to be counted.
-    pub(super) memory: Option<Memory<'a>>,
+pub(super) struct Loaded {
+    pub(super) octets: Vec<u8>,
+    pub(super) memory: Memory,
 }
 
-/// The right to hold content in memory: of the lane's share, so that one slow upstream can't take what the others need,
-/// and of all there is.
-pub(super) struct Memory<'a> {
-    share: SemaphorePermit<'a>,
-    all: SemaphorePermit<'a>,
-}
+/// The right to hold content in memory: of a share, so that one slow upstream can't take what the others need, and of all
+/// there is. `None` for what is small enough not to be counted.
+pub(super) struct Memory(Option<[MemoryGrant; 2]>);
 
-impl Memory<'_> {
+impl Memory {
     /// Gives back all but so many octets.
     pub(super) fn keep(&mut self, octets: usize) {
-        for permit in [&mut self.share, &mut self.all] {
-            let surplus = permit.num_permits().saturating_sub(octets);
-            drop(permit.split(surplus));
+        for grant in self.0.iter_mut().flatten() {
+            grant.keep(octets as u64);
         }
     }
 }
 
-/// Reads the content. Content in a file waits until there is memory for it.
-pub(super) async fn load<'a>(
-    (share, most): (&'a Semaphore, u64),
-    context: &'a Context,
-    message: &QueuedMessage,
-) -> Result<Loaded<'a>, String> {
-    let path = match &message.content {
-        Content::Inline(data) => return Ok(Loaded { content: data.clone(), memory: None }),
-        Content::File(path) => path,
+/// Reads the content, when there is memory for it: of a share, and of all.
+///
+/// # Errors
+/// In words, when it can't be read or is not all there.
+pub(super) async fn load(
+    (share, all): (&MemoryBudget, &MemoryBudget),
+    message: &Message,
+) -> Result<Loaded, String> {
+    let memory = if message.size > COUNTED {
+        let needed = message.size.saturating_mul(COPIES);
+        // Always in this order, so that nobody who holds some of all waits for a share.
+        let share = share.acquire(needed).await;
+        Some([share, all.acquire(needed).await])
+    } else {
+        None
     };
-    let needed = u32::try_from((message.size * COPIES).min(most)).unwrap_or(u32::MAX);
-    let closed = |_| "the relay stops".to_owned();
-    // Always in this order, so that nobody who holds some of all waits for a share.
-    let share = share.acquire_many(needed).await.map_err(closed)?;
-    let all = context.memory.acquire_many(needed).await.map_err(closed)?;
-    let read = tokio::fs::read(path).await.and_then(|content| {
-        // A file that was cut must not pass for the message.
-        let whole = content.len() as u64 == message.size;
-        if whole {
-            Ok(content)
-        } else {
-            Err(std::io::Error::other(format!("it has {} octets of {}", content.len(), message.size)))
-        }
-    });
-    match read {
-        Ok(octets) => Ok(Loaded { content: octets, memory: Some(Memory { share, all }) }),
+    match message.content.read().await {
+        Ok(octets) => Ok(Loaded { octets, memory: Memory(memory) }),
         Err(error) => {
-            tracing::error!(event = "store", queue_id = %message.queue_id, path = %path.display(), reason = %error);
+            tracing::error!(event = "store", queue_id = %message.queue_id, reason = %error);
             Err(format!("cannot read the stored content: {error}"))
         }
     }
 }
 
-/// Changes a message, large ones on a thread of their own.
-pub(super) async fn prepare(
-    signer: &Arc<Signer>,
-    message: &QueuedMessage,
-    content: Vec<u8>,
-    view: UpstreamView,
-) -> Result<Prepared, Reply> {
-    let signer = signer.clone();
-    let prepared = if content.len() < LARGE {
-        transform::prepare(message, content, &view, &signer)
-    } else {
-        let mut message = message.clone();
-        message.content = Content::Inline(Vec::new());
-        let task = tokio::task::spawn_blocking(move || transform::prepare(&message, content, &view, &signer));
-        task.await.map_err(|_| Reply::new(451, (4, 3, 0), "the message could not be prepared"))?
-    };
-    prepared.map_err(|error| error.to_reply())
-}
-
 /// The message can't be made ready for an upstream, or is too large for it.
 pub(super) struct Unfit {
     pub(super) reply: Reply,
-    /// The upstream, where it is its limit; else empty.
-    pub(super) host: String,
-}
-
-/// What an upstream offers, and its name.
-pub(super) fn offered(connection: &Connection) -> (Capabilities, String) {
-    (connection.capabilities().clone(), connection.host().to_owned())
+    /// Whether it is the upstream that sets this bound: another one may take the message.
+    pub(super) elsewhere: bool,
 }
 
 /// Changes a message as an upstream needs it, and looks whether it takes one of that size.
 pub(super) async fn make_ready(
     signer: &Arc<Signer>,
-    carrier: &Carrier,
-    (offered, host): (Capabilities, String),
-    (message, content): (&QueuedMessage, Vec<u8>),
+    settings: &AccountSettings,
+    (offer, host): (Offer, &str),
+    (message, content): (&Message, Vec<u8>),
 ) -> Result<Prepared, Unfit> {
-    let view = UpstreamView {
-        sign: carrier.upstream().sign,
-        eight_bit_mime: offered.eight_bit_mime,
-        smtputf8: offered.smtputf8,
-        local: false,
+    let view = UpstreamFacts {
+        sign: settings.upstream.sign && !offer.local,
+        eight_bit_mime: offer.eight_bit_mime,
+        smtputf8: offer.smtputf8,
+        local: offer.local,
     };
     let prepared = prepare(signer, message, content, view).await;
-    let prepared = prepared.map_err(|reply| Unfit { reply, host: String::new() })?;
+    let prepared = prepared.map_err(|reply| Unfit { elsewhere: reply.is_permanent(), reply })?;
     let size = prepared.content.len() as u64;
-    let configured = carrier.limits.message_size.map(|limit| limit.0);
-    let limit = offered.max_size().into_iter().chain(configured).min();
+    let configured = settings.limits().message_size.map(|limit| limit.0);
+    let limit = offer.max_size.into_iter().chain(configured).min();
     if let Some(limit) = limit.filter(|&limit| size > limit) {
         let text = format!("the message has {size} octets, {host} takes {limit}");
-        return Err(Unfit { reply: Reply::new(552, (5, 3, 4), text), host });
+        return Err(Unfit { reply: Reply::new(552, (5, 3, 4), text), elsewhere: true });
     }
     Ok(prepared)
+}
+
+/// Changes a message, large ones on a thread of their own.
+async fn prepare(
+    signer: &Arc<Signer>,
+    message: &Message,
+    content: Vec<u8>,
+    view: UpstreamFacts,
+) -> Result<Prepared, Reply> {
+    let signer = signer.clone();
+    let prepared = if (content.len() as u64) < LARGE {
+        transform::prepare(message, content, &view, &signer)
+    } else {
+        let message = Message { content: Content::memory(Vec::new()), ..message.clone() };
+        let task = tokio::task::spawn_blocking(move || transform::prepare(&message, content, &view, &signer));
+        task.await.map_err(|_| Reply::new(451, (4, 3, 0), "the message could not be prepared"))?
+    };
+    prepared.map_err(|error| error.to_reply())
 }

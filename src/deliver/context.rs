@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use super::carrier::Fleet;
+use crate::account::Accounts;
 use crate::config::Config;
-use crate::queue::{Board, Wake};
+use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
+use crate::memory::MemoryBudget;
 use crate::route::Router;
 use crate::store::Store;
-use crate::throttle::Throttle;
-use crate::time::Timeline;
+use crate::time::{Moment, Timeline};
 use crate::transform::dkim::Signer;
-use crate::upstream::Dial;
 
 /// How far the relay is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Phase {
-    /// It works.
+    /// The relay works.
     #[default]
     Running,
     /// Nothing new is begun; what is under way may end.
@@ -26,30 +25,53 @@ pub enum Phase {
     Stopping,
 }
 
-/// Everything that an attempt needs and that is handed in from outside.
+/// Everything that an attempt needs and that is handed in from outside. A reload makes another one, with another
+/// configuration, router and signer; all else is the same.
+#[derive(Clone)]
 pub struct Context {
     /// The configuration in force.
     pub config: Arc<Config>,
+    /// Which upstream serves a sender.
+    pub router: Arc<Router>,
+    /// The DKIM keys.
+    pub signer: Arc<Signer>,
     /// Where all is kept.
     pub store: Arc<dyn Store>,
     /// The present moment.
     pub timeline: Timeline,
-    /// Which upstream serves a sender.
-    pub router: Arc<Router>,
     /// Wakes lanes.
-    pub wake: Arc<Wake>,
+    pub wakeups: Arc<Wakeups>,
     /// How the lanes are.
-    pub board: Arc<Board>,
-    /// May it go now?
-    pub throttle: Arc<Throttle>,
-    /// The DKIM keys.
-    pub signer: Arc<Signer>,
-    /// What carries mail.
-    pub fleet: Arc<Fleet>,
-    /// Reaches upstreams.
-    pub dial: Arc<dyn Dial>,
+    pub statuses: Arc<LaneStatuses>,
+    /// How long the lanes have waited for limits.
+    pub limit_waits: LimitWaits,
+    /// Who may send.
+    pub accounts: Arc<Accounts>,
     /// Octets of content that may be in memory, of all lanes together.
-    pub memory: Arc<Semaphore>,
+    pub memory: MemoryBudget,
     /// How far the relay is on its way out.
     pub phase: watch::Receiver<Phase>,
+}
+
+impl Context {
+    /// Whether nothing new is to begin.
+    pub(super) fn is_finishing(&self) -> bool {
+        *self.phase.borrow() >= Phase::Finishing
+    }
+
+    /// Whether what is under way is to be broken off.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.phase.borrow() >= Phase::Stopping
+    }
+
+    /// Waits until what is under way is to be broken off.
+    pub(super) async fn stopping(&self) {
+        // When the sender is gone, so is the relay.
+        let _ = self.phase.clone().wait_for(|now| *now >= Phase::Stopping).await;
+    }
+
+    /// A moment as the log writes it.
+    pub(super) fn wall(&self, moment: Moment) -> String {
+        format!("{:.3}", self.timeline.wall_at(moment))
+    }
 }

@@ -1,25 +1,25 @@
-//! The way out: connections to upstreams, and the transactions over them.
+//! The way out: lanes take what is due and may go, attempts hand it over, and what became of it is logged, stored, and
+//! reported to the sender.
 //!
-//! A [`Lane`] for each upstream takes what is due and may go, and starts an attempt for each message; the outcome is logged,
-//! stored, and reported to the sender.
+//! A [`Lanes`] has a task for each lane. It asks its accounts for the right to send, the store for messages, and starts an
+//! attempt for each. [`DirectService`] does the same for clients that wait.
 
 mod attempt;
-mod carrier;
+mod attempted;
 mod content;
 mod context;
+mod delivery_log;
 mod direct;
-mod health;
 mod lane;
-mod lessons;
-mod outcome;
-mod pool;
+mod lane_log;
+mod lane_settings;
+mod lanes;
+mod overdue;
 mod reports;
-mod signals;
-mod tiers;
-mod view;
+mod settle;
+mod sweep;
+mod unfit;
 
-pub use carrier::{Carrier, Fleet};
 pub use context::{Context, Phase};
-pub use direct::{Courier, Exchanges};
-pub use lane::Lane;
-pub use view::{AccountView, UpstreamView};
+pub use direct::{DirectService, Exchanges};
+pub use lanes::Lanes;

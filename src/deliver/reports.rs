@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use jiff::Timestamp;
 
 use super::context::Context;
 use crate::config::{BounceFrom, Upstream};
@@ -10,30 +10,33 @@ use crate::mail::message_id;
 use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath};
 use crate::report::dsn::{Dsn, Kind, Recipient};
 use crate::store::{
-    ClientInfo, Content, MessageKind, NewMessage, NewRecipient, Priority, QueuedMessage, StoredContent,
+    ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
+    QueuedRecipient, Recipients,
 };
 
 /// So much of the original is sent back at most; of a larger one the header, as far as that is within it.
 const RETURNED: u64 = 64 << 10;
+/// How long reading it may take.
+const READING: Duration = Duration::from_secs(30);
 
 /// Who reports: a relay, about mail for an upstream.
-pub(super) struct Office<'a> {
+pub(super) struct Reporter<'a> {
     pub(super) context: &'a Context,
     pub(super) upstream: &'a Upstream,
 }
 
 /// The report about recipients that failed for good; empty when nobody wants one, or is to get one.
 ///
-/// `recipients` are places in the message's list, each with what happened in words.
+/// `recipients` come each with what happened in words.
 pub(super) async fn failed(
-    shared: &Office<'_>,
-    message: &QueuedMessage,
-    recipients: &[(usize, &str)],
+    shared: &Reporter<'_>,
+    message: &Message,
+    recipients: &[(&QueuedRecipient, &str)],
     host: &str,
     expired: bool,
 ) -> Vec<NewMessage> {
     let kind = if expired { Kind::Expired } else { Kind::Failed };
-    let recipients = &wanted(message, recipients, |notify| notify.failure, true);
+    let recipients = &wanted(recipients, |notify| notify.failure, true);
     if recipients.is_empty() {
         return Vec::new();
     }
@@ -48,41 +51,45 @@ pub(super) async fn failed(
 
 /// The report about a delay; empty when nobody wants one, or is to get one.
 pub(super) async fn delayed(
-    shared: &Office<'_>,
-    message: &QueuedMessage,
-    recipients: &[(usize, &str)],
+    shared: &Reporter<'_>,
+    message: &Message,
+    recipients: &[(&QueuedRecipient, &str)],
 ) -> Option<NewMessage> {
-    let recipients = wanted(message, recipients, |notify| notify.delay, true);
+    let recipients = wanted(recipients, |notify| notify.delay, true);
     make(shared, message, &recipients, "", Kind::Delayed).await
 }
 
 /// The report that an upstream which sends no reports of success has taken the message (RFC 3461 5.2.2); only for who
 /// asked for it. A test copy has reached nobody, so there is none.
 pub(super) async fn relayed(
-    shared: &Office<'_>,
-    message: &QueuedMessage,
-    recipients: &[(usize, &str)],
+    shared: &Reporter<'_>,
+    message: &Message,
+    recipients: &[(&QueuedRecipient, &str)],
     host: &str,
 ) -> Option<NewMessage> {
-    let recipients = wanted(message, recipients, |notify| notify.success, false);
-    if message.test.is_some() { None } else { make(shared, message, &recipients, host, Kind::Relayed).await }
+    let recipients = wanted(recipients, |notify| notify.success, false);
+    if message.decisions.test.is_some() {
+        None
+    } else {
+        make(shared, message, &recipients, host, Kind::Relayed).await
+    }
 }
 
 /// The recipients of which the client wants to hear, or where it said nothing, those of `otherwise`.
 fn wanted<'a>(
-    message: &QueuedMessage,
-    recipients: &[(usize, &'a str)],
+    recipients: &[(&'a QueuedRecipient, &'a str)],
     event: fn(Notify) -> bool,
     otherwise: bool,
-) -> Vec<(usize, &'a str)> {
-    let wants = |place: usize| message.recipients[place].request.notify.map_or(otherwise, event);
-    recipients.iter().copied().filter(|&(place, _)| wants(place)).collect()
+) -> Vec<(&'a QueuedRecipient, &'a str)> {
+    let wants = |recipient: &QueuedRecipient| recipient.request.notify.map_or(otherwise, event);
+    recipients.iter().copied().filter(|(recipient, _)| wants(recipient)).collect()
 }
 
+/// The report of a kind about these recipients, if anybody is to get it.
 async fn make(
-    shared: &Office<'_>,
-    message: &QueuedMessage,
-    recipients: &[(usize, &str)],
+    shared: &Reporter<'_>,
+    message: &Message,
+    recipients: &[(&QueuedRecipient, &str)],
     host: &str,
     kind: Kind,
 ) -> Option<NewMessage> {
@@ -98,18 +105,10 @@ async fn make(
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
     let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
     let retry_until = (kind == Kind::Delayed).then(|| context.timeline.wall_at(now.after(left)));
-    let tried = matches!(kind, Kind::Failed | Kind::Relayed);
+    let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);
     let described: Vec<Recipient> = recipients
         .iter()
-        .map(|&(place, reply)| Recipient {
-            address: message.recipients[place].address.clone(),
-            original: message.recipients[place].request.original.clone(),
-            status: if tried { status_in(reply) } else { String::new() },
-            reply: reply.to_owned(),
-            host: Some(host.to_owned()).filter(|host| !host.is_empty()),
-            last_attempt: tried.then_some(wall),
-            will_retry_until: retry_until,
-        })
+        .map(|each| Recipient { will_retry_until: retry_until, ..described(each, host, last_attempt) })
         .collect();
     let original = original(message).await;
     let dsn = Dsn {
@@ -120,40 +119,48 @@ async fn make(
         message_id: &message_id::generate(&queue_id, &context.config.hostname),
         date: wall,
         queue_id: &message.queue_id,
-        arrival: jiff::Timestamp::from_millisecond(message.accepted_wall).unwrap_or(wall),
+        arrival: Timestamp::from_millisecond(message.accepted_wall).unwrap_or(wall),
         envelope_id: message.request.envelope_id.as_ref(),
         original: &original,
         whole: message.request.ret == Some(Return::Full) && original.len() as u64 == message.size,
         recipients: &described,
     };
     let report = dsn.build();
-    let route = context.router.lane(&message.sender).unwrap_or_else(|| message.route.clone());
+    let lane = context.router.lane(&message.sender).unwrap_or_else(|| message.lane.clone());
     Some(NewMessage {
         queue_id,
         kind: MessageKind::Report,
         priority: Priority::Report,
-        accepted: now,
-        accepted_wall: wall.as_millisecond(),
-        limit_wait: context.wake.limit_wait(&route, now),
-        route,
+        limit_wait: context.limit_waits.of(&lane, now),
+        lane,
         reverse_path: ReversePath::Null,
         sender: message.sender.clone(),
         body: if report.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
         smtputf8: false,
         request: MessageRequest::default(),
         client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
-        test: None,
+        decisions: Decisions::default(),
         held: false,
-        recipients: to
-            .into_iter()
-            .map(|address| NewRecipient {
-                address,
-                dropped: false,
-                request: RecipientRequest { notify: Some(Notify::NEVER), original: None },
-            })
-            .collect(),
-        content: StoredContent::Inline(report),
+        recipients: Recipients::new(to.into_iter().map(never_reported).collect())?,
+        content: Content::memory(report),
     })
+}
+
+/// A recipient as a report describes it. `last_attempt`: when the upstream answered, if it did.
+fn described(
+    &(recipient, reply): &(&QueuedRecipient, &str),
+    host: &str,
+    last_attempt: Option<Timestamp>,
+) -> Recipient {
+    Recipient {
+        address: recipient.address.clone(),
+        original: recipient.request.original.clone(),
+        status: last_attempt.map(|_| status_in(reply)).unwrap_or_default(),
+        reply: reply.to_owned(),
+        host: Some(host.to_owned()).filter(|host| !host.is_empty()),
+        last_attempt,
+        will_retry_until: None,
+    }
 }
 
 /// The enhanced status code of a reply such as `550 5.1.1 no such user`; empty when it has none.
@@ -165,7 +172,7 @@ fn status_in(reply: &str) -> String {
 }
 
 /// The sender, and who gets copies of reports; without doubles.
-fn addressees(shared: &Office<'_>, message: &QueuedMessage) -> Vec<Address> {
+fn addressees(shared: &Reporter<'_>, message: &Message) -> Vec<Address> {
     let queue = &shared.context.config.queue;
     let sender = message.reverse_path.address().filter(|_| queue.bounce_to_sender);
     let copy = queue.bounce_copy_to.as_ref().filter(|copy| sender.is_none_or(|s| s.key() != copy.key()));
@@ -173,7 +180,7 @@ fn addressees(shared: &Office<'_>, message: &QueuedMessage) -> Vec<Address> {
 }
 
 /// The From of reports. Some providers take only mail that is from the account's own address.
-fn bounce_from(shared: &Office<'_>) -> Address {
+fn bounce_from(shared: &Reporter<'_>) -> Address {
     if let BounceFrom::Address(address) = &shared.context.config.queue.bounce_from {
         return address.clone();
     }
@@ -184,19 +191,21 @@ fn bounce_from(shared: &Office<'_>) -> Address {
         .unwrap_or_else(|| Address::parse("MAILER-DAEMON@localhost").expect("it is a mailbox"))
 }
 
+/// A recipient of a report: of that no report is wanted.
+fn never_reported(address: Address) -> NewRecipient {
+    let request = RecipientRequest { notify: Some(Notify::NEVER), original: None };
+    NewRecipient { address, dropped: false, request }
+}
+
 /// The beginning of the original, as far as it can be read; of one that is not larger, all of it.
-async fn original(message: &QueuedMessage) -> Vec<u8> {
-    let path = match &message.content {
-        Content::Inline(content) => return content[..content.len().min(RETURNED as usize)].to_vec(),
-        Content::File(path) => path,
-    };
-    let mut start = Vec::new();
-    let read = async {
-        let mut file = tokio::fs::File::open(path).await?.take(RETURNED);
-        file.read_to_end(&mut start).await
-    };
-    if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(30), read).await {
-        tracing::warn!(event = "report", queue_id = %message.queue_id, reason = %error);
+async fn original(message: &Message) -> Vec<u8> {
+    let reading = message.content.beginning(RETURNED);
+    match tokio::time::timeout(READING, reading).await {
+        Ok(Ok(octets)) => octets,
+        Ok(Err(error)) => {
+            tracing::warn!(event = "report", queue_id = %message.queue_id, reason = %error);
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
     }
-    start
 }

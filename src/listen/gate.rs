@@ -30,12 +30,12 @@ pub struct Pass {
 
 /// Which ceiling was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Surplus {
+pub enum ConnectionRefused {
     /// `max_connections`
     All,
     /// `max_connections_per_client`
     Client,
-    /// It connects too often.
+    /// The client connects too often.
     Pace(TooFast),
 }
 
@@ -50,7 +50,7 @@ impl Gate {
     ///
     /// # Errors
     /// Tells which ceiling was reached.
-    pub fn enter(self: &Arc<Self>, client: IpAddr) -> Result<Pass, Surplus> {
+    pub fn enter(self: &Arc<Self>, client: IpAddr) -> Result<Pass, ConnectionRefused> {
         let mut pass = self.enter_unnamed()?;
         pass.name(client)?;
         Ok(pass)
@@ -60,10 +60,10 @@ impl Gate {
     ///
     /// # Errors
     /// When there is no room.
-    pub fn enter_unnamed(self: &Arc<Self>) -> Result<Pass, Surplus> {
+    pub fn enter_unnamed(self: &Arc<Self>) -> Result<Pass, ConnectionRefused> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         if inside.all >= self.max {
-            return Err(Surplus::All);
+            return Err(ConnectionRefused::All);
         }
         inside.all += 1;
         Ok(Pass { gate: self.clone(), client: None })
@@ -81,11 +81,11 @@ impl Pass {
     ///
     /// # Errors
     /// When that client has as many as it may.
-    pub fn name(&mut self, client: IpAddr) -> Result<(), Surplus> {
+    pub fn name(&mut self, client: IpAddr) -> Result<(), ConnectionRefused> {
         let mut inside = self.gate.inside.lock().unwrap_or_else(PoisonError::into_inner);
         let count = inside.clients.get(&client).copied().unwrap_or(0);
         if count >= self.gate.max_per_client {
-            return Err(Surplus::Client);
+            return Err(ConnectionRefused::Client);
         }
         inside.clients.insert(client, count + 1);
         self.client = Some(client);
@@ -117,9 +117,9 @@ mod tests {
         let [a, b]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
         let first = gate.enter(a).unwrap();
         let second = gate.enter(a).unwrap();
-        assert_eq!(gate.enter(a).unwrap_err(), Surplus::Client);
+        assert_eq!(gate.enter(a).unwrap_err(), ConnectionRefused::Client);
         let third = gate.enter(b).unwrap();
-        assert_eq!(gate.enter(b).unwrap_err(), Surplus::All);
+        assert_eq!(gate.enter(b).unwrap_err(), ConnectionRefused::All);
         drop(first);
         let again = gate.enter(a).unwrap();
         drop(second);

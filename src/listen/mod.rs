@@ -1,6 +1,6 @@
 //! Accepts connections, and starts a session for each that there is room for.
 //!
-//! Level 7. [`serve`] runs once per listener; all listeners share one [`Gate`]. What a session gets stands in a [`Door`],
+//! [`serve`] runs once per listener; all listeners share one [`Gate`]. What a session gets stands in a [`Door`],
 //! which is exchanged as a whole when the configuration is read again.
 
 mod gate;
@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub use gate::{Gate, Pass, Surplus};
-use proxy_protocol::{Progress, ProxyFault};
+pub use gate::{ConnectionRefused, Gate, Pass};
+use proxy_protocol::{HeaderProgress, ProxyFault};
 
 use crate::config::{Listener, TlsMode};
 pub use crate::session::Door;
@@ -70,11 +70,11 @@ pub async fn serve(
         };
         let door = doors.load_full();
         match accepted {
-            Ok((stream, from)) => match welcome(&stream, from, &door, &gate) {
+            Ok((stream, from)) => match admit_connection(&stream, from, &door, &gate) {
                 Ok(pass) => {
-                    sessions.spawn(attend(stream, from, doors.clone(), pass, stopping.clone()));
+                    sessions.spawn(serve_connection(stream, from, doors.clone(), pass, stopping.clone()));
                 }
-                Err(surplus) => turn_away(stream, from.ip(), surplus, &door),
+                Err(refused) => turn_away(stream, from.ip(), refused, &door),
             },
             Err(error) => {
                 tracing::warn!(event = "accept_failed", listener = %door.listener.address, reason = %error);
@@ -87,12 +87,17 @@ pub async fn serve(
 }
 
 /// Asks the gate, and sets the connection up. A proxy's pass is still to be named.
-fn welcome(stream: &TcpStream, from: SocketAddr, door: &Door, gate: &Arc<Gate>) -> Result<Pass, Surplus> {
+fn admit_connection(
+    stream: &TcpStream,
+    from: SocketAddr,
+    door: &Door,
+    gate: &Arc<Gate>,
+) -> Result<Pass, ConnectionRefused> {
     let ip = from.ip().to_canonical();
     let pass = if is_proxy(&door.listener, ip) {
         gate.enter_unnamed()?
     } else {
-        door.services.pacing.connection(ip).map_err(Surplus::Pace)?;
+        door.services.pacing.connection(ip).map_err(ConnectionRefused::Pace)?;
         gate.enter(ip)?
     };
     // Replies are written whole; waiting for more to send would only delay them. It works without, too.
@@ -104,8 +109,8 @@ fn is_proxy(listener: &Listener, ip: IpAddr) -> bool {
     listener.proxy_protocol_from.iter().any(|net| net.contains(&ip))
 }
 
-/// One connection, from the first octet to the last.
-async fn attend(
+/// Serves one connection, from the first octet to the last.
+async fn serve_connection(
     mut stream: TcpStream,
     from: SocketAddr,
     doors: Arc<ArcSwap<Door>>,
@@ -115,16 +120,19 @@ async fn attend(
     let mut ip = from.ip().to_canonical();
     let door = doors.load_full();
     if is_proxy(&door.listener, ip) {
-        match timeout(PROXY_TIMEOUT, introduced(&mut stream)).await.unwrap_or(Err(Unannounced::Timeout)) {
+        match timeout(PROXY_TIMEOUT, read_proxy_header(&mut stream))
+            .await
+            .unwrap_or(Err(ProxyHeaderError::Timeout))
+        {
             Ok(client) => ip = client.map_or(ip, |client| client.ip().to_canonical()),
             Err(reason) => {
                 tracing::warn!(event = "proxy_refused", client = %ip, listener = %door.listener.address, %reason);
                 return;
             }
         }
-        let pace = door.services.pacing.connection(ip).map_err(Surplus::Pace);
-        if let Err(surplus) = pace.and_then(|()| pass.name(ip)) {
-            return turn_away(stream, ip, surplus, &door);
+        let pace = door.services.pacing.connection(ip).map_err(ConnectionRefused::Pace);
+        if let Err(refused) = pace.and_then(|()| pass.name(ip)) {
+            return turn_away(stream, ip, refused, &door);
         }
     }
     session::run(stream, ip, session_id(), doors, stopping).await;
@@ -133,25 +141,25 @@ async fn attend(
 
 /// Why a proxy's connection is closed without a word.
 #[derive(Debug, thiserror::Error)]
-enum Unannounced {
+enum ProxyHeaderError {
     /// What it said is no header.
     #[error("{0}")]
     Fault(#[from] ProxyFault),
     /// The connection broke.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It said too little.
+    /// The proxy said too little.
     #[error("the proxy did not send a whole PROXY header in time")]
     Timeout,
 }
 
 /// Reads the PROXY header, and not an octet more. Returns the client that the proxy speaks for, if it does.
-async fn introduced(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Unannounced> {
+async fn read_proxy_header(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyHeaderError> {
     let mut header = Vec::new();
     loop {
         match proxy_protocol::parse(&header)? {
-            Progress::Done { client, .. } => return Ok(client),
-            Progress::More(octets) => {
+            HeaderProgress::Done { client, .. } => return Ok(client),
+            HeaderProgress::More(octets) => {
                 let known = header.len();
                 header.resize(known + octets, 0);
                 stream.read_exact(&mut header[known..]).await?;
@@ -161,8 +169,8 @@ async fn introduced(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Unanno
 }
 
 /// Says why, and closes. The socket's buffer is empty, so this does not wait.
-fn turn_away(stream: TcpStream, client: IpAddr, surplus: Surplus, door: &Door) {
-    let reply = surplus.reply(&door.services.config.hostname);
+fn turn_away(stream: TcpStream, client: IpAddr, refused: ConnectionRefused, door: &Door) {
+    let reply = refused.reply(&door.services.config.hostname);
     tracing::info!(
         event = "rejected",
         client = %client.to_canonical(),
@@ -178,7 +186,7 @@ fn turn_away(stream: TcpStream, client: IpAddr, surplus: Surplus, door: &Door) {
     }
 }
 
-impl Surplus {
+impl ConnectionRefused {
     /// What the client is told.
     fn reply(self, hostname: &str) -> Reply {
         match self {
@@ -203,9 +211,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_the_surplus_why() {
-        for (surplus, want) in [(Surplus::All, "421 4.3.2 "), (Surplus::Client, "421 4.7.0 ")] {
-            assert!(surplus.reply("relay.example").to_string().starts_with(want));
+    fn tells_the_refused_why() {
+        for (refused, want) in
+            [(ConnectionRefused::All, "421 4.3.2 "), (ConnectionRefused::Client, "421 4.7.0 ")]
+        {
+            assert!(refused.reply("relay.example").to_string().starts_with(want));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy says about its client before the client speaks. No I/O.
 //!
-//! It is believed, and required, only from the addresses in a listener's `proxy_protocol_from`.
+//! The header is believed, and required, only from the addresses in a listener's `proxy_protocol_from`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -17,10 +17,10 @@ const FIXED: usize = 16;
 
 /// How far a header has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum HeaderProgress {
     /// At least so many octets more belong to it.
     More(usize),
-    /// It is complete.
+    /// The header is complete.
     Done {
         /// The client; `None` when the proxy speaks for itself, or does not know.
         client: Option<SocketAddr>,
@@ -33,13 +33,13 @@ pub enum Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyFault {
-    /// It begins with something else.
+    /// The stream begins with something else.
     #[error("the proxy did not send a PROXY header")]
     Missing,
-    /// It breaks the grammar.
+    /// The header breaks the grammar.
     #[error("the PROXY header cannot be read")]
     Malformed,
-    /// It has no end where it must have one.
+    /// The header has no end where it must have one.
     #[error("the PROXY header is too long")]
     TooLong,
 }
@@ -48,25 +48,25 @@ pub enum ProxyFault {
 ///
 /// # Errors
 /// As soon as it can't become one.
-pub fn parse(input: &[u8]) -> Result<Progress, ProxyFault> {
+pub fn parse(input: &[u8]) -> Result<HeaderProgress, ProxyFault> {
     let common = |start: &[u8]| input.iter().zip(start).all(|(a, b)| a == b);
     if common(SIGNATURE) {
-        if input.len() < SHORTEST { Ok(Progress::More(SHORTEST - input.len())) } else { binary(input) }
+        if input.len() < SHORTEST { Ok(HeaderProgress::More(SHORTEST - input.len())) } else { binary(input) }
     } else if common(b"PROXY ") {
-        if input.len() < SHORTEST { Ok(Progress::More(SHORTEST - input.len())) } else { text(input) }
+        if input.len() < SHORTEST { Ok(HeaderProgress::More(SHORTEST - input.len())) } else { text(input) }
     } else {
         Err(ProxyFault::Missing)
     }
 }
 
 /// Version 1: `PROXY TCP4 source destination source-port destination-port`.
-fn text(input: &[u8]) -> Result<Progress, ProxyFault> {
+fn text(input: &[u8]) -> Result<HeaderProgress, ProxyFault> {
     let Some(end) = memchr::memchr(b'\n', input).map(|end| end + 1) else {
         let next = if input.last() == Some(&b'\r') { 1 } else { 2 };
         return if input.len() + next > MAX_TEXT {
             Err(ProxyFault::TooLong)
         } else {
-            Ok(Progress::More(next))
+            Ok(HeaderProgress::More(next))
         };
     };
     if end > MAX_TEXT {
@@ -79,7 +79,7 @@ fn text(input: &[u8]) -> Result<Progress, ProxyFault> {
     // Whatever else such a header says must be ignored.
     let client =
         if family == "UNKNOWN" { None } else { Some(client(family, words).ok_or(ProxyFault::Malformed)?) };
-    Ok(Progress::Done { client, used: end })
+    Ok(HeaderProgress::Done { client, used: end })
 }
 
 fn client<'a>(family: &str, mut words: impl Iterator<Item = &'a str>) -> Option<SocketAddr> {
@@ -102,9 +102,9 @@ fn client<'a>(family: &str, mut words: impl Iterator<Item = &'a str>) -> Option<
 }
 
 /// Version 2: signature, version and command, family, length, addresses, and more that is passed over.
-fn binary(input: &[u8]) -> Result<Progress, ProxyFault> {
+fn binary(input: &[u8]) -> Result<HeaderProgress, ProxyFault> {
     if input.len() < FIXED {
-        return Ok(Progress::More(FIXED - input.len()));
+        return Ok(HeaderProgress::More(FIXED - input.len()));
     }
     let (command, family) = (input[12], input[13]);
     let used = FIXED + usize::from(u16::from_be_bytes([input[14], input[15]]));
@@ -112,7 +112,7 @@ fn binary(input: &[u8]) -> Result<Progress, ProxyFault> {
         return Err(ProxyFault::TooLong);
     }
     if input.len() < used {
-        return Ok(Progress::More(used - input.len()));
+        return Ok(HeaderProgress::More(used - input.len()));
     }
     let body = &input[FIXED..used];
     let client = match (command, family) {
@@ -122,7 +122,7 @@ fn binary(input: &[u8]) -> Result<Progress, ProxyFault> {
         (0x20, _) | (0x21, 0x00 | 0x31) => None,
         _ => return Err(ProxyFault::Malformed),
     };
-    Ok(Progress::Done { client, used })
+    Ok(HeaderProgress::Done { client, used })
 }
 
 /// Two addresses of 4 octets, two ports.
@@ -169,14 +169,14 @@ mod tests {
         let mut known = 0;
         loop {
             match parse(&input[..known])? {
-                Progress::More(octets) => {
+                HeaderProgress::More(octets) => {
                     assert!(octets > 0);
                     known += octets;
                     if known > input.len() {
                         return Err(ProxyFault::TooLong);
                     }
                 }
-                Progress::Done { client, used } => {
+                HeaderProgress::Done { client, used } => {
                     assert_eq!(used, known, "a reader that asks for what is needed reads no more");
                     return Ok((client.map(|client| client.to_string()), used));
                 }
@@ -246,8 +246,8 @@ mod tests {
             let start: &[u8] = [&b""[..], b"PROXY ", SIGNATURE][start];
             let input = [start, &octets].concat();
             match parse(&input) {
-                Ok(Progress::Done { used, .. }) => prop_assert!(used <= input.len() && used <= MAX_BINARY),
-                Ok(Progress::More(octets)) => prop_assert!(octets > 0 && input.len() + octets <= MAX_BINARY),
+                Ok(HeaderProgress::Done { used, .. }) => prop_assert!(used <= input.len() && used <= MAX_BINARY),
+                Ok(HeaderProgress::More(octets)) => prop_assert!(octets > 0 && input.len() + octets <= MAX_BINARY),
                 Err(_) => {}
             }
         }

@@ -31,7 +31,7 @@ pub enum AddressError {
     /// The part after the `@` is neither a domain name nor an address literal.
     #[error("the domain (after the @) is not valid")]
     Domain,
-    /// It is longer than RFC 5321 4.5.3.1 allows.
+    /// The address is longer than RFC 5321 4.5.3.1 allows.
     #[error("the address is too long")]
     TooLong,
 }

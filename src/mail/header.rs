@@ -9,7 +9,7 @@ mod strict;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub use edit::{Change, Header, MAX_LINE, fold};
+pub use edit::{FieldChange, Header, MAX_LINE, fold};
 pub use mailboxes::mailboxes;
 pub use strict::strict_mailboxes;
 
@@ -84,7 +84,7 @@ pub fn rfc5322_date(ts: Timestamp) -> String {
     ts.to_zoned(TimeZone::system()).strftime("%a, %d %b %Y %H:%M:%S %z").to_string()
 }
 
-/// One field of a header section, or a run of lines that is none.
+/// A field of a header section, or a run of lines that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
     raw: &'a [u8],
@@ -119,7 +119,7 @@ impl<'a> Field<'a> {
 
     /// The name as a careless reader may take it: visible ASCII before the first colon, in lower case, folding ignored.
     ///
-    /// It is there for lines that are no field by RFC 5322, too.
+    /// Given for lines that are no field by RFC 5322, too.
     #[must_use]
     pub fn careless_name(&self) -> Vec<u8> {
         let before = self.raw.iter().take_while(|&&b| b != b':');

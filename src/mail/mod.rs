@@ -1,6 +1,6 @@
 //! The mail itself: addresses, the envelope, the content and its header section.
 //!
-//! Level 0: knows no protocol, no configuration and no store.
+//! Knows no protocol, no configuration and no store.
 
 mod address;
 mod envelope;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::smtp::Reply;
-use crate::store::Store;
+use crate::store::Intake;
 use crate::time::Moment;
 
 /// How long a look at the disk is believed.
@@ -78,7 +78,7 @@ impl Admission {
     ///
     /// # Errors
     /// Tells what is missing.
-    pub fn check(&self, store: &dyn Store, now: Moment) -> Result<(), NotNow> {
+    pub fn check(&self, store: &dyn Intake, now: Moment) -> Result<(), NotNow> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let result = self.judge(store, &mut seen, now);
         let refusal = result.as_ref().err().map(std::mem::discriminant);
@@ -92,7 +92,7 @@ impl Admission {
         result
     }
 
-    fn judge(&self, store: &dyn Store, seen: &mut Seen, now: Moment) -> Result<(), NotNow> {
+    fn judge(&self, store: &dyn Intake, seen: &mut Seen, now: Moment) -> Result<(), NotNow> {
         store.healthy().map_err(|error| NotNow::Store(error.to_string()))?;
         if store.queue_length() >= self.max_messages {
             return Err(NotNow::QueueFull { limit: self.max_messages });

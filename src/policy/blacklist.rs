@@ -3,17 +3,16 @@
 use crate::config::BlacklistAction;
 use crate::mail::Address;
 use crate::smtp::Reply;
-use crate::store::{Store, StoreError};
-use crate::time::Moment;
+use crate::store::{Intake, StoreError};
 
 /// What the blacklist says of a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum BlacklistResult {
     /// It is not listed.
     Clear,
-    /// It is listed, and the client is told so.
+    /// An entry covers the recipient, and the client is told so.
     Refused(Reply),
-    /// It is listed, and silently dropped; here is why.
+    /// An entry covers the recipient, who is silently dropped; here is why.
     Dropped {
         /// The entry's reason.
         reason: String,
@@ -24,20 +23,20 @@ pub enum Standing {
 ///
 /// # Errors
 /// When the store can't be read.
-pub async fn standing(
-    store: &dyn Store,
+pub async fn look_up(
+    store: &dyn Intake,
     action: BlacklistAction,
     recipient: &Address,
-    now: Moment,
-) -> Result<Standing, StoreError> {
-    let Some(entry) = store.blacklist_match(recipient.key(), now).await? else {
-        return Ok(Standing::Clear);
+) -> Result<BlacklistResult, StoreError> {
+    let found = store.blacklisted(std::slice::from_ref(recipient)).await?;
+    let Some(entry) = found.into_iter().flatten().next() else {
+        return Ok(BlacklistResult::Clear);
     };
     Ok(match action {
-        BlacklistAction::Drop => Standing::Dropped { reason: entry.reason },
+        BlacklistAction::Drop => BlacklistResult::Dropped { reason: entry.reason },
         BlacklistAction::Reject => {
             let text = format!("<{recipient}> is on the blacklist ({})", entry.reason);
-            Standing::Refused(Reply::new(550, (5, 7, 1), text))
+            BlacklistResult::Refused(Reply::new(550, (5, 7, 1), text))
         }
     })
 }

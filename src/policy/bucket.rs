@@ -34,7 +34,7 @@ impl Clock for Ticks {
 
 type Limiter<K> = RateLimiter<K, HashMapStateStore<K>, Ticks, StateInformationMiddleware>;
 
-/// One bucket per key.
+/// A bucket for each key.
 pub(super) struct Buckets<K: Hash + Eq + Clone> {
     burst: NonZeroU32,
     refill: Duration,
@@ -53,7 +53,7 @@ impl<K: Hash + Eq + Clone> fmt::Debug for Buckets<K> {
 
 /// What taking from a bucket came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum TakeResult {
     /// So much is left.
     Left(u32),
     /// There was nothing to take; there will be at this moment.
@@ -71,7 +71,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     /// Takes one.
-    pub(super) fn take(&self, key: &K) -> Taken {
+    pub(super) fn take(&self, key: &K) -> TakeResult {
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
         if limiter.len() >= MAX_KEYS {
             limiter.retain_recent();
@@ -82,10 +82,10 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
             }
         }
         match limiter.check_key(key) {
-            Ok(state) => Taken::Left(state.remaining_burst_capacity()),
+            Ok(state) => TakeResult::Left(state.remaining_burst_capacity()),
             Err(not_yet) => {
                 let at = not_yet.earliest_possible().as_u64().div_ceil(1_000_000);
-                Taken::Empty { until: Moment(i64::try_from(at).unwrap_or(i64::MAX)) }
+                TakeResult::Empty { until: Moment(i64::try_from(at).unwrap_or(i64::MAX)) }
             }
         }
     }
@@ -152,12 +152,12 @@ pub(super) mod tests {
         let two = NonZeroU32::new(2).unwrap();
         let buckets = Buckets::new(two, Duration::from_secs(10), hands.timeline());
         let start = hands.timeline().now();
-        assert_eq!([buckets.take(&"a"), buckets.take(&"a")], [Taken::Left(1), Taken::Left(0)]);
-        assert_eq!(buckets.take(&"a"), Taken::Empty { until: start.after(Duration::from_secs(10)) });
-        assert_eq!(buckets.take(&"b"), Taken::Left(1));
+        assert_eq!([buckets.take(&"a"), buckets.take(&"a")], [TakeResult::Left(1), TakeResult::Left(0)]);
+        assert_eq!(buckets.take(&"a"), TakeResult::Empty { until: start.after(Duration::from_secs(10)) });
+        assert_eq!(buckets.take(&"b"), TakeResult::Left(1));
         hands.advance(Duration::from_secs(10));
-        assert_eq!(buckets.take(&"a"), Taken::Left(0));
-        assert_eq!(buckets.take(&"a"), Taken::Empty { until: start.after(Duration::from_secs(20)) });
+        assert_eq!(buckets.take(&"a"), TakeResult::Left(0));
+        assert_eq!(buckets.take(&"a"), TakeResult::Empty { until: start.after(Duration::from_secs(20)) });
     }
 
     #[test]
@@ -165,7 +165,7 @@ pub(super) mod tests {
         let hands = Hands::new();
         let buckets = Buckets::new(NonZeroU32::MIN, Duration::from_secs(10), hands.timeline());
         for key in 0..MAX_KEYS * 3 {
-            assert_eq!(buckets.take(&key), Taken::Left(0));
+            assert_eq!(buckets.take(&key), TakeResult::Left(0));
             assert!(buckets.limiter.lock().unwrap().len() <= MAX_KEYS);
         }
     }
@@ -174,9 +174,9 @@ pub(super) mod tests {
     fn forgets_what_is_over_first() {
         let hands = Hands::new();
         let buckets = Buckets::new(NonZeroU32::MIN, Duration::from_secs(10), hands.timeline());
-        (0..MAX_KEYS).for_each(|key| assert_eq!(buckets.take(&key), Taken::Left(0)));
+        (0..MAX_KEYS).for_each(|key| assert_eq!(buckets.take(&key), TakeResult::Left(0)));
         hands.advance(Duration::from_mins(1));
-        assert_eq!(buckets.take(&MAX_KEYS), Taken::Left(0));
+        assert_eq!(buckets.take(&MAX_KEYS), TakeResult::Left(0));
         assert_eq!(buckets.limiter.lock().unwrap().len(), 1);
     }
 

@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::account::Accounts;
+use crate::lane::{LaneState, LaneStatus, LaneStatuses};
+use crate::limits::{Forecast, Load};
 use crate::mail::QueueId;
-use crate::queue::{Board, UpstreamStatus};
-use crate::route::{CAPTURED, Router, upstream_of};
-use crate::store::{Ahead, MessageId, MessageState, Priority, RecipientState, Store, StoreError, Summary};
-use crate::throttle::{Forecast, Throttle};
+use crate::store::{
+    LaneKind, LaneName, MessageId, MessageState, Outlook, Priority, RecipientState, StoreError, Summary,
+};
 use crate::time::{Moment, Timeline};
 
 /// How long what was looked up serves for mail that comes in: a burst pays once for it.
@@ -27,27 +29,25 @@ const MOST: u32 = 500_000;
 /// What an estimate looks at; handed in.
 pub struct Sources {
     /// What waits.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Outlook>,
     /// The present moment.
     pub timeline: Timeline,
-    /// Which accounts serve a lane.
-    pub router: Arc<Router>,
-    /// What the limits let through.
-    pub throttle: Arc<Throttle>,
+    /// Which accounts serve a lane, and what their limits let through.
+    pub accounts: Arc<Accounts>,
     /// How the lanes are.
-    pub board: Arc<Board>,
+    pub statuses: Arc<LaneStatuses>,
 }
 
 /// Where a submitter's mail stands: the lane, the priority, the submitter.
-type Place = (String, Priority, String);
+type SubmitterPlace = (LaneName, Priority, String);
 
 /// Tells when mail will probably go.
 pub struct Estimate {
     sources: Sources,
     /// By lane.
-    forecasts: Mutex<HashMap<String, (Moment, Arc<Forecast>)>>,
+    forecasts: Mutex<HashMap<LaneName, (Moment, Arc<Forecast>)>>,
     /// What went before the last message of a submitter, and when that was looked up.
-    places: Mutex<HashMap<Place, (Moment, Ahead)>>,
+    places: Mutex<HashMap<SubmitterPlace, (Moment, Load)>>,
 }
 
 /// A message that has just been accepted.
@@ -56,7 +56,7 @@ pub struct Accepted<'a> {
     /// Its name.
     pub queue_id: &'a QueueId,
     /// Where it stands.
-    pub lane: &'a str,
+    pub lane: &'a LaneName,
     /// Who takes turns with the others.
     pub submitter: &'a str,
     /// Within which priority.
@@ -81,12 +81,12 @@ impl Estimate {
             return Ok(None);
         }
         let now = self.sources.timeline.now();
-        let lane = self.lane(&message.route, now);
-        let Some(ahead) = self.sources.store.ahead(message.queue_id.clone(), now).await? else {
+        let lane = self.lane(&message.lane, now).await;
+        let Some(ahead) = self.sources.store.ahead(message.queue_id.clone()).await? else {
             return Ok(None);
         };
         let amount = with_itself(ahead, open_recipients(message));
-        Ok(lane.and_then(|lane| lane.eta(lane.forecast.when(amount.0, amount.1), message.due)))
+        Ok(lane.and_then(|lane| lane.eta(lane.forecast.when(amount), message.due)))
     }
 
     /// The same for many: a walk through each lane, whatever their number.
@@ -95,21 +95,21 @@ impl Estimate {
     /// When the store can't be read.
     pub async fn of_all(&self, messages: &[Summary]) -> Result<HashMap<MessageId, Moment>, StoreError> {
         let now = self.sources.timeline.now();
-        let mut lanes: HashMap<&str, Vec<&Summary>> = HashMap::new();
+        let mut lanes: HashMap<&LaneName, Vec<&Summary>> = HashMap::new();
         for message in messages.iter().filter(|message| waits(message)) {
-            lanes.entry(&message.route).or_default().push(message);
+            lanes.entry(&message.lane).or_default().push(message);
         }
         let mut all = HashMap::new();
-        for (route, messages) in lanes {
-            let Some(lane) = self.lane(route, now) else { continue };
-            let places = self.sources.store.places(route.to_owned(), now, MOST).await?;
+        for (name, messages) in lanes {
+            let Some(lane) = self.lane(name, now).await else { continue };
+            let places = self.sources.store.places(name.clone(), MOST).await?;
             let amount = |message: &&Summary| {
                 let amount = with_itself(*places.get(&message.id)?, open_recipients(message));
                 Some((amount, message.id, message.due))
             };
             let mut amounts: Vec<_> = messages.iter().filter_map(amount).collect();
             amounts.sort_unstable();
-            let sums: Vec<(u64, u64)> = amounts.iter().map(|(amount, ..)| *amount).collect();
+            let sums: Vec<Load> = amounts.iter().map(|(amount, ..)| *amount).collect();
             let whens = lane.forecast.when_all(&sums);
             let told = amounts
                 .iter()
@@ -123,32 +123,33 @@ impl Estimate {
     /// When a message that has just been accepted will go, if it will wait for more than a minute. Costs next to nothing
     /// where nothing waits.
     pub async fn of_accepted(&self, message: Accepted<'_>) -> Option<Moment> {
-        if message.lane == CAPTURED {
+        if message.lane.kind() == LaneKind::Captured {
             return None;
         }
         let now = self.sources.timeline.now();
-        let lane = self.fresh_lane(message.lane, now)?;
+        let lane = self.fresh_lane(message.lane, now).await?;
         let worth = |eta: &Moment| eta.since(now) > WORTH_TELLING;
         let load = self.sources.store.lane_load(message.lane);
-        let (messages, recipients) = (load.messages.max(1), load.recipients.max(message.recipients));
+        let last =
+            Load { messages: load.messages.max(1), recipients: load.recipients.max(message.recipients) };
         // When even the last of the lane goes soon, nothing need be looked up.
-        if lane.eta(lane.forecast.when(messages, recipients), now).is_some_and(|last| !worth(&last)) {
+        if lane.eta(lane.forecast.when(last), now).is_some_and(|last| !worth(&last)) {
             return None;
         }
         let ahead = self.place(message, now).await?;
         let amount = with_itself(ahead, message.recipients);
-        lane.eta(lane.forecast.when(amount.0, amount.1), now).filter(worth)
+        lane.eta(lane.forecast.when(amount), now).filter(worth)
     }
 
     /// What goes before a message that has just been accepted: looked up, or the last place of its submitter and one more.
-    async fn place(&self, message: Accepted<'_>, now: Moment) -> Option<Ahead> {
-        let key = (message.lane.to_owned(), message.priority, message.submitter.to_owned());
+    async fn place(&self, message: Accepted<'_>, now: Moment) -> Option<Load> {
+        let key = (message.lane.clone(), message.priority, message.submitter.to_owned());
         if let Some((_, last)) = lock(&self.places).get_mut(&key).filter(|(at, _)| now.since(*at) < FRESH) {
             last.messages += 1;
             last.recipients += message.recipients;
             return Some(*last);
         }
-        let ahead = self.sources.store.ahead(message.queue_id.clone(), now);
+        let ahead = self.sources.store.ahead(message.queue_id.clone());
         let ahead = tokio::time::timeout(PATIENCE, ahead).await.ok()?.ok()??;
         let mut places = lock(&self.places);
         if places.len() >= SUBMITTERS {
@@ -159,47 +160,46 @@ impl Estimate {
     }
 
     /// A lane with the limits as they are; `None` when its mail goes by nothing.
-    fn lane(&self, route: &str, now: Moment) -> Option<Lane> {
-        let status = self.sources.board.lane(route);
-        let forecast = Arc::new(self.forecast(route, status.as_ref(), now)?);
-        Some(Lane { status, forecast })
+    async fn lane(&self, name: &LaneName, now: Moment) -> Option<EstimatedLane> {
+        let status = self.sources.statuses.of(name);
+        let forecast = Arc::new(self.forecast(name, status.as_ref(), now).await?);
+        Some(EstimatedLane { status, forecast })
     }
 
     /// The same, but with limits that may be two seconds old.
-    fn fresh_lane(&self, route: &str, now: Moment) -> Option<Lane> {
-        let status = self.sources.board.lane(route);
-        if let Some((_, forecast)) = lock(&self.forecasts).get(route).filter(|(at, _)| now.since(*at) < FRESH)
-        {
-            return Some(Lane { status, forecast: forecast.clone() });
+    async fn fresh_lane(&self, name: &LaneName, now: Moment) -> Option<EstimatedLane> {
+        let known = lock(&self.forecasts).get(name).filter(|(at, _)| now.since(*at) < FRESH).cloned();
+        if let Some((_, forecast)) = known {
+            return Some(EstimatedLane { status: self.sources.statuses.of(name), forecast });
         }
-        let lane = self.lane(route, now)?;
+        let lane = self.lane(name, now).await?;
         // There are as many entries as lanes.
-        lock(&self.forecasts).insert(route.to_owned(), (now, lane.forecast.clone()));
+        lock(&self.forecasts).insert(name.clone(), (now, lane.forecast.clone()));
         Some(lane)
     }
 
-    fn forecast(&self, route: &str, status: Option<&UpstreamStatus>, now: Moment) -> Option<Forecast> {
-        // Another upstream takes the mail by the logins that are bound to nobody.
-        let by = status.and_then(|status| status.via.as_deref()).unwrap_or(route);
-        let accounts = self.sources.router.accounts_of(by);
-        (!accounts.is_empty()).then(|| self.sources.throttle.forecast(upstream_of(by), &accounts, now))
+    async fn forecast(&self, name: &LaneName, status: Option<&LaneStatus>, now: Moment) -> Option<Forecast> {
+        // Another upstream takes the mail by the accounts that are bound to nobody.
+        let by = status.and_then(|status| status.via.as_deref()).map(LaneName::of_upstream);
+        let forecast = self.sources.accounts.forecast(by.as_ref().unwrap_or(name), now);
+        tokio::time::timeout(PATIENCE, forecast).await.ok()?
     }
 }
 
 /// A lane as an estimate sees it.
-struct Lane {
-    status: Option<UpstreamStatus>,
+struct EstimatedLane {
+    status: Option<LaneStatus>,
     forecast: Arc<Forecast>,
 }
 
-impl Lane {
+impl EstimatedLane {
     /// When a message goes that is due then and that the limits let through at `when`.
     fn eta(&self, when: Option<Moment>, due: Moment) -> Option<Moment> {
         let when = when?;
-        match &self.status {
-            Some(UpstreamStatus { via: None, state: "disabled", .. }) => None,
+        match self.status.as_ref().filter(|status| status.via.is_none()).map(|status| &status.state) {
+            Some(LaneState::Disabled { .. }) => None,
             // When the upstream answers again, all of its mail is due at once.
-            Some(UpstreamStatus { via: None, state: "down", until, .. }) => Some(when.max((*until)?)),
+            Some(LaneState::Down { until: Some(until), .. }) => Some(when.max(*until)),
             _ => Some(when.max(due)),
         }
     }
@@ -210,8 +210,8 @@ fn waits(message: &Summary) -> bool {
 }
 
 /// What has gone when the message has.
-fn with_itself(ahead: Ahead, recipients: u64) -> (u64, u64) {
-    (ahead.messages + 1, ahead.recipients + recipients)
+fn with_itself(ahead: Load, recipients: u64) -> Load {
+    Load { messages: ahead.messages + 1, recipients: ahead.recipients + recipients }
 }
 
 fn open_recipients(message: &Summary) -> u64 {

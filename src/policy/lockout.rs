@@ -1,7 +1,7 @@
 //! Failed logins: each delays its answer, and too many lock out for a time.
 //!
-//! They are counted per client address, and per pair of user and client address; never per user alone, so that nobody
-//! can lock a user out from elsewhere.
+//! Failures are counted per client address, and per pair of user and client address; never per user alone, so that
+//! nobody can lock a user out from elsewhere.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::bucket::{Buckets, Taken, neighbourhood};
+use super::bucket::{Buckets, TakeResult, neighbourhood};
 use crate::time::{Moment, Timeline};
 
 /// Failed logins of one user from one address until that pair is locked out.
@@ -29,7 +29,7 @@ const MAX_LOCKS: usize = 16_384;
 
 /// Who failed. The name is kept as a digest: it is of bounded size, and may be a password typed into the wrong field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Who {
+enum LockoutKey {
     Address(IpAddr),
     Pair(IpAddr, [u8; 32]),
 }
@@ -37,9 +37,9 @@ enum Who {
 /// Counts failed logins.
 #[derive(Debug)]
 pub struct Lockout {
-    failures: Buckets<Who>,
+    failures: Buckets<LockoutKey>,
     addresses: Buckets<IpAddr>,
-    locks: Mutex<HashMap<Who, Moment>>,
+    locks: Mutex<HashMap<LockoutKey, Moment>>,
     timeline: Timeline,
 }
 
@@ -63,7 +63,7 @@ impl Lockout {
         let now = self.timeline.now();
         let address = neighbourhood(client);
         let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = [Who::Address(address), Who::Pair(address, *user)]
+        let until = [LockoutKey::Address(address), LockoutKey::Pair(address, *user)]
             .iter()
             .filter_map(|who| locks.get(who))
             .max()?;
@@ -74,29 +74,31 @@ impl Lockout {
     pub fn failed(&self, client: IpAddr, user: &[u8; 32]) -> Duration {
         let now = self.timeline.now();
         let address = neighbourhood(client);
-        let pair = Who::Pair(address, *user);
+        let pair = LockoutKey::Pair(address, *user);
         let failures = match self.failures.take(&pair) {
-            Taken::Left(left) => {
+            TakeResult::Left(left) => {
                 if left == 0 {
                     self.lock(pair, now.after(PAIR_REFILL), now, client);
                 }
                 PAIR_FAILURES.get() - left.min(PAIR_FAILURES.get())
             }
-            Taken::Empty { until } => {
+            TakeResult::Empty { until } => {
                 self.lock(pair, until, now, client);
                 PAIR_FAILURES.get()
             }
         };
         match self.addresses.take(&address) {
-            Taken::Left(0) => self.lock(Who::Address(address), now.after(ADDRESS_REFILL), now, client),
-            Taken::Left(_) => {}
-            Taken::Empty { until } => self.lock(Who::Address(address), until, now, client),
+            TakeResult::Left(0) => {
+                self.lock(LockoutKey::Address(address), now.after(ADDRESS_REFILL), now, client);
+            }
+            TakeResult::Left(_) => {}
+            TakeResult::Empty { until } => self.lock(LockoutKey::Address(address), until, now, client),
         }
         FIRST_DELAY.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_DELAY)
     }
 
-    fn lock(&self, who: Who, until: Moment, now: Moment, client: IpAddr) {
-        let scope = if matches!(who, Who::Address(_)) { "address" } else { "user and address" };
+    fn lock(&self, who: LockoutKey, until: Moment, now: Moment, client: IpAddr) {
+        let scope = if matches!(who, LockoutKey::Address(_)) { "address" } else { "user and address" };
         tracing::warn!(event = "locked_out", client = %client, reason = scope, delay = ?until.since(now));
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if locks.len() >= MAX_LOCKS {
@@ -169,7 +171,7 @@ mod tests {
         let lockout = Lockout::new(hands.timeline());
         for i in 0..(MAX_LOCKS as u32 + 10) {
             let client = IpAddr::from(i.to_be_bytes());
-            lockout.lock(Who::Address(client), Moment(i64::MAX), hands.timeline().now(), client);
+            lockout.lock(LockoutKey::Address(client), Moment(i64::MAX), hands.timeline().now(), client);
         }
         assert!(lockout.locks.lock().unwrap().len() <= MAX_LOCKS);
     }

@@ -1,6 +1,6 @@
 //! What is decided about a message before it is taken: may this client relay, is the recipient blacklisted, is it a test?
 //!
-//! Level 4; one file per step.
+//! A file per step.
 
 pub mod admission;
 pub mod blacklist;

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bucket::{Buckets, Taken, neighbourhood};
+use super::bucket::{Buckets, TakeResult, neighbourhood};
 use crate::smtp::Reply;
 use crate::time::{Moment, Timeline};
 
@@ -21,7 +21,7 @@ const MESSAGE_REFILL: Duration = Duration::from_millis(5);
 
 /// Who sends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
+enum PaceKey {
     Address(IpAddr),
     User(Arc<str>),
 }
@@ -30,7 +30,7 @@ enum Who {
 #[derive(Debug)]
 pub struct Pacing {
     connections: Buckets<IpAddr>,
-    messages: Buckets<Who>,
+    messages: Buckets<PaceKey>,
     timeline: Timeline,
 }
 
@@ -82,16 +82,16 @@ impl Pacing {
     /// # Errors
     /// When one of both has sent too many of late.
     pub fn message(&self, client: IpAddr, user: Option<&Arc<str>>) -> Result<(), TooFast> {
-        let address = Who::Address(neighbourhood(client));
+        let address = PaceKey::Address(neighbourhood(client));
         self.judge(self.messages.take(&address), "messages", "your address")?;
         let Some(user) = user else { return Ok(()) };
-        self.judge(self.messages.take(&Who::User(user.clone())), "messages", "this user")
+        self.judge(self.messages.take(&PaceKey::User(user.clone())), "messages", "this user")
     }
 
-    fn judge(&self, taken: Taken, what: &'static str, scope: &'static str) -> Result<(), TooFast> {
+    fn judge(&self, taken: TakeResult, what: &'static str, scope: &'static str) -> Result<(), TooFast> {
         match taken {
-            Taken::Left(_) => Ok(()),
-            Taken::Empty { until } => Err(TooFast { what, scope, wait: self.wait(until) }),
+            TakeResult::Left(_) => Ok(()),
+            TakeResult::Empty { until } => Err(TooFast { what, scope, wait: self.wait(until) }),
         }
     }
 

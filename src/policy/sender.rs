@@ -113,7 +113,7 @@ fn judge(user: &User, fields: &[u8], null_reverse_path: bool) -> Result<(), NotG
     Ok(())
 }
 
-/// One From with the user's own address in the place of all From and Sender fields. The original goes to Reply-To when there
+/// Writes one From with the user's own address in the place of all From and Sender fields. The original goes to Reply-To when there
 /// is none, so that an answer finds its way.
 fn replace(user: &User, fields: &[u8], own: &Address) -> Vec<u8> {
     let mut out = Vec::with_capacity(fields.len() + 128);

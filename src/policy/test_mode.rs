@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{self, TestAction};
 use crate::mail::Address;
-use crate::store::{Store, StoreError, TestTreatment};
+use crate::store::{StoreError, Switches, TestTreatment};
 
 const STATE: &str = "test_mode";
 const SEEN: &str = "test_mode_in_file";
@@ -43,9 +43,9 @@ pub enum TestModeError {
 
 /// The switch.
 ///
-/// One for the life of the process: everybody asks the same one, so that all see a change at once.
+/// Made once for the life of the process: everybody asks the same one, so that all see a change at once.
 pub struct Switch {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Switches>,
     state: Mutex<TestState>,
     /// Held while a change is stored and then shown, so that store and memory can't end up different.
     changing: tokio::sync::Mutex<()>,
@@ -53,7 +53,7 @@ pub struct Switch {
 
 /// The switch, or what the file said of it, as it is stored.
 #[derive(Serialize, Deserialize, PartialEq, Eq)]
-struct Stored {
+struct StoredSwitch {
     enabled: bool,
     action: String,
     address: Option<String>,
@@ -65,7 +65,7 @@ impl Switch {
     ///
     /// # Errors
     /// When the store can't be read or written.
-    pub async fn load(store: Arc<dyn Store>, file: &config::TestMode) -> Result<Self, StoreError> {
+    pub async fn load(store: Arc<dyn Switches>, file: &config::TestMode) -> Result<Self, StoreError> {
         let state = Mutex::new(state_of(file));
         let switch = Self { store, state, changing: tokio::sync::Mutex::new(()) };
         switch.follow(file).await?;
@@ -154,12 +154,12 @@ impl Switch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn stored(&self, key: &'static str) -> Result<Option<Stored>, StoreError> {
+    async fn stored(&self, key: &'static str) -> Result<Option<StoredSwitch>, StoreError> {
         Ok(self.store.switch(key).await?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     async fn keep(&self, key: &'static str, state: &TestState) -> Result<(), StoreError> {
-        let stored = Stored {
+        let stored = StoredSwitch {
             enabled: state.enabled,
             action: action_name(state.action).to_owned(),
             address: state.address.as_ref().map(ToString::to_string),
@@ -198,7 +198,7 @@ fn state_of(file: &config::TestMode) -> TestState {
     }
 }
 
-fn restored(stored: Stored) -> TestState {
+fn restored(stored: StoredSwitch) -> TestState {
     TestState {
         enabled: stored.enabled,
         // Of what an unknown version has stored, the strictest reading.

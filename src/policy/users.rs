@@ -86,20 +86,20 @@ impl LoginRefused {
 #[derive(Debug)]
 pub struct Users {
     /// By the name in lower case.
-    accounts: HashMap<String, Arc<Account>>,
+    accounts: HashMap<String, Arc<KnownUser>>,
     /// Stands in for a user that is not there.
-    nobody: Arc<Account>,
+    nobody: Arc<KnownUser>,
     key: Secret,
     fakes: Fakes,
     /// What a wrong password costs whoever has no argon2id hash.
     cost: Params,
     cache: Cache,
-    shared: Shared,
+    shared: LoginState,
 }
 
 /// What outlives a reload.
 #[derive(Debug, Clone)]
-struct Shared {
+struct LoginState {
     lockout: Arc<Lockout>,
     /// For the digests of names that the lock-out remembers.
     names: Arc<Secret>,
@@ -109,7 +109,7 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct Account {
+struct KnownUser {
     name: Arc<str>,
     /// What the configuration grants; `None` for nobody.
     user: Option<Arc<User>>,
@@ -120,7 +120,7 @@ impl Users {
     /// Takes the users of a configuration; nobody has failed to log in yet.
     #[must_use]
     pub fn new(config: &Config, timeline: Timeline) -> Self {
-        let shared = Shared {
+        let shared = LoginState {
             lockout: Arc::new(Lockout::new(timeline.clone())),
             names: Arc::new(Secret(rand::random())),
             parallel: Arc::new(Semaphore::new(PARALLEL)),
@@ -136,7 +136,7 @@ impl Users {
         Self::with(config, self.shared.clone())
     }
 
-    fn with(config: &Config, shared: Shared) -> Self {
+    fn with(config: &Config, shared: LoginState) -> Self {
         let key: [u8; 32] = rand::random();
         let fakes = Fakes::new(config, key);
         let account = |user: &User| {
@@ -144,7 +144,7 @@ impl Users {
             let scram = fakes.offered.then(|| (fakes.iterations, fakes.salt(&lower)));
             let credential = Credential::new(user, &key, scram);
             let (name, user) = (user.name.as_str().into(), Some(Arc::new(user.clone())));
-            (lower, Arc::new(Account { name, user, credential }))
+            (lower, Arc::new(KnownUser { name, user, credential }))
         };
         let accounts: HashMap<_, _> = config.users.iter().map(account).collect();
         // The cost of a hash that somebody has, so that nobody can be told from it.
@@ -152,7 +152,7 @@ impl Users {
             accounts.values().filter_map(|account| account.credential.cost()).max_by_key(Params::m_cost);
         Self {
             accounts,
-            nobody: Arc::new(Account { name: "".into(), user: None, credential: Credential::Nothing }),
+            nobody: Arc::new(KnownUser { name: "".into(), user: None, credential: Credential::Nothing }),
             key: Secret(key),
             fakes,
             cost: cost.unwrap_or_default(),
@@ -240,27 +240,27 @@ impl Users {
         attempt.outcome(client, delay).await
     }
 
-    fn attempt(&self, client: IpAddr, name: &str) -> Result<Attempt, LoginRefused> {
+    fn attempt(&self, client: IpAddr, name: &str) -> Result<LoginAttempt, LoginRefused> {
         let started = Instant::now();
         let lower = name.to_lowercase();
         let digest = Keyed::of(&self.shared.names.0, &[lower.as_bytes()]).octets();
         self.shared.permit(client, &digest)?;
         let account = self.accounts.get(&lower).unwrap_or(&self.nobody).clone();
-        Ok(Attempt { started, lower, digest, account })
+        Ok(LoginAttempt { started, lower, digest, account })
     }
 }
 
-/// One login under way.
-struct Attempt {
+/// A login under way.
+struct LoginAttempt {
     started: Instant,
     /// The name in lower case.
     lower: String,
     /// The digest of that, for the lock-out.
     digest: [u8; 32],
-    account: Arc<Account>,
+    account: Arc<KnownUser>,
 }
 
-impl Attempt {
+impl LoginAttempt {
     /// Answers: at once when there is no `delay`, else so long (or a multiple of it) after the login began.
     async fn outcome(self, client: IpAddr, delay: Option<Duration>) -> Result<LoggedIn, LoginRefused> {
         let name = self.account.name.clone();
@@ -276,7 +276,7 @@ impl Attempt {
     }
 }
 
-impl Shared {
+impl LoginState {
     fn now(&self) -> Moment {
         self.timeline.now()
     }

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::core::resize;
-use super::{Core, RelayError};
+use super::core::Core;
+use super::error::RelayError;
 use crate::config::Config;
-use crate::control::{ControlSocket, Reloads, Shared, State};
+use crate::control::{ApiState, ControlSocket, Reloads, SharedState};
 use crate::listen::{self, Door, Gate};
+use crate::memory::MemoryBudget;
 use crate::policy::admission::Admission;
 use crate::policy::estimate::{Estimate, Sources};
 use crate::policy::pacing::Pacing;
@@ -24,13 +25,13 @@ pub(super) struct Front {
     /// What serves them; ends when the relay stops.
     pub(super) tasks: JoinSet<()>,
     doors: Vec<(SocketAddr, Arc<ArcSwap<Door>>)>,
-    control: Shared,
+    control: SharedState,
     reloads: Reloads,
     /// A reload forgives nobody: who is locked out or too fast stays so.
     users: Mutex<Arc<Users>>,
     pacing: Arc<Pacing>,
     /// For what clients are handing in.
-    memory: Arc<Semaphore>,
+    memory: MemoryBudget,
 }
 
 impl Front {
@@ -55,7 +56,7 @@ impl Front {
         let config = &core.context.config;
         let pacing = Arc::new(Pacing::new(core.context.timeline.clone()));
         let users = Arc::new(Users::new(config, core.context.timeline.clone()));
-        let memory = Arc::new(Semaphore::new(config.session.memory_in() as usize));
+        let memory = MemoryBudget::new(config.session.memory_in());
         let services = services(core, &users, &pacing, &memory);
         let gate =
             Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
@@ -66,7 +67,7 @@ impl Front {
             doors.push((listener.address, door.clone()));
             tasks.spawn(listen::serve(socket, door, gate.clone(), stopping.clone()));
         }
-        let shared = Shared::new(control_state(core, &reloads));
+        let shared = SharedState::new(control_state(core, &reloads));
         tasks.spawn(control.serve(shared.clone(), stopped(stopping.clone())));
         Self { tasks, doors, control: shared, reloads, users: Mutex::new(users), pacing, memory }
     }
@@ -77,7 +78,7 @@ impl Front {
         let config = &core.context.config;
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         *users = Arc::new(users.reloaded(config));
-        resize(&self.memory, before.session.memory_in(), config.session.memory_in());
+        self.memory.resize(config.session.memory_in());
         let services = services(core, &users, &self.pacing, &self.memory);
         let mut left = Vec::new();
         for listener in &config.listeners {
@@ -102,7 +103,7 @@ impl Front {
     }
 }
 
-fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &Arc<Semaphore>) -> Arc<Services> {
+fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &MemoryBudget) -> Arc<Services> {
     let context = &core.context;
     let config = &context.config;
     Arc::new(Services {
@@ -110,15 +111,15 @@ fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &Arc<
         store: context.store.clone(),
         timeline: context.timeline.clone(),
         router: context.router.clone(),
-        wake: context.wake.clone(),
+        wakeups: context.wakeups.clone(),
+        limit_waits: context.limit_waits.clone(),
         test_mode: core.test_mode.clone(),
         memory: memory.clone(),
-        content_dir: config.data_dir.join("content"),
         admission: Arc::new(Admission::new(config)),
         estimate: estimate(core),
         users: users.clone(),
         pacing: pacing.clone(),
-        direct: core.courier.clone(),
+        direct: core.direct.clone(),
     })
 }
 
@@ -127,26 +128,24 @@ fn estimate(core: &Core) -> Arc<Estimate> {
     let sources = Sources {
         store: context.store.clone(),
         timeline: context.timeline.clone(),
-        router: context.router.clone(),
-        throttle: context.throttle.clone(),
-        board: context.board.clone(),
+        accounts: context.accounts.clone(),
+        statuses: context.statuses.clone(),
     };
     Arc::new(Estimate::new(sources))
 }
 
-fn control_state(core: &Core, reloads: &Reloads) -> State {
+fn control_state(core: &Core, reloads: &Reloads) -> ApiState {
     let context = &core.context;
-    State {
+    ApiState {
         store: context.store.clone(),
         timeline: context.timeline.clone(),
         config: context.config.clone(),
         started: core.started,
         version: env!("CARGO_PKG_VERSION"),
-        throttle: context.throttle.clone(),
-        wake: context.wake.clone(),
-        board: context.board.clone(),
+        wakeups: context.wakeups.clone(),
+        statuses: context.statuses.clone(),
         router: context.router.clone(),
-        fleet: context.fleet.clone(),
+        accounts: context.accounts.clone(),
         estimate: estimate(core),
         test_mode: core.test_mode.clone(),
         reloads: reloads.clone(),

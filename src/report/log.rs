@@ -136,12 +136,12 @@ fn text_line(event: &Event<'_>, clock: &dyn Clock) -> String {
         line.push_str(" target=");
         push_text(&mut line, event.metadata().target());
     }
-    event.record(&mut Text(&mut line));
+    event.record(&mut TextFields(&mut line));
     line.push('\n');
     line
 }
 
-/// One JSON object with `time`, `level`, `event` and the other keys.
+/// Writes a JSON object with `time`, `level`, `event` and the other keys.
 fn json_line(event: &Event<'_>, clock: &dyn Clock) -> String {
     let mut line = String::with_capacity(384);
     let level = event.metadata().level();
@@ -198,9 +198,9 @@ impl Visit for EventName {
 }
 
 /// Appends ` key=value` for each field.
-struct Text<'a>(&'a mut String);
+struct TextFields<'a>(&'a mut String);
 
-impl Text<'_> {
+impl TextFields<'_> {
     fn key(&mut self, field: &Field) -> bool {
         if field.name() == EVENT {
             return false;
@@ -212,7 +212,7 @@ impl Text<'_> {
     }
 }
 
-impl Visit for Text<'_> {
+impl Visit for TextFields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         if self.key(field) {
             push_text(self.0, value);

@@ -1,34 +1,30 @@
 //! Which upstream serves a sender: full address before domain before default. Never an MX, never a guess.
 //!
-//! Level 3. Decided again at every attempt, so that queued mail follows a changed configuration. The mail of one
-//! upstream stands in one *lane* of the queue; a sender to whom an account is bound has a lane of its own.
+//! Decided again at every attempt, so that queued mail follows a changed configuration. The mail of one upstream stands
+//! in one *lane* of the queue; a sender to whom an account is bound has a lane of its own.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::config::{Account, Config, Filter, Upstream};
-
-/// The lane of mail that test mode keeps on this machine. No upstream can have this name.
-pub const CAPTURED: &str = "/captured";
+use crate::config::{Config, Filter, Login, Upstream};
+use crate::store::LaneName;
 
 /// The lane of an upstream, or with an account that is bound to its sender, that sender's lane.
 #[must_use]
-pub fn lane_name(upstream: &Upstream, bound: Option<&Account>) -> String {
+pub fn lane_name(upstream: &Upstream, bound: Option<&Login>) -> LaneName {
     match bound {
-        Some(account) => format!("{}/{}", upstream.name, account.name().to_lowercase()),
-        None => upstream.name.clone(),
+        Some(account) => LaneName::bound(&upstream.name, account.name()),
+        // The local mailbox of test mode, and where mail stands whose sender no upstream serves, have names of their own.
+        None => LaneName::parse(&upstream.name),
     }
-}
-
-/// The upstream whose mail stands in a lane; empty for mail that is on its way to none.
-#[must_use]
-pub fn upstream_of(lane: &str) -> &str {
-    lane.split_once('/').map_or(lane, |(upstream, _)| upstream)
 }
 
 /// The routing table, made from the filters of all upstreams. Disabled upstreams match, too: their mail waits.
 #[derive(Debug, Clone)]
 pub struct Router {
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Arc<Upstream>>,
+    /// For each upstream its accounts that are bound to their sender, by that address in lower case.
+    bound: Vec<HashMap<String, usize>>,
     addresses: HashMap<String, usize>,
     domains: HashMap<String, usize>,
     parents: HashMap<String, usize>,
@@ -41,6 +37,7 @@ impl Router {
     pub fn new(config: &Config) -> Self {
         let mut router = Self {
             upstreams: config.upstreams.clone(),
+            bound: config.upstreams.iter().map(|upstream| bound(upstream)).collect(),
             addresses: HashMap::new(),
             domains: HashMap::new(),
             parents: HashMap::new(),
@@ -63,22 +60,24 @@ impl Router {
     ///
     /// `sender` is an address in any case, or empty for mail without one (then only the default can serve it).
     #[must_use]
-    pub fn route(&self, sender: &str) -> Option<&Upstream> {
+    pub fn route(&self, sender: &str) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(self.index(sender)?)
+    }
+
+    fn index(&self, sender: &str) -> Option<usize> {
         let sender = sender.to_lowercase();
         let domain = sender.rsplit_once('@').map_or("", |(_, domain)| domain);
-        let index = self
-            .addresses
+        self.addresses
             .get(&sender)
             .or_else(|| self.domains.get(domain))
             .or_else(|| self.nearest_parent(domain))
             .copied()
-            .or(self.default)?;
-        self.upstreams.get(index)
+            .or(self.default)
     }
 
     /// The upstream in whose one lane all mail stands that is served at all, where it is so.
     #[must_use]
-    pub fn sole(&self) -> Option<&Upstream> {
+    pub fn sole(&self) -> Option<&Arc<Upstream>> {
         match self.upstreams.as_slice() {
             [sole] if lanes(sole).count() == 1 => Some(sole),
             _ => None,
@@ -87,41 +86,51 @@ impl Router {
 
     /// The lane in which a sender's mail stands; `None` when no upstream serves it.
     #[must_use]
-    pub fn lane(&self, sender: &str) -> Option<String> {
-        let upstream = self.route(sender)?;
-        Some(lane_name(upstream, bound_to(upstream, sender)))
+    pub fn lane(&self, sender: &str) -> Option<LaneName> {
+        let index = self.index(sender)?;
+        Some(lane_name(&self.upstreams[index], self.bound_to(index, sender)))
     }
 
     /// Whether the sender's upstream has an account that may send for it.
     #[must_use]
     pub fn has_account(&self, sender: &str) -> bool {
-        let serves = |upstream: &Upstream| {
-            bound_to(upstream, sender).is_some() || upstream.accounts.iter().any(|a| !a.sender_bound)
+        let serves = |index: usize| {
+            self.bound_to(index, sender).is_some()
+                || self.upstreams[index].accounts.len() > self.bound[index].len()
         };
-        self.route(sender).is_some_and(serves)
+        self.index(sender).is_some_and(serves)
     }
 
     /// All lanes of an upstream.
     #[must_use]
-    pub fn lanes_of(&self, upstream: &str) -> Vec<String> {
+    pub fn lanes_of(&self, upstream: &str) -> Vec<LaneName> {
         let upstream = self.upstream(upstream);
         upstream.into_iter().flat_map(|u| lanes(u).map(|bound| lane_name(u, bound))).collect()
     }
 
     /// The accounts by which a lane's mail goes: the one that is bound to its sender, else all that are bound to nobody.
     #[must_use]
-    pub fn accounts_of(&self, lane: &str) -> Vec<&str> {
-        let Some(upstream) = self.upstream(upstream_of(lane)) else { return Vec::new() };
-        let stands_here = |account: &&Account| match lane.split_once('/') {
-            Some((_, sender)) => account.sender_bound && account.name().to_lowercase() == sender,
-            None => !account.sender_bound,
+    pub fn accounts_of(&self, lane: &LaneName) -> Vec<&str> {
+        let Some(index) = self.upstreams.iter().position(|u| u.name == lane.upstream()) else {
+            return Vec::new();
         };
-        upstream.accounts.iter().filter(stands_here).map(Account::name).collect()
+        match lane.sender() {
+            Some(sender) => self.bound_to(index, sender).map(Login::name).into_iter().collect(),
+            None => {
+                self.upstreams[index].accounts.iter().filter(|a| !a.sender_bound).map(Login::name).collect()
+            }
+        }
+    }
+
+    /// The account to which alone a sender's mail goes.
+    fn bound_to(&self, index: usize, sender: &str) -> Option<&Login> {
+        let place = self.bound[index].get(&sender.to_lowercase())?;
+        self.upstreams[index].accounts.get(*place)
     }
 
     /// The upstream of that name.
     #[must_use]
-    pub fn upstream(&self, name: &str) -> Option<&Upstream> {
+    pub fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
         self.upstreams.iter().find(|u| u.name == name)
     }
 
@@ -131,12 +140,14 @@ impl Router {
     }
 }
 
-/// The account to which alone a sender's mail goes.
-fn bound_to<'a>(upstream: &'a Upstream, sender: &str) -> Option<&'a Account> {
-    upstream.accounts.iter().find(|a| a.sender_bound && a.name().eq_ignore_ascii_case(sender))
+fn bound(upstream: &Upstream) -> HashMap<String, usize> {
+    let all = upstream.accounts.iter().enumerate();
+    all.filter(|(_, account)| account.sender_bound)
+        .map(|(at, account)| (account.name().to_lowercase(), at))
+        .collect()
 }
 
 /// The lanes of an upstream: its own, and one for each account that is bound to its sender.
-pub fn lanes(upstream: &Upstream) -> impl Iterator<Item = Option<&Account>> {
+pub fn lanes(upstream: &Upstream) -> impl Iterator<Item = Option<&Login>> {
     [None].into_iter().chain(upstream.accounts.iter().filter(|a| a.sender_bound).map(Some))
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::rustls::ServerConfig;
 
-use super::wire::Wire;
+use super::wire::ClientStream;
 use crate::smtp::Reply;
 
 /// More replies than this are not gathered, in octets.
@@ -50,7 +50,7 @@ pub(super) enum Gone {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Channel<S> {
-    stream: Wire<S>,
+    stream: ClientStream<S>,
     input: Vec<u8>,
     /// How much of the input's beginning has been consumed.
     used: usize,
@@ -60,7 +60,13 @@ pub(super) struct Channel<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
-        Self { stream: Wire::Open(stream), input: Vec::new(), used: 0, output: Vec::new(), write_timeout }
+        Self {
+            stream: ClientStream::Open(stream),
+            input: Vec::new(),
+            used: 0,
+            output: Vec::new(),
+            write_timeout,
+        }
     }
 
     /// Sends what is queued, forgets all that the client has sent in clear text, and begins TLS (RFC 3207 4.2).
@@ -71,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         // Whoever stands between us could have put words there that would count as said inside TLS.
         self.input = Vec::new();
         self.used = 0;
-        let stream = std::mem::replace(&mut self.stream, Wire::Closed);
+        let stream = std::mem::replace(&mut self.stream, ClientStream::Closed);
         self.stream = stream.secure(config).await.map_err(Gone::Tls)?;
         Ok(())
     }

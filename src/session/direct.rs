@@ -1,11 +1,11 @@
 //! Direct mode: the client reads what the upstream says.
 
-use super::accept::{Entry, Refused, Submission};
+use super::submission::{AcceptedLine, Submission, SubmissionError};
 use super::{Peer, Services};
 use crate::config::{Mode, TestAction, Upstream, UpstreamKind};
-use crate::queue::direct::{Exchange, Handed, Opening};
+use crate::direct::{DirectMessage, Exchange, Opening};
 use crate::smtp::Reply;
-use crate::store::{ClientInfo, MessageId, MessageKind, QueuedMessage, QueuedRecipient, TestTreatment};
+use crate::store::{ClientInfo, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment};
 
 /// How far the upstream has been asked about the message that is under way.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub(super) fn is_direct(services: &Services, peer: &Peer) -> bool {
 }
 
 /// Whether a message goes through while the client waits. What stays on this machine is queued like all mail.
-pub(super) fn goes_through(upstream: &Upstream, test: Option<&TestTreatment>) -> bool {
+pub(super) fn is_sent_at_once(upstream: &Upstream, test: Option<&TestTreatment>) -> bool {
     let stays = test.is_some_and(|test| matches!(test.action, TestAction::Hold | TestAction::Capture));
     matches!(upstream.kind, UpstreamKind::Smtp(_)) && !stays
 }
@@ -49,9 +49,9 @@ pub(super) async fn send(
     peer: &Peer,
     submission: Submission,
     (upstream, sender, test): (&Upstream, String, Option<TestTreatment>),
-) -> Result<Reply, Refused> {
-    let Submission { queue_id, hello, user, transaction, content, exchange } = submission;
-    let lane = services.router.lane(&sender).unwrap_or_default();
+) -> Result<Reply, SubmissionError> {
+    let Submission { queue_id, hello, user, transaction, content, exchange, .. } = submission;
+    let lane = services.router.lane(&sender).unwrap_or_else(LaneName::unrouted);
     let exchange = exchange.unwrap_or_else(|| {
         let opening = Opening {
             session: peer.session_id.clone(),
@@ -62,18 +62,16 @@ pub(super) async fn send(
         };
         Exchange::begin(&*services.direct, opening)
     });
-    let size = content.size;
-    let (content, guard) = content.into_content();
+    let size = content.len();
     let (now, wall) = (services.timeline.now(), services.timeline.wall().as_millisecond());
     let all = transaction.envelope.recipients();
     let dropped: Vec<_> = transaction.dropped.iter().map(|&place| all[place].clone()).collect();
     let recipients = recipients(&transaction);
     let envelope = transaction.envelope;
-    let message = QueuedMessage {
-        id: MessageId(0),
+    let message = Message {
         queue_id,
         kind: MessageKind::Submitted,
-        route: lane,
+        lane,
         accepted: now,
         accepted_wall: wall,
         age_base: now.0,
@@ -88,26 +86,23 @@ pub(super) async fn send(
             user: user.map(|user| user.name.to_string()),
             listener: peer.listener.address.to_string(),
         },
-        test,
-        warned: false,
-        attempts: 0,
+        decisions: Decisions { test },
         recipients,
-        others_waiting: 0,
-        others_at_once: 0,
         size,
         content,
     };
     let (queue_id, from, test) =
-        (message.queue_id.clone(), message.reverse_path.clone(), message.test.clone());
-    let handed = Handed { message, dropped: dropped.len() as u64, guard };
-    let reply = exchange.content(handed).await.map_err(Refused::Direct)?;
-    let entry = Entry { queue_id: &queue_id, sender: &from, upstream, size, test: test.as_ref(), user: None };
+        (message.queue_id.clone(), message.reverse_path.clone(), message.decisions.test.clone());
+    let handed = DirectMessage { message, dropped: dropped.len() as u64 };
+    let reply = exchange.content(handed).await.map_err(SubmissionError::Direct)?;
+    let entry =
+        AcceptedLine { queue_id: &queue_id, sender: &from, upstream, size, test: test.as_ref(), user: None };
     entry.log_dropped(peer, dropped.iter());
     Ok(reply)
 }
 
 /// Who is to get the message.
-fn recipients(transaction: &super::state::Transaction) -> Vec<QueuedRecipient> {
+fn recipients(transaction: &super::state::MailTransaction) -> Vec<QueuedRecipient> {
     let all = (0_u32..).zip(transaction.envelope.recipients()).zip(&transaction.requests);
     all.filter(|((index, _), _)| transaction.dropped.binary_search(&(*index as usize)).is_err())
         .map(|((index, address), request)| QueuedRecipient {
@@ -117,6 +112,8 @@ fn recipients(transaction: &super::state::Transaction) -> Vec<QueuedRecipient> {
             failures: 0,
             last_reply: String::new(),
             request: request.clone(),
+            // It was asked for at RCPT.
+            listed: None,
         })
         .collect()
 }

@@ -9,6 +9,7 @@ mod chunks;
 mod envelope;
 mod incoming;
 mod refusal;
+mod session;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,19 +20,19 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
-use self::refusal::{Refused, about};
+use self::refusal::{FaultyLine, about};
 use super::channel::{Channel, Gone};
 use super::direct::Asked;
 use super::receive::Receiver;
-use super::state::{Action, Dialogue, Rules, Transaction};
-use super::{Door, Peer, Services, log_rejected};
+use super::state::{Action, Dialogue, MailTransaction, Rules};
+use super::{Door, Peer, Services};
 use crate::config::{ServerAuth, TlsMode};
 use crate::smtp::Reply;
 use crate::smtp::command::Command;
-use crate::smtp::data_stream::Status;
+use crate::smtp::data_stream::StreamStatus;
 use crate::smtp::line::{Line, LineReader};
-use envelope::Room;
-use incoming::Incoming;
+use envelope::EnvelopeMemory;
+use session::{Flow, Follows, SessionDriver};
 
 /// How much is read at once while we wait for commands, in octets.
 const COMMAND_READ: usize = 4 * 1024;
@@ -55,10 +56,10 @@ pub async fn run<S>(
     debug!(event = "session_start", session = peer.session_id, client = %peer.ip, listener = %peer.listener.address);
     let rules = rules(&peer, &services);
     let settings = &services.config.session;
-    let mut session = Session {
+    let mut session = SessionDriver {
         channel: Channel::new(stream, settings.command_timeout),
         lines: LineReader::new(settings.bare_newline),
-        room: Room::default(),
+        memory: EnvelopeMemory::default(),
         peer,
         services,
         door,
@@ -77,7 +78,7 @@ pub async fn run<S>(
         Ok(_) | Err(_) => (None, false),
     };
     session.log_aborted(&end, last.as_ref());
-    let Session { mut channel, peer, .. } = session;
+    let SessionDriver { mut channel, peer, .. } = session;
     if let Some(last) = last {
         channel.say(&last);
     }
@@ -115,37 +116,7 @@ fn begins_with_tls(peer: &Peer) -> bool {
     peer.listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Implicit)
 }
 
-/// Whether the session goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
-    /// The next command, please.
-    On,
-    /// The client said QUIT.
-    Quit,
-    /// We hang up; the client may still be sending.
-    Hang,
-}
-
-struct Session<'a, S> {
-    channel: Channel<S>,
-    lines: LineReader,
-    /// What the envelope that is under way takes of the memory.
-    room: Room,
-    peer: Peer,
-    services: Arc<Services>,
-    /// Where `services` and the peer's listener are from.
-    door: Arc<Door>,
-    doors: &'a ArcSwap<Door>,
-    stopping: watch::Receiver<bool>,
-    /// The sender of the message that is under way.
-    under_way: Option<String>,
-    /// What the upstream was asked about it, in direct mode.
-    asked: Asked,
-    /// A content of which part has come by BDAT.
-    chunks: Option<Incoming>,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     /// Greets, then obeys command after command. Returns how it ended, never [`Flow::On`].
     async fn converse(&mut self, mut dialogue: Dialogue) -> Result<Flow, Gone> {
         if begins_with_tls(&self.peer) {
@@ -155,15 +126,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         loop {
             self.under_way = dialogue.in_transaction().then(|| dialogue.reverse_path().to_owned());
             if !dialogue.in_transaction() {
-                self.room = Room::default();
+                self.memory = EnvelopeMemory::default();
             }
             let (parsed, follows) = self.next_command(dialogue.in_transaction()).await?;
             let flow;
             (dialogue, flow) = match parsed {
                 Ok(command) => self.obey(dialogue, command, follows).await?,
-                Err(refused) => {
-                    self.log_line(&dialogue, &refused);
-                    self.answer(dialogue, &refused.reply, follows).await
+                Err(line) => {
+                    self.log_faulty_line(&dialogue, &line);
+                    self.answer(dialogue, &line.reply, follows).await
                 }
             };
             if flow != Flow::On {
@@ -177,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     async fn next_command(
         &mut self,
         in_transaction: bool,
-    ) -> Result<(Result<Command, Refused>, Follows), Gone> {
+    ) -> Result<(Result<Command, FaultyLine>, Follows), Gone> {
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
         }
@@ -186,18 +157,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             let found = match line {
                 Line::More => None,
                 Line::Command(line) => {
-                    let parsed = Command::parse(line).map_err(|error| Refused::command(&error, line));
+                    let parsed = Command::parse(line).map_err(|error| FaultyLine::command(&error, line));
                     Some((parsed, Follows::of(line)))
                 }
-                Line::Faulty(error, line) => Some((Err(Refused::line(error, line)), Follows::of(line))),
+                Line::Faulty(error, line) => Some((Err(FaultyLine::line(error, line)), Follows::of(line))),
             };
             (found, used)
         };
-        self.line(in_transaction, read).await
+        self.read_until(in_transaction, read).await
     }
 
     /// Waits until `read` finds what it looks for at the beginning of what the client has sent.
-    async fn line<T>(
+    async fn read_until<T>(
         &mut self,
         in_transaction: bool,
         mut read: impl FnMut(&mut LineReader, &[u8]) -> (Option<T>, usize),
@@ -222,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         }
     }
 
-    /// One command: legal now? what do the policies say? act.
+    /// Obeys one command: legal now? what do the policies say? act.
     async fn obey(
         &mut self,
         dialogue: Dialogue,
@@ -230,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         follows: Follows,
     ) -> Result<(Dialogue, Flow), Gone> {
         let about = about(&command);
-        let dialogue = self.follow(dialogue);
+        let dialogue = self.adopt_reload(dialogue);
         let (dialogue, action) = dialogue.step(command);
         if !dialogue.in_chunks() {
             self.chunks = None;
@@ -283,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Takes what is in force by now, unless a message is under way. A client may stay for hours.
-    fn follow(&mut self, dialogue: Dialogue) -> Dialogue {
+    fn adopt_reload(&mut self, dialogue: Dialogue) -> Dialogue {
         if dialogue.in_transaction() || Arc::ptr_eq(&self.doors.load(), &self.door) {
             return dialogue;
         }
@@ -291,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         let Door { listener, tls, services } = Door::clone(&self.door);
         (self.peer.listener, self.peer.tls, self.services) = (listener, tls, services);
         self.lines = LineReader::new(self.services.config.session.bare_newline);
-        dialogue.follow(rules(&self.peer, &self.services))
+        dialogue.with_rules(rules(&self.peer, &self.services))
     }
 
     /// Begins TLS. All that the client has said is forgotten.
@@ -322,7 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// Takes the content, and the message into the queue. Returns the reply to the final dot.
-    async fn receive(&mut self, dialogue: &Dialogue, transaction: Transaction) -> Result<Reply, Gone> {
+    async fn receive(&mut self, dialogue: &Dialogue, transaction: MailTransaction) -> Result<Reply, Gone> {
         self.channel.say(&Reply::bare(354, vec!["end with <CRLF>.<CRLF>".to_owned()]));
         let mut incoming = self.begin(dialogue, transaction);
         let content = self.content(&mut incoming.receiver);
@@ -339,42 +310,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             }
             let status = receiver.decode(self.channel.waiting());
             let octets = match status {
-                Status::More => self.channel.waiting().len(),
-                Status::End { consumed } => consumed,
+                StreamStatus::More => self.channel.waiting().len(),
+                StreamStatus::End { consumed } => consumed,
             };
             self.channel.consume(octets);
             receiver.settle().await;
-            if status != Status::More {
+            if status != StreamStatus::More {
                 return Ok(());
             }
-        }
-    }
-}
-
-impl<S> Session<'_, S> {
-    fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
-        log_rejected(&self.peer, from, to, Some(reply), reason);
-    }
-}
-
-/// What comes behind a command when the client does not wait for our reply. When such a command is refused, it must
-/// never run as commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Follows {
-    /// Commands.
-    Nothing,
-    /// Content, from a client that does not wait for 354.
-    Perhaps,
-    /// Content, and how much of it is not known.
-    Content,
-}
-
-impl Follows {
-    fn of(line: &[u8]) -> Self {
-        match line.trim_ascii_start().get(..4).map(<[u8]>::to_ascii_uppercase).as_deref() {
-            Some(b"DATA") => Self::Perhaps,
-            Some(b"BDAT") => Self::Content,
-            _ => Self::Nothing,
         }
     }
 }

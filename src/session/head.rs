@@ -4,7 +4,7 @@ use crate::mail::header;
 
 /// Where the header section of a content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct HeaderSection {
     /// Behind the last field.
     pub(super) fields: usize,
     /// Where the body begins: behind the empty line, or where one is missing.
@@ -22,12 +22,12 @@ pub(super) struct HeadFinder {
 
 impl HeadFinder {
     /// Looks at what was added to the buffer. `None` when the header section may go on.
-    pub(super) fn find(&mut self, buffer: &[u8]) -> Option<Head> {
+    pub(super) fn find(&mut self, buffer: &[u8]) -> Option<HeaderSection> {
         while let Some(i) = memchr::memchr(b'\n', &buffer[self.searched..]) {
             let end = self.searched + i + 1;
             let line = &buffer[self.line..end];
             if line == b"\r\n" {
-                return Some(Head { fields: self.line, body: end });
+                return Some(HeaderSection { fields: self.line, body: end });
             }
             if !self.belongs(line) {
                 return Some(self.here());
@@ -40,14 +40,14 @@ impl HeadFinder {
 
     /// There is no more to come, or no room for it: the last line is judged as it is. `None` when it still belongs
     /// to the header section.
-    pub(super) fn cut(&self, buffer: &[u8]) -> Option<Head> {
+    pub(super) fn cut(&self, buffer: &[u8]) -> Option<HeaderSection> {
         let line = &buffer[self.line..];
         (line.is_empty() || !self.belongs(line)).then(|| self.here())
     }
 
     /// The header section ended before the present line, without an empty line.
-    fn here(&self) -> Head {
-        Head { fields: self.line, body: self.line }
+    fn here(&self) -> HeaderSection {
+        HeaderSection { fields: self.line, body: self.line }
     }
 
     fn belongs(&self, line: &[u8]) -> bool {
@@ -77,7 +77,7 @@ mod tests {
                 let mut ends = (0..content.len()).step_by(piece).chain([content.len()]);
                 let found = ends.find_map(|end| finder.find(&content.as_bytes()[..end]));
                 let found = found.or_else(|| finder.cut(content.as_bytes()));
-                assert_eq!(found, Some(Head { fields, body }), "{content:?} in pieces of {piece}");
+                assert_eq!(found, Some(HeaderSection { fields, body }), "{content:?} in pieces of {piece}");
             }
         }
     }

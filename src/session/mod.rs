@@ -1,6 +1,6 @@
 //! The SMTP dialogue with a client, from the greeting to the 250 that follows the store's commit.
 //!
-//! Level 5. [`state`] knows which command is legal, [`driver`] does the I/O and carries decisions between the dialogue
+//! [`state`] knows which command is legal, [`driver`] does the I/O and carries decisions between the dialogue
 //! and the policies, [`receive`] takes the content, [`accept`] puts the message into the queue.
 
 pub mod accept;
@@ -10,28 +10,27 @@ pub mod driver;
 mod head;
 mod help;
 pub mod receive;
-mod spool;
 pub mod state;
+pub mod submission;
 mod wire;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Listener};
+use crate::direct::Direct;
+use crate::lane::{LimitWaits, Wakeups};
+use crate::memory::MemoryBudget;
 use crate::policy::admission::Admission;
 use crate::policy::estimate::Estimate;
 use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
 use crate::policy::users::Users;
-use crate::queue::Wake;
-use crate::queue::direct::Direct;
 use crate::route::Router;
 use crate::smtp::Reply;
-use crate::store::Store;
+use crate::store::Intake;
 use crate::time::Timeline;
 
 pub use driver::run;
@@ -42,20 +41,19 @@ pub struct Services {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// Where messages become durable.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Intake>,
     /// The time.
     pub timeline: Timeline,
     /// Which upstream serves a sender.
     pub router: Arc<Router>,
     /// Wakes the upstream's lane when a message has been queued.
-    pub wake: Arc<Wake>,
+    pub wakeups: Arc<Wakeups>,
+    /// How long lanes have waited for limits.
+    pub limit_waits: LimitWaits,
     /// The test mode in force.
     pub test_mode: Arc<Switch>,
-    /// Octets of memory for what clients are handing in ([`config::Session::memory_in`](crate::config::Session::memory_in)),
-    /// one permit for each.
-    pub memory: Arc<Semaphore>,
-    /// `DATA_DIR/content`: large content, one file per message.
-    pub content_dir: PathBuf,
+    /// Memory for what clients are handing in ([`config::Session::memory_in`](crate::config::Session::memory_in)).
+    pub memory: MemoryBudget,
     /// How fast clients and users may be; outlives a reload.
     pub pacing: Arc<Pacing>,
     /// Whether messages can be taken at present.

@@ -4,26 +4,23 @@
 //! waited for. What is larger than 64 KiB, or comes when the budget is used up, streams to a file. The header section
 //! is gathered first, since our own fields depend on it and stand before it.
 
-use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::head::{Head, HeadFinder};
-use super::spool::Spool;
+use super::head::{HeadFinder, HeaderSection};
 use crate::config::{self, Newlines};
 use crate::mail::header::{self, Scan};
 use crate::mail::received::Received;
 use crate::mail::{Address, QueueId, message_id};
+use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::policy::sender::{self, NotGranted};
 use crate::smtp::Reply;
 use crate::smtp::bdat::ChunkStream;
-use crate::smtp::data_stream::{DataStream, Status};
-use crate::smtp::long_lines::LongLines;
-use crate::store::{Content, StoredContent};
+use crate::smtp::data_stream::{DataStream, StreamStatus};
+use crate::smtp::long_lines::LongLineFilter;
+use crate::store::{Content, StoreError, Upload};
 
 /// The largest content that stays in memory, in octets.
 pub const INLINE: usize = 64 * 1024;
@@ -73,7 +70,7 @@ pub enum Refusal {
     Memory,
     /// Ours: the file could not be written.
     #[error("the message cannot be stored at present, try again later")]
-    Disk(#[source] io::Error),
+    Disk(#[from] StoreError),
 }
 
 impl Refusal {
@@ -142,54 +139,16 @@ pub struct Arrival {
 #[derive(Debug)]
 pub struct Taken {
     /// Our fields, the header section, the body.
-    pub stored: Stored,
-    /// Octets with our fields.
-    pub size: u64,
+    pub content: Content,
     /// The mailboxes in From.
     pub from: Vec<Address>,
-    /// Its share of the memory budget, given back when this is dropped.
-    memory: Option<OwnedSemaphorePermit>,
-}
-
-impl Taken {
-    /// The content to read, and what must be held for as long as somebody reads it: a file is removed, and memory given
-    /// back, when that is dropped.
-    #[must_use]
-    pub fn into_content(self) -> (Content, Box<dyn Send + Sync>) {
-        match self.stored {
-            Stored::Memory(octets) => (Content::Inline(octets), Box::new(self.memory)),
-            Stored::File(file) => (Content::File(file.0.path().to_owned()), Box::new(file)),
-        }
-    }
-}
-
-/// Where a content that was taken is.
-#[derive(Debug)]
-pub enum Stored {
-    /// In memory.
-    Memory(Vec<u8>),
-    /// In a file, synced; it is removed when this is dropped.
-    File(SyncedFile),
-}
-
-/// A file that is durable, together with its name.
-#[derive(Debug)]
-pub struct SyncedFile(Spool);
-
-impl SyncedFile {
-    /// Hands the file over: from now on it is not removed. Returns its size and path.
-    #[must_use]
-    pub fn hand_over(self) -> (StoredContent, PathBuf) {
-        let size = self.0.written;
-        (StoredContent::File(size), self.0.keep())
-    }
 }
 
 /// How the content is wrapped.
 enum Decoder {
-    /// It came by DATA.
+    /// Content by DATA.
     Data(DataStream),
-    /// It comes by BDAT.
+    /// Content by BDAT.
     Chunks(ChunkStream),
 }
 
@@ -197,40 +156,35 @@ enum Decoder {
 pub struct Receiver {
     arrival: Arrival,
     settings: config::Session,
-    folder: PathBuf,
     decoder: Decoder,
-    lines: LongLines,
-    /// Decoded octets on their way through the line filter.
-    /// Content that is not in the file yet.
+    lines: LongLineFilter,
+    /// Content that is not uploaded yet.
     buffer: Vec<u8>,
     /// Octets of content as the client sent them.
     received: u64,
     finder: HeadFinder,
     scan: Option<Scan>,
-    spool: Option<Spool>,
-    memory: Arc<Semaphore>,
-    permit: Option<OwnedSemaphorePermit>,
+    upload: Upload,
+    memory: MemoryGrant,
     refusal: Option<Refusal>,
 }
 
 impl Receiver {
-    /// A receiver that keeps what it needs of `memory` until the content is taken or refused, and writes what is larger to
-    /// `folder`.
+    /// A receiver that keeps what it needs of `memory` for as long as it or the content is there, and uploads what is
+    /// larger.
     #[must_use]
-    pub fn new(arrival: Arrival, settings: &config::Session, memory: Arc<Semaphore>, folder: &Path) -> Self {
+    pub fn new(arrival: Arrival, settings: &config::Session, memory: &MemoryBudget, upload: Upload) -> Self {
         Self {
             arrival,
             settings: settings.clone(),
-            folder: folder.to_owned(),
             decoder: Decoder::Data(DataStream::default()),
-            lines: LongLines::new(settings.long_lines),
+            lines: LongLineFilter::new(settings.long_lines),
             buffer: Vec::new(),
             received: 0,
             finder: HeadFinder::default(),
             scan: None,
-            spool: None,
-            memory,
-            permit: None,
+            upload,
+            memory: memory.nothing(),
             refusal: None,
         }
     }
@@ -250,24 +204,24 @@ impl Receiver {
     /// How many octets are to be read at once.
     #[must_use]
     pub fn room(&self) -> usize {
-        if self.permit.is_some() { READ.1 } else { READ.0 }
+        if self.memory.octets() > 0 { READ.1 } else { READ.0 }
     }
 
     /// Takes the next octets from the client. A fault is remembered, and the rest is read and thrown away.
-    pub async fn feed(&mut self, input: &[u8]) -> Status {
+    pub async fn feed(&mut self, input: &[u8]) -> StreamStatus {
         let status = self.decode(input);
         self.settle().await;
         status
     }
 
     /// The first half of [`feed`](Self::feed): the input is not needed any more. [`settle`](Self::settle) must follow.
-    pub fn decode(&mut self, input: &[u8]) -> Status {
+    pub fn decode(&mut self, input: &[u8]) -> StreamStatus {
         let mut decoded = Vec::with_capacity(input.len() + 2);
         let status = match &mut self.decoder {
             Decoder::Data(stream) => stream.feed(input, &mut decoded),
             Decoder::Chunks(stream) => {
                 stream.feed(input, &mut decoded);
-                Status::More
+                StreamStatus::More
             }
         };
         self.received += decoded.len() as u64;
@@ -282,11 +236,11 @@ impl Receiver {
     /// The second half of [`feed`](Self::feed): what is too much for memory goes to the file. That may take long, and the
     /// caller holds no input meanwhile.
     pub async fn settle(&mut self) {
-        if self.scan.is_some() && self.buffer.len() > self.reserve().min(INLINE) {
-            match self.spill().await {
-                Ok(spool) => self.spool = Some(spool),
-                Err(refusal) => self.refuse(refusal),
-            }
+        if self.scan.is_some()
+            && self.buffer.len() > self.reserve().min(INLINE)
+            && let Err(refusal) = self.spill().await
+        {
+            self.refuse(refusal);
         }
     }
 
@@ -310,16 +264,14 @@ impl Receiver {
         if self.scan.is_none() {
             let head = self.finder.find(&self.buffer).or_else(|| self.finder.cut(&self.buffer));
             let end = self.buffer.len();
-            self.begin(head.unwrap_or(Head { fields: end, body: end }))?;
+            self.begin(head.unwrap_or(HeaderSection { fields: end, body: end }))?;
         }
         let from = self.scan.take().map(|scan| scan.from).unwrap_or_default();
-        if self.spool.is_none() && self.buffer.len() <= self.reserve().min(INLINE) {
-            let size = self.buffer.len() as u64;
-            return Ok(Taken { stored: Stored::Memory(self.buffer), size, from, memory: self.permit });
+        if !self.upload.is_begun() && self.buffer.len() <= self.reserve().min(INLINE) {
+            return Ok(Taken { content: Content::granted(self.buffer, self.memory), from });
         }
-        let spool = self.spill().await?.sync().await.map_err(Refusal::Disk)?;
-        let size = spool.written;
-        Ok(Taken { stored: Stored::File(SyncedFile(spool)), size, from, memory: None })
+        self.spill().await?;
+        Ok(Taken { content: self.upload.finish().await?, from })
     }
 
     fn faults(&self) -> Result<(), Refusal> {
@@ -352,18 +304,13 @@ impl Receiver {
 
     /// Takes off the budget what the buffer needs, if it is there. Returns how large the buffer may be.
     fn reserve(&mut self) -> usize {
-        let held = FREE + self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let held = FREE + self.memory.octets() as usize;
         // What goes to a file needs no more, and what has been refused by the budget takes small blocks.
         let wanted = self.buffer.len().saturating_sub(held).next_multiple_of(STEP);
-        if wanted == 0 || self.spool.is_some() || (self.scan.is_some() && self.buffer.len() > INLINE) {
+        if wanted == 0 || self.upload.is_begun() || (self.scan.is_some() && self.buffer.len() > INLINE) {
             return held;
         }
-        let Ok(more) = self.memory.clone().try_acquire_many_owned(wanted as u32) else { return held };
-        match &mut self.permit {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
-        }
-        held + wanted
+        if self.memory.try_grow(wanted as u64) { held + wanted } else { held }
     }
 
     /// The header section is arriving.
@@ -382,14 +329,14 @@ impl Receiver {
     }
 
     /// The header section is complete: our fields go before it, and an empty line behind it when it has none.
-    fn begin(&mut self, mut head: Head) -> Result<(), Refusal> {
+    fn begin(&mut self, mut head: HeaderSection) -> Result<(), Refusal> {
         if head.fields > MAX_HEADER {
             return Err(Refusal::HeaderTooLarge);
         }
         if let Some(fields) = self.arrival.replaced(&self.buffer[..head.fields])? {
             let separator = head.body - head.fields;
             self.buffer.splice(..head.fields, fields.iter().copied());
-            head = Head { fields: fields.len(), body: fields.len() + separator };
+            head = HeaderSection { fields: fields.len(), body: fields.len() + separator };
         }
         let mut scan = header::scan(&self.buffer[..head.fields]);
         if scan.received > MAX_RECEIVED {
@@ -404,26 +351,19 @@ impl Receiver {
         Ok(())
     }
 
-    /// Writes the buffer to the file, which is created when there is none, and returns the file.
-    async fn spill(&mut self) -> Result<Spool, Refusal> {
-        let spool = match self.spool.take() {
-            Some(spool) => spool,
-            None => Spool::create(&self.folder, &self.arrival.queue_id).await.map_err(Refusal::Disk)?,
-        };
-        let block = std::mem::take(&mut self.buffer);
-        let spool = spool.write(block).await.map_err(Refusal::Disk)?;
-        if let Some(permit) = &mut self.permit {
-            drop(permit.split(permit.num_permits().saturating_sub(BLOCK)));
-        }
-        Ok(spool)
+    /// Uploads the buffer.
+    async fn spill(&mut self) -> Result<(), Refusal> {
+        self.upload.write(std::mem::take(&mut self.buffer)).await?;
+        self.memory.keep(BLOCK as u64);
+        Ok(())
     }
 
     /// Remembers the fault, and gives back what the message has taken.
     fn refuse(&mut self, refusal: Refusal) {
         self.refusal = Some(refusal);
         self.buffer = Vec::new();
-        self.spool = None;
-        self.permit = None;
+        self.upload.give_up();
+        self.memory.keep(0);
     }
 }
 

@@ -10,142 +10,55 @@
 //! A command either gets its reply at once, or asks for a decision that the machine can't make ([`Action`]); the
 //! driver brings the decision back with [`Dialogue::admit`], [`Dialogue::judge`] or [`Dialogue::finish`].
 
+mod types;
+
+pub use types::{Action, Hello, MailTransaction, RecipientDecision, Rules, Sender};
+
 use super::help::help;
-use crate::mail::{Address, Envelope, MessageRequest, RecipientRequest, ReversePath};
+use crate::mail::{Address, Envelope, RecipientRequest};
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
 use crate::smtp::command::{Chunk, Command, CommandError, Forward, Initial, Mail, Rcpt};
-use crate::smtp::sasl_server::Mechanism;
+use crate::smtp::sasl_server::ServerMechanism;
 
 /// The largest number that a limit can have (RFC 9422 4).
 const MAX_LIMIT: usize = 999_999;
 
-/// What the dialogue must know of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
-    /// Our name.
-    pub hostname: String,
-    /// The largest content in octets; announced as SIZE.
-    pub max_message_size: u64,
-    /// Recipients in one envelope.
-    pub max_recipients: usize,
-    /// Errors after which the session is closed.
-    pub max_errors: u32,
-    /// Whether the client can begin TLS by STARTTLS.
-    pub starttls: bool,
-    /// How clients can log in; empty when they can't.
-    pub mechanisms: &'static [Mechanism],
-    /// Whether they can before TLS has begun.
-    pub auth_in_clear: bool,
-    /// Whether they must, before they hand in mail.
-    pub auth_required: bool,
-}
-
-/// How the client introduced itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hello {
-    /// The name that it gave.
-    pub name: String,
-    /// EHLO, not HELO.
-    pub extended: bool,
-}
-
-/// A message whose content is to come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transaction {
-    /// Reverse-path and accepted recipients.
-    pub envelope: Envelope,
-    /// Places in the envelope of recipients that were accepted but get nothing (blacklist), in order.
-    pub dropped: Vec<usize>,
-    /// What the client asks for the message.
-    pub request: MessageRequest,
-    /// What it asks for each recipient, in the order of the envelope.
-    pub requests: Vec<RecipientRequest>,
-}
-
-/// What MAIL has said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sender<'a> {
-    /// Where reports go.
-    pub reverse_path: &'a ReversePath,
-    /// Whether the client asked for SMTPUTF8.
-    pub smtputf8: bool,
-    /// What the client asks for the message.
-    pub request: &'a MessageRequest,
-}
-
-/// One session's dialogue.
+/// The dialogue of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialogue {
     rules: Rules,
     hello: Option<Hello>,
-    phase: Phase,
+    phase: DialoguePhase,
     errors: u32,
     secure: bool,
     user: Option<LoggedIn>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Phase {
+enum DialoguePhase {
     /// No message is under way.
     Idle,
     /// MAIL was accepted; `refused` tells whether a recipient was tried.
     Sender { mail: Mail, refused: bool },
     /// At least one recipient was accepted.
-    Recipients(Transaction),
+    Recipients(MailTransaction),
     /// Part of the content has come by BDAT; the driver has the transaction.
     Chunks,
     /// A chunk was refused. Others may be on their way (RFC 3030 2).
     Refused,
 }
 
-/// What a command asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Nothing but this reply.
-    Reply(Reply),
-    /// Decide whether a message can be taken now, then call [`Dialogue::admit`].
-    Admit(Mail),
-    /// Decide about a recipient, then call [`Dialogue::judge`].
-    Judge(Address, RecipientRequest),
-    /// Answer 354, take the content, decide about it, then call [`Dialogue::finish`].
-    Receive(Transaction),
-    /// Take the chunk that follows; the transaction comes with the first. Behind the last decide about the message and
-    /// call [`Dialogue::finish`]; when a chunk before is refused call [`Dialogue::refuse_chunks`].
-    Take(Chunk, Option<Transaction>),
-    /// Throw away as many octets, then say this: they belong to a message that was refused.
-    Discard(u64, Reply),
-    /// Say this to a chunk that has no message; its octets must not run as commands.
-    Misplaced(u64, Reply),
-    /// Say this, begin TLS, then call [`Dialogue::secure`].
-    StartTls(Reply),
-    /// Lead a login, then call [`Dialogue::log_in`] when it succeeds.
-    LogIn(Mechanism, Option<Initial>),
-    /// Say this, then close the connection.
-    Close(Reply),
-}
-
-/// What was decided about a recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It gets the message.
-    Accept,
-    /// The client reads 250, but nothing is sent to it.
-    Drop,
-    /// This reply, and the others go on.
-    Refuse(Reply),
-}
-
 impl Dialogue {
     /// A dialogue in which nothing was said yet.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, hello: None, phase: Phase::Idle, errors: 0, secure: false, user: None }
+        Self { rules, hello: None, phase: DialoguePhase::Idle, errors: 0, secure: false, user: None }
     }
 
     /// The configuration has changed. What was said stays said.
     #[must_use]
-    pub fn follow(self, rules: Rules) -> Self {
+    pub fn with_rules(self, rules: Rules) -> Self {
         Self { rules, ..self }
     }
 
@@ -190,22 +103,22 @@ impl Dialogue {
     /// Whether a message is under way.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
-        !matches!(self.phase, Phase::Idle | Phase::Refused)
+        !matches!(self.phase, DialoguePhase::Idle | DialoguePhase::Refused)
     }
 
     /// Whether part of a content has come by BDAT, and more is to come.
     #[must_use]
     pub fn in_chunks(&self) -> bool {
-        self.phase == Phase::Chunks
+        self.phase == DialoguePhase::Chunks
     }
 
     /// The reverse-path of the message under way, empty when there is none.
     #[must_use]
     pub fn reverse_path(&self) -> &str {
         match &self.phase {
-            Phase::Idle | Phase::Chunks | Phase::Refused => "",
-            Phase::Sender { mail, .. } => mail.reverse_path.as_str(),
-            Phase::Recipients(transaction) => transaction.envelope.reverse_path.as_str(),
+            DialoguePhase::Idle | DialoguePhase::Chunks | DialoguePhase::Refused => "",
+            DialoguePhase::Sender { mail, .. } => mail.reverse_path.as_str(),
+            DialoguePhase::Recipients(transaction) => transaction.envelope.reverse_path.as_str(),
         }
     }
 
@@ -213,13 +126,13 @@ impl Dialogue {
     #[must_use]
     pub fn sender(&self) -> Option<Sender<'_>> {
         match &self.phase {
-            Phase::Idle | Phase::Chunks | Phase::Refused => None,
-            Phase::Sender { mail, .. } => Some(Sender {
+            DialoguePhase::Idle | DialoguePhase::Chunks | DialoguePhase::Refused => None,
+            DialoguePhase::Sender { mail, .. } => Some(Sender {
                 reverse_path: &mail.reverse_path,
                 smtputf8: mail.smtputf8,
                 request: &mail.request,
             }),
-            Phase::Recipients(Transaction { envelope, request, .. }) => {
+            DialoguePhase::Recipients(MailTransaction { envelope, request, .. }) => {
                 Some(Sender { reverse_path: &envelope.reverse_path, smtputf8: envelope.smtputf8, request })
             }
         }
@@ -252,7 +165,7 @@ impl Dialogue {
             Command::Data => return self.data(),
             Command::Bdat(chunk) => return self.bdat(chunk),
             Command::Rset => {
-                self.phase = Phase::Idle;
+                self.phase = DialoguePhase::Idle;
                 ok("reset")
             }
             Command::Noop => ok("OK"),
@@ -271,18 +184,23 @@ impl Dialogue {
     /// A message can be taken: the sender stands.
     #[must_use]
     pub fn admit(mut self, mail: Mail) -> (Self, Reply) {
-        self.phase = Phase::Sender { mail, refused: false };
+        self.phase = DialoguePhase::Sender { mail, refused: false };
         (self, Reply::new(250, (2, 1, 0), "sender OK"))
     }
 
     /// Notes what was decided about a recipient.
     #[must_use]
-    pub fn judge(mut self, recipient: Address, request: RecipientRequest, verdict: Verdict) -> (Self, Reply) {
+    pub fn judge(
+        mut self,
+        recipient: Address,
+        request: RecipientRequest,
+        verdict: RecipientDecision,
+    ) -> (Self, Reply) {
         let dropped = match verdict {
-            Verdict::Accept => false,
-            Verdict::Drop => true,
-            Verdict::Refuse(reply) => {
-                if let Phase::Sender { refused, .. } = &mut self.phase {
+            RecipientDecision::Accept => false,
+            RecipientDecision::Drop => true,
+            RecipientDecision::Refuse(reply) => {
+                if let DialoguePhase::Sender { refused, .. } = &mut self.phase {
                     *refused = true;
                 }
                 return (self, reply);
@@ -290,20 +208,25 @@ impl Dialogue {
         };
         self.phase = match self.phase {
             // The driver judges only what `step` asked it to, and that needs a sender.
-            phase @ (Phase::Idle | Phase::Chunks | Phase::Refused) => phase,
-            Phase::Sender { mail, .. } => {
+            phase @ (DialoguePhase::Idle | DialoguePhase::Chunks | DialoguePhase::Refused) => phase,
+            DialoguePhase::Sender { mail, .. } => {
                 let mut envelope = Envelope::new(mail.reverse_path, recipient);
                 envelope.body = mail.body;
                 envelope.smtputf8 = mail.smtputf8;
                 let dropped = Vec::from_iter(dropped.then_some(0));
                 let requests = vec![request];
-                Phase::Recipients(Transaction { envelope, dropped, request: mail.request, requests })
+                DialoguePhase::Recipients(MailTransaction {
+                    envelope,
+                    dropped,
+                    request: mail.request,
+                    requests,
+                })
             }
-            Phase::Recipients(mut transaction) => {
+            DialoguePhase::Recipients(mut transaction) => {
                 transaction.dropped.extend(dropped.then_some(transaction.envelope.recipients().len()));
                 transaction.envelope.add(recipient);
                 transaction.requests.push(request);
-                Phase::Recipients(transaction)
+                DialoguePhase::Recipients(transaction)
             }
         };
         (self, Reply::new(250, (2, 1, 5), "recipient OK"))
@@ -312,14 +235,14 @@ impl Dialogue {
     /// The message is over, whatever became of it.
     #[must_use]
     pub fn finish(mut self) -> Self {
-        self.phase = Phase::Idle;
+        self.phase = DialoguePhase::Idle;
         self
     }
 
     /// A chunk was refused, and with it the message.
     #[must_use]
     pub fn refuse_chunks(mut self) -> Self {
-        self.phase = Phase::Refused;
+        self.phase = DialoguePhase::Refused;
         self
     }
 
@@ -327,7 +250,7 @@ impl Dialogue {
     fn greet(&mut self, hello: Hello) -> Action {
         let extended = hello.extended;
         self.hello = Some(hello);
-        self.phase = Phase::Idle;
+        self.phase = DialoguePhase::Idle;
         let mut lines = vec![self.rules.hostname.clone()];
         if extended {
             let size = format!("SIZE {}", self.rules.max_message_size);
@@ -373,7 +296,7 @@ impl Dialogue {
     }
 
     fn auth(&self, mechanism: &str, initial: Option<Initial>) -> Action {
-        let known = Mechanism::named(mechanism).filter(|known| self.rules.mechanisms.contains(known));
+        let known = ServerMechanism::named(mechanism).filter(|known| self.rules.mechanisms.contains(known));
         match known {
             _ if self.rules.mechanisms.is_empty() => not_implemented(),
             _ if self.hello.is_none() => reply(503, (5, 5, 1), "say EHLO first"),
@@ -407,10 +330,10 @@ impl Dialogue {
 
     fn rcpt(&self, rcpt: Rcpt) -> Action {
         let (smtputf8, count) = match &self.phase {
-            Phase::Chunks => return reply(503, (5, 5, 1), CHUNKS_ARE_COMING),
-            Phase::Idle | Phase::Refused => return reply(503, (5, 5, 1), "MAIL first"),
-            Phase::Sender { mail, .. } => (mail.smtputf8, 0),
-            Phase::Recipients(t) => (t.envelope.smtputf8, t.envelope.recipients().len()),
+            DialoguePhase::Chunks => return reply(503, (5, 5, 1), CHUNKS_ARE_COMING),
+            DialoguePhase::Idle | DialoguePhase::Refused => return reply(503, (5, 5, 1), "MAIL first"),
+            DialoguePhase::Sender { mail, .. } => (mail.smtputf8, 0),
+            DialoguePhase::Recipients(t) => (t.envelope.smtputf8, t.envelope.recipients().len()),
         };
         let recipient = match rcpt.forward {
             Forward::Address(address) => address,
@@ -429,8 +352,8 @@ impl Dialogue {
     }
 
     fn data(mut self) -> (Self, Action) {
-        let action = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Recipients(transaction) => Action::Receive(transaction),
+        let action = match std::mem::replace(&mut self.phase, DialoguePhase::Idle) {
+            DialoguePhase::Recipients(transaction) => Action::Receive(transaction),
             phase => {
                 let refusal = no_content(&phase);
                 self.phase = phase;
@@ -441,17 +364,17 @@ impl Dialogue {
     }
 
     fn bdat(mut self, chunk: Chunk) -> (Self, Action) {
-        let action = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Recipients(transaction) => {
-                self.phase = Phase::Chunks;
+        let action = match std::mem::replace(&mut self.phase, DialoguePhase::Idle) {
+            DialoguePhase::Recipients(transaction) => {
+                self.phase = DialoguePhase::Chunks;
                 Action::Take(chunk, Some(transaction))
             }
-            Phase::Chunks => {
-                self.phase = Phase::Chunks;
+            DialoguePhase::Chunks => {
+                self.phase = DialoguePhase::Chunks;
                 Action::Take(chunk, None)
             }
-            Phase::Refused => {
-                self.phase = if chunk.last { Phase::Idle } else { Phase::Refused };
+            DialoguePhase::Refused => {
+                self.phase = if chunk.last { DialoguePhase::Idle } else { DialoguePhase::Refused };
                 let refusal = Reply::new(554, (5, 5, 1), "the message was refused already");
                 Action::Discard(chunk.octets, refusal)
             }
@@ -466,13 +389,13 @@ impl Dialogue {
 }
 
 /// Why no content can come now.
-fn no_content(phase: &Phase) -> Reply {
+fn no_content(phase: &DialoguePhase) -> Reply {
     match phase {
-        Phase::Sender { refused: true, .. } => Reply::new(554, (5, 5, 1), "no valid recipients"),
-        Phase::Sender { refused: false, .. } => Reply::new(503, (5, 5, 1), "RCPT first"),
+        DialoguePhase::Sender { refused: true, .. } => Reply::new(554, (5, 5, 1), "no valid recipients"),
+        DialoguePhase::Sender { refused: false, .. } => Reply::new(503, (5, 5, 1), "RCPT first"),
         // DATA and BDAT can't be mixed (RFC 3030 2).
-        Phase::Chunks => Reply::new(503, (5, 5, 1), CHUNKS_ARE_COMING),
-        Phase::Idle | Phase::Refused | Phase::Recipients(_) => {
+        DialoguePhase::Chunks => Reply::new(503, (5, 5, 1), CHUNKS_ARE_COMING),
+        DialoguePhase::Idle | DialoguePhase::Refused | DialoguePhase::Recipients(_) => {
             Reply::new(503, (5, 5, 1), "MAIL and RCPT first")
         }
     }

@@ -20,7 +20,7 @@ const LONGEST_HANDSHAKE: usize = 16 * 1024;
 
 /// A connection with a client.
 #[derive(Debug)]
-pub(super) enum Wire<S> {
+pub(super) enum ClientStream<S> {
     /// In clear text.
     Open(S),
     /// Inside TLS.
@@ -29,7 +29,7 @@ pub(super) enum Wire<S> {
     Closed,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream<S> {
     /// Does the server's part of the handshake.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Measured<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Open(stream) => Pin::new(stream).poll_write(context, octets),

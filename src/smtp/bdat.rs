@@ -6,7 +6,7 @@
 /// Decodes one message's content, fed in pieces of any size.
 #[derive(Debug, Default)]
 pub struct ChunkStream {
-    place: Place,
+    place: LastOctet,
     /// A NUL was in the content (RFC 5322 4: never to be sent).
     pub nul: bool,
     /// A CR or LF stood alone.
@@ -15,7 +15,7 @@ pub struct ChunkStream {
 
 /// What the last octet was.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum LastOctet {
     /// A line end, or nothing yet.
     #[default]
     LineStart,
@@ -30,7 +30,7 @@ impl ChunkStream {
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
         let mut rest = input;
         while let Some(&octet) = rest.first() {
-            if std::mem::take(&mut self.place) == Place::Cr {
+            if std::mem::take(&mut self.place) == LastOctet::Cr {
                 out.extend_from_slice(b"\r\n");
                 if octet == b'\n' {
                     rest = &rest[1..];
@@ -41,8 +41,8 @@ impl ChunkStream {
             let end = memchr::memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
             out.extend_from_slice(&rest[..end]);
             match rest.get(end) {
-                None => self.place = Place::Within,
-                Some(b'\r') => self.place = Place::Cr,
+                None => self.place = LastOctet::Within,
+                Some(b'\r') => self.place = LastOctet::Cr,
                 Some(b'\n') => {
                     self.bare_newline = true;
                     out.extend_from_slice(b"\r\n");
@@ -50,7 +50,7 @@ impl ChunkStream {
                 Some(_) => {
                     self.nul = true;
                     out.push(0);
-                    self.place = Place::Within;
+                    self.place = LastOctet::Within;
                 }
             }
             rest = rest.get(end + 1..).unwrap_or_default();
@@ -60,8 +60,8 @@ impl ChunkStream {
     /// The last chunk has ended: appends what was held back, and CRLF where the last line has none.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let place = std::mem::take(&mut self.place);
-        self.bare_newline |= place == Place::Cr;
-        if place != Place::LineStart {
+        self.bare_newline |= place == LastOctet::Cr;
+        if place != LastOctet::LineStart {
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -71,7 +71,7 @@ impl ChunkStream {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::data_stream::{DataStream, Status};
+    use super::super::data_stream::{DataStream, StreamStatus};
     use super::*;
 
     /// Decodes in pieces: the content, NUL, bare newline.
@@ -134,7 +134,7 @@ mod tests {
             wire.extend_from_slice(b".\r\n");
             let (mut stream, mut out) = (DataStream::default(), Vec::new());
             let status = stream.feed(&wire, &mut out);
-            prop_assert_eq!(status, Status::End { consumed: wire.len() });
+            prop_assert_eq!(status, StreamStatus::End { consumed: wire.len() });
             prop_assert_eq!(decode(&input, &cuts), (out, stream.nul, stream.bare_newline));
         }
     }

@@ -8,7 +8,7 @@
 /// Decodes one message's content, fed in pieces of any size.
 #[derive(Debug, Default)]
 pub struct DataStream {
-    place: Place,
+    place: LastOctets,
     /// A NUL was in the content (RFC 5322 4: never to be sent).
     pub nul: bool,
     /// A CR or LF stood alone.
@@ -17,7 +17,7 @@ pub struct DataStream {
 
 /// What the last octets were.
 #[derive(Debug, Default, Clone, Copy)]
-enum Place {
+enum LastOctets {
     /// CRLF, or nothing yet.
     #[default]
     LineStart,
@@ -33,7 +33,7 @@ enum Place {
 
 /// Whether the content goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum StreamStatus {
     /// All octets were used; there is more to come.
     More,
     /// The content has ended.
@@ -47,42 +47,42 @@ impl DataStream {
     /// Decodes `input` and appends the content to `out`, with CRLF line ends only.
     ///
     /// How the input is split changes neither the output nor the end.
-    pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Status {
+    pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> StreamStatus {
         let mut at = 0;
         while let Some(&octet) = input.get(at) {
             match (self.place, octet) {
-                (Place::LineStart, b'.') => self.place = Place::Dot,
-                (Place::Dot, b'\r') => self.place = Place::DotCr,
-                (Place::DotCr, b'\n') => return Status::End { consumed: at + 1 },
-                (Place::Cr, b'\n') => {
+                (LastOctets::LineStart, b'.') => self.place = LastOctets::Dot,
+                (LastOctets::Dot, b'\r') => self.place = LastOctets::DotCr,
+                (LastOctets::DotCr, b'\n') => return StreamStatus::End { consumed: at + 1 },
+                (LastOctets::Cr, b'\n') => {
                     out.extend_from_slice(b"\r\n");
-                    self.place = Place::LineStart;
+                    self.place = LastOctets::LineStart;
                 }
-                (Place::DotCr | Place::Cr, _) => {
+                (LastOctets::DotCr | LastOctets::Cr, _) => {
                     self.bare(out);
                     continue;
                 }
-                (Place::LineStart | Place::Dot | Place::Within, _) => {
+                (LastOctets::LineStart | LastOctets::Dot | LastOctets::Within, _) => {
                     at = self.run(input, at, out);
                     continue;
                 }
             }
             at += 1;
         }
-        Status::More
+        StreamStatus::More
     }
 
     /// A CR or LF that stands alone ends a line, but the next one's dot is content.
     fn bare(&mut self, out: &mut Vec<u8>) {
         self.bare_newline = true;
-        self.place = Place::Within;
+        self.place = LastOctets::Within;
         out.extend_from_slice(b"\r\n");
     }
 
     /// Copies whole lines at once, up to the next place that needs a decision. Returns where that is.
     fn run(&mut self, input: &[u8], start: usize, out: &mut Vec<u8>) -> usize {
         let mut from = start;
-        self.place = Place::Within;
+        self.place = LastOctets::Within;
         while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, &input[from..]).map(|i| from + i) {
             match (input[at], input.get(at + 1), input.get(at + 2)) {
                 (0, ..) => {
@@ -92,12 +92,12 @@ impl DataStream {
                 (b'\r', Some(b'\n'), Some(next)) if *next != b'.' => from = at + 2,
                 (b'\r', Some(b'\n'), _) => {
                     out.extend_from_slice(&input[start..at + 2]);
-                    self.place = Place::LineStart;
+                    self.place = LastOctets::LineStart;
                     return at + 2;
                 }
                 (b'\r', None, _) => {
                     out.extend_from_slice(&input[start..at]);
-                    self.place = Place::Cr;
+                    self.place = LastOctets::Cr;
                     return at + 1;
                 }
                 _ => {
@@ -122,7 +122,7 @@ mod tests {
     fn decode(input: &[u8], piece: usize) -> (Vec<u8>, bool, bool, Option<usize>) {
         let (mut stream, mut out, mut fed) = (DataStream::default(), Vec::new(), 0);
         for piece in input.chunks(piece.max(1)) {
-            if let Status::End { consumed } = stream.feed(piece, &mut out) {
+            if let StreamStatus::End { consumed } = stream.feed(piece, &mut out) {
                 return (out, stream.nul, stream.bare_newline, Some(fed + consumed));
             }
             fed += piece.len();
@@ -203,7 +203,7 @@ mod tests {
             let (mut stream, mut out, mut at, mut end) = (DataStream::default(), Vec::new(), 0, None);
             for cut in cuts.iter().cycle() {
                 let upto = (at + cut).min(input.len());
-                if let Status::End { consumed } = stream.feed(&input[at..upto], &mut out) {
+                if let StreamStatus::End { consumed } = stream.feed(&input[at..upto], &mut out) {
                     end = Some(at + consumed);
                     break;
                 }

@@ -33,10 +33,10 @@ pub enum Line<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// It is longer than the limit.
+    /// The line is longer than the limit.
     #[error("line too long")]
     TooLong,
-    /// It ended with a bare LF, and the configuration refuses that.
+    /// The line ended with a bare LF, and the configuration refuses that.
     #[error("a line ends with CR LF, not with LF alone")]
     BareNewline,
 }

@@ -11,9 +11,9 @@ const HELD: usize = 3;
 
 /// Passes content on, and treats long lines as the configuration says.
 ///
-/// It expects CRLF line ends only, which the data stream guarantees.
+/// Expects CRLF line ends only, which the data stream guarantees.
 #[derive(Debug)]
-pub struct LongLines {
+pub struct LongLineFilter {
     treatment: config::LongLines,
     /// Octets in the present line so far, held ones included.
     column: usize,
@@ -27,7 +27,7 @@ pub struct LongLines {
     pub found: bool,
 }
 
-impl LongLines {
+impl LongLineFilter {
     /// A filter at the start of the content.
     #[must_use]
     pub fn new(treatment: config::LongLines) -> Self {
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn wrap(input: &[u8], piece: usize, treatment: config::LongLines) -> (Vec<u8>, bool) {
-        let (mut filter, mut out) = (LongLines::new(treatment), Vec::new());
+        let (mut filter, mut out) = (LongLineFilter::new(treatment), Vec::new());
         for piece in input.chunks(piece) {
             filter.feed(piece, &mut out);
         }

@@ -1,6 +1,4 @@
 //! The protocol, both ways: commands, replies, the data stream. No I/O, no clock.
-//!
-//! Level 1: knows `mail` only.
 
 pub mod bdat;
 pub mod command;

@@ -62,8 +62,8 @@ pub enum SaslError {
     Nul(Mechanism),
 }
 
-/// One login under way.
-pub struct Exchange {
+/// A login under way.
+pub struct SaslClient {
     mechanism: Mechanism,
     user: String,
     password: SecretString,
@@ -71,16 +71,16 @@ pub struct Exchange {
 }
 
 /// Names the mechanism only.
-impl fmt::Debug for Exchange {
+impl fmt::Debug for SaslClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange")
+        f.debug_struct("SaslClient")
             .field("mechanism", &self.mechanism)
             .field("step", &self.step)
             .finish_non_exhaustive()
     }
 }
 
-impl Exchange {
+impl SaslClient {
     /// A login that has not begun.
     ///
     /// # Errors
@@ -146,8 +146,8 @@ impl Exchange {
 mod tests {
     use super::*;
 
-    fn exchange(mechanism: Mechanism, user: &str, password: &str) -> Exchange {
-        Exchange::new(mechanism, user, password.into()).unwrap()
+    fn exchange(mechanism: Mechanism, user: &str, password: &str) -> SaslClient {
+        SaslClient::new(mechanism, user, password.into()).unwrap()
     }
 
     fn decoded(secret: &SecretString) -> String {
@@ -192,7 +192,7 @@ mod tests {
         let error = cram.respond("%%%").unwrap_err();
         assert_eq!(error, SaslError::BadChallenge(Mechanism::CramMd5));
         assert_eq!(
-            Exchange::new(Mechanism::Plain, "a", "b\0c".into()).unwrap_err(),
+            SaslClient::new(Mechanism::Plain, "a", "b\0c".into()).unwrap_err(),
             SaslError::Nul(Mechanism::Plain)
         );
         assert!(!format!("{cram:?} {error}").contains("hidden"));

@@ -1,6 +1,6 @@
 //! The server's side of a login (RFC 4954, RFC 4422): what a client's answers mean, and what to ask next. No I/O.
 //!
-//! An [`Exchange`] is fed with the lines that the client sends, and says what to do ([`Step`]). Whether a password is right
+//! An [`SaslServer`] is fed with the lines that the client sends, and says what to do ([`SaslStep`]). Whether a password is right
 //! is not known here: the caller asks, and ends the exchange. No secret is part of an error or of `Debug`.
 
 use std::fmt;
@@ -25,7 +25,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A way to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mechanism {
+pub enum ServerMechanism {
     /// RFC 4616. The password is sent in the clear.
     Plain,
     /// An old form of the same in two steps. The password is sent in the clear.
@@ -34,7 +34,7 @@ pub enum Mechanism {
     ScramSha256,
 }
 
-impl Mechanism {
+impl ServerMechanism {
     /// Its name in AUTH, upper case.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -56,7 +56,7 @@ impl Mechanism {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaslFault {
-    /// It sent `*`.
+    /// The client sent `*`.
     #[error("the login was cancelled")]
     Cancelled,
     /// A line is too long, or ends in a way that is refused.
@@ -65,10 +65,10 @@ pub enum SaslFault {
     /// A line is not base64.
     #[error("the answer is not base64")]
     NotBase64,
-    /// It is base64, but not what the mechanism asks for.
+    /// The answer is base64, but not what the mechanism asks for.
     #[error("the answer is not what {} asks for", .0.name())]
-    Malformed(Mechanism),
-    /// It wants to act for somebody else.
+    Malformed(ServerMechanism),
+    /// The client wants to act for somebody else.
     #[error("a login may act for its own user only")]
     ActsForAnother,
 }
@@ -89,7 +89,7 @@ impl SaslFault {
 }
 
 /// What to do next.
-pub enum Step {
+pub enum SaslStep {
     /// Send this with 334, already base64, and feed the answer.
     Challenge(String),
     /// Find out whether the password is right. The exchange is over.
@@ -99,7 +99,7 @@ pub enum Step {
         /// What it says to prove it.
         password: SecretString,
     },
-    /// Look the user up, and call [`Exchange::verify_against`].
+    /// Look the user up, and call [`SaslServer::verify_against`].
     LookUp {
         /// Who logs in.
         name: String,
@@ -117,7 +117,7 @@ pub enum Step {
 }
 
 /// Names the step only.
-impl fmt::Debug for Step {
+impl fmt::Debug for SaslStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Challenge(_) => "Challenge",
@@ -129,15 +129,15 @@ impl fmt::Debug for Step {
     }
 }
 
-/// One login under way.
+/// A login under way.
 #[derive(Debug)]
-pub struct Exchange {
-    mechanism: Mechanism,
-    stage: Stage,
+pub struct SaslServer {
+    mechanism: ServerMechanism,
+    stage: ServerStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ServerStage {
     /// Nothing was said yet.
     Start,
     /// LOGIN: the password is to come.
@@ -152,18 +152,18 @@ enum Stage {
     Over,
 }
 
-impl Exchange {
+impl SaslServer {
     /// A login that has not begun.
     #[must_use]
-    pub fn new(mechanism: Mechanism) -> Self {
-        Self { mechanism, stage: Stage::Start }
+    pub fn new(mechanism: ServerMechanism) -> Self {
+        Self { mechanism, stage: ServerStage::Start }
     }
 
     /// Begins, with what stood on the AUTH line behind the mechanism; `=` is an empty response (RFC 4954 4).
     ///
     /// # Errors
     /// When the initial response makes no sense.
-    pub fn begin(&mut self, initial: Option<&str>) -> Result<Step, SaslFault> {
+    pub fn begin(&mut self, initial: Option<&str>) -> Result<SaslStep, SaslFault> {
         match (initial, self.mechanism) {
             (Some("="), _) => {
                 let step = self.take(&[]);
@@ -171,8 +171,8 @@ impl Exchange {
             }
             (Some(text), _) => self.answer(text.as_bytes()),
             // What most clients wait for, word by word.
-            (None, Mechanism::Login) => Ok(Step::Challenge(encode("Username:"))),
-            (None, _) => Ok(Step::Challenge(String::new())),
+            (None, ServerMechanism::Login) => Ok(SaslStep::Challenge(encode("Username:"))),
+            (None, _) => Ok(SaslStep::Challenge(String::new())),
         }
     }
 
@@ -180,7 +180,7 @@ impl Exchange {
     ///
     /// # Errors
     /// When the client gave up, or the answer makes no sense. The exchange is over: whatever comes now is an error.
-    pub fn answer(&mut self, line: &[u8]) -> Result<Step, SaslFault> {
+    pub fn answer(&mut self, line: &[u8]) -> Result<SaslStep, SaslFault> {
         let step = match line {
             b"*" => Err(SaslFault::Cancelled),
             line => BASE64.decode(line).map_err(|_| SaslFault::NotBase64).and_then(|line| self.take(&line)),
@@ -189,44 +189,44 @@ impl Exchange {
     }
 
     /// After a fault nothing more is taken: a client that has cancelled must not be logged in by what it sends next.
-    fn ended_by_fault(&mut self, step: Result<Step, SaslFault>) -> Result<Step, SaslFault> {
+    fn ended_by_fault(&mut self, step: Result<SaslStep, SaslFault>) -> Result<SaslStep, SaslFault> {
         if step.is_err() {
-            self.stage = Stage::Over;
+            self.stage = ServerStage::Over;
         }
         step
     }
 
-    fn take(&mut self, answer: &[u8]) -> Result<Step, SaslFault> {
+    fn take(&mut self, answer: &[u8]) -> Result<SaslStep, SaslFault> {
         let malformed = SaslFault::Malformed(self.mechanism);
         let text = std::str::from_utf8(answer).map_err(|_| malformed)?;
-        match (std::mem::replace(&mut self.stage, Stage::Over), self.mechanism) {
-            (Stage::Start, Mechanism::Plain) => plain(text),
-            (Stage::Start, Mechanism::Login) => {
-                self.stage = Stage::Name(checked(text).ok_or(malformed)?.to_owned());
-                Ok(Step::Challenge(encode("Password:")))
+        match (std::mem::replace(&mut self.stage, ServerStage::Over), self.mechanism) {
+            (ServerStage::Start, ServerMechanism::Plain) => plain(text),
+            (ServerStage::Start, ServerMechanism::Login) => {
+                self.stage = ServerStage::Name(checked(text).ok_or(malformed)?.to_owned());
+                Ok(SaslStep::Challenge(encode("Password:")))
             }
-            (Stage::Start, Mechanism::ScramSha256) => {
+            (ServerStage::Start, ServerMechanism::ScramSha256) => {
                 let first = ClientFirst::parse(text).map_err(|_| malformed)?;
                 if !first.acts_for.is_empty() && first.acts_for != first.name {
                     return Err(SaslFault::ActsForAnother);
                 }
                 let name = first.name.clone();
-                self.stage = Stage::First(first);
-                Ok(Step::LookUp { name })
+                self.stage = ServerStage::First(first);
+                Ok(SaslStep::LookUp { name })
             }
-            (Stage::Name(name), _) => {
+            (ServerStage::Name(name), _) => {
                 let password = checked(text).ok_or(malformed)?.into();
-                Ok(Step::Password { name, password })
+                Ok(SaslStep::Password { name, password })
             }
-            (Stage::Challenged(name, server), _) => {
+            (ServerStage::Challenged(name, server), _) => {
                 let proof = server.judge(text).map_err(|_| malformed)?.map(|proof| encode(&proof));
                 if proof.is_some() {
-                    self.stage = Stage::Proved;
+                    self.stage = ServerStage::Proved;
                 }
-                Ok(Step::Proved { name, proof })
+                Ok(SaslStep::Proved { name, proof })
             }
-            (Stage::Proved, _) if text.is_empty() => Ok(Step::Done),
-            (Stage::Proved | Stage::First(_) | Stage::Over, _) => Err(malformed),
+            (ServerStage::Proved, _) if text.is_empty() => Ok(SaslStep::Done),
+            (ServerStage::Proved | ServerStage::First(_) | ServerStage::Over, _) => Err(malformed),
         }
     }
 
@@ -234,13 +234,13 @@ impl Exchange {
     ///
     /// # Errors
     /// When it is not asked for now.
-    pub fn verify_against(&mut self, verifier: ScramVerifier, nonce: &str) -> Result<Step, SaslFault> {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::First(first) => {
+    pub fn verify_against(&mut self, verifier: ScramVerifier, nonce: &str) -> Result<SaslStep, SaslFault> {
+        match std::mem::replace(&mut self.stage, ServerStage::Over) {
+            ServerStage::First(first) => {
                 let server = first.challenge(nonce, verifier);
                 let challenge = encode(&server.message);
-                self.stage = Stage::Challenged(first.name, server);
-                Ok(Step::Challenge(challenge))
+                self.stage = ServerStage::Challenged(first.name, server);
+                Ok(SaslStep::Challenge(challenge))
             }
             _ => Err(SaslFault::Malformed(self.mechanism)),
         }
@@ -248,8 +248,8 @@ impl Exchange {
 }
 
 /// `[authzid] NUL authcid NUL passwd` (RFC 4616 2).
-fn plain(text: &str) -> Result<Step, SaslFault> {
-    let malformed = SaslFault::Malformed(Mechanism::Plain);
+fn plain(text: &str) -> Result<SaslStep, SaslFault> {
+    let malformed = SaslFault::Malformed(ServerMechanism::Plain);
     let mut parts = text.split('\0');
     let (Some(acts_for), Some(name), Some(password), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -260,7 +260,7 @@ fn plain(text: &str) -> Result<Step, SaslFault> {
     if !acts_for.is_empty() && acts_for != name {
         return Err(SaslFault::ActsForAnother);
     }
-    Ok(Step::Password { name: name.to_owned(), password: password.into() })
+    Ok(SaslStep::Password { name: name.to_owned(), password: password.into() })
 }
 
 /// A name or a password: not empty, of bounded length, without NUL.
@@ -281,23 +281,23 @@ mod tests {
     use super::*;
 
     /// What a step says, in words.
-    fn told(step: Result<Step, SaslFault>) -> String {
+    fn told(step: Result<SaslStep, SaslFault>) -> String {
         let decoded = |text: &str| String::from_utf8(BASE64.decode(text).unwrap()).unwrap();
         match step {
-            Ok(Step::Challenge(text)) => format!("334 {}", decoded(&text)),
-            Ok(Step::Password { name, password }) => format!("{name}/{}", password.expose_secret()),
-            Ok(Step::LookUp { name }) => format!("{name}?"),
-            Ok(Step::Proved { name, proof }) => {
+            Ok(SaslStep::Challenge(text)) => format!("334 {}", decoded(&text)),
+            Ok(SaslStep::Password { name, password }) => format!("{name}/{}", password.expose_secret()),
+            Ok(SaslStep::LookUp { name }) => format!("{name}?"),
+            Ok(SaslStep::Proved { name, proof }) => {
                 format!("{name}: {}", proof.map_or("wrong".into(), |p| decoded(&p)))
             }
-            Ok(Step::Done) => "done".into(),
+            Ok(SaslStep::Done) => "done".into(),
             Err(fault) => fault.reply().to_string().chars().take(9).collect(),
         }
     }
 
     /// The steps of a login with these lines; the first is the initial response.
-    fn login(mechanism: Mechanism, lines: &[Option<&str>]) -> Vec<String> {
-        let mut exchange = Exchange::new(mechanism);
+    fn login(mechanism: ServerMechanism, lines: &[Option<&str>]) -> Vec<String> {
+        let mut exchange = SaslServer::new(mechanism);
         let mut steps = Vec::new();
         for (number, line) in lines.iter().enumerate() {
             let coded =
@@ -307,7 +307,7 @@ mod tests {
             } else {
                 exchange.answer(coded.unwrap().as_bytes())
             };
-            if let Ok(Step::LookUp { .. }) = step {
+            if let Ok(SaslStep::LookUp { .. }) = step {
                 steps.push(told(step));
                 steps.push(told(exchange.verify_against(verifier("pencil", b"salt", 2), "server")));
             } else {
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn plain_and_login() {
-        use Mechanism::{Login, Plain};
+        use ServerMechanism::{Login, Plain};
         for (mechanism, lines, want) in [
             (Plain, &[Some("\0anna\0p\u{e4} ss")][..], &["anna/p\u{e4} ss"][..]),
             (Plain, &[None, Some("anna\0anna\0secret")], &["334 ", "anna/secret"]),
@@ -350,18 +350,19 @@ mod tests {
 
     #[test]
     fn scram_in_four_steps() {
-        let steps = login(Mechanism::ScramSha256, &[None, Some("n,,n=user,r=client")]);
+        let steps = login(ServerMechanism::ScramSha256, &[None, Some("n,,n=user,r=client")]);
         assert_eq!(steps, ["334 ", "user?", "334 r=clientserver,s=c2FsdA==,i=2"]);
         let wrong = format!("c=biws,r=clientserver,p={}", encode(&"x".repeat(32)));
-        let steps = login(Mechanism::ScramSha256, &[Some("n,,n=user,r=client"), Some(&wrong), Some("")]);
+        let steps =
+            login(ServerMechanism::ScramSha256, &[Some("n,,n=user,r=client"), Some(&wrong), Some("")]);
         assert_eq!(steps[2..], ["user: wrong", "501 5.5.2"]);
-        let steps = login(Mechanism::ScramSha256, &[Some("n,a=chief,n=user,r=client")]);
+        let steps = login(ServerMechanism::ScramSha256, &[Some("n,a=chief,n=user,r=client")]);
         assert_eq!(steps, ["535 5.7.8"]);
     }
 
     #[test]
     fn a_fault_ends_it_for_good() {
-        use Mechanism::{Login, Plain, ScramSha256};
+        use ServerMechanism::{Login, Plain, ScramSha256};
         let secret = encode("anna\0anna\0secret");
         let first = encode("n,,n=user,r=client");
         for (mechanism, before, fault, then) in [
@@ -377,7 +378,7 @@ mod tests {
             (ScramSha256, &[], b"*", &first),
             (ScramSha256, &[], b"%", &first),
         ] {
-            let mut exchange = Exchange::new(mechanism);
+            let mut exchange = SaslServer::new(mechanism);
             exchange.begin(None).unwrap();
             for line in before {
                 exchange.answer(line.as_bytes()).unwrap();
@@ -387,7 +388,7 @@ mod tests {
             exchange.answer(then.as_bytes()).expect_err(&what);
             exchange.verify_against(verifier("pencil", b"salt", 2), "server").expect_err(&what);
         }
-        let mut exchange = Exchange::new(Plain);
+        let mut exchange = SaslServer::new(Plain);
         exchange.begin(Some("=")).unwrap_err();
         exchange.answer(secret.as_bytes()).unwrap_err();
     }
@@ -397,13 +398,13 @@ mod tests {
         for (line, want) in
             [("AGEAYg==", "a/b"), ("AGEAYg", "a/b"), ("AGEAYg==\r", "501 5.5.2"), ("AGEA Yg", "501 5.5.2")]
         {
-            assert_eq!(told(Exchange::new(Mechanism::Plain).begin(Some(line))), want, "{line}");
+            assert_eq!(told(SaslServer::new(ServerMechanism::Plain).begin(Some(line))), want, "{line}");
         }
     }
 
     #[test]
     fn shows_no_secret() {
-        let mut exchange = Exchange::new(Mechanism::Plain);
+        let mut exchange = SaslServer::new(ServerMechanism::Plain);
         let step = exchange.begin(Some(&encode("\0anna\0hidden"))).unwrap();
         assert!(!format!("{exchange:?} {step:?}").contains("hidden"));
     }
@@ -415,12 +416,12 @@ mod tests {
             lines in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..5),
             coded: bool,
         ) {
-            let mechanism = [Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256][kind];
-            let mut exchange = Exchange::new(mechanism);
+            let mechanism = [ServerMechanism::Plain, ServerMechanism::Login, ServerMechanism::ScramSha256][kind];
+            let mut exchange = SaslServer::new(mechanism);
             let _ = exchange.begin(None);
             for line in lines {
                 let line = if coded { BASE64.encode(&line).into_bytes() } else { line };
-                if let Ok(Step::LookUp { .. }) = exchange.answer(&line) {
+                if let Ok(SaslStep::LookUp { .. }) = exchange.answer(&line) {
                     let _ = exchange.verify_against(verifier("pencil", b"salt", 1), "server");
                 }
             }

@@ -1,15 +1,21 @@
 //! The words that the relay and its store share.
 
-mod attempt;
-mod direct;
+mod blacklist;
+mod claim;
+mod decisions;
 mod error;
+mod lane_name;
 mod listing;
 mod message;
-mod place;
+mod permit;
+mod suspension;
 
-pub use attempt::*;
-pub use direct::*;
+pub use blacklist::*;
+pub use claim::*;
+pub use decisions::*;
 pub use error::*;
+pub use lane_name::*;
 pub use listing::*;
 pub use message::*;
-pub use place::*;
+pub use permit::*;
+pub use suspension::*;

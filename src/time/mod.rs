@@ -1,6 +1,6 @@
 //! Time: the clock that is handed in, and the relay's own time line.
 //!
-//! Level 0. Nothing else in the crate asks the machine for the time.
+//! Nothing else in the crate asks the machine for the time.
 
 mod clock;
 mod timeline;

@@ -59,7 +59,7 @@ pub enum DkimError {
         /// The selector.
         selector: String,
     },
-    /// It is a private key of another kind, or damaged.
+    /// The key is a private key of another kind, or damaged.
     #[error(
         "the DKIM key {selector}._domainkey.{domain} is neither an RSA key of 2048 to 8192 bits nor an Ed25519 key"
     )]
@@ -222,7 +222,7 @@ impl Key {
         Ok(Self { domain, selector, private: key })
     }
 
-    /// One DKIM-Signature field with its line end.
+    /// Makes one DKIM-Signature field with its line end.
     fn sign(&self, names: &[&str], header: &[u8], body: &[u8]) -> Result<Vec<u8>, DkimError> {
         let signer = DkimSigner::from_key(Lent(&self.private))
             .domain(&self.domain)

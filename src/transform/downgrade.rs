@@ -31,7 +31,7 @@ pub(super) fn to_seven_bits(content: &[u8]) -> Result<Vec<u8>, TransformError> {
 }
 
 /// What the fields of an entity say of its body (RFC 2045).
-struct Kind {
+struct EntityKind {
     main: String,
     sub: String,
     boundary: Option<Vec<u8>>,
@@ -73,7 +73,7 @@ fn entity(header: &mut Header<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()
 /// Writes a multipart entity (RFC 2046 5.1).
 fn multipart(
     header: &mut Header<'_>,
-    kind: &Kind,
+    kind: &EntityKind,
     depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), TransformError> {
@@ -110,7 +110,7 @@ fn multipart(
 }
 
 /// Writes an entity that holds no other.
-fn leaf(header: &mut Header<'_>, kind: &Kind, out: &mut Vec<u8>) -> Result<(), TransformError> {
+fn leaf(header: &mut Header<'_>, kind: &EntityKind, out: &mut Vec<u8>) -> Result<(), TransformError> {
     let body = header.body();
     if !kind.declared {
         let charset = if std::str::from_utf8(body).is_ok() { "utf-8" } else { "unknown-8bit" };
@@ -133,7 +133,7 @@ fn write_head(header: &Header<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn kind(header: &Header<'_>) -> Kind {
+fn kind(header: &Header<'_>) -> EntityKind {
     let mut raw = Vec::new();
     if let Some(field) = header.get("Content-Type") {
         raw.extend_from_slice(b"Content-Type:");
@@ -144,7 +144,7 @@ fn kind(header: &Header<'_>) -> Kind {
     let content_type = parsed.as_ref().and_then(MimeHeaders::content_type);
     let encoding = header.get("Content-Transfer-Encoding").map(|f| f.unfolded().to_ascii_lowercase());
     let lower = |text: Option<&str>| text.unwrap_or_default().to_ascii_lowercase();
-    Kind {
+    EntityKind {
         main: content_type.map_or_else(|| "text".to_owned(), |c| lower(Some(c.ctype()))),
         sub: content_type.map_or_else(|| "plain".to_owned(), |c| lower(c.subtype())),
         boundary: content_type.and_then(|c| c.attribute("boundary")).map(|b| b.as_bytes().to_vec()),

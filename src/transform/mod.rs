@@ -1,25 +1,26 @@
 //! What is done to a message on its way out, for one upstream and one attempt.
 //!
-//! Level 4. The store keeps the content as it was accepted; each attempt starts from there again, so that another
+//! The store keeps the content as it was accepted; each attempt starts from there again, so that another
 //! upstream or a changed configuration finds the original. The order: blind copies go, the test redirect, 7 bits where
 //! the upstream needs them, and DKIM as the last change. All of it is computing, no waiting: the caller moves large
 //! content to a thread of its own.
 
 pub mod dkim;
 mod downgrade;
+mod error;
 mod redirect;
 
 pub use dkim::{DkimError, Signer};
+pub use error::TransformError;
 
 use crate::config::TestAction;
 use crate::mail::Address;
 use crate::mail::header::Header;
-use crate::smtp::Reply;
-use crate::store::QueuedMessage;
+use crate::store::Message;
 
 /// What a transformation must know of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UpstreamView {
+pub struct UpstreamFacts {
     /// Whether we sign for it.
     pub sign: bool,
     /// Whether it offers 8BITMIME (RFC 6152).
@@ -43,52 +44,20 @@ pub struct Prepared {
     pub eight_bit: bool,
 }
 
-/// Why a message can't be made ready for an upstream.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransformError {
-    /// The sender's: the upstream takes 7 bits, and the content can't be converted. Permanent, 5.6.3.
-    #[error("the upstream takes no 8-bit content (8BITMIME), and this message can't be converted: {0}")]
-    EightBit(&'static str),
-    /// The sender's: an address or a header field needs SMTPUTF8. Permanent, 5.6.7.
-    #[error("the upstream takes no international addresses (SMTPUTF8), and {0} needs them")]
-    International(&'static str),
-    /// Ours: a message of the test mode stands where only mail for its recipients may. It must not be sent.
-    #[error("it was accepted in test mode, and has no test address to go to")]
-    Test,
-    /// The operator's: signing failed. The message waits.
-    #[error("cannot sign the message")]
-    Dkim(#[from] DkimError),
-}
-
-impl TransformError {
-    /// What became of the attempt, in the words of a reply: 5xx is permanent, 4xx waits.
-    #[must_use]
-    pub fn to_reply(&self) -> Reply {
-        let (code, status) = match self {
-            Self::EightBit(_) => (554, (5, 6, 3)),
-            Self::International(_) => (553, (5, 6, 7)),
-            Self::Test => (451, (4, 7, 1)),
-            Self::Dkim(_) => (451, (4, 3, 0)),
-        };
-        Reply::new(code, status, self.to_string())
-    }
-}
-
 /// Makes a message ready for one upstream.
 ///
 /// # Errors
 /// When the upstream can't take it as it is and it can't be changed, when test mode forbids it, or signing fails.
 pub fn prepare(
-    message: &QueuedMessage,
+    message: &Message,
     content: Vec<u8>,
-    upstream: &UpstreamView,
+    upstream: &UpstreamFacts,
     signer: &Signer,
 ) -> Result<Prepared, TransformError> {
     let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
     let mut header = Header::parse(&content);
     redirect::remove_blind_copies(&mut header);
-    if let Some(test) = &message.test {
+    if let Some(test) = &message.decisions.test {
         match (test.action, &test.address) {
             (TestAction::Redirect, Some(address)) => {
                 redirect::redirect(&mut header, &recipients, address);
@@ -120,11 +89,7 @@ pub fn prepare(
 ///
 /// Octets over 127 in a header count only when the client asked for SMTPUTF8; else they are an old fault that upstreams
 /// have always taken.
-fn international(
-    message: &QueuedMessage,
-    header: &Header<'_>,
-    recipients: &[Address],
-) -> Option<&'static str> {
+fn international(message: &Message, header: &Header<'_>, recipients: &[Address]) -> Option<&'static str> {
     if !message.reverse_path.as_str().is_ascii() {
         Some("the reverse-path")
     } else if !recipients.iter().all(Address::is_ascii) {

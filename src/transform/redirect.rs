@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::mail::Address;
-use crate::mail::header::{Change, Field, Fields, Header, MAX_LINE, fold};
+use crate::mail::header::{Field, FieldChange, Fields, Header, MAX_LINE, fold};
 
 /// What the subject of a redirected message begins with.
 const PREFIX: &str = "[TEST]";
@@ -38,22 +38,22 @@ pub(super) fn redirect(header: &mut Header<'_>, recipients: &[Address], test: &A
     header.map(|field| {
         let name = field.careless_name();
         if name.starts_with(ORIGINAL.as_bytes()) {
-            return Change::Remove;
+            return FieldChange::Remove;
         }
         if let Some(i) = DESTINATIONS.iter().position(|(d, _)| d.as_bytes().eq_ignore_ascii_case(&name)) {
             let (destination, original) = DESTINATIONS[i];
             kept.push(keep(original, field));
             return if std::mem::replace(&mut done[i], true) {
-                Change::Remove
+                FieldChange::Remove
             } else {
-                Change::Replace(fold(destination, test.as_str().as_bytes()))
+                FieldChange::Replace(fold(destination, test.as_str().as_bytes()))
             };
         }
         if field.is("Subject") {
             subject = true;
-            return Change::Replace(prefixed(field));
+            return FieldChange::Replace(prefixed(field));
         }
-        Change::Keep
+        FieldChange::Keep
     });
     if !subject {
         header.append("Subject", format!("{PREFIX} (no subject)").as_bytes());

@@ -3,22 +3,21 @@ use secrecy::SecretString;
 use super::*;
 use crate::config::DkimEntry;
 use crate::mail::{Body, QueueId, ReversePath};
-use crate::store::{ClientInfo, Content, MessageId, MessageKind, QueuedRecipient, TestTreatment};
+use crate::store::{ClientInfo, Content, Decisions, LaneName, MessageKind, QueuedRecipient, TestTreatment};
 use crate::time::Moment;
 
-const ALL: UpstreamView = UpstreamView { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
-const OLD: UpstreamView = UpstreamView { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
+const ALL: UpstreamFacts = UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
+const OLD: UpstreamFacts = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
 
-fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> QueuedMessage {
-    QueuedMessage {
-        id: MessageId(1),
+fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Message {
+    Message {
         queue_id: QueueId::new(0, 0),
         kind: MessageKind::Submitted,
-        route: "main".into(),
+        lane: LaneName::of_upstream("main"),
         accepted: Moment(0),
         accepted_wall: 0,
         age_base: 0,
@@ -28,10 +27,9 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Que
         smtputf8: false,
         request: crate::mail::MessageRequest::default(),
         client: ClientInfo::default(),
-        test: test
-            .map(|(action, to)| TestTreatment { action, address: to.map(|a| Address::parse(a).unwrap()) }),
-        warned: false,
-        attempts: 0,
+        decisions: Decisions {
+            test: test.map(|(action, to)| TestTreatment { action, address: to.map(address) }),
+        },
         recipients: recipients
             .iter()
             .zip(0..)
@@ -42,12 +40,11 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Que
                 failures: 0,
                 last_reply: String::new(),
                 request: crate::mail::RecipientRequest::default(),
+                listed: None,
             })
             .collect(),
-        others_waiting: 0,
-        others_at_once: 0,
         size: 0,
-        content: Content::Inline(Vec::new()),
+        content: Content::memory(Vec::new()),
     }
 }
 
@@ -65,7 +62,7 @@ const CONTENT: &str =
 
 #[test]
 fn keeps_all_but_the_blind_copies() {
-    let unsigned = UpstreamView { sign: false, ..ALL };
+    let unsigned = UpstreamFacts { sign: false, ..ALL };
     let got =
         prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), &unsigned, &signer()).unwrap();
     assert_eq!(String::from_utf8(got.content).unwrap(), CONTENT.replace("Bcc: c@x.test\r\n", ""));
@@ -93,7 +90,7 @@ fn signs_what_the_redirect_made() {
 
 #[test]
 fn test_mail_without_test_address_stays() {
-    let local = UpstreamView { local: true, ..OLD };
+    let local = UpstreamFacts { local: true, ..OLD };
     for test in [
         (TestAction::Redirect, None),
         (TestAction::Hold, Some("test@firm.example")),
@@ -119,7 +116,7 @@ fn an_old_upstream_gets_seven_bits_or_nothing() {
 
     let subject = "From: a@firm.example\r\nSubject: \u{fc}\r\n\r\nhi\r\n";
     let mut sloppy = message(&["b@x.test"], None);
-    let unsigned = UpstreamView { sign: false, ..OLD };
+    let unsigned = UpstreamFacts { sign: false, ..OLD };
     let got = prepare(&sloppy, subject.into(), &unsigned, &signer()).unwrap();
     assert_eq!((got.content, got.smtputf8), (subject.as_bytes().to_vec(), false));
 

@@ -1,33 +1,63 @@
 //! What an answer means for a recipient: sent, deferred, bounced (RFC 5321 4.2.1, 4.2.5).
 //!
-//! What it means for the upstream is another matter: see [`lessons`](super::lessons).
+//! What it means for the account is another matter: see [`account::feedback`](crate::account).
 
+use super::answer::{Answer, RecipientResult};
 use super::error::Stage;
-use super::replies::{Treatment, treat};
-use super::transaction::{Answer, RecipientResult};
+use super::replies::{ReplyAction, row_for};
 use crate::smtp::{EnhancedStatus, Reply};
 
-/// What is to be done for a recipient.
+/// What became of a recipient in an attempt, or is to become of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is done: the upstream has taken responsibility.
+pub enum Outcome {
+    /// The upstream has taken responsibility.
     Sent,
-    /// Try again later.
-    Defer {
+    /// The local mailbox has it.
+    Captured,
+    /// Waits for another attempt.
+    Deferred {
+        /// What it waits for.
+        cause: DeferralCause,
         /// The upstream may have taken it already.
         possible_duplicate: bool,
     },
-    /// It has failed for good.
-    Bounce,
-    /// Send it now, in another transaction.
+    /// Goes in another transaction, at once.
     Later,
-    /// The login may not send for this sender: the mail waits until a person has mended that.
+    /// Failed for good.
+    Bounced,
+    /// The blacklist has dropped it.
+    Dropped,
+}
+
+/// Why a recipient is deferred, which says when it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeferralCause {
+    /// For its own sake: after a wait that grows.
+    Message,
+    /// The login may not send for this sender: a person must mend that, so after the longest wait.
     Sender,
-    /// It is not about the message: the mail waits for the upstream, or the login, and nothing bounces.
+    /// The upstream or the login is at fault: as soon as that answers again.
     Upstream,
 }
 
-const DEFER: Verdict = Verdict::Defer { possible_duplicate: false };
+impl Outcome {
+    /// Deferred for the message's own sake.
+    pub const DEFERRED: Self = Self::deferred(DeferralCause::Message);
+    /// Deferred since the upstream can't be used.
+    pub const UPSTREAM: Self = Self::deferred(DeferralCause::Upstream);
+
+    /// Deferred; nothing has happened yet.
+    #[must_use]
+    pub const fn deferred(cause: DeferralCause) -> Self {
+        Self::Deferred { cause, possible_duplicate: false }
+    }
+
+    /// Whether it was deferred, and not by the upstream's trouble: that is never held against a message.
+    #[must_use]
+    pub fn is_own_failure(self) -> bool {
+        matches!(self, Self::Deferred { cause: DeferralCause::Message | DeferralCause::Sender, .. })
+    }
+}
 
 /// Enhanced status codes that say that the mailbox does not exist (RFC 3463 3.2, RFC 7505 4).
 const NO_SUCH_MAILBOX: [EnhancedStatus; 6] =
@@ -35,28 +65,29 @@ const NO_SUCH_MAILBOX: [EnhancedStatus; 6] =
 
 /// What is to be done for a recipient with this result.
 #[must_use]
-pub fn classify(result: &RecipientResult) -> Verdict {
+pub fn classify(result: &RecipientResult) -> Outcome {
     match &result.answer {
-        Answer::Accepted(_) => Verdict::Sent,
-        Answer::Later(_) => Verdict::Later,
-        Answer::Refused(reply) => refusal(treat(result.stage, reply).treatment),
-        Answer::Failed(_) if result.stage <= Stage::Auth => Verdict::Upstream,
-        Answer::Failed(_) => DEFER,
-        Answer::Unknown(_) => Verdict::Defer { possible_duplicate: true },
+        Answer::Accepted(_) => Outcome::Sent,
+        Answer::Captured(_) => Outcome::Captured,
+        Answer::Later(_) => Outcome::Later,
+        Answer::Refused(reply) => refusal(row_for(result.stage, reply).action),
+        Answer::Failed(_) if result.stage <= Stage::Auth => Outcome::UPSTREAM,
+        Answer::Failed(_) => Outcome::DEFERRED,
+        Answer::Unknown(_) => Outcome::Deferred { cause: DeferralCause::Message, possible_duplicate: true },
     }
 }
 
-fn refusal(treatment: Treatment) -> Verdict {
-    match treatment {
-        Treatment::Slow(_)
-        | Treatment::Pause { .. }
-        | Treatment::Stop { .. }
-        | Treatment::Refresh
-        | Treatment::Unavailable { .. } => Verdict::Upstream,
-        Treatment::StopSender(_) => Verdict::Sender,
+fn refusal(action: ReplyAction) -> Outcome {
+    match action {
+        ReplyAction::Slow(_)
+        | ReplyAction::Pause { .. }
+        | ReplyAction::Stop { .. }
+        | ReplyAction::Refresh
+        | ReplyAction::Unavailable { .. } => Outcome::UPSTREAM,
+        ReplyAction::StopSender(_) => Outcome::deferred(DeferralCause::Sender),
         // When none was accepted before it, there is nothing to split.
-        Treatment::Split | Treatment::Retry | Treatment::Defer => DEFER,
-        Treatment::Bounce => Verdict::Bounce,
+        ReplyAction::Split | ReplyAction::Retry | ReplyAction::Defer => Outcome::DEFERRED,
+        ReplyAction::Bounce => Outcome::Bounced,
     }
 }
 
@@ -69,7 +100,7 @@ pub fn blacklist_candidate(reply: &Reply) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::{Fault, Stage};
+    use super::super::error::{DialogueFault, Stage};
     use super::*;
 
     fn reply(code: u16) -> Reply {
@@ -79,38 +110,42 @@ mod tests {
     #[test]
     fn every_row() {
         let refused = |code| Answer::Refused(reply(code));
-        let failed = || Answer::Failed(Fault::Closed);
+        let failed = || Answer::Failed(DialogueFault::Closed);
         for (stage, answer, want) in [
-            (Stage::Greeting, refused(554), Verdict::Upstream),
-            (Stage::Greeting, refused(421), Verdict::Upstream),
-            (Stage::Connect, failed(), Verdict::Upstream),
-            (Stage::Auth, refused(535), Verdict::Upstream),
-            (Stage::Auth, refused(454), Verdict::Upstream),
-            (Stage::Mail, refused(530), Verdict::Upstream),
-            (Stage::Mail, refused(535), Verdict::Upstream),
-            (Stage::Mail, refused(538), Verdict::Upstream),
-            (Stage::Mail, refused(421), Verdict::Upstream),
-            (Stage::Rcpt, refused(421), DEFER),
-            (Stage::Mail, refused(451), DEFER),
-            (Stage::Mail, refused(550), Verdict::Bounce),
-            (Stage::Mail, refused(552), Verdict::Bounce),
-            (Stage::Mail, failed(), DEFER),
-            (Stage::Rcpt, refused(450), DEFER),
-            (Stage::Rcpt, refused(452), DEFER),
-            (Stage::Rcpt, refused(552), DEFER),
-            (Stage::Rcpt, refused(550), Verdict::Bounce),
-            (Stage::Rcpt, refused(553), Verdict::Bounce),
-            (Stage::Rcpt, Answer::Later(reply(452)), Verdict::Later),
-            (Stage::Data, refused(451), DEFER),
-            (Stage::Data, refused(554), Verdict::Bounce),
-            (Stage::Content, refused(452), DEFER),
-            (Stage::Content, refused(552), Verdict::Bounce),
-            (Stage::Content, failed(), DEFER),
-            (Stage::FinalDot, refused(421), DEFER),
-            (Stage::FinalDot, refused(451), DEFER),
-            (Stage::FinalDot, refused(554), Verdict::Bounce),
-            (Stage::FinalDot, Answer::Accepted(reply(250)), Verdict::Sent),
-            (Stage::FinalDot, Answer::Unknown(Fault::Closed), Verdict::Defer { possible_duplicate: true }),
+            (Stage::Greeting, refused(554), Outcome::UPSTREAM),
+            (Stage::Greeting, refused(421), Outcome::UPSTREAM),
+            (Stage::Connect, failed(), Outcome::UPSTREAM),
+            (Stage::Auth, refused(535), Outcome::UPSTREAM),
+            (Stage::Auth, refused(454), Outcome::UPSTREAM),
+            (Stage::Mail, refused(530), Outcome::UPSTREAM),
+            (Stage::Mail, refused(535), Outcome::UPSTREAM),
+            (Stage::Mail, refused(538), Outcome::UPSTREAM),
+            (Stage::Mail, refused(421), Outcome::UPSTREAM),
+            (Stage::Rcpt, refused(421), Outcome::DEFERRED),
+            (Stage::Mail, refused(451), Outcome::DEFERRED),
+            (Stage::Mail, refused(550), Outcome::Bounced),
+            (Stage::Mail, refused(552), Outcome::Bounced),
+            (Stage::Mail, failed(), Outcome::DEFERRED),
+            (Stage::Rcpt, refused(450), Outcome::DEFERRED),
+            (Stage::Rcpt, refused(452), Outcome::DEFERRED),
+            (Stage::Rcpt, refused(552), Outcome::DEFERRED),
+            (Stage::Rcpt, refused(550), Outcome::Bounced),
+            (Stage::Rcpt, refused(553), Outcome::Bounced),
+            (Stage::Rcpt, Answer::Later(reply(452)), Outcome::Later),
+            (Stage::Data, refused(451), Outcome::DEFERRED),
+            (Stage::Data, refused(554), Outcome::Bounced),
+            (Stage::Content, refused(452), Outcome::DEFERRED),
+            (Stage::Content, refused(552), Outcome::Bounced),
+            (Stage::Content, failed(), Outcome::DEFERRED),
+            (Stage::FinalDot, refused(421), Outcome::DEFERRED),
+            (Stage::FinalDot, refused(451), Outcome::DEFERRED),
+            (Stage::FinalDot, refused(554), Outcome::Bounced),
+            (Stage::FinalDot, Answer::Accepted(reply(250)), Outcome::Sent),
+            (
+                Stage::FinalDot,
+                Answer::Unknown(DialogueFault::Closed),
+                Outcome::Deferred { cause: DeferralCause::Message, possible_duplicate: true },
+            ),
         ] {
             let result = RecipientResult { stage, answer };
             assert_eq!(classify(&result), want, "{result:?}");

@@ -14,12 +14,13 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 
 use super::dial::{Dial, Target};
-use super::error::{ConnectCause, ConnectError, Fault, Stage};
+use super::error::{ConnectCause, ConnectError, DialogueFault, Stage};
 use super::login;
+use super::offer::Offer;
 use super::stream::{Stream, deadline_in};
 use super::tls::{TlsClient, TlsError};
 use super::wire::Wire;
-use crate::config::{Account, Security, Smtp, Timeouts};
+use crate::config::{Login, Security, Smtp, Timeouts};
 use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
 
@@ -33,7 +34,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub struct Connector {
     dial: Arc<dyn Dial>,
     smtp: Smtp,
-    account: Account,
+    account: Login,
     hostname: String,
     tls: OnceLock<TlsClient>,
 }
@@ -42,7 +43,7 @@ impl Connector {
     /// For an account of an upstream; `hostname` is our name in EHLO unless the upstream has its own. Certificates are read when
     /// the first connection needs them.
     #[must_use]
-    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, account: &Account, hostname: &str) -> Self {
+    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, account: &Login, hostname: &str) -> Self {
         let (account, hostname) = (account.clone(), hostname.to_owned());
         Self { dial, smtp, account, hostname, tls: OnceLock::new() }
     }
@@ -52,7 +53,7 @@ impl Connector {
     /// # Errors
     /// Tells at which step it ended and why. No message is at fault.
     pub async fn open(&self) -> Result<Connection, ConnectError> {
-        let mut opening = Opening {
+        let mut opening = Handshake {
             connector: self,
             stage: Stage::Connect,
             host: format!("{}:{}", self.smtp.host, self.smtp.port),
@@ -76,13 +77,13 @@ impl Connector {
 }
 
 /// A connection that is being made.
-struct Opening<'a> {
+struct Handshake<'a> {
     connector: &'a Connector,
     stage: Stage,
     host: String,
 }
 
-impl Opening<'_> {
+impl Handshake<'_> {
     async fn run(&mut self) -> Result<Connection, ConnectCause> {
         let (smtp, times) = (&self.connector.smtp, self.connector.smtp.timeouts);
         let (mut stream, peer) = self.connect().await?;
@@ -107,7 +108,7 @@ impl Opening<'_> {
             host: self.host.clone(),
             peer,
             timeouts: times,
-            state: State::Ready,
+            state: ConnectionState::Ready,
             messages: 0,
             transactions: 0,
             dot_under_way: false,
@@ -120,7 +121,7 @@ impl Opening<'_> {
         let deadline = deadline_in(smtp.timeouts.connect);
         let dialled = timeout_at(deadline, self.connector.dial.dial(&target, deadline))
             .await
-            .map_err(|_| Fault::TimedOut(smtp.timeouts.connect))??;
+            .map_err(|_| DialogueFault::TimedOut(smtp.timeouts.connect))??;
         self.host = format!("{}[{}]:{}", smtp.host, dialled.peer.ip(), dialled.peer.port());
         Ok((dialled.stream, dialled.peer))
     }
@@ -132,7 +133,7 @@ impl Opening<'_> {
         let client = self.connector.tls().await?;
         let limit = smtp.timeouts.connect;
         let shaken = timeout_at(deadline_in(limit), client.handshake(name, stream)).await;
-        Ok(shaken.map_err(|_| Fault::TimedOut(limit))??)
+        Ok(shaken.map_err(|_| DialogueFault::TimedOut(limit))??)
     }
 
     /// EHLO, or HELO for a server that does not know it (RFC 5321 3.2).
@@ -166,13 +167,13 @@ fn expect(reply: Reply, code: u16) -> Result<Reply, ConnectCause> {
     match reply.code {
         found if found == code => Ok(reply),
         400.. => Err(ConnectCause::Refused(reply)),
-        _ => Err(Fault::Unexpected(reply).into()),
+        _ => Err(DialogueFault::Unexpected(reply).into()),
     }
 }
 
 /// What the next transaction finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ConnectionState {
     /// Nothing: it can begin.
     Ready,
     /// A transaction that was given up; RSET clears it.
@@ -188,7 +189,7 @@ pub struct Connection {
     host: String,
     peer: SocketAddr,
     pub(super) timeouts: Timeouts,
-    pub(super) state: State,
+    pub(super) state: ConnectionState,
     pub(super) messages: u32,
     pub(super) transactions: u32,
     /// The final dot is being sent, or has been, and no reply to it has come yet.
@@ -200,6 +201,20 @@ impl Connection {
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// What the upstream takes.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        let offered = &self.capabilities;
+        Offer {
+            eight_bit_mime: offered.eight_bit_mime,
+            smtputf8: offered.smtputf8,
+            max_size: offered.max_size(),
+            max_recipients: offered.max_recipients,
+            dsn: offered.dsn,
+            local: false,
+        }
     }
 
     /// The upstream as the log names it: `name[address]:port`.
@@ -241,30 +256,30 @@ impl Connection {
 
     /// Whether the dialogue can go on. Looks whether the upstream has hung up (or says that it will); does not wait.
     pub fn is_open(&mut self) -> bool {
-        self.state != State::Closed && self.wire.is_quiet()
+        self.state != ConnectionState::Closed && self.wire.is_quiet()
     }
 
     /// RSET: clears what an earlier transaction left, and shows that the upstream still answers.
     ///
     /// # Errors
     /// When it does not answer with 250; the connection is of no use then.
-    pub async fn reset(&mut self) -> Result<(), Fault> {
-        if self.state == State::Closed {
-            return Err(Fault::Closed);
+    pub async fn reset(&mut self) -> Result<(), DialogueFault> {
+        if self.state == ConnectionState::Closed {
+            return Err(DialogueFault::Closed);
         }
         // A call that is cancelled leaves a reply behind: the connection must not be used again.
-        self.state = State::Closed;
+        self.state = ConnectionState::Closed;
         let reply = self.wire.command("RSET", self.timeouts.command).await?;
         if !reply.is_positive() {
-            return Err(Fault::Unexpected(reply));
+            return Err(DialogueFault::Unexpected(reply));
         }
-        self.state = State::Ready;
+        self.state = ConnectionState::Ready;
         Ok(())
     }
 
     /// QUIT, in good order where the dialogue still can go on. Waits no longer than the command time-out.
     pub async fn quit(mut self) {
-        if self.state != State::Closed {
+        if self.state != ConnectionState::Closed {
             // All mail is settled: it is of no importance what the upstream makes of it.
             let _ = self.wire.command("QUIT", self.timeouts.command).await;
         }

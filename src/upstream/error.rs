@@ -56,7 +56,7 @@ impl fmt::Display for Stage {
 /// The dialogue itself broke: there is no reply that tells more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum DialogueFault {
     /// Nothing, or not all, came in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -72,6 +72,9 @@ pub enum Fault {
     /// A reply came that this command can't have.
     #[error("the upstream sent a reply that does not belong here: {0}")]
     Unexpected(Reply),
+    /// The local mailbox could not be written.
+    #[error("{0}")]
+    Mailbox(String),
     /// Replies came to commands that were not sent yet.
     #[error("the upstream answered commands before it had them")]
     OutOfStep,
@@ -169,7 +172,7 @@ pub enum ConnectCause {
     Dial(#[from] DialError),
     /// The dialogue broke.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Fault(#[from] DialogueFault),
     /// The upstream said no.
     #[error("{0}")]
     Refused(Reply),
@@ -230,7 +233,9 @@ impl ConnectError {
     #[must_use]
     pub fn reply(&self) -> Option<&Reply> {
         match &self.cause {
-            ConnectCause::Refused(reply) | ConnectCause::Fault(Fault::Unexpected(reply)) => Some(reply),
+            ConnectCause::Refused(reply) | ConnectCause::Fault(DialogueFault::Unexpected(reply)) => {
+                Some(reply)
+            }
             _ => None,
         }
     }

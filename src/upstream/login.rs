@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::error::{ConnectCause, Fault, LoginError};
+use super::error::{ConnectCause, DialogueFault, LoginError};
 use super::wire::Wire;
-use crate::config::{Account, Auth, Smtp};
+use crate::config::{Auth, Login, Smtp};
 use crate::smtp::Reply;
-use crate::smtp::sasl::{Exchange, Mechanism};
+use crate::smtp::sasl::{Mechanism, SaslClient};
 
 /// Shorter words would stand in harmless text, too.
 const MIN_REDACTED: usize = 4;
@@ -17,7 +17,7 @@ const MIN_REDACTED: usize = 4;
 pub(super) async fn login(
     wire: &mut Wire,
     smtp: &Smtp,
-    account: &Account,
+    account: &Login,
     offered: &[String],
     shielded: bool,
 ) -> Result<(), ConnectCause> {
@@ -28,14 +28,14 @@ pub(super) async fn login(
         return Err(LoginError::NoCredentials.into());
     };
     let mechanism = choose(smtp.auth, offered, shielded || smtp.allow_plaintext_auth, shielded)?;
-    let exchange = Exchange::new(mechanism, user, password.clone()).map_err(LoginError::Sasl)?;
+    let exchange = SaslClient::new(mechanism, user, password.clone()).map_err(LoginError::Sasl)?;
     let mut said = vec![password.clone()];
     let reply = converse(wire, exchange, &mut said, smtp.timeouts.command).await?;
     let reply = redacted(reply, &said);
     match reply.code {
         200..=299 => Ok(()),
         400.. => Err(ConnectCause::Refused(reply)),
-        _ => Err(Fault::Unexpected(reply).into()),
+        _ => Err(DialogueFault::Unexpected(reply).into()),
     }
 }
 
@@ -71,7 +71,7 @@ fn choose(auth: Auth, offered: &[String], clear: bool, shielded: bool) -> Result
 /// Challenge and response until the upstream has decided. Adds what we say to `said`.
 async fn converse(
     wire: &mut Wire,
-    mut exchange: Exchange,
+    mut exchange: SaslClient,
     said: &mut Vec<SecretString>,
     limit: Duration,
 ) -> Result<Reply, ConnectCause> {

@@ -3,26 +3,32 @@
 //! Nothing here knows accounts, lanes or the store. [`Connector`] makes a [`Connection`] ready for mail,
 //! [`Connection::send`] tells what became of each recipient, [`replies`] says what a refusal means, and for whom.
 
+mod answer;
 mod capture;
-pub mod classify;
+mod classify;
 mod connection;
 mod dial;
 mod error;
 mod login;
+mod offer;
 pub mod replies;
 mod stream;
 mod tls;
 mod transaction;
+mod transport;
 mod wire;
 
+pub use answer::{Answer, RecipientResult, TransactionResult};
 pub use capture::{CaptureError, Mailbox};
-pub use classify::{Verdict, blacklist_candidate, classify};
+pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify};
 pub use connection::{Connection, Connector};
 pub use dial::{Dial, Dialled, Target, TcpDial};
-pub use error::{ConnectCause, ConnectError, DialError, Fault, LoginError, Stage};
+pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage};
+pub use offer::Offer;
 pub use replies::{
-    Codes, Provider, Row, Scope, Senders, Slow, StatusPattern, Treatment, rows, stated_wait, treat,
+    AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, row_for, rows, stated_wait,
 };
 pub use stream::Stream;
 pub use tls::{TlsClient, TlsError};
-pub use transaction::{Answer, RecipientResult, Requests, Steps, Transaction, TransactionResult};
+pub use transaction::{Requests, Steps, Transaction};
+pub use transport::{Link, Outgoing, Transport};

@@ -9,18 +9,18 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout_at;
 
-use super::error::Fault;
+use super::error::DialogueFault;
 use super::stream::{Stream, deadline_in};
 use crate::smtp::{Reply, ReplyParser};
 
 /// How much is read at once, in octets.
 const READ_SIZE: usize = 4096;
 /// How long a broken connection may still say why.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const CLOSING_REPLY: Duration = Duration::from_secs(1);
 
 /// What came of sending.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum WireEvent {
     /// All of it is on its way.
     Sent,
     /// A reply came, perhaps before all of it was sent.
@@ -28,7 +28,7 @@ pub(crate) enum Event {
 }
 
 /// What one step on the stream got done.
-enum Step {
+enum WireStep {
     Wrote(usize),
     Flushed,
     Read(usize),
@@ -57,7 +57,7 @@ impl Wire {
     }
 
     /// Waits for one reply; the whole of it must come within `limit`.
-    pub(crate) async fn reply(&mut self, limit: Duration) -> Result<Reply, Fault> {
+    pub(crate) async fn reply(&mut self, limit: Duration) -> Result<Reply, DialogueFault> {
         let whole = async {
             loop {
                 if let Some(reply) = self.parser.next()? {
@@ -66,68 +66,72 @@ impl Wire {
                 self.step(None).await?;
             }
         };
-        timeout_at(deadline_in(limit), whole).await.unwrap_or(Err(Fault::TimedOut(limit)))
+        timeout_at(deadline_in(limit), whole).await.unwrap_or(Err(DialogueFault::TimedOut(limit)))
     }
 
     /// Sends one command line and waits for its reply.
-    pub(crate) async fn command(&mut self, line: &str, limit: Duration) -> Result<Reply, Fault> {
+    pub(crate) async fn command(&mut self, line: &str, limit: Duration) -> Result<Reply, DialogueFault> {
         let octets = format!("{line}\r\n");
         match self.send(&mut octets.as_bytes(), limit).await? {
-            Event::Reply(reply) => Ok(reply),
-            Event::Sent => self.reply(limit).await,
+            WireEvent::Reply(reply) => Ok(reply),
+            WireEvent::Sent => self.reply(limit).await,
         }
     }
 
     /// Sends `rest`, until all is sent or a reply comes. `rest` is cut down to what the stream has not taken yet,
     /// whatever the outcome.
-    pub(crate) async fn send(&mut self, rest: &mut &[u8], limit: Duration) -> Result<Event, Fault> {
+    pub(crate) async fn send(
+        &mut self,
+        rest: &mut &[u8],
+        limit: Duration,
+    ) -> Result<WireEvent, DialogueFault> {
         let all = async {
             loop {
                 if let Some(reply) = self.parser.next()? {
-                    return Ok(Event::Reply(reply));
+                    return Ok(WireEvent::Reply(reply));
                 }
                 match self.step(Some(rest)).await {
-                    Ok(Step::Wrote(n)) => *rest = &rest[n..],
-                    Ok(Step::Flushed) => return Ok(Event::Sent),
-                    Ok(Step::Read(_)) => {}
-                    Err(fault) => return self.last_words(fault).await,
+                    Ok(WireStep::Wrote(n)) => *rest = &rest[n..],
+                    Ok(WireStep::Flushed) => return Ok(WireEvent::Sent),
+                    Ok(WireStep::Read(_)) => {}
+                    Err(fault) => return self.closing_reply(fault).await,
                 }
             }
         };
-        timeout_at(deadline_in(limit), all).await.unwrap_or(Err(Fault::TimedOut(limit)))
+        timeout_at(deadline_in(limit), all).await.unwrap_or(Err(DialogueFault::TimedOut(limit)))
     }
 
     /// Writes some of `octets` (flushes when there are none left, does neither for `None`); reads when the stream
     /// takes nothing at the moment, since an upstream that waits for us to read would block us both.
-    async fn step(&mut self, octets: Option<&[u8]>) -> Result<Step, Fault> {
+    async fn step(&mut self, octets: Option<&[u8]>) -> Result<WireStep, DialogueFault> {
         let step = poll_fn(|cx| {
             let sent = match octets {
                 None => Poll::Pending,
-                Some([]) => Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| Step::Flushed),
-                Some(octets) => Pin::new(&mut self.stream).poll_write(cx, octets).map_ok(Step::Wrote),
+                Some([]) => Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| WireStep::Flushed),
+                Some(octets) => Pin::new(&mut self.stream).poll_write(cx, octets).map_ok(WireStep::Wrote),
             };
             if sent.is_ready() { sent } else { self.poll_read(cx) }
         });
         match step.await {
-            Ok(Step::Wrote(0) | Step::Read(0)) => Err(Fault::Closed),
-            Ok(Step::Read(n)) => {
+            Ok(WireStep::Wrote(0) | WireStep::Read(0)) => Err(DialogueFault::Closed),
+            Ok(WireStep::Read(n)) => {
                 self.parser.push(&self.buffer[..n]);
-                Ok(Step::Read(n))
+                Ok(WireStep::Read(n))
             }
             Ok(done) => Ok(done),
             Err(error) => Err(broken(&error)),
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<WireStep>> {
         let mut buffer = ReadBuf::new(&mut self.buffer[..]);
         let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
-        read.map_ok(|()| Step::Read(buffer.filled().len()))
+        read.map_ok(|()| WireStep::Read(buffer.filled().len()))
     }
 
     /// A reply may stand in the stream though it takes nothing more: an upstream that gives up often says why.
-    async fn last_words(&mut self, fault: Fault) -> Result<Event, Fault> {
-        self.reply(LAST_WORDS).await.map(Event::Reply).map_err(|_| fault)
+    async fn closing_reply(&mut self, fault: DialogueFault) -> Result<WireEvent, DialogueFault> {
+        self.reply(CLOSING_REPLY).await.map(WireEvent::Reply).map_err(|_| fault)
     }
 
     /// Whether the stream is silent and open, as it should be between two commands. Does not wait.
@@ -142,9 +146,9 @@ impl Wire {
     }
 }
 
-fn broken(error: &io::Error) -> Fault {
+fn broken(error: &io::Error) -> DialogueFault {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Fault::Closed,
-        _ => Fault::Broken(error.to_string()),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => DialogueFault::Closed,
+        _ => DialogueFault::Broken(error.to_string()),
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use mailsluice::config::{Auth, Security, Smtp};
 use mailsluice::mail::{Body, ReversePath};
-use mailsluice::upstream::{Connector, Fault, Requests, Stage, TcpDial, Transaction, blacklist_candidate};
+use mailsluice::upstream::{
+    Connector, DialogueFault, Requests, Stage, TcpDial, Transaction, blacklist_candidate,
+};
 use proptest::prelude::*;
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream, UpstreamDial};
@@ -161,7 +163,7 @@ async fn a_reply_that_nobody_asked_for_ends_the_use() {
     assert_eq!(verdicts(&send(&mut connection, &recipients(1), b"x").await), "S");
     assert!(!connection.is_reusable());
     let result = send(&mut connection, &recipients(1), b"x").await;
-    assert_eq!(result.recipients[0].answer, mailsluice::upstream::Answer::Failed(Fault::Closed));
+    assert_eq!(result.recipients[0].answer, mailsluice::upstream::Answer::Failed(DialogueFault::Closed));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! TLS and logins: what is configured is required, and errors say what to do.
 
-use mailsluice::config::{Account, Auth, Security, Smtp};
+use mailsluice::config::{Auth, Login, Security, Smtp};
 use mailsluice::upstream::{ConnectCause, ConnectError, LoginError, Stage, TlsError};
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ async fn fails(upstream: &Upstream, smtp: Smtp) -> ConnectError {
     fails_as(upstream, smtp, &nobody()).await
 }
 
-async fn fails_as(upstream: &Upstream, smtp: Smtp, account: &Account) -> ConnectError {
+async fn fails_as(upstream: &Upstream, smtp: Smtp, account: &Login) -> ConnectError {
     let error = open_as(upstream, smtp, account).await.err().expect("it must not connect");
     assert!(upstream.commands_of("MAIL").is_empty());
     error

@@ -1,7 +1,5 @@
 //! Limits while a client waits: it is told until when, and no kill makes them be forgotten.
 
-use mailsluice::store::Store;
-
 use super::support::simulation::{Simulation, secs};
 use super::support::upstream::{Act, Script, Step, Upstream};
 use super::{Client, FROM, relay};

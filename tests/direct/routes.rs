@@ -2,7 +2,7 @@
 
 use mailsluice::config::TestAction;
 use mailsluice::mail::Address;
-use mailsluice::store::{BlacklistEntry, BlacklistSource, Store};
+use mailsluice::store::NewBlacklistEntry;
 
 use super::support::simulation::{Simulation, secs};
 use super::support::upstream::{Act, Script, Step, Upstream};
@@ -87,12 +87,10 @@ async fn who_is_blacklisted_is_not_asked_about() {
     let up = Upstream::new(Script::default());
     for (action, at_rcpt, dropped) in [("reject", "550 5.7.1 ", 0), ("drop", "250 ", 1)] {
         let sim = relay(&up, &format!("[blacklist]\naction = \"{action}\"\n")).await;
-        let entry = BlacklistEntry {
+        let entry = NewBlacklistEntry {
             pattern: "x@there.example".into(),
             reason: "asked for it".into(),
-            source: BlacklistSource::Manual,
-            added: 0,
-            expires: None,
+            lasts: None,
         };
         sim.store().blacklist_add(entry).await.unwrap();
         let mut client = Client::at(&sim, 0).await;

@@ -204,7 +204,7 @@ async fn too_much_is_refused() {
         assert_eq!(codes.iter().filter(|&&code| code == 552).count(), 1, "{codes:?}");
         assert!(codes.iter().all(|code| matches!(code, 250 | 552 | 503 | 554 | 221)), "{codes:?}");
         assert!(running.store.messages.lock().unwrap().is_empty());
-        assert_eq!((running.files().len(), running.memory.available_permits()), (0, 1 << 20));
+        assert_eq!((running.files().len(), running.memory.available()), (0, 1 << 20));
     }
 }
 

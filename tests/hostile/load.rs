@@ -9,10 +9,10 @@ use base64::Engine as _;
 use mailsluice::config::{ByteSize, DkimEntry, LongLines, TestAction};
 use mailsluice::mail::{Address, Body, QueueId, ReversePath, header};
 use mailsluice::store::{
-    ClientInfo, Content, MessageId, MessageKind, QueuedMessage, QueuedRecipient, TestTreatment,
+    ClientInfo, Content, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment,
 };
 use mailsluice::time::Moment;
-use mailsluice::transform::{self, Signer, UpstreamView};
+use mailsluice::transform::{self, Signer, UpstreamFacts};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::client::Client;
@@ -128,11 +128,10 @@ const TAKEN: &[(u16, usize)] = &[(220, 1), (250, 3), (354, 1), (250, 1), (221, 1
 
 /// Everything that is done to a content on its way out.
 fn prepare(content: &str) -> bool {
-    let message = QueuedMessage {
-        id: MessageId(1),
+    let message = Message {
         queue_id: QueueId::new(0, 0),
         kind: MessageKind::Submitted,
-        route: "main".into(),
+        lane: LaneName::of_upstream("main"),
         accepted: Moment(0),
         accepted_wall: 0,
         age_base: 0,
@@ -142,12 +141,10 @@ fn prepare(content: &str) -> bool {
         smtputf8: false,
         request: mailsluice::mail::MessageRequest::default(),
         client: ClientInfo::default(),
-        test: Some(TestTreatment {
+        decisions: Decisions::of_test(TestTreatment {
             action: TestAction::Redirect,
             address: Some(Address::parse("test@firm.example").unwrap()),
         }),
-        warned: false,
-        attempts: 0,
         recipients: vec![QueuedRecipient {
             index: 0,
             address: Address::parse("c@d").unwrap(),
@@ -155,13 +152,12 @@ fn prepare(content: &str) -> bool {
             failures: 0,
             last_reply: String::new(),
             request: mailsluice::mail::RecipientRequest::default(),
+            listed: None,
         }],
-        others_waiting: 0,
-        others_at_once: 0,
         size: content.len() as u64,
-        content: Content::Inline(Vec::new()),
+        content: Content::memory(Vec::new()),
     };
-    let old = UpstreamView { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
+    let old = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
     let content = format!("Received: x\r\nFrom: a@firm.example\r\n{content}").into_bytes();
     transform::prepare(&message, content, &old, &signer()).is_ok()
 }

@@ -79,10 +79,10 @@ impl Path {
         services.store = context.store.clone();
         services.timeline = context.timeline.clone();
         services.router = context.router.clone();
-        services.wake = context.wake.clone();
+        services.wakeups = context.wakeups.clone();
+        services.limit_waits = context.limit_waits.clone();
         services.test_mode = core.test_mode.clone();
         services.memory = context.memory.clone();
-        services.content_dir = context.config.data_dir.join("content");
         services.admission = Arc::new(Admission::new(&context.config));
         services.users = Arc::new(Users::new(&context.config, context.timeline.clone()));
         let (stop, _) = watch::channel(false);

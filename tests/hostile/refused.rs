@@ -119,7 +119,7 @@ async fn an_oversized_content_is_answered_once() {
             client.send(b"NOOP\r\nQUIT\r\n").await;
             assert_eq!(client.codes().await, [552, 250, 221], "{memory} {padding} {piece} {line_ends:?}");
             assert_eq!((queued(&running), running.files().len()), (0, 0));
-            assert_eq!(running.memory.available_permits(), memory);
+            assert_eq!(running.memory.available(), memory);
         }
     }
 }

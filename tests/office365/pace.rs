@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mailsluice::store::Store;
 use tokio::time::Instant;
 
 use super::support::office365::{Limit, Office365, Rules};

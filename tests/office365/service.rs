@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailsluice::smtp::Reply;
-use mailsluice::upstream::{Stage, Treatment, treat};
+use mailsluice::upstream::{ReplyAction, Stage, row_for};
 use tokio::time::sleep;
 
 use super::client::Client;
@@ -177,28 +177,28 @@ async fn its_refusals_are_in_the_table() {
         service.trouble_mailbox(USER, Some(trouble));
         let login = format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{USER}\0secret")));
         let reply = Client::connect(&service).await.say(&login).await;
-        assert!(matches!(treatment(Stage::Auth, &reply), Treatment::Stop { .. }), "{reply}");
+        assert!(matches!(treatment(Stage::Auth, &reply), ReplyAction::Stop { .. }), "{reply}");
     }
     service.trouble_mailbox(USER, Some(AuthBusy));
     let login = format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{USER}\0secret")));
     let reply = Client::connect(&service).await.say(&login).await;
-    assert!(matches!(treatment(Stage::Auth, &reply), Treatment::Unavailable { .. }), "{reply}");
+    assert!(matches!(treatment(Stage::Auth, &reply), ReplyAction::Unavailable { .. }), "{reply}");
     service.trouble_mailbox(USER, None);
     let mut client = Client::login(&service, USER).await;
     service.trouble_tenant("firm.example", Some(ServerBusy));
     let reply = client.send(USER, 1).await;
-    assert!(matches!(treatment(Stage::Mail, &reply), Treatment::Slow(_)), "{reply}");
+    assert!(matches!(treatment(Stage::Mail, &reply), ReplyAction::Slow(_)), "{reply}");
     for trouble in [SpamBlocked, TenantBlocked, LowReputation, UnregisteredDomain, MailboxFull] {
         service.trouble_tenant("firm.example", Some(trouble));
         let reply = client.send(USER, 1).await;
-        assert!(matches!(treatment(Stage::FinalDot, &reply), Treatment::Stop { .. }), "{reply}");
+        assert!(matches!(treatment(Stage::FinalDot, &reply), ReplyAction::Stop { .. }), "{reply}");
     }
     assert_eq!((service.messages(), service.violations().len()), (0, 0));
 }
 
-fn treatment(stage: Stage, line: &str) -> Treatment {
+fn treatment(stage: Stage, line: &str) -> ReplyAction {
     let mut parser = mailsluice::smtp::ReplyParser::new();
     parser.push(format!("{line}\r\n").as_bytes());
     let reply: Reply = parser.next().unwrap().unwrap();
-    treat(stage, &reply).treatment
+    row_for(stage, &reply).action
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use mailsluice::store::Store;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::support::direct_client::Client;
 use super::support::office365::{Office365, Rules, Trouble};
 use super::support::simulation::{Simulation, secs};
 
@@ -259,4 +260,48 @@ async fn what_one_lane_has_reserved_is_no_limit_to_another() {
     until_empty(&sim, 3_600).await;
     assert_kept(&office);
     assert_eq!((office.messages(), spare.messages()), (360, 0));
+}
+
+/// Sends one message after the other as a client that waits, for an hour. How many the service took.
+async fn sends_for_an_hour(mut client: Client) -> u32 {
+    let (begun, mut sent) = (Instant::now(), 0);
+    while begun.elapsed() < secs(3_600) {
+        let from = "invoices@firm.example";
+        let replies = client.send(from, &["direct@there.example"], from).await;
+        if replies.last().is_some_and(|reply| reply.starts_with("250")) {
+            sent += 1;
+        } else {
+            sleep(secs(20)).await;
+        }
+    }
+    client.say("QUIT").await;
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_a_fallback_and_direct_clients_share_the_mailboxes() {
+    let service = Office365::with_mailboxes(Rules::default(), &USERS);
+    let second = "[[upstream]]\nname = \"second\"\nhost = \"second\"\nsecurity = \"none\"\nenabled = false\n\
+                  filter = [\"second.example\"]\nfallback = [\"office\"]\nfallback_on = [\"disabled\"]\n";
+    let toml = config(&(accounts() + second)).replace("[queue]", "[queue]\nmode = \"direct\"");
+    let mut sim = Simulation::new(&toml, &[("smtp.office365.com", &service)]);
+    sim.start().await;
+    submit(&mut sim, 4_000).await;
+    for n in 0..2_000 {
+        sim.submit("a@second.example", &[&format!("second{n}@there.example")]).await;
+    }
+    let start = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..5 {
+        clients.spawn(sends_for_an_hour(Client::at(&sim, 0).await));
+    }
+    until_empty(&sim, 200 * 60).await;
+    let took = start.elapsed();
+    let direct: u32 = clients.join_all().await.iter().sum();
+    assert_kept(&service);
+    let all = service.messages() as u32;
+    assert_eq!(all, 6_000 + direct);
+    assert!(direct >= 300, "clients have their turns: {direct}");
+    let least = secs(60 * u64::from((all / 3 - 1) / 30));
+    assert!(took >= least && took <= least + least / 50, "{took:?} instead of {least:?} for {all}");
 }

@@ -1,7 +1,7 @@
 //! The reports that a client asked for (RFC 3461), and what an upstream announces (RFC 9422).
 
 use mailsluice::mail::{EnvelopeId, MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return};
-use mailsluice::store::{NewMessage, Store};
+use mailsluice::store::NewMessage;
 
 use super::support::simulation::{Simulation, secs};
 use super::support::upstream::{Act, Script, Seen, Step, Upstream};
@@ -143,14 +143,8 @@ async fn announced_limits_are_kept() {
     assert_eq!(sizes, [3, 3, 3, 1]);
     assert!(up.commands_of("RCPT").len() == 10, "nobody is named in vain");
     assert_eq!(up.connections(), 2, "two messages over each");
-    let day: u32 = sim
-        .store()
-        .usage()
-        .await
-        .unwrap()
-        .iter()
-        .filter(|row| row.window == mailsluice::config::Window::Day)
-        .map(|row| row.recipients)
-        .sum();
+    let lines = sim.core.as_ref().unwrap().context.accounts.limit_lines("main").await.unwrap();
+    let day =
+        lines.iter().find(|line| line.window == mailsluice::config::Window::Day).unwrap().recipients_used;
     assert_eq!(day, 10 + 3 + 3 + 1, "only the first was taken for all ten");
 }

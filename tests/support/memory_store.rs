@@ -1,21 +1,30 @@
-//! A store in memory: just what sessions need, with faults to order.
+//! A store in memory: all that a store does, with faults to order.
+//!
+//! It keeps to the rules in the simplest way: nothing is indexed, mail goes by priority and time without turns, and what a
+//! crash leaves is what is not marked as lost. The limits are counted by the same ledger as everywhere.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use mailsluice::config::Window;
-use mailsluice::mail::QueueId;
+use mailsluice::limits::{AccountKey, Amount, Ledger, ScopeUsage};
+use mailsluice::mail::{Address, QueueId};
 use mailsluice::store::*;
-use mailsluice::time::{Anchor, Moment};
+use mailsluice::time::{Clock, Moment, SystemClock, Timeline};
+use tokio::sync::Notify;
+
+#[path = "memory_store/lanes.rs"]
+mod lanes;
+#[path = "memory_store/people.rs"]
+mod people;
 
 /// What was queued, what is blacklisted, and what is to go wrong.
-#[derive(Default)]
 pub(crate) struct MemoryStore {
-    /// The queue.
+    /// All that was ever queued, as it came.
     pub(crate) messages: Mutex<Vec<NewMessage>>,
-    /// The blacklist; matched by the whole address only.
+    /// Entries of the blacklist that were there from the start.
     pub(crate) blacklist: Vec<BlacklistEntry>,
     /// The store says that it is not healthy.
     pub(crate) unhealthy: AtomicBool,
@@ -25,207 +34,312 @@ pub(crate) struct MemoryStore {
     pub(crate) in_doubt: AtomicBool,
     /// The queue is said to be full at the commit.
     pub(crate) full: AtomicBool,
-    switches: Mutex<HashMap<&'static str, String>>,
+    /// Where uploads go.
+    pub(crate) content_dir: PathBuf,
+    /// Messages at most.
+    max_messages: u64,
+    timeline: Timeline,
+    state: Mutex<MemoryState>,
+    /// Told whenever a message is no longer being sent.
+    settled: Notify,
+}
+
+/// What lasts, and with it what a crash takes away.
+#[derive(Default)]
+struct MemoryState {
+    queue: BTreeMap<MessageId, Entry>,
+    leases: HashMap<MessageId, HeldLease>,
+    permits: HashMap<PermitId, HeldPermit>,
+    ledger: Ledger,
+    /// The last number that was given to anything.
+    last: i64,
+    totals: Totals,
+    blacklist: BTreeMap<String, BlacklistEntry>,
+    bounces: HashMap<String, u32>,
+    suspensions: Vec<Suspension>,
+    switches: HashMap<&'static str, String>,
+    limit_waits: BTreeMap<LaneName, std::time::Duration>,
+}
+
+/// A message in the queue.
+struct Entry {
+    new: NewMessage,
+    lane: LaneName,
+    decisions: Decisions,
+    state: EntryState,
+    accepted: Moment,
+    accepted_wall: i64,
+    age_base: i64,
+    due: Moment,
+    warned: bool,
+    attempts: u32,
+    recipients: Vec<EntryRecipient>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EntryState {
+    Waiting,
+    Sending,
+    Held,
+}
+
+struct EntryRecipient {
+    state: RecipientState,
+    attempts: u32,
+    failures: u32,
+    reply: String,
+}
+
+struct HeldLease {
+    token: u64,
+    account: AccountKey,
+    taken: Amount,
+}
+
+struct HeldPermit {
+    account: AccountKey,
+    taken: Amount,
+    recorded: u32,
 }
 
 fn fault() -> StoreError {
     StoreError::Broken("the disk is on fire".into())
 }
 
-#[async_trait]
-impl Store for MemoryStore {
-    async fn enqueue(&self, message: NewMessage) -> Result<(), EnqueueError> {
-        if self.broken.load(Ordering::SeqCst) {
-            return Err(EnqueueError::Store(fault()));
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(u64::MAX, Arc::new(SystemClock))
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub(crate) fn new(max_messages: u64, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            messages: Mutex::default(),
+            blacklist: Vec::new(),
+            unhealthy: AtomicBool::default(),
+            broken: AtomicBool::default(),
+            in_doubt: AtomicBool::default(),
+            full: AtomicBool::default(),
+            content_dir: PathBuf::new(),
+            max_messages,
+            timeline: Timeline::resume(clock, None),
+            state: Mutex::default(),
+            settled: Notify::new(),
         }
-        if self.in_doubt.load(Ordering::SeqCst) {
-            return Err(EnqueueError::Store(StoreError::InDoubt("the disk is on fire".into())));
-        }
-        if self.full.load(Ordering::SeqCst) {
-            return Err(EnqueueError::Full { messages: 7, limit: 7 });
-        }
-        self.messages.lock().unwrap().push(message);
-        Ok(())
     }
 
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
+        self.state.lock().unwrap()
+    }
+
+    fn now(&self) -> Moment {
+        self.timeline.now()
+    }
+
+    /// The entry that covers an address now.
+    fn listed(&self, state: &MemoryState, address: &Address) -> Option<BlacklistEntry> {
+        let find = |pattern: String| {
+            let from_start = self.blacklist.iter().find(|entry| entry.pattern == pattern);
+            state.blacklist.get(&pattern).or(from_start).cloned()
+        };
+        let entries = patterns_covering(address.as_str()).into_iter().filter_map(find);
+        entries.into_iter().find(|entry| entry.expires.is_none_or(|end| end > self.now()))
+    }
+
+    /// Whether none of these would take a name that is taken.
+    fn are_new(state: &MemoryState, messages: &[NewMessage]) -> Result<(), StoreError> {
+        let taken = |new: &NewMessage| state.queue.values().any(|entry| entry.new.queue_id == new.queue_id);
+        match messages.iter().find(|new| taken(new)) {
+            Some(new) => Err(StoreError::Database(format!("{} is taken", new.queue_id))),
+            None => Ok(()),
+        }
+    }
+
+    fn put(&self, state: &mut MemoryState, new: NewMessage) {
+        let (kept, all) = (new.recipients.kept() as u64, new.recipients.len() as u64);
+        match new.kind {
+            MessageKind::Submitted => state.totals.accepted += all,
+            MessageKind::Report => state.totals.generated += all,
+        }
+        state.totals.dropped += all - kept;
+        if kept == 0 {
+            return;
+        }
+        let id = MessageId(state.number());
+        let accepted = self.now();
+        let recipients = new.recipients.iter().map(|recipient| EntryRecipient {
+            state: if recipient.dropped { RecipientState::Dropped } else { RecipientState::Waiting },
+            attempts: 0,
+            failures: 0,
+            reply: String::new(),
+        });
+        let entry = Entry {
+            lane: new.lane.clone(),
+            decisions: new.decisions.clone(),
+            state: if new.held { EntryState::Held } else { EntryState::Waiting },
+            accepted,
+            accepted_wall: self.timeline.wall().as_millisecond(),
+            age_base: accepted.0 - new.limit_wait.as_millis() as i64,
+            due: accepted,
+            warned: false,
+            attempts: 0,
+            recipients: recipients.collect(),
+            new,
+        };
+        state.queue.insert(id, entry);
+    }
+
+    fn count_bounce(&self, state: &mut MemoryState, candidate: &BlacklistCandidate, reply: &str) {
+        let address = candidate.address.to_lowercase();
+        let count = state.bounces.entry(address.clone()).or_default();
+        *count += 1;
+        if *count < candidate.after {
+            return;
+        }
+        state.bounces.remove(&address);
+        let by_hand = |entry: &BlacklistEntry| entry.source == BlacklistSource::Manual;
+        if !state.blacklist.get(&address).is_some_and(by_hand) {
+            let entry = BlacklistEntry {
+                pattern: address.clone(),
+                reason: reply.to_owned(),
+                source: BlacklistSource::Bounce,
+                added: self.timeline.wall().as_millisecond(),
+                expires: candidate.lasts.map(|lasts| self.now().after(lasts)),
+            };
+            state.blacklist.insert(address, entry);
+        }
+    }
+}
+
+impl MemoryState {
+    fn number(&mut self) -> i64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Has the ledger know an account, so that all of its transactions are counted.
+    fn know(&mut self, account: &AccountKey) {
+        let known = self.ledger.load(&account.scopes(), |_| Ok::<_, ()>(ScopeUsage::default()));
+        known.expect("nothing is read");
+    }
+
+    /// A lease ends; the provider has counted so much, or nothing. `None`: it had ended already.
+    fn end_lease(&mut self, lease: Lease, used: Option<&Amount>, now: Moment) -> Option<()> {
+        self.leases.get(&lease.id).filter(|held| held.token == lease.token)?;
+        let held = self.leases.remove(&lease.id)?;
+        if !held.taken.is_none() || used.is_some() {
+            self.know(&held.account);
+            self.ledger.end(&held.account, &held.taken, used, now);
+        }
+        Some(())
+    }
+}
+
+impl Entry {
+    fn waiting(&self) -> usize {
+        self.recipients.iter().filter(|recipient| recipient.state == RecipientState::Waiting).count()
+    }
+
+    fn size(&self) -> u64 {
+        self.new.content.len()
+    }
+}
+
+#[async_trait]
+impl Intake for MemoryStore {
     fn healthy(&self) -> Result<(), StoreError> {
         if self.unhealthy.load(Ordering::SeqCst) { Err(fault()) } else { Ok(()) }
     }
 
     fn queue_length(&self) -> u64 {
-        self.messages.lock().unwrap().len() as u64
+        self.state().queue.len() as u64
     }
 
-    fn lane_load(&self, route: &str) -> Load {
-        let messages = self.messages.lock().unwrap();
-        let lane = messages.iter().filter(|message| message.route == route && !message.held);
-        lane.fold(Load::default(), |load, message| Load {
-            messages: load.messages + 1,
-            recipients: load.recipients + message.recipients.iter().filter(|r| !r.dropped).count() as u64,
-        })
+    fn upload(&self, id: &QueueId) -> Upload {
+        Upload::new(&self.content_dir, id)
     }
 
-    /// All that came before; there are no turns here.
-    async fn ahead(&self, queue_id: QueueId, _now: Moment) -> Result<Option<Ahead>, StoreError> {
-        let messages = self.messages.lock().unwrap();
-        let place = messages.iter().position(|message| message.queue_id == queue_id);
-        Ok(place.map(|place| {
-            let recipients = messages[..place].iter().map(|message| message.recipients.len() as u64).sum();
-            Ahead { messages: place as u64, recipients }
-        }))
-    }
-
-    async fn places(
-        &self,
-        _route: String,
-        _now: Moment,
-        _most: u32,
-    ) -> Result<HashMap<MessageId, Ahead>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn blacklist_match(
-        &self,
-        address: String,
-        _now: Moment,
-    ) -> Result<Option<BlacklistEntry>, StoreError> {
-        Ok(self.blacklist.iter().find(|entry| entry.pattern == address).cloned())
-    }
-
-    async fn switch(&self, key: &'static str) -> Result<Option<String>, StoreError> {
-        Ok(self.switches.lock().unwrap().get(key).cloned())
-    }
-
-    async fn set_switch(&self, key: &'static str, value: String) -> Result<(), StoreError> {
-        self.switches.lock().unwrap().insert(key, value);
+    async fn enqueue(&self, mut message: NewMessage) -> Result<(), EnqueueError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(EnqueueError::Store(fault()));
+        }
+        if self.in_doubt.load(Ordering::SeqCst) {
+            message.content.keep();
+            return Err(EnqueueError::Store(StoreError::InDoubt("the disk is on fire".into())));
+        }
+        if self.full.load(Ordering::SeqCst) {
+            return Err(EnqueueError::Full { messages: 7, limit: 7 });
+        }
+        let mut state = self.state();
+        Self::are_new(&state, std::slice::from_ref(&message))?;
+        let messages = state.queue.len() as u64;
+        if messages >= self.max_messages && message.recipients.kept() > 0 {
+            return Err(EnqueueError::Full { messages, limit: self.max_messages });
+        }
+        if message.recipients.kept() == 0 {
+            message.content = Content::memory(Vec::new());
+        } else if let Some(octets) = message.content.octets() {
+            // What it held of the session's memory is given back.
+            message.content = Content::memory(octets.to_vec());
+        }
+        message.content.keep();
+        self.messages.lock().unwrap().push(message.clone());
+        self.put(&mut state, message);
         Ok(())
     }
 
-    async fn claim(&self, _claim: Claim) -> Result<Claimed, StoreError> {
-        unreachable!("sessions never do this")
+    async fn blacklisted(&self, addresses: &[Address]) -> Result<Vec<Option<BlacklistEntry>>, StoreError> {
+        let state = self.state();
+        Ok(addresses.iter().map(|address| self.listed(&state, address)).collect())
+    }
+}
+
+#[async_trait]
+impl Switches for MemoryStore {
+    async fn switch(&self, key: &'static str) -> Result<Option<String>, StoreError> {
+        Ok(self.state().switches.get(key).cloned())
     }
 
-    async fn claim_overdue(&self, _claim: OverdueClaim) -> Result<Vec<QueuedMessage>, StoreError> {
-        unreachable!("sessions never do this")
+    async fn set_switch(&self, key: &'static str, value: String) -> Result<(), StoreError> {
+        self.state().switches.insert(key, value);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Upkeep for MemoryStore {
+    fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
-    async fn settle(&self, _settlement: Settlement) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
+    async fn recover(&self) -> Result<Recovered, StoreError> {
+        let (mut state, now) = (self.state(), self.now());
+        let state = &mut *state;
+        for (_, held) in state.leases.drain() {
+            state.ledger.end(&held.account, &held.taken, Some(&held.taken), now);
+        }
+        for (_, held) in state.permits.drain() {
+            let all = Amount { recipients: held.recorded, ..held.taken };
+            state.ledger.end(&held.account, &held.taken, Some(&all), now);
+        }
+        let mut unknown = Vec::new();
+        for entry in state.queue.values_mut().filter(|entry| entry.state == EntryState::Sending) {
+            entry.state = EntryState::Waiting;
+            unknown.push(entry.new.queue_id.clone());
+        }
+        Ok(Recovered { messages: state.queue.len() as u64, unknown, orphans: 0 })
     }
 
-    async fn hand_back(&self, _messages: Vec<MessageId>) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
+    async fn note_clock(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    async fn take_permit(&self, _permit: NewPermit) -> Result<PermitId, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn hand_over(&self, _handover: Handover) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn recover(&self, _now: Moment) -> Result<Recovered, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn routes(&self) -> Result<Vec<Route>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn reroute(&self, _from: Route, _to: String, _credit: i64) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn make_due(&self, _route: String, _now: Moment) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn usage(&self) -> Result<Vec<UsageRow>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn reset_usage(&self, _upstream: String, _windows: Vec<Window>) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn prune_usage(&self, _now: Moment) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn limit_waits(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn set_limit_wait(&self, _route: String, _millis: i64) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn standings(&self) -> Result<Vec<Standing>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn set_standing(&self, _standing: Standing) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn clear_standings(&self, _: Option<String>, _: Vec<StandingKind>) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn blacklist(&self) -> Result<Vec<BlacklistEntry>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn blacklist_add(&self, _entry: BlacklistEntry) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn blacklist_remove(&self, _pattern: String) -> Result<bool, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn list(&self, _filter: ListFilter) -> Result<Vec<Summary>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn show(&self, _queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn content(&self, _queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn retry(&self, _queue_id: Option<QueueId>, _now: Moment) -> Result<u64, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn hold(&self, _: QueueId) -> Result<bool, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn release(&self, _: QueueId, _: Option<TestTreatment>, _: Moment) -> Result<bool, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn delete(&self, _queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn totals(&self) -> Result<Totals, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn anchor(&self) -> Result<Option<Anchor>, StoreError> {
-        unreachable!("sessions never do this")
-    }
-
-    async fn set_anchor(&self, _anchor: Anchor) -> Result<(), StoreError> {
-        unreachable!("sessions never do this")
+    async fn prune(&self) -> Result<(), StoreError> {
+        let (mut state, now) = (self.state(), self.now());
+        state.ledger.expire(now);
+        state.suspensions.retain(|suspension| suspension.until.is_none_or(|until| until > now));
+        Ok(())
     }
 }

@@ -9,12 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mailsluice::config::Config;
+use mailsluice::lane::LaneStatus;
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::relay::Core;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
-    ClientInfo, MessageKind, NewMessage, NewRecipient, Priority, Store, StoredContent, Totals,
+    Admin, ClientInfo, Content, Decisions, Intake, LaneName, MessageKind, NewMessage, NewRecipient,
+    NewSuspension, Priority, Recipients, Store, SuspensionKind, Totals,
 };
 use mailsluice::time::Clock;
 use mailsluice::upstream::{Dial, DialError, Dialled, Target};
@@ -109,6 +111,8 @@ pub struct Simulation {
     pub config: Arc<Config>,
     pub core: Option<Core>,
     pub store: Option<Arc<SqliteStore>>,
+    /// How the store runs its writes; [`Threading::Writer`] wants a [`Pacer`](super::pacer::Pacer).
+    pub threading: Threading,
     next: u32,
 }
 
@@ -125,6 +129,7 @@ impl Simulation {
             config,
             core: None,
             store: None,
+            threading: Threading::Caller,
             next: 0,
         }
     }
@@ -135,11 +140,11 @@ impl Simulation {
     }
 
     pub async fn start(&mut self) {
-        let store = SqliteStore::open(&self.config.data_dir, 1_000_000, Threading::Caller).unwrap();
+        let (folder, clock) = (&self.config.data_dir, self.clock.clone());
+        let store = SqliteStore::open(folder, 1_000_000, self.threading, clock).unwrap();
         let store = Arc::new(store);
         self.store = Some(store.clone());
-        let core =
-            Core::start(self.config.clone(), store, self.clock.clone(), Arc::new(self.hosts.clone())).await;
+        let core = Core::start(self.config.clone(), store, Arc::new(self.hosts.clone())).await;
         self.core = Some(core.unwrap());
     }
 
@@ -173,7 +178,7 @@ impl Simulation {
         panic!("something still holds the store");
     }
 
-    pub fn store(&self) -> &SqliteStore {
+    pub fn store(&self) -> &dyn Store {
         self.store.as_deref().unwrap()
     }
 
@@ -187,10 +192,39 @@ impl Simulation {
         Estimate::new(Sources {
             store: context.store.clone(),
             timeline: context.timeline.clone(),
-            router: context.router.clone(),
-            throttle: context.throttle.clone(),
-            board: context.board.clone(),
+            accounts: context.accounts.clone(),
+            statuses: context.statuses.clone(),
         })
+    }
+
+    /// A person switches an upstream off.
+    pub async fn switch_off(&self, upstream: &str) {
+        let suspension = NewSuspension {
+            upstream: upstream.into(),
+            account: None,
+            kind: SuspensionKind::Disabled,
+            lasts: None,
+            reason: "disabled by hand".into(),
+        };
+        self.core.as_ref().unwrap().context.accounts.suspend(suspension).await.unwrap();
+    }
+
+    /// A person switches it on again.
+    pub async fn switch_on(&self, upstream: &str) {
+        let accounts = &self.core.as_ref().unwrap().context.accounts;
+        accounts.resume(Some(upstream), &[SuspensionKind::Disabled]).await.unwrap();
+    }
+
+    /// How a lane is.
+    pub fn lane(&self, upstream: &str) -> LaneStatus {
+        self.core.as_ref().unwrap().context.statuses.of(&LaneName::of_upstream(upstream)).unwrap()
+    }
+
+    /// Hands a message in as a session of another client would: each address has its turn.
+    pub async fn submit_by(&mut self, client: &str, from: &str, to: &[&str]) -> QueueId {
+        let mut message = self.message(from, to);
+        client.clone_into(&mut message.client.address);
+        self.enqueue(message).await
     }
 
     /// Hands a message in as a session would.
@@ -202,9 +236,9 @@ impl Simulation {
     /// Hands in a message that a test has made.
     pub async fn enqueue(&self, message: NewMessage) -> QueueId {
         let id = message.queue_id.clone();
-        let route = message.route.clone();
+        let lane = message.lane.clone();
         self.store().enqueue(message).await.unwrap();
-        self.core.as_ref().unwrap().context.wake.wake(&route);
+        self.core.as_ref().unwrap().context.wakeups.wake(&lane);
         id
     }
 
@@ -214,7 +248,7 @@ impl Simulation {
         let core = self.core.as_ref().unwrap();
         let context = &core.context;
         let (now, wall) = (context.timeline.now(), context.timeline.wall().as_millisecond());
-        let route = context.router.route(from).map(|u| u.name.clone()).unwrap_or_default();
+        let lane = context.router.lane(from).unwrap_or_else(LaneName::unrouted);
         let text = format!(
             "From: {from}\r\nTo: {}\r\nSubject: number {}\r\nMessage-ID: <{}@test>\r\n\r\nHello.\r\n",
             to.join(", "),
@@ -230,27 +264,18 @@ impl Simulation {
             queue_id: QueueId::new(wall, self.next),
             kind: MessageKind::Submitted,
             priority: Priority::Normal,
-            limit_wait: context.wake.limit_wait(&route, now),
-            route,
-            accepted: now,
-            accepted_wall: wall,
+            limit_wait: context.limit_waits.of(&lane, now),
+            lane,
             reverse_path,
             sender: from.to_lowercase(),
             body: Body::SevenBit,
             smtputf8: false,
             request: MessageRequest::default(),
             client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
-            test: core.test_mode.current(),
+            decisions: Decisions { test: core.test_mode.current() },
             held: false,
-            recipients: to
-                .iter()
-                .map(|to| NewRecipient {
-                    address: Address::parse(to).unwrap(),
-                    dropped: false,
-                    request: RecipientRequest::default(),
-                })
-                .collect(),
-            content: StoredContent::Inline(text.into_bytes()),
+            recipients: recipients(to),
+            content: Content::memory(text.into_bytes()),
         }
     }
 
@@ -272,6 +297,16 @@ impl Simulation {
     pub async fn until_empty(&self, most: Duration) {
         self.until(most, Duration::from_millis(500), async |sim| sim.store().queue_length() == 0).await;
     }
+}
+
+/// Recipients of whom nothing else is asked.
+pub fn recipients(to: &[&str]) -> Recipients {
+    let recipient = |to: &&str| NewRecipient {
+        address: Address::parse(to).unwrap(),
+        dropped: false,
+        request: RecipientRequest::default(),
+    };
+    Recipients::new(to.iter().map(recipient).collect()).unwrap()
 }
 
 /// In memory where there is room: here the relay is killed, never the machine, and a disk only takes time.

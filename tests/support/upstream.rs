@@ -91,6 +91,11 @@ impl Upstream {
         self.record().most_open
     }
 
+    /// How many connections are open.
+    pub fn open_connections(&self) -> usize {
+        self.record().open
+    }
+
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap()
     }

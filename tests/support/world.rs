@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mailsluice::account::{AccountServices, Accounts};
 use mailsluice::config::*;
+use mailsluice::direct::{Direct, ExchangeRequest, Opening};
+use mailsluice::lane::{LimitWaits, Wakeups};
 use mailsluice::listen::tls;
+use mailsluice::memory::MemoryBudget;
 use mailsluice::policy::admission::Admission;
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::pacing::Pacing;
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::policy::users::Users;
-use mailsluice::queue::direct::{Ask, Direct, Opening};
-use mailsluice::queue::{Board, Wake};
 use mailsluice::route::Router;
 use mailsluice::session::{self, Door, Services};
-use mailsluice::store::{NewMessage, StoredContent};
-use mailsluice::throttle::{Throttle, UpstreamLimits};
+use mailsluice::store::NewMessage;
 use mailsluice::time::{SystemClock, Timeline};
+use mailsluice::upstream::{Mailbox, TcpDial};
 use tokio::io::DuplexStream;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::memory_store::MemoryStore;
@@ -30,7 +32,7 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) store: MemoryStore,
     pub(crate) client: IpAddr,
-    pub(crate) memory: usize,
+    pub(crate) memory: u64,
     folder: tempfile::TempDir,
 }
 
@@ -40,7 +42,7 @@ pub(crate) struct Running {
     pub(crate) session: JoinHandle<()>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) store: Arc<MemoryStore>,
-    pub(crate) memory: Arc<Semaphore>,
+    pub(crate) memory: MemoryBudget,
     /// What is in force.
     #[allow(dead_code, reason = "not every test reloads")]
     pub(crate) door: Arc<ArcSwap<Door>>,
@@ -52,7 +54,9 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
         let client = "127.0.0.1".parse().unwrap();
-        Self { config, store: MemoryStore::default(), client, memory: 1 << 20, folder }
+        let mut store = MemoryStore::default();
+        store.content_dir = folder.path().join("content");
+        Self { config, store, client, memory: 1 << 20, folder }
     }
 
     /// Starts a session on a pipe.
@@ -81,28 +85,30 @@ impl World {
         let store = Arc::new(self.store);
         let timeline = Timeline::resume(Arc::new(SystemClock), None);
         let router = Arc::new(Router::new(&config));
-        let throttle = Arc::new(Throttle::new(timeline.clone()));
-        let limits = config.upstreams.iter().map(|upstream| UpstreamLimits {
-            upstream: upstream.name.clone(),
-            shared: Limits::default(),
-            accounts: upstream.accounts.iter().map(|a| (a.name().to_owned(), a.limits.clone())).collect(),
-        });
-        throttle.configure(config.timezone.clone(), &limits.collect::<Vec<_>>());
+        let wakeups = Arc::new(Wakeups::default());
+        let services = AccountServices {
+            store: store.clone(),
+            timeline: timeline.clone(),
+            wakeups: wakeups.clone(),
+            dial: Arc::new(TcpDial),
+        };
+        let accounts = Accounts::new(services, router.clone());
+        let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
+        accounts.configure(&config, &[], router.clone(), &mailbox);
         let sources = Sources {
             store: store.clone(),
             timeline: timeline.clone(),
-            router: router.clone(),
-            throttle,
-            board: Arc::new(Board::default()),
+            accounts: Arc::new(accounts),
+            statuses: Arc::default(),
         };
         let services = Services {
             config: config.clone(),
             store: store.clone(),
             router,
-            wake: Arc::new(Wake::default()),
+            wakeups,
+            limit_waits: LimitWaits::default(),
             test_mode: Arc::new(Switch::load(store.clone(), &config.test_mode).await.unwrap()),
-            memory: Arc::new(Semaphore::new(self.memory)),
-            content_dir: config.data_dir.join("content"),
+            memory: MemoryBudget::new(self.memory),
             admission: Arc::new(Admission::new(&config)),
             users: Arc::new(Users::new(&config, timeline.clone())),
             estimate: Arc::new(Estimate::new(sources)),
@@ -118,7 +124,7 @@ impl World {
 struct Nowhere;
 
 impl Direct for Nowhere {
-    fn attend(&self, opening: Opening, _asks: mpsc::Receiver<Ask>) {
+    fn attend(&self, opening: Opening, _asks: mpsc::Receiver<ExchangeRequest>) {
         unreachable!("the mode is queued: {opening:?}")
     }
 }
@@ -126,15 +132,13 @@ impl Direct for Nowhere {
 impl Running {
     /// The content of a queued message, wherever it is.
     pub(crate) fn content(&self, message: &NewMessage) -> Vec<u8> {
-        match &message.content {
-            StoredContent::Inline(octets) => octets.clone(),
-            StoredContent::File(size) => {
-                let path = self.folder.path().join("content").join(message.queue_id.as_str());
-                let octets = std::fs::read(path).unwrap();
-                assert_eq!(octets.len() as u64, *size);
-                octets
-            }
+        if let Some(octets) = message.content.octets() {
+            return octets.to_vec();
         }
+        let path = self.folder.path().join("content").join(message.queue_id.as_str());
+        let octets = std::fs::read(path).unwrap();
+        assert_eq!(octets.len() as u64, message.content.len());
+        octets
     }
 
     /// The names of the files in the content folder.
@@ -193,18 +197,18 @@ fn config(folder: &std::path::Path) -> Config {
             auto_add_after: 1,
             expire_after: None,
         },
-        upstreams: vec![Upstream {
+        upstreams: vec![Arc::new(Upstream {
             name: "main".into(),
             default: true,
             enabled: true,
             filter: vec![],
             sign: false,
             kind: UpstreamKind::Capture(Capture { max: 10 }),
-            accounts: vec![Account::anonymous(Limits::default())],
+            accounts: vec![Login::anonymous(Limits::default())],
             shared_limits: SharedLimits::default(),
             fallback: Fallback::default(),
             disable_after: 5,
-        }],
+        })],
         dkim: vec![],
         users: vec![],
     }

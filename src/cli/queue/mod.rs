@@ -5,21 +5,21 @@ mod view;
 use clap::builder::PossibleValuesParser;
 use hyper::Method;
 
-use super::client::{Client, Target};
-use super::context::Context;
+use super::client::{Client, RequestPath};
+use super::context::CliContext;
 use super::failure::Failure;
 use super::{output, status};
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, Release, Retried, Status,
+    DEFAULT_LIMIT, Done, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, StatusJson,
 };
 use crate::report::log::escape::printable;
-use crate::store::Counts;
+use crate::store::QueueCounts;
 use view::Extent;
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum QueueCommand {
     /// What is in the queue, oldest first: what waits, for what, until when
-    List(Filter),
+    List(QueueFilter),
     /// All that is known about a message
     Show {
         /// Its queue id
@@ -62,7 +62,7 @@ pub(super) enum Command {
 
 /// Which messages to list.
 #[derive(Debug, clap::Args)]
-pub(super) struct Filter {
+pub(super) struct QueueFilter {
     /// Of this upstream
     #[arg(long)]
     upstream: Option<String>,
@@ -80,31 +80,31 @@ pub(super) struct Filter {
     limit: Option<u32>,
 }
 
-pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure> {
+pub(super) fn execute(command: QueueCommand, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
     match command {
-        Command::List(filter) => list(&filter, &client, context),
-        Command::Show { id, content: true } => print_content(&id, &client, context),
-        Command::Show { id, content: false } => {
-            let reply = client.get::<MessageDetail>(&Target::path(&["queue", &id]))?;
+        QueueCommand::List(filter) => list(&filter, &client, context),
+        QueueCommand::Show { id, content: true } => print_content(&id, &client, context),
+        QueueCommand::Show { id, content: false } => {
+            let reply = client.get::<MessageDetail>(&RequestPath::path(&["queue", &id]))?;
             context.print(&reply, view::detail)
         }
-        Command::Retry { all: true, .. } => {
-            let reply = client.command::<Retried>(&Method::POST, &Target::path(&["queue", "retry"]))?;
+        QueueCommand::Retry { all: true, .. } => {
+            let reply = client.command::<Retried>(&Method::POST, &RequestPath::path(&["queue", "retry"]))?;
             context.print(&reply, |done, _| format!("{} due now", output::count(done.messages, "message")))
         }
-        Command::Retry { ids, .. } => each(&ids, context, |id| {
-            Ok(client.command::<Done>(&Method::POST, &Target::path(&["queue", id, "retry"]))?.value)
+        QueueCommand::Retry { ids, .. } => each(&ids, context, |id| {
+            Ok(client.command::<Done>(&Method::POST, &RequestPath::path(&["queue", id, "retry"]))?.value)
         }),
-        Command::Hold { ids } => each(&ids, context, |id| {
-            Ok(client.command::<Done>(&Method::POST, &Target::path(&["queue", id, "hold"]))?.value)
+        QueueCommand::Hold { ids } => each(&ids, context, |id| {
+            Ok(client.command::<Done>(&Method::POST, &RequestPath::path(&["queue", id, "hold"]))?.value)
         }),
-        Command::Release { ids, to } => each(&ids, context, |id| {
-            let target = Target::path(&["queue", id, "release"]);
+        QueueCommand::Release { ids, to } => each(&ids, context, |id| {
+            let target = RequestPath::path(&["queue", id, "release"]);
             Ok(client.submit::<Done>(&Method::POST, &target, &Release { to: to.clone() })?.value)
         }),
-        Command::Delete { ids } => each(&ids, context, |id| {
-            let done = client.command::<Done>(&Method::DELETE, &Target::path(&["queue", id]))?.value;
+        QueueCommand::Delete { ids } => each(&ids, context, |id| {
+            let done = client.command::<Done>(&Method::DELETE, &RequestPath::path(&["queue", id]))?.value;
             if done.outcome == "gone" {
                 let why = "it was being sent, and is settled now; nothing was left to delete";
                 return Err(Failure::new(format!("{id}: {why}")));
@@ -114,20 +114,20 @@ pub(super) fn execute(command: Command, context: &Context) -> Result<(), Failure
     }
 }
 
-fn list(filter: &Filter, client: &Client, context: &Context) -> Result<(), Failure> {
+fn list(filter: &QueueFilter, client: &Client, context: &CliContext) -> Result<(), Failure> {
     let limit = filter.limit.map(|n| n.to_string());
-    let target = Target::path(&["queue"])
+    let target = RequestPath::path(&["queue"])
         .with("upstream", filter.upstream.as_deref())
         .with("state", filter.state.as_deref())
         .with("sender", filter.sender.as_deref())
         .with("recipient", filter.recipient.as_deref())
         .with("limit", limit.as_deref());
-    let reply = client.get::<Vec<Message>>(&target)?;
+    let reply = client.get::<Vec<MessageJson>>(&target)?;
     if context.json || reply.value.is_empty() {
         return context.print(&reply, |messages, when| view::list(messages, Extent::All, when));
     }
     // The list tells what waits for an upstream, the state of the upstreams tells why.
-    let mut state = client.get::<Status>(&Target::path(&["status"]))?.value;
+    let mut state = client.get::<StatusJson>(&RequestPath::path(&["status"]))?.value;
     let extent = filter.extent(reply.value.len(), &state.queue);
     state.upstreams.retain(|one| filter.upstream.as_ref().is_none_or(|wanted| one.name == *wanted));
     context.print(&reply, |messages, when| {
@@ -135,9 +135,9 @@ fn list(filter: &Filter, client: &Client, context: &Context) -> Result<(), Failu
     })
 }
 
-impl Filter {
+impl QueueFilter {
     /// How much of what was asked for is listed.
-    fn extent(&self, listed: usize, queue: &Counts) -> Extent {
+    fn extent(&self, listed: usize, queue: &QueueCounts) -> Extent {
         let limit = self.limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT);
         if (listed as u64) < limit {
             return Extent::All;
@@ -157,8 +157,8 @@ impl Filter {
     }
 }
 
-fn print_content(id: &str, client: &Client, context: &Context) -> Result<(), Failure> {
-    let octets = client.get_octets(&Target::path(&["queue", id, "content"]))?;
+fn print_content(id: &str, client: &Client, context: &CliContext) -> Result<(), Failure> {
+    let octets = client.get_octets(&RequestPath::path(&["queue", id, "content"]))?;
     if context.json {
         let text = String::from_utf8_lossy(&octets);
         return context.print_value(&serde_json::json!({ "queue_id": id, "content": text }), "");
@@ -169,7 +169,7 @@ fn print_content(id: &str, client: &Client, context: &Context) -> Result<(), Fai
 /// Does something with each message; one that fails keeps none of the others from it.
 fn each(
     ids: &[String],
-    context: &Context,
+    context: &CliContext,
     act: impl Fn(&str) -> Result<Done, Failure>,
 ) -> Result<(), Failure> {
     let mut done = Vec::new();
@@ -203,16 +203,17 @@ mod tests {
 
     #[test]
     fn tells_how_much_is_listed() {
-        let queue = Counts { ready: 1500, deferred: 4, held: 0, sending: 0 };
-        let plain = || Filter { upstream: None, state: None, sender: None, recipient: None, limit: Some(5) };
-        let deferred = Filter { state: Some("deferred".into()), limit: Some(4), ..plain() };
-        let of_one = Filter { upstream: Some("m365".into()), ..plain() };
+        let queue = QueueCounts { ready: 1500, deferred: 4, held: 0, sending: 0 };
+        let plain =
+            || QueueFilter { upstream: None, state: None, sender: None, recipient: None, limit: Some(5) };
+        let deferred = QueueFilter { state: Some("deferred".into()), limit: Some(4), ..plain() };
+        let of_one = QueueFilter { upstream: Some("m365".into()), ..plain() };
         for (filter, listed, want) in [
             (plain(), 5, "FirstOf(1504)"),
             (plain(), 4, "All"),
             (deferred, 4, "All"),
             (of_one, 5, "First"),
-            (Filter { limit: None, ..plain() }, 1504, "All"),
+            (QueueFilter { limit: None, ..plain() }, 1504, "All"),
         ] {
             assert_eq!(format!("{:?}", filter.extent(listed, &queue)), want, "{filter:?}");
         }

@@ -1,9 +1,9 @@
 //! The queue as a person wants to see it.
 
 use crate::cli::output::{count, size};
-use crate::cli::table::Table;
+use crate::cli::table::TextTable;
 use crate::cli::when::When;
-use crate::control::view::{Message, MessageDetail, Recipient};
+use crate::control::view::{MessageDetail, MessageJson, RecipientJson};
 use crate::report::log::escape::printable;
 
 /// How much of the queue a list shows.
@@ -18,11 +18,11 @@ pub(super) enum Extent {
 }
 
 /// What is in the queue: a row for each message, below it the last reply.
-pub(super) fn list(messages: &[Message], extent: Extent, when: &When) -> String {
+pub(super) fn list(messages: &[MessageJson], extent: Extent, when: &When) -> String {
     if messages.is_empty() {
         return "Nothing in the queue.".to_owned();
     }
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         "QUEUE ID",
         "STATE",
         "WAITS FOR",
@@ -92,7 +92,7 @@ pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| format!("{:<14}{}", format!("{name}:"), printable(&value)))
         .collect();
-    let mut table = Table::new(&["RECIPIENT", "STATE", "ATTEMPTS"]);
+    let mut table = TextTable::new(&["RECIPIENT", "STATE", "ATTEMPTS"]);
     for recipient in &message.to {
         table.row(&[recipient.address.clone(), recipient.state.clone(), recipient.attempts.to_string()]);
         if let Some(reply) = &recipient.reply {
@@ -115,7 +115,7 @@ fn path(from: &str) -> String {
 }
 
 /// The first recipient that is not settled, and how many there are besides.
-fn recipients(to: &[Recipient]) -> String {
+fn recipients(to: &[RecipientJson]) -> String {
     let open = to.iter().find(|r| is_open(r)).or(to.first());
     let first = open.map_or("", |recipient| recipient.address.as_str());
     match to.len() {
@@ -124,16 +124,16 @@ fn recipients(to: &[Recipient]) -> String {
     }
 }
 
-fn last_reply(to: &[Recipient]) -> Option<&str> {
+fn last_reply(to: &[RecipientJson]) -> Option<&str> {
     to.iter().filter(|r| is_open(r)).find_map(|recipient| recipient.reply.as_deref())
 }
 
-fn is_open(recipient: &Recipient) -> bool {
+fn is_open(recipient: &RecipientJson) -> bool {
     matches!(recipient.state.as_str(), "waiting" | "sending")
 }
 
 /// `3 messages: 1 ready, 2 deferred`
-fn summary(messages: &[Message], extent: Extent) -> String {
+fn summary(messages: &[MessageJson], extent: Extent) -> String {
     let states = ["ready", "deferred", "held", "sending"].into_iter().filter_map(|state| {
         let n = messages.iter().filter(|m| m.state == state).count();
         (n > 0).then(|| format!("{n} {state}"))
@@ -151,8 +151,8 @@ fn summary(messages: &[Message], extent: Extent) -> String {
 mod tests {
     use super::*;
 
-    fn recipient(address: &str, state: &str, reply: Option<&str>) -> Recipient {
-        Recipient {
+    fn recipient(address: &str, state: &str, reply: Option<&str>) -> RecipientJson {
+        RecipientJson {
             address: address.to_owned(),
             state: state.to_owned(),
             attempts: 2,
@@ -160,8 +160,8 @@ mod tests {
         }
     }
 
-    fn message() -> Message {
-        Message {
+    fn message() -> MessageJson {
+        MessageJson {
             queue_id: "1HK2M3N4P5Q6R7S8".to_owned(),
             state: "deferred".to_owned(),
             from: String::new(),

@@ -1,3 +1,5 @@
+mod surroundings;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::mail::Address;
 
 const SOLE: &str = "[[upstream]]\nname = \"a\"\nhost = \"smtp.firm.example\"\n";
 
-fn loaded(text: &str) -> Loaded {
+fn loaded(text: &str) -> LoadedConfig {
     Config::from_toml(text, Path::new("/etc/mailsluice")).unwrap_or_else(|faults| panic!("{faults}\n{text}"))
 }
 
@@ -51,7 +53,7 @@ fn write(path: &Path, text: &str, mode: u32) {
 #[test]
 fn has_the_documented_defaults() {
     let minutes = |m: u64| Duration::from_mins(m);
-    let Loaded { config, warnings, .. } = loaded(SOLE);
+    let LoadedConfig { config, warnings, .. } = loaded(SOLE);
     assert_eq!(warnings, []);
     assert_eq!((config.hostname.as_str(), config.shutdown_grace), ("localhost", Duration::from_secs(8)));
     assert_eq!(config.data_dir, Path::new("/etc/mailsluice/data"));
@@ -126,7 +128,7 @@ fn has_the_documented_defaults_of_an_upstream() {
 
 #[test]
 fn reads_every_key() {
-    let Loaded { config, warnings, .. } = loaded(include_str!("every_key.toml"));
+    let LoadedConfig { config, warnings, .. } = loaded(include_str!("every_key.toml"));
     assert_eq!(warnings, []);
     assert_eq!(
         (config.hostname.as_str(), config.data_dir.as_path()),
@@ -168,27 +170,7 @@ fn reads_every_key() {
     );
     assert_eq!((office.default, office.enabled, office.sign), (true, false, false));
     assert_eq!(config.timezone.iana_name(), Some("Europe/Zurich"));
-    let [own, second, third] = office.accounts.as_slice() else { panic!("three accounts") };
-    let limits = &own.limits;
-    assert_eq!((limits.connections, limits.pace, limits.calendar), (7, Pace::Even, true));
-    assert_eq!(limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(2) }));
-    assert_eq!(limits.quota(Window::Minute), Quota { messages: Some(30), recipients: Some(60) });
-    assert_eq!(limits.quota(Window::Week), Quota { messages: None, recipients: Some(9) });
-    assert_eq!(
-        (limits.recipients_per_message, limits.message_size, office.message_size()),
-        (8, Some(ByteSize(9 << 10)), Some(ByteSize(99 << 10)))
-    );
-    assert_eq!((second.name(), second.sender_bound, &second.limits), ("two@firm.example", true, limits));
-    assert_eq!((third.name(), third.sender_bound, third.limits.connections), ("three", false, 2));
-    assert_eq!(third.limits.quota(Window::Minute), Quota { messages: Some(30), recipients: Some(61) });
-    assert_eq!(third.limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(3) }));
-    assert_eq!((third.limits.calendar, third.limits.pace), (false, Pace::Even));
-    assert_eq!(office.shared_limits.connections, Some(4));
-    let day = Quota { messages: None, recipients: Some(20_000) };
-    assert_eq!(
-        (office.shared_limits.quota(Window::Day), office.shared_limits.quota(Window::Hour)),
-        (day, Quota::default())
-    );
+    let own = &office.accounts[0];
     assert_eq!(
         (office.fallback.upstreams.as_slice(), office.fallback.after),
         (&["local".to_owned()][..], Duration::from_hours(1))
@@ -202,6 +184,39 @@ fn reads_every_key() {
     assert_eq!((smtp.tls_name.as_deref(), smtp.ehlo.as_deref()), (Some("tls.example"), Some("[192.0.2.2]")));
     assert_eq!(smtp.timeouts.final_dot, Duration::from_secs(66));
     assert!(matches!(&local.kind, UpstreamKind::Capture(capture) if capture.max == 77));
+}
+
+#[test]
+fn reads_every_key_of_accounts_and_limits() {
+    let LoadedConfig { config, .. } = loaded(include_str!("every_key.toml"));
+    let office = &config.upstreams[0];
+    let [own, second, third] = office.accounts.as_slice() else { panic!("three accounts") };
+    let limits = &own.limits;
+    assert_eq!((limits.connections, limits.pace, limits.calendar), (7, Pace::Even, true));
+    assert_eq!(limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(2) }));
+    assert_eq!(
+        limits.quota(Window::Minute),
+        Quota { messages: Some(30), recipients: Some(60), octets: None }
+    );
+    assert_eq!(limits.quota(Window::Week), Quota { messages: None, recipients: Some(9), octets: None });
+    assert_eq!(
+        (limits.recipients_per_message, limits.message_size, office.message_size()),
+        (8, Some(ByteSize(9 << 10)), Some(ByteSize(99 << 10)))
+    );
+    assert_eq!((second.name(), second.sender_bound, &second.limits), ("two@firm.example", true, limits));
+    assert_eq!((third.name(), third.sender_bound, third.limits.connections), ("three", false, 2));
+    assert_eq!(
+        third.limits.quota(Window::Minute),
+        Quota { messages: Some(30), recipients: Some(61), octets: None }
+    );
+    assert_eq!(third.limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(3) }));
+    assert_eq!((third.limits.calendar, third.limits.pace), (false, Pace::Even));
+    assert_eq!(office.shared_limits.connections, Some(4));
+    let day = Quota { messages: None, recipients: Some(20_000), octets: None };
+    assert_eq!(
+        (office.shared_limits.quota(Window::Day), office.shared_limits.quota(Window::Hour)),
+        (day, Quota::default())
+    );
 }
 
 #[test]
@@ -235,7 +250,10 @@ fn keys_go_before_the_preset() {
     let limits = &config.upstreams[0].accounts[0].limits;
     assert_eq!(smtp(&config.upstreams[0]).host, "smtp.gmail.com");
     assert_eq!((limits.connections, limits.recipients_per_message), (2, 100));
-    assert_eq!(limits.quota(Window::Day), Quota { messages: Some(50), recipients: Some(10_000) });
+    assert_eq!(
+        limits.quota(Window::Day),
+        Quota { messages: Some(50), recipients: Some(10_000), octets: None }
+    );
 }
 
 #[test]
@@ -292,7 +310,7 @@ fn a_sole_upstream_without_filter_is_the_default() {
         );
     }
     let two = format!("{SOLE}[[upstream]]\nname = \"b\"\nhost = \"h\"\ndefault = true\n");
-    let Loaded { config, warnings, .. } = loaded(&two);
+    let LoadedConfig { config, warnings, .. } = loaded(&two);
     assert_eq!((config.upstreams[0].default, config.upstreams[1].default), (false, true));
     assert!(
         warnings[0].to_string().starts_with("mailsluice.toml:1:1: upstream.filter: is missing"),
@@ -309,145 +327,6 @@ fn accepts_later_keys_that_change_nothing() {
         tls = \"none\"\nauth = \"none\"\nauth_without_tls = false\nproxy_protocol_from = []\nmode = \"queued\"\n\
         [[upstream]]\nname = \"a\"\nhost = \"h\"\nauth = \"none\"\n";
     assert_eq!(loaded(text).warnings, []);
-}
-
-#[test]
-fn takes_everything_from_the_environment() {
-    let folder = tempfile::tempdir().unwrap();
-    write(&folder.path().join("secret"), "hush\r\n", 0o600);
-    let machine = machine(
-        folder.path(),
-        &[
-            ("PATH", "/bin"),
-            ("MAILSLUICE__UPSTREAM__PRESET", "office365"),
-            ("MAILSLUICE__UPSTREAM__USER", "me"),
-            ("MAILSLUICE__UPSTREAM__PASSWORD__FILE", "secret"),
-            ("MAILSLUICE__UPSTREAM__FILTER", "firm.example, *.firm.example"),
-            ("MAILSLUICE__UPSTREAM__DEFAULT", "true"),
-            ("MAILSLUICE__UPSTREAM__LIMITS__PER_MINUTE__MESSAGES", "10"),
-            ("MAILSLUICE__UPSTREAM__SHARED_LIMITS__PER_DAY__RECIPIENTS", "20"),
-            ("MAILSLUICE__UPSTREAM__FALLBACK_ON", "quota, disabled"),
-            ("MAILSLUICE__UPSTREAM__DISABLE_AFTER", "7"),
-            ("MAILSLUICE__TIMEZONE", "Europe/Zurich"),
-            ("MAILSLUICE__LISTENER__ADDRESS", "0.0.0.0:25"),
-            ("MAILSLUICE__LISTENER__RELAY_FROM", "10.0.0.0/8,fd00::/8"),
-            ("MAILSLUICE__SESSION__MAX_MESSAGE_SIZE", "1MiB"),
-            ("MAILSLUICE__LOG__FORMAT", "json"),
-        ],
-    );
-    let Loaded { config, warnings, path } = Config::load(None, &machine).unwrap();
-    assert_eq!((warnings, path), (vec![], None));
-    let upstream = &config.upstreams[0];
-    assert_eq!((upstream.name.as_str(), upstream.default, upstream.filter.len()), ("default", true, 2));
-    assert_eq!(upstream.accounts[0].limits.quota(Window::Minute).messages, Some(10));
-    assert_eq!(upstream.shared_limits.quota(Window::Day).recipients, Some(20));
-    assert!(upstream.fallback.on.quota && !upstream.fallback.on.unreachable);
-    assert_eq!((upstream.disable_after, config.timezone.iana_name()), (7, Some("Europe/Zurich")));
-    assert_eq!(smtp(upstream).host, "smtp.office365.com");
-    assert_eq!(upstream.accounts[0].password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
-    assert_eq!(format!("{:?}", config.listeners[0].relay_from), "[10.0.0.0/8, fd00::/8]");
-    assert_eq!((config.session.max_message_size, config.log.format), (ByteSize(1 << 20), LogFormat::Json));
-    assert_eq!(config.data_dir, folder.path().join("data"));
-}
-
-#[test]
-fn tells_faults_of_the_environment() {
-    let machine = machine(
-        Path::new("/"),
-        &[
-            ("MAILSLUICE__UPSTREAM__PORT", "70000"),
-            ("MAILSLUICE__UPSTREAM__HSOT", "x"),
-            ("MAILSLUICE__UPSTREAM__PASSWORD", "hush"),
-            ("MAILSLUICE__LISTENER__ADDRESS", "0.0.0.0:25"),
-            ("MAILSLUICE__COLOUR", "red"),
-        ],
-    );
-    let faults = Config::load(None, &machine).unwrap_err().to_string();
-    assert_eq!(
-        faults.lines().collect::<Vec<_>>(),
-        [
-            "environment: MAILSLUICE__COLOUR: is not a key: remove it",
-            "environment: MAILSLUICE__LISTENER__RELAY_FROM: is missing: write addresses or networks such as \
-             \"10.0.0.0/8\", or auth = \"required\", or listen on 127.0.0.1",
-            "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
-             \"smtp.firm.example\"",
-            "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key: write host, or remove it",
-            "environment: MAILSLUICE__UPSTREAM__PORT: 70000 is out of range: write a whole number from 1 to 65535",
-            "environment: MAILSLUICE__UPSTREAM__USER: is missing: write the login name, or remove password and auth",
-        ]
-    );
-}
-
-#[test]
-fn without_file_and_environment_there_is_no_upstream() {
-    let faults = Config::load(None, &machine(Path::new("/nonexistent"), &[])).unwrap_err();
-    assert_eq!(
-        faults.to_string(),
-        "configuration: upstream: is missing, mail could go nowhere: write [[upstream]] with name and host, or set \
-         MAILSLUICE__UPSTREAM__HOST"
-    );
-    assert_eq!(faults.all().len(), 1);
-}
-
-#[test]
-fn looks_for_the_file_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let named = |name: &str| SOLE.replace("\"a\"", &format!("\"{name}\""));
-    for name in ["argument", "variable", "config/mailsluice", "etc/mailsluice"] {
-        write(&folder.path().join(format!("{name}.toml")), &named(name.split('/').next().unwrap()), 0o644);
-    }
-    let variable = machine(folder.path(), &[("MAILSLUICE_CONFIG", "variable.toml")]);
-    let plain = machine(folder.path(), &[]);
-    let load = |path: Option<&str>, machine: &Machine| {
-        let loaded = Config::load(path.map(Path::new), machine).unwrap();
-        (loaded.config.upstreams[0].name.clone(), loaded.config.data_dir)
-    };
-    assert_eq!(load(Some("argument.toml"), &variable), ("argument".to_owned(), folder.path().join("data")));
-    assert_eq!(load(None, &variable).0, "variable");
-    assert_eq!(load(None, &plain), ("config".to_owned(), folder.path().join("config/data")));
-    std::fs::remove_file(folder.path().join("config/mailsluice.toml")).unwrap();
-    assert_eq!(load(None, &plain).0, "etc");
-    let gone = Config::load(Some(Path::new("gone.toml")), &plain).unwrap_err().to_string();
-    assert!(gone.starts_with("gone.toml:1:1: file: cannot read "), "{gone}");
-}
-
-#[test]
-fn the_environment_goes_before_the_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = format!("{SOLE}user = \"me\"\npassword = {{ file = \"gone\" }}\n[log]\nlevel = \"warn\"\n");
-    write(&folder.path().join("config/mailsluice.toml"), &text, 0o600);
-    let variables =
-        [("MAILSLUICE__UPSTREAM__PASSWORD__ENV", "P"), ("P", "hush"), ("MAILSLUICE__LOG__LEVEL", "error")];
-    let config = Config::load(None, &machine(folder.path(), &variables)).unwrap().config;
-    assert_eq!((config.log.level, config.upstreams[0].name.as_str()), (LogLevel::Error, "a"));
-    assert_eq!(
-        config.upstreams[0].accounts[0].password.as_ref().map(ExposeSecret::expose_secret),
-        Some("hush")
-    );
-}
-
-#[test]
-fn warns_of_secrets_that_others_can_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("m.toml");
-    let load = |secret: &str, mode: u32| {
-        write(&path, &format!("{SOLE}user = \"me\"\npassword = {secret}\n"), mode);
-        Config::load(Some(&path), &machine(folder.path(), &[])).unwrap().warnings
-    };
-    write(&folder.path().join("open"), "hush\n", 0o644);
-    write(&folder.path().join("shut"), "hush\n", 0o640);
-    assert_eq!(load("{ file = \"shut\" }", 0o644), []);
-    assert_eq!(load("\"hush\"", 0o600), []);
-    let open = load("{ file = \"open\" }", 0o600);
-    assert!(
-        open[0].to_string().contains(":5:21: upstream.password.file: can be read by others: "),
-        "{open:?}"
-    );
-    let plain = load("\"hush\"", 0o644);
-    assert!(
-        plain[0].to_string().contains(":5:12: upstream.password: is in a file that others can read"),
-        "{plain:?}"
-    );
 }
 
 #[test]

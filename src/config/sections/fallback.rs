@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::config::fault::Place;
+use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
 use crate::config::{CausesSet, Fallback};
 
 /// Reads it, with the place of each name. Whether these are names of upstreams is seen when all are known.
-pub(super) fn read(section: &mut Section<'_>) -> (Fallback, Vec<Place>) {
+pub(super) fn read(section: &mut Section<'_>) -> (Fallback, Vec<SourcePlace>) {
     let names = section.texts("fallback").unwrap_or_default();
     let (places, upstreams) = names.into_iter().map(|(place, name)| (place, name.to_owned())).unzip();
     let usual = Fallback::default();

@@ -170,7 +170,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Config, Loaded, Machine};
+    use crate::config::{Config, LoadedConfig, Machine};
 
     fn write(folder: &Path, name: &str, text: &str) {
         let mut file = std::fs::File::create(folder.join(name)).unwrap();
@@ -192,7 +192,7 @@ mod tests {
         folder
     }
 
-    fn load(folder: &Path, keys: &str, now: &str) -> Result<Loaded, String> {
+    fn load(folder: &Path, keys: &str, now: &str) -> Result<LoadedConfig, String> {
         let text = format!("[[upstream]]\nname = \"x\"\nkind = \"capture\"\n[[listener]]\n{keys}\n");
         write(folder, "m.toml", &text);
         let machine = Machine { now: now.parse().unwrap(), ..Machine::bare(folder) };

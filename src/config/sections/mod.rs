@@ -15,7 +15,7 @@ pub(super) mod user;
 
 use std::time::Duration;
 
-use super::fault::Place;
+use super::fault::SourcePlace;
 use super::reader::Section;
 use super::words::quoted;
 use super::{Filter, Mode};
@@ -26,7 +26,7 @@ const SOME_TIME: Duration = Duration::from_millis(1);
 /// The most of anything that is counted.
 const MANY: i64 = u32::MAX as i64;
 
-/// One mail address.
+/// Reads a mail address.
 fn address(section: &mut Section<'_>, key: &'static str) -> Option<Address> {
     let parse = |text: &str| Address::parse(text).ok();
     section.parsed(key, "a mail address", r#"write one such as "it@firm.example""#, parse)
@@ -48,7 +48,7 @@ fn is_ehlo_name(name: &str) -> bool {
 }
 
 /// Addresses and domains, each with its place.
-fn filters(section: &mut Section<'_>, key: &'static str) -> Vec<(Place, Filter)> {
+fn filters(section: &mut Section<'_>, key: &'static str) -> Vec<(SourcePlace, Filter)> {
     const INSTEAD: &str = r#"write "chief@firm.example", "firm.example" or "*.firm.example""#;
     let mut filters = Vec::new();
     for (place, text) in section.texts(key).unwrap_or_default() {

@@ -2,7 +2,7 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::config::fault::Place;
+use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
 
@@ -15,7 +15,7 @@ pub(super) fn read(section: &mut Section<'_>, key: &'static str) -> Option<Vec<I
     parsed(section, key, &texts)
 }
 
-fn parsed(section: &Section<'_>, key: &str, texts: &[(Place, &str)]) -> Option<Vec<IpNet>> {
+fn parsed(section: &Section<'_>, key: &str, texts: &[(SourcePlace, &str)]) -> Option<Vec<IpNet>> {
     let mut nets = Vec::with_capacity(texts.len());
     for (place, text) in texts {
         match parse_net(text) {

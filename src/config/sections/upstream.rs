@@ -6,11 +6,11 @@ use super::fallback;
 use super::upstream_limits::{limits, shared_limits, timeouts};
 use super::upstream_logins::logins;
 use super::{MANY, filters, is_domain, is_ehlo_name};
-use crate::config::fault::Place;
+use crate::config::fault::SourcePlace;
 use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, quoted};
-use crate::config::{Account, Auth, Capture, Limits, Security, Smtp, Upstream, UpstreamKind};
+use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
@@ -39,19 +39,19 @@ const SMTP_KEYS: [&str; 15] = [
 pub(in crate::config) struct Read {
     pub(in crate::config) upstream: Upstream,
     /// Where the section is.
-    pub(in crate::config) place: Place,
+    pub(in crate::config) place: SourcePlace,
     /// Where its name is.
-    pub(in crate::config) name: Place,
+    pub(in crate::config) name: SourcePlace,
     /// Where it says whether it is the default, if it does.
-    pub(in crate::config) default: Option<Place>,
+    pub(in crate::config) default: Option<SourcePlace>,
     /// Where each filter is.
-    pub(in crate::config) filters: Vec<Place>,
+    pub(in crate::config) filters: Vec<SourcePlace>,
     /// Where each fallback is.
-    pub(in crate::config) fallbacks: Vec<Place>,
+    pub(in crate::config) fallbacks: Vec<SourcePlace>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum KindName {
     Smtp,
     Capture,
 }
@@ -64,16 +64,16 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>, capture_max: usize) ->
 fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let place = section.place.clone();
     let default = section.has("default").then(|| section.place_of("default"));
-    let kind = section.choice("kind", &[("smtp", Kind::Smtp), ("capture", Kind::Capture)]);
+    let kind = section.choice("kind", &[("smtp", KindName::Smtp), ("capture", KindName::Capture)]);
     let name = name(&mut section);
     let (filters, filter) = filters(&mut section, "filter").into_iter().unzip();
     let is_default = section.flag("default").unwrap_or(false);
     let enabled = section.flag("enabled").unwrap_or(true);
     let sign = section.flag("sign").unwrap_or(true);
-    let (kind, accounts) = if kind == Some(Kind::Capture) {
+    let (kind, accounts) = if kind == Some(KindName::Capture) {
         refuse_smtp_keys(&mut section);
         let limits = limits(section.section("limits"), &Limits::default());
-        (UpstreamKind::Capture(Capture { max: capture_max }), vec![Account::anonymous(limits)])
+        (UpstreamKind::Capture(Capture { max: capture_max }), vec![Login::anonymous(limits)])
     } else {
         let (smtp, accounts) = smart_host(&mut section);
         (UpstreamKind::Smtp(Box::new(smtp)), accounts)
@@ -98,7 +98,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     Read { upstream, place, name: name_place, default, filters, fallbacks }
 }
 
-fn smart_host(section: &mut Section<'_>) -> (Smtp, Vec<Account>) {
+fn smart_host(section: &mut Section<'_>) -> (Smtp, Vec<Login>) {
     let preset = preset(section);
     let known = preset.map_or_else(Limits::default, Preset::limits);
     let limits = limits(section.section("limits"), &known);

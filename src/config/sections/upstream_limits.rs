@@ -62,6 +62,7 @@ fn quota(mut section: Section<'_>, known: Quota) -> Quota {
     let quota = Quota {
         messages: section.number("messages", 1..=MANY).or(known.messages),
         recipients: section.number("recipients", 1..=MANY).or(known.recipients),
+        octets: known.octets,
     };
     section.finish();
     quota

@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use secrecy::ExposeSecret;
 
 use super::upstream_limits::limits;
-use crate::config::check::at;
-use crate::config::fault::Place;
+use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
-use crate::config::{Account, Auth, Limits, Security, Smtp, secret};
+use crate::config::{Auth, Limits, Login, Security, Smtp, secret};
 use crate::mail::Address;
 
 const WRITE_SECRET: &str = r#"write { file = "…" } or { env = "…" }"#;
@@ -22,7 +21,7 @@ pub(super) fn logins(
     smtp: &Smtp,
     auth: Option<Auth>,
     known: &Limits,
-) -> Vec<Account> {
+) -> Vec<Login> {
     let more = section.sections("account");
     let own = login(section, known.clone());
     let is_alone = more.is_empty();
@@ -45,11 +44,11 @@ pub(super) fn logins(
     accounts
 }
 
-/// One of `[[upstream.account]]`.
-fn account(mut section: Section<'_>, known: &Limits) -> Account {
+/// Reads one of `[[upstream.account]]`.
+fn account(mut section: Section<'_>, known: &Limits) -> Login {
     let limits = limits(section.section("limits"), known);
     let sender_bound = section.flag("sender_bound").unwrap_or(false);
-    let account = Account { sender_bound, ..login(&mut section, limits) };
+    let account = Login { sender_bound, ..login(&mut section, limits) };
     if let Some(user) = account.user.as_ref().filter(|user| sender_bound && Address::parse(user).is_err()) {
         let what = format!("needs a user that is a mail address, not {}", quoted(user));
         section.fault(
@@ -63,14 +62,14 @@ fn account(mut section: Section<'_>, known: &Limits) -> Account {
     account
 }
 
-fn login(section: &mut Section<'_>, limits: Limits) -> Account {
+fn login(section: &mut Section<'_>, limits: Limits) -> Login {
     let password = secret::read(section, "password");
     if password.as_ref().is_some_and(|password| password.expose_secret().contains('\0')) {
         // PLAIN separates its parts with it (RFC 4616 2).
         let place = section.place_of("password");
         section.fault(&place, "password", "has a NUL in it", "write the password alone");
     }
-    Account { user: user(section), password, sender_bound: false, limits }
+    Login { user: user(section), password, sender_bound: false, limits }
 }
 
 fn user(section: &mut Section<'_>) -> Option<String> {
@@ -120,12 +119,12 @@ fn check_shield(section: &Section<'_>, smtp: &Smtp, has_password: bool) {
 
 /// Counters go by the name, so no two logins have the same one.
 fn check_doubles(section: &Section<'_>, more: &[Section<'_>]) {
-    let mut seen: HashMap<String, Place> = HashMap::new();
+    let mut seen: HashMap<String, SourcePlace> = HashMap::new();
     for section in std::iter::once(section).chain(more) {
         // Only a text can be the same; anything else is a fault that its reader tells.
         let Some((place, user)) = section.written("user") else { continue };
         if let Some(first) = seen.insert(user.to_lowercase(), place.clone()) {
-            let what = format!("{} is the user of another account{}, too", quoted(user), at(&first));
+            let what = format!("{} is the user of another account{}, too", quoted(user), first.in_brackets());
             section.fault(&place, "user", &what, "write another login, or remove one of them");
         }
     }

@@ -7,7 +7,7 @@ use argon2::{ARGON2ID_IDENT, Params};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{address, filters};
-use crate::config::fault::Place;
+use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::tree::Value;
 use crate::config::words::quoted;
@@ -27,7 +27,7 @@ const WRITE_SCRAM: &str = "write what `mailsluice hash-password --scram` prints"
 /// All users; no two with the same name.
 pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<User> {
     let mut users: Vec<User> = Vec::new();
-    let mut names: HashMap<String, Place> = HashMap::new();
+    let mut names: HashMap<String, SourcePlace> = HashMap::new();
     for mut section in root.sections("user") {
         let name = name(&mut section);
         let place = section.place_of("name");
@@ -125,7 +125,7 @@ fn password(section: &mut Section<'_>) -> Option<UserPassword> {
     }
 }
 
-fn hash(section: &Section<'_>, place: &Place, text: &str) -> Option<UserPassword> {
+fn hash(section: &Section<'_>, place: &SourcePlace, text: &str) -> Option<UserPassword> {
     let parsed = PasswordHash::new(text)
         .ok()
         .filter(|hash| hash.algorithm == ARGON2ID_IDENT && hash.salt.is_some() && hash.hash.is_some());
@@ -141,7 +141,7 @@ fn hash(section: &Section<'_>, place: &Place, text: &str) -> Option<UserPassword
     Some(UserPassword::Argon2id(text.into()))
 }
 
-fn scram(section: &Section<'_>, place: &Place, text: &str) -> Option<UserPassword> {
+fn scram(section: &Section<'_>, place: &SourcePlace, text: &str) -> Option<UserPassword> {
     match text.parse() {
         Ok(verifier) => Some(UserPassword::Scram(verifier)),
         Err(why) => {

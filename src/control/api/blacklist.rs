@@ -1,5 +1,7 @@
 //! The blacklist: look at it, add, remove, check.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{self, Query};
@@ -8,11 +10,10 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::Deserialize;
 
-use crate::control::view::{BlacklistAnswer, BlacklistLine};
-use crate::control::{ApiError, State};
+use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
+use crate::control::{ApiError, ApiState};
 use crate::mail::Address;
-use crate::store::{BlacklistEntry, BlacklistSource};
-use crate::time::Moment;
+use crate::store::NewBlacklistEntry;
 
 /// The longest reason, in characters: it stands in an SMTP reply.
 const MAX_REASON: usize = 200;
@@ -24,42 +25,27 @@ pub(super) struct AddressQuery {
     address: String,
 }
 
-/// A new entry.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewEntry {
-    address: String,
-    reason: Option<String>,
-    expires: Option<String>,
-}
-
 pub(super) async fn list(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<Vec<BlacklistLine>>, ApiError> {
     let entries = state.store.blacklist().await?;
     Ok(Json(entries.into_iter().map(|entry| BlacklistLine::new(entry, &state.timeline)).collect()))
 }
 
 pub(super) async fn add(
-    extract::State(state): extract::State<State>,
-    entry: Result<Json<NewEntry>, JsonRejection>,
+    extract::State(state): extract::State<ApiState>,
+    entry: Result<Json<BlacklistRequest>, JsonRejection>,
 ) -> Result<Json<BlacklistLine>, ApiError> {
     let Json(new) = entry?;
-    let expires = new.expires.as_deref().map(|text| expiry(text, &state)).transpose()?.flatten();
-    let entry = BlacklistEntry {
-        pattern: pattern(&new.address)?,
-        reason: reason(new.reason)?,
-        source: BlacklistSource::Manual,
-        added: state.timeline.wall().as_millisecond(),
-        expires,
-    };
-    state.store.blacklist_add(entry.clone()).await?;
+    let lasts = new.expires.as_deref().map(|text| lifetime(text, &state)).transpose()?.flatten();
+    let entry = NewBlacklistEntry { pattern: pattern(&new.address)?, reason: reason(new.reason)?, lasts };
+    let entry = state.store.blacklist_add(entry).await?;
     tracing::info!(event = "blacklisted", to = entry.pattern, reason = entry.reason, source = "manual");
     Ok(Json(BlacklistLine::new(entry, &state.timeline)))
 }
 
 pub(super) async fn remove(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     query: Result<Query<AddressQuery>, QueryRejection>,
 ) -> Result<Json<BlacklistAnswer>, ApiError> {
     let pattern = pattern(&query?.address)?;
@@ -73,11 +59,13 @@ pub(super) async fn remove(
 }
 
 pub(super) async fn check(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     query: Result<Query<AddressQuery>, QueryRejection>,
 ) -> Result<Json<BlacklistAnswer>, ApiError> {
-    let address = Address::parse(&query?.address)?.key();
-    let entry = state.store.blacklist_match(address.clone(), state.timeline.now()).await?;
+    let address = Address::parse(&query?.address)?;
+    let found = state.store.blacklisted(std::slice::from_ref(&address)).await?;
+    let address = address.key();
+    let entry = found.into_iter().flatten().next();
     let entry = entry.map(|entry| BlacklistLine::new(entry, &state.timeline));
     Ok(Json(BlacklistAnswer { address, listed: entry.is_some(), entry }))
 }
@@ -107,8 +95,8 @@ fn reason(text: Option<String>) -> Result<String, ApiError> {
     Ok(text)
 }
 
-/// When an entry ends: `never`, a time of day's date, or a duration from now.
-fn expiry(text: &str, state: &State) -> Result<Option<Moment>, ApiError> {
+/// How long an entry lasts: for ever (`never`), to a date, or for a duration.
+fn lifetime(text: &str, state: &ApiState) -> Result<Option<Duration>, ApiError> {
     let text = text.trim();
     if text == "never" {
         return Ok(None);
@@ -119,11 +107,11 @@ fn expiry(text: &str, state: &State) -> Result<Option<Moment>, ApiError> {
         ApiError::BadRequest(format!("the expiry is not understood: {form}"))
     };
     let end = point_in_time(text, wall).ok_or_else(wrong)?;
-    let ahead = std::time::Duration::try_from(end.duration_since(wall)).unwrap_or_default();
+    let ahead = Duration::try_from(end.duration_since(wall)).unwrap_or_default();
     if ahead.is_zero() {
         return Err(ApiError::BadRequest("the expiry is in the past".to_owned()));
     }
-    Ok(Some(state.timeline.now().after(ahead)))
+    Ok(Some(ahead))
 }
 
 fn point_in_time(text: &str, wall: Timestamp) -> Option<Timestamp> {

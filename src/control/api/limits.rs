@@ -6,9 +6,10 @@ use axum::extract::{self, Query};
 use serde::Deserialize;
 
 use crate::config::Window;
-use crate::control::view::{Limit, LimitReset};
-use crate::control::{ApiError, State};
-use crate::store::StandingKind;
+use crate::control::view::{LimitJson, LimitReset};
+use crate::control::{ApiError, ApiState};
+use crate::limits::SHARED;
+use crate::store::SuspensionKind;
 
 /// Whose limits; all when absent.
 #[derive(Debug, Deserialize)]
@@ -18,42 +19,49 @@ pub(super) struct ShowQuery {
 }
 
 pub(super) async fn show(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     query: Result<Query<ShowQuery>, QueryRejection>,
-) -> Result<Json<Vec<Limit>>, ApiError> {
+) -> Result<Json<Vec<LimitJson>>, ApiError> {
     let wanted = query?.0.upstream;
     if let Some(name) = &wanted {
         must_exist(&state, name)?;
     }
-    Ok(Json(limits_of(&state, wanted.as_deref())))
+    Ok(Json(limits_of(&state, wanted.as_deref()).await?))
 }
 
 pub(super) async fn reset(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     reset: Result<Json<LimitReset>, JsonRejection>,
-) -> Result<Json<Vec<Limit>>, ApiError> {
+) -> Result<Json<Vec<LimitJson>>, ApiError> {
     let Json(LimitReset { upstream, windows }) = reset?;
     must_exist(&state, &upstream)?;
     let windows = if windows.is_empty() { Window::ALL.to_vec() } else { parse(&windows)? };
     // First what lasts: if that fails, what is in force stays in force.
     state.store.reset_usage(upstream.clone(), windows.clone()).await?;
-    state.store.clear_standings(Some(upstream.clone()), vec![StandingKind::Paused]).await?;
-    let forgotten = state.throttle.reset(&upstream, &windows);
-    state.wake.wake_all();
+    let pauses = state.accounts.resume(Some(&upstream), &[SuspensionKind::Paused]).await?;
+    let pauses = pauses.into_iter().map(|(account, reason)| {
+        (account.unwrap_or_else(|| SHARED.to_owned()), format!("a pause: {reason}"))
+    });
+    let forgotten: Vec<_> = pauses.chain(state.accounts.forget_limits(&upstream)).collect();
+    state.wakeups.wake_all();
     let names: Vec<_> = windows.iter().map(|w| w.name()).collect();
     tracing::info!(event = "limit_reset", upstream, windows = names.join(","));
     for (account, what) in forgotten {
         tracing::info!(event = "limit_reset", upstream, account, reason = format!("forgot {what}"));
     }
-    Ok(Json(limits_of(&state, Some(&upstream))))
+    Ok(Json(limits_of(&state, Some(&upstream)).await?))
 }
 
-fn limits_of(state: &State, upstream: Option<&str>) -> Vec<Limit> {
-    let lines = state.throttle.show(state.timeline.now()).into_iter();
-    lines
-        .filter(|line| upstream.is_none_or(|name| line.upstream == name))
-        .map(|line| Limit::new(line, &state.timeline))
-        .collect()
+/// The limits of an upstream, or of all.
+pub(super) async fn limits_of(state: &ApiState, upstream: Option<&str>) -> Result<Vec<LimitJson>, ApiError> {
+    let mut limits = Vec::new();
+    let mut names: Vec<&str> = state.config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    names.sort_unstable();
+    for name in names.into_iter().filter(|name| upstream.is_none_or(|only| only == *name)) {
+        let lines = state.accounts.limit_lines(name).await?;
+        limits.extend(lines.into_iter().map(|line| LimitJson::new(line, &state.timeline)));
+    }
+    Ok(limits)
 }
 
 fn parse(names: &[String]) -> Result<Vec<Window>, ApiError> {
@@ -62,7 +70,7 @@ fn parse(names: &[String]) -> Result<Vec<Window>, ApiError> {
 }
 
 /// The upstream of that name.
-pub(super) fn must_exist(state: &State, upstream: &str) -> Result<(), ApiError> {
+pub(super) fn must_exist(state: &ApiState, upstream: &str) -> Result<(), ApiError> {
     let mut names = state.config.upstreams.iter().map(|u| u.name.as_str());
     if names.any(|name| name == upstream) {
         return Ok(());

@@ -16,17 +16,15 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
-use super::{ApiError, Shared};
+use super::{ApiError, SharedState};
 
 /// The largest body of a request, in octets.
 const MAX_BODY: usize = 64 * 1024;
-/// How long a message that is being sent is waited for.
-const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// For a whole request, waiting for a message included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(70);
 
 /// All routes of the interface.
-pub fn router(state: Shared) -> Router {
+pub fn router(state: SharedState) -> Router {
     let api = Router::new()
         .route("/status", get(status::show))
         .route("/queue", get(queue::list))

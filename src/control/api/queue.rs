@@ -10,13 +10,15 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::SETTLE_TIMEOUT;
 use crate::config::TestAction;
-use crate::control::view::{DEFAULT_LIMIT, Done, MAX_LIMIT, Message, MessageDetail, Release, Retried};
-use crate::control::{ApiError, State};
+use crate::control::view::{DEFAULT_LIMIT, Done, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried};
+use crate::control::{ApiError, ApiState};
+use crate::lane::LaneStatus;
 use crate::mail::QueueId;
-use crate::queue::UpstreamStatus;
-use crate::store::{ListFilter, MessageState, StoreError, Summary, TestTreatment};
+use crate::store::{Decisions, ListFilter, MessageState, StoreError, Summary, TestTreatment};
+
+/// How long a message that is being sent is waited for.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 type IdPath = Result<Path<String>, PathRejection>;
 
@@ -53,32 +55,32 @@ impl ListQuery {
 }
 
 pub(super) async fn list(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<Vec<Message>>, ApiError> {
+) -> Result<Json<Vec<MessageJson>>, ApiError> {
     let filter = query?.0.filter()?;
-    let board = state.board.snapshot();
+    let lanes = state.statuses.snapshot();
     let messages = state.store.list(filter).await?;
     let etas = state.estimate.of_all(&messages).await?;
     let line = |message: &Summary| {
         let eta = etas.get(&message.id).copied();
-        Message::new(message, status_of(&board, message), eta, &state.timeline)
+        MessageJson::new(message, status_of(&lanes, message), eta, &state.timeline)
     };
     Ok(Json(messages.iter().map(line).collect()))
 }
 
 pub(super) async fn show(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     id: IdPath,
 ) -> Result<Json<MessageDetail>, ApiError> {
     let message = find(&state, &QueueId::parse(&id?)?).await?;
     let eta = state.estimate.of(&message).await?;
-    let lane = state.board.lane(&message.route);
+    let lane = state.statuses.of(&message.lane);
     Ok(Json(MessageDetail::new(&message, lane.as_ref(), eta, &state.timeline)))
 }
 
 pub(super) async fn content(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     id: IdPath,
 ) -> Result<impl IntoResponse, ApiError> {
     let id = QueueId::parse(&id?)?;
@@ -87,7 +89,7 @@ pub(super) async fn content(
 }
 
 pub(super) async fn retry(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     id: IdPath,
 ) -> Result<Json<Done>, ApiError> {
     let id = QueueId::parse(&id?)?;
@@ -95,26 +97,26 @@ pub(super) async fn retry(
     if message.state == MessageState::Held {
         return Err(ApiError::Conflict(format!("{id} is held: a retry does not release it")));
     }
-    let due = settled(&id, state.store.retry(Some(id.clone()), state.timeline.now())).await?;
-    state.wake.retry(&message.route);
+    let due = settled(&id, state.store.retry(Some(id.clone()))).await?;
+    state.wakeups.retry(&message.lane);
     let outcome = if due == 0 { "gone" } else { "due" };
     if due > 0 {
-        tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = message.route);
+        tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = message.lane.upstream());
     }
     Ok(Json(Done { queue_id: id.to_string(), outcome: outcome.to_owned() }))
 }
 
 pub(super) async fn retry_all(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<Retried>, ApiError> {
-    let messages = state.store.retry(None, state.timeline.now()).await?;
-    state.wake.retry_all();
+    let messages = state.store.retry(None).await?;
+    state.wakeups.retry_all();
     tracing::info!(event = "retried", messages);
     Ok(Json(Retried { messages }))
 }
 
 pub(super) async fn hold(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     id: IdPath,
 ) -> Result<Json<Done>, ApiError> {
     let id = QueueId::parse(&id?)?;
@@ -126,25 +128,26 @@ pub(super) async fn hold(
 }
 
 pub(super) async fn release(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     id: IdPath,
     release: Result<Json<Release>, JsonRejection>,
 ) -> Result<Json<Done>, ApiError> {
     let id = QueueId::parse(&id?)?;
     let message = find(&state, &id).await?;
-    let test = treatment(&state, &message, &release?.0.to)?;
-    if !state.store.release(id.clone(), test.clone(), state.timeline.now()).await? {
+    let test = released_test(&state, &message, &release?.0.to)?;
+    let decisions = Decisions { test: test.clone() };
+    if !state.store.release(id.clone(), decisions).await? {
         return Err(ApiError::Conflict(format!("{id} is not held: there is nothing to release")));
     }
     let to = test.as_ref().and_then(|test| test.address.as_ref()).map(ToString::to_string);
     tracing::info!(event = "released", queue_id = %id, to, reason = "by a person");
-    state.wake.wake(&message.route);
+    state.wakeups.wake(&message.lane);
     Ok(Json(Done { queue_id: id.to_string(), outcome: "released".to_owned() }))
 }
 
 /// How a released message is treated. One that was accepted to be redirected is never sent to its recipients.
-fn treatment(state: &State, message: &Summary, to: &str) -> Result<Option<TestTreatment>, ApiError> {
-    let redirected = message.test.as_ref().filter(|test| test.action == TestAction::Redirect);
+fn released_test(state: &ApiState, message: &Summary, to: &str) -> Result<Option<TestTreatment>, ApiError> {
+    let redirected = message.decisions.test.as_ref().filter(|test| test.action == TestAction::Redirect);
     match (to, redirected) {
         ("recipients", None) => Ok(None),
         ("recipients", Some(_)) => {
@@ -165,7 +168,7 @@ fn treatment(state: &State, message: &Summary, to: &str) -> Result<Option<TestTr
 }
 
 pub(super) async fn delete(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     id: IdPath,
 ) -> Result<Json<Done>, ApiError> {
     let id = QueueId::parse(&id?)?;
@@ -194,7 +197,7 @@ async fn settled<T>(id: &QueueId, work: impl Future<Output = Result<T, StoreErro
     }
 }
 
-async fn find(state: &State, id: &QueueId) -> Result<Summary, ApiError> {
+async fn find(state: &ApiState, id: &QueueId) -> Result<Summary, ApiError> {
     state.store.show(id.clone()).await?.ok_or_else(|| unknown(id))
 }
 
@@ -202,6 +205,7 @@ fn unknown(id: &QueueId) -> ApiError {
     ApiError::NotFound(format!("{id} is not in the queue: `mailsluice queue list` shows what is"))
 }
 
-fn status_of<'a>(board: &'a [UpstreamStatus], message: &Summary) -> Option<&'a UpstreamStatus> {
-    board.iter().find(|status| status.name == message.route)
+fn status_of<'a>(lanes: &'a [LaneStatus], message: &Summary) -> Option<&'a LaneStatus> {
+    let place = lanes.binary_search_by(|status| status.lane.cmp(&message.lane)).ok()?;
+    lanes.get(place)
 }

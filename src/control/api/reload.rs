@@ -5,9 +5,11 @@ use axum::extract;
 use tokio::sync::oneshot;
 
 use crate::control::view::Reloaded;
-use crate::control::{ApiError, State};
+use crate::control::{ApiError, ApiState};
 
-pub(super) async fn reload(extract::State(state): extract::State<State>) -> Result<Json<Reloaded>, ApiError> {
+pub(super) async fn reload(
+    extract::State(state): extract::State<ApiState>,
+) -> Result<Json<Reloaded>, ApiError> {
     let (answer, answered) = oneshot::channel();
     let asked = state.reloads.send(answer).await;
     let done = match asked {

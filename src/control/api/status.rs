@@ -5,27 +5,29 @@ use axum::extract;
 
 use super::upstreams;
 use crate::config::{self, ServerAuth, TlsMode};
-use crate::control::view::{Listener, Status};
-use crate::control::{ApiError, State};
+use crate::control::view::{ListenerJson, StatusJson};
+use crate::control::{ApiError, ApiState};
 
-pub(super) async fn show(extract::State(state): extract::State<State>) -> Result<Json<Status>, ApiError> {
+pub(super) async fn show(
+    extract::State(state): extract::State<ApiState>,
+) -> Result<Json<StatusJson>, ApiError> {
     let now = state.timeline.now();
     let counts = state.store.counts().await?;
     let totals = state.store.totals().await?;
-    Ok(Json(Status {
+    Ok(Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
         test_mode: state.test_mode.state().into(),
         listeners: state.config.listeners.iter().map(listener).collect(),
-        upstreams: upstreams::all(&state),
+        upstreams: upstreams::all(&state).await?,
         queue: counts,
         totals,
         store_fault: state.store.healthy().err().map(|error| error.to_string()),
     }))
 }
 
-fn listener(listener: &config::Listener) -> Listener {
-    Listener {
+fn listener(listener: &config::Listener) -> ListenerJson {
+    ListenerJson {
         address: listener.address.to_string(),
         relay_from: listener.relay_from.iter().map(ToString::to_string).collect(),
         tls: tls(listener).to_owned(),

@@ -4,19 +4,19 @@ use axum::Json;
 use axum::extract;
 use axum::extract::rejection::JsonRejection;
 
-use crate::control::view::{TestMode, TestModeChange};
-use crate::control::{ApiError, State};
+use crate::control::view::{TestModeChange, TestModeJson};
+use crate::control::{ApiError, ApiState};
 use crate::mail::Address;
 use crate::policy::test_mode::action_from_name;
 
-pub(super) async fn show(extract::State(state): extract::State<State>) -> Json<TestMode> {
+pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Json<TestModeJson> {
     Json(state.test_mode.state().into())
 }
 
 pub(super) async fn set(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<ApiState>,
     change: Result<Json<TestModeChange>, JsonRejection>,
-) -> Result<Json<TestMode>, ApiError> {
+) -> Result<Json<TestModeJson>, ApiError> {
     let Json(change) = change?;
     let unknown = || ApiError::BadRequest("unknown action: write redirect, hold or capture".to_owned());
     let action =

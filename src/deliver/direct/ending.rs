@@ -1,15 +1,15 @@
 //! What is logged and reported of a message that has gone through.
 
-use super::Shared;
-use super::ticket::Ticket;
+use super::permit::DirectPermit;
+use super::shared::DirectContext;
 use crate::config::TestAction;
-use crate::deliver::reports::{self, Office};
+use crate::deliver::reports::{self, Reporter};
 use crate::policy::test_mode::action_name;
-use crate::store::{NewMessage, QueuedMessage};
+use crate::store::{Message, NewMessage};
 
 /// The upstream has taken a message.
 pub(super) struct Sent {
-    /// Its reply.
+    /// The upstream's reply.
     pub(super) reply: String,
     /// The upstream as it answered.
     pub(super) host: String,
@@ -19,24 +19,24 @@ pub(super) struct Sent {
 
 /// The reports of success that nobody else sends.
 pub(super) async fn reports(
-    shared: &Shared,
-    ticket: &Ticket,
-    message: &QueuedMessage,
+    shared: &DirectContext,
+    permit: &DirectPermit,
+    message: &Message,
     sent: &Sent,
 ) -> Vec<NewMessage> {
     if sent.reports {
         return Vec::new();
     }
-    let office = Office { context: &shared.context, upstream: ticket.carrier.upstream() };
-    let all: Vec<(usize, &str)> = (0..message.recipients.len()).map(|place| (place, &*sent.reply)).collect();
-    reports::relayed(&office, message, &all, &sent.host).await.into_iter().collect()
+    let reporter = Reporter { context: &shared.context, upstream: &permit.settings.upstream };
+    let all: Vec<_> = message.recipients.iter().map(|recipient| (recipient, &*sent.reply)).collect();
+    reports::relayed(&reporter, message, &all, &sent.host).await.into_iter().collect()
 }
 
-/// One line per recipient; for a test copy one line that names them all.
+/// Writes one line per recipient; for a test copy one line that names them all.
 pub(super) fn log_sent(
-    shared: &Shared,
-    ticket: &Ticket,
-    (session, message): (&str, &QueuedMessage),
+    shared: &DirectContext,
+    permit: &DirectPermit,
+    (session, message): (&str, &Message),
     sent: &Sent,
 ) {
     let delay = shared.context.timeline.now().since(message.accepted).as_secs_f64();
@@ -51,17 +51,17 @@ pub(super) fn log_sent(
             from = %message.reverse_path,
             to,
             original_to,
-            upstream = ticket.upstream(),
-            account = ticket.carrier.account(),
+            upstream = permit.upstream(),
+            account = permit.account.name(),
             host = sent.host,
             reply = sent.reply,
             delay = format!("{delay:.1}s"),
             attempt = 1,
             size = message.size,
-            test_mode = message.test.as_ref().map(|test| action_name(test.action)),
+            test_mode = message.decisions.test.as_ref().map(|test| action_name(test.action)),
         );
     };
-    let copy = message.test.as_ref().filter(|test| test.action == TestAction::Redirect);
+    let copy = message.decisions.test.as_ref().filter(|test| test.action == TestAction::Redirect);
     if let Some(test) = copy {
         let all: Vec<_> = message.recipients.iter().map(|r| r.address.as_str()).collect();
         let to = test.address.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -71,7 +71,7 @@ pub(super) fn log_sent(
 }
 
 /// Says that a transaction was cut off, and whether the upstream may have the message.
-pub(super) fn log_cut(message: &QueuedMessage, upstream: &str, possible_duplicate: bool) {
+pub(super) fn log_cut(message: &Message, upstream: &str, possible_duplicate: bool) {
     let reason = if possible_duplicate {
         "broken off behind the final dot: possible duplicate when the client sends it again"
     } else {

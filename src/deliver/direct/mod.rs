@@ -1,105 +1,127 @@
-//! Direct mode: messages that go through while their clients wait (see [`crate::queue::direct`]).
+//! Direct mode: messages that go through while their clients wait (see [`crate::direct`]).
 //!
 //! Each exchange is a task of its own: what it has begun it also ends, even when the session is gone in the middle. A
 //! permit is in the store before a transaction begins, as for queued mail.
 
 mod ending;
+mod exchange;
 mod open;
+mod patience;
+mod permit;
 mod refusal;
-mod talk;
-mod ticket;
+mod routes;
+mod shared;
+mod turn;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::context::Context;
-use crate::queue::direct::{Ask, Direct, Opening};
-use talk::Talk;
-use ticket::Lines;
+use crate::direct::{Direct, ExchangeRequest, Opening};
+use exchange::DirectExchange;
+use shared::DirectContext;
 
-/// How often is looked whether all exchanges have ended, when the relay stops.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long a client may go without progress (a recipient, or the content) once the upstream has been asked: until then
+/// others can't use the connection.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Takes messages to upstreams while their clients wait.
-pub struct Courier {
-    shared: Arc<Shared>,
+pub struct DirectService {
+    shared: Arc<DirectContext>,
     exchanges: Exchanges,
 }
 
 /// The exchanges that are under way; they outlive the configuration that they began with.
 #[derive(Clone, Default)]
-pub struct Exchanges(Arc<Mutex<JoinSet<()>>>);
+pub struct Exchanges(Arc<Running>);
 
-/// What all exchanges share.
-struct Shared {
-    context: Arc<Context>,
-    lines: Lines,
-    /// Octets of content from files that exchanges may hold in memory, and how many that are.
-    memory: Semaphore,
-    memory_share: u64,
+#[derive(Default)]
+struct Running {
+    tasks: Mutex<JoinSet<()>>,
+    /// Told whenever one has ended.
+    ended: Notify,
 }
 
-impl Courier {
+impl DirectService {
     /// For a configuration.
     #[must_use]
     pub fn new(context: Arc<Context>, exchanges: Exchanges) -> Self {
-        let memory_share = (context.config.session.memory_budget.0 / 2).clamp(1, u64::from(u32::MAX));
-        let shared = Shared {
-            lines: Lines::new(&context),
-            memory: Semaphore::new(memory_share as usize),
-            memory_share,
-            context,
-        };
-        Self { shared: Arc::new(shared), exchanges }
+        Self { shared: Arc::new(DirectContext::new(context)), exchanges }
     }
 }
 
-impl Direct for Courier {
-    fn attend(&self, opening: Opening, asks: mpsc::Receiver<Ask>) {
+impl Direct for DirectService {
+    fn attend(&self, opening: Opening, asks: mpsc::Receiver<ExchangeRequest>) {
         let session = opening.session.clone();
-        let talk = Talk::new(self.shared.clone(), opening);
-        let mut exchanges = self.exchanges.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(ended) = exchanges.try_join_next() {
+        let exchange = DirectExchange::new(self.shared.clone(), opening);
+        let mut tasks = self.exchanges.tasks();
+        while let Some(ended) = tasks.try_join_next() {
             if let Err(error) = ended
                 && error.is_panic()
             {
                 tracing::error!(event = "fault", session, reason = %error);
             }
         }
-        exchanges.spawn(attend(talk, asks));
+        let running = self.exchanges.0.clone();
+        tasks.spawn(async move {
+            attend(exchange, asks).await;
+            running.ended.notify_waiters();
+        });
     }
 }
 
 impl Exchanges {
     /// Waits until none is under way.
     pub async fn ended(&self) {
-        while !self.is_idle() {
-            sleep(LOOK).await;
+        loop {
+            let ended = self.0.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            {
+                let mut tasks = self.tasks();
+                while tasks.try_join_next().is_some() {}
+                if tasks.is_empty() {
+                    return;
+                }
+            }
+            // A task that has said that it ends is gone a moment later.
+            let _ = timeout(Duration::from_millis(50), ended).await;
         }
     }
 
-    fn is_idle(&self) -> bool {
-        let mut exchanges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while exchanges.try_join_next().is_some() {}
-        exchanges.is_empty()
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Answers a session for as long as it asks.
-async fn attend(mut talk: Talk, mut asks: mpsc::Receiver<Ask>) {
-    while let Some(ask) = asks.recv().await {
-        match ask {
-            Ask::Recipient { address, request, answer } => {
-                let told = talk.recipient(address, request).await;
+async fn attend(mut exchange: DirectExchange, mut asks: mpsc::Receiver<ExchangeRequest>) {
+    let mut content_comes = false;
+    loop {
+        let asked = if exchange.holds_connection() && !content_comes {
+            let Ok(asked) = timeout(IDLE, asks.recv()).await else {
+                exchange.idle_for_too_long().await;
+                continue;
+            };
+            asked
+        } else {
+            asks.recv().await
+        };
+        match asked {
+            Some(ExchangeRequest::Recipient { address, request, answer }) => {
+                let result = exchange.recipient(address, request).await;
                 // A session that is gone ends the loop.
-                let _ = answer.send(told);
+                let _ = answer.send(result);
             }
-            Ask::Content { message, answer } => return talk.content(*message, answer).await,
+            Some(ExchangeRequest::ContentBegins) => content_comes = true,
+            Some(ExchangeRequest::Content { message, answer }) => {
+                return exchange.content(*message, answer).await;
+            }
+            None => return exchange.give_up().await,
         }
     }
-    talk.give_up().await;
 }

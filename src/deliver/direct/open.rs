@@ -5,21 +5,19 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::ending::{self, Sent};
-use super::talk::patiently;
-use super::ticket::Ticket;
-use super::{Shared, refusal};
-use crate::deliver::content::offered;
-use crate::deliver::lessons::Mail;
+use super::patience::wait_for_upstream;
+use super::permit::DirectPermit;
+use super::refusal;
+use super::shared::DirectContext;
+use crate::account::MailFacts;
+use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
-use crate::queue::direct::{Handed, Opening, Refused};
 use crate::smtp::Reply;
-use crate::smtp::extension::Capabilities;
-use crate::store::{BlacklistCandidate, Handover, QueuedMessage};
+use crate::store::{BlacklistCandidate, Message, PermitEnd};
 use crate::transform::Prepared;
-use crate::upstream::Connection;
-use crate::upstream::Stage;
-use crate::upstream::blacklist_candidate;
-use crate::upstream::{Answer, RecipientResult, Requests, Steps, Transaction};
+use crate::upstream::{
+    Answer, Connection, Offer, RecipientResult, Requests, Stage, Steps, Transaction, blacklist_candidate,
+};
 
 /// How long we wait for the answer to RSET.
 const RESET: Duration = Duration::from_secs(5);
@@ -44,18 +42,18 @@ impl Head {
     }
 
     /// For a message that is here. A test copy goes to somebody whom nothing of what was asked for concerns.
-    pub(super) fn of(message: &QueuedMessage, prepared: &Prepared) -> Self {
+    pub(super) fn of(message: &Message, prepared: &Prepared) -> Self {
         Self {
             reverse_path: message.reverse_path.clone(),
             body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
             smtputf8: prepared.smtputf8,
-            request: message.test.is_none().then(|| message.request.clone()),
+            request: message.decisions.test.is_none().then(|| message.request.clone()),
         }
     }
 
     /// Whose mail it is. Of what is only announced the reverse-path alone is known.
-    pub(super) fn mail(&self) -> Mail<'_> {
-        Mail { is_report: false, sender: "", reverse_path: &self.reverse_path }
+    pub(super) fn mail(&self) -> MailFacts<'_> {
+        MailFacts { is_report: false, sender: "", reverse_path: &self.reverse_path }
     }
 
     pub(super) fn transaction<'a>(
@@ -77,7 +75,7 @@ impl Head {
 
 /// A transaction whose MAIL was accepted.
 pub(super) struct Open {
-    pub(super) ticket: Ticket,
+    pub(super) permit: DirectPermit,
     /// `None` when it is not needed any more.
     connection: Option<Connection>,
     /// `None` when the content was sent, or was cut off.
@@ -96,13 +94,13 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn new(
-        ticket: Ticket,
+        permit: DirectPermit,
         (connection, steps): (Connection, Steps),
         head: Head,
         prepared: Option<Prepared>,
     ) -> Self {
         Self {
-            ticket,
+            permit,
             connection: Some(connection),
             steps: Some(steps),
             head,
@@ -116,12 +114,12 @@ impl Open {
     }
 
     pub(super) fn upstream(&self) -> &str {
-        self.ticket.upstream()
+        self.permit.upstream()
     }
 
     /// What the upstream offers, and its name.
-    pub(super) fn offered(&self) -> Option<(Capabilities, String)> {
-        self.connection.as_ref().map(offered)
+    pub(super) fn offered(&self) -> Option<(Offer, String)> {
+        self.connection.as_ref().map(|connection| (connection.offer(), connection.host().to_owned()))
     }
 
     /// Whether the upstream has not hung up.
@@ -130,9 +128,10 @@ impl Open {
     }
 
     /// Whether this is the transaction for a message: its recipients are those that were accepted.
-    pub(super) fn is_for(&self, message: &QueuedMessage) -> bool {
+    pub(super) fn is_for(&self, message: &Message) -> bool {
         let accepted = self.accepted.iter().map(|&place| &self.asked[place]);
-        message.test.is_none() && accepted.eq(message.recipients.iter().map(|recipient| &recipient.address))
+        message.decisions.test.is_none()
+            && accepted.eq(message.recipients.iter().map(|recipient| &recipient.address))
     }
 
     /// Whether MAIL has said all that the upstream must know of the message.
@@ -143,16 +142,16 @@ impl Open {
     /// Asks about one more recipient.
     pub(super) async fn recipient(
         &mut self,
-        shared: &Shared,
+        shared: &DirectContext,
         (address, request): (Address, RecipientRequest),
         until: Instant,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), DirectRefusal> {
         let takes_all = self.connection.as_ref().is_some_and(|connection| connection.capabilities().smtputf8);
         if !address.is_ascii() && !takes_all {
             let text = "the upstream takes no international addresses (SMTPUTF8)";
             return Err(refusal::unfit(Reply::new(553, (5, 6, 7), text)));
         }
-        self.ticket.add(self.asked.len() as u32)?;
+        self.permit.add(self.asked.len() as u32).await?;
         self.asked.push(address);
         self.requests.push(request);
         match self.ask(shared, until).await?.pop().flatten() {
@@ -170,20 +169,20 @@ impl Open {
     /// When one of them is refused, in the words of a permanent refusal if there is one: the client would try in vain.
     pub(super) async fn all_recipients(
         &mut self,
-        shared: &Shared,
-        message: &QueuedMessage,
+        shared: &DirectContext,
+        message: &Message,
         until: Instant,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), DirectRefusal> {
         let prepared = self.prepared.as_ref().map(|prepared| prepared.recipients.clone());
         self.asked = prepared.unwrap_or_default();
-        if message.test.is_none() {
+        if message.decisions.test.is_none() {
             self.requests = message.recipients.iter().map(|recipient| recipient.request.clone()).collect();
         }
         let answers = self.ask(shared, until).await?;
         let mut refused: Option<RecipientResult> = None;
         for (place, result) in answers.into_iter().enumerate() {
             let Some(result) = result else { continue };
-            if message.test.is_none() {
+            if message.decisions.test.is_none() {
                 self.note_unknown(shared, &result, place);
             }
             let is_permanent = |result: &RecipientResult| result.reply().is_some_and(Reply::is_permanent);
@@ -197,20 +196,20 @@ impl Open {
     /// Asks about the recipients that were not asked for yet. Returns `None` for those that are accepted.
     async fn ask(
         &mut self,
-        shared: &Shared,
+        shared: &DirectContext,
         until: Instant,
-    ) -> Result<Vec<Option<RecipientResult>>, Refused> {
-        let Self { ticket, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
+    ) -> Result<Vec<Option<RecipientResult>>, DirectRefusal> {
+        let Self { permit, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
         let (Some(steps), Some(connection)) = (steps, connection) else { return Err(refusal::lost()) };
         let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
         let transaction = head.transaction(asked, requests, content);
         let asking = connection.ask(steps, &transaction);
-        let answers = patiently(shared, ticket.upstream(), until, asking).await?.to_vec();
+        let answers = wait_for_upstream(shared, permit.upstream(), until, asking).await?.to_vec();
         let first = asked.len() - answers.len();
         for (place, answer) in (first..).zip(&answers) {
             match answer {
                 None => accepted.push(place),
-                Some(result) => ticket.learn(&head.mail(), result).await,
+                Some(result) => permit.note_answer(&head.mail(), result).await,
             }
         }
         Ok(answers)
@@ -219,21 +218,21 @@ impl Open {
     /// Sends the content, and returns the upstream's reply to it.
     pub(super) async fn finish(
         &mut self,
-        shared: &Shared,
-        message: &QueuedMessage,
+        shared: &DirectContext,
+        message: &Message,
         until: Instant,
-    ) -> Result<Reply, Refused> {
-        let Self { ticket, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
+    ) -> Result<Reply, DirectRefusal> {
+        let Self { permit, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
         let (Some(steps), Some(connection), Some(prepared)) = (steps.take(), connection, prepared) else {
             return Err(refusal::lost());
         };
         let transaction = head.transaction(asked, requests, &prepared.content);
         let sending = connection.finish(steps, &transaction);
-        let result = match patiently(shared, ticket.upstream(), until, sending).await {
+        let result = match wait_for_upstream(shared, permit.upstream(), until, sending).await {
             Ok(result) => result,
             Err(refused) => {
                 let unknown = connection.is_dot_under_way();
-                ending::log_cut(message, ticket.upstream(), unknown);
+                ending::log_cut(message, permit.upstream(), unknown);
                 return Err(refused);
             }
         };
@@ -241,8 +240,9 @@ impl Open {
         let Some(decided) = accepted.first().and_then(|&place| result.recipients.get(place)).cloned() else {
             return Err(refusal::lost());
         };
-        ticket.learn(&Mail::of(message), &decided).await;
-        let alone = accepted.len() == 1 && message.test.is_none() && decided.stage == Stage::FinalDot;
+        permit.note_answer(&MailFacts::of(message), &decided).await;
+        let alone =
+            accepted.len() == 1 && message.decisions.test.is_none() && decided.stage == Stage::FinalDot;
         if let Answer::Accepted(reply) = &decided.answer {
             let (host, reports) = (connection.host().to_owned(), connection.capabilities().dsn);
             self.sent = Some(Sent { reply: reply.to_string(), host, reports });
@@ -258,15 +258,14 @@ impl Open {
     }
 
     /// Notes a mailbox that does not exist.
-    fn note_unknown(&mut self, shared: &Shared, result: &RecipientResult, place: usize) {
+    fn note_unknown(&mut self, shared: &DirectContext, result: &RecipientResult, place: usize) {
         let context = &shared.context;
         let config = &context.config.blacklist;
         if let Some(reply) = result.reply().filter(|reply| config.auto_add && blacklist_candidate(reply)) {
             let candidate = BlacklistCandidate {
                 address: self.asked[place].key(),
                 after: config.auto_add_after,
-                added: context.timeline.wall().as_millisecond(),
-                expires: config.expire_after.map(|lasts| context.timeline.now().after(lasts)),
+                lasts: config.expire_after,
             };
             self.unknown.push((candidate, reply.to_string()));
         }
@@ -277,26 +276,30 @@ impl Open {
         if self.steps.is_none()
             && let Some(connection) = self.connection.take()
         {
-            self.ticket.give_back(connection);
-            self.ticket.close();
+            self.permit.give_back(connection);
+            self.permit.close();
         }
     }
 
     /// Ends the transaction and writes down what became of it: of the message of a session, if it has come to that.
-    pub(super) async fn end(mut self: Box<Self>, shared: &Shared, handed: Option<(&str, &Handed)>) {
+    pub(super) async fn end(
+        mut self: Box<Self>,
+        shared: &DirectContext,
+        handed: Option<(&str, &DirectMessage)>,
+    ) {
         if let (Some(_), Some(connection)) = (self.steps.take(), &mut self.connection)
             && timeout(RESET, connection.reset()).await.is_err()
         {
             tracing::debug!(event = "direct", upstream = self.upstream(), reason = "no answer to RSET");
         }
         self.release();
-        let Self { ticket, unknown, sent, .. } = *self;
+        let Self { permit, unknown, sent, .. } = *self;
         let Some((sent, (session, handed))) = sent.zip(handed) else {
-            return ticket.end(|handover| Handover { unknown, ..handover }).await;
+            return permit.end(|end| PermitEnd { unknown, ..end }).await;
         };
-        ending::log_sent(shared, &ticket, (session, &handed.message), &sent);
-        let reports = ending::reports(shared, &ticket, &handed.message, &sent).await;
+        ending::log_sent(shared, &permit, (session, &handed.message), &sent);
+        let reports = ending::reports(shared, &permit, &handed.message, &sent).await;
         let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
-        ticket.end(|handover| Handover { sent, dropped, unknown, reports, ..handover }).await;
+        permit.end(|end| PermitEnd { sent, dropped, unknown, reports, ..end }).await;
     }
 }

@@ -2,30 +2,28 @@
 
 use jiff::Timestamp;
 
-use crate::deliver::carrier::Obstacle;
+use crate::account::{Obstacle, Pause};
 use crate::deliver::context::Context;
-use crate::queue::direct::Refused;
+use crate::direct::DirectRefusal;
 use crate::smtp::Reply;
-use crate::upstream::ConnectError;
-use crate::upstream::{Answer, RecipientResult};
-use crate::upstream::{Verdict, classify};
+use crate::upstream::{Answer, ConnectError, DeferralCause, Outcome, RecipientResult, classify};
 
 /// What the upstream has answered, or that it did not answer.
-pub(super) fn by_result(upstream: &str, result: &RecipientResult) -> Refused {
+pub(super) fn by_result(upstream: &str, result: &RecipientResult) -> DirectRefusal {
     match &result.answer {
         // It is not about the message, which must not fail for good because of it.
-        Answer::Refused(reply) if classify(result) == Verdict::Upstream => {
-            let told =
+        Answer::Refused(reply) if waits_for_upstream(classify(result)) => {
+            let refused =
                 ours((4, 4, 1), format!("{upstream} cannot be used at present: {reply}"), "unreachable");
-            if reply.is_permanent() { told } else { Refused { reply: passed_on(reply), ..told } }
+            if reply.is_permanent() { refused } else { DirectRefusal { reply: passed_on(reply), ..refused } }
         }
-        Answer::Accepted(reply) | Answer::Refused(reply) | Answer::Later(reply) => {
-            Refused { reply: passed_on(reply), reason: "upstream", elsewhere: false }
+        Answer::Accepted(reply) | Answer::Captured(reply) | Answer::Refused(reply) | Answer::Later(reply) => {
+            DirectRefusal { reply: passed_on(reply), reason: "upstream", elsewhere: false }
         }
         Answer::Failed(_) => ours((4, 4, 2), format!("{upstream} has failed {result}"), "unreachable"),
         Answer::Unknown(_) => {
             let text = format!("{upstream} has failed {result}; it may have the message");
-            Refused { elsewhere: false, ..ours((4, 4, 2), text, "possible_duplicate") }
+            DirectRefusal { elsewhere: false, ..ours((4, 4, 2), text, "possible_duplicate") }
         }
     }
 }
@@ -37,35 +35,38 @@ pub(super) fn passed_on(reply: &Reply) -> Reply {
 }
 
 /// No connection came about.
-pub(super) fn unreachable(upstream: &str, error: &ConnectError) -> Refused {
+pub(super) fn unreachable(upstream: &str, error: &ConnectError) -> DirectRefusal {
     down(upstream, &error.to_string())
 }
 
 /// No connection came about some time ago, and none is tried yet.
-pub(super) fn down(upstream: &str, reason: &str) -> Refused {
+pub(super) fn down(upstream: &str, reason: &str) -> DirectRefusal {
     ours((4, 4, 1), format!("{upstream} is not reachable: {reason}"), "unreachable")
 }
 
 /// What is in the way of all mail of an upstream.
-pub(super) fn obstacle(context: &Context, upstream: &str, obstacle: &Obstacle) -> Refused {
+pub(super) fn obstacle(context: &Context, upstream: &str, obstacle: &Obstacle) -> DirectRefusal {
     match obstacle {
         Obstacle::Busy => busy(upstream),
         Obstacle::Limited(wait) => {
             let until = wait.until.map(|until| context.timeline.wall_at(until));
             limited(upstream, &wait.cause.to_string(), until)
         }
+        Obstacle::Paused(Pause { until, reason }) => {
+            limited(upstream, reason, Some(context.timeline.wall_at(*until)))
+        }
         Obstacle::Down(found) => down(upstream, &found.reason),
         Obstacle::Disabled(reason) => disabled(upstream, reason),
     }
 }
 
-/// It is switched off.
-pub(super) fn disabled(upstream: &str, reason: &str) -> Refused {
+/// The upstream is switched off.
+pub(super) fn disabled(upstream: &str, reason: &str) -> DirectRefusal {
     ours((4, 3, 2), format!("{upstream} is disabled: {reason}"), "disabled")
 }
 
 /// A limit is reached, until then; without a time until something that is under way has ended.
-pub(super) fn limited(upstream: &str, cause: &str, until: Option<Timestamp>) -> Refused {
+pub(super) fn limited(upstream: &str, cause: &str, until: Option<Timestamp>) -> DirectRefusal {
     let next = match until {
         Some(until) => {
             // A client that comes at the second that it was told must not come too early.
@@ -78,58 +79,78 @@ pub(super) fn limited(upstream: &str, cause: &str, until: Option<Timestamp>) -> 
 }
 
 /// No connection is free.
-pub(super) fn busy(upstream: &str) -> Refused {
+pub(super) fn busy(upstream: &str) -> DirectRefusal {
     ours((4, 4, 5), format!("all connections to {upstream} are in use, try again later"), "busy")
 }
 
 /// Our own store fails.
-pub(super) fn store() -> Refused {
+pub(super) fn store() -> DirectRefusal {
     let text = "mail cannot be sent at present, try again later";
-    Refused { elsewhere: false, ..ours((4, 3, 0), text.to_owned(), "store") }
+    DirectRefusal { elsewhere: false, ..ours((4, 3, 0), text.to_owned(), "store") }
 }
 
 /// The dialogue can't go on.
-pub(super) fn lost() -> Refused {
+pub(super) fn lost() -> DirectRefusal {
     let text = "the message was broken off, try again later";
-    Refused { elsewhere: false, ..ours((4, 3, 0), text.to_owned(), "broken_off") }
+    DirectRefusal { elsewhere: false, ..ours((4, 3, 0), text.to_owned(), "broken_off") }
 }
 
 /// The upstream has not answered for as long as our client may wait.
-pub(super) fn too_slow(upstream: &str) -> Refused {
+pub(super) fn too_slow(upstream: &str) -> DirectRefusal {
     ours((4, 4, 2), format!("{upstream} does not answer in time"), "timeout")
 }
 
 /// The relay stops.
-pub(super) fn stopping() -> Refused {
+pub(super) fn stopping() -> DirectRefusal {
     let text = "the relay is stopping, try again later";
-    Refused { elsewhere: false, ..ours((4, 3, 2), text.to_owned(), "stopping") }
+    DirectRefusal { elsewhere: false, ..ours((4, 3, 2), text.to_owned(), "stopping") }
 }
 
 /// The transaction holds as many recipients as it may.
-pub(super) fn too_many(most: u32) -> Refused {
+pub(super) fn too_many(most: u32) -> DirectRefusal {
     let text = format!("no more than {most} recipients; send the rest in another message");
-    Refused { reply: Reply::new(452, (4, 5, 3), text), reason: "too_many_recipients", elsewhere: false }
+    DirectRefusal { reply: Reply::new(452, (4, 5, 3), text), reason: "too_many_recipients", elsewhere: false }
 }
 
 /// The message can't be made ready for this upstream.
-pub(super) fn unfit(reply: Reply) -> Refused {
-    Refused { reply, reason: "upstream", elsewhere: true }
+pub(super) fn unfit(reply: Reply) -> DirectRefusal {
+    DirectRefusal { reply, reason: "upstream", elsewhere: true }
+}
+
+/// The client has waited for too long between its commands.
+pub(super) fn idle() -> DirectRefusal {
+    let text = "given up after a minute without progress: begin anew with RSET and MAIL";
+    DirectRefusal { elsewhere: false, ..ours((4, 4, 2), text.to_owned(), "idle") }
+}
+
+/// The message can't be made ready for an upstream that only stands in for another.
+pub(super) fn unfit_for_fallback(reply: &Reply) -> DirectRefusal {
+    ours(
+        (4, 4, 1),
+        format!("its own upstream cannot be used at present, and its fallback cannot take it: {reply}"),
+        "upstream",
+    )
+}
+
+/// Whether the message waits for the upstream alone.
+fn waits_for_upstream(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Deferred { cause: DeferralCause::Upstream, .. })
 }
 
 /// The trouble of this route, which may be over soon.
-fn ours(status: (u8, u16, u16), text: String, reason: &'static str) -> Refused {
-    Refused { reply: Reply::new(451, status, text), reason, elsewhere: true }
+fn ours(status: (u8, u16, u16), text: String, reason: &'static str) -> DirectRefusal {
+    DirectRefusal { reply: Reply::new(451, status, text), reason, elsewhere: true }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{Fault, Stage};
+    use crate::upstream::{DialogueFault, Stage};
 
     #[test]
     fn each_answer_in_words() {
         let refused = |code, text: &str| Answer::Refused(Reply::bare(code, vec![text.into()]));
-        let hung = Fault::TimedOut(std::time::Duration::from_secs(3));
+        let hung = DialogueFault::TimedOut(std::time::Duration::from_secs(3));
         for (stage, answer, want, elsewhere) in [
             (Stage::Rcpt, refused(550, "5.1.1 no"), "550 5.1.1 no", false),
             (Stage::Rcpt, refused(501, "what"), "501 what", false),

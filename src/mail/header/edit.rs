@@ -97,9 +97,9 @@ impl<'a> Header<'a> {
     pub fn replace(&mut self, name: &str, value: &[u8]) {
         let mut found = false;
         self.map(|field| match field.is(name) {
-            false => Change::Keep,
-            true if std::mem::replace(&mut found, true) => Change::Remove,
-            true => Change::Replace(fold(name, value)),
+            false => FieldChange::Keep,
+            true if std::mem::replace(&mut found, true) => FieldChange::Remove,
+            true => FieldChange::Replace(fold(name, value)),
         });
         if !found {
             self.append(name, value);
@@ -107,16 +107,16 @@ impl<'a> Header<'a> {
     }
 
     /// Looks at each field once and does with it what `change` says.
-    pub fn map(&mut self, mut change: impl FnMut(&Field<'_>) -> Change) {
+    pub fn map(&mut self, mut change: impl FnMut(&Field<'_>) -> FieldChange) {
         let fields = std::mem::take(&mut self.fields);
         for raw in fields {
             match change(&Field::of(&raw)) {
-                Change::Keep => {
+                FieldChange::Keep => {
                     self.fields.push(raw);
                     continue;
                 }
-                Change::Remove => {}
-                Change::Replace(field) => self.fields.push(Cow::Owned(field)),
+                FieldChange::Remove => {}
+                FieldChange::Replace(field) => self.fields.push(Cow::Owned(field)),
             }
             self.changed = true;
         }
@@ -142,7 +142,7 @@ impl<'a> Header<'a> {
 
 /// What to do with a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum FieldChange {
     /// Nothing.
     Keep,
     /// Take it out.

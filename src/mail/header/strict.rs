@@ -40,7 +40,7 @@ enum Token<'a> {
     Comment,
 }
 
-/// One element of the list: an address, or words with an address in angle brackets. Empty ones are met kindly (RFC 5322
+/// An element of the list: an address, or words with an address in angle brackets. Empty ones are met kindly (RFC 5322
 /// 4.4).
 fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
     let mut tokens: Vec<_> = tokens.into_iter().filter(|token| *token != Token::Comment).collect();

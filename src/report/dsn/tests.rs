@@ -1,7 +1,9 @@
+use jiff::Timestamp;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::{EnvelopeId, OriginalRecipient, QueueId};
 
 const ORIGINAL: &[u8] =
     b"Received: x\r\nFrom: a@firm.example\r\nTo: b@x.test\r\nSubject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mail_parser::MessageParser;
 
-use super::{Dsn, Kind, MAX_REPLY, Recipient};
+use super::contents::{Dsn, Kind, MAX_REPLY, Recipient};
 use crate::mail::header::{Header, rfc5322_date};
 
 /// Recipients that are named; the status part names all.

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::Session;
+use super::session::SessionDriver;
 use crate::config::User;
 use crate::mail::ReversePath;
 use crate::policy::sender;
 use crate::policy::users::LoggedIn;
 use crate::session::receive::Submitter;
-use crate::session::state::{Dialogue, Transaction};
+use crate::session::state::{Dialogue, MailTransaction};
 use crate::smtp::Reply;
 use crate::smtp::command::Mail;
 
-impl<S> Session<'_, S> {
+impl<S> SessionDriver<'_, S> {
     /// Asks at MAIL: is there room, is the client not too fast, may the user send so? A reverse-path that is not the user's
     /// may be replaced.
     pub(super) fn admit(&self, dialogue: Dialogue, mut mail: Mail) -> (Dialogue, Reply) {
@@ -56,7 +56,7 @@ impl<S> Session<'_, S> {
     }
 
     /// As whom the content may say that it is sent.
-    pub(super) fn submitter(&self, dialogue: &Dialogue, transaction: &Transaction) -> Option<Submitter> {
+    pub(super) fn submitter(&self, dialogue: &Dialogue, transaction: &MailTransaction) -> Option<Submitter> {
         let user: Arc<User> = self.services.users.granted(dialogue.user()?)?;
         let null_reverse_path = transaction.envelope.reverse_path == ReversePath::Null;
         Some(Submitter { user, null_reverse_path })

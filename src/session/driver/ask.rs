@@ -1,59 +1,58 @@
 //! Whether a recipient is taken: by us, and in direct mode by the upstream, too.
 
-use super::Session;
+use super::session::SessionDriver;
 use crate::config::UpstreamKind;
+use crate::direct::{DirectRefusal, Exchange, Opening};
 use crate::mail::{Address, RecipientRequest};
-use crate::policy::{blacklist, relay};
-use crate::queue::direct::{Exchange, Opening, Refused};
+use crate::policy::blacklist::{self, BlacklistResult};
+use crate::policy::relay;
 use crate::session::Services;
 use crate::session::direct::{Asked, is_direct};
-use crate::session::state::{Dialogue, Verdict};
+use crate::session::state::{Dialogue, RecipientDecision};
 use crate::smtp::Reply;
 
-impl<S> Session<'_, S> {
+impl<S> SessionDriver<'_, S> {
     /// Whether a recipient is taken: may the client relay, is the recipient blacklisted, what does the upstream say?
     pub(super) async fn judge(
         &mut self,
         dialogue: &Dialogue,
         recipient: &Address,
         request: &RecipientRequest,
-    ) -> Verdict {
+    ) -> RecipientDecision {
         let (mut verdict, mut reason) =
             match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
-                Err(reply) => (Verdict::Refuse(reply), "relay"),
-                Ok(()) => self.listed(recipient).await,
+                Err(reply) => (RecipientDecision::Refuse(reply), "relay"),
+                Ok(()) => self.check_blacklist(recipient).await,
             };
         // Room is made before the upstream is asked: what that has taken can't be refused any more.
-        if !matches!(verdict, Verdict::Refuse(_))
-            && let Err(full) = self.room.take(&self.services.memory, recipient, request)
+        if !matches!(verdict, RecipientDecision::Refuse(_))
+            && let Err(full) = self.memory.take(&self.services.memory, recipient, request)
         {
-            (verdict, reason) = (Verdict::Refuse(full.reply()), "memory");
+            (verdict, reason) = (RecipientDecision::Refuse(full.reply()), "memory");
         }
-        if verdict == Verdict::Accept
+        if verdict == RecipientDecision::Accept
             && let Err(refused) = self.ask_upstream(dialogue, recipient, request).await
         {
-            (verdict, reason) = (Verdict::Refuse(refused.reply), refused.reason);
+            (verdict, reason) = (RecipientDecision::Refuse(refused.reply), refused.reason);
         }
-        if let Verdict::Refuse(reply) = &verdict {
+        if let RecipientDecision::Refuse(reply) = &verdict {
             self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
         }
         verdict
     }
 
     /// What the blacklist says of a recipient, and the word for it in the log.
-    async fn listed(&self, recipient: &Address) -> (Verdict, &'static str) {
-        let Services { config, store, timeline, .. } = &*self.services;
-        let standing =
-            blacklist::standing(&**store, config.blacklist.action, recipient, timeline.now()).await;
-        let verdict = match standing {
-            Ok(blacklist::Standing::Clear) => Verdict::Accept,
-            Ok(blacklist::Standing::Dropped { .. }) => Verdict::Drop,
-            Ok(blacklist::Standing::Refused(reply)) => Verdict::Refuse(reply),
+    async fn check_blacklist(&self, recipient: &Address) -> (RecipientDecision, &'static str) {
+        let Services { config, store, .. } = &*self.services;
+        let verdict = match blacklist::look_up(&**store, config.blacklist.action, recipient).await {
+            Ok(BlacklistResult::Clear) => RecipientDecision::Accept,
+            Ok(BlacklistResult::Dropped { .. }) => RecipientDecision::Drop,
+            Ok(BlacklistResult::Refused(reply)) => RecipientDecision::Refuse(reply),
             Err(error) => {
                 tracing::error!(event = "blacklist_not_read", reason = %error);
                 let reply =
                     Reply::new(451, (4, 3, 0), "recipients cannot be checked at present, try again later");
-                return (Verdict::Refuse(reply), "store");
+                return (RecipientDecision::Refuse(reply), "store");
             }
         };
         (verdict, "blacklist")
@@ -68,7 +67,7 @@ impl<S> Session<'_, S> {
         dialogue: &Dialogue,
         recipient: &Address,
         request: &RecipientRequest,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), DirectRefusal> {
         if matches!(self.asked, Asked::Nothing) {
             let opening = self.opening(dialogue);
             self.asked = opening.map_or(Asked::Later, |opening| {

@@ -4,58 +4,58 @@ use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
 
-use super::super::channel::Gone;
-use super::super::state::Dialogue;
-use super::Session;
+use super::session::SessionDriver;
 use crate::config::ServerAuth;
 use crate::policy::users::{LoggedIn, LoginRefused, Users};
+use crate::session::channel::Gone;
+use crate::session::state::Dialogue;
 use crate::smtp::Reply;
 use crate::smtp::command::Initial;
 use crate::smtp::line::{Line, LineReader};
-use crate::smtp::sasl_server::{Exchange, Mechanism, SaslFault, Step};
+use crate::smtp::sasl_server::{SaslFault, SaslServer, SaslStep, ServerMechanism};
 
 /// The mechanisms that are offered.
-pub(super) fn mechanisms(auth: ServerAuth, users: &Users) -> &'static [Mechanism] {
+pub(super) fn mechanisms(auth: ServerAuth, users: &Users) -> &'static [ServerMechanism] {
     if auth == ServerAuth::None || users.is_empty() {
         &[]
     } else if users.offers_scram() {
-        &[Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login]
+        &[ServerMechanism::ScramSha256, ServerMechanism::Plain, ServerMechanism::Login]
     } else {
-        &[Mechanism::Plain, Mechanism::Login]
+        &[ServerMechanism::Plain, ServerMechanism::Login]
     }
 }
 
 /// Why nobody was logged in.
-enum Failure {
+enum LoginFailure {
     /// The client did not hold to the mechanism, or gave up.
-    Exchange(SaslFault),
-    /// It may not come in.
+    Protocol(SaslFault),
+    /// The client may not come in.
     Refused(LoginRefused),
 }
 
-impl Failure {
+impl LoginFailure {
     fn reply(&self) -> Reply {
         match self {
-            Self::Exchange(fault) => fault.reply(),
+            Self::Protocol(fault) => fault.reply(),
             Self::Refused(refused) => refused.reply(),
         }
     }
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::Exchange(SaslFault::Cancelled) => "cancelled",
-            Self::Exchange(_) => "syntax",
+            Self::Protocol(SaslFault::Cancelled) => "cancelled",
+            Self::Protocol(_) => "syntax",
             Self::Refused(refused) => refused.reason(),
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     /// Leads a login to its end, and says how it ended.
     pub(super) async fn log_in(
         &mut self,
         dialogue: Dialogue,
-        mechanism: Mechanism,
+        mechanism: ServerMechanism,
         initial: Option<Initial>,
     ) -> Result<(Dialogue, Reply), Gone> {
         let end = self.exchange(mechanism, initial).await?;
@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             Err(failure) => {
                 let reply = failure.reply();
                 // A wrong password has been logged where it was found.
-                if !matches!(failure, Failure::Refused(LoginRefused::Wrong)) {
+                if !matches!(failure, LoginFailure::Refused(LoginRefused::Wrong)) {
                     info!(
                         event = "login_refused",
                         session = peer.session_id,
@@ -91,30 +91,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
 
     async fn exchange(
         &mut self,
-        mechanism: Mechanism,
+        mechanism: ServerMechanism,
         initial: Option<Initial>,
-    ) -> Result<Result<LoggedIn, Failure>, Gone> {
+    ) -> Result<Result<LoggedIn, LoginFailure>, Gone> {
         let (users, client) = (self.services.users.clone(), self.peer.ip);
-        let mut exchange = Exchange::new(mechanism);
+        let mut exchange = SaslServer::new(mechanism);
         let mut proved = None;
         let mut step = exchange.begin(initial.as_ref().map(|initial| initial.0.expose_secret()));
         drop(initial);
         loop {
             step = match step {
-                Err(fault) => return Ok(Err(Failure::Exchange(fault))),
-                Ok(Step::Challenge(challenge)) => self.ask(&mut exchange, challenge).await?,
-                Ok(Step::Password { name, password }) => {
-                    return Ok(users.plain(client, &name, password).await.map_err(Failure::Refused));
+                Err(fault) => return Ok(Err(LoginFailure::Protocol(fault))),
+                Ok(SaslStep::Challenge(challenge)) => self.ask(&mut exchange, challenge).await?,
+                Ok(SaslStep::Password { name, password }) => {
+                    return Ok(users.plain(client, &name, password).await.map_err(LoginFailure::Refused));
                 }
-                Ok(Step::LookUp { name }) => exchange.verify_against(users.scram(&name), &nonce()),
-                Ok(Step::Proved { name, proof }) => {
+                Ok(SaslStep::LookUp { name }) => exchange.verify_against(users.scram(&name), &nonce()),
+                Ok(SaslStep::Proved { name, proof }) => {
                     match users.scram_done(client, &name, proof.is_some()).await {
-                        Err(refused) => return Ok(Err(Failure::Refused(refused))),
+                        Err(refused) => return Ok(Err(LoginFailure::Refused(refused))),
                         Ok(user) => proved = Some(user),
                     }
                     self.ask(&mut exchange, proof.unwrap_or_default()).await?
                 }
-                Ok(Step::Done) => return Ok(proved.ok_or(Failure::Refused(LoginRefused::Wrong))),
+                Ok(SaslStep::Done) => return Ok(proved.ok_or(LoginFailure::Refused(LoginRefused::Wrong))),
             }
         }
     }
@@ -122,9 +122,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Sends a challenge, and takes the answer.
     async fn ask(
         &mut self,
-        exchange: &mut Exchange,
+        exchange: &mut SaslServer,
         challenge: String,
-    ) -> Result<Result<Step, SaslFault>, Gone> {
+    ) -> Result<Result<SaslStep, SaslFault>, Gone> {
         self.channel.say(&Reply::bare(334, vec![challenge]));
         let read = |lines: &mut LineReader, input: &[u8]| {
             let (line, used) = lines.take_answer(input);
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             };
             (step, used)
         };
-        self.line(false, read).await
+        self.read_until(false, read).await
     }
 }
 

@@ -3,22 +3,23 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Flow, Follows, Gone, Session};
+use super::session::{Flow, Follows, SessionDriver};
+use crate::session::channel::Gone;
 use crate::session::receive::Receiver;
-use crate::session::state::{Dialogue, Transaction};
+use crate::session::state::{Dialogue, MailTransaction};
 use crate::smtp::Reply;
 use crate::smtp::command::Chunk;
 
 /// How much is read at once of what is thrown away, in octets.
 const DISCARD: usize = 16 * 1024;
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     /// Takes one chunk, and with the last one the message into the queue. Returns the reply to it.
     pub(super) async fn chunk(
         &mut self,
         dialogue: Dialogue,
         chunk: Chunk,
-        first: Option<Transaction>,
+        first: Option<MailTransaction>,
     ) -> Result<(Dialogue, Reply), Gone> {
         let begun = self.chunks.take();
         let mut incoming = match first {

@@ -1,10 +1,7 @@
 //! Memory for the recipients of the message that is under way: a few are free, more are taken off the shared budget.
 
-use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::mail::{Address, RecipientRequest};
+use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
 
 /// What a session may hold of an envelope without taking it off the budget, in octets.
@@ -16,9 +13,9 @@ const OVERHEAD: usize = 160;
 
 /// What an envelope holds of the memory; given back when this is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct EnvelopeMemory {
     used: usize,
-    permit: Option<OwnedSemaphorePermit>,
+    grant: Option<MemoryGrant>,
 }
 
 /// Ours: there is no memory for another recipient now.
@@ -33,28 +30,24 @@ impl Full {
     }
 }
 
-impl Room {
+impl EnvelopeMemory {
     /// Makes room for a recipient.
     ///
     /// # Errors
     /// When the budget is used up. Nothing is ever waited for, since the session holds some of it already.
     pub(super) fn take(
         &mut self,
-        memory: &Arc<Semaphore>,
+        memory: &MemoryBudget,
         recipient: &Address,
         request: &RecipientRequest,
     ) -> Result<(), Full> {
         let original = request.original.as_ref().map_or(0, |original| original.to_string().len());
         // The message is written down from a copy of it.
         let used = self.used + 2 * (recipient.as_str().len() + original + OVERHEAD);
-        let held = FREE + self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        if used > held {
-            let more = memory.clone().try_acquire_many_owned((used - held).next_multiple_of(STEP) as u32);
-            let more = more.map_err(|_| Full)?;
-            match &mut self.permit {
-                Some(permit) => permit.merge(more),
-                none => *none = Some(more),
-            }
+        let grant = self.grant.get_or_insert_with(|| memory.nothing());
+        let missing = used.saturating_sub(FREE + grant.octets() as usize);
+        if !grant.try_grow(missing.next_multiple_of(STEP) as u64) {
+            return Err(Full);
         }
         self.used = used;
         Ok(())
@@ -67,19 +60,19 @@ mod tests {
 
     #[test]
     fn a_few_are_free_and_more_are_counted() {
-        let memory = Arc::new(Semaphore::new(STEP));
+        let memory = MemoryBudget::new(STEP as u64);
         let recipient = Address::parse(&format!("{}@dest.example", "x".repeat(50))).unwrap();
         let request = RecipientRequest::default();
-        let fill = |room: &mut Room| {
+        let fill = |room: &mut EnvelopeMemory| {
             (0..1000).take_while(|_| room.take(&memory, &recipient, &request).is_ok()).count()
         };
-        let (mut first, mut second) = (Room::default(), Room::default());
+        let (mut first, mut second) = (EnvelopeMemory::default(), EnvelopeMemory::default());
         let each = 2 * (recipient.as_str().len() + OVERHEAD);
         assert_eq!(fill(&mut first), (FREE + STEP) / each);
-        assert_eq!(memory.available_permits(), 0);
+        assert_eq!(memory.available(), 0);
         assert_eq!(fill(&mut second), FREE / each);
         drop(first);
-        assert_eq!(memory.available_permits(), STEP);
+        assert_eq!(memory.available(), STEP as u64);
         assert!(Full.reply().to_string().starts_with("452 4.3.1 "));
     }
 }

@@ -3,38 +3,29 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::Session;
+use super::session::{Incoming, SessionDriver};
+use crate::direct::Exchange;
 use crate::mail::QueueId;
-use crate::policy::users::LoggedIn;
-use crate::queue::direct::Exchange;
-use crate::session::accept::{Submission, accept};
-use crate::session::receive::{Arrival, Receiver, Refusal};
-use crate::session::state::{Dialogue, Hello, Transaction};
+use crate::session::accept::accept;
+use crate::session::receive::{Arrival, Receiver, Refusal, Taken};
+use crate::session::state::{Dialogue, Hello, MailTransaction};
+use crate::session::submission::Submission;
 use crate::smtp::Reply;
+use crate::store::StoreError;
 
-/// A message of which part has come, or nothing yet.
-pub(super) struct Incoming {
-    pub(super) receiver: Receiver,
-    queue_id: QueueId,
-    hello: Hello,
-    user: Option<LoggedIn>,
-    transaction: Transaction,
-    exchange: Option<Exchange>,
-    /// When all of it must have come (`[session] data_timeout`).
-    pub(super) deadline: Instant,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     /// Makes ready for the content of a message.
-    pub(super) fn begin(&mut self, dialogue: &Dialogue, transaction: Transaction) -> Incoming {
+    pub(super) fn begin(&mut self, dialogue: &Dialogue, transaction: MailTransaction) -> Incoming {
         let services = self.services.clone();
         let settings = &services.config.session;
         let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
         let arrival = self.arrival(dialogue, &hello, &transaction);
         let queue_id = arrival.queue_id.clone();
-        let receiver = Receiver::new(arrival, settings, services.memory.clone(), &services.content_dir);
+        let upload = services.store.upload(&queue_id);
+        let receiver = Receiver::new(arrival, settings, &services.memory, upload);
         let deadline = Instant::now() + settings.data_timeout;
         let exchange = std::mem::take(&mut self.asked).into_exchange();
+        exchange.iter().for_each(Exchange::content_begins);
         Incoming {
             receiver,
             queue_id,
@@ -49,41 +40,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// The content has ended: takes the message into the queue. Returns the reply to it.
     pub(super) async fn conclude(&self, incoming: Incoming) -> Reply {
         let Incoming { receiver, queue_id, hello, user, transaction, exchange, .. } = incoming;
-        let from = transaction.envelope.reverse_path.to_string();
+        let sender = transaction.envelope.reverse_path.to_string();
         let refused = match receiver.finish().await {
-            Ok(content) => {
-                let submission = Submission { queue_id, hello, user, transaction, content, exchange };
+            Ok(Taken { content, from }) => {
+                let submission = Submission { queue_id, hello, user, transaction, content, from, exchange };
                 match accept(&self.services, &self.peer, submission).await {
                     Ok(reply) => return reply,
                     Err(refused) => (refused.reply(), refused.reason()),
                 }
             }
             Err(refusal) => {
-                self.log_disk(&queue_id, &refusal);
+                log_disk(&queue_id, &refusal);
                 (refusal.reply(), refusal.reason())
             }
         };
-        self.reject(&from, "", &refused.0, refused.1);
+        self.reject(&sender, "", &refused.0, refused.1);
         refused.0
     }
 
     /// A part of the content that came by BDAT was refused, and with it the message. Returns the reply.
     pub(super) fn give_up(&self, incoming: &Incoming, refusal: &Refusal) -> Reply {
-        self.log_disk(&incoming.queue_id, refusal);
+        log_disk(&incoming.queue_id, refusal);
         let reply = refusal.reply();
         self.reject(incoming.transaction.envelope.reverse_path.as_str(), "", &reply, refusal.reason());
         reply
     }
 
-    /// A disk that fails is the operator's business, not only the client's.
-    fn log_disk(&self, queue_id: &QueueId, refusal: &Refusal) {
-        if let Refusal::Disk(error) = refusal {
-            let path = self.services.content_dir.display();
-            tracing::error!(event = "content_not_written", queue_id = %queue_id, path = %path, reason = %error);
-        }
-    }
-
-    fn arrival(&self, dialogue: &Dialogue, hello: &Hello, transaction: &Transaction) -> Arrival {
+    fn arrival(&self, dialogue: &Dialogue, hello: &Hello, transaction: &MailTransaction) -> Arrival {
         let envelope = &transaction.envelope;
         let date = self.services.timeline.wall();
         let only = match envelope.recipients() {
@@ -101,6 +84,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             date,
         }
     }
+}
+
+/// A disk that fails is the operator's business, not only the client's.
+fn log_disk(queue_id: &QueueId, refusal: &Refusal) {
+    let Refusal::Disk(error) = refusal else { return };
+    let (path, reason) = match error {
+        StoreError::File { path, source } => (Some(path.display()), source.to_string()),
+        other => (None, other.to_string()),
+    };
+    let path = path.map(|path| path.to_string());
+    tracing::error!(event = "content_not_written", queue_id = %queue_id, path, reason);
 }
 
 /// How the message came, as Received has it (RFC 3848, RFC 6531 3.7.3).

@@ -1,22 +1,22 @@
 //! What the log says of refusals: no MAIL, RCPT or content is refused without a line. (BDAT out of order: `chunks`.)
 
-use super::super::channel::Gone;
-use super::super::log_rejected;
-use super::super::state::Dialogue;
-use super::{Flow, Session};
+use super::session::{Flow, SessionDriver};
+use crate::session::channel::Gone;
+use crate::session::log_rejected;
+use crate::session::state::Dialogue;
 use crate::smtp::Reply;
 use crate::smtp::command::{About, Command, CommandError, Forward};
 use crate::smtp::line::LineError;
 
 /// A line that is not obeyed.
-pub(super) struct Refused {
+pub(super) struct FaultyLine {
     /// What the client is told.
     pub(super) reply: Reply,
     reason: &'static str,
     about: Option<About>,
 }
 
-impl Refused {
+impl FaultyLine {
     /// A line that is no command.
     pub(super) fn command(error: &CommandError, line: &[u8]) -> Self {
         Self { reply: error.reply(), reason: error.reason(), about: About::read(line) }
@@ -51,16 +51,16 @@ fn word(reply: &Reply) -> &'static str {
     }
 }
 
-impl<S> Session<'_, S> {
+impl<S> SessionDriver<'_, S> {
     /// Logs a line that is no command, where it was about a message or came from a browser.
-    pub(super) fn log_line(&self, dialogue: &Dialogue, refused: &Refused) {
-        let (from, to) = match &refused.about {
+    pub(super) fn log_faulty_line(&self, dialogue: &Dialogue, line: &FaultyLine) {
+        let (from, to) = match &line.about {
             Some(About::Sender(path)) => (path.as_str(), ""),
             Some(About::Recipient(path)) => (dialogue.reverse_path(), path.as_str()),
-            None if refused.reply.code == 421 => (dialogue.reverse_path(), ""),
+            None if line.reply.code == 421 => (dialogue.reverse_path(), ""),
             None => return,
         };
-        log_rejected(&self.peer, from, to, Some(&refused.reply), refused.reason);
+        log_rejected(&self.peer, from, to, Some(&line.reply), line.reason);
     }
 
     /// Logs a MAIL or RCPT that the dialogue itself refuses; not when it was merely out of order.

@@ -33,28 +33,19 @@ fn arrival() -> Arrival {
 }
 
 /// Receives in pieces with so much memory to spare; the content that is stored.
-fn receive(input: &[u8], piece: usize, memory: usize) -> Result<Vec<u8>, Refusal> {
+fn receive(input: &[u8], piece: usize, memory: u64) -> Result<Vec<u8>, Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let settings = settings();
-    let memory = Arc::new(Semaphore::new(memory));
-    let mut receiver = Receiver::new(arrival(), &settings, memory, folder.path());
+    let memory = MemoryBudget::new(memory);
+    let mut receiver =
+        Receiver::new(arrival(), &settings, &memory, Upload::new(folder.path(), &QueueId::new(1, 1)));
     runtime.block_on(async {
         for piece in input.chunks(piece) {
             receiver.feed(piece).await;
         }
         let taken = receiver.finish().await?;
-        let content = match taken.stored {
-            Stored::Memory(octets) => octets,
-            Stored::File(file) => {
-                let (content, path) = file.hand_over();
-                let octets = std::fs::read(path).unwrap();
-                assert_eq!(content, StoredContent::File(octets.len() as u64));
-                octets
-            }
-        };
-        assert_eq!(content.len() as u64, taken.size);
-        Ok(content)
+        Ok(taken.content.read().await.unwrap())
     })
 }
 
@@ -111,7 +102,12 @@ fn a_disk_that_fails_is_told() {
     let no_folder = folder.path().join("file");
     std::fs::File::create(&no_folder).unwrap();
     let settings = settings();
-    let mut receiver = Receiver::new(arrival(), &settings, Arc::new(Semaphore::new(0)), &no_folder);
+    let mut receiver = Receiver::new(
+        arrival(),
+        &settings,
+        &MemoryBudget::new(0),
+        Upload::new(&no_folder, &QueueId::new(1, 1)),
+    );
     let refusal = runtime.block_on(async {
         receiver.feed(b"A: b\r\n\r\n").await;
         receiver.feed(&b"x\r\n".repeat(FREE)).await;
@@ -128,8 +124,9 @@ fn memory_is_taken_as_it_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let line = b"0123456789 0123456789 0123456789 0123456789 0123456789 0123\r\n";
     for (kind, start) in [("body", &b"A: b\r\n\r\n"[..]), ("header", b"A: b\r\n")] {
-        let memory = Arc::new(Semaphore::new(48 << 10));
-        let mut receiver = Receiver::new(arrival(), &settings(), memory.clone(), folder.path());
+        let memory = MemoryBudget::new(48 << 10);
+        let mut receiver =
+            Receiver::new(arrival(), &settings(), &memory, Upload::new(folder.path(), &QueueId::new(1, 1)));
         runtime.block_on(async {
             receiver.feed(start).await;
             for count in 1..2000 {
@@ -140,16 +137,16 @@ fn memory_is_taken_as_it_is_needed() {
                         b"X: 0123456789 0123456789 0123456789 0123456789 012345678\r\n"
                     })
                     .await;
-                let taken = (48 << 10) - memory.available_permits();
+                let taken = (48 << 10) - memory.available() as usize;
                 let held = receiver.buffer.len();
                 assert!(held <= FREE + taken, "{kind}: {count} lines, {held} held, {taken} taken");
                 assert!(
-                    taken < held.saturating_sub(FREE) + STEP || receiver.spool.is_some(),
+                    taken < held.saturating_sub(FREE) + STEP || receiver.upload.is_begun(),
                     "{kind} {count} {held} {taken}"
                 );
             }
             if kind == "body" {
-                assert!(receiver.spool.is_some());
+                assert!(receiver.upload.is_begun());
                 receiver.feed(b".\r\n").await;
                 receiver.finish().await.unwrap();
             } else {
@@ -157,7 +154,7 @@ fn memory_is_taken_as_it_is_needed() {
                 drop(receiver);
             }
         });
-        assert_eq!(memory.available_permits(), 48 << 10, "{kind}");
+        assert_eq!(memory.available(), 48 << 10, "{kind}");
     }
 }
 

@@ -28,9 +28,9 @@ fn say(mut dialogue: Dialogue, lines: &[&str]) -> (Dialogue, Vec<String>) {
             Action::Admit(mail) => next.admit(mail),
             Action::Judge(recipient, request) => {
                 let verdict = match recipient.domain() {
-                    "bad.example" => Verdict::Refuse(Reply::new(550, (5, 7, 1), "no")),
-                    "drop.example" => Verdict::Drop,
-                    _ => Verdict::Accept,
+                    "bad.example" => RecipientDecision::Refuse(Reply::new(550, (5, 7, 1), "no")),
+                    "drop.example" => RecipientDecision::Drop,
+                    _ => RecipientDecision::Accept,
                 };
                 next.judge(recipient, request, verdict)
             }
@@ -106,7 +106,7 @@ fn takes_chunks_in_order() {
 
 #[test]
 fn tls_and_logins() {
-    const BOTH: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
+    const BOTH: &[ServerMechanism] = &[ServerMechanism::Plain, ServerMechanism::Login];
     let rules = |starttls, auth_in_clear, auth_required| Rules {
         starttls,
         mechanisms: BOTH,
@@ -163,7 +163,7 @@ fn tls_and_logins() {
 fn offers_what_can_be_had_now() {
     let rules = |auth_in_clear| Rules {
         starttls: true,
-        mechanisms: &[Mechanism::Plain, Mechanism::ScramSha256],
+        mechanisms: &[ServerMechanism::Plain, ServerMechanism::ScramSha256],
         auth_in_clear,
         ..dialogue().rules
     };

@@ -1,7 +1,7 @@
 //! What can be told of a line that is no command: whom a faulty MAIL or RCPT was about, and lines that a web browser
 //! sends.
 
-use super::WHITE;
+use super::path::WHITE;
 
 /// So much of a path is kept, in characters: a little more than the longest that is valid (RFC 5321 4.5.3.1.3).
 const MAX_PATH: usize = 320;

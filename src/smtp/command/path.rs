@@ -1,6 +1,7 @@
 //! The path of MAIL and RCPT (RFC 5321 4.1.2) and the parameters behind it.
 
-use super::WHITE;
+/// What separates words; a tab is met kindly.
+pub(super) const WHITE: [char; 2] = [' ', '\t'];
 
 /// Splits `FROM:<path> parameters` into the path, without brackets and source route, and the parameters.
 /// `None` when it is not of that form.

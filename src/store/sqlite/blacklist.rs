@@ -1,21 +1,25 @@
-//! The blacklist, and the hard bounces that feed it.
+//! The blacklist, and the hard bounces that feed it. A write that may change the list says so by
+//! [`Writing::changes_blacklist`](super::writing::Writing::changes_blacklist).
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::store::{BlacklistCandidate, BlacklistEntry, BlacklistSource};
+use crate::store::{
+    BlacklistCandidate, BlacklistEntry, BlacklistSource, NewBlacklistEntry, patterns_covering,
+};
 use crate::time::Moment;
 
-const COLUMNS: &str = "pattern, reason, source, added, expires";
+/// Whether there is any entry at all.
+pub(super) fn has_any(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM blacklist)")?.query_row([], |row| row.get(0))
+}
 
-/// The entry that covers an address: itself, its `@domain`, or `*.` with a parent of its domain.
+/// The entry that covers an address.
 pub(super) fn find(db: &Connection, address: &str, now: Moment) -> rusqlite::Result<Option<BlacklistEntry>> {
-    let address = address.to_lowercase();
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let parents = domain.match_indices('.').map(|(dot, _)| format!("*{}", &domain[dot..]));
-    let mut select = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM blacklist WHERE pattern = ?1 AND (expires IS NULL OR expires > ?2)"
-    ))?;
-    for pattern in [address.clone(), format!("@{domain}")].into_iter().chain(parents) {
+    let mut select = db.prepare_cached(
+        "SELECT pattern, reason, source, added, expires FROM blacklist \
+         WHERE pattern = ?1 AND (expires IS NULL OR expires > ?2)",
+    )?;
+    for pattern in patterns_covering(address) {
         let found = select.query_row((pattern, now.0), entry).optional()?;
         if found.is_some() {
             return Ok(found);
@@ -25,24 +29,30 @@ pub(super) fn find(db: &Connection, address: &str, now: Moment) -> rusqlite::Res
 }
 
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<BlacklistEntry>> {
-    let mut select = db.prepare(&format!("SELECT {COLUMNS} FROM blacklist ORDER BY pattern"))?;
-    select.query_map([], entry)?.collect()
+    let sql = "SELECT pattern, reason, source, added, expires FROM blacklist ORDER BY pattern";
+    db.prepare(sql)?.query_map([], entry)?.collect()
 }
 
-pub(super) fn add(db: &Connection, entry: &BlacklistEntry) -> rusqlite::Result<()> {
-    let mut upsert = db.prepare_cached(&format!(
-        "INSERT INTO blacklist ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5) \
-         ON CONFLICT DO UPDATE SET reason = ?2, source = ?3, added = ?4, expires = ?5"
-    ))?;
-    let source = i64::from(entry.source == BlacklistSource::Bounce);
-    upsert.execute((
-        entry.pattern.to_lowercase(),
-        &entry.reason,
-        source,
-        entry.added,
-        entry.expires.map(|m| m.0),
-    ))?;
-    Ok(())
+/// Adds or replaces an entry that a person makes.
+pub(super) fn add(
+    db: &Connection,
+    new: &NewBlacklistEntry,
+    now: Moment,
+    wall: i64,
+) -> rusqlite::Result<BlacklistEntry> {
+    let entry = BlacklistEntry {
+        pattern: new.pattern.to_lowercase(),
+        reason: new.reason.clone(),
+        source: BlacklistSource::Manual,
+        added: wall,
+        expires: new.lasts.map(|lasts| now.after(lasts)),
+    };
+    let mut upsert = db.prepare_cached(
+        "INSERT INTO blacklist (pattern, reason, source, added, expires) VALUES (?1, ?2, 0, ?3, ?4) \
+         ON CONFLICT DO UPDATE SET reason = ?2, source = 0, added = ?3, expires = ?4",
+    )?;
+    upsert.execute((&entry.pattern, &entry.reason, entry.added, entry.expires.map(|at| at.0)))?;
+    Ok(entry)
 }
 
 /// Removes an entry and what was counted towards it.
@@ -57,6 +67,8 @@ pub(super) fn count_bounce(
     db: &Connection,
     candidate: &BlacklistCandidate,
     reply: &str,
+    now: Moment,
+    wall: i64,
 ) -> rusqlite::Result<()> {
     let address = candidate.address.to_lowercase();
     let mut upsert = db.prepare_cached(
@@ -68,19 +80,13 @@ pub(super) fn count_bounce(
         return Ok(());
     }
     db.prepare_cached("DELETE FROM hard_bounce WHERE address = ?1")?.execute([&address])?;
-    let entry = BlacklistEntry {
-        pattern: address,
-        reason: reply.to_owned(),
-        source: BlacklistSource::Bounce,
-        added: candidate.added,
-        expires: candidate.expires,
-    };
     // An entry that a person made stays as that person made it.
-    let mut insert = db.prepare_cached(&format!(
-        "INSERT INTO blacklist ({COLUMNS}) VALUES (?1, ?2, 1, ?3, ?4) ON CONFLICT DO UPDATE \
-         SET reason = ?2, added = ?3, expires = ?4 WHERE source = 1"
-    ))?;
-    insert.execute((entry.pattern, entry.reason, entry.added, entry.expires.map(|m| m.0))).map(|_| ())
+    let mut insert = db.prepare_cached(
+        "INSERT INTO blacklist (pattern, reason, source, added, expires) VALUES (?1, ?2, 1, ?3, ?4) \
+         ON CONFLICT DO UPDATE SET reason = ?2, added = ?3, expires = ?4 WHERE source = 1",
+    )?;
+    let expires = candidate.lasts.map(|lasts| now.after(lasts).0);
+    insert.execute((address, reply, wall, expires)).map(|_| ())
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<BlacklistEntry> {

@@ -1,20 +1,19 @@
-//! Due messages are taken under a lease.
+//! Due messages are taken under a lease, as far as the limits have room.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, Rows};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::rows::{self, COLUMNS, HELD, MessageRow, SENDING, WAITING};
+use super::lease::{self, Terms};
+use super::rows::{self, DUE_OF_SUBMITTER, MessageRow};
 use super::turns::{PRIORITIES, Turn};
 use super::writing::Writing;
-use crate::store::{Claim, Claimed, MessageId, OverdueClaim, QueuedMessage, QueuedRecipient, Treatment};
+use crate::limits::Amount;
+use crate::store::{Ask, Claimed, Disposition, LaneName, MessageId};
 use crate::time::Moment;
 
-// Each of these finds its row in an index, whatever else waits: `message_turn`, and for the last `message_due`. They say
-// `state = 0` in so many words, for that is what these indexes hold.
-/// What a submitter has had due for longest.
-pub(super) const FIRST: &str = "SELECT id FROM message WHERE route = ?1 AND state = 0 AND priority = ?2 \
-    AND submitter = ?3 AND due <= ?4 ORDER BY due, id LIMIT 1";
+// Each of these finds its row in an index, whatever else waits: `message_turn`, and for the last two `message_due`. They
+// say `state = 0` in so many words, for that is what these indexes hold.
 /// When a submitter's first message is due.
 pub(super) const FIRST_DUE: &str = "SELECT due FROM message WHERE route = ?1 AND state = 0 AND priority = ?2 \
     AND submitter = ?3 ORDER BY due, id LIMIT 1";
@@ -27,257 +26,173 @@ pub(super) const NEXT_SUBMITTER: &str = "SELECT submitter, due FROM message WHER
 /// When something of a lane and priority is due next.
 pub(super) const NEXT_DUE: &str =
     "SELECT due FROM message WHERE route = ?1 AND state = 0 AND priority = ?2 ORDER BY due, id LIMIT 1";
+/// The same of what is not due yet.
+pub(super) const DUE_LATER: &str = "SELECT due FROM message WHERE route = ?1 AND state = 0 AND priority = ?2 \
+    AND due > ?3 ORDER BY due, id LIMIT 1";
 
-/// Takes what is due and fits, turn by turn (see [`turns`](super::turns)). It stops at the first that does not fit, whose
-/// submitter keeps its turn, so that a large envelope is not overtaken for ever.
-pub(super) fn claim(db: &Writing, claim: &Claim, folder: &Path) -> rusqlite::Result<Claimed> {
-    let mut claimed = Claimed::default();
-    let mut recipients_left = claim.recipients;
-    while claimed.messages.len() < claim.messages as usize {
-        let Some((turn, row)) = next(db, claim)? else {
+/// Whose turn it is, and what it is for.
+enum Candidate {
+    Message(Turn, Box<MessageRow>),
+    /// Nothing is due that fits.
+    None,
+}
+
+/// What a submitter has due.
+enum Due {
+    Message(Box<MessageRow>),
+    /// Something that the account can't take.
+    Unfit,
+    Nothing,
+}
+
+/// Takes what is due, fits and has room, turn by turn (see [`turns`](super::turns)).
+pub(super) fn claim(db: &Writing, ask: &Ask, folder: &Path) -> rusqlite::Result<Claimed> {
+    let now = db.now();
+    let has_blacklist = super::blacklist::has_any(db)?;
+    let mut leased = Vec::new();
+    let mut passed_over = Vec::new();
+    let mut is_exhausted = false;
+    while leased.len() < ask.messages as usize {
+        let Candidate::Message(turn, row) = next(db, ask, now, &mut passed_over)? else {
+            is_exhausted = true;
             break;
         };
-        let needed = needed(&row, claim.recipients_per_message);
-        if needed > recipients_left {
-            claimed.next_recipients = Some(needed);
-            break;
-        }
-        let lease = Lease {
-            upstream: &claim.upstream,
-            account: &claim.account,
-            most: claim.recipients_per_message,
-            takes_permit: true,
-            until: claim.lease_until,
+        let room = match db.room(&ask.ceilings, &least(&row))? {
+            Ok(room) => room,
+            Err(wait) if leased.is_empty() => return Ok(Claimed::Blocked(wait)),
+            Err(_) => break,
         };
-        if let Some(message) = take(db, row, &lease, folder)? {
-            recipients_left = recipients_left.saturating_sub(message.permit());
-            claimed.messages.push(message);
-        }
-        let due = first_due(db, &claim.route, &turn)?;
-        if let Some(lane) = db.turns().lane(&claim.route) {
-            lane.served(&turn, due, claim.now);
+        let terms = Terms {
+            account: Some(&ask.account),
+            recipients: ask.recipients_per_message.min(room.recipients).max(1),
+            blacklist: has_blacklist.then_some(now),
+            folder,
+        };
+        leased.extend(lease::take(db, *row, &terms)?);
+        let due = first_due(db, &ask.lane, &turn)?;
+        if let Some(lane) = db.turns().lane(&ask.lane) {
+            lane.served(&turn, due, now);
         }
     }
-    claimed.next_due = next_due(db, &claim.route)?;
-    let room = claimed.messages.len() < claim.messages as usize && claimed.next_recipients.is_none();
-    if room && claimed.next_due.is_some_and(|due| due <= claim.now) {
-        // It can't be; but if a write did not name what it made wait, the next claim finds it.
-        debug_assert!(false, "a message is due whose submitter has no turn");
-        db.turns().forget();
+    let mut due = next_due(db, &ask.lane)?;
+    if is_exhausted && due.is_some_and(|due| due <= now) {
+        if passed_over.is_empty() {
+            // It can't be; but if a write did not name what it made wait, the next claim finds it.
+            debug_assert!(false, "a message is due whose submitter has no turn");
+            db.turns().forget();
+        }
+        due = due_later(db, &ask.lane, now)?;
     }
-    Ok(claimed)
+    if leased.is_empty() {
+        return Ok(Claimed::Empty { next_due: due });
+    }
+    Ok(Claimed::Messages { leased, more: due })
 }
 
-/// Takes messages that have outlived the lifetime, and then those whose sender is to be warned. No permit is taken.
-pub(super) fn claim_overdue(
-    db: &Writing,
-    claim: &OverdueClaim,
-    folder: &Path,
-) -> rusqlite::Result<Vec<QueuedMessage>> {
-    let select = |warned: &str, before: Option<i64>, limit: usize| {
-        let mut select = db.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM message WHERE route = ?1 AND state = {WAITING} AND age_base < ?2 {warned} \
-             ORDER BY age_base LIMIT ?3"
-        ))?;
-        match before {
-            Some(before) => readable(db, select.query((&claim.route, before, limit as i64))?),
-            None => Ok(Vec::new()),
-        }
-    };
-    let most = claim.messages as usize;
-    let mut overdue = select("", claim.expired_before, most)?;
-    if overdue.len() < most {
-        let expired: Vec<MessageId> = overdue.iter().map(|row| row.message.id).collect();
-        let late = select("AND warned = 0", claim.warn_before, most)?;
-        overdue.extend(late.into_iter().filter(|row| !expired.contains(&row.message.id)));
+/// What there must be room for, or the message can't go at all: a larger envelope is split.
+fn least(row: &MessageRow) -> Amount {
+    match row.message.disposition() {
+        Disposition::Captured => Amount::NONE,
+        Disposition::OneCopy | Disposition::Sent => Amount::of_message(1, row.message.size),
     }
-    let lease = Lease {
-        upstream: &claim.route,
-        account: "",
-        most: u32::MAX,
-        takes_permit: false,
-        until: claim.lease_until,
-    };
-    let mut claimed = Vec::new();
-    for row in overdue {
-        claimed.extend(take_whole(db, row, &lease, folder)?);
-    }
-    Ok(claimed)
 }
 
-struct Lease<'a> {
-    upstream: &'a str,
-    account: &'a str,
-    /// Recipients that are taken at most.
-    most: u32,
-    takes_permit: bool,
-    until: Moment,
-}
-
-/// Whose turn it is, and the message for it: what that submitter has had due for longest.
-fn next(db: &Writing, claim: &Claim) -> rusqlite::Result<Option<(Turn, MessageRow)>> {
-    if db.turns().lane(&claim.route).is_none() {
-        let waiting = submitters(db, &claim.route)?;
-        db.turns().read(&claim.route, waiting);
+/// Whose turn it is, and the message for it: what that submitter has had due for longest of what the account can take.
+fn next(db: &Writing, ask: &Ask, now: Moment, passed_over: &mut Vec<Turn>) -> rusqlite::Result<Candidate> {
+    if db.turns().lane(&ask.lane).is_none() {
+        let waiting = submitters(db, &ask.lane)?;
+        db.turns().read(&ask.lane, waiting);
     }
-    let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE id = ({FIRST})"))?;
     loop {
-        let Some(turn) = db.turns().lane(&claim.route).and_then(|lane| lane.next(claim.now)) else {
-            return Ok(None);
+        let Some(turn) = db.turns().lane(&ask.lane).and_then(|lane| lane.next(now, passed_over)) else {
+            return Ok(Candidate::None);
         };
-        let key = (&claim.route, turn.priority as i64, &*turn.submitter, claim.now.0);
-        if let Some(row) = readable(db, select.query(key)?)?.pop() {
-            return Ok(Some((turn, row)));
+        match due_of(db, ask, &turn, now)? {
+            Due::Message(row) => return Ok(Candidate::Message(turn, row)),
+            // It keeps its turn, for an account that can take it.
+            Due::Unfit => passed_over.push(turn),
+            // It is gone, or was not due after all: the next one may be due.
+            Due::Nothing => {
+                let due = first_due(db, &ask.lane, &turn)?;
+                if let Some(lane) = db.turns().lane(&ask.lane) {
+                    lane.not_served(&turn, due, now);
+                }
+            }
         }
-        // It is gone, was not due after all, or its row can't be read: the next one may be due.
-        let due = first_due(db, &claim.route, &turn)?;
-        if let Some(lane) = db.turns().lane(&claim.route) {
-            lane.rests(&turn, due, claim.now);
+    }
+}
+
+/// What a submitter has had due for longest, of what the account can take. A row that can't be understood must not stop
+/// those behind it: it is held for a person.
+fn due_of(db: &Writing, ask: &Ask, turn: &Turn, now: Moment) -> rusqlite::Result<Due> {
+    let mut select = db.prepare_cached(DUE_OF_SUBMITTER)?;
+    loop {
+        let mut rows = select.query((ask.lane.as_str(), turn.priority as i64, &*turn.submitter, now.0))?;
+        let mut is_unfit = false;
+        let mut unreadable = None;
+        while let Some(row) = rows.next()? {
+            let (id, size) = (MessageId(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs());
+            if ask.max_size.is_some_and(|most| size > most) || ask.unfit.contains(&id) {
+                is_unfit = true;
+                continue;
+            }
+            match rows::message(row) {
+                Ok(message) => return Ok(Due::Message(Box::new(message))),
+                Err(error) => {
+                    unreadable = Some((id, error));
+                    break;
+                }
+            }
+        }
+        drop(rows);
+        match unreadable {
+            Some((id, error)) => lease::hold(db, id, &error)?,
+            None => return Ok(if is_unfit { Due::Unfit } else { Due::Nothing }),
         }
     }
 }
 
 /// When the first message of a submitter is due.
-fn first_due(db: &Connection, route: &str, turn: &Turn) -> rusqlite::Result<Option<Moment>> {
+fn first_due(db: &Connection, lane: &LaneName, turn: &Turn) -> rusqlite::Result<Option<Moment>> {
     let mut select = db.prepare_cached(FIRST_DUE)?;
-    select.query_row((route, turn.priority as i64, &*turn.submitter), |row| row.get(0).map(Moment)).optional()
+    let key = (lane.as_str(), turn.priority as i64, &*turn.submitter);
+    select.query_row(key, |row| row.get(0).map(Moment)).optional()
 }
 
 /// The submitters that have mail waiting in a lane, with the moment when their first message is due: one look-up for
 /// each, however much they have.
-fn submitters(db: &Connection, route: &str) -> rusqlite::Result<Vec<(u8, String, Moment)>> {
+fn submitters(db: &Connection, lane: &LaneName) -> rusqlite::Result<Vec<(u8, String, Moment)>> {
     let mut first = db.prepare_cached(FIRST_SUBMITTER)?;
     let mut after = db.prepare_cached(NEXT_SUBMITTER)?;
     let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, Moment(row.get(1)?)));
     let mut submitters = Vec::new();
     for priority in PRIORITIES {
-        let mut found = first.query_row((route, priority as i64), read).optional()?;
+        let mut found = first.query_row((lane.as_str(), priority as i64), read).optional()?;
         while let Some((submitter, due)) = found {
-            found = after.query_row((route, priority as i64, &submitter), read).optional()?;
+            found = after.query_row((lane.as_str(), priority as i64, &submitter), read).optional()?;
             submitters.push((priority as u8, submitter, due));
         }
     }
     Ok(submitters)
 }
 
-/// Reads rows. One that can't be understood must not stop those behind it: it is held for a person.
-fn readable(db: &Writing, mut rows: Rows<'_>) -> rusqlite::Result<Vec<MessageRow>> {
-    let mut readable = Vec::new();
-    while let Some(row) = rows.next()? {
-        match rows::message(row) {
-            Ok(message) => readable.push(message),
-            Err(error) => hold(db, MessageId(row.get(0)?), &error)?,
-        }
-    }
-    Ok(readable)
-}
-
-fn hold(db: &Writing, id: MessageId, error: &rusqlite::Error) -> rusqlite::Result<()> {
-    tracing::error!(event = "held", message = id.0, reason = %error, next = "its row can't be read; export the data base and ask");
-    let sql = format!("UPDATE message SET state = {HELD} WHERE id = ?1 RETURNING route, waiting");
-    let (route, waiting): (String, i64) =
-        db.prepare_cached(&sql)?.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    db.leaves(&route, waiting);
-    Ok(())
-}
-
-fn next_due(db: &Connection, route: &str) -> rusqlite::Result<Option<Moment>> {
+/// When something of a lane is due next.
+pub(super) fn next_due(db: &Connection, lane: &LaneName) -> rusqlite::Result<Option<Moment>> {
     let mut select = db.prepare_cached(NEXT_DUE)?;
+    earliest(|priority| select.query_row((lane.as_str(), priority), |row| row.get(0)))
+}
+
+fn due_later(db: &Connection, lane: &LaneName, now: Moment) -> rusqlite::Result<Option<Moment>> {
+    let mut select = db.prepare_cached(DUE_LATER)?;
+    earliest(|priority| select.query_row((lane.as_str(), priority, now.0), |row| row.get(0)))
+}
+
+/// The earliest moment of all priorities.
+fn earliest(mut of: impl FnMut(i64) -> rusqlite::Result<i64>) -> rusqlite::Result<Option<Moment>> {
     let mut first: Option<Moment> = None;
     for priority in PRIORITIES {
-        let due = select.query_row((route, priority as i64), |row| row.get(0).map(Moment)).optional()?;
+        let due = of(priority as i64).optional()?.map(Moment);
         first = [first, due].into_iter().flatten().min();
     }
     Ok(first)
-}
-
-/// The recipients that the provider will see at most. In test redirect it is one copy, whoever it was for.
-fn needed(row: &MessageRow, per_message: u32) -> u32 {
-    match row.message.treatment() {
-        Treatment::OneCopy => 1,
-        Treatment::Captured => 0,
-        Treatment::Sent => row.waiting.min(per_message),
-    }
-}
-
-/// Takes a message with the recipients that go in one transaction. `None` when it can't be read.
-fn take(
-    db: &Writing,
-    row: MessageRow,
-    lease: &Lease<'_>,
-    folder: &Path,
-) -> rusqlite::Result<Option<QueuedMessage>> {
-    if row.message.treatment() != Treatment::Sent {
-        return take_whole(db, row, lease, folder);
-    }
-    let sql = "SELECT min(attempts) FROM recipient WHERE message = ?1 AND state = 0";
-    let fewest: Option<u32> = db.prepare_cached(sql)?.query_row([row.message.id.0], |row| row.get(0))?;
-    let sql = "SELECT count(*) FROM recipient WHERE message = ?1 AND state = 0 AND attempts = ?2";
-    let round: u32 = db.prepare_cached(sql)?.query_row((row.message.id.0, fewest), |row| row.get(0))?;
-    take_recipients(db, row, (fewest.unwrap_or(0), round), lease, folder)
-}
-
-/// Takes a message with all recipients that wait.
-fn take_whole(
-    db: &Writing,
-    row: MessageRow,
-    lease: &Lease<'_>,
-    folder: &Path,
-) -> rusqlite::Result<Option<QueuedMessage>> {
-    let round = row.waiting;
-    let lease = Lease { most: u32::MAX, ..*lease };
-    take_recipients(db, row, (u32::MAX, round), &lease, folder)
-}
-
-/// `round`: only recipients with at most so many attempts are taken, and there are so many of them.
-fn take_recipients(
-    db: &Writing,
-    row: MessageRow,
-    (attempts, round): (u32, u32),
-    lease: &Lease<'_>,
-    folder: &Path,
-) -> rusqlite::Result<Option<QueuedMessage>> {
-    let id = row.message.id;
-    let recipients = match recipients(db, id, attempts, lease.most) {
-        Ok(recipients) => recipients,
-        Err(error) => return hold(db, id, &error).map(|()| None),
-    };
-    let content = rows::content(db, &row, folder)?;
-    let mut message = row.message;
-    message.content = content;
-    message.recipients = recipients;
-    let taken = message.recipients.len() as u32;
-    message.others_waiting = row.waiting.saturating_sub(taken);
-    message.others_at_once = round.saturating_sub(taken);
-    let permit = if lease.takes_permit { message.permit() } else { 0 };
-    db.prepare_cached(&format!("UPDATE message SET state = {SENDING} WHERE id = ?1"))?.execute([id.0])?;
-    db.leaves(&message.route, i64::from(row.waiting));
-    db.prepare_cached(
-        "INSERT INTO lease (message, upstream, account, recipients, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute((id.0, lease.upstream, lease.account, permit, lease.until.0))?;
-    Ok(Some(message))
-}
-
-fn recipients(
-    db: &Connection,
-    id: MessageId,
-    attempts: u32,
-    most: u32,
-) -> rusqlite::Result<Vec<QueuedRecipient>> {
-    let mut select = db.prepare_cached(
-        "SELECT place, address, attempts, failures, reply, notify, original FROM recipient \
-         WHERE message = ?1 AND state = 0 AND attempts <= ?2 ORDER BY place LIMIT ?3",
-    )?;
-    let rows = select.query_map((id.0, attempts, most), |row| {
-        Ok(QueuedRecipient {
-            index: row.get(0)?,
-            address: rows::address(row, 1)?,
-            attempts: row.get(2)?,
-            failures: row.get(3)?,
-            last_reply: row.get(4)?,
-            request: rows::recipient_request(row, 5)?,
-        })
-    })?;
-    rows.collect()
 }

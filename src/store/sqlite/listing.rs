@@ -1,67 +1,68 @@
 //! What people ask about the queue.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
 
 use super::rows::{self, HELD, SENDING, WAITING};
 use crate::mail::QueueId;
 use crate::store::{
-    ClientInfo, Counts, ListFilter, MessageId, MessageState, RecipientState, Route, Summary,
+    Content, LaneSender, ListFilter, MessageId, MessageState, QueueCounts, RecipientState, Summary,
     SummaryRecipient, Totals,
 };
 use crate::time::Moment;
 
-const COLUMNS: &str = "id, queue_id, state, attempts, route, reverse_path, sender, size, client, helo, user, listener, \
-    accepted_wall, due, test_action, test_address";
-
-pub(super) fn routes(db: &Connection) -> rusqlite::Result<Vec<Route>> {
+pub(super) fn lanes_in_use(db: &Connection) -> rusqlite::Result<Vec<LaneSender>> {
     let mut select = db.prepare("SELECT DISTINCT route, sender FROM message")?;
-    let rows = select.query_map([], |row| Ok(Route { route: row.get(0)?, sender: row.get(1)? }))?;
+    let rows =
+        select.query_map([], |row| Ok(LaneSender { lane: rows::lane(row, 0)?, sender: row.get(1)? }))?;
     rows.collect()
 }
 
 pub(super) fn list(db: &Connection, filter: &ListFilter) -> rusqlite::Result<Vec<Summary>> {
     let (conditions, mut values) = conditions(filter);
     values.push(Value::Integer(i64::from(filter.limit)));
-    let sql = format!("SELECT {COLUMNS} FROM message WHERE {conditions} ORDER BY id LIMIT ?");
+    let sql = format!(
+        "SELECT id, queue_id, state, attempts, route, reverse_path, sender, size, client, helo, user, listener, \
+         accepted_wall, due, decisions FROM message WHERE {conditions} ORDER BY id LIMIT ?"
+    );
     let mut select = db.prepare_cached(&sql)?;
     let rows = select.query_map(params_from_iter(values), summary)?;
     rows.map(|row| with_recipients(db, row?)).collect()
 }
 
 pub(super) fn show(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<Summary>> {
-    let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE queue_id = ?1"))?;
+    let mut select = db.prepare_cached(
+        "SELECT id, queue_id, state, attempts, route, reverse_path, sender, size, client, helo, user, listener, \
+         accepted_wall, due, decisions FROM message WHERE queue_id = ?1",
+    )?;
     let row = select.query_row([queue_id.as_str()], summary).optional()?;
     row.map(|row| with_recipients(db, row)).transpose()
 }
 
-/// Where a message's content is.
-pub(super) enum Where {
-    /// Here.
-    Inline(Vec<u8>),
-    /// In a file that has the queue id's name.
-    File,
-    /// There is no such message.
-    Nowhere,
+/// The content of a message; `None` when there is no such message.
+pub(super) fn content(
+    db: &Connection,
+    queue_id: &QueueId,
+    folder: &Path,
+) -> rusqlite::Result<Option<Content>> {
+    let sql = "SELECT data, size, in_file FROM message LEFT JOIN content ON message = id WHERE queue_id = ?1";
+    let found = db.prepare_cached(sql)?.query_row([queue_id.as_str()], |row| {
+        let size = row.get::<_, i64>(1)?.unsigned_abs();
+        if row.get(2)? {
+            return Ok(rows::in_file(folder, queue_id, size));
+        }
+        Ok(Content::found(row.get::<_, Option<Vec<u8>>>(0)?.unwrap_or_default(), size))
+    });
+    found.optional()
 }
 
-/// Finds the content of a message.
-pub(super) fn content(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Where> {
-    let sql = "SELECT data FROM message LEFT JOIN content ON message = id WHERE queue_id = ?1";
-    let found =
-        db.prepare_cached(sql)?.query_row([queue_id.as_str()], |row| row.get::<_, Option<Vec<u8>>>(0));
-    Ok(match found.optional()? {
-        Some(Some(content)) => Where::Inline(content),
-        Some(None) => Where::File,
-        None => Where::Nowhere,
-    })
-}
-
-pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
+pub(super) fn counts(db: &Connection) -> rusqlite::Result<QueueCounts> {
     let sql = "SELECT coalesce(sum(state = 0 AND attempts = 0), 0), coalesce(sum(state = 0 AND attempts > 0), 0), \
                coalesce(sum(state = 2), 0), coalesce(sum(state = 1), 0) FROM message";
     db.prepare_cached(sql)?.query_row([], |row| {
         let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        Ok(Counts { ready: number(0)?, deferred: number(1)?, held: number(2)?, sending: number(3)? })
+        Ok(QueueCounts { ready: number(0)?, deferred: number(1)?, held: number(2)?, sending: number(3)? })
     })
 }
 
@@ -129,20 +130,15 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Summary)> {
             _ => MessageState::Deferred,
         },
         attempts: row.get(3)?,
-        route: row.get(4)?,
+        lane: rows::lane(row, 4)?,
         reverse_path: row.get(5)?,
         sender: row.get(6)?,
         recipients: Vec::new(),
         size: row.get::<_, i64>(7)?.unsigned_abs(),
-        client: ClientInfo {
-            address: row.get(8)?,
-            helo: row.get(9)?,
-            user: row.get(10)?,
-            listener: row.get(11)?,
-        },
+        client: rows::client(row, 8)?,
         accepted_wall: row.get(12)?,
         due: Moment(row.get(13)?),
-        test: rows::test_treatment(row, 14)?,
+        decisions: rows::decisions(row, 14)?,
     };
     Ok((row.get(0)?, row.get(2)?, summary))
 }

@@ -11,8 +11,9 @@ use rusqlite::{Connection, OptionalExtension, Params};
 
 use super::rows::{HELD, SENDING};
 use super::turns::{IN_SUCCESSION, PRIORITIES};
+use crate::limits::Load;
 use crate::mail::QueueId;
-use crate::store::{Ahead, Priority};
+use crate::store::Priority;
 use crate::time::Moment;
 
 // Counted from `message_turn` and `message_due` alone, which hold what waits.
@@ -32,7 +33,7 @@ pub(super) const FIRST: &str = "SELECT submitter FROM message WHERE route = ?1 A
     ORDER BY submitter LIMIT 1";
 
 /// A waiting message, as far as its place depends on it.
-struct Waiting {
+struct PlacedMessage {
     id: i64,
     route: String,
     priority: u8,
@@ -42,29 +43,29 @@ struct Waiting {
 }
 
 /// What goes before a message. `None` when it is held or unknown.
-pub(super) fn ahead(db: &Connection, queue_id: &QueueId, now: Moment) -> rusqlite::Result<Option<Ahead>> {
+pub(super) fn ahead(db: &Connection, queue_id: &QueueId, now: Moment) -> rusqlite::Result<Option<Load>> {
     let sql = "SELECT id, route, priority, submitter, due, state FROM message WHERE queue_id = ?1";
     let found = db.prepare_cached(sql)?.query_row([queue_id.as_str()], |row| {
         let (priority, due): (u8, i64) = (row.get(2)?, row.get(4)?);
         let (id, route, submitter) = (row.get(0)?, row.get(1)?, row.get(3)?);
-        Ok((Waiting { id, route, priority, submitter, due: Moment(due), now }, row.get(5)?))
+        Ok((PlacedMessage { id, route, priority, submitter, due: Moment(due), now }, row.get(5)?))
     });
     match found.optional()? {
         None | Some((_, HELD)) => Ok(None),
-        Some((_, SENDING)) => Ok(Some(Ahead::default())),
+        Some((_, SENDING)) => Ok(Some(Load::default())),
         Some((message, _)) => message.ahead(db).map(Some),
     }
 }
 
-impl Waiting {
-    fn ahead(&self, db: &Connection) -> rusqlite::Result<Ahead> {
+impl PlacedMessage {
+    fn ahead(&self, db: &Connection) -> rusqlite::Result<Load> {
         let mut ahead = self.own(db)?;
         let round = ahead.messages + 1;
         let mut submitter = self.submitter_after(db, None)?;
         while let Some(name) = submitter {
             if name != self.submitter {
                 let key = (&self.route, self.priority, &name, self.now.0, round as i64);
-                ahead.add(count(db, OTHER, key)?);
+                ahead += count(db, OTHER, key)?;
             }
             submitter = self.submitter_after(db, Some(&name))?;
         }
@@ -76,22 +77,22 @@ impl Waiting {
         for class in self.priority + 1..PRIORITIES.len() as u8 {
             let gone = self.class(db, class, share)?;
             share -= gone.messages;
-            ahead.add(gone);
+            ahead += gone;
         }
         for class in (1..self.priority).rev() {
-            ahead.add(self.class(db, class, IN_SUCCESSION * (ahead.messages + 1))?);
+            ahead += self.class(db, class, IN_SUCCESSION * (ahead.messages + 1))?;
         }
-        ahead.add(self.class(db, report, u64::from(u32::MAX))?);
+        ahead += self.class(db, report, u64::from(u32::MAX))?;
         Ok(ahead)
     }
 
-    fn own(&self, db: &Connection) -> rusqlite::Result<Ahead> {
+    fn own(&self, db: &Connection) -> rusqlite::Result<Load> {
         let key = (&self.route, self.priority, &self.submitter, self.now.0, self.due.0, self.id);
         count(db, OWN, key)
     }
 
     /// At most `most` of what another priority has due.
-    fn class(&self, db: &Connection, class: u8, most: u64) -> rusqlite::Result<Ahead> {
+    fn class(&self, db: &Connection, class: u8, most: u64) -> rusqlite::Result<Load> {
         count(db, CLASS, (&self.route, class, self.now.0, most as i64))
     }
 
@@ -107,16 +108,9 @@ impl Waiting {
     }
 }
 
-impl Ahead {
-    pub(super) fn add(&mut self, more: Self) {
-        self.messages += more.messages;
-        self.recipients += more.recipients;
-    }
-}
-
-fn count(db: &Connection, sql: &str, key: impl Params) -> rusqlite::Result<Ahead> {
+fn count(db: &Connection, sql: &str, key: impl Params) -> rusqlite::Result<Load> {
     db.prepare_cached(sql)?.query_row(key, |row| {
         let (messages, recipients): (i64, i64) = (row.get(0)?, row.get(1)?);
-        Ok(Ahead { messages: messages.unsigned_abs(), recipients: recipients.unsigned_abs() })
+        Ok(Load { messages: messages.unsigned_abs(), recipients: recipients.unsigned_abs() })
     })
 }

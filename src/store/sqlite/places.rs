@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::turns::{IN_SUCCESSION, PRIORITIES};
-use crate::store::{Ahead, MessageId, Priority};
+use crate::limits::Load;
+use crate::store::{LaneName, MessageId, Priority};
 use crate::time::Moment;
 
 /// Read from `message_turn` alone, in its order: submitters one after the other, of each the longest due first.
@@ -17,34 +18,34 @@ const WAITING: &str = "SELECT priority, submitter, due, id, waiting FROM message
 #[derive(Default)]
 struct Class {
     /// Of each submitter, one after the other.
-    messages: Vec<Waiting>,
+    messages: Vec<DueMessage>,
     /// What all submitters have due in each round together, added up: a message of each.
-    rounds: Vec<Ahead>,
+    rounds: Vec<Load>,
     /// What is due, the longest due first, added up.
-    due: Vec<Ahead>,
+    due: Vec<Load>,
 }
 
-struct Waiting {
+struct DueMessage {
     id: i64,
     due: Moment,
     recipients: u64,
     /// What its submitter has due before it.
-    own: Ahead,
+    own: Load,
     /// What its submitter has due up to the end of its own round.
-    own_rounds: Ahead,
+    own_rounds: Load,
 }
 
 /// What goes before each message of a lane; nothing when more than `most` wait.
 pub(super) fn places(
     db: &Connection,
-    route: &str,
+    lane: &LaneName,
     now: Moment,
     most: u32,
-) -> rusqlite::Result<HashMap<MessageId, Ahead>> {
+) -> rusqlite::Result<HashMap<MessageId, Load>> {
     let mut classes: [Class; PRIORITIES.len()] = Default::default();
     let mut read = 0;
     let mut select = db.prepare_cached(WAITING)?;
-    let mut rows = select.query((route, i64::from(most) + 1))?;
+    let mut rows = select.query((lane.as_str(), i64::from(most) + 1))?;
     let mut submitter: Option<(u8, String)> = None;
     while let Some(row) = rows.next()? {
         read += 1;
@@ -69,7 +70,7 @@ pub(super) fn places(
     Ok(places.collect())
 }
 
-fn ahead(classes: &[Class], priority: usize, message: &Waiting) -> Ahead {
+fn ahead(classes: &[Class], priority: usize, message: &DueMessage) -> Load {
     let own = &classes[priority];
     let mut ahead = message.own;
     let rounds = up_to(&own.rounds, ahead.messages + 1);
@@ -83,32 +84,32 @@ fn ahead(classes: &[Class], priority: usize, message: &Waiting) -> Ahead {
     for class in &classes[priority + 1..] {
         let gone = up_to(&class.due, share);
         share -= gone.messages;
-        ahead.add(gone);
+        ahead += gone;
     }
     for class in classes[report + 1..priority].iter().rev() {
-        ahead.add(up_to(&class.due, IN_SUCCESSION * (ahead.messages + 1)));
+        ahead += up_to(&class.due, IN_SUCCESSION * (ahead.messages + 1));
     }
-    ahead.add(up_to(&classes[report].due, u64::MAX));
+    ahead += up_to(&classes[report].due, u64::MAX);
     ahead
 }
 
 /// The sum of the first so many.
-fn up_to(sums: &[Ahead], most: u64) -> Ahead {
+fn up_to(sums: &[Load], most: u64) -> Load {
     let most = usize::try_from(most).unwrap_or(usize::MAX).min(sums.len());
-    most.checked_sub(1).map_or_else(Ahead::default, |last| sums[last])
+    most.checked_sub(1).map_or_else(Load::default, |last| sums[last])
 }
 
 impl Class {
     fn push(&mut self, is_first: bool, (id, due, recipients): (i64, Moment, u64), now: Moment) {
         let before = self.messages.last().filter(|_| !is_first);
-        let own = before.map_or_else(Ahead::default, |before| before.up_to_here(now));
-        self.messages.push(Waiting { id, due, recipients, own, own_rounds: own });
+        let own = before.map_or_else(Load::default, |before| before.up_to_here(now));
+        self.messages.push(DueMessage { id, due, recipients, own, own_rounds: own });
         if due <= now {
             let round = own.messages as usize;
             if self.rounds.len() <= round {
-                self.rounds.push(Ahead::default());
+                self.rounds.push(Load::default());
             }
-            self.rounds[round].add(Ahead { messages: 1, recipients });
+            self.rounds[round] += Load { messages: 1, recipients };
         }
     }
 
@@ -118,28 +119,28 @@ impl Class {
             // Its own round is counted with all the others', and taken off again.
             message.own_rounds = message.up_to_here(now);
         }
-        let mut due: Vec<&Waiting> = self.messages.iter().filter(|message| message.due <= now).collect();
+        let mut due: Vec<&DueMessage> = self.messages.iter().filter(|message| message.due <= now).collect();
         due.sort_unstable_by_key(|message| (message.due, message.id));
-        self.due = due.iter().map(|message| Ahead { messages: 1, recipients: message.recipients }).collect();
+        self.due = due.iter().map(|message| Load { messages: 1, recipients: message.recipients }).collect();
         add_up(&mut self.due);
         add_up(&mut self.rounds);
     }
 }
 
-fn add_up(sums: &mut [Ahead]) {
-    let mut sum = Ahead::default();
+fn add_up(sums: &mut [Load]) {
+    let mut sum = Load::default();
     for one in sums {
-        sum.add(*one);
+        sum += *one;
         *one = sum;
     }
 }
 
-impl Waiting {
+impl DueMessage {
     /// What its submitter has due before it, and itself if it is due.
-    fn up_to_here(&self, now: Moment) -> Ahead {
+    fn up_to_here(&self, now: Moment) -> Load {
         let mut sum = self.own;
         if self.due <= now {
-            sum.add(Ahead { messages: 1, recipients: self.recipients });
+            sum += Load { messages: 1, recipients: self.recipients };
         }
         sum
     }

@@ -4,21 +4,26 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::rows::{self, SENDING, WAITING};
-use super::writing::{PLACE, Place, Writing};
-use super::{direct, usage};
+use super::rows;
+use super::usage;
+use super::writing::{QueuePlace, Writing};
+use crate::limits::Ledger;
 use crate::mail::QueueId;
 use crate::store::Recovered;
-use crate::time::Moment;
 
 /// Voids all leases: whoever held them is dead, for we hold the lock.
-pub(super) fn recover(db: &Writing, now: Moment) -> rusqlite::Result<Recovered> {
-    usage::add_unknown(db, "SELECT upstream, account, recipients FROM lease WHERE recipients > 0", now)?;
-    direct::recover(db, now)?;
-    let mut sending = db.prepare(&format!("SELECT queue_id FROM message WHERE state = {SENDING}"))?;
+pub(super) fn recover(db: &Writing) -> rusqlite::Result<Recovered> {
+    usage::add_unknown(db, db.now())?;
+    db.execute("DELETE FROM permit", [])?;
+    db.change_books(|books| {
+        books.ledger = Ledger::default();
+        books.permits.clear();
+    });
+    let mut sending = db.prepare("SELECT queue_id FROM message WHERE state = 1")?;
     let unknown = sending.query_map([], |row| rows::queue_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
-    let sql = format!("UPDATE message SET state = {WAITING} WHERE state = {SENDING} RETURNING {PLACE}");
-    for place in db.prepare(&sql)?.query_map([], Place::read)? {
+    let sql =
+        "UPDATE message SET state = 0 WHERE state = 1 RETURNING route, priority, submitter, due, waiting";
+    for place in db.prepare(sql)?.query_map([], QueuePlace::read)? {
         db.enters(&place?);
     }
     db.execute("DELETE FROM lease", [])?;

@@ -1,17 +1,18 @@
 //! How our types look in the tables.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::config::TestAction;
+use crate::content::ContentFile;
 use crate::mail::{
     Address, Body, EnvelopeId, MessageRequest, Notify, OriginalRecipient, QueueId, RecipientRequest, Return,
     ReversePath,
 };
 use crate::store::{
-    ClientInfo, Content, MessageId, MessageKind, QueuedMessage, RecipientState, TestTreatment,
+    ClientInfo, Content, Decisions, LaneName, Message, MessageId, MessageKind, RecipientState,
 };
 use crate::time::Moment;
 
@@ -22,63 +23,92 @@ pub(super) const SENDING: i64 = 1;
 /// `message.state`
 pub(super) const HELD: i64 = 2;
 
-/// The columns that [`message`] reads.
-pub(super) const COLUMNS: &str = "id, queue_id, kind, route, accepted, accepted_wall, age_base, reverse_path, sender, \
-    body, smtputf8, client, helo, user, listener, test_action, test_address, warned, attempts, waiting, size, in_file, \
-    ret, envelope_id, mt_priority";
+/// What a submitter has due in a lane and priority, the longest due first. It is found in the index `message_turn`.
+pub(super) const DUE_OF_SUBMITTER: &str = "SELECT id, size, queue_id, kind, route, accepted, accepted_wall, age_base, \
+    reverse_path, sender, body, smtputf8, ret, envelope_id, mt_priority, client, helo, user, listener, decisions, \
+    warned, attempts, waiting, in_file FROM message \
+    WHERE route = ?1 AND state = 0 AND priority = ?2 AND submitter = ?3 AND due <= ?4 ORDER BY due, id";
+/// What waits in a lane whose age counts from before then, the oldest first. It is found in the index `message_age`.
+pub(super) const OLDER_THAN: &str = "SELECT id, size, queue_id, kind, route, accepted, accepted_wall, age_base, \
+    reverse_path, sender, body, smtputf8, ret, envelope_id, mt_priority, client, helo, user, listener, decisions, \
+    warned, attempts, waiting, in_file FROM message \
+    WHERE route = ?1 AND state = 0 AND warned = ?2 AND age_base < ?3 ORDER BY age_base LIMIT ?4";
 
 /// What a row of `message` says; its recipients and content are read apart.
 pub(super) struct MessageRow {
-    pub(super) message: QueuedMessage,
+    pub(super) id: MessageId,
+    pub(super) message: Message,
+    pub(super) warned: bool,
+    pub(super) attempts: u32,
+    /// Recipients that are not settled.
     pub(super) waiting: u32,
     pub(super) in_file: bool,
 }
 
-/// Reads the [`COLUMNS`] of one row.
+/// Reads a row of [`DUE_OF_SUBMITTER`] or [`OLDER_THAN`].
 pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
-    let message = QueuedMessage {
-        id: MessageId(row.get(0)?),
-        queue_id: queue_id(row, 1)?,
-        kind: if row.get::<_, i64>(2)? == 0 { MessageKind::Submitted } else { MessageKind::Report },
-        route: row.get(3)?,
-        accepted: Moment(row.get(4)?),
-        accepted_wall: row.get(5)?,
-        age_base: row.get(6)?,
-        reverse_path: reverse_path(row, 7)?,
-        sender: row.get(8)?,
-        body: if row.get::<_, i64>(9)? == 0 { Body::SevenBit } else { Body::EightBitMime },
-        smtputf8: row.get(10)?,
-        request: message_request(row, 22)?,
-        client: ClientInfo {
-            address: row.get(11)?,
-            helo: row.get(12)?,
-            user: row.get(13)?,
-            listener: row.get(14)?,
-        },
-        test: test_treatment(row, 15)?,
-        warned: row.get(17)?,
-        attempts: row.get(18)?,
+    let message = Message {
+        size: row.get::<_, i64>(1)?.unsigned_abs(),
+        queue_id: queue_id(row, 2)?,
+        kind: if row.get::<_, i64>(3)? == 0 { MessageKind::Submitted } else { MessageKind::Report },
+        lane: lane(row, 4)?,
+        accepted: Moment(row.get(5)?),
+        accepted_wall: row.get(6)?,
+        age_base: row.get(7)?,
+        reverse_path: reverse_path(row, 8)?,
+        sender: row.get(9)?,
+        body: if row.get::<_, i64>(10)? == 0 { Body::SevenBit } else { Body::EightBitMime },
+        smtputf8: row.get(11)?,
+        request: message_request(row, 12)?,
+        client: client(row, 15)?,
+        decisions: decisions(row, 19)?,
         recipients: Vec::new(),
-        others_waiting: 0,
-        others_at_once: 0,
-        size: row.get::<_, i64>(20)?.unsigned_abs(),
-        content: Content::Inline(Vec::new()),
+        content: Content::memory(Vec::new()),
     };
-    Ok(MessageRow { message, waiting: row.get(19)?, in_file: row.get(21)? })
+    Ok(MessageRow {
+        id: MessageId(row.get(0)?),
+        message,
+        warned: row.get(20)?,
+        attempts: row.get(21)?,
+        waiting: row.get(22)?,
+        in_file: row.get(23)?,
+    })
 }
 
-/// The content of a message, or where it is.
+/// Reads the columns `client`, `helo`, `user` and `listener`, which follow each other.
+pub(super) fn client(row: &Row<'_>, column: usize) -> rusqlite::Result<ClientInfo> {
+    Ok(ClientInfo {
+        address: row.get(column)?,
+        helo: row.get(column + 1)?,
+        user: row.get(column + 2)?,
+        listener: row.get(column + 3)?,
+    })
+}
+
+/// Reads `message.route`.
+pub(super) fn lane(row: &Row<'_>, column: usize) -> rusqlite::Result<LaneName> {
+    Ok(LaneName::parse(row.get_ref(column)?.as_str()?))
+}
+
+pub(super) fn decisions(row: &Row<'_>, column: usize) -> rusqlite::Result<Decisions> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    Decisions::from_text(text).map_err(|error| conversion(column, error))
+}
+
+/// The content of a message.
 pub(super) fn content(db: &Connection, row: &MessageRow, folder: &Path) -> rusqlite::Result<Content> {
+    let message = &row.message;
     if row.in_file {
-        return Ok(Content::File(folder.join(row.message.queue_id.as_str())));
+        return Ok(in_file(folder, &message.queue_id, message.size));
     }
-    inline(db, row.message.id).map(|data| Content::Inline(data.unwrap_or_default()))
+    let mut select = db.prepare_cached("SELECT data FROM content WHERE message = ?1")?;
+    let data: Option<Vec<u8>> = select.query_row([row.id.0], |row| row.get(0)).optional()?;
+    Ok(Content::found(data.unwrap_or_default(), message.size))
 }
 
-/// Content that is in the data base.
-pub(super) fn inline(db: &Connection, id: MessageId) -> rusqlite::Result<Option<Vec<u8>>> {
-    let mut select = db.prepare_cached("SELECT data FROM content WHERE message = ?1")?;
-    select.query_row([id.0], |row| row.get(0)).optional()
+/// Content in a file of so many octets, which has the queue id's name.
+pub(super) fn in_file(folder: &Path, queue_id: &QueueId, size: u64) -> Content {
+    Content::file(ContentFile::stored(folder.join(queue_id.as_str())), size)
 }
 
 pub(super) fn queue_id(row: &Row<'_>, column: usize) -> rusqlite::Result<QueueId> {
@@ -89,18 +119,6 @@ pub(super) fn queue_id(row: &Row<'_>, column: usize) -> rusqlite::Result<QueueId
 pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Address> {
     let text: String = row.get(column)?;
     Address::parse(&text).map_err(|error| conversion(column, error))
-}
-
-pub(super) fn test_treatment(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<TestTreatment>> {
-    let action = match row.get::<_, Option<i64>>(column)? {
-        None => return Ok(None),
-        Some(0) => TestAction::Redirect,
-        Some(1) => TestAction::Hold,
-        Some(_) => TestAction::Capture,
-    };
-    let address =
-        row.get::<_, Option<String>>(column + 1)?.is_some().then(|| address(row, column + 1)).transpose()?;
-    Ok(Some(TestTreatment { action, address }))
 }
 
 /// Reads the columns `ret`, `envelope_id` and `mt_priority`, which follow each other.
@@ -139,14 +157,6 @@ pub(super) fn ret_number(ret: Return) -> i64 {
     i64::from(ret == Return::Headers)
 }
 
-pub(super) fn test_action(action: TestAction) -> i64 {
-    match action {
-        TestAction::Redirect => 0,
-        TestAction::Hold => 1,
-        TestAction::Capture => 2,
-    }
-}
-
 pub(super) fn recipient_state(number: i64) -> RecipientState {
     match number {
         0 => RecipientState::Waiting,
@@ -169,6 +179,11 @@ pub(super) fn settled(state: RecipientState) -> (i64, Option<&'static str>) {
         RecipientState::Dropped => (4, Some("dropped")),
         RecipientState::Captured => (5, Some("captured")),
     }
+}
+
+/// A duration as the tables have it.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Counts recipients into a total.

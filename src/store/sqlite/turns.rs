@@ -18,7 +18,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::store::Priority;
+use crate::store::{LaneName, Priority};
 use crate::time::Moment;
 
 /// Priorities, the first to go first.
@@ -30,18 +30,18 @@ pub(super) const IN_SUCCESSION: u64 = 9;
 /// All lanes that are in use.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    lanes: HashMap<String, Lane>,
+    lanes: HashMap<LaneName, LaneTurns>,
 }
 
-/// One lane.
+/// A lane.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
-    classes: [Class; PRIORITIES.len()],
+pub(super) struct LaneTurns {
+    classes: [PriorityTurns; PRIORITIES.len()],
 }
 
 /// The submitters that have mail of one priority waiting.
 #[derive(Debug, Default)]
-struct Class {
+struct PriorityTurns {
     /// Those that have mail due, the next first.
     ring: VecDeque<Arc<str>>,
     /// Those whose first message is due then.
@@ -61,16 +61,16 @@ pub(super) struct Turn {
 
 impl Turns {
     /// A message waits, or is due earlier than it was.
-    pub(super) fn waits(&mut self, route: &str, priority: u8, submitter: &str, due: Moment) {
-        let class = self.lanes.get_mut(route).and_then(|lane| lane.classes.get_mut(usize::from(priority)));
+    pub(super) fn waits(&mut self, lane: &LaneName, priority: u8, submitter: &str, due: Moment) {
+        let class = self.lanes.get_mut(lane).and_then(|lane| lane.classes.get_mut(usize::from(priority)));
         if let Some(class) = class {
             class.waits(submitter, due);
         }
     }
 
     /// All that waits in a lane is due at `now`.
-    pub(super) fn wake(&mut self, route: &str, now: Moment) {
-        if let Some(lane) = self.lanes.get_mut(route) {
+    pub(super) fn wake(&mut self, lane: &LaneName, now: Moment) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
             lane.wake(now);
         }
     }
@@ -86,30 +86,42 @@ impl Turns {
     }
 
     /// The lane, unless it has to be read first.
-    pub(super) fn lane(&mut self, route: &str) -> Option<&mut Lane> {
-        self.lanes.get_mut(route)
+    pub(super) fn lane(&mut self, lane: &LaneName) -> Option<&mut LaneTurns> {
+        self.lanes.get_mut(lane)
     }
 
     /// Takes in what was read of a lane: priorities and submitters with the moment when their first message is due.
-    pub(super) fn read(&mut self, route: &str, waiting: Vec<(u8, String, Moment)>) {
-        self.lanes.insert(route.to_owned(), Lane::default());
+    pub(super) fn read(&mut self, lane: &LaneName, waiting: Vec<(u8, String, Moment)>) {
+        self.lanes.insert(lane.clone(), LaneTurns::default());
         for (priority, submitter, due) in waiting {
-            self.waits(route, priority, &submitter, due);
+            self.waits(lane, priority, &submitter, due);
         }
     }
 }
 
-impl Lane {
-    /// Whose turn it is at `now`. It stays so until [`Lane::served`] or [`Lane::rests`] is told, or somebody that goes
-    /// before has mail due.
-    pub(super) fn next(&mut self, now: Moment) -> Option<Turn> {
+impl LaneTurns {
+    /// Whose turn it is at `now`, but for those that are passed over: they keep their places. It stays so until
+    /// [`LaneTurns::served`] or [`LaneTurns::rests`] is told, or somebody that goes before has mail due.
+    pub(super) fn next(&mut self, now: Moment, passed_over: &[Turn]) -> Option<Turn> {
         self.classes.iter_mut().for_each(|class| class.awake(now));
-        let place = self.class()?;
-        let submitter = self.classes[place].ring.front()?.clone();
+        let firsts: [Option<Arc<str>>; PRIORITIES.len()] = std::array::from_fn(|place| {
+            let is_passed = |submitter: &Arc<str>| {
+                passed_over.iter().any(|turn| turn.priority as usize == place && turn.submitter == *submitter)
+            };
+            self.classes[place].ring.iter().find(|submitter| !is_passed(submitter)).cloned()
+        });
+        let lower_waits = |place: usize| firsts[place + 1..].iter().any(Option::is_some);
+        let may = |place: &usize| {
+            PRIORITIES[*place] == Priority::Report
+                || self.classes[*place].passed < IN_SUCCESSION
+                || !lower_waits(*place)
+        };
+        let place = (0..PRIORITIES.len()).filter(|place| firsts[*place].is_some()).find(may)?;
+        let submitter = firsts[place].clone()?;
         Some(Turn { priority: PRIORITIES[place], submitter })
     }
 
-    /// It had its turn. `due` is when its next message is due, if it has one.
+    /// The submitter had its turn. `due` is when its next message is due, if it has one.
     pub(super) fn served(&mut self, turn: &Turn, due: Option<Moment>, now: Moment) {
         let place = turn.priority as usize;
         for above in &mut self.classes[..place] {
@@ -118,22 +130,12 @@ impl Lane {
         if self.lower_waits(place) {
             self.classes[place].passed += 1;
         }
-        self.classes[place].replace(&turn.submitter, due, now);
+        self.classes[place].reposition(&turn.submitter, due, now);
     }
 
-    /// It had nothing for its turn after all.
-    pub(super) fn rests(&mut self, turn: &Turn, due: Option<Moment>, now: Moment) {
-        self.classes[turn.priority as usize].replace(&turn.submitter, due, now);
-    }
-
-    fn class(&self) -> Option<usize> {
-        let waits = |place: &usize| !self.classes[*place].ring.is_empty();
-        let may = |place: &usize| {
-            PRIORITIES[*place] == Priority::Report
-                || self.classes[*place].passed < IN_SUCCESSION
-                || !self.lower_waits(*place)
-        };
-        (0..PRIORITIES.len()).filter(waits).find(may)
+    /// The submitter had nothing for its turn after all.
+    pub(super) fn not_served(&mut self, turn: &Turn, due: Option<Moment>, now: Moment) {
+        self.classes[turn.priority as usize].reposition(&turn.submitter, due, now);
     }
 
     fn lower_waits(&self, place: usize) -> bool {
@@ -150,7 +152,7 @@ impl Lane {
     }
 }
 
-impl Class {
+impl PriorityTurns {
     fn waits(&mut self, submitter: &str, due: Moment) {
         match self.known.get_key_value(submitter) {
             Some((_, None)) => {}
@@ -181,12 +183,11 @@ impl Class {
         }
     }
 
-    /// The first of the ring goes to where it belongs now.
-    fn replace(&mut self, submitter: &Arc<str>, due: Option<Moment>, now: Moment) {
-        if self.ring.front() != Some(submitter) {
-            return;
-        }
-        self.ring.pop_front();
+    /// Moves one of the ring to where it belongs now.
+    fn reposition(&mut self, submitter: &Arc<str>, due: Option<Moment>, now: Moment) {
+        // The first, but for those that were passed over.
+        let Some(place) = self.ring.iter().position(|other| other == submitter) else { return };
+        self.ring.remove(place);
         match due {
             Some(due) if due <= now => self.ring.push_back(submitter.clone()),
             Some(due) => self.sleeps(submitter.clone(), due),

@@ -1,68 +1,130 @@
-//! Counters, switches and the tie to the clocks.
+//! What was counted in the windows of the limits.
 
-use rusqlite::{Connection, OptionalExtension};
+use std::collections::HashMap;
 
+use rusqlite::{Connection, Row};
+
+use super::books::OpenPermit;
 use crate::config::Window;
-use crate::store::{Permit, UsageRow};
-use crate::time::{Anchor, Moment};
+use crate::limits::{AccountKey, Amount, Scope, ScopeUsage, UsageRow};
+use crate::store::PermitId;
+use crate::time::Moment;
 
-const ANCHOR: &str = "anchor";
+/// An open permit: `id, messages, recipients, octets`.
+struct PermitRow {
+    id: PermitId,
+    amount: Amount,
+}
 
 /// Counts an ended transaction into every window.
-pub(super) fn add(db: &Connection, permit: &Permit) -> rusqlite::Result<()> {
+pub(super) fn add(
+    db: &Connection,
+    account: &AccountKey,
+    counted: &Amount,
+    ended: Moment,
+) -> rusqlite::Result<()> {
     let mut upsert = db.prepare_cached(
-        "INSERT INTO usage (upstream, account, window, slot, messages, recipients) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         ON CONFLICT DO UPDATE SET messages = messages + ?5, recipients = recipients + ?6",
+        "INSERT INTO usage (upstream, account, window, slot, messages, recipients, octets) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE \
+         SET messages = messages + ?5, recipients = recipients + ?6, octets = octets + ?7",
     )?;
     for window in Window::ALL {
         upsert.execute((
-            &permit.upstream,
-            &permit.account,
+            &*account.upstream,
+            &*account.account,
             window as i64,
-            window.slot(permit.ended),
-            permit.messages,
-            permit.recipients,
+            window.slot(ended),
+            counted.messages,
+            counted.recipients,
+            counted.octets as i64,
         ))?;
     }
     Ok(())
 }
 
+/// All that counts for a scope. What a permit without a message counts as is known by those who hold it; of others, the
+/// table says how much they may come to.
+pub(super) fn of_scope(
+    db: &Connection,
+    scope: &Scope,
+    permits: &HashMap<PermitId, OpenPermit>,
+) -> rusqlite::Result<ScopeUsage> {
+    let (upstream, account) = match scope {
+        Scope::Account(key) => (&*key.upstream, Some(&*key.account)),
+        Scope::Upstream(upstream) => (&**upstream, None),
+    };
+    let rows = ended(db, upstream, account)?;
+    let mut leases = db.prepare_cached(
+        "SELECT message, messages, recipients, octets FROM lease \
+         WHERE messages > 0 AND upstream = ?1 AND (?2 IS NULL OR account = ?2)",
+    )?;
+    let leases = leases.query_map((upstream, account), permit_row)?;
+    let mut under_way = leases.map(|row| row.map(|row| row.amount)).collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut select = db.prepare_cached(
+        "SELECT id, 1, recipients, octets FROM permit WHERE upstream = ?1 AND (?2 IS NULL OR account = ?2)",
+    )?;
+    for row in select.query_map((upstream, account), permit_row)? {
+        let row = row?;
+        under_way.push(permits.get(&row.id).map_or(row.amount, |permit| permit.taken));
+    }
+    Ok(ScopeUsage { rows, under_way })
+}
+
+/// What has ended, of each window the oldest slot first: of an account, or of all accounts of an upstream.
+fn ended(db: &Connection, upstream: &str, account: Option<&str>) -> rusqlite::Result<Vec<UsageRow>> {
+    let Some(account) = account else {
+        let mut select = db.prepare_cached(
+            "SELECT window, slot, sum(messages), sum(recipients), sum(octets) FROM usage \
+             WHERE upstream = ?1 GROUP BY window, slot ORDER BY window, slot",
+        )?;
+        return select.query_map([upstream], usage_row)?.collect();
+    };
+    let mut select = db.prepare_cached(
+        "SELECT window, slot, messages, recipients, octets FROM usage \
+         WHERE upstream = ?1 AND account = ?2 ORDER BY window, slot",
+    )?;
+    select.query_map((upstream, account), usage_row)?.collect()
+}
+
+fn usage_row(row: &Row<'_>) -> rusqlite::Result<UsageRow> {
+    Ok(UsageRow {
+        window: Window::ALL[row.get::<_, u8>(0)?.min(3) as usize],
+        slot: row.get(1)?,
+        amount: amount(row, 2)?,
+    })
+}
+
+fn permit_row(row: &Row<'_>) -> rusqlite::Result<PermitRow> {
+    Ok(PermitRow { id: PermitId(row.get(0)?), amount: amount(row, 1)? })
+}
+
+/// Reads the columns `messages`, `recipients` and `octets`, which follow each other.
+pub(super) fn amount(row: &Row<'_>, column: usize) -> rusqlite::Result<Amount> {
+    Ok(Amount {
+        messages: row.get(column)?,
+        recipients: row.get(column + 1)?,
+        octets: row.get::<_, i64>(column + 2)?.unsigned_abs(),
+    })
+}
+
 /// Counts the permits of a dead predecessor. What the provider counted of them is not known: all of it counts, as ended
-/// now. `permits` selects upstream, account, recipients.
-pub(super) fn add_unknown(db: &Connection, permits: &str, now: Moment) -> rusqlite::Result<()> {
-    let mut select = db.prepare(permits)?;
-    let permits = select.query_map([], |row| {
-        Ok(Permit {
-            upstream: row.get(0)?,
-            account: row.get(1)?,
-            ended: now,
-            messages: 1,
-            recipients: row.get(2)?,
-        })
-    })?;
+/// now.
+pub(super) fn add_unknown(db: &Connection, now: Moment) -> rusqlite::Result<()> {
+    let mut select = db.prepare(
+        "SELECT upstream, account, messages, recipients, octets FROM lease WHERE messages > 0 \
+         UNION ALL SELECT upstream, account, 1, recipients, octets FROM permit",
+    )?;
+    let permits = select.query_map([], |row| Ok((account(row, 0)?, amount(row, 2)?)))?;
     for permit in permits {
-        add(db, &permit?)?;
+        let (account, amount) = permit?;
+        add(db, &account, &amount, now)?;
     }
     Ok(())
 }
 
-/// All counts, the oldest slot first.
-pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<UsageRow>> {
-    let mut select = db.prepare(
-        "SELECT upstream, account, window, slot, messages, recipients FROM usage \
-         ORDER BY upstream, account, window, slot",
-    )?;
-    let rows = select.query_map([], |row| {
-        Ok(UsageRow {
-            upstream: row.get(0)?,
-            account: row.get(1)?,
-            window: Window::ALL[row.get::<_, u8>(2)?.min(3) as usize],
-            slot: row.get(3)?,
-            messages: row.get(4)?,
-            recipients: row.get(5)?,
-        })
-    })?;
-    rows.collect()
+/// Reads the columns `upstream` and `account`, which follow each other.
+pub(super) fn account(row: &Row<'_>, column: usize) -> rusqlite::Result<AccountKey> {
+    Ok(AccountKey::new(row.get_ref(column)?.as_str()?, row.get_ref(column + 1)?.as_str()?))
 }
 
 pub(super) fn reset(db: &Connection, upstream: &str, windows: &[Window]) -> rusqlite::Result<()> {
@@ -76,45 +138,11 @@ pub(super) fn reset(db: &Connection, upstream: &str, windows: &[Window]) -> rusq
 /// Removes what has left its window.
 pub(super) fn prune(db: &Connection, now: Moment) -> rusqlite::Result<()> {
     for window in Window::ALL {
-        // A slot leaves one length after its end; one slot more is kept for certain.
-        let oldest = window.slot(now) - 601;
+        // A slot leaves one length after its end, 600 slots; or where windows follow the calendar, whose days may have 25
+        // hours, a little later.
+        let oldest = window.slot(now) - 650;
         db.prepare_cached("DELETE FROM usage WHERE window = ?1 AND slot < ?2")?
             .execute((window as i64, oldest))?;
     }
     Ok(())
-}
-
-pub(super) fn limit_waits(db: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
-    let mut select = db.prepare("SELECT route, millis FROM limit_wait")?;
-    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
-}
-
-pub(super) fn set_limit_wait(db: &Connection, route: &str, millis: i64) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO limit_wait (route, millis) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET millis = ?2";
-    db.prepare_cached(sql)?.execute((route, millis)).map(|_| ())
-}
-
-pub(super) fn switch(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
-    let mut select = db.prepare_cached("SELECT value FROM switch WHERE name = ?1")?;
-    select.query_row([name], |row| row.get(0)).optional()
-}
-
-pub(super) fn set_switch(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO switch (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2";
-    db.prepare_cached(sql)?.execute((name, value)).map(|_| ())
-}
-
-pub(super) fn anchor(db: &Connection) -> rusqlite::Result<Option<Anchor>> {
-    Ok(switch(db, ANCHOR)?.and_then(|text| {
-        let mut parts = text.split(' ');
-        let moment = Moment(parts.next()?.parse().ok()?);
-        let since_boot = parts.next()?.parse().ok()?;
-        Some(Anchor { boot_id: parts.next().unwrap_or_default().to_owned(), since_boot, moment })
-    }))
-}
-
-pub(super) fn set_anchor(db: &Connection, anchor: &Anchor) -> rusqlite::Result<()> {
-    let text = format!("{} {} {}", anchor.moment.0, anchor.since_boot, anchor.boot_id);
-    set_switch(db, ANCHOR, &text)
 }

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
-use super::writing::Writing;
-use super::{StoreError, Threading};
+use super::fault::database;
+use super::writing::{Mark, Writing};
+use crate::store::StoreError;
 
 /// Writes that share one commit at most.
 const BATCH: usize = 256;
@@ -22,69 +23,78 @@ const WAITING: usize = 1024;
 /// How often a broken store is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How the store runs its writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threading {
+    /// On a thread of its own, so that many tasks share one commit. For the relay.
+    Writer,
+    /// On the caller's thread, each with its own commit. For programs that drive time themselves.
+    Caller,
+}
+
 /// A write. Given the connection it runs inside the transaction; given a refusal it only tells its caller.
-type Job = Box<dyn FnOnce(Result<&Writing, &str>) -> Option<Ran> + Send>;
+type WriteJob = Box<dyn FnOnce(Result<&Writing, &str>) -> Option<FinishedJob> + Send>;
 
 /// Tells a caller the fate of the transaction: `Err` is why nothing of it is to be believed.
-type Tell = Box<dyn FnOnce(Result<(), &Lost>) + Send>;
+type CommitListener = Box<dyn FnOnce(Result<(), &CommitError>) + Send>;
 
 /// Why a transaction is lost.
-struct Lost {
+struct CommitError {
     reason: String,
     /// Whether it may be on the disk all the same: the commit was written, and its sync has failed.
     in_doubt: bool,
 }
 
-impl Lost {
+impl CommitError {
     fn error(&self) -> StoreError {
         let reason = self.reason.clone();
         if self.in_doubt { StoreError::InDoubt(reason) } else { StoreError::Broken(reason) }
     }
 }
 
-/// It has not been committed.
-impl From<String> for Lost {
+/// Not committed.
+impl From<String> for CommitError {
     fn from(reason: String) -> Self {
         Self { reason, in_doubt: false }
     }
 }
 
-struct Ran {
+struct FinishedJob {
     /// Whether what it wrote is to be kept.
     keep: bool,
     /// Whether the disk is to blame for its failure.
     disk: Option<String>,
-    tell: Tell,
+    tell: CommitListener,
 }
 
 pub(super) struct Writer {
-    way: Way,
-    health: Arc<Health>,
+    place: WriterPlace,
+    health: Arc<WriterHealth>,
 }
 
-enum Way {
-    Thread { jobs: mpsc::Sender<Job>, ended: Mutex<Option<thread::JoinHandle<()>>> },
-    Caller(Mutex<Core>),
+enum WriterPlace {
+    Thread { jobs: mpsc::Sender<WriteJob>, ended: Mutex<Option<thread::JoinHandle<()>>> },
+    Caller(Box<Mutex<WriterCore>>),
 }
 
 /// `Some` with the reason while the store believes nothing.
 #[derive(Default)]
-struct Health(Mutex<Option<String>>);
+struct WriterHealth(Mutex<Option<String>>);
 
-struct Core {
+struct WriterCore {
     connection: Writing,
-    health: Arc<Health>,
+    health: Arc<WriterHealth>,
     tried: Cell<Option<Instant>>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Writing, threading: Threading) -> Self {
-        let health = Arc::new(Health::default());
-        let mut core = Core { connection, health: health.clone(), tried: Cell::new(None) };
-        let way = match threading {
-            Threading::Caller => Way::Caller(Mutex::new(core)),
+        let health = Arc::new(WriterHealth::default());
+        let mut core = WriterCore { connection, health: health.clone(), tried: Cell::new(None) };
+        let place = match threading {
+            Threading::Caller => WriterPlace::Caller(Box::new(Mutex::new(core))),
             Threading::Writer => {
-                let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING);
+                let (jobs, mut waiting) = mpsc::channel::<WriteJob>(WAITING);
                 let run = move || {
                     while let Some(first) = waiting.blocking_recv() {
                         let more = std::iter::from_fn(|| waiting.try_recv().ok());
@@ -92,18 +102,18 @@ impl Writer {
                     }
                 };
                 let ended = thread::Builder::new().name("store".into()).spawn(run);
-                Way::Thread { jobs, ended: Mutex::new(ended.ok()) }
+                WriterPlace::Thread { jobs, ended: Mutex::new(ended.ok()) }
             }
         };
-        Self { way, health }
+        Self { place, health }
     }
 
     pub(super) async fn run<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let (tell, answered) = oneshot::channel();
+        let job: WriteJob = Box::new(move |connection| {
             let connection = match connection {
                 Ok(connection) => connection,
                 Err(reason) => {
@@ -112,29 +122,29 @@ impl Writer {
                 }
             };
             let result = operation(connection);
-            Some(Ran {
+            Some(FinishedJob {
                 keep: result.is_ok(),
                 disk: result.as_ref().err().filter(|e| is_disk(e)).map(ToString::to_string),
                 tell: Box::new(move |committed| {
                     // Nobody may be waiting any longer; what was committed stays committed.
                     let _ = tell.send(match committed {
-                        Ok(()) => result.map_err(super::database),
+                        Ok(()) => result.map_err(database),
                         Err(lost) => Err(lost.error()),
                     });
                 }),
             })
         });
-        match &self.way {
-            Way::Thread { jobs, .. } => jobs.send(job).await.map_err(|_| StoreError::Closed)?,
-            Way::Caller(core) => {
+        match &self.place {
+            WriterPlace::Thread { jobs, .. } => jobs.send(job).await.map_err(|_| StoreError::Closed)?,
+            WriterPlace::Caller(core) => {
                 core.lock().unwrap_or_else(PoisonError::into_inner).batch(std::iter::once(job));
             }
         }
-        told.await.map_err(|_| StoreError::Closed)?
+        answered.await.map_err(|_| StoreError::Closed)?
     }
 
     pub(super) fn healthy(&self) -> Result<(), StoreError> {
-        if let Way::Thread { jobs, .. } = &self.way
+        if let WriterPlace::Thread { jobs, .. } = &self.place
             && jobs.is_closed()
         {
             return Err(StoreError::Closed);
@@ -146,7 +156,7 @@ impl Writer {
 impl Drop for Writer {
     /// Lets the writer finish what it was given, so that the data base is closed when we are gone.
     fn drop(&mut self) {
-        if let Way::Thread { jobs, ended } = &mut self.way {
+        if let WriterPlace::Thread { jobs, ended } = &mut self.place {
             let (none, _) = mpsc::channel(1);
             *jobs = none;
             if let Some(ended) = ended.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
@@ -156,7 +166,7 @@ impl Drop for Writer {
     }
 }
 
-impl Health {
+impl WriterHealth {
     fn reason(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -166,13 +176,13 @@ impl Health {
     }
 }
 
-impl Core {
+impl WriterCore {
     /// Runs writes in one transaction and tells each caller what came of it.
-    fn batch(&mut self, mut jobs: impl Iterator<Item = Job>) {
-        let mut told: Vec<Tell> = Vec::new();
-        let believed = self.believe().map_err(Lost::from);
-        let outcome = believed.and_then(|()| self.transaction(&mut jobs, &mut told));
-        for tell in told {
+    fn batch(&mut self, mut jobs: impl Iterator<Item = WriteJob>) {
+        let mut listeners: Vec<CommitListener> = Vec::new();
+        let believed = self.believe().map_err(CommitError::from);
+        let outcome = believed.and_then(|()| self.transaction(&mut jobs, &mut listeners));
+        for tell in listeners {
             tell(outcome.as_ref().copied());
         }
         if let Err(lost) = outcome {
@@ -185,19 +195,19 @@ impl Core {
 
     fn transaction(
         &mut self,
-        jobs: &mut impl Iterator<Item = Job>,
-        told: &mut Vec<Tell>,
-    ) -> Result<(), Lost> {
+        jobs: &mut impl Iterator<Item = WriteJob>,
+        listeners: &mut Vec<CommitListener>,
+    ) -> Result<(), CommitError> {
         let ran = self.execute("BEGIN IMMEDIATE").map_err(|error| error.to_string());
-        let ran = ran.and_then(|()| jobs.try_for_each(|job| self.one(job, told)));
-        let committed = ran.map_err(Lost::from).and_then(|()| {
-            self.execute("COMMIT").map_err(|error| Lost { reason: error.to_string(), in_doubt: true })
+        let ran = ran.and_then(|()| jobs.try_for_each(|job| self.one(job, listeners)));
+        let committed = ran.map_err(CommitError::from).and_then(|()| {
+            self.execute("COMMIT").map_err(|error| CommitError { reason: error.to_string(), in_doubt: true })
         });
         if committed.is_ok() {
             self.connection.committed();
         }
         committed.inspect_err(|lost| {
-            self.connection.undone(0);
+            self.connection.undone(Mark::default());
             if !self.connection.is_autocommit() {
                 // It may fail as well; the checkpoint decides when we go on.
                 let _ = self.execute("ROLLBACK");
@@ -207,7 +217,7 @@ impl Core {
     }
 
     /// Runs one write in a savepoint, so that its failure harms no other.
-    fn one(&self, job: Job, told: &mut Vec<Tell>) -> Result<(), String> {
+    fn one(&self, job: WriteJob, listeners: &mut Vec<CommitListener>) -> Result<(), String> {
         let text = |error: rusqlite::Error| error.to_string();
         if let Err(error) = self.execute("SAVEPOINT one") {
             job(Err(&error.to_string()));
@@ -217,7 +227,7 @@ impl Core {
         let Some(ran) = job(Ok(&self.connection)) else {
             return Ok(());
         };
-        told.push(ran.tell);
+        listeners.push(ran.tell);
         if let Some(reason) = ran.disk {
             return Err(reason);
         }
@@ -290,7 +300,8 @@ mod tests {
              CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);",
         )
         .unwrap();
-        Writer::start(Writing::new(db).unwrap(), Threading::Caller)
+        let timeline = crate::time::Timeline::resume(Arc::new(crate::time::SystemClock), None);
+        Writer::start(Writing::new(db, timeline).unwrap(), Threading::Caller)
     }
 
     #[tokio::test]

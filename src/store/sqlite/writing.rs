@@ -1,26 +1,29 @@
 //! The connection as a write sees it: with what is known in memory of the rows that it changes.
 //!
-//! A write that makes a message wait says so by [`Writing::enters`], one that ends its waiting by [`Writing::leaves`].
-//! The figures of the lanes change when the transaction has been committed; whose turn it is changes at once, for it may
-//! say too much (see [`turns`](super::turns)).
+//! A write that makes a message wait says so by [`Writing::enters`], one that ends its waiting by [`Writing::leaves`]; one
+//! that takes a permit or ends it says so by [`Writing::begin`] and [`Writing::end`]. The figures of the lanes change when
+//! the transaction has been committed. Whose turn it is changes at once, for it may say too much (see
+//! [`turns`](super::turns)); so does the ledger, and what is undone is read from the tables again.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, Row};
 
+use super::books::{Books, OpenBooks, OpenPermit, limited};
+use super::rows::lane;
 use super::turns::Turns;
-use crate::store::Load;
-use crate::time::Moment;
+use super::{blacklist, usage};
+use crate::limits::{AccountKey, Amount, Ceilings, Load, Scope, Wait};
+use crate::store::{LaneName, Lease, MessageId, PermitId};
+use crate::time::{Moment, Timeline};
 
-/// The columns that [`Place::read`] reads.
-pub(super) const PLACE: &str = "route, priority, submitter, due, waiting";
-
-/// Where a message waits.
-pub(super) struct Place {
-    pub(super) route: String,
+/// Where a message waits: the columns `route, priority, submitter, due, waiting`.
+pub(super) struct QueuePlace {
+    pub(super) lane: LaneName,
     /// `message.priority`
     pub(super) priority: u8,
     pub(super) submitter: String,
@@ -31,18 +34,52 @@ pub(super) struct Place {
 
 /// What waits in each lane, as of the last commit.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Loads(Arc<Mutex<HashMap<String, Load>>>);
+pub(super) struct Loads(Arc<Mutex<HashMap<LaneName, Load>>>);
 
-/// A change of what waits in a lane, in messages and recipients.
-type Change = (String, i64, i64);
+/// A change of what waits in a lane.
+struct LoadChange {
+    lane: LaneName,
+    messages: i64,
+    recipients: i64,
+}
+
+/// What must be set right in memory when a write is undone.
+enum Undo {
+    /// Something of an account has begun or ended.
+    Counts(AccountKey),
+    /// The counts of all accounts of an upstream were changed.
+    Upstream,
+    /// A permit was taken.
+    Taken(PermitId),
+    /// A permit was ended, or changed.
+    Was(PermitId, OpenPermit),
+}
+
+/// How much was done in memory so far, for [`Writing::undone`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mark {
+    changes: usize,
+    undo: usize,
+}
 
 /// A connection that writes.
 pub(super) struct Writing {
     connection: Connection,
+    timeline: Timeline,
     turns: RefCell<Turns>,
     /// What the transaction has changed so far.
-    changes: RefCell<Vec<Change>>,
+    changes: RefCell<Vec<LoadChange>>,
+    undo: RefCell<Vec<Undo>>,
     loads: Loads,
+    books: Books,
+    /// Tells our leases from those of another opening of the store.
+    owner: i64,
+    /// That of the last lease. It begins anywhere, so that leases of another opening are told apart even by whoever has kept
+    /// them.
+    token: Cell<u64>,
+    /// Whether anything is on the blacklist, as of the last commit.
+    has_blacklist: Arc<AtomicBool>,
+    blacklist_changed: Cell<bool>,
 }
 
 impl Deref for Writing {
@@ -53,11 +90,11 @@ impl Deref for Writing {
     }
 }
 
-impl Place {
-    /// Reads the columns of [`PLACE`], which are the first of the row.
+impl QueuePlace {
+    /// Reads the columns, which are the first of the row.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            route: row.get(0)?,
+            lane: lane(row, 0)?,
             priority: row.get(1)?,
             submitter: row.get(2)?,
             due: Moment(row.get(3)?),
@@ -68,14 +105,47 @@ impl Place {
 
 impl Writing {
     /// Reads what waits.
-    pub(super) fn new(connection: Connection) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: Connection, timeline: Timeline) -> rusqlite::Result<Self> {
         let loads = Loads(Arc::new(Mutex::new(Loads::read(&connection)?)));
-        Ok(Self { connection, turns: RefCell::default(), changes: RefCell::default(), loads })
+        let has_blacklist = Arc::new(AtomicBool::new(blacklist::has_any(&connection)?));
+        Ok(Self {
+            connection,
+            timeline,
+            turns: RefCell::default(),
+            changes: RefCell::default(),
+            undo: RefCell::default(),
+            loads,
+            books: Books::default(),
+            owner: rand::random(),
+            token: Cell::new(u64::from(rand::random::<u32>()) << 31),
+            has_blacklist,
+            blacklist_changed: Cell::new(false),
+        })
     }
 
     /// The figures of the lanes.
     pub(super) fn loads(&self) -> Loads {
         self.loads.clone()
+    }
+
+    /// The ledger of the limits.
+    pub(super) fn books(&self) -> Books {
+        self.books.clone()
+    }
+
+    /// Whether anything is on the blacklist, as of the last commit.
+    pub(super) fn has_blacklist(&self) -> Arc<AtomicBool> {
+        self.has_blacklist.clone()
+    }
+
+    /// The present moment.
+    pub(super) fn now(&self) -> Moment {
+        self.timeline.now()
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    pub(super) fn wall(&self) -> i64 {
+        self.timeline.wall().as_millisecond()
     }
 
     /// Whose turn it is.
@@ -84,30 +154,149 @@ impl Writing {
     }
 
     /// A message waits now that did not before.
-    pub(super) fn enters(&self, place: &Place) {
-        self.turns().waits(&place.route, place.priority, &place.submitter, place.due);
-        self.changed(place.route.clone(), 1, place.recipients);
+    pub(super) fn enters(&self, place: &QueuePlace) {
+        self.turns().waits(&place.lane, place.priority, &place.submitter, place.due);
+        self.changed(place.lane.clone(), 1, place.recipients);
     }
 
     /// A message waits no longer.
-    pub(super) fn leaves(&self, route: &str, recipients: i64) {
-        self.changed(route.to_owned(), -1, -recipients);
+    pub(super) fn leaves(&self, lane: LaneName, recipients: i64) {
+        self.changed(lane, -1, -recipients);
     }
 
     /// So many more messages and recipients wait in a lane.
-    pub(super) fn changed(&self, route: String, messages: i64, recipients: i64) {
-        self.changes.borrow_mut().push((route, messages, recipients));
+    fn changed(&self, lane: LaneName, messages: i64, recipients: i64) {
+        self.changes.borrow_mut().push(LoadChange { lane, messages, recipients });
     }
 
-    /// How much was changed so far, for [`Writing::undone`].
-    pub(super) fn mark(&self) -> usize {
-        self.changes.borrow().len()
+    /// A lease of a message that nobody has had.
+    pub(super) fn new_lease(&self, id: MessageId) -> Lease {
+        self.token.set(self.token.get() + 1);
+        Lease { id, token: self.token.get() }
     }
 
-    /// What was changed since the mark has been rolled back.
-    pub(super) fn undone(&self, mark: usize) {
-        self.changes.borrow_mut().truncate(mark);
+    /// Who holds our leases.
+    pub(super) fn owner(&self) -> i64 {
+        self.owner
+    }
+
+    /// What may go now, if the next transaction needs so much.
+    pub(super) fn room(
+        &self,
+        ceilings: &[(Scope, Ceilings)],
+        needed: &Amount,
+    ) -> rusqlite::Result<Result<Amount, Wait>> {
+        self.books.with(|books| {
+            self.load(books, limited(ceilings).map(|(scope, _)| scope))?;
+            Ok(books.ledger.room(ceilings, needed, self.now(), &self.timeline))
+        })
+    }
+
+    /// Whether a transaction that is under way may have so much more.
+    pub(super) fn room_for_more(
+        &self,
+        ceilings: &[(Scope, Ceilings)],
+        more: &Amount,
+    ) -> rusqlite::Result<Result<(), Wait>> {
+        self.books.with(|books| {
+            self.load(books, limited(ceilings).map(|(scope, _)| scope))?;
+            Ok(books.ledger.room_for_more(ceilings, more, self.now(), &self.timeline))
+        })
+    }
+
+    /// Brings scopes into the ledger.
+    pub(super) fn know(&self, scopes: &[Scope]) -> rusqlite::Result<()> {
+        self.books.with(|books| self.load(books, scopes))
+    }
+
+    fn load<'a>(
+        &self,
+        books: &mut OpenBooks,
+        scopes: impl IntoIterator<Item = &'a Scope>,
+    ) -> rusqlite::Result<()> {
+        let permits = &books.permits;
+        books.ledger.load(scopes, |scope| usage::of_scope(&self.connection, scope, permits))
+    }
+
+    /// A transaction of an account begins. Its permit is not in the tables yet.
+    pub(super) fn begin(&self, account: &AccountKey, amount: &Amount) {
+        self.undo.borrow_mut().push(Undo::Counts(account.clone()));
+        self.books.with(|books| books.ledger.begin(account, amount, self.now()));
+    }
+
+    /// A transaction of an account that was begun as `taken` ends now.
+    pub(super) fn end(
+        &self,
+        account: &AccountKey,
+        taken: &Amount,
+        counted: Option<&Amount>,
+    ) -> rusqlite::Result<()> {
+        let now = self.now();
+        self.undo.borrow_mut().push(Undo::Counts(account.clone()));
+        self.books.with(|books| books.ledger.end(account, taken, counted, now));
+        counted.map_or(Ok(()), |counted| usage::add(&self.connection, account, counted, now))
+    }
+
+    /// A permit without a message is open from now on.
+    pub(super) fn opened(&self, id: PermitId, permit: OpenPermit) {
+        self.undo.borrow_mut().push(Undo::Taken(id));
+        self.books.with(|books| books.permits.insert(id, permit));
+    }
+
+    /// Such a permit gets so much more, and is this from now on.
+    pub(super) fn joins(&self, id: PermitId, permit: OpenPermit, more: &Amount) {
+        let (account, all) = (permit.account.clone(), permit.taken);
+        self.undo.borrow_mut().push(Undo::Counts(account.clone()));
+        let before = self.books.with(|books| {
+            books.ledger.join(&account, &Amount { messages: 0, ..*more }, &all, self.now());
+            books.permits.insert(id, permit)
+        });
+        self.undo.borrow_mut().extend(before.map(|before| Undo::Was(id, before)));
+    }
+
+    /// Such a permit is closed; what it was.
+    pub(super) fn closed(&self, id: PermitId) -> Option<OpenPermit> {
+        let permit = self.books.with(|books| books.permits.remove(&id))?;
+        self.undo.borrow_mut().push(Undo::Was(id, permit.clone()));
+        Some(permit)
+    }
+
+    /// Such a permit, if it is open.
+    pub(super) fn open_permit(&self, id: PermitId) -> Option<OpenPermit> {
+        self.books.with(|books| books.permits.get(&id).cloned())
+    }
+
+    /// Works on the whole ledger; if the write is undone, all of it is read again.
+    pub(super) fn change_books<T>(&self, work: impl FnOnce(&mut OpenBooks) -> T) -> T {
+        self.undo.borrow_mut().push(Undo::Upstream);
+        self.books.with(work)
+    }
+
+    /// The blacklist is changed by this write.
+    pub(super) fn changes_blacklist(&self) {
+        self.blacklist_changed.set(true);
+    }
+
+    /// How much was done so far.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { changes: self.changes.borrow().len(), undo: self.undo.borrow().len() }
+    }
+
+    /// What was done since the mark has been rolled back.
+    pub(super) fn undone(&self, mark: Mark) {
+        self.changes.borrow_mut().truncate(mark.changes);
         self.turns().forget();
+        let undo = self.undo.borrow_mut().split_off(mark.undo);
+        self.books.with(|books| {
+            for step in undo.into_iter().rev() {
+                match step {
+                    Undo::Counts(account) => books.ledger.doubt(&account),
+                    Undo::Upstream => books.ledger.doubt_all(),
+                    Undo::Taken(id) => drop(books.permits.remove(&id)),
+                    Undo::Was(id, permit) => drop(books.permits.insert(id, permit)),
+                }
+            }
+        });
     }
 
     /// Reads what waits again: after a failure a transaction that was given up may have been kept after all.
@@ -115,38 +304,46 @@ impl Writing {
         let read = Loads::read(&self.connection)?;
         *self.loads.0.lock().unwrap_or_else(PoisonError::into_inner) = read;
         self.turns().forget();
+        self.books.with(|books| books.ledger.doubt_all());
+        self.has_blacklist.store(blacklist::has_any(&self.connection)?, Ordering::Release);
         Ok(())
     }
 
     /// The transaction has been committed.
     pub(super) fn committed(&self) {
+        self.undo.borrow_mut().clear();
         self.loads.apply(self.changes.borrow_mut().drain(..));
+        if self.blacklist_changed.take() {
+            // When it can't be read, there may be entries: then they are looked for.
+            let has_any = blacklist::has_any(&self.connection).unwrap_or(true);
+            self.has_blacklist.store(has_any, Ordering::Release);
+        }
     }
 }
 
 impl Loads {
-    fn read(db: &Connection) -> rusqlite::Result<HashMap<String, Load>> {
+    fn read(db: &Connection) -> rusqlite::Result<HashMap<LaneName, Load>> {
         let mut select =
             db.prepare("SELECT route, count(*), sum(waiting) FROM message WHERE state = 0 GROUP BY route")?;
         let rows = select.query_map([], |row| {
             let (messages, recipients) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
             let load = Load { messages: messages.unsigned_abs(), recipients: recipients.unsigned_abs() };
-            Ok((row.get(0)?, load))
+            Ok((lane(row, 0)?, load))
         })?;
         rows.collect()
     }
 
     /// What waits in a lane.
-    pub(super) fn of(&self, route: &str) -> Load {
+    pub(super) fn of(&self, lane: &LaneName) -> Load {
         let loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        loads.get(route).copied().unwrap_or_default()
+        loads.get(lane).copied().unwrap_or_default()
     }
 
-    fn apply(&self, changes: impl Iterator<Item = Change>) {
+    fn apply(&self, changes: impl Iterator<Item = LoadChange>) {
         let mut loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (route, messages, recipients) in changes {
+        for LoadChange { lane, messages, recipients } in changes {
             // An empty lane keeps its entry: there are as many as upstreams.
-            let load = loads.entry(route).or_default();
+            let load = loads.entry(lane).or_default();
             load.messages = load.messages.saturating_add_signed(messages);
             load.recipients = load.recipients.saturating_add_signed(recipients);
         }

@@ -1,6 +1,9 @@
 //! Why the store could not do it.
 
+use std::io;
 use std::path::PathBuf;
+
+use crate::content::ContentError;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +27,7 @@ pub enum StoreError {
         /// Which file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Another instance uses the same folder.
     #[error("{0} is in use by another mailsluice; stop that one first, or give this one another data_dir")]
@@ -37,9 +40,25 @@ pub enum StoreError {
         /// In this program.
         known: i64,
     },
+    /// The lease or permit is not the caller's any more: it was settled already, or voided by a start. Nothing was
+    /// changed.
+    #[error("the lease or permit has ended already: nothing was changed")]
+    Fenced,
     /// The store's own thread has ended: the relay is stopping.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<ContentError> for StoreError {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::Unreadable { path, source } => Self::File { path, source },
+            ContentError::Cut { path: Some(ref path), .. } => {
+                Self::File { path: path.clone(), source: io::Error::other(error) }
+            }
+            ContentError::Cut { path: None, .. } => Self::Database(format!("a content is cut: {error}")),
+        }
+    }
 }
 
 /// Why a message was not taken.

@@ -2,44 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClientInfo, MessageId, RecipientState, TestTreatment};
+use super::{ClientInfo, Decisions, LaneName, MessageId, RecipientState};
 use crate::mail::QueueId;
 use crate::time::Moment;
-
-/// How a blacklist entry came to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BlacklistSource {
-    /// A person.
-    Manual,
-    /// A hard bounce.
-    Bounce,
-}
-
-/// One entry of the blacklist.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlacklistEntry {
-    /// An address, `@domain` or `*.domain`; lower case.
-    pub pattern: String,
-    /// Why.
-    pub reason: String,
-    /// By whom.
-    pub source: BlacklistSource,
-    /// When, by the wall clock in milliseconds since 1970.
-    pub added: i64,
-    /// When it ends, on the time line.
-    pub expires: Option<Moment>,
-}
 
 /// What a message in the queue is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageState {
-    /// It was not tried yet.
+    /// Not tried yet.
     Ready,
-    /// It was tried, and waits for its next attempt.
+    /// Tried, and waiting for its next attempt.
     Deferred,
-    /// It waits for a person.
+    /// Waiting for a person.
     Held,
-    /// It is in an attempt.
+    /// In an attempt.
     Sending,
 }
 
@@ -47,7 +23,7 @@ impl MessageState {
     /// All states.
     pub const ALL: [Self; 4] = [Self::Ready, Self::Deferred, Self::Held, Self::Sending];
 
-    /// Its name in commands and output.
+    /// The name in commands and output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -90,14 +66,14 @@ pub struct SummaryRecipient {
 /// A message in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// Its key in the store.
+    /// The key in the store.
     pub id: MessageId,
-    /// Its name.
+    /// The name.
     pub queue_id: QueueId,
     /// What it is doing.
     pub state: MessageState,
-    /// The upstream.
-    pub route: String,
+    /// The lane in which it stands.
+    pub lane: LaneName,
     /// The reverse-path.
     pub reverse_path: String,
     /// The address that routing goes by.
@@ -114,13 +90,13 @@ pub struct Summary {
     pub due: Moment,
     /// Attempts so far.
     pub attempts: u32,
-    /// The test mode in which it was accepted.
-    pub test: Option<TestTreatment>,
+    /// What was decided about it when it was accepted.
+    pub decisions: Decisions,
 }
 
 /// Messages by state. The control interface shows it as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
+pub struct QueueCounts {
     /// Not yet tried.
     pub ready: u64,
     /// Tried, and waiting for the next attempt.

@@ -1,9 +1,13 @@
 //! A message as it enters the queue, and as an attempt gets it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
+use super::{Decisions, LaneName};
 use crate::config::TestAction;
+use crate::content::Content;
+use crate::limits::Amount;
 use crate::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use crate::time::Moment;
 
@@ -43,15 +47,6 @@ impl ClientInfo {
     }
 }
 
-/// Where the content is when a message is handed to the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoredContent {
-    /// The octets themselves.
-    Inline(Vec<u8>),
-    /// A file `DATA_DIR/content/QUEUE_ID`, already synced together with its folder; its size in octets.
-    File(u64),
-}
-
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageKind {
@@ -86,15 +81,6 @@ impl Priority {
     }
 }
 
-/// The test mode that was in force when a message was accepted; it never changes by a switch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestTreatment {
-    /// What is done with the message.
-    pub action: TestAction,
-    /// Where it goes when redirected.
-    pub address: Option<Address>,
-}
-
 /// A recipient as it enters the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecipient {
@@ -106,23 +92,54 @@ pub struct NewRecipient {
     pub request: RecipientRequest,
 }
 
-/// A message as it enters the queue.
+/// The recipients of a message as it enters the queue; never none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipients(Vec<NewRecipient>);
+
+impl Recipients {
+    /// These recipients; `None` when there are none.
+    #[must_use]
+    pub fn new(recipients: Vec<NewRecipient>) -> Option<Self> {
+        (!recipients.is_empty()).then_some(Self(recipients))
+    }
+
+    /// How many are to get the message; the others are counted alone.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.iter().filter(|recipient| !recipient.dropped).count()
+    }
+}
+
+/// Each may be changed, but none added or removed.
+impl DerefMut for Recipients {
+    fn deref_mut(&mut self) -> &mut [NewRecipient] {
+        &mut self.0
+    }
+}
+
+impl Deref for Recipients {
+    type Target = [NewRecipient];
+
+    fn deref(&self) -> &[NewRecipient] {
+        &self.0
+    }
+}
+
+/// A message as it enters the queue. The store stamps when that was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
-    /// Its name.
+    /// The name.
     pub queue_id: QueueId,
     /// Submitted or a report.
     pub kind: MessageKind,
     /// Which of several due messages goes first.
     pub priority: Priority,
-    /// The upstream that it will probably take; decided again at every attempt.
-    pub route: String,
-    /// When it was accepted, on the time line.
-    pub accepted: Moment,
-    /// When it was accepted by the wall clock, in milliseconds since 1970.
-    pub accepted_wall: i64,
-    /// How long the route had waited for limits until then; see [`Store::set_limit_wait`](super::Store::set_limit_wait).
-    pub limit_wait: i64,
+    /// Where it waits; decided again at every attempt.
+    pub lane: LaneName,
+    /// How long the lane had waited for limits until now. A message's age counts from its acceptance *less* this figure
+    /// then, *plus* this figure at present: so waiting for a limit makes no message older, and no row need be touched for
+    /// it.
+    pub limit_wait: Duration,
     /// The reverse-path.
     pub reverse_path: ReversePath,
     /// The address that routing goes by, lower case; empty for a report of unknown origin.
@@ -135,46 +152,37 @@ pub struct NewMessage {
     pub request: MessageRequest,
     /// Who handed it in.
     pub client: ClientInfo,
-    /// The test mode in force.
-    pub test: Option<TestTreatment>,
+    /// What was decided about it.
+    pub decisions: Decisions,
     /// Whether it waits for a person.
     pub held: bool,
-    /// At least one.
-    pub recipients: Vec<NewRecipient>,
+    /// Who is to get it.
+    pub recipients: Recipients,
     /// The content with our Received header.
-    pub content: StoredContent,
-}
-
-/// The content of a queued message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// The octets themselves.
-    Inline(Vec<u8>),
-    /// A file that holds them.
-    File(PathBuf),
+    pub content: Content,
 }
 
 /// What became of a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecipientState {
-    /// It has not been settled.
+    /// Not settled yet.
     Waiting,
-    /// It is in an attempt.
+    /// In an attempt.
     Sending,
     /// An upstream took it.
     Sent,
-    /// It failed for good; a report was made.
+    /// Failed for good; a report was made.
     Bounced,
-    /// It outlived the queue; a report was made.
+    /// Outlived the queue; a report was made.
     Expired,
     /// The blacklist dropped it.
     Dropped,
-    /// It is in the local mailbox.
+    /// In the local mailbox.
     Captured,
 }
 
 impl RecipientState {
-    /// Its name in output.
+    /// The name in output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -192,7 +200,7 @@ impl RecipientState {
 /// A recipient of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedRecipient {
-    /// Its place in the envelope, from 0.
+    /// The place in the envelope, from 0.
     pub index: u32,
     /// The forward-path.
     pub address: Address,
@@ -204,24 +212,25 @@ pub struct QueuedRecipient {
     pub last_reply: String,
     /// The reports that the client asked for.
     pub request: RecipientRequest,
+    /// Why it is on the blacklist by now, if it is: then nothing goes to it. Never for a message of test mode, which goes
+    /// to nobody anyway.
+    pub listed: Option<String>,
 }
 
-/// A message under a lease: what an attempt needs to know.
+/// A message as an attempt sees it, whether it is in the queue or goes through while its client waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueuedMessage {
-    /// Its key.
-    pub id: MessageId,
-    /// Its name.
+pub struct Message {
+    /// The name.
     pub queue_id: QueueId,
     /// Submitted or a report.
     pub kind: MessageKind,
-    /// The upstream whose queue it stands in.
-    pub route: String,
+    /// The lane in which it stands.
+    pub lane: LaneName,
     /// When it was accepted, on the time line.
     pub accepted: Moment,
     /// When it was accepted by the wall clock, in milliseconds since 1970.
     pub accepted_wall: i64,
-    /// `accepted` less what the route had waited for limits until then: its age counts from here.
+    /// `accepted` less what the lane had waited for limits until then: its age counts from here.
     pub age_base: i64,
     /// The reverse-path.
     pub reverse_path: ReversePath,
@@ -235,19 +244,10 @@ pub struct QueuedMessage {
     pub request: MessageRequest,
     /// Who handed it in.
     pub client: ClientInfo,
-    /// The test mode in which it was accepted.
-    pub test: Option<TestTreatment>,
-    /// Whether the sender has been warned of the delay.
-    pub warned: bool,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// The recipients of this attempt: of those that wait, the ones that were tried least often. The others of the
-    /// envelope are settled, or wait for another transaction.
+    /// What was decided about it when it was accepted.
+    pub decisions: Decisions,
+    /// The recipients of this attempt; the others of the envelope are settled, or wait for another transaction.
     pub recipients: Vec<QueuedRecipient>,
-    /// How many other recipients are still waiting.
-    pub others_waiting: u32,
-    /// How many of those were tried no more often than the recipients of this attempt, and so are to go at once.
-    pub others_at_once: u32,
     /// Octets.
     pub size: u64,
     /// The content with our Received header.
@@ -256,34 +256,37 @@ pub struct QueuedMessage {
 
 /// What an attempt does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Treatment {
-    /// It goes to its recipients.
+pub enum Disposition {
+    /// Goes to its recipients.
     Sent,
-    /// One copy goes to the test address, whoever it was for.
+    /// A single copy goes to the test address, whoever it was for.
     OneCopy,
-    /// It goes into the local mailbox.
+    /// Goes into the local mailbox.
     Captured,
 }
 
-impl QueuedMessage {
-    /// What an attempt does with it, by the test mode in which it was accepted.
+impl Message {
+    /// What an attempt does with it, by what was decided at its acceptance.
     #[must_use]
-    pub fn treatment(&self) -> Treatment {
-        match self.test.as_ref().map(|test| test.action) {
-            Some(TestAction::Redirect) => Treatment::OneCopy,
-            Some(TestAction::Capture) => Treatment::Captured,
+    pub fn disposition(&self) -> Disposition {
+        match self.decisions.test.as_ref().map(|test| test.action) {
+            Some(TestAction::Redirect) => Disposition::OneCopy,
+            Some(TestAction::Capture) => Disposition::Captured,
             // One that was held and is sent after all has been released, and then it is no test any more.
-            Some(TestAction::Hold) | None => Treatment::Sent,
+            Some(TestAction::Hold) | None => Disposition::Sent,
         }
     }
 
-    /// The recipients that the provider will count for this attempt.
+    /// What the provider will count for this attempt: nothing when no recipient is left that it goes to.
     #[must_use]
-    pub fn permit(&self) -> u32 {
-        match self.treatment() {
-            Treatment::Sent => self.recipients.len() as u32,
-            Treatment::OneCopy => 1,
-            Treatment::Captured => 0,
+    pub fn amount(&self) -> Amount {
+        match self.disposition() {
+            Disposition::Sent => match self.recipients.iter().filter(|r| r.listed.is_none()).count() {
+                0 => Amount::NONE,
+                recipients => Amount::of_message(recipients as u32, self.size),
+            },
+            Disposition::OneCopy => Amount::of_message(1, self.size),
+            Disposition::Captured => Amount::NONE,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Any server (RFC 5321, RFC 3463).
 
-use super::{Codes, ROW, Row, Scope, StatusPattern, Treatment};
+use super::row::{AppliesTo, Codes, ROW, ReplyAction, Row, StatusPattern};
 use crate::upstream::error::Stage;
 
 /// What no other row is about.
@@ -10,20 +10,20 @@ pub(super) static LAST: Row =
 pub(super) static ROWS: &[Row] = &[
     Row {
         stages: Stage::Connect..=Stage::StartTls,
-        treatment: Treatment::Unavailable { scope: Scope::Upstream },
+        action: ReplyAction::Unavailable { scope: AppliesTo::Upstream },
         advice: "the upstream takes no connections from here at present; if it stays so, ask its operator",
         ..ROW
     },
     Row {
         stages: Stage::Auth..=Stage::Auth,
         codes: Codes::Class(4),
-        treatment: Treatment::Unavailable { scope: Scope::Account },
+        action: ReplyAction::Unavailable { scope: AppliesTo::Account },
         advice: "the upstream can't check logins at present; user and password need not be wrong",
         ..ROW
     },
     Row {
         stages: Stage::Auth..=Stage::Auth,
-        treatment: Treatment::Unavailable { scope: Scope::Account },
+        action: ReplyAction::Unavailable { scope: AppliesTo::Account },
         advice: "the upstream refuses the login: check user and password, and whether it may send by SMTP",
         ..ROW
     },
@@ -31,7 +31,7 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         stages: Stage::Mail..=Stage::Mail,
         codes: Codes::Of(&[421]),
-        treatment: Treatment::Unavailable { scope: Scope::Upstream },
+        action: ReplyAction::Unavailable { scope: AppliesTo::Upstream },
         advice: "the upstream closes its service for a while; nothing is to be done",
         ..ROW
     },
@@ -39,7 +39,7 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         stages: Stage::Mail..=Stage::Mail,
         codes: Codes::Of(&[530, 534, 535, 536, 537, 538]),
-        treatment: Treatment::Unavailable { scope: Scope::Upstream },
+        action: ReplyAction::Unavailable { scope: AppliesTo::Upstream },
         advice: "the upstream wants TLS or a login first: set security, user and password",
         ..ROW
     },
@@ -47,7 +47,7 @@ pub(super) static ROWS: &[Row] = &[
         stages: Stage::Rcpt..=Stage::Rcpt,
         codes: Codes::Of(&[552]),
         status: StatusPattern::Meaning(2, 2),
-        treatment: Treatment::Retry,
+        action: ReplyAction::Retry,
         advice: "the recipient's mailbox is full; it may be emptied before the message expires",
         ..ROW
     },
@@ -55,7 +55,7 @@ pub(super) static ROWS: &[Row] = &[
         stages: Stage::Rcpt..=Stage::Rcpt,
         codes: Codes::Of(&[452]),
         status: StatusPattern::Meaning(2, 2),
-        treatment: Treatment::Defer,
+        action: ReplyAction::Defer,
         advice: "the recipient's mailbox is full; it may be emptied before the message expires",
         ..ROW
     },
@@ -63,33 +63,33 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         stages: Stage::Rcpt..=Stage::Rcpt,
         codes: Codes::Of(&[452, 552]),
-        treatment: Treatment::Split,
+        action: ReplyAction::Split,
         advice: "too many recipients in one transaction: set recipients_per_message to what the upstream takes",
         ..ROW
     },
     Row {
         codes: Codes::Class(4),
-        treatment: Treatment::Defer,
+        action: ReplyAction::Defer,
         advice: "a temporary refusal; it is tried again",
         ..ROW
     },
     Row {
         codes: Codes::Of(&[552]),
         status: StatusPattern::Exact(5, 3, 4),
-        treatment: Treatment::Bounce,
+        action: ReplyAction::Bounce,
         advice: "larger than the upstream takes: set message_size, so that it is refused before it is accepted",
         ..ROW
     },
     Row {
         codes: Codes::Class(5),
         status: StatusPattern::Exact(5, 6, 11),
-        treatment: Treatment::Bounce,
+        action: ReplyAction::Bounce,
         advice: "the upstream found a bare line feed, which must not leave this relay: please report it as a defect",
         ..ROW
     },
     Row {
         codes: Codes::Class(5),
-        treatment: Treatment::Bounce,
+        action: ReplyAction::Bounce,
         advice: "refused for good; the sender gets a report",
         ..ROW
     },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Codes, Provider, ROW, Row, Scope, Senders, Slow, StatusPattern, Treatment};
+use super::row::{AppliesTo, Codes, Provider, ROW, ReplyAction, Row, Senders, Slow, StatusPattern};
 use crate::config::Window;
 use crate::upstream::error::Stage;
 
@@ -16,7 +16,7 @@ const LOGIN: Row = Row { stages: Stage::Auth..=Stage::Auth, ..SENDING };
 const POLICY: Row = Row {
     codes: Codes::Of(&[535]),
     status: Exact(5, 7, 139),
-    treatment: Treatment::Stop { scope: Scope::Account },
+    action: ReplyAction::Stop { scope: AppliesTo::Account },
     ..LOGIN
 };
 const SLOW: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1) };
@@ -45,7 +45,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[432]),
         status: Exact(4, 3, 2),
         text: &["concurrent connections limit exceeded", "sender thread limit exceeded"],
-        treatment: Treatment::Slow(Slow { connections: true, wait: Duration::from_secs(5), ..SLOW }),
+        action: ReplyAction::Slow(Slow { connections: true, wait: Duration::from_secs(5), ..SLOW }),
         advice: "more connections at the same time than Office 365 takes for one mailbox: set connections = 3 or less, and \
                  see that no other program uses the mailbox",
         ..SENDING
@@ -54,7 +54,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[421, 432, 451]),
         status: Exact(4, 4, 2),
         text: &["message submission rate for this client has exceeded"],
-        treatment: Treatment::Slow(SLOW),
+        action: ReplyAction::Slow(SLOW),
         advice: "more than 30 messages a minute from this mailbox: set per_minute = { messages = 30 }, and see that no other \
                  program sends with it",
         ..SENDING
@@ -63,7 +63,7 @@ pub(super) static ROWS: &[Row] = &[
         stages: Stage::Greeting..=Stage::FinalDot,
         codes: Codes::Of(&[451]),
         status: Details(4, 7, 500, 699),
-        treatment: Treatment::Slow(Slow { wait: Duration::from_mins(5), ..SLOW }),
+        action: ReplyAction::Slow(Slow { wait: Duration::from_mins(5), ..SLOW }),
         advice: ADDRESS_RATE,
         ..SENDING
     },
@@ -71,7 +71,7 @@ pub(super) static ROWS: &[Row] = &[
         stages: Stage::Greeting..=Stage::FinalDot,
         codes: Codes::Class(4),
         status: Details(4, 7, 850, 899),
-        treatment: Treatment::Slow(Slow { wait: Duration::from_mins(5), ..SLOW }),
+        action: ReplyAction::Slow(Slow { wait: Duration::from_mins(5), ..SLOW }),
         advice: ADDRESS_RATE,
         ..SENDING
     },
@@ -79,14 +79,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[450]),
         status: Exact(4, 5, 127),
         text: &["hour"],
-        treatment: Treatment::Pause { scope: Scope::Account, until: Window::Hour },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour },
         advice: "the hourly limit of Azure Communication Services: set per_hour to what the resource allows, or ask for more",
         ..SENDING
     },
     Row {
         codes: Codes::Of(&[450]),
         status: Exact(4, 5, 127),
-        treatment: Treatment::Pause { scope: Scope::Account, until: Window::Minute },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Minute },
         advice: "the limit of Azure Communication Services per minute: set per_minute and per_hour to what the resource \
                  allows, or ask for more",
         ..SENDING
@@ -96,14 +96,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[454]),
         status: Exact(4, 7, 0),
         text: &["temporary authentication failure"],
-        treatment: Treatment::Unavailable { scope: Scope::Account },
+        action: ReplyAction::Unavailable { scope: AppliesTo::Account },
         advice: "Office 365 can't check logins at present; user and password need not be wrong",
         ..LOGIN
     },
     Row {
         codes: Codes::Of(&[535]),
         status: Exact(5, 7, 3),
-        treatment: Treatment::Refresh,
+        action: ReplyAction::Refresh,
         advice: LOGIN_REFUSED,
         ..LOGIN
     },
@@ -140,7 +140,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         text: &["user credentials were incorrect"],
-        treatment: Treatment::Refresh,
+        action: ReplyAction::Refresh,
         advice: LOGIN_REFUSED,
         ..POLICY
     },
@@ -154,7 +154,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[535, 550]),
         status: Exact(5, 7, 30),
         text: &["basic authentication is not supported"],
-        treatment: Treatment::Stop { scope: Scope::Account },
+        action: ReplyAction::Stop { scope: AppliesTo::Account },
         advice: "Office 365 no longer takes logins by password for sending: use OAuth",
         ..SENDING
     },
@@ -162,7 +162,7 @@ pub(super) static ROWS: &[Row] = &[
         stages: Stage::Auth..=Stage::FinalDot,
         codes: Codes::Of(&[530]),
         status: Exact(5, 7, 57),
-        treatment: Treatment::Stop { scope: Scope::Account },
+        action: ReplyAction::Stop { scope: AppliesTo::Account },
         advice: "Office 365 takes no mail without a login here: set user and password, or use the tenant's own host with a \
                  connector",
         ..SENDING
@@ -170,7 +170,7 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         codes: Codes::Of(&[535]),
         status: Details(5, 7, 142, 143),
-        treatment: Treatment::Refresh,
+        action: ReplyAction::Refresh,
         advice: TOKEN_EXPIRED,
         ..LOGIN
     },
@@ -178,7 +178,7 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         codes: Codes::Of(&[554]),
         status: Exact(5, 2, 252),
-        treatment: Treatment::StopSender(Senders::Address),
+        action: ReplyAction::StopSender(Senders::Address),
         advice: NOT_PERMITTED,
         ..SENDING
     },
@@ -186,14 +186,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[554]),
         status: Exact(5, 2, 0),
         text: &["sendasdenied"],
-        treatment: Treatment::StopSender(Senders::Address),
+        action: ReplyAction::StopSender(Senders::Address),
         advice: NOT_PERMITTED,
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 7, 60),
-        treatment: Treatment::StopSender(Senders::Address),
+        action: ReplyAction::StopSender(Senders::Address),
         advice: NOT_PERMITTED,
         ..SENDING
     },
@@ -202,14 +202,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[554]),
         status: Exact(5, 2, 0),
         text: &["submissionquotaexceeded"],
-        treatment: Treatment::Pause { scope: Scope::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 1, 90),
-        treatment: Treatment::Pause { scope: Scope::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
@@ -217,14 +217,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Class(5),
         status: Exact(5, 2, 2),
         text: &["submission quota exceeded", "submissionquotaexceeded"],
-        treatment: Treatment::Pause { scope: Scope::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
     Row {
         codes: Codes::Of(&[550]),
         status: Details(5, 7, 232, 233),
-        treatment: Treatment::Pause { scope: Scope::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
         advice: TENANT_LIMIT,
         ..SENDING
     },
@@ -233,7 +233,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[554]),
         status: Exact(5, 2, 2),
         text: &["quotaexceeded"],
-        treatment: Treatment::Stop { scope: Scope::Account },
+        action: ReplyAction::Stop { scope: AppliesTo::Account },
         advice: "the sending mailbox is full, as each message sent is kept in its Sent Items: empty these, give it an archive, \
                  or set a retention policy",
         ..SENDING
@@ -242,7 +242,7 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         codes: Codes::Of(&[550]),
         status: Exact(5, 7, 705),
-        treatment: Treatment::Stop { scope: Scope::Upstream },
+        action: ReplyAction::Stop { scope: AppliesTo::Upstream },
         advice: TENANT_BLOCKED,
         ..SENDING
     },
@@ -250,7 +250,7 @@ pub(super) static ROWS: &[Row] = &[
         stages: Stage::Greeting..=Stage::FinalDot,
         codes: Codes::Of(&[550]),
         status: Exact(5, 7, 708),
-        treatment: Treatment::Stop { scope: Scope::Upstream },
+        action: ReplyAction::Stop { scope: AppliesTo::Upstream },
         advice: "Microsoft takes no mail from this address of low reputation: ask support to lift it, or send from another \
                  address; new and trial tenants often meet this",
         ..SENDING
@@ -258,7 +258,7 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         codes: Codes::Of(&[550]),
         status: Exact(5, 7, 750),
-        treatment: Treatment::Stop { scope: Scope::Upstream },
+        action: ReplyAction::Stop { scope: AppliesTo::Upstream },
         advice: "the tenant sends from domains that are not registered in it: add the From's domain to its accepted domains",
         ..SENDING
     },
@@ -266,14 +266,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: Exact(5, 1, 8),
         text: &["bad outbound sender", "recognized as a valid sender"],
-        treatment: Treatment::Stop { scope: Scope::Account },
+        action: ReplyAction::Stop { scope: AppliesTo::Account },
         advice: SPAM_BLOCKED,
         ..SENDING
     },
     Row {
         codes: Codes::Of(&[550]),
         status: Details(5, 7, 501, 503),
-        treatment: Treatment::Stop { scope: Scope::Account },
+        action: ReplyAction::Stop { scope: AppliesTo::Account },
         advice: SPAM_BLOCKED,
         ..SENDING
     },
@@ -281,14 +281,14 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 7, 64),
-        treatment: Treatment::Stop { scope: Scope::Upstream },
+        action: ReplyAction::Stop { scope: AppliesTo::Upstream },
         advice: RELAY_DENIED,
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 7, 68),
-        treatment: Treatment::Stop { scope: Scope::Upstream },
+        action: ReplyAction::Stop { scope: AppliesTo::Upstream },
         advice: RELAY_DENIED,
         ..SENDING
     },
@@ -296,7 +296,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: Exact(5, 4, 1),
         text: &["relay access denied"],
-        treatment: Treatment::Stop { scope: Scope::Upstream },
+        action: ReplyAction::Stop { scope: AppliesTo::Upstream },
         advice: RELAY_DENIED,
         ..SENDING
     },
@@ -305,35 +305,35 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: Exact(5, 4, 1),
         text: &["recipient address rejected"],
-        treatment: Treatment::Bounce,
+        action: ReplyAction::Bounce,
         advice: "there is no such recipient at the tenant",
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 7, 703),
-        treatment: Treatment::Bounce,
+        action: ReplyAction::Bounce,
         advice: "the recipient is on the tenant's block list: Tenant Allow/Block List at https://security.microsoft.com",
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Details(5, 2, 121, 122),
-        treatment: Treatment::Retry,
+        action: ReplyAction::Retry,
         advice: "the recipient gets more mail in an hour than Exchange delivers to one mailbox; it is tried again",
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 7, 512),
-        treatment: Treatment::Bounce,
+        action: ReplyAction::Bounce,
         advice: "the header has not exactly one good From (RFC 5322 3.6.2): mend the program that makes this mail",
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 7, 515),
-        treatment: Treatment::StopSender(Senders::Domain),
+        action: ReplyAction::StopSender(Senders::Domain),
         advice: "the sender's domain is not authenticated well enough: publish SPF and DMARC, and sign with DKIM for it",
         ..SENDING
     },
@@ -341,7 +341,7 @@ pub(super) static ROWS: &[Row] = &[
         stages: Stage::Rcpt..=Stage::Rcpt,
         codes: Codes::Of(&[452]),
         status: Meaning(5, 3),
-        treatment: Treatment::Split,
+        action: ReplyAction::Split,
         advice: "more recipients than the mailbox may have in one message (500 unless changed), or more than 200 of one \
                  domain: set recipients_per_message",
         ..SENDING

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Codes, Provider, ROW, Row, Scope, Slow, StatusPattern, Treatment};
+use super::row::{AppliesTo, Codes, Provider, ROW, ReplyAction, Row, Slow, StatusPattern};
 use crate::config::Window;
 use crate::upstream::error::Stage;
 
@@ -13,8 +13,8 @@ const AMAZON: Row = Row { provider: Provider::Amazon, ..ROW };
 /// Google's mark.
 const GSMTP: &[&str] = &[" gsmtp"];
 
-const fn slow(seconds: u64, connections: bool) -> Treatment {
-    Treatment::Slow(Slow { connections, hard: false, wait: Duration::from_secs(seconds) })
+const fn slow(seconds: u64, connections: bool) -> ReplyAction {
+    ReplyAction::Slow(Slow { connections, hard: false, wait: Duration::from_secs(seconds) })
 }
 
 const ADDRESS_RATE: &str =
@@ -26,7 +26,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[421]),
         status: StatusPattern::Exact(4, 7, 28),
         text: &["unusual rate of", " gsmtp"],
-        treatment: Treatment::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10) }),
+        action: ReplyAction::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10) }),
         advice: "Google sees unsolicited mail coming from here and holds it off: look at what is sent, lists first; \
                  see https://support.google.com/mail/?p=UnsolicitedRateLimitError",
         ..GOOGLE
@@ -36,7 +36,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[421]),
         status: StatusPattern::Exact(4, 3, 0),
         text: GSMTP,
-        treatment: slow(60, false),
+        action: slow(60, false),
         advice: ADDRESS_RATE,
         ..GOOGLE
     },
@@ -45,7 +45,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[421]),
         status: StatusPattern::Exact(4, 4, 5),
         text: GSMTP,
-        treatment: slow(60, false),
+        action: slow(60, false),
         advice: ADDRESS_RATE,
         ..GOOGLE
     },
@@ -54,7 +54,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[421]),
         status: StatusPattern::Exact(4, 7, 0),
         text: GSMTP,
-        treatment: slow(60, false),
+        action: slow(60, false),
         advice: ADDRESS_RATE,
         ..GOOGLE
     },
@@ -62,7 +62,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[450]),
         status: StatusPattern::Exact(4, 2, 1),
         text: &["peak smtp relay limit"],
-        treatment: slow(60, false),
+        action: slow(60, false),
         advice: "the SMTP relay of Workspace takes less per second than this: lower per_minute",
         ..GOOGLE
     },
@@ -71,7 +71,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[454]),
         status: StatusPattern::Exact(4, 7, 0),
         text: &["too many login attempts"],
-        treatment: Treatment::Unavailable { scope: Scope::Account },
+        action: ReplyAction::Unavailable { scope: AppliesTo::Account },
         advice: "too many logins in a short time; it is tried again more slowly, the password need not be wrong",
         ..GOOGLE
     },
@@ -80,7 +80,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[535]),
         status: StatusPattern::Exact(5, 7, 8),
         text: GSMTP,
-        treatment: Treatment::Refresh,
+        action: ReplyAction::Refresh,
         advice: "Google refuses the login: it takes no account password here, make an app password \
                  (https://myaccount.google.com/apppasswords) or use OAuth",
         ..GOOGLE
@@ -90,7 +90,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[534]),
         status: StatusPattern::Exact(5, 7, 9),
         text: GSMTP,
-        treatment: Treatment::Refresh,
+        action: ReplyAction::Refresh,
         advice: "Google wants an app password (https://myaccount.google.com/apppasswords) or OAuth for this account",
         ..GOOGLE
     },
@@ -98,7 +98,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: StatusPattern::Exact(5, 4, 5),
         text: &["daily"],
-        treatment: Treatment::Pause { scope: Scope::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
         advice: "this account has sent what Google allows in 24 hours: set per_day to the limit of your edition",
         ..GOOGLE
     },
@@ -106,21 +106,21 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: StatusPattern::Exact(5, 7, 1),
         text: &["daily smtp relay limit exceeded", "daily smtp relay sending limit exceeded"],
-        treatment: Treatment::Pause { scope: Scope::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
         advice: "the Workspace customer has sent what the SMTP relay allows in 24 hours: set shared_limits.per_day",
         ..GOOGLE
     },
     Row {
         codes: Codes::Of(&[454]),
         text: &["daily message quota exceeded"],
-        treatment: Treatment::Pause { scope: Scope::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
         advice: "the AWS account has sent its SES quota of 24 hours: set shared_limits.per_day, or ask for more",
         ..AMAZON
     },
     Row {
         codes: Codes::Of(&[454]),
         text: &["maximum sending rate exceeded"],
-        treatment: slow(1, false),
+        action: slow(1, false),
         advice: "SES takes fewer messages per second than this: set shared_limits.per_minute to 60 times its rate",
         ..AMAZON
     },
@@ -128,7 +128,7 @@ pub(super) static ROWS: &[Row] = &[
         stages: Stage::Greeting..=Stage::FinalDot,
         codes: Codes::Of(&[421]),
         text: &["too many concurrent smtp connections"],
-        treatment: slow(5, true),
+        action: slow(5, true),
         advice: "SES takes fewer connections at the same time: lower connections",
         ..AMAZON
     },

@@ -1,33 +1,35 @@
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::*;
+use crate::config::Window;
 use Provider::{Amazon, Any, Google, Microsoft};
+use ReplyAction::{Bounce, Defer, Refresh, Retry, Split};
 use Stage::{Auth, Connect, Data, FinalDot, Greeting, Hello, Mail, Rcpt};
-use Treatment::{Bounce, Defer, Refresh, Retry, Split};
 
-const STOP: Treatment = Treatment::Stop { scope: Scope::Account };
-const STOP_UPSTREAM: Treatment = Treatment::Stop { scope: Scope::Upstream };
-const STOP_SENDER: Treatment = Treatment::StopSender(Senders::Address);
-const STOP_DOMAIN: Treatment = Treatment::StopSender(Senders::Domain);
-const AWAY: Treatment = Treatment::Unavailable { scope: Scope::Upstream };
-const NO_LOGIN: Treatment = Treatment::Unavailable { scope: Scope::Account };
-const PAUSE: Treatment = Treatment::Pause { scope: Scope::Account, until: Window::Day };
-const PAUSE_UPSTREAM: Treatment = Treatment::Pause { scope: Scope::Upstream, until: Window::Day };
+const STOP: ReplyAction = ReplyAction::Stop { scope: AppliesTo::Account };
+const STOP_UPSTREAM: ReplyAction = ReplyAction::Stop { scope: AppliesTo::Upstream };
+const STOP_SENDER: ReplyAction = ReplyAction::StopSender(Senders::Address);
+const STOP_DOMAIN: ReplyAction = ReplyAction::StopSender(Senders::Domain);
+const AWAY: ReplyAction = ReplyAction::Unavailable { scope: AppliesTo::Upstream };
+const NO_LOGIN: ReplyAction = ReplyAction::Unavailable { scope: AppliesTo::Account };
+const PAUSE: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day };
+const PAUSE_UPSTREAM: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day };
 
-const fn slow(seconds: u64) -> Treatment {
-    Treatment::Slow(Slow { connections: false, hard: false, wait: Duration::from_secs(seconds) })
+const fn slow(seconds: u64) -> ReplyAction {
+    ReplyAction::Slow(Slow { connections: false, hard: false, wait: Duration::from_secs(seconds) })
 }
 
-const fn fewer(seconds: u64) -> Treatment {
-    Treatment::Slow(Slow { connections: true, hard: false, wait: Duration::from_secs(seconds) })
+const fn fewer(seconds: u64) -> ReplyAction {
+    ReplyAction::Slow(Slow { connections: true, hard: false, wait: Duration::from_secs(seconds) })
 }
 
-const HARD: Treatment =
-    Treatment::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10) });
+const HARD: ReplyAction =
+    ReplyAction::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10) });
 
 /// What providers really say, at which stage, and what is to be done.
 #[rustfmt::skip]
-const SAID: &[(Stage, &str, Provider, Treatment)] = &[
+const SAID: &[(Stage, &str, Provider, ReplyAction)] = &[
     (Data, "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information. [Hostname=AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, fewer(5)),
     (Data, "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded [Hostname=AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, fewer(5)),
     (FinalDot, "421 4.4.2 Message submission rate for this client has exceeded the configured limit", Microsoft, slow(60)),
@@ -41,8 +43,8 @@ const SAID: &[(Stage, &str, Provider, Treatment)] = &[
     (Mail, "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation.", Microsoft, slow(300)),
     (Greeting, "451 4.7.699 Access denied, please try again later", Microsoft, slow(300)),
     (Rcpt, "451 4.7.850 Access denied, please try again later", Microsoft, slow(300)),
-    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender.", Microsoft, Treatment::Pause { scope: Scope::Account, until: Window::Minute }),
-    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender. The limit per hour is 100.", Microsoft, Treatment::Pause { scope: Scope::Account, until: Window::Hour }),
+    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Minute }),
+    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender. The limit per hour is 100.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour }),
     (Rcpt, "452 4.5.3 Too many recipients (AS780090) [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, Split),
     (Auth, "454 4.7.0 Temporary authentication failure [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, NO_LOGIN),
     (Auth, "535 5.7.3 Authentication unsuccessful [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, Refresh),
@@ -123,7 +125,7 @@ const SAID: &[(Stage, &str, Provider, Treatment)] = &[
 
 /// What looks like a row of a provider and is not.
 #[rustfmt::skip]
-const LOOKS_ALIKE: &[(Stage, &str, Treatment)] = &[
+const LOOKS_ALIKE: &[(Stage, &str, ReplyAction)] = &[
     (Rcpt, "550 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using a list", Bounce),
     (Rcpt, "550 5.7.1 <a@b.example>: Relay access denied", Bounce),
     (Rcpt, "554 5.7.1 <a@b.example>: Relay access denied", Bounce),
@@ -169,8 +171,8 @@ fn parse(line: &str) -> Reply {
 fn every_row_and_what_providers_really_say() {
     let mut hit: HashSet<*const Row> = HashSet::new();
     for (stage, line, provider, want) in SAID {
-        let row = treat(*stage, &parse(line));
-        assert_eq!((row.treatment, row.provider), (*want, *provider), "{stage:?} {line}");
+        let row = row_for(*stage, &parse(line));
+        assert_eq!((row.action, row.provider), (*want, *provider), "{stage:?} {line}");
         hit.insert(row);
     }
     let missed: Vec<_> = rows().filter(|row| !hit.contains(&std::ptr::from_ref(*row))).collect();
@@ -180,7 +182,7 @@ fn every_row_and_what_providers_really_say() {
 #[test]
 fn look_alikes_are_something_else() {
     for (stage, line, want) in LOOKS_ALIKE {
-        assert_eq!(treat(*stage, &parse(line)).treatment, *want, "{stage:?} {line}");
+        assert_eq!(row_for(*stage, &parse(line)).action, *want, "{stage:?} {line}");
     }
 }
 
@@ -220,7 +222,7 @@ fn nothing_bounces_that_may_still_go() {
         for stage in stages {
             for status in [None, Some((5, 1, 1)), Some((4, 7, 500)), Some((5, 7, 233))] {
                 let reply = Reply { code, status, lines: vec!["SubmissionQuotaExceeded".into()] };
-                let bounces = treat(stage, &reply).treatment == Bounce;
+                let bounces = row_for(stage, &reply).action == Bounce;
                 assert!(!bounces || (stage >= Mail && code >= 500), "{stage:?} {reply}");
             }
         }
@@ -231,5 +233,5 @@ fn nothing_bounces_that_may_still_go() {
 fn the_text_may_stand_in_several_lines() {
     let lines = ["Daily SMTP relay", "limit exceeded for customer. - gsmtp"].map(str::to_owned);
     let reply = Reply { code: 550, status: Some((5, 7, 1)), lines: lines.into() };
-    assert_eq!(treat(Mail, &reply).treatment, PAUSE_UPSTREAM);
+    assert_eq!(row_for(Mail, &reply).action, PAUSE_UPSTREAM);
 }

@@ -1,8 +1,10 @@
 //! A transaction step by step, for a client that waits: each recipient's reply is known before the content is sent.
 
-use super::{Answer, Command, GROUP, Progress, RecipientResult, Stop, Transaction, TransactionResult};
-use crate::upstream::connection::{Connection, State};
-use crate::upstream::error::{Fault, Stage};
+use super::progress::{Ended, Progress, Verb};
+use super::{GROUP, Transaction};
+use crate::upstream::answer::{Answer, RecipientResult, TransactionResult};
+use crate::upstream::connection::{Connection, ConnectionState};
+use crate::upstream::error::{DialogueFault, Stage};
 
 /// A transaction whose MAIL the upstream has accepted, and to which no content was sent yet.
 ///
@@ -18,17 +20,17 @@ impl Connection {
     /// With what the upstream, or the lack of an answer from it, means for every recipient.
     pub async fn begin(&mut self, transaction: &Transaction<'_>) -> Result<Steps, RecipientResult> {
         let mut progress = Progress::new(0);
-        let before = std::mem::replace(&mut self.state, State::Closed);
+        let before = std::mem::replace(&mut self.state, ConnectionState::Closed);
         let begun = async {
             self.clear(before).await?;
-            self.exchange(&[Command::Mail], transaction, &mut progress).await
+            self.exchange(&[Verb::Mail], transaction, &mut progress).await
         };
-        begun.await.map_err(|Stop(result)| result)?;
+        begun.await.map_err(|Ended(result)| result)?;
         if let Some(refused) = progress.mail_refused.take() {
-            self.rest(State::Ready);
+            self.set_next_state(ConnectionState::Ready);
             return Err(refused);
         }
-        self.rest(State::Open);
+        self.set_next_state(ConnectionState::Open);
         Ok(Steps { progress })
     }
 
@@ -43,7 +45,7 @@ impl Connection {
         let (asked, all) = (progress.settled.len(), transaction.recipients.len());
         progress.settled.resize(all.max(asked), None);
         let most = self.most_recipients();
-        let commands: Vec<_> = (asked..all.min(most)).map(Command::Rcpt).collect();
+        let commands: Vec<_> = (asked..all.min(most)).map(Verb::Rcpt).collect();
         let answered = async {
             self.resume()?;
             for group in commands.chunks(if self.capabilities.pipelining { GROUP } else { 1 }) {
@@ -54,9 +56,9 @@ impl Connection {
         match answered.await {
             Ok(()) => {
                 progress.hold_back(most);
-                self.rest(State::Open);
+                self.set_next_state(ConnectionState::Open);
             }
-            Err(Stop(result)) => progress.settle(&result),
+            Err(Ended(result)) => progress.settle(&result),
         }
         &progress.settled[asked..]
     }
@@ -66,25 +68,25 @@ impl Connection {
         let mut progress = steps.progress;
         let done = async {
             self.resume()?;
-            if progress.wants(Command::Data) {
-                self.exchange(&[Command::Data], transaction, &mut progress).await?;
+            if progress.wants(Verb::Data) {
+                self.exchange(&[Verb::Data], transaction, &mut progress).await?;
             }
             self.conclude(transaction, &mut progress).await
         };
         match done.await {
-            Ok(after) => self.rest(after),
-            Err(Stop(result)) => progress.settle(&result),
+            Ok(after) => self.set_next_state(after),
+            Err(Ended(result)) => progress.settle(&result),
         }
         progress.into_result()
     }
 
     /// Goes on with a transaction. Until the step is done the connection is of no use for anything else.
-    fn resume(&mut self) -> Result<(), Stop> {
-        match std::mem::replace(&mut self.state, State::Closed) {
-            State::Open => Ok(()),
-            State::Ready | State::Closed => {
-                let answer = Answer::Failed(Fault::Closed);
-                Err(Stop(RecipientResult { stage: Stage::Data, answer }))
+    fn resume(&mut self) -> Result<(), Ended> {
+        match std::mem::replace(&mut self.state, ConnectionState::Closed) {
+            ConnectionState::Open => Ok(()),
+            ConnectionState::Ready | ConnectionState::Closed => {
+                let answer = Answer::Failed(DialogueFault::Closed);
+                Err(Ended(RecipientResult { stage: Stage::Data, answer }))
             }
         }
     }

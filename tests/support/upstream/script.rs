@@ -50,6 +50,8 @@ pub enum Act {
     Drop,
     /// The normal reply octet by octet, with this pause before each.
     Slow(Duration),
+    /// The normal reply, after this pause.
+    Late(Duration),
 }
 
 impl Act {
@@ -80,8 +82,12 @@ pub struct Script {
     pub extensions: Vec<String>,
     /// The steps that are not normal.
     pub acts: Vec<(Step, Act)>,
+    /// The steps that are not normal for who has logged in by that name; they go before `acts`.
+    pub acts_of: Vec<(String, Step, Act)>,
     /// Who may log in.
     pub login: Option<(String, String)>,
+    /// Who else may, with the same password.
+    pub others: Vec<String>,
     /// MAIL is refused without a login.
     pub require_auth: bool,
     /// The certificate; STARTTLS is offered when there is one.
@@ -100,7 +106,9 @@ impl Default for Script {
         Self {
             extensions: extensions.map(str::to_owned).to_vec(),
             acts: Vec::new(),
+            acts_of: Vec::new(),
             login: None,
+            others: Vec::new(),
             require_auth: false,
             tls: None,
             implicit_tls: false,
@@ -125,6 +133,13 @@ impl Script {
         self
     }
 
+    /// Does `act` at `step` for who has logged in by that name.
+    #[must_use]
+    pub fn with_for(mut self, user: &str, step: Step, act: Act) -> Self {
+        self.acts_of.push((user.to_owned(), step, act));
+        self
+    }
+
     /// Does not offer what begins like this.
     #[must_use]
     pub fn without(mut self, extension: &str) -> Self {
@@ -140,11 +155,24 @@ impl Script {
         self.offering(&format!("AUTH {mechanisms}"))
     }
 
+    /// Offers PLAIN to these, whose password is secret.
+    #[must_use]
+    pub fn with_logins(mut self, users: &[&str]) -> Self {
+        self.others.extend(users.iter().map(|&user| user.to_owned()));
+        self.with_login("PLAIN")
+    }
+
     /// Offers STARTTLS with this certificate.
     #[must_use]
     pub fn with_tls(mut self, config: Arc<ServerConfig>) -> Self {
         self.tls = Some(config);
         self
+    }
+
+    /// What it does at a step for who has logged in.
+    pub fn act_for(&self, user: Option<&str>, step: Step) -> Act {
+        let own = self.acts_of.iter().find(|(name, of, _)| Some(name.as_str()) == user && *of == step);
+        own.map_or_else(|| self.act(step), |(_, _, act)| act.clone())
     }
 
     pub fn act(&self, step: Step) -> Act {

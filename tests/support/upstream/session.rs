@@ -105,7 +105,7 @@ impl Session {
     }
 
     async fn handshake(&mut self) -> io::Result<bool> {
-        if self.upstream.act(Step::Handshake) != Act::Normal {
+        if self.act(Step::Handshake) != Act::Normal {
             // First comes the client's hello: what is said before it would count as behind the 220.
             self.fill(4096).await?;
             self.inbox.clear();
@@ -120,7 +120,7 @@ impl Session {
     }
 
     async fn auth(&mut self, line: &str) -> io::Result<Flow> {
-        if self.upstream.act(Step::Auth) != Act::Normal {
+        if self.act(Step::Auth) != Act::Normal {
             return self.play(Step::Auth, "235 2.7.0 welcome\r\n").await;
         }
         let mut words = line.split(' ').skip(1);
@@ -129,8 +129,17 @@ impl Session {
         let Some((user, password)) = self.upstream.script().login else {
             return self.say("503 5.5.1 no AUTH here\r\n").await;
         };
+        let mut user = user;
         let good = match mechanism {
-            "PLAIN" => self.answer(initial, "").await? == format!("\0{user}\0{password}"),
+            "PLAIN" => {
+                let answer = self.answer(initial, "").await?;
+                let others = self.upstream.script().others;
+                user = others
+                    .into_iter()
+                    .find(|other| answer.starts_with(&format!("\0{other}\0")))
+                    .unwrap_or(user);
+                answer == format!("\0{user}\0{password}")
+            }
             "LOGIN" => {
                 let given = self.answer(initial, "Username:").await?;
                 self.answer(None, "Password:").await? == password && given == user
@@ -201,7 +210,7 @@ impl Session {
 
     async fn data(&mut self) -> io::Result<Flow> {
         let empty = self.transaction.as_ref().is_none_or(|seen| seen.recipients.is_empty());
-        if empty && self.upstream.act(Step::Data) == Act::Normal {
+        if empty && self.act(Step::Data) == Act::Normal {
             return self.say("554 5.5.1 no valid recipients\r\n").await;
         }
         match self.play(Step::Data, "354 go ahead\r\n").await? {
@@ -214,7 +223,7 @@ impl Session {
         let Some(mut seen) = self.transaction.take() else {
             return self.say("554 5.5.1 no transaction\r\n").await;
         };
-        let act = self.upstream.act(Step::Dot);
+        let act = self.act(Step::Dot);
         seen.taken = !matches!(act, Act::Reply(400.., _) | Act::ReplyAndDrop(400.., _));
         seen.content = content;
         seen.at = Instant::now();
@@ -224,11 +233,11 @@ impl Session {
 
     /// Reads the content up to the final dot, unless the script has other plans.
     async fn content(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let act = self.upstream.act(Step::Content);
+        let act = self.act(Step::Content);
         let mut reader = ContentReader { lax: self.upstream.script().lax, ..ContentReader::default() };
         match act {
             Act::Hang => std::future::pending().await,
-            Act::Normal | Act::Slow(_) => {}
+            Act::Normal | Act::Slow(_) | Act::Late(_) => {}
             _ => {
                 self.fill(8192).await?;
                 self.inbox.clear();
@@ -263,9 +272,13 @@ impl Session {
         }
     }
 
+    fn act(&self, step: Step) -> Act {
+        self.upstream.script().act_for(self.user.as_deref(), step)
+    }
+
     /// Does what the script says, or else gives the normal reply.
     async fn play(&mut self, step: Step, normal: &str) -> io::Result<Flow> {
-        match self.upstream.act(step) {
+        match self.act(step) {
             Act::Normal | Act::Refuse => self.say(normal).await,
             Act::Reply(code, text) => {
                 self.say(&format!("{code} {text}\r\n")).await?;
@@ -289,6 +302,10 @@ impl Session {
             }
             Act::Drop => Ok(Flow::End),
             Act::Slow(pause) => self.say_slowly(normal, pause).await,
+            Act::Late(pause) => {
+                sleep(pause).await;
+                self.say(normal).await
+            }
         }
     }
 

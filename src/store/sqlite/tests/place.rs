@@ -1,7 +1,6 @@
 //! A message's place, against what then happens; and what waits, against the table.
 
 use super::*;
-use crate::store::Load;
 
 const USERS: [&str; 4] = ["ann", "bob", "cy", "di"];
 const CLASSES: [Priority; 4] = [Priority::Report, Priority::High, Priority::Normal, Priority::Low];
@@ -15,7 +14,8 @@ fn from(user: usize, n: u32, priority: Priority) -> NewMessage {
 #[tokio::test]
 async fn a_place_is_what_then_goes_before() {
     let dir = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(dir.path(), 10_000, Threading::Caller).unwrap();
+    let clock = Hands::default();
+    let store = caller(dir.path(), &clock);
     let mut n = 0;
     for (user, priority, messages) in [
         (0, Priority::Normal, 300),
@@ -28,54 +28,57 @@ async fn a_place_is_what_then_goes_before() {
     ] {
         for _ in 0..messages {
             n += 1;
+            clock.set(i64::from(n));
             store.enqueue(from(user, n, priority)).await.unwrap();
         }
     }
     // What is deferred, held or in another lane goes before nobody.
     for n in 1_000..1_100 {
+        clock.set(9_000_000);
+        store.enqueue(from(1, n, Priority::High)).await.unwrap();
+        clock.set(i64::from(n));
+        store.enqueue(NewMessage { held: true, ..from(2, n + 100, Priority::High) }).await.unwrap();
         store
-            .enqueue(NewMessage { accepted: Moment(9_000_000), ..from(1, n, Priority::High) })
+            .enqueue(NewMessage { lane: LaneName::of_upstream("v"), ..from(3, n + 200, Priority::High) })
             .await
             .unwrap();
-        store.enqueue(NewMessage { held: true, ..from(2, n + 100, Priority::High) }).await.unwrap();
-        store.enqueue(NewMessage { route: "v".into(), ..from(3, n + 200, Priority::High) }).await.unwrap();
     }
-    let now = Moment(1_000_000);
+    clock.set(1_000_000);
     let mut told = BTreeMap::new();
     for n in 1..=n {
-        let ahead = store.ahead(message(n, &[]).queue_id, now).await.unwrap().unwrap();
-        told.insert(i64::from(n), ahead);
+        let ahead = store.ahead(message_id(n)).await.unwrap().unwrap();
+        told.insert(n, ahead);
     }
-    let places = store.places("u".into(), now, 10_000).await.unwrap();
+    let places = store.places(lane(), 10_000).await.unwrap();
     let listed = store.list(ListFilter { limit: 10_000, ..ListFilter::default() }).await.unwrap();
     for summary in listed {
-        let one = store.ahead(summary.queue_id.clone(), now).await.unwrap();
-        let one = one.filter(|_| summary.route == "u");
+        let one = store.ahead(summary.queue_id.clone()).await.unwrap();
+        let one = one.filter(|_| summary.lane == lane());
         assert_eq!(places.get(&summary.id).copied(), one, "all at once, or one by one: {summary:?}");
     }
     let waiting = places.len() as u32;
-    assert_eq!(store.places("u".into(), now, waiting).await.unwrap().len(), places.len());
-    assert!(store.places("u".into(), now, waiting - 1).await.unwrap().is_empty(), "too many to be told");
-    let went = store.claim(claim(now.0, 10_000)).await.unwrap().messages;
+    assert_eq!(store.places(lane(), waiting).await.unwrap().len(), places.len());
+    assert!(store.places(lane(), waiting - 1).await.unwrap().is_empty(), "too many to be told");
+    let went: Vec<_> = claim(&store, 10_000).await.into_iter().map(|leased| leased.message).collect();
     assert_eq!(went.len(), n as usize);
     let mut recipients = 0;
     for (messages, message) in went.iter().enumerate() {
-        let ahead = told[&message.accepted.0];
+        let number = number(&message.queue_id);
+        let ahead = told[&number];
         // It is never told too early. In its round the others go before it or not, at most three; for each of these nine
         // of high priority may: so much too late it may be told.
         let late = |told: u64, is: usize, slack: u64| {
             let is = is as u64;
             (is..=is + slack + is / 33).contains(&told)
         };
-        let number = message.accepted.0;
         assert!(late(ahead.messages, messages, 30), "{number}: {ahead:?}, {messages} went");
         assert!(late(ahead.recipients + 2, recipients, 64), "{number}: {ahead:?}, {recipients} went");
         recipients += message.recipients.len();
     }
-    let place = |id: QueueId| store.ahead(id, now);
-    assert_eq!(place(went[9].queue_id.clone()).await.unwrap(), Some(crate::store::Ahead::default()));
-    assert_eq!(place(message(1_100, &[]).queue_id).await.unwrap(), None, "held");
-    assert_eq!(place(message(9_999, &[]).queue_id).await.unwrap(), None, "unknown");
+    let place = |id: QueueId| store.ahead(id);
+    assert_eq!(place(went[9].queue_id.clone()).await.unwrap(), Some(Load::default()));
+    assert_eq!(place(message_id(1_100)).await.unwrap(), None, "held");
+    assert_eq!(place(message_id(9_999)).await.unwrap(), None, "unknown");
 }
 
 #[derive(Debug, Clone)]
@@ -122,15 +125,15 @@ fn step() -> impl Strategy<Value = Step> {
 struct World {
     dir: tempfile::TempDir,
     store: Option<SqliteStore>,
-    now: i64,
+    clock: Hands,
     ids: Vec<QueueId>,
-    leased: Vec<MessageId>,
+    leased: Vec<Lease>,
 }
 
 impl World {
     fn open(&mut self) {
         self.store = None;
-        self.store = Some(SqliteStore::open(self.dir.path(), 1000, Threading::Caller).unwrap());
+        self.store = Some(caller(self.dir.path(), &self.clock));
     }
 
     fn table(&self, condition: &str) -> Load {
@@ -153,61 +156,61 @@ impl World {
     }
 
     async fn take(&mut self, step: Step) {
-        let now = Moment(self.now);
+        let now = self.clock.now();
         let store = self.store.as_ref().unwrap();
         match step {
             Step::Enqueue { user, class, held, lane, due } => {
                 let new = from(user, self.ids.len() as u32 + 1, CLASSES[class]);
                 self.ids.push(new.queue_id.clone());
-                let route = if lane { "u" } else { "v" }.into();
-                let accepted = Moment(self.now + due - 40);
-                store.enqueue(NewMessage { route, accepted, held, ..new }).await.unwrap();
+                let lane = LaneName::of_upstream(if lane { "u" } else { "v" });
+                self.clock.set(now.0 + due - 40);
+                store.enqueue(NewMessage { lane, held, ..new }).await.unwrap();
+                self.clock.set(now.0);
             }
             Step::Claim(messages) => {
-                let due = self.table(&format!("route = 'u' AND due <= {}", self.now)).messages;
-                let claimed = store.claim(claim(self.now, messages)).await.unwrap().messages;
+                let due = self.table(&format!("route = 'u' AND due <= {}", now.0)).messages;
+                let claimed = claim(store, messages).await;
                 assert_eq!(claimed.len() as u64, due.min(u64::from(messages)), "all that is due can be had");
-                self.leased.extend(claimed.iter().map(|message| message.id));
+                self.leased.extend(claimed.iter().map(|leased| leased.lease));
             }
             Step::Settle { which, sent, next } if !self.leased.is_empty() => {
-                let id = self.leased.swap_remove(which % self.leased.len());
+                let lease = self.leased.swap_remove(which % self.leased.len());
                 let state = if sent { RecipientState::Sent } else { RecipientState::Waiting };
-                let next_attempt = Some(now.after(Duration::from_millis(next as u64)));
-                let settled = Settlement { next_attempt, ..settlement(id, vec![delivery(0, state)]) };
+                let again_in = Some(Duration::from_millis(next as u64));
+                let settled = Settlement { again_in, ..settlement(lease, vec![delivery(0, state)]) };
                 store.settle(settled).await.unwrap();
             }
             Step::HandBack(which) if !self.leased.is_empty() => {
-                let id = self.leased.swap_remove(which % self.leased.len());
-                store.hand_back(vec![id]).await.unwrap();
+                let lease = self.leased.swap_remove(which % self.leased.len());
+                store.hand_back(vec![lease]).await.unwrap();
             }
             Step::Overdue => {
-                let route = "u".into();
-                let lease_until = now;
-                let before = Some(self.now - 50);
-                let overdue = OverdueClaim {
-                    route,
-                    now,
-                    lease_until,
-                    expired_before: before,
-                    warn_before: None,
+                let claim = OverdueClaim {
+                    lane: lane(),
+                    expired_after: Some(Duration::from_millis(50)),
+                    warn_after: None,
+                    limit_wait: Duration::ZERO,
                     messages: 2,
                 };
-                let claimed = store.claim_overdue(overdue).await.unwrap();
-                self.leased.extend(claimed.iter().map(|message| message.id));
+                let claimed = store.claim_overdue(claim).await.unwrap();
+                self.leased.extend(claimed.iter().map(|overdue| overdue.leased.lease));
             }
-            Step::RetryAll => drop(store.retry(None, now).await.unwrap()),
-            Step::MakeDue => store.make_due("u".into(), now).await.unwrap(),
+            Step::RetryAll => drop(store.retry(None).await.unwrap()),
+            Step::MakeDue => store.make_due(lane()).await.unwrap(),
             Step::Reroute(back) => {
-                let (route, to) = if back { ("v", "u") } else { ("u", "v") };
-                let from = Route { route: route.into(), sender: "a@firm.example".into() };
-                store.reroute(from, to.into(), 0).await.unwrap();
+                let (from, to) = if back { ("v", "u") } else { ("u", "v") };
+                let to = LaneName::of_upstream(to);
+                let to = LaneMove { sender: "a@firm.example".into(), to, credit: 0 };
+                store.reroute(LaneName::of_upstream(from), vec![to]).await.unwrap();
+                let left = self.table(&format!("route = '{from}'"));
+                assert_eq!(left, Load::default());
             }
             Step::Restart => {
                 self.open();
-                self.store.as_ref().unwrap().recover(now).await.unwrap();
+                self.store.as_ref().unwrap().recover().await.unwrap();
                 self.leased.clear();
             }
-            Step::Pass(millis) => self.now += millis,
+            Step::Pass(millis) => self.clock.set(now.0 + millis),
             other => self.command(other).await,
         }
     }
@@ -226,12 +229,11 @@ impl World {
             return;
         };
         let store = self.store.as_ref().unwrap();
-        let now = Moment(self.now);
         match step {
             Step::Hold(_) => assert!(store.hold(id).await.unwrap()),
-            Step::Release(_) => drop(store.release(id, None, now).await.unwrap()),
+            Step::Release(_) => drop(store.release(id, Decisions::default()).await.unwrap()),
             Step::Delete(_) => assert!(store.delete(id).await.unwrap().is_some()),
-            Step::Retry(_) => drop(store.retry(Some(id), now).await.unwrap()),
+            Step::Retry(_) => drop(store.retry(Some(id)).await.unwrap()),
             // It fails, and what it had written is rolled back.
             _ => {
                 let twice = NewMessage { queue_id: id, ..from(0, 1, Priority::Normal) };
@@ -250,12 +252,12 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
-            let mut world = World { dir, store: None, now: 1_000, ids: vec![], leased: vec![] };
+            let mut world = World { dir, store: None, clock: Hands::at(1_000), ids: vec![], leased: vec![] };
             world.open();
             for step in steps {
                 world.take(step.clone()).await;
                 for lane in ["u", "v"] {
-                    let load = world.store.as_ref().unwrap().lane_load(lane);
+                    let load = world.store.as_ref().unwrap().lane_load(&LaneName::of_upstream(lane));
                     assert_eq!(load, world.table(&format!("route = '{lane}'")), "after {step:?}");
                 }
             }

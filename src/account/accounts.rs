@@ -1,0 +1,333 @@
+//! All accounts, by name: made once, kept over reloads.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::candidates::Candidates;
+use super::login::{Account, UpstreamState};
+use super::settings::{AccountSettings, SettingsSources};
+use super::tasks::{BackgroundTasks, Spawner};
+use crate::config::{Config, Fallback, Upstream, UpstreamKind};
+use crate::lane::Wakeups;
+use crate::limits::AccountKey;
+use crate::route::Router;
+use crate::store::{LaneKind, LaneName, NewSuspension, Store, StoreError, Suspension, SuspensionKind};
+use crate::time::{Moment, Timeline};
+use crate::upstream::{Dial, Mailbox};
+
+/// All accounts of all upstreams.
+pub struct Accounts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) timeline: Timeline,
+    pub(super) wakeups: Arc<Wakeups>,
+    dial: Arc<dyn Dial>,
+    pub(super) router: ArcSwap<Router>,
+    registry: Mutex<Registry>,
+    tasks: Arc<BackgroundTasks>,
+    /// A suspension is stored and put in force as one step: two that cross each other would leave what neither wanted.
+    changing: AsyncMutex<()>,
+}
+
+#[derive(Default)]
+struct Registry {
+    /// Every account that was ever configured: one that comes back finds its connections, counts and condition.
+    known: HashMap<AccountKey, Arc<Account>>,
+    states: HashMap<Arc<str>, Arc<UpstreamState>>,
+    /// What is configured now.
+    upstreams: HashMap<Arc<str>, Members>,
+    /// Counts configurations.
+    epoch: u64,
+}
+
+/// The accounts of one upstream, in the order of the configuration.
+#[derive(Default)]
+struct Members {
+    all: Vec<Arc<Account>>,
+    /// Those that serve their own address alone, by that address in lower case.
+    bound: HashMap<String, Arc<Account>>,
+    /// The others.
+    free: Vec<Arc<Account>>,
+}
+
+/// What accounts work with; handed in.
+pub struct AccountServices {
+    /// Where suspensions last.
+    pub store: Arc<dyn Store>,
+    /// The present moment.
+    pub timeline: Timeline,
+    /// Wakes lanes when their upstream answers again.
+    pub wakeups: Arc<Wakeups>,
+    /// Reaches upstreams.
+    pub dial: Arc<dyn Dial>,
+}
+
+impl Accounts {
+    /// No accounts yet; [`Accounts::configure`] makes them.
+    #[must_use]
+    pub fn new(services: AccountServices, router: Arc<Router>) -> Self {
+        let AccountServices { store, timeline, wakeups, dial } = services;
+        Self {
+            store,
+            timeline,
+            wakeups,
+            dial,
+            router: ArcSwap::new(router),
+            registry: Mutex::default(),
+            tasks: Arc::default(),
+            changing: AsyncMutex::new(()),
+        }
+    }
+
+    /// Puts a configuration in force: accounts that are there get its settings, others are made, and those that it does
+    /// not have end what is under way. `extra` are upstreams beside those of the configuration.
+    pub fn configure(
+        &self,
+        config: &Config,
+        extra: &[Arc<Upstream>],
+        router: Arc<Router>,
+        mailbox: &Arc<Mailbox>,
+    ) {
+        self.router.store(router);
+        let sources = SettingsSources { config, dial: &self.dial, mailbox };
+        let mut registry = self.registry();
+        registry.epoch += 1;
+        let known: Vec<Arc<Account>> = registry.known.values().cloned().collect();
+        registry.upstreams.clear();
+        for upstream in config.upstreams.iter().chain(extra) {
+            registry.add(&sources, upstream, &self.tasks.spawner());
+        }
+        let configured: HashSet<&AccountKey> = registry
+            .upstreams
+            .values()
+            .flat_map(|members| &members.all)
+            .map(|account| account.key())
+            .collect();
+        let is_gone = |account: &&Arc<Account>| !configured.contains(account.key());
+        known.iter().filter(is_gone).for_each(|account| account.pool.set_epoch(registry.epoch));
+        drop(registry);
+        self.all().iter().for_each(|account| account.wake_all());
+    }
+
+    /// Which upstream serves a sender, by the configuration in force.
+    #[must_use]
+    pub fn router(&self) -> Arc<Router> {
+        self.router.load_full()
+    }
+
+    /// By what the mail of an upstream goes, or that of the sender to whom one of its accounts is bound.
+    #[must_use]
+    pub fn candidates(&self, upstream: &Upstream, bound_to: Option<&str>) -> Candidates {
+        self.candidates_among(upstream, bound_to, |_| true)
+    }
+
+    /// The same without what keeps mail on this machine: for mail whose client waits.
+    #[must_use]
+    pub fn direct_candidates(&self, upstream: &Upstream, bound_to: Option<&str>) -> Candidates {
+        let leaves = |account: &Account| matches!(account.settings().upstream.kind, UpstreamKind::Smtp(_));
+        self.candidates_among(upstream, bound_to, leaves)
+    }
+
+    fn candidates_among(
+        &self,
+        upstream: &Upstream,
+        bound_to: Option<&str>,
+        fits: impl Fn(&Account) -> bool,
+    ) -> Candidates {
+        let registry = self.registry();
+        let own = registry.accounts(&upstream.name, bound_to);
+        // Another upstream takes mail of any sender that its accounts are not bound against.
+        let others = upstream.fallback.upstreams.iter().map(|name| registry.accounts(name, None));
+        let others = others.filter(|accounts| accounts.iter().all(|account| fits(account))).collect();
+        let fallback: Fallback = upstream.fallback.clone();
+        Candidates::new(own, others, fallback)
+    }
+
+    /// The accounts of an upstream, in the order of the configuration.
+    #[must_use]
+    pub fn of(&self, upstream: &str) -> Vec<Arc<Account>> {
+        self.registry().upstreams.get(upstream).map(|members| members.all.clone()).unwrap_or_default()
+    }
+
+    /// The accounts by which a lane's mail goes: the one that is bound to its sender, else all that are bound to nobody.
+    #[must_use]
+    pub fn of_lane(&self, lane: &LaneName) -> Vec<Arc<Account>> {
+        let name = if lane.kind() == LaneKind::Captured { lane.as_str() } else { lane.upstream() };
+        self.registry().accounts(name, lane.sender())
+    }
+
+    fn all(&self) -> Vec<Arc<Account>> {
+        self.registry().known.values().cloned().collect()
+    }
+
+    /// Puts in force what a former process has stored.
+    pub fn restore(&self, suspensions: &[Suspension]) {
+        let now = self.timeline.now();
+        for suspension in suspensions {
+            self.put(suspension, now);
+        }
+    }
+
+    /// Nothing goes by an account, or by an upstream as a whole: for so long, or until it is lifted. In force here in any
+    /// case; whether that is news.
+    ///
+    /// # Errors
+    /// When it could not be stored, so that a restart will not know it.
+    pub async fn suspend(&self, new: NewSuspension) -> Result<bool, StoreError> {
+        let _changing = self.changing.lock().await;
+        let now = self.timeline.now();
+        let until = new.lasts.map(|lasts| now.after(lasts));
+        let suspension = Suspension {
+            upstream: new.upstream.clone(),
+            account: new.account.clone(),
+            kind: new.kind,
+            until,
+            reason: new.reason.clone(),
+        };
+        let is_news = self.put(&suspension, now);
+        if is_news || new.kind != SuspensionKind::Stopped {
+            self.store.suspend(new).await?;
+        }
+        Ok(is_news)
+    }
+
+    fn put(&self, suspension: &Suspension, now: Moment) -> bool {
+        let Suspension { upstream, account, kind, until, reason } = suspension;
+        let mut is_news = false;
+        match account {
+            None => {
+                let state = self.registry().state(upstream);
+                is_news = state.condition.suspend(*kind, *until, reason, now);
+            }
+            Some(name) => {
+                for account in self.of(upstream).iter().filter(|account| *account.key().account == **name) {
+                    is_news |= account.condition.suspend(*kind, *until, reason, now);
+                }
+            }
+        }
+        for closing in self.of(upstream) {
+            if account.as_ref().is_none_or(|name| *closing.key().account == **name) {
+                closing.pool.close_idle();
+            }
+            // Who waits may take a fallback now.
+            closing.wake_all();
+        }
+        is_news
+    }
+
+    /// Suspensions of these kinds end: of one upstream and all its accounts, or everywhere. What is down is tried at once.
+    /// Tells the reasons, by account; `None` is the upstream as a whole.
+    ///
+    /// # Errors
+    /// When the store fails: then nothing changes.
+    pub async fn resume(
+        &self,
+        upstream: Option<&str>,
+        kinds: &[SuspensionKind],
+    ) -> Result<Vec<(Option<String>, String)>, StoreError> {
+        let _changing = self.changing.lock().await;
+        self.store.end_suspensions(upstream.map(str::to_owned), kinds.to_vec()).await?;
+        let now = self.timeline.now();
+        let mut ended = Vec::new();
+        let states: Vec<_> = {
+            let registry = self.registry();
+            let fits =
+                |(name, _): &(&Arc<str>, &Arc<UpstreamState>)| upstream.is_none_or(|only| only == &***name);
+            registry.states.iter().filter(fits).map(|(_, state)| state.clone()).collect()
+        };
+        for state in &states {
+            for &kind in kinds {
+                ended.extend(state.condition.resume(kind, now).map(|reason| (None, reason)));
+            }
+            state.condition.probe_now(now);
+        }
+        for account in self.all() {
+            if upstream.is_none_or(|only| *account.key().upstream == *only) {
+                for &kind in kinds {
+                    let name = Some(account.key().account.to_string());
+                    ended.extend(account.condition.resume(kind, now).map(|reason| (name, reason)));
+                }
+                account.condition.probe_now(now);
+                account.wake_all();
+            }
+        }
+        Ok(ended)
+    }
+
+    /// All mail of an upstream is due at once.
+    pub(super) async fn make_due(&self, upstream: &str) {
+        for lane in self.router.load().lanes_of(upstream) {
+            if let Err(error) = self.store.make_due(lane.clone()).await {
+                tracing::error!(event = "store", upstream, reason = %error);
+            }
+            self.wakeups.wake(&lane);
+        }
+    }
+
+    /// The counts of an upstream were forgotten, and so is the pace that its answers have taught. Tells of the paces, by
+    /// account, in words.
+    pub fn forget_limits(&self, upstream: &str) -> Vec<(String, String)> {
+        let mut forgotten = Vec::new();
+        for account in self.of(upstream) {
+            let pace = account.condition.with_pace(|pace| std::mem::take(pace).words());
+            let name = account.key().account.to_string();
+            forgotten.extend(pace.map(|pace| (name, format!("slowed down to {pace}"))));
+            account.condition.forget_limited();
+            account.follow_pace();
+            account.wake();
+        }
+        forgotten
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    fn add(&mut self, sources: &SettingsSources<'_>, upstream: &Arc<Upstream>, spawner: &Spawner) {
+        let state = self.state(&upstream.name);
+        state.pool.set_most(upstream.shared_limits.connections.unwrap_or(u32::MAX));
+        state.shares_quotas.store(upstream.shared_limits.has_quotas(), Ordering::Relaxed);
+        let name: Arc<str> = upstream.name.as_str().into();
+        let mut members = Members::default();
+        for (place, configured) in upstream.accounts.iter().enumerate() {
+            let key = AccountKey { upstream: name.clone(), account: configured.name().into() };
+            let settings = AccountSettings::new(sources, upstream, place, &key);
+            let account = match self.known.get(&key) {
+                Some(account) => {
+                    account.follow(settings, self.epoch);
+                    account.clone()
+                }
+                None => Account::new(key.clone(), &state, settings, spawner.clone()),
+            };
+            self.known.insert(key, account.clone());
+            if configured.sender_bound {
+                members.bound.insert(configured.name().to_lowercase(), account.clone());
+            } else {
+                members.free.push(account.clone());
+            }
+            members.all.push(account);
+        }
+        self.upstreams.insert(name, members);
+    }
+
+    /// The account that is bound to a sender, or all that are bound to nobody.
+    fn accounts(&self, upstream: &str, bound_to: Option<&str>) -> Vec<Arc<Account>> {
+        let Some(members) = self.upstreams.get(upstream) else { return Vec::new() };
+        match bound_to {
+            Some(sender) => members.bound.get(&sender.to_lowercase()).cloned().into_iter().collect(),
+            None => members.free.clone(),
+        }
+    }
+
+    fn state(&mut self, upstream: &str) -> Arc<UpstreamState> {
+        if let Some(state) = self.states.get(upstream) {
+            return state.clone();
+        }
+        self.states.entry(upstream.into()).or_default().clone()
+    }
+}

@@ -1,0 +1,282 @@
+//! One login of an upstream: its settings, its condition, its connections, and who waits for it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::condition::{Condition, ProbeRight};
+use super::obstacle::{Down, Obstacle};
+use super::pool::{Pool, PooledConnection, SharedPool};
+use super::reported::AlreadyReported;
+use super::settings::AccountSettings;
+use super::tasks::Spawner;
+use super::waiters::{Place, Waiters};
+use crate::limits::{AccountKey, Ceilings, LearnedPace, Scope, Wait};
+use crate::time::Moment;
+use crate::upstream::Transport;
+
+/// A login of an upstream. It lives by its name, over reloads: they exchange its settings.
+pub struct Account {
+    key: AccountKey,
+    pub(super) upstream: Arc<UpstreamState>,
+    settings: ArcSwap<AccountSettings>,
+    pub(super) condition: Condition,
+    pub(super) pool: Arc<Pool>,
+    pub(super) waiters: Waiters,
+}
+
+/// What all accounts of an upstream share. It lives by its name, too.
+#[derive(Debug, Default)]
+pub(super) struct UpstreamState {
+    pub(super) condition: Condition,
+    pub(super) pool: Arc<SharedPool>,
+    pub(super) refused_senders: AlreadyReported,
+    /// Whether a window of all accounts together has a quota.
+    pub(super) shares_quotas: AtomicBool,
+    /// Who waits for each of the accounts, and what is known of it.
+    members: Mutex<Vec<(Waiters, Condition)>>,
+}
+
+/// Held while an attempt finds out whether the upstream, or an account of it, answers again. When it is dropped, who waits
+/// for the outcome looks at what it was.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    right: Option<ProbeRight>,
+    upstream: Arc<UpstreamState>,
+}
+
+/// The right to send by an account: over its connections, as much as the store lets it.
+pub(crate) struct Grant {
+    pub(crate) account: Arc<Account>,
+    /// The settings in force when it was granted.
+    pub(crate) settings: Arc<AccountSettings>,
+    pub(crate) connections: Vec<PooledConnection>,
+    /// One for each that is down.
+    pub(crate) probes: Vec<Probe>,
+    /// How much had changed at the account by then.
+    changes: u64,
+}
+
+impl Account {
+    pub(super) fn new(
+        key: AccountKey,
+        upstream: &Arc<UpstreamState>,
+        settings: AccountSettings,
+        spawner: Spawner,
+    ) -> Arc<Self> {
+        let (waiters, condition) = (Waiters::default(), Condition::default());
+        upstream.lock().push((waiters.clone(), condition.clone()));
+        let account = Self {
+            key,
+            upstream: upstream.clone(),
+            condition,
+            pool: Pool::new(&upstream.pool, waiters.clone(), spawner),
+            waiters,
+            settings: ArcSwap::from_pointee(settings),
+        };
+        account.follow_pace();
+        Arc::new(account)
+    }
+
+    /// The name by which it is counted.
+    #[must_use]
+    pub fn key(&self) -> &AccountKey {
+        &self.key
+    }
+
+    /// The account as the log names it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        Some(&*self.key.account).filter(|account| !account.is_empty())
+    }
+
+    /// What the configuration says of it.
+    #[must_use]
+    pub fn settings(&self) -> Arc<AccountSettings> {
+        self.settings.load_full()
+    }
+
+    /// Other settings are in force from now on. Connections that were made by another login are not used again, and what
+    /// was learned under other limits is forgotten.
+    pub(super) fn follow(&self, settings: AccountSettings, epoch: u64) {
+        let before = self.settings();
+        if !settings.has_same_login(&before) {
+            self.pool.set_epoch(epoch);
+        }
+        if settings.limits() != before.limits() {
+            self.condition.with_pace(|pace| *pace = LearnedPace::default());
+        }
+        self.settings.store(Arc::new(settings));
+        self.condition.forget_limited();
+        self.follow_pace();
+    }
+
+    /// What is in force for it, and for all accounts of the upstream: as configured, and as answers have taught.
+    #[must_use]
+    pub fn ceilings(&self) -> Vec<(Scope, Ceilings)> {
+        let mut ceilings = self.settings.load().ceilings().to_vec();
+        ceilings[0].1.learned_per_minute = self.condition.with_pace(|pace| pace.per_minute());
+        ceilings
+    }
+
+    /// The connections that it may have follow what answers have taught.
+    pub(super) fn follow_pace(&self) {
+        let configured = self.settings.load().limits().connections;
+        let learned = self.condition.with_pace(|pace| pace.connections());
+        self.pool.set_most(configured.min(learned.unwrap_or(u32::MAX)));
+    }
+
+    /// What one transaction may hold: all for the local mailbox, which wants a message whole; else no more than the
+    /// smallest limit, or it would never fit.
+    #[must_use]
+    pub fn recipients_per_message(&self) -> u32 {
+        let settings = self.settings.load();
+        if matches!(settings.transport, Transport::Capture(_)) {
+            return u32::MAX;
+        }
+        let limits = settings.limits();
+        let shared = settings.upstream.shared_limits.quotas.iter();
+        let smallest = limits.quotas.iter().chain(shared).filter_map(|quota| quota.recipients).min();
+        let announced = self.pool.max_recipients();
+        let smallest = smallest.into_iter().chain(announced).min();
+        limits.recipients_per_message.min(smallest.unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// What is in the way of sending by it at `now`, as far as is known without asking the store.
+    #[must_use]
+    pub fn obstacle(&self, now: Moment) -> Option<Obstacle> {
+        let both = || Obstacle::graver(self.upstream.condition.obstacle(now), self.condition.obstacle(now));
+        self.switched_off().or_else(both)
+    }
+
+    /// The same for a person who looks: also that it is down when a probe is due.
+    #[must_use]
+    pub fn shown_obstacle(&self, now: Moment) -> Option<Obstacle> {
+        let both = || Obstacle::graver(self.upstream.condition.shown(now), self.condition.shown(now));
+        let is_limit = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Limited(_));
+        self.switched_off().or_else(both).filter(|obstacle| !is_limit(obstacle))
+    }
+
+    fn switched_off(&self) -> Option<Obstacle> {
+        let off = !self.settings.load().upstream.enabled;
+        off.then(|| Obstacle::Disabled("enabled = false in the configuration".to_owned()))
+    }
+
+    /// Whether it can't be used until somebody, or a probe, has mended it.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.switched_off().is_some() || self.upstream.condition.is_broken() || self.condition.is_broken()
+    }
+
+    /// Whether nothing goes by it until a person has seen to it.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.switched_off().is_some() || self.upstream.condition.is_stopped() || self.condition.is_stopped()
+    }
+
+    /// How it is down.
+    #[must_use]
+    pub fn down(&self) -> Option<Down> {
+        let downs = [self.upstream.condition.down(), self.condition.down()];
+        downs.into_iter().flatten().max_by_key(|down| down.probe_at)
+    }
+
+    /// The right to send up to `wanted` messages now, for who waits at `place`.
+    ///
+    /// # Errors
+    /// Why it can't be had; who waits is told when that may have changed.
+    pub(super) fn grant(
+        self: &Arc<Self>,
+        wanted: u32,
+        place: &Place,
+        now: Moment,
+    ) -> Result<Grant, Obstacle> {
+        if let Some(obstacle) = self.obstacle(now) {
+            return Err(obstacle);
+        }
+        if !self.waiters.may_try(Some(place)) {
+            return Err(Obstacle::Busy);
+        }
+        let settings = self.settings();
+        let changes = self.condition.changes();
+        let first = self.pool.reserve().ok_or(Obstacle::Busy)?;
+        let probes = [self.probe(&self.upstream.condition)?, self.probe(&self.condition)?];
+        let probes: Vec<Probe> = probes.into_iter().flatten().collect();
+        // While others wait, each takes a message in turn.
+        let alone = probes.is_empty() && !self.waiters.has_others(Some(place));
+        let most = if alone { wanted.min(settings.limits().connections) } else { 1 };
+        let mut connections = vec![first];
+        connections.extend(std::iter::from_fn(|| self.pool.reserve()).take(most.saturating_sub(1) as usize));
+        Ok(Grant { account: self.clone(), settings, connections, probes, changes })
+    }
+
+    fn probe(&self, condition: &Condition) -> Result<Option<Probe>, Obstacle> {
+        let right = condition.probe()?;
+        Ok(right.map(|right| Probe { right: Some(right), upstream: self.upstream.clone() }))
+    }
+
+    /// A permit of its has ended in the store. `freed`: not all of it counts.
+    pub fn permit_ended(&self, freed: bool) {
+        if self.upstream.shares_quotas.load(Ordering::Relaxed) {
+            self.upstream.permit_ended(freed);
+        } else {
+            self.condition.permit_ended(freed);
+            self.wake();
+        }
+    }
+
+    /// Something is in the way from now on: all who wait look at what that means for them.
+    pub(super) fn wake_all(&self) {
+        self.waiters.wake_all();
+    }
+
+    /// Something that is in the way may be over: who waits looks again.
+    pub(super) fn wake(&self) {
+        self.waiters.wake_first();
+    }
+}
+
+impl UpstreamState {
+    /// The same for all accounts.
+    pub(super) fn wake(&self) {
+        self.lock().iter().for_each(|(waiters, _)| waiters.wake_first());
+    }
+
+    /// The same for all accounts.
+    pub(super) fn wake_all(&self) {
+        self.lock().iter().for_each(|(waiters, _)| waiters.wake_all());
+    }
+
+    /// A permit has ended that counted for all accounts: each may wait for that, and has noted so for itself.
+    fn permit_ended(&self, freed: bool) {
+        for (waiters, condition) in &*self.lock() {
+            condition.permit_ended(freed);
+            waiters.wake_first();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Waiters, Condition)>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        drop(self.right.take());
+        self.upstream.wake_all();
+    }
+}
+
+impl Grant {
+    /// The store has said that there is no room.
+    pub(crate) fn note_limited(&self, wait: &Wait, now: Moment) {
+        // The store's clock may be a little ahead: what is over at once would be asked for again and again.
+        let soonest = now.after(Duration::from_millis(1));
+        let wait = &Wait { until: wait.until.map(|until| until.max(soonest)), ..wait.clone() };
+        self.account.condition.note_limited(wait, self.changes);
+        // Who waits behind took it for busy.
+        self.account.wake_all();
+    }
+}

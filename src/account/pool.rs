@@ -1,0 +1,335 @@
+//! The connections of one account: no more than its limits allow, and those that are idle are used again.
+//!
+//! A connection counts from before it is opened until it is closed, idle or not, as the provider counts it. Whatever makes
+//! one free wakes the first who waits.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::tasks::Spawner;
+use super::waiters::Waiters;
+use crate::upstream::Link;
+
+/// How long an idle connection is kept. Long enough for the next mail of a burst, too short to annoy a provider.
+const IDLE: Duration = Duration::from_secs(10);
+/// Messages over one connection; some providers close after more.
+const MESSAGES: u32 = 1000;
+/// How long we wait for the answer to QUIT.
+const QUIT: Duration = Duration::from_secs(5);
+
+/// The pool of one account. It outlives reloads; connections that were made by older settings are not used again.
+#[derive(Debug)]
+pub(super) struct Pool {
+    state: Mutex<PoolState>,
+    shared: Arc<SharedPool>,
+    waiters: Waiters,
+    spawner: Spawner,
+}
+
+#[derive(Default)]
+struct PoolState {
+    idle: Vec<Idle>,
+    /// Connections that are open, or about to be.
+    open: u32,
+    /// How many may be.
+    most: u32,
+    /// Which settings connections must have been made by.
+    epoch: u64,
+    /// Whether a task closes what has been idle for too long.
+    reaping: bool,
+    /// Recipients in one transaction, as the upstream said last (RFC 9422).
+    max_recipients: Option<u32>,
+}
+
+/// A connection that counts, without holding the pool that holds it.
+struct Idle {
+    link: Link,
+    epoch: u64,
+    since: Instant,
+}
+
+/// What the pools of one upstream share.
+#[derive(Debug, Default)]
+pub(super) struct SharedPool(Mutex<SharedPoolState>);
+
+#[derive(Debug)]
+struct SharedPoolState {
+    open: u32,
+    most: u32,
+    pools: Vec<Weak<Pool>>,
+    /// Those that wanted a connection since the last was closed, and had none: they go first then.
+    crowded_out: Vec<Weak<Pool>>,
+}
+
+/// The right to one connection, with the open one if there is one. Dropped, it goes back to its pool.
+pub(crate) struct PooledConnection {
+    link: Option<Link>,
+    slot: Option<ConnectionSlot>,
+}
+
+/// A connection that counts, for as long as this is held.
+struct ConnectionSlot {
+    /// `None` when it is idle in the pool.
+    pool: Option<Arc<Pool>>,
+    epoch: u64,
+}
+
+impl std::fmt::Debug for PoolState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} open of {}, {} idle", self.open, self.most, self.idle.len())
+    }
+}
+
+impl Default for SharedPoolState {
+    fn default() -> Self {
+        Self { open: 0, most: u32::MAX, pools: Vec::new(), crowded_out: Vec::new() }
+    }
+}
+
+impl Pool {
+    pub(super) fn new(shared: &Arc<SharedPool>, waiters: Waiters, spawner: Spawner) -> Arc<Self> {
+        let pool = Arc::new(Self { state: Mutex::default(), shared: shared.clone(), waiters, spawner });
+        let mut shared = shared.lock();
+        shared.pools.retain(|pool| pool.strong_count() > 0);
+        shared.pools.push(Arc::downgrade(&pool));
+        pool
+    }
+
+    /// A connection that is open and idle, the one that was used last; else the right to open one; `None` when as many
+    /// are in use as may be.
+    pub(super) fn reserve(self: &Arc<Self>) -> Option<PooledConnection> {
+        while let Some(idle) = self.pop_idle() {
+            let (mut link, slot) = self.in_use(idle);
+            if link.is_reusable() {
+                return Some(PooledConnection { link: Some(link), slot: Some(slot) });
+            }
+        }
+        let slot = self.open()?;
+        Some(PooledConnection { link: None, slot: Some(slot) })
+    }
+
+    fn open(self: &Arc<Self>) -> Option<ConnectionSlot> {
+        let mut state = self.lock();
+        if state.open >= state.most {
+            return None;
+        }
+        let crowded = {
+            let mut shared = self.shared.lock();
+            let crowded = shared.open >= shared.most;
+            shared.open += u32::from(!crowded);
+            if crowded && !shared.crowded_out.iter().any(|pool| pool.as_ptr() == Arc::as_ptr(self)) {
+                shared.crowded_out.push(Arc::downgrade(self));
+            }
+            crowded
+        };
+        if crowded {
+            drop(state);
+            // When that one is closed, who waits is told.
+            self.shared.close_one_idle(self);
+            return None;
+        }
+        state.open += 1;
+        Some(ConnectionSlot { pool: Some(self.clone()), epoch: state.epoch })
+    }
+
+    /// How many connections may be open.
+    pub(super) fn set_most(&self, most: u32) {
+        let before = std::mem::replace(&mut self.lock().most, most);
+        if most > before {
+            self.waiters.wake_first();
+        }
+    }
+
+    /// Connections that were made before this are not used any more.
+    pub(super) fn set_epoch(self: &Arc<Self>, epoch: u64) {
+        self.lock().epoch = epoch;
+        self.close_idle();
+    }
+
+    /// Connections that are open, and that may be.
+    pub(super) fn connections(&self) -> (u32, u32) {
+        let state = self.lock();
+        (state.open, state.most)
+    }
+
+    /// Recipients that the upstream takes in one transaction, if it has said so.
+    pub(super) fn max_recipients(&self) -> Option<u32> {
+        self.lock().max_recipients
+    }
+
+    /// Closes all that are idle.
+    pub(super) fn close_idle(self: &Arc<Self>) {
+        let all = std::mem::take(&mut self.lock().idle);
+        for idle in all {
+            self.quit(idle);
+        }
+    }
+
+    fn close_one_idle(self: &Arc<Self>) -> bool {
+        self.pop_idle().map(|idle| self.quit(idle)).is_some()
+    }
+
+    fn quit(self: &Arc<Self>, idle: Idle) {
+        let (link, slot) = self.in_use(idle);
+        quit(link, slot);
+    }
+
+    /// A connection that is idle no longer.
+    fn in_use(self: &Arc<Self>, idle: Idle) -> (Link, ConnectionSlot) {
+        (idle.link, ConnectionSlot { pool: Some(self.clone()), epoch: idle.epoch })
+    }
+
+    fn pop_idle(&self) -> Option<Idle> {
+        self.lock().idle.pop()
+    }
+
+    /// Keeps a connection for the next message, or closes it.
+    fn take_back(self: &Arc<Self>, mut link: Link, mut slot: ConnectionSlot) {
+        let reusable = link.is_reusable() && link.messages() < MESSAGES;
+        let mut state = self.lock();
+        state.max_recipients = link.offer().max_recipients;
+        // While others have none they take turns, a message each.
+        let is_free = !self.shared.is_over() && !self.shared.others_wait(self);
+        let fits = state.open <= state.most && slot.epoch == state.epoch && is_free;
+        if !reusable || !fits {
+            drop(state);
+            return quit(link, slot);
+        }
+        state.idle.push(Idle { link, epoch: slot.epoch, since: Instant::now() });
+        // It goes on counting.
+        let ours = slot.pool.take();
+        let reap = !std::mem::replace(&mut state.reaping, true);
+        drop((state, ours));
+        if reap {
+            self.spawner.spawn(reap_idle(Arc::downgrade(self)));
+        }
+        self.waiters.wake_first();
+    }
+
+    /// Closes what has been idle for too long. Tells when to look again; `None` when nothing is left.
+    fn close_expired(self: &Arc<Self>) -> Option<Instant> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let old: Vec<Idle> = state.idle.extract_if(.., |idle| now >= idle.since + IDLE).collect();
+        let next = state.idle.iter().map(|idle| idle.since + IDLE).min();
+        state.reaping = next.is_some();
+        drop(state);
+        for idle in old {
+            self.quit(idle);
+        }
+        next
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn reap_idle(pool: Weak<Pool>) {
+    let mut next = Instant::now() + IDLE;
+    loop {
+        sleep_until(next).await;
+        let Some(pool) = pool.upgrade() else { return };
+        match pool.close_expired() {
+            Some(at) => next = at,
+            None => return,
+        }
+    }
+}
+
+/// Says goodbye in the background: nobody waits for it. Until it is said the provider counts the connection.
+fn quit(link: Link, slot: ConnectionSlot) {
+    let Some(spawner) = slot.pool.as_ref().map(|pool| pool.spawner.clone()) else { return };
+    spawner.spawn(async move {
+        let _ = timeout(QUIT, link.quit()).await;
+        drop(slot);
+    });
+}
+
+impl SharedPool {
+    /// How many connections all accounts together may have.
+    pub(super) fn set_most(&self, most: u32) {
+        let mut state = self.lock();
+        let more = most > std::mem::replace(&mut state.most, most);
+        drop(state);
+        if more {
+            self.wake();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.open > state.most
+    }
+
+    fn close_one_idle(&self, but: &Arc<Pool>) {
+        let _ = self.pools().iter().filter(|pool| !Arc::ptr_eq(pool, but)).any(Pool::close_one_idle);
+    }
+
+    /// One of a pool's was closed: the others go first.
+    fn close(&self, of: &Arc<Pool>) {
+        let mut state = self.lock();
+        let was_full = state.open >= state.most;
+        state.open = state.open.saturating_sub(1);
+        let first = std::mem::take(&mut state.crowded_out);
+        drop(state);
+        let others = first.iter().filter_map(Weak::upgrade).filter(|pool| !Arc::ptr_eq(pool, of));
+        others.for_each(|pool| pool.waiters.wake_first());
+        if was_full {
+            self.wake();
+        }
+    }
+
+    /// Whether somebody waits for another pool, and has no connection since all are taken.
+    fn others_wait(&self, but: &Arc<Pool>) -> bool {
+        let state = self.lock();
+        let mut others = state.crowded_out.iter().filter_map(Weak::upgrade);
+        others.any(|pool| !Arc::ptr_eq(&pool, but) && pool.waiters.has_others(None))
+    }
+
+    fn wake(&self) {
+        self.pools().iter().for_each(|pool| pool.waiters.wake_first());
+    }
+
+    fn pools(&self) -> Vec<Arc<Pool>> {
+        self.lock().pools.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SharedPoolState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PooledConnection {
+    /// The open connection, if there is one.
+    pub(crate) fn take(&mut self) -> Option<Link> {
+        self.link.take()
+    }
+
+    /// A connection that may be used again goes with it.
+    pub(crate) fn put(&mut self, link: Link) {
+        self.link = Some(link);
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        if let (Some(link), Some(pool)) = (self.link.take(), slot.pool.clone()) {
+            pool.take_back(link, slot);
+        }
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.take() else { return };
+        let mut state = pool.lock();
+        state.open = state.open.saturating_sub(1);
+        drop(state);
+        pool.shared.close(&pool);
+        pool.waiters.wake_first();
+    }
+}

@@ -1,0 +1,102 @@
+//! What the configuration says of an account; a reload exchanges it.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use secrecy::ExposeSecret;
+
+use super::condition::ProbeTimes;
+use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
+use crate::limits::{AccountKey, Ceilings, Scope};
+use crate::upstream::{Connector, Dial, Mailbox, Transport};
+
+/// What the configuration says of an account.
+pub struct AccountSettings {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// The account's place among those of the upstream.
+    place: usize,
+    /// How the upstream is reached.
+    pub(crate) transport: Transport,
+    hostname: String,
+    ceilings: [(Scope, Ceilings); 2],
+    pub(super) times: ProbeTimes,
+}
+
+/// What accounts are made with.
+pub(super) struct SettingsSources<'a> {
+    pub(super) config: &'a Config,
+    pub(super) dial: &'a Arc<dyn Dial>,
+    pub(super) mailbox: &'a Arc<Mailbox>,
+}
+
+impl AccountSettings {
+    pub(super) fn new(
+        sources: &SettingsSources<'_>,
+        upstream: &Arc<Upstream>,
+        place: usize,
+        key: &AccountKey,
+    ) -> Self {
+        let account = &upstream.accounts[place];
+        let hostname = &sources.config.hostname;
+        let transport = match &upstream.kind {
+            UpstreamKind::Smtp(smtp) => {
+                let connector = Connector::new(sources.dial.clone(), (**smtp).clone(), account, hostname);
+                Transport::Smtp(Box::new(connector))
+            }
+            UpstreamKind::Capture(_) => Transport::Capture(sources.mailbox.clone()),
+        };
+        let zone = &sources.config.timezone;
+        Self {
+            upstream: upstream.clone(),
+            place,
+            transport,
+            hostname: hostname.clone(),
+            ceilings: ceilings(upstream, &account.limits, key, zone),
+            times: ProbeTimes::new(&sources.config.queue, upstream.disable_after),
+        }
+    }
+
+    /// The account as the configuration has it.
+    #[must_use]
+    pub fn account(&self) -> &config::Login {
+        &self.upstream.accounts[self.place]
+    }
+
+    /// What it may send by itself.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.account().limits
+    }
+
+    /// What is in force for it, and for all accounts of the upstream together.
+    pub(super) fn ceilings(&self) -> &[(Scope, Ceilings); 2] {
+        &self.ceilings
+    }
+
+    /// Whether connections that were made by the other settings may serve these.
+    pub(super) fn has_same_login(&self, other: &Self) -> bool {
+        let login = |settings: &Self| {
+            let account = settings.account();
+            let password = account.password.as_ref().map(|secret| secret.expose_secret().to_owned());
+            (account.user.clone(), password)
+        };
+        let same_host = match (&self.upstream.kind, &other.upstream.kind) {
+            (UpstreamKind::Smtp(a), UpstreamKind::Smtp(b)) => a == b,
+            (UpstreamKind::Capture(_), UpstreamKind::Capture(_)) => true,
+            _ => false,
+        };
+        same_host && self.hostname == other.hostname && login(self) == login(other)
+    }
+}
+
+fn ceilings(upstream: &Upstream, own: &Limits, key: &AccountKey, zone: &TimeZone) -> [(Scope, Ceilings); 2] {
+    let calendar = upstream.accounts.iter().any(|account| account.limits.calendar);
+    [
+        (Scope::Account(key.clone()), Ceilings::of_account(own, zone)),
+        (
+            Scope::Upstream(key.upstream.clone()),
+            Ceilings::of_upstream(&upstream.shared_limits, calendar, zone),
+        ),
+    ]
+}

@@ -1,0 +1,147 @@
+//! How accounts and their limits are, for people and for estimates: read, never changed.
+
+use super::accounts::Accounts;
+use super::login::Account;
+use super::obstacle::Obstacle;
+use crate::lane::LaneState;
+use crate::limits::{Amount, Availability, Capacity, Cause, Counts, Forecast, LimitLine, Scope};
+use crate::store::{LaneName, StoreError};
+use crate::time::Moment;
+
+/// An upstream as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamView {
+    /// Up when one account at least can send; else what ends first.
+    pub state: LaneState,
+    /// Its accounts, in the order of the configuration.
+    pub accounts: Vec<AccountView>,
+}
+
+/// An account as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountView {
+    /// The login name; empty for an upstream without a login.
+    pub account: String,
+    /// Whether it serves its own address alone.
+    pub sender_bound: bool,
+    /// Whether it can send, and why not.
+    pub state: LaneState,
+    /// Connections that are open.
+    pub connections: u32,
+    /// Connections that may be open, as the configuration and the provider's answers have it.
+    pub most_connections: u32,
+    /// The pace that the provider's answers have taught, in words; `None` when it is as configured.
+    pub pace: Option<String>,
+}
+
+impl Accounts {
+    /// How an upstream and its accounts are; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub async fn view(&self, upstream: &str) -> Result<Option<UpstreamView>, StoreError> {
+        let (mut accounts, mut nearest, mut all_wait) = (Vec::new(), None, true);
+        for account in self.of(upstream) {
+            let obstacle = self.shown_obstacle(&account).await?;
+            let state = obstacle.as_ref().map_or(LaneState::Up, Obstacle::state);
+            accounts.push(AccountView::new(&account, state));
+            match obstacle {
+                Some(obstacle) => nearest = Some(Obstacle::nearer(nearest, obstacle)),
+                None => all_wait = false,
+            }
+        }
+        if accounts.is_empty() {
+            return Ok(None);
+        }
+        let state = nearest.filter(|_| all_wait).map_or(LaneState::Up, |obstacle| obstacle.state());
+        Ok(Some(UpstreamView { state, accounts }))
+    }
+
+    /// What is in an account's way, without trying. The short waits between any two messages are nothing.
+    async fn shown_obstacle(&self, account: &Account) -> Result<Option<Obstacle>, StoreError> {
+        if let Some(obstacle) = account.shown_obstacle(self.timeline.now()) {
+            return Ok(Some(obstacle));
+        }
+        let one = Amount::of_message(1, 0);
+        let room = self.store.room(account.ceilings(), one).await?;
+        let wait = room.err().filter(|wait| !matches!(wait.cause, Cause::Even | Cause::Batch));
+        Ok(wait.map(Obstacle::Limited))
+    }
+
+    /// All windows of all accounts of an upstream; where accounts share limits, also those of all together.
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub async fn limit_lines(&self, upstream: &str) -> Result<Vec<LimitLine>, StoreError> {
+        let accounts = self.of(upstream);
+        let Some(first) = accounts.first() else { return Ok(Vec::new()) };
+        let now = self.timeline.now();
+        let shared_pause = first.upstream.condition.pause(now);
+        let shows_shared = first.settings().upstream.shared_limits.has_quotas() || shared_pause.is_some();
+        let mut scopes: Vec<_> =
+            accounts.iter().filter_map(|account| account.ceilings().into_iter().next()).collect();
+        scopes.extend(first.ceilings().into_iter().skip(1).filter(|_| shows_shared));
+        let names: Vec<Scope> = scopes.iter().map(|(scope, _)| scope.clone()).collect();
+        let counts = self.store.usage(names).await?;
+        let mut lines = Vec::new();
+        for (index, ((scope, ceilings), mut counts)) in scopes.iter().zip(counts).enumerate() {
+            let account = accounts.get(index);
+            let pause = match account {
+                Some(account) => account.condition.pause(now),
+                None => shared_pause.clone(),
+            };
+            let slowed = account.and_then(|account| account.condition.with_pace(|pace| pace.words()));
+            let held: Vec<String> = pause
+                .iter()
+                .map(|pause| format!("a pause: {}", pause.reason))
+                .chain(slowed.map(|pace| format!("slowed down to {pace}")))
+                .collect();
+            let reason = (!held.is_empty()).then(|| held.join("; "));
+            let until = pause.map(|pause| pause.until);
+            let of_scope = LimitLine::of_scope(scope, ceilings, &mut counts, now, &self.timeline);
+            lines.extend(of_scope.map(|line| line.held_back(until, reason.clone())));
+        }
+        Ok(lines)
+    }
+
+    /// When mail of a lane will probably go, all being as it is now; `None` when no account serves it.
+    pub async fn forecast(&self, lane: &LaneName, now: Moment) -> Option<Forecast> {
+        let candidates = self.of_lane(lane);
+        let first = candidates.first()?;
+        let mut scopes: Vec<_> =
+            candidates.iter().filter_map(|account| account.ceilings().into_iter().next()).collect();
+        scopes.extend(first.ceilings().into_iter().skip(1));
+        let names: Vec<Scope> = scopes.iter().map(|(scope, _)| scope.clone()).collect();
+        let counts = self.store.usage(names).await.ok()?;
+        let capacity = |index: usize, mut counts: Counts| {
+            let availability = match candidates.get(index) {
+                Some(account) if account.is_stopped() => Availability::Never,
+                Some(account) => paused(account.condition.pause(now).map(|pause| pause.until)),
+                None => paused(first.upstream.condition.pause(now).map(|pause| pause.until)),
+            };
+            Capacity::new(&scopes[index].1, &mut counts, availability, now, &self.timeline)
+        };
+        let mut all: Vec<Capacity> =
+            counts.into_iter().enumerate().map(|(index, counts)| capacity(index, counts)).collect();
+        let shared = all.split_off(candidates.len());
+        Some(Forecast::new(now, shared, all))
+    }
+}
+
+fn paused(until: Option<Moment>) -> Availability {
+    until.map_or(Availability::Now, Availability::From)
+}
+
+impl AccountView {
+    fn new(account: &Account, state: LaneState) -> Self {
+        let (connections, most_connections) = account.pool.connections();
+        Self {
+            account: account.key().account.to_string(),
+            sender_bound: account.settings().account().sender_bound,
+            state,
+            connections,
+            most_connections,
+            pace: account.condition.with_pace(|pace| pace.words()),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! An upstream, as `[[upstream]]` describes it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{ByteSize, Fallback, Filter, Login, SharedLimits};
+
+/// `[[upstream]]`
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its unique name.
+    pub name: String,
+    /// Whether it takes what no filter matches.
+    pub default: bool,
+    /// Whether it is used.
+    pub enabled: bool,
+    /// The senders that it serves.
+    pub filter: Vec<Filter>,
+    /// Whether we sign for it.
+    pub sign: bool,
+    /// What it is.
+    pub kind: UpstreamKind,
+    /// Its logins; never empty. Its own comes first, if it has one.
+    pub accounts: Vec<Login>,
+    /// What these may send together.
+    pub shared_limits: SharedLimits,
+    /// Who serves in its place.
+    pub fallback: Fallback,
+    /// After how many failed connections or logins in a row it is disabled; 0 is never.
+    pub disable_after: u32,
+}
+
+/// What an upstream is.
+#[derive(Debug, Clone)]
+pub enum UpstreamKind {
+    /// A smart host.
+    Smtp(Box<Smtp>),
+    /// The local mailbox; nothing leaves the machine.
+    Capture(Capture),
+}
+
+/// The local mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Messages in it at most (`[test_mode] capture_max`).
+    pub max: usize,
+}
+
+impl Upstream {
+    /// The largest content that any of its accounts takes; `None` when one takes all.
+    #[must_use]
+    pub fn message_size(&self) -> Option<ByteSize> {
+        self.accounts
+            .iter()
+            .map(|account| account.limits.message_size)
+            .try_fold(ByteSize(0), |most, size| size.map(|size| most.max(size)))
+    }
+}
+
+/// A smart host that speaks SMTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smtp {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub security: Security,
+    /// Certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The name in the upstream's certificate when it is not `host`.
+    pub tls_name: Option<String>,
+    /// Our name in EHLO when it is not `hostname`.
+    pub ehlo: Option<String>,
+    /// The local address that we connect from.
+    pub source_address: Option<IpAddr>,
+    /// How we log in.
+    pub auth: Auth,
+    /// Whether a password may go over an open connection beyond loopback.
+    pub allow_plaintext_auth: bool,
+    /// How long we wait for it.
+    pub timeouts: Timeouts,
+}
+
+/// How a connection is secured. What is configured is required.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Clear text.
+    None,
+    /// STARTTLS (RFC 3207).
+    StartTls,
+    /// TLS from the first byte (RFC 8314).
+    Tls,
+}
+
+/// How we log in (RFC 4954).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    None,
+    /// The best mechanism that both sides know; none when no user is configured.
+    Auto,
+    /// PLAIN (RFC 4616).
+    Plain,
+    /// LOGIN.
+    Login,
+    /// CRAM-MD5 (RFC 2195).
+    CramMd5,
+}
+
+/// How long we wait for an upstream (RFC 5321 4.5.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the connection and the TLS handshake.
+    pub connect: Duration,
+    /// For the greeting.
+    pub greeting: Duration,
+    /// For the reply to EHLO, AUTH, MAIL, RCPT and QUIT.
+    pub command: Duration,
+    /// For the reply to DATA.
+    pub data: Duration,
+    /// For each block of content to be taken.
+    pub block: Duration,
+    /// For the reply to the final dot.
+    pub final_dot: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minutes = |m: u64| Duration::from_secs(60 * m);
+        Self {
+            connect: minutes(1),
+            greeting: minutes(5),
+            command: minutes(5),
+            data: minutes(2),
+            block: minutes(3),
+            final_dot: minutes(10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+
+    #[test]
+    fn takes_what_the_largest_account_takes() {
+        for (sizes, want) in [
+            (&[None][..], None),
+            (&[Some(9)], Some(9)),
+            (&[Some(9), Some(12), Some(3)], Some(12)),
+            (&[Some(9), None], None),
+        ] {
+            let account = |size: &Option<u64>| {
+                Login::anonymous(Limits { message_size: size.map(ByteSize), ..Limits::default() })
+            };
+            let upstream = Upstream {
+                name: "a".into(),
+                default: true,
+                enabled: true,
+                filter: vec![],
+                sign: false,
+                kind: UpstreamKind::Capture(Capture { max: 1 }),
+                accounts: sizes.iter().map(account).collect(),
+                shared_limits: SharedLimits::default(),
+                fallback: Fallback::default(),
+                disable_after: 5,
+            };
+            assert_eq!(upstream.message_size(), want.map(ByteSize), "{sizes:?}");
+        }
+    }
+}

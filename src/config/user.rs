@@ -1,0 +1,53 @@
+//! Who may log in, as `[[user]]` describes it.
+
+use secrecy::SecretString;
+
+use super::{Filter, ScramVerifier};
+use crate::mail::Address;
+
+/// `[[user]]`
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The login name; unique, whatever the case.
+    pub name: String,
+    /// What a login is checked against.
+    pub password: UserPassword,
+    /// The senders that it may use; empty: any.
+    pub senders: Vec<Filter>,
+    /// The From of messages that have none.
+    pub default_sender: Option<Address>,
+    /// Whether a sender that is not granted becomes `default_sender`, which is there then.
+    pub replace_foreign_sender: bool,
+    /// How urgent its mail is.
+    pub priority: UserPriority,
+}
+
+/// What a login is checked against.
+#[derive(Debug, Clone)]
+pub enum UserPassword {
+    /// `{ hash = … }`: an argon2id string of bounded cost.
+    Argon2id(SecretString),
+    /// `{ scram = … }`
+    Scram(ScramVerifier),
+    /// The password itself.
+    Plain(SecretString),
+}
+
+/// How urgent a user's mail is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserPriority {
+    /// After normal mail.
+    Low,
+    /// As all mail.
+    Normal,
+    /// Before normal mail.
+    High,
+}
+
+impl User {
+    /// Whether the user may send as this address.
+    #[must_use]
+    pub fn grants(&self, address: &Address) -> bool {
+        self.senders.is_empty() || self.senders.iter().any(|filter| filter.matches(address))
+    }
+}

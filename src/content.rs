@@ -1,0 +1,227 @@
+//! The content of a message: octets in memory, or in a synced file, which is the store's own affair.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::AsyncReadExt;
+
+use crate::memory::MemoryGrant;
+
+/// The content of a message, with our Received field. Clones are the same content.
+///
+/// One that came by an [`Upload`](crate::store::Upload) owns its file until the store answers for it: dropped before, it
+/// leaves nothing behind. One that the store hands out only refers to the file.
+#[derive(Clone)]
+pub struct Content {
+    len: u64,
+    place: Octets,
+}
+
+#[derive(Clone)]
+enum Octets {
+    Memory(Arc<Held>),
+    File(Arc<ContentFile>),
+}
+
+/// Octets, and what they take of a budget.
+struct Held {
+    octets: Vec<u8>,
+    _grant: Option<MemoryGrant>,
+}
+
+/// A file, removed when this is dropped unless somebody else answers for it.
+pub(crate) struct ContentFile {
+    path: PathBuf,
+    is_ours: AtomicBool,
+}
+
+/// Why a content can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContentError {
+    /// A part of it is missing, or all: it must not pass for the message.
+    #[error("it has {found} octets of {len}")]
+    Cut {
+        /// The file, where it is in one.
+        path: Option<PathBuf>,
+        /// Octets that are there.
+        found: u64,
+        /// Octets that were stored.
+        len: u64,
+    },
+    /// The file can't be read.
+    #[error("{source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Content {
+    /// Octets in memory.
+    #[must_use]
+    pub fn memory(octets: Vec<u8>) -> Self {
+        Self::held(octets, None)
+    }
+
+    /// Octets in memory that is part of a budget; it is given back with them.
+    #[must_use]
+    pub fn granted(octets: Vec<u8>, grant: MemoryGrant) -> Self {
+        Self::held(octets, Some(grant))
+    }
+
+    fn held(octets: Vec<u8>, grant: Option<MemoryGrant>) -> Self {
+        Self { len: octets.len() as u64, place: Octets::Memory(Arc::new(Held { octets, _grant: grant })) }
+    }
+
+    /// Octets as they were found, of which so many were stored.
+    pub(crate) fn found(octets: Vec<u8>, len: u64) -> Self {
+        Self { len, ..Self::memory(octets) }
+    }
+
+    /// A file of so many octets.
+    pub(crate) fn file(file: ContentFile, len: u64) -> Self {
+        Self { len, place: Octets::File(Arc::new(file)) }
+    }
+
+    /// Octets of it.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "none is: it has our Received field")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The octets, where they are in memory.
+    #[must_use]
+    pub fn octets(&self) -> Option<&[u8]> {
+        match &self.place {
+            Octets::Memory(held) => Some(&held.octets),
+            Octets::File(_) => None,
+        }
+    }
+
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// When it can't be read, or is not as long as it was when it was stored.
+    pub async fn read(&self) -> Result<Vec<u8>, ContentError> {
+        let octets = match &self.place {
+            Octets::Memory(held) => held.octets.clone(),
+            Octets::File(file) => tokio::fs::read(&file.path).await.map_err(|source| file.fault(source))?,
+        };
+        let found = octets.len() as u64;
+        if found == self.len {
+            return Ok(octets);
+        }
+        Err(ContentError::Cut { path: self.path().map(Path::to_owned), found, len: self.len })
+    }
+
+    /// Reads the first so many octets, or all where there are fewer.
+    ///
+    /// # Errors
+    /// When its file can't be read.
+    pub async fn beginning(&self, most: u64) -> Result<Vec<u8>, ContentError> {
+        let file = match &self.place {
+            Octets::Memory(held) => {
+                let end = held.octets.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+                return Ok(held.octets[..end].to_vec());
+            }
+            Octets::File(file) => file,
+        };
+        let mut octets = Vec::new();
+        let read = async {
+            let mut start = tokio::fs::File::open(&file.path).await?.take(most);
+            start.read_to_end(&mut octets).await
+        };
+        read.await.map_err(|source| file.fault(source))?;
+        Ok(octets)
+    }
+
+    /// The store answers for the file from now on: dropping the content does not remove it. For stores.
+    pub fn keep(&self) {
+        if let Octets::File(file) = &self.place {
+            file.is_ours.store(false, Ordering::Release);
+        }
+    }
+
+    /// The store has not taken it after all: removes the file at once, whoever else may still refer to it.
+    pub(crate) async fn discard(&self) {
+        if let Octets::File(file) = &self.place {
+            file.is_ours.store(false, Ordering::Release);
+            file.log_removal(tokio::fs::remove_file(&file.path).await);
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Octets::Memory(_) => None,
+            Octets::File(file) => Some(&file.path),
+        }
+    }
+}
+
+impl ContentFile {
+    /// A file that is removed when this is dropped.
+    pub(crate) fn ours(path: PathBuf) -> Self {
+        Self { path, is_ours: AtomicBool::new(true) }
+    }
+
+    /// A file that the store answers for.
+    pub(crate) fn stored(path: PathBuf) -> Self {
+        Self { path, is_ours: AtomicBool::new(false) }
+    }
+
+    /// The folder that it is in.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.path.parent()
+    }
+
+    fn log_removal(&self, removed: io::Result<()>) {
+        if let Err(error) = removed {
+            tracing::warn!(event = "content_not_removed", path = %self.path.display(), reason = %error);
+        }
+    }
+
+    fn fault(&self, source: io::Error) -> ContentError {
+        ContentError::Unreadable { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for ContentFile {
+    fn drop(&mut self) {
+        if *self.is_ours.get_mut() {
+            self.log_removal(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+impl ContentError {
+    /// The file, where it is in one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Cut { path, .. } => path.as_deref(),
+            Self::Unreadable { path, .. } => Some(path),
+        }
+    }
+}
+
+/// Never with the octets, which are nobody's business but the recipients'.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("len", &self.len).field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        (self.len, self.path(), self.octets()) == (other.len, other.path(), other.octets())
+    }
+}
+
+impl Eq for Content {}

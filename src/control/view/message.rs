@@ -1,0 +1,195 @@
+//! Messages in the queue.
+
+use serde::{Deserialize, Serialize};
+
+use super::{rfc3339, some_text, wall_ms};
+use crate::lane::{LaneState, LaneStatus};
+use crate::policy::test_mode::action_name;
+use crate::store::{MessageState, RecipientState, Summary, SummaryRecipient};
+use crate::time::{Moment, Timeline};
+
+/// A recipient of a message in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientJson {
+    /// The forward-path.
+    pub address: String,
+    /// `waiting sending sent bounced expired dropped captured`
+    pub state: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The last reply; null when there was none.
+    pub reply: Option<String>,
+}
+
+/// A message in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageJson {
+    /// Its name.
+    pub queue_id: String,
+    /// `ready deferred held sending`
+    pub state: String,
+    /// The reverse-path; empty for a report.
+    pub from: String,
+    /// All recipients.
+    pub to: Vec<RecipientJson>,
+    /// Octets.
+    pub size: u64,
+    /// The user who logged in.
+    pub user: Option<String>,
+    /// The client's IP address.
+    pub client: String,
+    /// The upstream that it will probably take.
+    pub upstream: String,
+    /// When it was accepted.
+    pub accepted_at: String,
+    /// When it goes next, as far as is known.
+    pub next_attempt: Option<String>,
+    /// When it will probably go; null when it is held, its upstream is disabled, or nobody knows.
+    pub eta: Option<String>,
+    /// `retry limit disabled sign_in release schedule connection`
+    pub waiting_for: Option<String>,
+    /// What test mode does with it.
+    pub test_mode: Option<String>,
+}
+
+/// A message with all that is known about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageDetail {
+    /// What a list shows.
+    #[serde(flatten)]
+    pub message: MessageJson,
+    /// The address that routing goes by.
+    pub sender: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What the client called itself.
+    pub helo: String,
+    /// The listener that it came in by.
+    pub listener: String,
+    /// Where a redirected message goes.
+    pub test_address: Option<String>,
+    /// Why its upstream takes nothing at present.
+    pub upstream_reason: Option<String>,
+    /// The upstream that it takes instead at present.
+    pub fallback: Option<String>,
+}
+
+/// What became of a command to one message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Its name.
+    pub queue_id: String,
+    /// `due`, `deleted`, or `gone`: while it was waited for, it was settled for all recipients.
+    pub outcome: String,
+}
+
+/// What became of a command to many messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// Messages that are due now.
+    pub messages: u64,
+}
+
+/// Where a held message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// `test` or `recipients`.
+    pub to: String,
+}
+
+impl MessageJson {
+    /// What a list shows of a message, given how its upstream is.
+    #[must_use]
+    pub fn new(
+        summary: &Summary,
+        lane: Option<&LaneStatus>,
+        eta: Option<Moment>,
+        timeline: &Timeline,
+    ) -> Self {
+        let now = timeline.now();
+        let (waiting_for, next) = waiting(summary, lane, now);
+        Self {
+            queue_id: summary.queue_id.to_string(),
+            state: summary.state.name().to_owned(),
+            from: summary.reverse_path.clone(),
+            to: summary.recipients.iter().map(RecipientJson::from).collect(),
+            size: summary.size,
+            user: summary.client.user.clone(),
+            client: summary.client.address.clone(),
+            upstream: summary.lane.upstream().to_owned(),
+            accepted_at: wall_ms(summary.accepted_wall),
+            next_attempt: next.map(|moment| rfc3339(timeline.wall_at(moment))),
+            eta: eta.map(|moment| rfc3339(timeline.wall_at(moment))),
+            waiting_for: waiting_for.map(str::to_owned),
+            test_mode: summary.decisions.test.as_ref().map(|test| action_name(test.action).to_owned()),
+        }
+    }
+}
+
+/// What a message waits for, and until when as far as is known.
+fn waiting(
+    summary: &Summary,
+    lane: Option<&LaneStatus>,
+    now: Moment,
+) -> (Option<&'static str>, Option<Moment>) {
+    let state = summary.state;
+    match state {
+        MessageState::Held => return (Some("release"), None),
+        MessageState::Sending => return (None, None),
+        MessageState::Ready | MessageState::Deferred => {}
+    }
+    // While another upstream stands in, it is not held up by its own.
+    let own = lane.filter(|lane| lane.via.is_none()).map_or(&LaneState::Up, |lane| &lane.state);
+    let until = own.until();
+    let later = Some(until.map_or(summary.due, |until| until.max(summary.due)));
+    // While the limit opens before the message is due, the limit does not hold it up.
+    let due_behind_limit = summary.due > until.unwrap_or(now).max(now);
+    match own {
+        LaneState::Disabled { .. } => (Some("disabled"), until),
+        // When the upstream answers again all of its mail is due at once, so what counts is the next try at it.
+        LaneState::Down { .. } => (Some("connection"), until.or(Some(summary.due))),
+        LaneState::Limited { .. } if !due_behind_limit => (Some("limit"), later),
+        LaneState::Busy { .. } if summary.due <= now => (Some("connection"), Some(summary.due)),
+        _ if state == MessageState::Deferred => (Some("retry"), Some(summary.due)),
+        _ => (None, Some(summary.due)),
+    }
+}
+
+impl MessageDetail {
+    /// All that is known about a message.
+    #[must_use]
+    pub fn new(
+        summary: &Summary,
+        lane: Option<&LaneStatus>,
+        eta: Option<Moment>,
+        timeline: &Timeline,
+    ) -> Self {
+        Self {
+            message: MessageJson::new(summary, lane, eta, timeline),
+            sender: summary.sender.clone(),
+            attempts: summary.attempts,
+            helo: summary.client.helo.clone(),
+            listener: summary.client.listener.clone(),
+            test_address: summary
+                .decisions
+                .test
+                .as_ref()
+                .and_then(|t| t.address.as_ref())
+                .map(ToString::to_string),
+            upstream_reason: lane.and_then(|lane| some_text(lane.state.reason())),
+            fallback: lane.and_then(|lane| lane.via.clone()),
+        }
+    }
+}
+
+impl From<&SummaryRecipient> for RecipientJson {
+    fn from(recipient: &SummaryRecipient) -> Self {
+        Self {
+            address: recipient.address.clone(),
+            state: RecipientState::name(recipient.state).to_owned(),
+            attempts: recipient.attempts,
+            reply: some_text(&recipient.reply),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The relay as a whole.
+
+use serde::{Deserialize, Serialize};
+
+use super::test_mode::TestModeJson;
+use super::upstream::UpstreamJson;
+use crate::store::{QueueCounts, Totals};
+
+/// A reload that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What has changed and is in force only after a restart, in words.
+    pub after_restart: Vec<String>,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerJson {
+    /// Where it listens.
+    pub address: String,
+    /// Clients that may relay without AUTH.
+    pub relay_from: Vec<String>,
+    /// `none starttls implicit`
+    pub tls: String,
+    /// `none optional required`
+    pub auth: String,
+}
+
+/// The whole relay at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusJson {
+    /// The program's version.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime: u64,
+    /// Test mode.
+    pub test_mode: TestModeJson,
+    /// All listeners.
+    pub listeners: Vec<ListenerJson>,
+    /// All upstreams.
+    pub upstreams: Vec<UpstreamJson>,
+    /// Messages by state.
+    pub queue: QueueCounts,
+    /// Recipients since the store was made.
+    pub totals: Totals,
+    /// Why the store accepts nothing at present.
+    pub store_fault: Option<String>,
+}

@@ -1,0 +1,43 @@
+//! Test mode.
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::test_mode::{TestState, action_name};
+
+/// Test mode as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestModeJson {
+    /// Whether it is on.
+    pub enabled: bool,
+    /// `redirect hold capture`
+    pub action: String,
+    /// Where redirected mail goes.
+    pub address: Option<String>,
+    /// Who set it.
+    pub origin: String,
+}
+
+/// Test mode as it shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestModeChange {
+    /// On or off.
+    pub enabled: bool,
+    /// What it does; as before when absent.
+    #[serde(default)]
+    pub action: Option<String>,
+    /// Where redirected mail goes; as before when absent.
+    #[serde(default)]
+    pub address: Option<String>,
+}
+
+impl From<TestState> for TestModeJson {
+    fn from(state: TestState) -> Self {
+        Self {
+            enabled: state.enabled,
+            action: action_name(state.action).to_owned(),
+            address: state.address.map(|a| a.to_string()),
+            origin: state.origin,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Upstreams and their accounts.
+
+use serde::{Deserialize, Serialize};
+
+use super::limits::LimitJson;
+use super::{rfc3339, some_text};
+use crate::account::AccountView;
+use crate::time::Timeline;
+
+/// An upstream and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamJson {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes what no filter matches.
+    pub default: bool,
+    /// `up down disabled limited`
+    pub state: String,
+    /// Why, when it is not up.
+    pub reason: Option<String>,
+    /// Until when, as far as is known.
+    pub until: Option<String>,
+    /// Its host; null for the local mailbox.
+    pub host: Option<String>,
+    /// Its port; null for the local mailbox.
+    pub port: Option<u16>,
+    /// The upstream that its mail takes instead at present.
+    pub fallback: Option<String>,
+    /// Its accounts, in the order of the configuration.
+    pub accounts: Vec<AccountJson>,
+    /// What is used of its limits, by account and window.
+    pub limits: Vec<LimitJson>,
+}
+
+/// A login of an upstream and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountJson {
+    /// Its name; empty for an upstream without a login.
+    pub account: String,
+    /// Whether it serves its own address alone.
+    pub sender_bound: bool,
+    /// `up down disabled limited`
+    pub state: String,
+    /// Why, when it is not up.
+    pub reason: Option<String>,
+    /// Until when, as far as is known.
+    pub until: Option<String>,
+    /// Connections that are open.
+    pub connections: u32,
+    /// Connections that may be open at present.
+    pub most_connections: u32,
+    /// The pace that the provider's answers have taught; null when it is as configured.
+    pub pace: Option<String>,
+}
+
+impl AccountJson {
+    /// A login as the interface shows it.
+    #[must_use]
+    pub fn new(view: AccountView, timeline: &Timeline) -> Self {
+        Self {
+            account: view.account,
+            sender_bound: view.sender_bound,
+            state: view.state.name().to_owned(),
+            reason: some_text(view.state.reason()),
+            until: view.state.until().map(|until| rfc3339(timeline.wall_at(until))),
+            connections: view.connections,
+            most_connections: view.most_connections,
+            pace: view.pace,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The log lines of an attempt: one for each recipient, and one alone for a test copy.
+
+use super::attempted::{RecipientOutcome, state};
+use super::lane_settings::LaneSettings;
+use crate::account::Account;
+use crate::config::TestAction;
+use crate::policy::test_mode::action_name;
+use crate::store::{LaneKind, LaneName, Message, MessageKind, RecipientState};
+use crate::time::Moment;
+use crate::upstream::Outcome;
+
+/// What all lines of an attempt have in common.
+pub(super) struct DeliveryLine<'a> {
+    pub(super) lane: &'a LaneSettings,
+    /// By whom it was tried.
+    pub(super) account: Option<&'a Account>,
+    pub(super) message: &'a Message,
+    /// The upstream as it answered; empty when none did.
+    pub(super) host: &'a str,
+    /// When what waits is due.
+    pub(super) next: Moment,
+    pub(super) now: Moment,
+    /// Whether it has outlived the queue.
+    pub(super) expired: bool,
+    /// Whether it was an attempt.
+    pub(super) tried: bool,
+}
+
+/// Writes one line per recipient; for a test copy one line that names them all.
+pub(super) fn attempt(line: &DeliveryLine<'_>, outcomes: &[RecipientOutcome]) {
+    let message = line.message;
+    let test = message.decisions.test.as_ref();
+    if let (Some(test), [first, ..]) = (test.filter(|t| t.action == TestAction::Redirect), outcomes) {
+        let all: Vec<_> = message.recipients.iter().map(|r| r.address.as_str()).collect();
+        let to = test.address.as_ref().map(ToString::to_string).unwrap_or_default();
+        line.write(first, &to, Some(&all.join(",")));
+        return;
+    }
+    for outcome in outcomes {
+        line.write(outcome, outcome.recipient.address.as_str(), None);
+    }
+}
+
+impl DeliveryLine<'_> {
+    fn write(&self, each: &RecipientOutcome, to: &str, original_to: Option<&str>) {
+        let Self { message, now, .. } = *self;
+        let state = state(each.outcome, self.expired);
+        let duplicate = matches!(each.outcome, Outcome::Deferred { possible_duplicate: true, .. });
+        let reply =
+            if duplicate { format!("{} (possible duplicate)", each.reply) } else { each.reply.clone() };
+        let waits = state == RecipientState::Waiting;
+        // While the upstream is down or must not be used, what counts is the end of that.
+        let resumes = if waits { self.lane.candidates.resumes_at(now) } else { None };
+        let next = waits.then(|| resumes.map_or(self.next, |resumes| resumes.max(self.next)));
+        let next = next.map(|next| self.lane.context.wall(next));
+        let delay = format!("{:.1}s", now.since(message.accepted).as_secs_f64());
+        let attempt = each.recipient.attempts + u32::from(self.tried);
+        let account = self.account.and_then(Account::name);
+        let upstream = self.upstream();
+        let host = Some(self.host).filter(|host| !host.is_empty());
+        let test_mode = message.decisions.test.as_ref().map(|test| action_name(test.action));
+        // The level is part of a tracing call's static data, so there is one call for each.
+        macro_rules! write_line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    event = event_name(state),
+                    queue_id = %message.queue_id,
+                    from = %message.reverse_path,
+                    to,
+                    original_to,
+                    upstream,
+                    account,
+                    host,
+                    reply,
+                    delay,
+                    attempt,
+                    next,
+                    test_mode
+                )
+            };
+        }
+        let report = message.kind == MessageKind::Report;
+        match state {
+            RecipientState::Bounced | RecipientState::Expired if report => {
+                write_line!(tracing::Level::ERROR);
+            }
+            RecipientState::Bounced | RecipientState::Expired => write_line!(tracing::Level::WARN),
+            RecipientState::Waiting if each.outcome != Outcome::Later => write_line!(tracing::Level::WARN),
+            _ => write_line!(tracing::Level::INFO),
+        }
+    }
+
+    /// The upstream by which it went. The local mailbox of test mode is none.
+    fn upstream(&self) -> Option<&str> {
+        let name = match self.account {
+            Some(account) => &*account.key().upstream,
+            None => self.lane.upstream.name.as_str(),
+        };
+        Some(name).filter(|name| LaneName::parse(name).kind() != LaneKind::Captured)
+    }
+}
+
+/// The event of a recipient's state.
+fn event_name(state: RecipientState) -> &'static str {
+    match state {
+        RecipientState::Waiting | RecipientState::Sending => "deferred",
+        other => other.name(),
+    }
+}

@@ -1,0 +1,219 @@
+//! The right to one transaction: its permit, and a connection to use it over.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::refusal;
+use super::shared::DirectContext;
+use super::turn::DirectTurn;
+use crate::account::{
+    Account, AccountSettings, Feedback, Grant, MailFacts, Obstacle, PooledConnection, Probe,
+};
+use crate::deliver::settle::log_report;
+use crate::direct::DirectRefusal;
+use crate::limits::{AccountKey, Amount};
+use crate::store::{LaneName, NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
+use crate::upstream::{Connection, Link, RecipientResult, Transport};
+
+/// How often an outcome is offered to a store that fails.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// Recipients for which a permit is recorded when it is not known how many there will be (RFC 5321 4.5.3.1.8). Until we die
+/// in the middle only those count that there are.
+const UNKNOWN: u32 = 100;
+
+/// The right to one transaction.
+pub(super) struct DirectPermit {
+    shared: Arc<DirectContext>,
+    pub(super) account: Arc<Account>,
+    pub(super) settings: Arc<AccountSettings>,
+    /// `None` when it was given back.
+    pooled: Mutex<Option<PooledConnection>>,
+    permit: Option<PermitId>,
+    /// What it counts for.
+    taken: Amount,
+    /// Recipients that the recorded permit holds.
+    recorded: u32,
+    /// What it has used, once the transaction has ended.
+    used: Option<Amount>,
+    _probes: Vec<Probe>,
+}
+
+impl DirectPermit {
+    /// Takes a permit for so much; or where that is not known, for one recipient and those that follow. Some accounts are
+    /// known to be unfit for the message.
+    pub(super) async fn take(
+        shared: &Arc<DirectContext>,
+        lane: &LaneName,
+        (amount, unfit): (Option<Amount>, &[AccountKey]),
+        until: Instant,
+    ) -> Result<Self, DirectRefusal> {
+        let Some(route) = shared.routes.of(lane) else {
+            return Err(refusal::disabled(lane.as_str(), "it is not in the configuration"));
+        };
+        let mut turn = DirectTurn::new(shared, route, until);
+        loop {
+            let grant = turn.grant(unfit).await?;
+            let most = grant.account.recipients_per_message();
+            let needed = amount.unwrap_or_else(|| Amount::of_message(1, 0));
+            if needed.recipients > most {
+                return Err(refusal::too_many(most));
+            }
+            let recorded = amount.map_or(UNKNOWN.min(most), |amount| amount.recipients);
+            let new = NewPermit {
+                account: grant.account.key().clone(),
+                ceilings: grant.account.ceilings(),
+                needed,
+                recorded,
+            };
+            match shared.context.store.take_permit(new).await {
+                Ok(Permitted::Granted(permit)) => {
+                    return Ok(Self::new(shared, grant, (permit, needed, recorded)));
+                }
+                Ok(Permitted::Blocked(wait)) => {
+                    grant.note_limited(&wait, shared.context.timeline.now());
+                    turn.waiting.stay_first(&grant.account);
+                }
+                Err(error) => {
+                    tracing::error!(event = "store", upstream = route.upstream.name, reason = %error);
+                    return Err(refusal::store());
+                }
+            }
+        }
+    }
+
+    fn new(
+        shared: &Arc<DirectContext>,
+        mut grant: Grant,
+        (permit, taken, recorded): (PermitId, Amount, u32),
+    ) -> Self {
+        Self {
+            shared: shared.clone(),
+            pooled: Mutex::new(grant.connections.pop()),
+            permit: Some(permit),
+            taken,
+            recorded,
+            used: None,
+            _probes: grant.probes,
+            account: grant.account,
+            settings: grant.settings,
+        }
+    }
+
+    /// Makes room for one more recipient behind those that are known.
+    pub(super) async fn add(&mut self, known: u32) -> Result<(), DirectRefusal> {
+        if known >= self.recorded {
+            return Err(refusal::too_many(self.recorded));
+        }
+        if known < self.taken.recipients {
+            return Ok(());
+        }
+        let Some(permit) = self.permit else { return Err(refusal::lost()) };
+        let more = Amount::of_recipients(1);
+        let extension = PermitExtension { permit, ceilings: self.account.ceilings(), more };
+        let context = &self.shared.context;
+        match context.store.extend_permit(extension).await {
+            Ok(Permitted::Granted(_)) => {
+                self.taken.recipients += 1;
+                Ok(())
+            }
+            Ok(Permitted::Blocked(wait)) => {
+                Err(refusal::obstacle(context, self.upstream(), &Obstacle::Limited(wait)))
+            }
+            Err(error) => {
+                tracing::error!(event = "store", upstream = self.upstream(), reason = %error);
+                Err(refusal::store())
+            }
+        }
+    }
+
+    /// The connection that was idle, once.
+    pub(super) fn idle(&self) -> Option<Connection> {
+        let link = self.pooled.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.take()?;
+        match link {
+            Link::Smtp(connection) => Some(*connection),
+            Link::Capture(_) => None,
+        }
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(&self) -> Result<Connection, DirectRefusal> {
+        let Transport::Smtp(connector) = &self.settings.transport else {
+            return Err(refusal::disabled(self.upstream(), "it keeps mail on this machine"));
+        };
+        match connector.open().await {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                self.feedback().connection_failed(&error).await;
+                Err(refusal::unreachable(self.upstream(), &error))
+            }
+        }
+    }
+
+    /// A connection that is not needed any more.
+    pub(super) fn give_back(&self, connection: Connection) {
+        if let Some(mut pooled) = self.pooled.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            pooled.put(Link::Smtp(Box::new(connection)));
+        }
+    }
+
+    /// The upstream's name.
+    pub(super) fn upstream(&self) -> &str {
+        &self.account.key().upstream
+    }
+
+    /// Notes what an answer teaches about the upstream.
+    pub(super) async fn note_answer(&self, mail: &MailFacts<'_>, result: &RecipientResult) {
+        self.feedback().transaction(mail, std::slice::from_ref(result)).await;
+    }
+
+    fn feedback(&self) -> Feedback<'_> {
+        Feedback { accounts: &self.shared.context.accounts, account: &self.account }
+    }
+
+    /// The transaction has ended: what the provider may have counted of it is known.
+    pub(super) fn close(&mut self) {
+        self.used = Some(self.taken);
+    }
+
+    /// Records what became of the transaction. One that was not closed never began, and its permit is returned.
+    pub(super) async fn end(mut self, outcome: impl FnOnce(PermitEnd) -> PermitEnd) {
+        if let Some(permit) = self.permit.take() {
+            end_permit(&self.shared, &self.account, outcome(PermitEnd::without_message(permit, self.used)))
+                .await;
+        }
+    }
+}
+
+/// When an exchange is cut off in the middle nobody knows what the provider has counted, so all of it counts.
+impl Drop for DirectPermit {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
+        // Without a runtime the relay is gone: the next start counts what was recorded.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let end = PermitEnd::without_message(permit, Some(self.taken));
+        let (shared, account) = (Arc::downgrade(&self.shared), self.account.clone());
+        runtime.spawn(async move {
+            if let Some(shared) = shared.upgrade() {
+                end_permit(&shared, &account, end).await;
+            }
+        });
+    }
+}
+
+/// Offers the end of a permit to the store until it takes it.
+async fn end_permit(shared: &DirectContext, account: &Account, end: PermitEnd) {
+    let context = &shared.context;
+    while let Err(error) = context.store.end_permit(end.clone()).await {
+        tracing::error!(event = "store", reason = %error, next = "offered again");
+        if context.is_stopping() {
+            return;
+        }
+        sleep(STORE_RETRY).await;
+    }
+    account.permit_ended(end.used.is_none());
+    for report in &end.reports {
+        log_report(context, report, None);
+    }
+}

@@ -1,0 +1,37 @@
+//! Why the relay does not start, or does not go on.
+
+use crate::control::SocketError;
+use crate::store::StoreError;
+use crate::transform::DkimError;
+
+/// Why the relay does not start, or has ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A DKIM key can't be used.
+    #[error(transparent)]
+    Dkim(#[from] DkimError),
+    /// A listener's address can't be had.
+    #[error("cannot listen at {address}: {reason}; is another program using the port, or is it below 1024?")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// The control socket can't be made.
+    #[error(transparent)]
+    Control(#[from] SocketError),
+    /// A part has ended that must not end. It is our fault; a restart recovers what it was doing.
+    #[error("a fault in the program: {0}; please report it with the log")]
+    Fault(String),
+    /// Whoever told it to stop did not want to wait. What was under way is taken up at the next start.
+    #[error("stopped at once by a second {0}; what was under way is taken up at the next start")]
+    StoppedAtOnce(&'static str),
+    /// The system does not let us hear signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+}

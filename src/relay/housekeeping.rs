@@ -1,0 +1,87 @@
+//! What is done now and then, beside the mail: the clock is noted, old counts go, mail is moved to where it belongs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::deliver::{Context, Phase};
+use crate::store::{LaneKind, LaneMove, LaneName, StoreError};
+
+/// How often the relay looks whether the store has failed, and tries it again if it has.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often the relay notes its tie to the clocks: only a boot makes its age matter, and a quiet relay should leave the
+/// disk asleep.
+const NOTE_CLOCK: Duration = Duration::from_mins(10);
+/// How often counts that have left their windows are removed.
+const PRUNE: Duration = Duration::from_hours(1);
+/// Writes down the tie to the clocks, which also tries a store that has failed; removes old counts.
+pub(super) async fn run(context: Arc<Context>) {
+    let mut phase = context.phase.clone();
+    let mut noted = context.timeline.now();
+    let mut pruned = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT) => {}
+            _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => return,
+        }
+        let now = context.timeline.now();
+        if now.since(noted) >= NOTE_CLOCK || context.store.healthy().is_err() {
+            // A failure has been logged by the store; the next beat tries again.
+            let _ = context.store.note_clock().await;
+            noted = now;
+        }
+        if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE) && context.store.prune().await.is_ok() {
+            pruned = Some(now);
+        }
+    }
+}
+
+/// Moves mail whenever somebody has put it where nobody takes it: an attempt by an older configuration, or a session that
+/// had not heard of the new one.
+pub(super) async fn move_unserved(context: Arc<Context>) {
+    let mut phase = context.phase.clone();
+    loop {
+        tokio::select! {
+            () = context.wakeups.unserved() => {}
+            _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => return,
+        }
+        if let Err(error) = reroute(&context).await {
+            tracing::error!(event = "store", reason = %error);
+            // While the store fails there is no hurry.
+            tokio::time::sleep(HEARTBEAT).await;
+            context.wakeups.call_unserved();
+        }
+    }
+}
+
+/// Moves queued mail to the lanes that serve its senders by the configuration in force.
+pub(super) async fn reroute(context: &Context) -> Result<(), StoreError> {
+    let now = context.timeline.now();
+    let waited = |lane: &LaneName| context.limit_waits.of(lane, now).as_millis() as i64;
+    let router = context.accounts.router();
+    let mut moves: HashMap<LaneName, Vec<LaneMove>> = HashMap::new();
+    for place in context.store.lanes_in_use().await? {
+        if place.lane.kind() == LaneKind::Captured {
+            continue;
+        }
+        let to = router.lane(&place.sender).unwrap_or_else(LaneName::unrouted);
+        if to != place.lane {
+            let credit = waited(&place.lane) - waited(&to);
+            let one = LaneMove { sender: place.sender, to, credit };
+            moves.entry(place.lane).or_default().push(one);
+        }
+    }
+    for (from, moves) in moves {
+        let mut targets: Vec<LaneName> = moves.iter().map(|one| one.to.clone()).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        let senders = moves.len();
+        let messages = context.store.reroute(from.clone(), moves).await?;
+        let to = targets.iter().map(LaneName::as_str).collect::<Vec<_>>().join(",");
+        tracing::info!(event = "rerouted", messages, senders, reason = from.as_str(), upstream = to);
+        for target in &targets {
+            context.wakeups.wake(target);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! A message that has arrived: what it is, why it may be refused, and what the log says of it.
+
+use super::Peer;
+use super::state::{Hello, MailTransaction};
+use crate::config::Upstream;
+use crate::direct::{DirectRefusal, Exchange};
+use crate::mail::{Address, QueueId, ReversePath};
+use crate::policy::test_mode::action_name;
+use crate::policy::users::LoggedIn;
+use crate::smtp::Reply;
+use crate::store::{Content, EnqueueError, TestTreatment};
+
+/// Why a message is refused at the end of its content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmissionError {
+    /// The operator's configuration has no upstream for the sender.
+    #[error("no upstream serves {sender}: add a filter or a default upstream")]
+    NoRoute {
+        /// The address that routing went by.
+        sender: String,
+    },
+    /// No login of the upstream may send for this sender.
+    #[error("no account of upstream {upstream} may send as {sender}: add one, or one without sender_bound")]
+    NoAccount {
+        /// The upstream.
+        upstream: String,
+        /// The address that routing went by.
+        sender: String,
+    },
+    /// The upstream would not take it.
+    #[error("the message is larger than {max} octets, the limit of its upstream")]
+    TooLarge {
+        /// `message_size` of the upstream.
+        max: u64,
+    },
+    /// The store did not take it.
+    #[error("{}", match .0 {
+        EnqueueError::Full { .. } => "the queue is full, try again later",
+        _ => "the message cannot be stored at present, try again later",
+    })]
+    NotQueued(#[source] EnqueueError),
+    /// The upstream did not take it while the client waited.
+    #[error("{}", .0.reply)]
+    Direct(DirectRefusal),
+}
+
+impl SubmissionError {
+    /// What the client is told.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        let (code, status) = match self {
+            Self::NoRoute { .. } | Self::NoAccount { .. } => (550, (5, 7, 1)),
+            Self::TooLarge { .. } => (552, (5, 3, 4)),
+            Self::NotQueued(EnqueueError::Full { .. }) => (452, (4, 3, 1)),
+            Self::NotQueued(_) => (451, (4, 3, 0)),
+            Self::Direct(refused) => return refused.reply.clone(),
+        };
+        Reply::new(code, status, self.to_string())
+    }
+
+    /// The word for it in the log.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoRoute { .. } => "route",
+            Self::NoAccount { .. } => "account",
+            Self::TooLarge { .. } => "size",
+            Self::NotQueued(EnqueueError::Full { .. }) => "queue_full",
+            Self::NotQueued(_) => "store",
+            Self::Direct(refused) => refused.reason,
+        }
+    }
+}
+
+/// A message that has arrived completely.
+#[derive(Debug)]
+pub struct Submission {
+    /// Its name.
+    pub queue_id: QueueId,
+    /// How the client introduced itself.
+    pub hello: Hello,
+    /// Who has logged in.
+    pub user: Option<LoggedIn>,
+    /// Who it is from and for.
+    pub transaction: MailTransaction,
+    /// Its content.
+    pub content: Content,
+    /// The mailboxes in its From.
+    pub from: Vec<Address>,
+    /// What the upstream was asked about its recipients, in direct mode.
+    pub exchange: Option<Exchange>,
+}
+
+impl Submission {
+    /// Whether nobody is to get it.
+    pub(super) fn all_dropped(&self) -> bool {
+        self.transaction.dropped.len() == self.transaction.envelope.recipients().len()
+    }
+}
+
+/// What the log says of an accepted message.
+pub(super) struct AcceptedLine<'a> {
+    pub(super) queue_id: &'a QueueId,
+    pub(super) sender: &'a ReversePath,
+    pub(super) upstream: &'a Upstream,
+    pub(super) size: u64,
+    pub(super) test: Option<&'a TestTreatment>,
+    pub(super) user: Option<&'a str>,
+}
+
+impl AcceptedLine<'_> {
+    pub(super) fn log_accepted(&self, peer: &Peer, recipients: usize, eta: Option<&str>) {
+        tracing::info!(
+            event = "accepted",
+            session = peer.session_id,
+            queue_id = %self.queue_id,
+            client = %peer.ip,
+            user = self.user,
+            listener = %peer.listener.address,
+            from = self.sender.as_str(),
+            recipients,
+            size = self.size,
+            upstream = self.upstream.name,
+            eta,
+            test_mode = self.test.map(|t| action_name(t.action)),
+        );
+    }
+
+    /// Logs a line for each recipient that gets nothing.
+    pub(super) fn log_dropped<'a>(&self, peer: &Peer, recipients: impl Iterator<Item = &'a Address>) {
+        for recipient in recipients {
+            tracing::info!(
+                event = "dropped",
+                session = peer.session_id,
+                queue_id = %self.queue_id,
+                from = self.sender.as_str(),
+                to = %recipient,
+                client = %peer.ip,
+                upstream = self.upstream.name,
+                test_mode = self.test.map(|t| action_name(t.action)),
+                reason = "blacklist",
+            );
+        }
+    }
+}

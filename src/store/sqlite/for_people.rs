@@ -1,0 +1,87 @@
+//! What people ask the store for.
+
+use async_trait::async_trait;
+
+use super::listing;
+use super::store::SqliteStore;
+use super::writing::Writing;
+use super::{blacklist, change};
+use crate::mail::QueueId;
+use crate::store::{
+    Admin, BlacklistEntry, Decisions, ListFilter, NewBlacklistEntry, QueueCounts, StoreError, Summary, Totals,
+};
+
+#[async_trait]
+impl Admin for SqliteStore {
+    async fn list(&self, filter: ListFilter) -> Result<Vec<Summary>, StoreError> {
+        self.read(move |db| listing::list(db, &filter)).await
+    }
+
+    async fn show(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
+        self.read(move |db| listing::show(db, &queue_id)).await
+    }
+
+    async fn content(&self, queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError> {
+        let content_dir = self.content_dir.clone();
+        match self.read(move |db| listing::content(db, &queue_id, &content_dir)).await? {
+            Some(content) => Ok(Some(content.read().await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn retry(&self, queue_id: Option<QueueId>) -> Result<u64, StoreError> {
+        match queue_id {
+            Some(queue_id) => self.when_settled(move |db| change::retry(db, &queue_id)).await,
+            None => self.write(change::retry_all).await,
+        }
+    }
+
+    async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError> {
+        self.when_settled(move |db| change::hold(db, &queue_id)).await
+    }
+
+    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<bool, StoreError> {
+        self.write(move |db| change::release(db, &queue_id, &decisions)).await
+    }
+
+    async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
+        let id = queue_id.clone();
+        let deleted = self.when_settled(move |db| change::delete(db, &id)).await?;
+        let Some((summary, in_file)) = deleted else {
+            return Ok(None);
+        };
+        self.note_settled(1);
+        if in_file {
+            self.remove_files(vec![queue_id]).await;
+        }
+        Ok(Some(summary))
+    }
+
+    async fn counts(&self) -> Result<QueueCounts, StoreError> {
+        self.read(listing::counts).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.read(listing::totals).await
+    }
+
+    async fn blacklist(&self) -> Result<Vec<BlacklistEntry>, StoreError> {
+        self.read(blacklist::all).await
+    }
+
+    async fn blacklist_add(&self, entry: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError> {
+        let add = move |db: &Writing| {
+            db.changes_blacklist();
+            blacklist::add(db, &entry, db.now(), db.wall())
+        };
+        self.write(add).await
+    }
+
+    async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError> {
+        let remove = move |db: &Writing| {
+            db.changes_blacklist();
+            blacklist::remove(db, &pattern)
+        };
+        self.write(remove).await
+    }
+}

@@ -1,0 +1,134 @@
+//! What sessions, estimates and the start of a relay ask the store for.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+
+use super::store::SqliteStore;
+use super::{blacklist, enqueue, place, places, recover, settings, suspension, usage};
+use crate::limits::{Counts, Load, Scope};
+use crate::mail::{Address, QueueId};
+use crate::store::{
+    BlacklistEntry, Content, EnqueueError, Intake, LaneName, MessageId, NewMessage, Outlook, Recovered,
+    StoreError, Switches, Upkeep, Upload,
+};
+use crate::time::Timeline;
+
+#[async_trait]
+impl Intake for SqliteStore {
+    fn healthy(&self) -> Result<(), StoreError> {
+        self.writer_health()
+    }
+
+    fn queue_length(&self) -> u64 {
+        self.length.load(Ordering::Relaxed)
+    }
+
+    fn upload(&self, id: &QueueId) -> Upload {
+        Upload::new(&self.content_dir, id)
+    }
+
+    async fn enqueue(&self, mut message: NewMessage) -> Result<(), EnqueueError> {
+        if message.recipients.kept() == 0 {
+            message.content = Content::memory(Vec::new());
+            return Ok(self.write(move |db| enqueue::enqueue(db, &message)).await?);
+        }
+        let before = self.length.fetch_add(1, Ordering::Relaxed);
+        if before >= self.max_messages {
+            self.length.fetch_sub(1, Ordering::Relaxed);
+            return Err(EnqueueError::Full { messages: before, limit: self.max_messages });
+        }
+        let content = message.content.clone();
+        let result = self.write(move |db| enqueue::enqueue(db, &message)).await;
+        if let Err(error) = &result {
+            self.length.fetch_sub(1, Ordering::Relaxed);
+            // In doubt it stays: the next start may find the message, and else removes its content.
+            if !matches!(error, StoreError::InDoubt(_) | StoreError::Closed) {
+                content.discard().await;
+            }
+        }
+        Ok(result?)
+    }
+
+    async fn blacklisted(&self, addresses: &[Address]) -> Result<Vec<Option<BlacklistEntry>>, StoreError> {
+        if !self.has_blacklist.load(Ordering::Acquire) {
+            return Ok(vec![None; addresses.len()]);
+        }
+        let now = self.timeline.now();
+        self.read_here(|db| {
+            addresses.iter().map(|address| blacklist::find(db, address.as_str(), now)).collect()
+        })
+    }
+}
+
+#[async_trait]
+impl Switches for SqliteStore {
+    async fn switch(&self, key: &'static str) -> Result<Option<String>, StoreError> {
+        self.read(move |db| settings::switch(db, key)).await
+    }
+
+    async fn set_switch(&self, key: &'static str, value: String) -> Result<(), StoreError> {
+        self.write(move |db| settings::set_switch(db, key, &value)).await
+    }
+}
+
+#[async_trait]
+impl Outlook for SqliteStore {
+    fn lane_load(&self, lane: &LaneName) -> Load {
+        self.loads.of(lane)
+    }
+
+    async fn ahead(&self, queue_id: QueueId) -> Result<Option<Load>, StoreError> {
+        let now = self.timeline.now();
+        self.read(move |db| place::ahead(db, &queue_id, now)).await
+    }
+
+    async fn places(&self, lane: LaneName, most: u32) -> Result<HashMap<MessageId, Load>, StoreError> {
+        let now = self.timeline.now();
+        self.read(move |db| places::places(db, &lane, now, most)).await
+    }
+
+    async fn usage(&self, scopes: Vec<Scope>) -> Result<Vec<Counts>, StoreError> {
+        if let Some(counts) = self.books.snapshot(&scopes, true) {
+            return Ok(counts);
+        }
+        let wanted = scopes.clone();
+        let known = self.write(move |db| db.know(&wanted)).await;
+        // While the store fails, what is known best will do.
+        match (self.books.snapshot(&scopes, false), known) {
+            (Some(counts), _) => Ok(counts),
+            (None, known) => known.map(|()| vec![Counts::default(); scopes.len()]),
+        }
+    }
+}
+
+#[async_trait]
+impl Upkeep for SqliteStore {
+    fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    async fn recover(&self) -> Result<Recovered, StoreError> {
+        let mut recovered = self.write(recover::recover).await?;
+        let content_dir = self.content_dir.clone();
+        recovered.orphans = self.read(move |db| recover::remove_orphans(db, &content_dir)).await?;
+        Ok(recovered)
+    }
+
+    async fn note_clock(&self) -> Result<(), StoreError> {
+        let anchor = self.timeline.anchor();
+        self.write(move |db| settings::set_anchor(db, &anchor)).await
+    }
+
+    async fn prune(&self) -> Result<(), StoreError> {
+        let prune = |db: &super::writing::Writing| {
+            let now = db.now();
+            usage::prune(db, now)?;
+            suspension::prune(db, now)?;
+            db.change_books(|books| books.ledger.expire(now));
+            Ok(())
+        };
+        self.write(prune).await
+    }
+}

@@ -1,0 +1,152 @@
+//! A message goes into an attempt: with which recipients, under which permit.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::blacklist;
+use super::rows::{self, MessageRow};
+use super::writing::Writing;
+use crate::limits::{AccountKey, Amount};
+use crate::store::{Disposition, Leased, MessageId, QueuedRecipient};
+use crate::time::Moment;
+
+/// Under what a message is taken.
+pub(super) struct Terms<'a> {
+    /// Whose permit is taken; `None` takes none.
+    pub(super) account: Option<&'a AccountKey>,
+    /// Recipients that something goes to, at most.
+    pub(super) recipients: u32,
+    /// Now, where recipients are looked up in the blacklist.
+    pub(super) blacklist: Option<Moment>,
+    pub(super) folder: &'a Path,
+}
+
+/// Which recipients go, of those that wait.
+#[derive(Clone, Copy)]
+struct AttemptRound {
+    /// Those with at most so many attempts,
+    attempts: u32,
+    /// of which there are so many;
+    all: u32,
+    /// and of these so many at most, not counting those on the blacklist.
+    most: u32,
+}
+
+/// Takes a message with the recipients that go in one transaction. `None` when it can't be read.
+pub(super) fn take(db: &Writing, row: MessageRow, terms: &Terms<'_>) -> rusqlite::Result<Option<Leased>> {
+    if row.message.disposition() != Disposition::Sent {
+        let terms = Terms { blacklist: None, ..*terms };
+        return take_whole(db, row, &terms);
+    }
+    let sql = "SELECT min(attempts) FROM recipient WHERE message = ?1 AND state = 0";
+    let fewest: Option<u32> = db.prepare_cached(sql)?.query_row([row.id.0], |row| row.get(0))?;
+    let sql = "SELECT count(*) FROM recipient WHERE message = ?1 AND state = 0 AND attempts = ?2";
+    let all: u32 = db.prepare_cached(sql)?.query_row((row.id.0, fewest), |row| row.get(0))?;
+    let round = AttemptRound { attempts: fewest.unwrap_or(0), all, most: terms.recipients };
+    take_recipients(db, row, round, terms)
+}
+
+/// Takes a message with all recipients that wait.
+pub(super) fn take_whole(
+    db: &Writing,
+    row: MessageRow,
+    terms: &Terms<'_>,
+) -> rusqlite::Result<Option<Leased>> {
+    let round = AttemptRound { attempts: u32::MAX, all: row.waiting, most: u32::MAX };
+    take_recipients(db, row, round, terms)
+}
+
+fn take_recipients(
+    db: &Writing,
+    row: MessageRow,
+    round: AttemptRound,
+    terms: &Terms<'_>,
+) -> rusqlite::Result<Option<Leased>> {
+    let recipients = match recipients(db, row.id, round, terms.blacklist) {
+        Ok(recipients) => recipients,
+        Err(error) => return hold(db, row.id, &error).map(|()| None),
+    };
+    let content = rows::content(db, &row, terms.folder)?;
+    let MessageRow { id, mut message, warned, attempts, waiting, .. } = row;
+    message.content = content;
+    message.recipients = recipients;
+    let taken = message.recipients.len() as u32;
+    let amount = terms.account.map_or(Amount::NONE, |_| message.amount());
+    db.prepare_cached("UPDATE message SET state = 1 WHERE id = ?1")?.execute([id.0])?;
+    db.leaves(message.lane.clone(), i64::from(waiting));
+    let (upstream, account) = match terms.account {
+        Some(key) => (&*key.upstream, &*key.account),
+        None => (message.lane.upstream(), ""),
+    };
+    if let Some(key) = terms.account.filter(|_| !amount.is_none()) {
+        db.begin(key, &amount);
+    }
+    let lease = db.new_lease(id);
+    db.prepare_cached(
+        "INSERT INTO lease (message, upstream, account, messages, recipients, octets, owner, token) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute((
+        id.0,
+        upstream,
+        account,
+        amount.messages,
+        amount.recipients,
+        amount.octets as i64,
+        db.owner(),
+        lease.token as i64,
+    ))?;
+    Ok(Some(Leased {
+        lease,
+        message,
+        warned,
+        attempts,
+        others_waiting: waiting.saturating_sub(taken),
+        others_at_once: round.all.saturating_sub(taken),
+    }))
+}
+
+fn recipients(
+    db: &Connection,
+    id: MessageId,
+    round: AttemptRound,
+    blacklist: Option<Moment>,
+) -> rusqlite::Result<Vec<QueuedRecipient>> {
+    let mut select = db.prepare_cached(
+        "SELECT place, address, attempts, failures, reply, notify, original FROM recipient \
+         WHERE message = ?1 AND state = 0 AND attempts <= ?2 ORDER BY place",
+    )?;
+    let mut rows = select.query((id.0, round.attempts))?;
+    let (mut recipients, mut going) = (Vec::new(), 0);
+    while going < round.most
+        && let Some(row) = rows.next()?
+    {
+        let address = rows::address(row, 1)?;
+        let entry = match blacklist {
+            Some(now) => blacklist::find(db, address.as_str(), now)?,
+            None => None,
+        };
+        going += u32::from(entry.is_none());
+        recipients.push(QueuedRecipient {
+            index: row.get(0)?,
+            address,
+            attempts: row.get(2)?,
+            failures: row.get(3)?,
+            last_reply: row.get(4)?,
+            request: rows::recipient_request(row, 5)?,
+            listed: entry.map(|entry| entry.reason),
+        });
+    }
+    Ok(recipients)
+}
+
+/// Holds a message that can't be read for a person.
+pub(super) fn hold(db: &Writing, id: MessageId, error: &rusqlite::Error) -> rusqlite::Result<()> {
+    tracing::error!(event = "held", message = id.0, reason = %error, next = "its row can't be read; export the data base and ask");
+    let sql = "UPDATE message SET state = 2 WHERE id = ?1 RETURNING route, waiting";
+    let mut update = db.prepare_cached(sql)?;
+    let (lane, waiting) = update.query_row([id.0], |row| Ok((rows::lane(row, 0)?, row.get(1)?)))?;
+    db.leaves(lane, waiting);
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Mail is moved to the lanes that serve its senders now: one walk through a lane, whatever the number of senders.
+
+use std::collections::HashMap;
+
+use rusqlite::Row;
+
+use super::writing::{QueuePlace, Writing};
+use crate::store::{LaneMove, LaneName};
+
+/// Messages that are looked at in one transaction.
+const PORTION: usize = 2_000;
+
+// They walk along the indexes `message_due` and `message_held`, and go on where they have stopped.
+pub(super) const WAITING: &str = "SELECT route, priority, submitter, due, waiting, id, sender FROM message \
+    WHERE route = ?1 AND state = 0 AND (priority, due, id) > (?2, ?3, ?4) ORDER BY priority, due, id LIMIT ?5";
+pub(super) const HELD: &str = "SELECT route, priority, submitter, due, waiting, id, sender FROM message \
+    WHERE route = ?1 AND state = 2 AND id > ?2 ORDER BY id LIMIT ?3";
+
+/// Where a walk through a lane has come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LanePosition {
+    /// Whether what waits has been walked through, and what is held comes now.
+    held: bool,
+    priority: i64,
+    due: i64,
+    id: i64,
+}
+
+/// What one portion of a walk has come to.
+pub(super) struct Portion {
+    /// Messages that were moved.
+    pub(super) moved: u64,
+    /// Where the next portion begins; `None` at the end.
+    pub(super) next: Option<LanePosition>,
+}
+
+struct Found {
+    place: QueuePlace,
+    id: i64,
+    sender: String,
+}
+
+impl LanePosition {
+    pub(super) const START: Self = Self { held: false, priority: -1, due: i64::MIN, id: i64::MIN };
+    const HELD: Self = Self { held: true, ..Self::START };
+}
+
+/// Moves what waits or is held, and is not being sent, of the next so many messages of a lane.
+pub(super) fn portion(
+    db: &Writing,
+    from: &LaneName,
+    moves: &HashMap<String, LaneMove>,
+    at: LanePosition,
+) -> rusqlite::Result<Portion> {
+    let found = look(db, from, at)?;
+    let next = match found.last() {
+        Some(last) if found.len() == PORTION => {
+            let (priority, due) = (i64::from(last.place.priority), last.place.due.0);
+            Some(LanePosition { held: at.held, priority, due, id: last.id })
+        }
+        _ if at.held => None,
+        _ => Some(LanePosition::HELD),
+    };
+    let mut update =
+        db.prepare_cached("UPDATE message SET route = ?2, age_base = age_base + ?3 WHERE id = ?1")?;
+    let mut count = 0;
+    for Found { place, id, sender } in found {
+        let Some(to) = moves.get(&sender).filter(|to| to.to != *from) else { continue };
+        update.execute((id, to.to.as_str(), to.credit))?;
+        count += 1;
+        if !at.held {
+            db.leaves(place.lane.clone(), place.recipients);
+            db.enters(&QueuePlace { lane: to.to.clone(), ..place });
+        }
+    }
+    Ok(Portion { moved: count, next })
+}
+
+fn look(db: &Writing, from: &LaneName, at: LanePosition) -> rusqlite::Result<Vec<Found>> {
+    let most = PORTION as i64;
+    if at.held {
+        let mut select = db.prepare_cached(HELD)?;
+        return select.query_map((from.as_str(), at.id, most), found)?.collect();
+    }
+    let mut select = db.prepare_cached(WAITING)?;
+    select.query_map((from.as_str(), at.priority, at.due, at.id, most), found)?.collect()
+}
+
+fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found { place: QueuePlace::read(row)?, id: row.get(5)?, sender: row.get(6)? })
+}

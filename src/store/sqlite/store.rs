@@ -1,0 +1,140 @@
+//! The embedded store itself: what it is made of, and how its calls run.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rusqlite::Connection;
+use tokio::sync::Notify;
+
+use super::books::Books;
+use super::fault::database;
+use super::readers::Readers;
+use super::writer::{Threading, Writer};
+use super::writing::{Loads, Writing};
+use super::{files, schema, settings};
+use crate::mail::QueueId;
+use crate::store::StoreError;
+use crate::time::{Clock, Timeline};
+
+/// The embedded store.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+    pub(super) timeline: Timeline,
+    pub(super) content_dir: PathBuf,
+    /// Messages in the queue.
+    pub(super) length: AtomicU64,
+    pub(super) loads: Loads,
+    pub(super) books: Books,
+    pub(super) has_blacklist: Arc<AtomicBool>,
+    pub(super) max_messages: u64,
+    /// Told whenever a message is no longer being sent.
+    settled: Notify,
+    /// Held for as long as we live.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the store in `data_dir`, or makes it; migrates it to this version's schema. Its time goes on from where the
+    /// last process has left it.
+    ///
+    /// # Errors
+    /// When another instance uses it, a newer version wrote it, or the files can't be used.
+    pub fn open(
+        data_dir: &Path,
+        max_messages: u64,
+        threading: Threading,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let content_dir = data_dir.join("content");
+        files::make_folder(&content_dir)?;
+        let lock = files::lock(data_dir)?;
+        let path = files::make_database(data_dir)?;
+        let mut connection = Connection::open(&path).map_err(database)?;
+        schema::prepare(&mut connection)?;
+        let length = connection.query_row("SELECT count(*) FROM message", [], |row| row.get::<_, i64>(0));
+        let length = length.map_err(database)?.unsigned_abs();
+        files::sync_folder(data_dir)?;
+        let anchor = settings::anchor(&connection).map_err(database)?;
+        let timeline = Timeline::resume(clock, anchor.as_ref());
+        let connection = Writing::new(connection, timeline.clone()).map_err(database)?;
+        Ok(Self {
+            loads: connection.loads(),
+            books: connection.books(),
+            has_blacklist: connection.has_blacklist(),
+            writer: Writer::start(connection, threading),
+            readers: Arc::new(Readers::new(path)),
+            timeline,
+            content_dir,
+            length: AtomicU64::new(length),
+            max_messages,
+            settled: Notify::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Whether commits are believed.
+    pub(super) fn writer_health(&self) -> Result<(), StoreError> {
+        self.writer.healthy()
+    }
+
+    /// Runs a write; it is durable when this returns `Ok`.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.run(operation).await
+    }
+
+    /// Runs a read on a thread where it may block.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = self.readers.clone();
+        let task = tokio::task::spawn_blocking(move || readers.with(operation));
+        task.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs a read of a few look-ups on the calling thread.
+    pub(super) fn read_here<T>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.readers.with(operation)
+    }
+
+    /// Runs a write that answers `None` while the message is being sent, until it is not.
+    pub(super) async fn when_settled<T: Send + 'static>(
+        &self,
+        operation: impl Fn(&Writing) -> rusqlite::Result<Option<T>> + Clone + Send + 'static,
+    ) -> Result<T, StoreError> {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            if let Some(result) = self.write(operation.clone()).await? {
+                return Ok(result);
+            }
+            settled.await;
+        }
+    }
+
+    /// Messages are no longer being sent; so many of them have left the queue.
+    pub(super) fn note_settled(&self, gone: u64) {
+        self.length.fetch_sub(gone, Ordering::Relaxed);
+        self.settled.notify_waiters();
+    }
+
+    /// Removes content files whose messages are gone. A file that stays is removed at the next start.
+    pub(super) async fn remove_files(&self, files: Vec<QueueId>) {
+        for queue_id in files {
+            let path = self.content_dir.join(queue_id.as_str());
+            if let Err(error) = tokio::fs::remove_file(&path).await {
+                tracing::warn!(event = "store", path = %path.display(), reason = %error);
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! What is taken from the limits by claims and permits, and given back; and what the claim decides.
+
+use super::*;
+
+fn report(n: u32) -> NewMessage {
+    NewMessage { kind: MessageKind::Report, ..message(n, &["a@firm.example"]) }
+}
+
+fn redirected(n: u32, recipients: &[&str]) -> NewMessage {
+    let test = TestTreatment { action: TestAction::Redirect, address: Some(address("t@b")) };
+    NewMessage { decisions: Decisions::of_test(test), ..message(n, recipients) }
+}
+
+#[tokio::test]
+async fn a_start_voids_leases_and_counts_their_permits() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(10);
+    let store = open(dir.path(), &clock);
+    store.enqueue(message(1, &["x@there.example"])).await.unwrap();
+    store.enqueue(message(2, &["x@there.example", "y@there.example"])).await.unwrap();
+    let before = claim(&store, 10).await;
+    assert_eq!(before.len(), 2);
+    drop(store);
+    clock.set(50);
+    let store = open(dir.path(), &clock);
+    assert_eq!(used(&store, Window::Day).await, (2, 3), "they are under way");
+    let recovered = store.recover().await.unwrap();
+    assert_eq!((recovered.messages, recovered.unknown.len()), (2, 2));
+    assert_eq!(used(&store, Window::Day).await, (2, 3), "and have ended");
+    let late = store.settle(settlement(before[0].lease, vec![delivery(0, RecipientState::Sent)])).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "who had them is dead");
+    assert_eq!(store.hand_back(vec![before[1].lease]).await.unwrap(), 0);
+    assert_eq!(claim(&store, 10).await.len(), 2);
+    let late = store.settle(settlement(before[0].lease, vec![delivery(0, RecipientState::Sent)])).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "the message has another lease by now");
+    assert_eq!((store.totals().await.unwrap().sent, store.counts().await.unwrap().sending), (0, 2));
+}
+
+#[tokio::test]
+async fn handing_back_returns_the_permit() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(10);
+    let store = open(dir.path(), &clock);
+    store.enqueue(message(1, &["x@there.example"])).await.unwrap();
+    let ask = || Ask { ceilings: limits(Window::Hour, Some(1), None), ..ask(1) };
+    let claimed = leased(store.claim(ask()).await.unwrap());
+    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    store.enqueue(message(2, &["x@there.example"])).await.unwrap();
+    let wait = Wait { cause: Cause::Window(Window::Hour), until: None };
+    assert_eq!(store.claim(ask()).await.unwrap(), Claimed::Blocked(wait));
+    store.hand_back(vec![claimed[0].lease]).await.unwrap();
+    assert_eq!(leased(store.claim(ask()).await.unwrap()).len(), 1);
+    drop(store);
+    let store = open(dir.path(), &clock);
+    assert_eq!(store.recover().await.unwrap().unknown.len(), 1);
+    assert_eq!(used(&store, Window::Day).await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_claim_takes_what_there_is_room_for_and_says_why_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(1_000_000);
+    let store = open(dir.path(), &clock);
+    let ask = |messages| Ask { ceilings: limits(Window::Minute, Some(3), None), ..ask(messages) };
+    assert_eq!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: None });
+    for n in 0..5 {
+        store.enqueue(message(n, &["a@b"])).await.unwrap();
+    }
+    let Claimed::Messages { leased: first, more } = store.claim(ask(2)).await.unwrap() else { panic!() };
+    assert_eq!((first.len(), more), (2, Some(Moment(1_000_000))), "the connections are used up");
+    let Claimed::Messages { leased: second, more } = store.claim(ask(9)).await.unwrap() else { panic!() };
+    assert_eq!((second.len(), more), (1, Some(Moment(1_000_000))), "the window is full");
+    let blocked = |until| Claimed::Blocked(Wait { cause: Cause::Window(Window::Minute), until });
+    assert_eq!(store.claim(ask(9)).await.unwrap(), blocked(None), "they are under way");
+    for leased in first.iter().chain(&second) {
+        store.settle(settlement(leased.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
+    }
+    let until = Window::Minute.leaves(Window::Minute.slot(clock.now()));
+    assert_eq!(store.claim(ask(9)).await.unwrap(), blocked(Some(until)));
+    clock.set(until.0 - 1);
+    assert_eq!(store.claim(ask(9)).await.unwrap(), blocked(Some(until)));
+    clock.set(until.0);
+    let Claimed::Messages { leased: third, more } = store.claim(ask(9)).await.unwrap() else { panic!() };
+    assert_eq!((third.len(), more), (2, None));
+    // Nothing is due: then nothing is in its way, whatever the limits say.
+    assert_eq!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: None });
+}
+
+#[tokio::test]
+async fn a_large_envelope_is_split_to_the_room_that_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(1_000_000);
+    let store = open(dir.path(), &clock);
+    let ask = |most| Ask {
+        ceilings: limits(Window::Minute, None, Some(4)),
+        recipients_per_message: most,
+        ..ask(9)
+    };
+    store.enqueue(message(1, &["a@b", "b@b", "c@b", "d@b", "e@b", "f@b"])).await.unwrap();
+    let other = ClientInfo { user: Some("other".into()), ..ClientInfo::default() };
+    store.enqueue(NewMessage { client: other, ..message(2, &["a@b"]) }).await.unwrap();
+    let sizes = |claimed: &[Leased]| -> Vec<_> {
+        claimed.iter().map(|m| (m.message.recipients.len(), m.others_waiting, m.others_at_once)).collect()
+    };
+    let first = leased(store.claim(ask(3)).await.unwrap());
+    assert_eq!(sizes(&first), [(3, 3, 3), (1, 0, 0)], "split at three, and the other has its turn");
+    let sent = |leased: &Leased| {
+        let deliveries = leased.message.recipients.iter().map(|r| delivery(r.index, RecipientState::Sent));
+        let used = Some(leased.message.amount());
+        Settlement { again_in: None, used, ..settlement(leased.lease, deliveries.collect()) }
+    };
+    store.settle(sent(&first[1])).await.unwrap();
+    let after_a_while = Window::Minute.leaves(Window::Minute.slot(clock.now()));
+    clock.set(after_a_while.0 - 1);
+    store.settle(sent(&first[0])).await.unwrap();
+    clock.set(after_a_while.0);
+    let second = leased(store.claim(ask(3)).await.unwrap());
+    assert_eq!(sizes(&second), [(1, 2, 2)], "there is room for one");
+}
+
+#[tokio::test]
+async fn copies_and_captured_mail_need_what_they_send() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(10);
+    let store = open(dir.path(), &clock);
+    store.enqueue(redirected(1, &["a@b", "b@b", "c@b", "d@b"])).await.unwrap();
+    let test = TestTreatment { action: TestAction::Capture, address: None };
+    let lane = LaneName::captured();
+    let captured =
+        NewMessage { decisions: Decisions::of_test(test), lane: lane.clone(), ..message(2, &["a@b", "c@d"]) };
+    store.enqueue(captured).await.unwrap();
+    let limited = Ask { ceilings: limits(Window::Minute, Some(1), Some(1)), ..ask(9) };
+    let copy = leased(store.claim(limited.clone()).await.unwrap());
+    assert_eq!(copy[0].message.recipients.len(), 4, "one copy stands for all");
+    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    let kept = leased(store.claim(Ask { lane, ..limited }).await.unwrap());
+    assert_eq!(kept[0].message.recipients.len(), 2, "what stays here needs no permit");
+    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    for (leased, used) in [(&copy[0], Some(Amount::of_message(1, 5))), (&kept[0], None)] {
+        store.settle(Settlement { used, ..settlement(leased.lease, vec![]) }).await.unwrap();
+    }
+    assert_eq!(used(&store, Window::Day).await, (1, 1));
+}
+
+#[tokio::test]
+async fn accounts_share_what_is_shared_and_wait_for_what_lasts_longest() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(1_000_000);
+    let store = open(dir.path(), &clock);
+    let of = |name: &str| {
+        let key = AccountKey::new("u", name);
+        let [own, upstream] = key.scopes();
+        let mut ceilings = limits(Window::Minute, Some(2), None);
+        let mut shared = limits(Window::Day, Some(3), None);
+        let ceilings = vec![(own, ceilings.remove(0).1), (upstream, shared.remove(0).1)];
+        Ask { account: key, ceilings, ..ask(9) }
+    };
+    for n in 0..6 {
+        store.enqueue(message(n, &["a@b"])).await.unwrap();
+    }
+    let first = leased(store.claim(of("a")).await.unwrap());
+    let second = leased(store.claim(of("b")).await.unwrap());
+    assert_eq!((first.len(), second.len()), (2, 1));
+    let shared = |until| Claimed::Blocked(Wait { cause: Cause::Shared(Window::Day), until });
+    assert_eq!(store.claim(of("b")).await.unwrap(), shared(None));
+    for leased in first.iter().chain(&second) {
+        store.settle(settlement(leased.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
+    }
+    let until = Window::Day.leaves(Window::Day.slot(clock.now()));
+    assert_eq!(store.claim(of("a")).await.unwrap(), shared(Some(until)));
+    let room = store.room(of("b").ceilings, Amount::of_message(1, 1)).await.unwrap();
+    assert_eq!(room.unwrap_err().until, Some(until));
+    store.reset_usage("u".into(), vec![Window::Day]).await.unwrap();
+    let room = store.room(of("b").ceilings, Amount::of_message(1, 1)).await.unwrap();
+    assert_eq!(room.unwrap().messages, 1, "its minute is as it was");
+}
+
+#[tokio::test]
+async fn counts_leave_the_table_after_their_windows() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(2_000);
+    let store = open(dir.path(), &clock);
+    store.enqueue(message(1, &["a@b"])).await.unwrap();
+    let claimed = claim(&store, 1).await;
+    store.settle(settlement(claimed[0].lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
+    clock.set(Moment(2_000).after(Window::Hour.length()).0);
+    store.prune().await.unwrap();
+    let rows = || {
+        let db = Connection::open(dir.path().join("queue.db")).unwrap();
+        let mut select = db.prepare("SELECT window FROM usage ORDER BY window").unwrap();
+        let rows = select.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+        rows.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    assert_eq!(rows(), [1, 2, 3], "the hour's slot may still count");
+    store.reset_usage("u".into(), vec![Window::Day]).await.unwrap();
+    assert_eq!(rows(), [1, 3]);
+}
+
+fn new_permit(recipients: u32, recorded: u32) -> NewPermit {
+    NewPermit { account: account(), ceilings: vec![], needed: Amount::of_message(recipients, 0), recorded }
+}
+
+async fn granted(store: &SqliteStore, permit: NewPermit) -> PermitId {
+    match store.take_permit(permit).await.unwrap() {
+        Permitted::Granted(id) => id,
+        Permitted::Blocked(wait) => panic!("{wait:?}"),
+    }
+}
+
+fn ended(permit: PermitId, recipients: u32) -> PermitEnd {
+    let used = Some(Amount::of_message(recipients, 9));
+    let end = PermitEnd::without_message(permit, used);
+    PermitEnd { sent: u64::from(recipients), dropped: 1, ..end }
+}
+
+#[tokio::test]
+async fn a_permit_without_a_message_counts_once_and_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(60_000);
+    let store = open(dir.path(), &clock);
+    let mut ids = vec![];
+    for _ in 0..3 {
+        ids.push(granted(&store, new_permit(1, 7)).await);
+    }
+    assert_eq!(used(&store, Window::Week).await, (3, 3), "what they have taken, not what they may come to");
+    let first = PermitEnd { reports: vec![report(9)], ..ended(ids[0], 2) };
+    for _ in 0..2 {
+        store.end_permit(first.clone()).await.unwrap();
+    }
+    store.end_permit(PermitEnd::without_message(ids[1], None)).await.unwrap();
+    let totals = store.totals().await.unwrap();
+    assert_eq!((totals.accepted, totals.sent, totals.dropped), (3, 2, 1));
+    assert_eq!((totals.generated, totals.queued, store.queue_length()), (1, 1, 1));
+    // Killed: what was under way counts in full, as ended at the start.
+    drop(store);
+    clock.set(120_000);
+    let store = open(dir.path(), &clock);
+    store.recover().await.unwrap();
+    assert_eq!(used(&store, Window::Week).await, (2, 9));
+    clock.set(130_000);
+    store.recover().await.unwrap();
+    store.end_permit(ended(ids[2], 7)).await.unwrap();
+    let more = PermitExtension { permit: ids[2], ceilings: vec![], more: Amount::of_recipients(1) };
+    assert!(matches!(store.extend_permit(more).await, Err(StoreError::Fenced)));
+    assert_eq!(used(&store, Window::Week).await, (2, 9), "it was ended by the start");
+    assert!(granted(&store, new_permit(1, 1)).await > ids[2], "no key is used twice");
+}
+
+#[tokio::test]
+async fn a_permit_takes_its_room_and_grows_within_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(1_000_000);
+    let store = open(dir.path(), &clock);
+    let ceilings = limits(Window::Minute, Some(1), Some(4));
+    let new = |recipients| NewPermit { ceilings: ceilings.clone(), ..new_permit(recipients, 2) };
+    let blocked = |until| Permitted::Blocked(Wait { cause: Cause::Window(Window::Minute), until });
+    assert_eq!(store.take_permit(new(5)).await.unwrap(), blocked(None));
+    let permit = granted(&store, new(1)).await;
+    assert_eq!(store.take_permit(new(1)).await.unwrap(), blocked(None), "it is under way");
+    let more = PermitExtension { permit, ceilings: ceilings.clone(), more: Amount::of_recipients(1) };
+    for taken in 2..=4 {
+        assert_eq!(store.extend_permit(more.clone()).await.unwrap(), Permitted::Granted(permit));
+        assert_eq!(used(&store, Window::Minute).await, (1, taken));
+    }
+    assert_eq!(store.extend_permit(more).await.unwrap(), blocked(None));
+    store.end_permit(ended(permit, 3)).await.unwrap();
+    assert_eq!(used(&store, Window::Minute).await, (1, 3));
+    // What was beyond the first record is in the tables as well.
+    store.reset_usage("u".into(), Window::ALL.to_vec()).await.unwrap();
+    let permit = granted(&store, new(1)).await;
+    let more = PermitExtension { permit, ceilings, more: Amount::of_recipients(3) };
+    assert_eq!(store.extend_permit(more).await.unwrap(), Permitted::Granted(permit));
+    drop(store);
+    let store = open(dir.path(), &clock);
+    store.recover().await.unwrap();
+    assert_eq!(used(&store, Window::Minute).await, (1, 4));
+}
+
+/// A write that fails after it has taken permits.
+#[tokio::test]
+async fn what_is_undone_is_counted_as_the_tables_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(1_000_000);
+    let store = caller(dir.path(), &clock);
+    let ceilings = limits(Window::Minute, Some(9), None);
+    let permit = granted(&store, NewPermit { ceilings: ceilings.clone(), ..new_permit(2, 9) }).await;
+    for n in 0..3 {
+        store.enqueue(message(n, &["a@b"])).await.unwrap();
+    }
+    let ask = || Ask { ceilings: ceilings.clone(), ..ask(1) };
+    let first = leased(store.claim(ask()).await.unwrap());
+    assert_eq!(used(&store, Window::Minute).await, (2, 3));
+    // The report has a queue id that is taken: the settlement fails as a whole.
+    let sent = settlement(first[0].lease, vec![delivery(0, RecipientState::Sent)]);
+    let failing = Settlement { reports: vec![report(2)], ..sent.clone() };
+    assert!(matches!(store.settle(failing).await, Err(StoreError::Database(_))));
+    let failing = PermitEnd { reports: vec![report(2)], ..ended(permit, 2) };
+    assert!(store.end_permit(failing).await.is_err());
+    let room = store.room(ceilings.clone(), Amount::of_message(1, 0)).await.unwrap().unwrap();
+    assert_eq!(room.messages, 7);
+    assert_eq!(used(&store, Window::Minute).await, (2, 3), "the permit counts as what it has taken");
+    let more = PermitExtension { permit, ceilings: ceilings.clone(), more: Amount::of_recipients(1) };
+    assert_eq!(store.extend_permit(more).await.unwrap(), Permitted::Granted(permit));
+    store.settle(sent).await.unwrap();
+    store.end_permit(ended(permit, 3)).await.unwrap();
+    assert_eq!(used(&store, Window::Minute).await, (2, 4));
+    // What is here, and what a reader of the tables would count, is the same.
+    drop(store);
+    assert_eq!(used(&caller(dir.path(), &clock), Window::Minute).await, (2, 4));
+}
+
+#[tokio::test]
+async fn what_an_account_cannot_take_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(1_000);
+    let store = caller(dir.path(), &clock);
+    let from = |user: &str, n: u32, size: usize| NewMessage {
+        client: ClientInfo { user: Some(user.into()), ..ClientInfo::default() },
+        content: Content::memory(vec![b'x'; size]),
+        ..message(n, &["a@b"])
+    };
+    for (user, n, size) in [("a", 1, 900), ("a", 2, 900), ("b", 3, 10), ("a", 4, 10), ("c", 5, 900)] {
+        store.enqueue(from(user, n, size)).await.unwrap();
+    }
+    let small = Ask { max_size: Some(500), ..ask(9) };
+    let took =
+        |leased: &[Leased]| -> Vec<u32> { leased.iter().map(|l| number(&l.message.queue_id)).collect() };
+    let claimed = leased(store.claim(small.clone()).await.unwrap());
+    assert_eq!(took(&claimed), [4, 3], "what is behind the large ones goes, and the turns are as they were");
+    assert_eq!(store.claim(small.clone()).await.unwrap(), Claimed::Empty { next_due: None });
+    store.settle(settlement(claimed[1].lease, vec![delivery(0, RecipientState::Waiting)])).await.unwrap();
+    let later = Claimed::Empty { next_due: Some(Moment(6_000)) };
+    assert_eq!(store.claim(small).await.unwrap(), later, "what is passed over is not due for it");
+    let rest = claim(&store, 9).await;
+    assert_eq!(took(&rest), [5, 1, 2], "another account takes them, first whoever was passed over");
+    store.hand_back(rest.iter().map(|l| l.lease).collect()).await.unwrap();
+    let unfit = Arc::new([rest[0].lease.id, rest[1].lease.id].into());
+    let claimed = leased(store.claim(Ask { unfit, ..ask(9) }).await.unwrap());
+    assert_eq!(took(&claimed), [2], "5 and 1 are unfit");
+}

@@ -1,0 +1,155 @@
+//! Stores of older versions go on.
+
+use super::super::schema;
+use super::*;
+use crate::mail::{EnvelopeId, Notify, OriginalRecipient, Return};
+
+/// A store as version `version` left it.
+fn old(dir: &Path, version: usize) -> Connection {
+    let mut db = Connection::open(dir.join("queue.db")).unwrap();
+    schema::prepare_as(&mut db, version).unwrap();
+    db
+}
+
+const COLUMNS: &str = "queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
+    reverse_path, sender, body, smtputf8, client, helo, listener, size, in_file";
+
+#[tokio::test]
+async fn a_store_of_the_first_version_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path(), 1)
+        .execute_batch(&format!(
+            "INSERT INTO message (id, {COLUMNS}) VALUES \
+             (5, '00000000000000AB', 0, 2, 0, 'u', 3, 3, 2, 3, 3, 'a@firm.example', 'a@firm.example', 1, 0, \
+             '127.0.0.1', 'x', 'l', 3, 0); \
+             INSERT INTO recipient (message, place, address, state, attempts, reply) VALUES \
+             (5, 0, 'x@there.example', 0, 2, '450 busy'), (5, 1, 'y@there.example', 0, 2, ''); \
+             INSERT INTO content (message, data) VALUES (5, x'6f6c64'); \
+             UPDATE total SET count = 2 WHERE name = 'accepted';"
+        ))
+        .unwrap();
+    for _ in 0..2 {
+        let store = caller(dir.path(), &Hands::at(1_000));
+        assert_eq!(store.queue_length(), 1);
+        let totals = store.totals().await.unwrap();
+        assert_eq!((totals.accepted, totals.queued), (2, 2));
+    }
+    let store = caller(dir.path(), &Hands::at(1_000));
+    let [old] = claim(&store, 10).await.try_into().unwrap();
+    assert_eq!(old.message.content, Content::memory(b"old".to_vec()));
+    assert_eq!(old.message.request, MessageRequest::default());
+    assert_eq!(old.message.reverse_path.as_str(), "a@firm.example");
+    let recipients = old.message.recipients.iter();
+    let attempts: Vec<_> = recipients.map(|r| (r.address.as_str(), r.attempts, r.request.clone())).collect();
+    let nothing = RecipientRequest::default();
+    assert_eq!(attempts, [("x@there.example", 2, nothing.clone()), ("y@there.example", 2, nothing)]);
+    assert_eq!(old.message.recipients[0].last_reply, "450 busy");
+}
+
+#[tokio::test]
+async fn what_was_queued_by_the_second_version_takes_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = old(dir.path(), 2);
+    for (id, user, client, waiting) in [
+        (1, "'Ann'", "192.0.2.1", 2),
+        (2, "'ann'", "192.0.2.2", 1),
+        (3, "NULL", "192.0.2.1", 1),
+        (4, "''", "192.0.2.1", 1),
+    ] {
+        db.execute_batch(&format!(
+            "INSERT INTO message (id, user, {COLUMNS}) \
+             VALUES ({id}, {user}, '00000000000000A{id}', 0, 2, 0, 'u', {id}, 3, {waiting}, 3, 3, 'a@firm.example', \
+             'a@firm.example', 1, 0, '{client}', 'x', 'l', 3, 0); \
+             INSERT INTO recipient (message, place, address, state) VALUES ({id}, 0, 'x@there.example', 0);"
+        ))
+        .unwrap();
+    }
+    drop(db);
+    let store = caller(dir.path(), &Hands::at(1_000));
+    assert_eq!(store.lane_load(&lane()), Load { messages: 4, recipients: 5 });
+    let order: Vec<_> = claim(&store, 10).await.iter().map(|leased| leased.lease.id.0).collect();
+    assert_eq!(order, [1, 3, 2, 4], "the user ann and the client take turns");
+}
+
+#[tokio::test]
+async fn what_the_fifth_version_decided_counted_and_held_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = old(dir.path(), 5);
+    for (id, state, action, address) in [
+        (1, 1, "NULL", "NULL"),
+        (2, 2, "1", "'t@firm.example'"),
+        (3, 0, "0", "'t@firm.example'"),
+        (4, 0, "2", "NULL"),
+    ] {
+        db.execute_batch(&format!(
+            "INSERT INTO message (id, test_action, test_address, {COLUMNS}) \
+             VALUES ({id}, {action}, {address}, '00000000000000A{id}', 0, 2, {state}, 'u', {id}, {id}, 1, 3, 3, '', \
+             '', 1, 0, '127.0.0.1', 'x', 'l', 3, 0); \
+             INSERT INTO recipient (message, place, address, state) VALUES ({id}, 0, 'x@there.example', 0);"
+        ))
+        .unwrap();
+    }
+    db.execute_batch(
+        "INSERT INTO lease (message, upstream, account, recipients, expires) VALUES (1, 'u', 'acc', 3, 9); \
+         INSERT INTO lease (message, upstream, account, recipients, expires) VALUES (9, 'u', 'acc', 0, 9); \
+         INSERT INTO permit (upstream, account, recipients) VALUES ('u', 'acc', 5); \
+         INSERT INTO usage (upstream, account, window, slot, messages, recipients) VALUES ('u', 'acc', 2, 0, 7, 8); \
+         INSERT INTO standing (upstream, account, kind, until, reason) VALUES ('u', '*', 2, NULL, 'by hand'); \
+         INSERT INTO blacklist (pattern, reason, source, added) VALUES ('x@bad.example', 'r', 0, 3); \
+         INSERT INTO limit_wait (route, millis) VALUES ('u', 77); \
+         INSERT INTO switch (name, value) VALUES ('anchor', '5000 4000 test');",
+    )
+    .unwrap();
+    drop(db);
+    let clock = Hands::at(6_000);
+    let store = caller(dir.path(), &clock);
+    assert_eq!(store.timeline().now(), Moment(7_000));
+    assert_eq!(used(&store, Window::Day).await, (9, 16), "what was under way counts, too");
+    let recovered = store.recover().await.unwrap();
+    assert_eq!((recovered.messages, recovered.unknown.len()), (4, 1));
+    assert_eq!(used(&store, Window::Day).await, (9, 16));
+    let suspension = store.suspensions().await.unwrap().remove(0);
+    assert_eq!((suspension.kind, suspension.until), (SuspensionKind::Disabled, None));
+    assert!(store.blacklisted(&[address("x@bad.example")]).await.unwrap()[0].is_some());
+    assert_eq!(store.limit_waits().await.unwrap(), [(lane(), Duration::from_millis(77))]);
+    let listed = store.list(ListFilter { limit: 9, ..ListFilter::default() }).await.unwrap();
+    let tests: Vec<_> = listed.into_iter().map(|summary| summary.decisions.test).collect();
+    let test = |action, address: Option<&str>| {
+        Some(TestTreatment { action, address: address.map(|text| Address::parse(text).unwrap()) })
+    };
+    let to = Some("t@firm.example");
+    let want =
+        [None, test(TestAction::Hold, to), test(TestAction::Redirect, to), test(TestAction::Capture, None)];
+    assert_eq!(tests, want);
+    assert_eq!(claim(&store, 9).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let notifies = [None, Some("NEVER"), Some("SUCCESS"), Some("FAILURE"), Some("SUCCESS,DELAY")];
+    let recipients = notifies.iter().map(|notify| NewRecipient {
+        address: address("x@there.example"),
+        dropped: false,
+        request: RecipientRequest {
+            notify: notify.and_then(Notify::parse),
+            original: notify.and_then(|_| OriginalRecipient::parse("rfc822;a+2Bb@c+20d")),
+        },
+    });
+    let recipients: Vec<_> = recipients.collect();
+    let request = MessageRequest {
+        ret: Some(Return::Headers),
+        envelope_id: EnvelopeId::parse("a+20b"),
+        priority: Some(-9),
+    };
+    let priority = Priority::asked(request.priority);
+    assert_eq!(priority, Priority::Low);
+    let to = Recipients::new(recipients.clone()).unwrap();
+    let new = NewMessage { recipients: to, request: request.clone(), priority, ..message(1, &["a@b"]) };
+    let store = caller(dir.path(), &Hands::at(1_000));
+    store.enqueue(new).await.unwrap();
+    let [queued] = claim(&store, 10).await.try_into().unwrap();
+    assert_eq!(queued.message.request, request);
+    let got: Vec<_> = queued.message.recipients.into_iter().map(|recipient| recipient.request).collect();
+    assert_eq!(got, recipients.into_iter().map(|recipient| recipient.request).collect::<Vec<_>>());
+}

@@ -1,0 +1,216 @@
+//! What a store does, by who asks for it.
+//!
+//! Each call is one transaction, and what it reports as done lasts. No caller hands in a moment: the store stamps time by
+//! the clock that it was given, and takes durations.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{
+    Ask, BlacklistEntry, Claimed, Decisions, EnqueueError, LaneMove, LaneName, LaneSender, Lease, ListFilter,
+    MessageId, NewBlacklistEntry, NewMessage, NewPermit, NewSuspension, Overdue, OverdueClaim, PermitEnd,
+    PermitExtension, Permitted, QueueCounts, Recovered, Settlement, StoreError, Summary, Suspension,
+    SuspensionKind, Totals, Upload,
+};
+use crate::config::Window;
+use crate::limits::{Amount, Ceilings, Counts, Load, Scope, Wait};
+use crate::mail::{Address, QueueId};
+use crate::time::{Moment, Timeline};
+
+/// Takes mail in: for sessions.
+#[async_trait]
+pub trait Intake: Send + Sync {
+    /// Whether the store believes its own commits at present.
+    ///
+    /// # Errors
+    /// With the reason why it accepts nothing.
+    fn healthy(&self) -> Result<(), StoreError>;
+
+    /// Messages in the queue now. Costs a look-up in memory.
+    fn queue_length(&self) -> u64;
+
+    /// Makes ready for the content of the message with this name. It is synced before the message is handed in.
+    fn upload(&self, id: &QueueId) -> Upload;
+
+    /// Takes a message into the queue. Only after this may a client read 250. From here on the store answers for its
+    /// content: nothing of it is left when the message is refused, or has nobody to go to.
+    ///
+    /// # Errors
+    /// When the queue is full or the store can't make it durable: then nothing was taken.
+    async fn enqueue(&self, message: NewMessage) -> Result<(), EnqueueError>;
+
+    /// The entries that cover recipients, each in its place (address, `@domain`, `*.domain`; expired ones left out). Costs
+    /// nothing while the blacklist is empty.
+    async fn blacklisted(&self, addresses: &[Address]) -> Result<Vec<Option<BlacklistEntry>>, StoreError>;
+}
+
+/// Switches that last over restarts.
+#[async_trait]
+pub trait Switches: Send + Sync {
+    /// How one stands.
+    async fn switch(&self, key: &'static str) -> Result<Option<String>, StoreError>;
+
+    /// Sets one.
+    async fn set_switch(&self, key: &'static str, value: String) -> Result<(), StoreError>;
+}
+
+/// Tells what waits and what has been counted: for estimates, and for lanes that look whether they are empty.
+#[async_trait]
+pub trait Outlook: Send + Sync {
+    /// What waits in a lane, due or deferred, but neither held nor in an attempt. Costs a look-up in memory.
+    fn lane_load(&self, lane: &LaneName) -> Load;
+
+    /// What of its lane goes before a message by the rule of turns, of what is due by now. `None` when it is held or
+    /// unknown; nothing while it is being sent.
+    async fn ahead(&self, queue_id: QueueId) -> Result<Option<Load>, StoreError>;
+
+    /// The same for all that waits in a lane, in one go; nothing when it holds more than so many. What is not there is held,
+    /// being sent, or gone.
+    async fn places(&self, lane: LaneName, most: u32) -> Result<HashMap<MessageId, Load>, StoreError>;
+
+    /// What was counted for each of these scopes, with what is under way, in their order.
+    async fn usage(&self, scopes: Vec<Scope>) -> Result<Vec<Counts>, StoreError>;
+}
+
+/// Gives mail out, and notes what became of it: for lanes.
+#[async_trait]
+pub trait Claims: Send + Sync {
+    /// Takes due messages of a lane under a lease, as many as the limits and the caller have room for, and records their
+    /// permits. Turns are shared between submitters ([`ClientInfo::submitter`](super::ClientInfo::submitter)).
+    async fn claim(&self, ask: Ask) -> Result<Claimed, StoreError>;
+
+    /// Takes messages under a lease that have outlived the lifetime (or the time after which to warn), the oldest first.
+    async fn claim_overdue(&self, claim: OverdueClaim) -> Result<Vec<Overdue>, StoreError>;
+
+    /// Records what became of an attempt, ends its permit and its lease, queues the reports.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when the lease has ended already; so it is after a settlement that was offered again since
+    /// nobody knew whether it had been committed.
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// Gives up leases of messages that were not tried: they are due again, and their permits are returned. Leases that have
+    /// ended already are passed over; tells how many had not.
+    async fn hand_back(&self, leases: Vec<Lease>) -> Result<u64, StoreError>;
+
+    /// When something of a lane is due next, if something is waiting.
+    async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError>;
+
+    /// Makes all waiting messages of a lane due now.
+    async fn make_due(&self, lane: LaneName) -> Result<(), StoreError>;
+
+    /// All lanes that hold mail, with its senders: for routing it again after a change.
+    async fn lanes_in_use(&self) -> Result<Vec<LaneSender>, StoreError>;
+
+    /// Moves what waits or is held for these senders from a lane to others; tells how many messages. It is done in portions,
+    /// so that nobody waits for long: other writes go in between, and a failure leaves some of them moved.
+    async fn reroute(&self, from: LaneName, moves: Vec<LaneMove>) -> Result<u64, StoreError>;
+
+    /// How long each lane has waited for limits.
+    async fn limit_waits(&self) -> Result<Vec<(LaneName, Duration)>, StoreError>;
+
+    /// Notes how long a lane has waited for limits.
+    async fn set_limit_wait(&self, lane: LaneName, waited: Duration) -> Result<(), StoreError>;
+}
+
+/// Keeps the limits, and why nothing may go: for what sends without the queue, and for people.
+#[async_trait]
+pub trait Permits: Send + Sync {
+    /// Records a permit for a transaction that has no message in the queue, if there is room for it.
+    async fn take_permit(&self, permit: NewPermit) -> Result<Permitted, StoreError>;
+
+    /// Adds recipients to a permit. Writes nothing as long as they are within what was recorded.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when it has ended already.
+    async fn extend_permit(&self, extension: PermitExtension) -> Result<Permitted, StoreError>;
+
+    /// Records what became of such a transaction, and ends its permit. Told twice, it counts once.
+    async fn end_permit(&self, end: PermitEnd) -> Result<(), StoreError>;
+
+    /// How much may go now if the next transaction needs so much; or why nothing, and until when. Takes nothing.
+    async fn room(
+        &self,
+        ceilings: Vec<(Scope, Ceilings)>,
+        needed: Amount,
+    ) -> Result<Result<Amount, Wait>, StoreError>;
+
+    /// Forgets what was counted for an upstream and its accounts. What is under way still counts when it ends.
+    async fn reset_usage(&self, upstream: String, windows: Vec<Window>) -> Result<(), StoreError>;
+
+    /// What keeps upstreams and accounts from sending at present.
+    async fn suspensions(&self) -> Result<Vec<Suspension>, StoreError>;
+
+    /// Notes a suspension, in place of one of the same kind.
+    async fn suspend(&self, suspension: NewSuspension) -> Result<Suspension, StoreError>;
+
+    /// Forgets suspensions of these kinds, of an upstream or of all.
+    async fn end_suspensions(
+        &self,
+        upstream: Option<String>,
+        kinds: Vec<SuspensionKind>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Shows and changes what is in the store: for people.
+#[async_trait]
+pub trait Admin: Send + Sync {
+    /// Messages in the queue, oldest first.
+    async fn list(&self, filter: ListFilter) -> Result<Vec<Summary>, StoreError>;
+
+    /// A message with all its recipients.
+    async fn show(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;
+
+    /// The content as stored.
+    async fn content(&self, queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Makes one message (or, with `None`, all) due now. Returns how many. Waits for one that is being sent.
+    async fn retry(&self, queue_id: Option<QueueId>) -> Result<u64, StoreError>;
+
+    /// Keeps a message until it is released; false when it is unknown. Waits for one that is being sent.
+    async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError>;
+
+    /// Makes a held message due now, under these decisions from now on; false when it is not held.
+    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<bool, StoreError>;
+
+    /// Removes a message; `Ok(None)` when it is unknown. Waits for one that is being sent.
+    async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;
+
+    /// Messages by state.
+    async fn counts(&self) -> Result<QueueCounts, StoreError>;
+
+    /// The sums since the store was made.
+    async fn totals(&self) -> Result<Totals, StoreError>;
+
+    /// All entries of the blacklist, ordered.
+    async fn blacklist(&self) -> Result<Vec<BlacklistEntry>, StoreError>;
+
+    /// Adds or replaces an entry.
+    async fn blacklist_add(&self, entry: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError>;
+
+    /// Removes an entry; false when there was none.
+    async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError>;
+}
+
+/// Keeps the house: for whoever starts the relay.
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// The time line by which the store stamps.
+    fn timeline(&self) -> &Timeline;
+
+    /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now.
+    async fn recover(&self) -> Result<Recovered, StoreError>;
+
+    /// Notes our tie to the clocks, from which the next process goes on.
+    async fn note_clock(&self) -> Result<(), StoreError>;
+
+    /// Forgets counts that have left their windows, and suspensions that are over.
+    async fn prune(&self) -> Result<(), StoreError>;
+}
+
+/// Durable state of the relay. Each call is atomic, and durable when it returns `Ok`.
+pub trait Store: Intake + Switches + Outlook + Claims + Permits + Admin + Upkeep {}
+
+impl<S: Intake + Switches + Outlook + Claims + Permits + Admin + Upkeep + ?Sized> Store for S {}

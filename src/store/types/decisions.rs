@@ -1,0 +1,123 @@
+//! What was decided about a message when it was accepted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::TestAction;
+use crate::mail::Address;
+
+/// What was decided about a message at its acceptance; no switch and no reload changes it later.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Decisions {
+    /// The test mode that was in force.
+    pub test: Option<TestTreatment>,
+}
+
+/// What test mode does with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestTreatment {
+    /// What is done with the message.
+    pub action: TestAction,
+    /// Where it goes when redirected.
+    pub address: Option<Address>,
+}
+
+/// Why stored decisions can't be understood.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecisionsError {
+    /// The text is no such record.
+    #[error("the stored decisions can't be read: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// The test mode of the record does what nobody knows.
+    #[error("the stored decisions name a test action that is not known: {0}")]
+    Action(String),
+    /// The test address of the record is none.
+    #[error("the stored test address is none: {0}")]
+    Address(#[from] crate::mail::AddressError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct DecisionsRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    test: Option<TestRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TestRecord {
+    action: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+}
+
+const ACTIONS: [(TestAction, &str); 3] =
+    [(TestAction::Redirect, "redirect"), (TestAction::Hold, "hold"), (TestAction::Capture, "capture")];
+
+impl Decisions {
+    /// The decisions of a message that test mode is to treat like this.
+    #[must_use]
+    pub fn of_test(test: TestTreatment) -> Self {
+        Self { test: Some(test) }
+    }
+
+    /// The record as it is stored; `None` when nothing was decided.
+    ///
+    /// # Panics
+    /// Never: plain fields always serialise.
+    #[must_use]
+    pub fn to_text(&self) -> Option<String> {
+        if *self == Self::default() {
+            return None;
+        }
+        let test = self.test.as_ref().map(|test| TestRecord {
+            action: ACTIONS
+                .iter()
+                .find(|(action, _)| *action == test.action)
+                .map_or("hold", |(_, name)| name)
+                .to_owned(),
+            address: test.address.as_ref().map(ToString::to_string),
+        });
+        Some(serde_json::to_string(&DecisionsRecord { test }).expect("plain fields always serialise"))
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When it can't be understood: then the message must not go.
+    pub fn from_text(text: Option<&str>) -> Result<Self, DecisionsError> {
+        let Some(text) = text else { return Ok(Self::default()) };
+        let record: DecisionsRecord = serde_json::from_str(text)?;
+        Ok(Self { test: record.test.map(TestTreatment::try_from).transpose()? })
+    }
+}
+
+impl TryFrom<TestRecord> for TestTreatment {
+    type Error = DecisionsError;
+
+    fn try_from(record: TestRecord) -> Result<Self, DecisionsError> {
+        let known = ACTIONS.iter().find(|(_, name)| *name == record.action);
+        let action = known.ok_or(DecisionsError::Action(record.action))?.0;
+        let address = record.address.as_deref().map(Address::parse).transpose()?;
+        Ok(Self { action, address })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn are_read_as_they_were_written() {
+        assert_eq!(Decisions::default().to_text(), None);
+        for (action, _) in ACTIONS {
+            for address in [None, Some(Address::parse("t@firm.example").unwrap())] {
+                let decisions = Decisions::of_test(TestTreatment { action, address });
+                let text = decisions.to_text();
+                assert_eq!(Decisions::from_text(text.as_deref()).unwrap(), decisions, "{text:?}");
+            }
+        }
+        for wrong in ["", "{", r#"{"test":{"action":"burn"}}"#, r#"{"test":{"action":"hold","address":"x"}}"#]
+        {
+            assert!(Decisions::from_text(Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Transactions for which a client waits: nothing of them is in the queue, but their permits are in the store.
+
+use super::{BlacklistCandidate, NewMessage};
+use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
+
+/// A permit's key in the store. No key is used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PermitId(pub i64);
+
+/// A permit for a transaction that has no message in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPermit {
+    /// The account that would send it.
+    pub account: AccountKey,
+    /// The limits in force for what its transactions count in. A scope that is left out has none.
+    pub ceilings: Vec<(Scope, Ceilings)>,
+    /// What there must be room for now; it counts until the permit ends.
+    pub needed: Amount,
+    /// Recipients that it may come to at most; all of them count when we die before it is ended.
+    pub recorded: u32,
+}
+
+/// More recipients for a permit that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PermitExtension {
+    /// The permit.
+    pub permit: PermitId,
+    /// The limits in force, as at its taking.
+    pub ceilings: Vec<(Scope, Ceilings)>,
+    /// So many more.
+    pub more: Amount,
+}
+
+/// Whether a transaction may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permitted {
+    /// The transaction may begin: this is its permit, recorded.
+    Granted(PermitId),
+    /// There is no room: why, and until when.
+    Blocked(Wait),
+}
+
+/// What became of a transaction that has no message in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PermitEnd {
+    /// The permit that has ended.
+    pub permit: PermitId,
+    /// What it used of the limits; `None` gives the permit back.
+    pub used: Option<Amount>,
+    /// Recipients to whom the message has gone; they count as accepted and sent.
+    pub sent: u64,
+    /// Recipients that were accepted and dropped.
+    pub dropped: u64,
+    /// Mailboxes that do not exist, each with the reply that said so.
+    pub unknown: Vec<(BlacklistCandidate, String)>,
+    /// Our reports about it.
+    pub reports: Vec<NewMessage>,
+}
+
+impl PermitEnd {
+    /// Nothing was handed over.
+    #[must_use]
+    pub fn without_message(permit: PermitId, used: Option<Amount>) -> Self {
+        Self { permit, used, sent: 0, dropped: 0, unknown: Vec::new(), reports: Vec::new() }
+    }
+}

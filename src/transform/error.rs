@@ -1,0 +1,36 @@
+//! Why a message can't be made ready for an upstream, and what becomes of it.
+
+use super::DkimError;
+use crate::smtp::Reply;
+
+/// Why a message can't be made ready for an upstream.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransformError {
+    /// The sender's: the upstream takes 7 bits, and the content can't be converted. Permanent, 5.6.3.
+    #[error("the upstream takes no 8-bit content (8BITMIME), and this message can't be converted: {0}")]
+    EightBit(&'static str),
+    /// The sender's: an address or a header field needs SMTPUTF8. Permanent, 5.6.7.
+    #[error("the upstream takes no international addresses (SMTPUTF8), and {0} needs them")]
+    International(&'static str),
+    /// Ours: a message of the test mode stands where only mail for its recipients may. It must not be sent.
+    #[error("it was accepted in test mode, and has no test address to go to")]
+    Test,
+    /// The operator's: signing failed. The message waits.
+    #[error("cannot sign the message")]
+    Dkim(#[from] DkimError),
+}
+
+impl TransformError {
+    /// What became of the attempt, in the words of a reply: 5xx is permanent, 4xx waits.
+    #[must_use]
+    pub fn to_reply(&self) -> Reply {
+        let (code, status) = match self {
+            Self::EightBit(_) => (554, (5, 6, 3)),
+            Self::International(_) => (553, (5, 6, 7)),
+            Self::Test => (451, (4, 7, 1)),
+            Self::Dkim(_) => (451, (4, 3, 0)),
+        };
+        Reply::new(code, status, self.to_string())
+    }
+}

@@ -1,0 +1,18 @@
+//! What an upstream takes, whatever the transport.
+
+/// What an upstream takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offer {
+    /// Whether it offers 8BITMIME (RFC 6152).
+    pub eight_bit_mime: bool,
+    /// Whether it offers SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// The largest content, in octets (RFC 1870).
+    pub max_size: Option<u64>,
+    /// Recipients in one transaction (RFC 9422).
+    pub max_recipients: Option<u32>,
+    /// Whether it sends the reports that clients ask for (RFC 3461).
+    pub dsn: bool,
+    /// Whether it is on this machine, so that nothing leaves.
+    pub local: bool,
+}

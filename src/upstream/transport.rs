@@ -1,0 +1,158 @@
+//! How an upstream is reached: over SMTP, or it is the local mailbox. The rest of the relay sees a [`Transport`] that opens
+//! [`Link`]s, and a link that takes a prepared message and tells what became of each recipient.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::answer::{Answer, RecipientResult, TransactionResult};
+use super::capture::Mailbox;
+use super::connection::{Connection, Connector};
+use super::error::{ConnectError, DialogueFault, Stage};
+use super::offer::Offer;
+use super::transaction::{Requests, Transaction};
+use crate::mail::{Address, Body, QueueId, ReversePath};
+use crate::smtp::Reply;
+
+/// How an account's upstream is reached.
+pub enum Transport {
+    /// A smart host.
+    Smtp(Box<Connector>),
+    /// The local mailbox.
+    Capture(Arc<Mailbox>),
+}
+
+/// What is open to an upstream, ready for mail.
+pub enum Link {
+    /// A connection to a smart host.
+    Smtp(Box<Connection>),
+    /// The local mailbox.
+    Capture(Arc<Mailbox>),
+}
+
+/// A message that is ready for an upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The name.
+    pub queue_id: &'a QueueId,
+    /// Where reports go.
+    pub reverse_path: &'a ReversePath,
+    /// The recipients of the attempt as the client gave them.
+    pub envelope: &'a [Address],
+    /// Whom the upstream is told: these, or a test address in their place. At least one.
+    pub recipients: &'a [Address],
+    /// Whether the content has octets over 127.
+    pub body: Body,
+    /// Whether an address or a header needs SMTPUTF8.
+    pub smtputf8: bool,
+    /// Header and body, not dot-stuffed.
+    pub content: &'a [u8],
+    /// What the client asked for beyond delivery.
+    pub requests: Requests<'a>,
+}
+
+impl Transport {
+    /// Opens a link.
+    ///
+    /// # Errors
+    /// Tells at which step it ended and why. No message is at fault.
+    pub async fn open(&self) -> Result<Link, ConnectError> {
+        match self {
+            Self::Smtp(connector) => {
+                connector.open().await.map(|connection| Link::Smtp(Box::new(connection)))
+            }
+            Self::Capture(mailbox) => Ok(Link::Capture(mailbox.clone())),
+        }
+    }
+}
+
+impl Link {
+    /// What the upstream takes.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        match self {
+            Self::Smtp(connection) => connection.offer(),
+            Self::Capture(_) => {
+                Offer { eight_bit_mime: true, smtputf8: true, local: true, dsn: true, ..Offer::default() }
+            }
+        }
+    }
+
+    /// The upstream as the log names it; empty for what is no host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Smtp(connection) => connection.host(),
+            Self::Capture(_) => "",
+        }
+    }
+
+    /// Sends one message, and tells what became of each of its recipients. When the call is cancelled, the link is of no
+    /// use any more.
+    pub async fn send(&mut self, message: &Outgoing<'_>) -> TransactionResult {
+        match self {
+            Self::Smtp(connection) => connection.send(&message.transaction()).await,
+            Self::Capture(mailbox) => put(mailbox, message).await,
+        }
+    }
+
+    /// Whether the upstream may have taken a message about which it has not said so yet.
+    #[must_use]
+    pub fn is_dot_under_way(&self) -> bool {
+        matches!(self, Self::Smtp(connection) if connection.is_dot_under_way())
+    }
+
+    /// Whether another message can go over it; does not wait.
+    pub fn is_reusable(&mut self) -> bool {
+        match self {
+            Self::Smtp(connection) => connection.is_reusable(),
+            Self::Capture(_) => true,
+        }
+    }
+
+    /// How many messages the upstream has accepted over it.
+    #[must_use]
+    pub fn messages(&self) -> u32 {
+        match self {
+            Self::Smtp(connection) => connection.messages(),
+            Self::Capture(_) => 0,
+        }
+    }
+
+    /// Ends it in good order.
+    pub async fn quit(self) {
+        if let Self::Smtp(connection) = self {
+            connection.quit().await;
+        }
+    }
+}
+
+impl<'a> Outgoing<'a> {
+    fn transaction(&self) -> Transaction<'a> {
+        Transaction {
+            reverse_path: self.reverse_path,
+            recipients: self.recipients,
+            body: self.body,
+            smtputf8: self.smtputf8,
+            content: self.content,
+            requests: self.requests,
+        }
+    }
+}
+
+/// Puts a message into the local mailbox, with lines before it that show its envelope.
+async fn put(mailbox: &Arc<Mailbox>, message: &Outgoing<'_>) -> TransactionResult {
+    let mut envelope = format!("Return-Path: <{}>\r\n", message.reverse_path);
+    for recipient in message.envelope {
+        // Writing to a string can't fail.
+        let _ = write!(envelope, "X-Mailsluice-Recipient: <{recipient}>\r\n");
+    }
+    let (mailbox, id, content) = (mailbox.clone(), message.queue_id.clone(), message.content.to_vec());
+    let task = tokio::task::spawn_blocking(move || mailbox.put(&id, &envelope, &content));
+    let answer = match task.await {
+        Ok(Ok(())) => Answer::Captured(Reply::new(250, (2, 0, 0), "kept in the local mailbox")),
+        Ok(Err(error)) => Answer::Failed(DialogueFault::Mailbox(error.to_string())),
+        Err(error) => Answer::Failed(DialogueFault::Mailbox(error.to_string())),
+    };
+    let result = RecipientResult { stage: Stage::FinalDot, answer };
+    TransactionResult { recipients: vec![result; message.recipients.len()] }
+}

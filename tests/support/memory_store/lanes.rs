@@ -1,0 +1,342 @@
+//! What lanes ask for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mailsluice::config::TestAction;
+use mailsluice::limits::{AccountKey, Amount, Counts, Load, Scope};
+use mailsluice::mail::QueueId;
+use mailsluice::store::*;
+use mailsluice::time::Moment;
+
+use super::{Entry, EntryState, HeldLease, MemoryState, MemoryStore};
+
+/// Which recipients of a message go.
+struct Take<'a> {
+    account: Option<&'a AccountKey>,
+    /// At most so many that are not on the blacklist; `None` takes all that wait.
+    most: Option<u32>,
+}
+
+impl MemoryStore {
+    /// Takes a message under a lease.
+    fn take(&self, state: &mut MemoryState, id: MessageId, take: &Take<'_>) -> Leased {
+        let entry = &state.queue[&id];
+        let (recipients, at_once) = self.recipients(state, entry, take.most);
+        let taken = recipients.len() as u32;
+        let message = Message {
+            queue_id: entry.new.queue_id.clone(),
+            kind: entry.new.kind,
+            lane: entry.lane.clone(),
+            accepted: entry.accepted,
+            accepted_wall: entry.accepted_wall,
+            age_base: entry.age_base,
+            reverse_path: entry.new.reverse_path.clone(),
+            sender: entry.new.sender.clone(),
+            body: entry.new.body,
+            smtputf8: entry.new.smtputf8,
+            request: entry.new.request.clone(),
+            client: entry.new.client.clone(),
+            decisions: entry.decisions.clone(),
+            recipients,
+            size: entry.size(),
+            content: entry.new.content.clone(),
+        };
+        let others_waiting = entry.waiting() as u32 - taken;
+        let (warned, attempts) = (entry.warned, entry.attempts);
+        let amount = take.account.map_or(Amount::NONE, |_| message.amount());
+        if let Some(account) = take.account.filter(|_| !amount.is_none()) {
+            state.know(account);
+            state.ledger.begin(account, &amount, self.now());
+        }
+        let lease = Lease { id, token: state.number().unsigned_abs() };
+        let account = take.account.cloned().unwrap_or_else(|| AccountKey::new(message.lane.upstream(), ""));
+        state.leases.insert(id, HeldLease { token: lease.token, account, taken: amount });
+        let entry = state.queue.get_mut(&id).expect("it has just been read");
+        entry.state = EntryState::Sending;
+        let others_at_once = at_once.saturating_sub(taken);
+        Leased { lease, message, warned, attempts, others_waiting, others_at_once }
+    }
+
+    /// The recipients that go, and how many could at once.
+    fn recipients(
+        &self,
+        state: &MemoryState,
+        entry: &Entry,
+        most: Option<u32>,
+    ) -> (Vec<QueuedRecipient>, u32) {
+        let waits = |index: &usize| entry.recipients[*index].state == RecipientState::Waiting;
+        let waiting: Vec<usize> = (0..entry.recipients.len()).filter(waits).collect();
+        let fewest = waiting.iter().map(|&index| entry.recipients[index].attempts).min().unwrap_or_default();
+        let is_next = |index: &usize| most.is_none() || entry.recipients[*index].attempts == fewest;
+        let round: Vec<usize> = waiting.into_iter().filter(is_next).collect();
+        let (mut recipients, mut going) = (Vec::new(), 0);
+        for &index in &round {
+            if most.is_some_and(|most| going >= most) {
+                break;
+            }
+            let (new, known) = (&entry.new.recipients[index], &entry.recipients[index]);
+            let is_test = entry.decisions.test.is_some();
+            let listed = self.listed(state, &new.address).filter(|_| most.is_some() && !is_test);
+            going += u32::from(listed.is_none());
+            recipients.push(QueuedRecipient {
+                index: index as u32,
+                address: new.address.clone(),
+                attempts: known.attempts,
+                failures: known.failures,
+                last_reply: known.reply.clone(),
+                request: new.request.clone(),
+                listed: listed.map(|entry| entry.reason),
+            });
+        }
+        (recipients, round.len() as u32)
+    }
+
+    fn deliver(&self, state: &mut MemoryState, id: MessageId, delivery: &Delivery) {
+        let entry = state.queue.get_mut(&id).expect("it is under a lease");
+        let recipient = &mut entry.recipients[delivery.index as usize];
+        if recipient.state != RecipientState::Waiting {
+            return;
+        }
+        recipient.state = delivery.state;
+        recipient.attempts += u32::from(delivery.counts);
+        recipient.failures += u32::from(delivery.failed);
+        recipient.reply.clone_from(&delivery.reply);
+        let total = match delivery.state {
+            RecipientState::Waiting | RecipientState::Sending => None,
+            RecipientState::Sent => Some(&mut state.totals.sent),
+            RecipientState::Bounced => Some(&mut state.totals.bounced),
+            RecipientState::Expired => Some(&mut state.totals.expired),
+            RecipientState::Dropped => Some(&mut state.totals.dropped),
+            RecipientState::Captured => Some(&mut state.totals.captured),
+        };
+        if let Some(total) = total {
+            *total += 1;
+        }
+        if let Some(candidate) = &delivery.blacklist {
+            self.count_bounce(state, candidate, &delivery.reply);
+        }
+    }
+}
+
+/// What waits in a lane, the first to go first.
+fn waiting(state: &MemoryState, lane: &LaneName) -> Vec<MessageId> {
+    let here = |(_, entry): &(&MessageId, &Entry)| entry.lane == *lane && entry.state == EntryState::Waiting;
+    let mut waiting: Vec<(&MessageId, &Entry)> = state.queue.iter().filter(here).collect();
+    waiting.sort_by_key(|(id, entry)| (entry.new.priority, entry.due, **id));
+    waiting.into_iter().map(|(id, _)| *id).collect()
+}
+
+#[async_trait]
+impl Outlook for MemoryStore {
+    fn lane_load(&self, lane: &LaneName) -> Load {
+        let state = self.state();
+        let ids = waiting(&state, lane);
+        let recipients = ids.iter().map(|id| state.queue[id].waiting() as u64).sum();
+        Load { messages: ids.len() as u64, recipients }
+    }
+
+    async fn ahead(&self, queue_id: QueueId) -> Result<Option<Load>, StoreError> {
+        let found = {
+            let state = self.state();
+            let found = state.queue.iter().find(|(_, entry)| entry.new.queue_id == queue_id);
+            found.map(|(id, entry)| (*id, entry.state, entry.lane.clone()))
+        };
+        match found {
+            None | Some((_, EntryState::Held, _)) => Ok(None),
+            Some((_, EntryState::Sending, _)) => Ok(Some(Load::default())),
+            Some((id, _, lane)) => Ok(self.places(lane, u32::MAX).await?.remove(&id)),
+        }
+    }
+
+    /// All that is due and goes before; there are no turns here.
+    async fn places(&self, lane: LaneName, most: u32) -> Result<HashMap<MessageId, Load>, StoreError> {
+        let (state, now) = (self.state(), self.now());
+        let ids = waiting(&state, &lane);
+        if ids.len() > most as usize {
+            return Ok(HashMap::new());
+        }
+        let mut before = Load::default();
+        let mut places = HashMap::new();
+        for id in ids {
+            places.insert(id, before);
+            let entry = &state.queue[&id];
+            if entry.due <= now {
+                before += Load { messages: 1, recipients: entry.waiting() as u64 };
+            }
+        }
+        Ok(places)
+    }
+
+    async fn usage(&self, scopes: Vec<Scope>) -> Result<Vec<Counts>, StoreError> {
+        let state = self.state();
+        Ok(scopes.iter().map(|scope| state.ledger.snapshot(scope).unwrap_or_default()).collect())
+    }
+}
+
+#[async_trait]
+impl Claims for MemoryStore {
+    async fn claim(&self, ask: Ask) -> Result<Claimed, StoreError> {
+        let (mut state, now) = (self.state(), self.now());
+        let is_fit = |state: &MemoryState, id: &MessageId| {
+            !ask.unfit.contains(id) && ask.max_size.is_none_or(|most| state.queue[id].size() <= most)
+        };
+        let mut fit = waiting(&state, &ask.lane);
+        fit.retain(|id| is_fit(&state, id));
+        let mut leased = Vec::new();
+        for id in fit.iter().filter(|id| state.queue[id].due <= now).copied().collect::<Vec<_>>() {
+            if leased.len() >= ask.messages as usize {
+                break;
+            }
+            let entry = &state.queue[&id];
+            let test = entry.decisions.test.as_ref().map(|test| test.action);
+            let (needed, is_split) = match test {
+                Some(TestAction::Capture) => (Amount::NONE, false),
+                Some(TestAction::Redirect) => (Amount::of_message(1, entry.size()), false),
+                Some(TestAction::Hold) | None => (Amount::of_message(1, entry.size()), true),
+            };
+            let room = match state.ledger.room(&ask.ceilings, &needed, now, &self.timeline) {
+                Ok(room) => room,
+                Err(wait) if leased.is_empty() => return Ok(Claimed::Blocked(wait)),
+                Err(_) => break,
+            };
+            let most = is_split.then_some(ask.recipients_per_message.min(room.recipients).max(1));
+            let take = Take { account: Some(&ask.account), most };
+            leased.push(self.take(&mut state, id, &take));
+        }
+        fit.retain(|id| state.queue[id].state == EntryState::Waiting);
+        let more = fit.iter().map(|id| state.queue[id].due).min();
+        if leased.is_empty() {
+            Ok(Claimed::Empty { next_due: more })
+        } else {
+            Ok(Claimed::Messages { leased, more })
+        }
+    }
+
+    async fn claim_overdue(&self, claim: OverdueClaim) -> Result<Vec<Overdue>, StoreError> {
+        let (mut state, now) = (self.state(), self.now());
+        let age_zero = now.0 - claim.limit_wait.as_millis() as i64;
+        let is_older = |entry: &Entry, age: Option<Duration>| {
+            age.is_some_and(|age| entry.age_base < age_zero - age.as_millis() as i64)
+        };
+        let mut overdue: Vec<(bool, i64, MessageId)> = Vec::new();
+        for id in waiting(&state, &claim.lane) {
+            let entry = &state.queue[&id];
+            let expired = is_older(entry, claim.expired_after);
+            if expired || (!entry.warned && is_older(entry, claim.warn_after)) {
+                overdue.push((!expired, entry.age_base, id));
+            }
+        }
+        overdue.sort_unstable();
+        overdue.truncate(claim.messages as usize);
+        let take = Take { account: None, most: None };
+        let taken = overdue
+            .into_iter()
+            .map(|(is_late, _, id)| Overdue { leased: self.take(&mut state, id, &take), expired: !is_late });
+        Ok(taken.collect())
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        let now = self.now();
+        {
+            let mut state = self.state();
+            let id = settlement.lease.id;
+            if state.leases.get(&id).is_none_or(|held| held.token != settlement.lease.token) {
+                return Err(StoreError::Fenced);
+            }
+            Self::are_new(&state, &settlement.reports)?;
+            state.end_lease(settlement.lease, settlement.used.as_ref(), now).ok_or(StoreError::Fenced)?;
+            for delivery in &settlement.deliveries {
+                self.deliver(&mut state, id, delivery);
+            }
+            for report in settlement.reports {
+                self.put(&mut state, report);
+            }
+            let entry = state.queue.get_mut(&id).expect("it was under a lease");
+            entry.state = EntryState::Waiting;
+            entry.due = settlement.again_in.map_or(entry.due, |rest| now.after(rest));
+            entry.attempts += u32::from(settlement.counts);
+            entry.warned |= settlement.warned;
+            if entry.waiting() == 0 {
+                state.queue.remove(&id);
+            }
+        }
+        self.settled.notify_waiters();
+        Ok(())
+    }
+
+    async fn hand_back(&self, leases: Vec<Lease>) -> Result<u64, StoreError> {
+        let mut handed_back = 0;
+        {
+            let (mut state, now) = (self.state(), self.now());
+            for lease in leases {
+                if state.end_lease(lease, None, now).is_some() {
+                    handed_back += 1;
+                    state.queue.get_mut(&lease.id).expect("it was under a lease").state = EntryState::Waiting;
+                }
+            }
+        }
+        self.settled.notify_waiters();
+        Ok(handed_back)
+    }
+
+    async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError> {
+        let state = self.state();
+        Ok(waiting(&state, lane).iter().map(|id| state.queue[id].due).min())
+    }
+
+    async fn make_due(&self, lane: LaneName) -> Result<(), StoreError> {
+        let (mut state, now) = (self.state(), self.now());
+        for id in waiting(&state, &lane) {
+            let entry = state.queue.get_mut(&id).expect("it waits");
+            entry.due = entry.due.min(now);
+        }
+        Ok(())
+    }
+
+    async fn lanes_in_use(&self) -> Result<Vec<LaneSender>, StoreError> {
+        let state = self.state();
+        let mut all: Vec<LaneSender> = Vec::new();
+        for entry in state.queue.values() {
+            let here = LaneSender { lane: entry.lane.clone(), sender: entry.new.sender.clone() };
+            if !all.contains(&here) {
+                all.push(here);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn reroute(&self, from: LaneName, moves: Vec<LaneMove>) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let mut count = 0;
+        for entry in state.queue.values_mut() {
+            let fits = entry.lane == from && entry.state != EntryState::Sending;
+            let to = moves.iter().find(|to| fits && to.sender == entry.new.sender && to.to != from);
+            if let Some(to) = to {
+                entry.lane = to.to.clone();
+                entry.age_base += to.credit;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    async fn limit_waits(&self) -> Result<Vec<(LaneName, Duration)>, StoreError> {
+        let state = self.state();
+        Ok(state.limit_waits.iter().map(|(lane, waited)| (lane.clone(), *waited)).collect())
+    }
+
+    async fn set_limit_wait(&self, lane: LaneName, waited: Duration) -> Result<(), StoreError> {
+        self.state().limit_waits.insert(lane, waited);
+        Ok(())
+    }
+}
+
+/// What a person wants of a message that may be in an attempt.
+pub(super) fn due_now(entry: &mut Entry, now: Moment) -> bool {
+    if entry.state == EntryState::Waiting {
+        entry.due = entry.due.min(now);
+    }
+    entry.state == EntryState::Waiting
+}

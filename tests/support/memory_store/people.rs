@@ -1,0 +1,286 @@
+//! What people, and transactions without a message in the queue, ask for.
+
+use async_trait::async_trait;
+use mailsluice::config::Window;
+use mailsluice::limits::{Amount, Ceilings, Scope, Wait};
+use mailsluice::mail::QueueId;
+use mailsluice::store::*;
+
+use super::lanes::due_now;
+use super::{Entry, EntryState, HeldPermit, MemoryState, MemoryStore};
+
+fn summary(id: MessageId, entry: &Entry) -> Summary {
+    let recipients = entry.new.recipients.iter().zip(&entry.recipients);
+    let recipients = recipients.map(|(new, known)| SummaryRecipient {
+        address: new.address.to_string(),
+        state: match known.state {
+            RecipientState::Waiting if entry.state == EntryState::Sending => RecipientState::Sending,
+            settled => settled,
+        },
+        attempts: known.attempts,
+        reply: known.reply.clone(),
+    });
+    Summary {
+        id,
+        queue_id: entry.new.queue_id.clone(),
+        state: match (entry.state, entry.attempts) {
+            (EntryState::Sending, _) => MessageState::Sending,
+            (EntryState::Held, _) => MessageState::Held,
+            (EntryState::Waiting, 0) => MessageState::Ready,
+            (EntryState::Waiting, _) => MessageState::Deferred,
+        },
+        lane: entry.lane.clone(),
+        reverse_path: entry.new.reverse_path.as_str().to_owned(),
+        sender: entry.new.sender.clone(),
+        recipients: recipients.collect(),
+        size: entry.size(),
+        client: entry.new.client.clone(),
+        accepted_wall: entry.accepted_wall,
+        due: entry.due,
+        attempts: entry.attempts,
+        decisions: entry.decisions.clone(),
+    }
+}
+
+fn fits(summary: &Summary, filter: &ListFilter) -> bool {
+    let is = |wanted: &Option<String>, found: &[&str]| {
+        wanted.as_ref().is_none_or(|wanted| found.iter().any(|found| found.to_lowercase() == *wanted))
+    };
+    let recipients: Vec<&str> = summary.recipients.iter().map(|r| r.address.as_str()).collect();
+    filter.upstream.as_deref().is_none_or(|upstream| summary.lane.upstream() == upstream)
+        && filter.state.is_none_or(|state| summary.state == state)
+        && is(&filter.sender, &[&summary.sender, &summary.reverse_path])
+        && is(&filter.recipient, &recipients)
+}
+
+impl MemoryStore {
+    fn find(state: &MemoryState, queue_id: &QueueId) -> Option<MessageId> {
+        state.queue.iter().find(|(_, entry)| entry.new.queue_id == *queue_id).map(|(id, _)| *id)
+    }
+
+    /// Does something to a message as soon as it is in no attempt; `None` when it is unknown.
+    async fn when_settled<T>(
+        &self,
+        queue_id: &QueueId,
+        work: impl Fn(&mut MemoryState, MessageId) -> T,
+    ) -> Option<T> {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            {
+                let mut state = self.state();
+                let id = Self::find(&state, queue_id)?;
+                if state.queue[&id].state != EntryState::Sending {
+                    return Some(work(&mut state, id));
+                }
+            }
+            settled.await;
+        }
+    }
+}
+
+#[async_trait]
+impl Permits for MemoryStore {
+    async fn take_permit(&self, permit: NewPermit) -> Result<Permitted, StoreError> {
+        let (mut state, now) = (self.state(), self.now());
+        if let Err(wait) = state.ledger.room(&permit.ceilings, &permit.needed, now, &self.timeline) {
+            return Ok(Permitted::Blocked(wait));
+        }
+        state.know(&permit.account);
+        state.ledger.begin(&permit.account, &permit.needed, now);
+        let id = PermitId(state.number());
+        let recorded = permit.recorded.max(permit.needed.recipients);
+        state.permits.insert(id, HeldPermit { account: permit.account, taken: permit.needed, recorded });
+        Ok(Permitted::Granted(id))
+    }
+
+    async fn extend_permit(&self, extension: PermitExtension) -> Result<Permitted, StoreError> {
+        let (mut state, now) = (self.state(), self.now());
+        let state = &mut *state;
+        let held = state.permits.get_mut(&extension.permit).ok_or(StoreError::Fenced)?;
+        let more = Amount { messages: 0, ..extension.more };
+        if let Err(wait) = state.ledger.room_for_more(&extension.ceilings, &more, now, &self.timeline) {
+            return Ok(Permitted::Blocked(wait));
+        }
+        held.taken += more;
+        held.recorded = held.recorded.max(held.taken.recipients);
+        state.ledger.join(&held.account, &more, &held.taken, now);
+        Ok(Permitted::Granted(extension.permit))
+    }
+
+    async fn end_permit(&self, end: PermitEnd) -> Result<(), StoreError> {
+        let (mut state, now) = (self.state(), self.now());
+        if !state.permits.contains_key(&end.permit) {
+            return Ok(());
+        }
+        Self::are_new(&state, &end.reports)?;
+        if let Some(held) = state.permits.remove(&end.permit) {
+            state.ledger.end(&held.account, &held.taken, end.used.as_ref(), now);
+        }
+        state.totals.accepted += end.sent + end.dropped;
+        state.totals.sent += end.sent;
+        state.totals.dropped += end.dropped;
+        for (candidate, reply) in &end.unknown {
+            self.count_bounce(&mut state, candidate, reply);
+        }
+        for report in end.reports {
+            self.put(&mut state, report);
+        }
+        Ok(())
+    }
+
+    async fn room(
+        &self,
+        ceilings: Vec<(Scope, Ceilings)>,
+        needed: Amount,
+    ) -> Result<Result<Amount, Wait>, StoreError> {
+        Ok(self.state().ledger.room(&ceilings, &needed, self.now(), &self.timeline))
+    }
+
+    async fn reset_usage(&self, upstream: String, windows: Vec<Window>) -> Result<(), StoreError> {
+        self.state().ledger.reset(&upstream, &windows);
+        Ok(())
+    }
+
+    async fn suspensions(&self) -> Result<Vec<Suspension>, StoreError> {
+        let now = self.now();
+        let state = self.state();
+        let lasting =
+            state.suspensions.iter().filter(|suspension| suspension.until.is_none_or(|end| end > now));
+        Ok(lasting.cloned().collect())
+    }
+
+    async fn suspend(&self, new: NewSuspension) -> Result<Suspension, StoreError> {
+        let until = new.lasts.map(|lasts| self.now().after(lasts));
+        let NewSuspension { upstream, account, kind, reason, .. } = new;
+        let suspension = Suspension { upstream, account, kind, until, reason };
+        let mut state = self.state();
+        let key = |other: &Suspension| (other.upstream.clone(), other.account.clone(), other.kind);
+        state.suspensions.retain(|other| key(other) != key(&suspension));
+        state.suspensions.push(suspension.clone());
+        Ok(suspension)
+    }
+
+    async fn end_suspensions(
+        &self,
+        upstream: Option<String>,
+        kinds: Vec<SuspensionKind>,
+    ) -> Result<(), StoreError> {
+        let ends = |suspension: &Suspension| {
+            kinds.contains(&suspension.kind)
+                && upstream.as_ref().is_none_or(|name| suspension.upstream == *name)
+        };
+        self.state().suspensions.retain(|suspension| !ends(suspension));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Admin for MemoryStore {
+    async fn list(&self, filter: ListFilter) -> Result<Vec<Summary>, StoreError> {
+        let state = self.state();
+        let all = state.queue.iter().map(|(id, entry)| summary(*id, entry));
+        Ok(all.filter(|summary| fits(summary, &filter)).take(filter.limit as usize).collect())
+    }
+
+    async fn show(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
+        let state = self.state();
+        Ok(Self::find(&state, &queue_id).map(|id| summary(id, &state.queue[&id])))
+    }
+
+    async fn content(&self, queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = {
+            let state = self.state();
+            Self::find(&state, &queue_id).map(|id| state.queue[&id].new.content.clone())
+        };
+        match found {
+            Some(content) => Ok(Some(content.read().await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn retry(&self, queue_id: Option<QueueId>) -> Result<u64, StoreError> {
+        let now = self.now();
+        let due = |entry: &mut Entry| u64::from(due_now(entry, now));
+        let Some(queue_id) = queue_id else {
+            return Ok(self.state().queue.values_mut().map(due).sum());
+        };
+        let retry = |state: &mut MemoryState, id| state.queue.get_mut(&id).map_or(0, due);
+        Ok(self.when_settled(&queue_id, retry).await.unwrap_or_default())
+    }
+
+    async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError> {
+        let hold = |state: &mut MemoryState, id| {
+            state.queue.get_mut(&id).expect("it is there").state = EntryState::Held;
+        };
+        Ok(self.when_settled(&queue_id, hold).await.is_some())
+    }
+
+    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<bool, StoreError> {
+        let now = self.now();
+        let mut state = self.state();
+        let Some(id) = Self::find(&state, &queue_id) else { return Ok(false) };
+        let entry = state.queue.get_mut(&id).filter(|entry| entry.state == EntryState::Held);
+        let Some(entry) = entry else { return Ok(false) };
+        (entry.state, entry.due, entry.decisions) = (EntryState::Waiting, now, decisions);
+        Ok(true)
+    }
+
+    async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
+        let delete = |state: &mut MemoryState, id| {
+            let entry = state.queue.remove(&id).expect("it is there");
+            state.totals.deleted += entry.waiting() as u64;
+            summary(id, &entry)
+        };
+        let deleted = self.when_settled(&queue_id, delete).await;
+        self.settled.notify_waiters();
+        Ok(deleted)
+    }
+
+    async fn counts(&self) -> Result<QueueCounts, StoreError> {
+        let state = self.state();
+        let mut counts = QueueCounts::default();
+        for (id, entry) in &state.queue {
+            *match summary(*id, entry).state {
+                MessageState::Ready => &mut counts.ready,
+                MessageState::Deferred => &mut counts.deferred,
+                MessageState::Held => &mut counts.held,
+                MessageState::Sending => &mut counts.sending,
+            } += 1;
+        }
+        Ok(counts)
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        let state = self.state();
+        let queued = state.queue.values().map(|entry| entry.waiting() as u64).sum();
+        Ok(Totals { queued, ..state.totals })
+    }
+
+    async fn blacklist(&self) -> Result<Vec<BlacklistEntry>, StoreError> {
+        let state = self.state();
+        let mut all = state.blacklist.clone();
+        all.extend(self.blacklist.iter().map(|entry| (entry.pattern.clone(), entry.clone())));
+        Ok(all.into_values().collect())
+    }
+
+    async fn blacklist_add(&self, new: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError> {
+        let entry = BlacklistEntry {
+            pattern: new.pattern.to_lowercase(),
+            reason: new.reason,
+            source: BlacklistSource::Manual,
+            added: self.timeline.wall().as_millisecond(),
+            expires: new.lasts.map(|lasts| self.now().after(lasts)),
+        };
+        self.state().blacklist.insert(entry.pattern.clone(), entry.clone());
+        Ok(entry)
+    }
+
+    async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError> {
+        let pattern = pattern.to_lowercase();
+        let mut state = self.state();
+        state.bounces.remove(&pattern);
+        Ok(state.blacklist.remove(&pattern).is_some())
+    }
+}
