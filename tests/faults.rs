@@ -1,0 +1,41 @@
+//! Faults of waiting and of reload, each with the whole of its kind. Real store, scripted upstreams; time is simulated.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
+
+mod support;
+
+#[path = "faults/candidates.rs"]
+mod candidates;
+#[path = "faults/direct.rs"]
+mod direct;
+#[path = "faults/reload.rs"]
+mod reload;
+#[path = "faults/scale.rs"]
+mod scale;
+#[path = "faults/together.rs"]
+mod together;
+#[path = "faults/waiting.rs"]
+mod waiting;
+
+use support::upstream::Upstream;
+use tokio::time::Instant;
+
+const FROM: &str = "a@firm.example";
+
+/// When each recipient's message came to an upstream.
+fn arrivals(up: &Upstream) -> Vec<(String, Instant)> {
+    let each = |seen: support::upstream::Seen| {
+        let at = seen.at;
+        seen.recipients.into_iter().map(move |recipient| (recipient, at))
+    };
+    up.messages().into_iter().flat_map(each).collect()
+}
+
+/// `count` recipients whose names begin with `name`.
+fn recipients(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{name}{n}@there.example")).collect()
+}
+
+fn strs(all: &[String]) -> Vec<&str> {
+    all.iter().map(String::as_str).collect()
+}
