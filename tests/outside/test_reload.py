@@ -3,6 +3,7 @@
 import signal
 import smtplib
 
+import reloads
 from conftest import upstream_to
 from messages import SAMPLES
 
@@ -57,3 +58,11 @@ def test_held_mail_goes_where_a_person_says(start_relay, sink):
     relay.wait_empty()
     sent = relay.wait_event("sent", count=2)
     assert {event["to"] for event in sent} == {"test@firm.example", "two@elsewhere.example"}, sent
+
+
+def test_reloads_under_load_lose_nothing(tmp_path):
+    load, sink, totals = reloads.rounds(tmp_path, 15, seed=20261125)
+    faults, figures = reloads.verdict(load, sink, totals)
+    print(figures)
+    assert not faults, (faults, figures)
+    assert len(load.acknowledged) > 15, figures
