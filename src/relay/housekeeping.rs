@@ -12,12 +12,16 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the relay notes its tie to the clocks: only a boot makes its age matter, and a quiet relay should leave the
 /// disk asleep.
 const NOTE_CLOCK: Duration = Duration::from_mins(10);
+/// By how many milliseconds the wall clock must have been set, for the tie to be noted at once: what is set is none of the
+/// time that a later boot finds to have passed.
+const CLOCK_SET: u64 = 500;
 /// How often counts that have left their windows are removed.
 const PRUNE: Duration = Duration::from_hours(1);
+
 /// Writes down the tie to the clocks, which also tries a store that has failed; removes old counts.
 pub(super) async fn run(context: Arc<Context>) {
     let mut phase = context.phase.clone();
-    let mut noted = context.timeline.now();
+    let (mut noted, mut ahead) = (context.timeline.now(), context.timeline.wall_ahead());
     let mut pruned = None;
     loop {
         tokio::select! {
@@ -25,7 +29,9 @@ pub(super) async fn run(context: Arc<Context>) {
             _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => return,
         }
         let now = context.timeline.now();
-        if now.since(noted) >= NOTE_CLOCK || context.store.healthy().is_err() {
+        let is_set = context.timeline.wall_ahead().abs_diff(ahead) >= CLOCK_SET;
+        if is_set || now.since(noted) >= NOTE_CLOCK || context.store.healthy().is_err() {
+            ahead = context.timeline.wall_ahead();
             // A failure has been logged by the store; the next beat tries again.
             let _ = context.store.note_clock().await;
             noted = now;

@@ -2,8 +2,8 @@
 //!
 //! Limits must hold and retries must come even when somebody sets the clock. So the relay counts in *moments*:
 //! milliseconds that start out as wall-clock time and then advance with the time since boot. Within one boot a
-//! restart goes on where the last process was; across boots the wall clock tells how much has passed, and never
-//! less than nothing.
+//! restart goes on where the last process was; across boots the wall clock tells how much has passed since it was last
+//! noted, and never less than nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Clock;
 
-/// A point on the relay's time line, in milliseconds. Close to Unix time, but never stepped.
+/// A point on the relay's time line, in milliseconds. It began as Unix time, but is never stepped: only distances tell
+/// something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub i64);
 
@@ -40,6 +41,8 @@ pub struct Anchor {
     pub since_boot: i64,
     /// The moment at which it was taken.
     pub moment: Moment,
+    /// What the wall clock showed then, in milliseconds of Unix time: across a boot the difference counts.
+    pub wall: i64,
 }
 
 /// Tells the present moment.
@@ -67,7 +70,7 @@ impl Timeline {
             Some(last) if last.boot_id == clock.boot_id() && !last.boot_id.is_empty() => {
                 last.moment.0 + (since_boot - last.since_boot)
             }
-            Some(last) => wall.max(last.moment.0),
+            Some(last) => last.moment.0 + (wall - last.wall).max(0),
             None => wall,
         };
         Self { clock, offset: now - since_boot }
@@ -83,7 +86,14 @@ impl Timeline {
     #[must_use]
     pub fn anchor(&self) -> Anchor {
         let since_boot = self.clock.since_boot().as_millis() as i64;
-        Anchor { boot_id: self.clock.boot_id(), since_boot, moment: Moment(self.offset + since_boot) }
+        let moment = Moment(self.offset + since_boot);
+        Anchor { boot_id: self.clock.boot_id(), since_boot, moment, wall: self.wall().as_millisecond() }
+    }
+
+    /// How far the wall clock is ahead of the time line, in milliseconds: it changes when somebody sets the clock.
+    #[must_use]
+    pub fn wall_ahead(&self) -> i64 {
+        self.wall().as_millisecond().saturating_sub(self.now().0)
     }
 
     /// The wall clock, for what people read: headers, the log, reports.
@@ -145,8 +155,19 @@ mod tests {
 
     #[test]
     fn after_a_boot_the_wall_clock_tells_but_never_goes_back() {
-        let anchor = Anchor { boot_id: "a".into(), since_boot: 500, moment: Moment(1_000_000) };
+        let anchor =
+            Anchor { boot_id: "a".into(), since_boot: 500, moment: Moment(1_000_000), wall: 1_000_000 };
         assert_eq!(Timeline::resume(clock(1_600_000, 3, "b"), Some(&anchor)).now(), Moment(1_600_000));
         assert_eq!(Timeline::resume(clock(400_000, 3, "b"), Some(&anchor)).now(), Moment(1_000_000));
+    }
+
+    #[test]
+    fn a_step_that_was_noted_counts_for_nothing_after_a_boot() {
+        let before = clock(1_000_000, 500, "a");
+        let line = Timeline::resume(before.clone(), None);
+        before.0.lock().unwrap().wall += 86_400_000;
+        assert_eq!(line.wall_ahead(), 86_400_000);
+        let after = clock(1_000_000 + 86_400_000 + 70, 3, "b");
+        assert_eq!(Timeline::resume(after, Some(&line.anchor())).now(), Moment(1_000_070));
     }
 }

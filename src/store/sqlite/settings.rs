@@ -39,11 +39,14 @@ pub(super) fn anchor(db: &Connection) -> rusqlite::Result<Option<Anchor>> {
         let mut parts = text.split(' ');
         let moment = Moment(parts.next()?.parse().ok()?);
         let since_boot = parts.next()?.parse().ok()?;
-        Some(Anchor { boot_id: parts.next().unwrap_or_default().to_owned(), since_boot, moment })
+        let boot_id = parts.next().unwrap_or_default().to_owned();
+        // Older versions kept none: their time line was the wall clock's after each boot.
+        let wall = parts.next().and_then(|wall| wall.parse().ok()).unwrap_or(moment.0);
+        Some(Anchor { boot_id, since_boot, moment, wall })
     }))
 }
 
 pub(super) fn set_anchor(db: &Connection, anchor: &Anchor) -> rusqlite::Result<()> {
-    let text = format!("{} {} {}", anchor.moment.0, anchor.since_boot, anchor.boot_id);
+    let text = format!("{} {} {} {}", anchor.moment.0, anchor.since_boot, anchor.boot_id, anchor.wall);
     set_switch(db, ANCHOR, &text)
 }
