@@ -97,7 +97,7 @@ impl Relay {
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
-        accounts.configure(&config, &[], router.clone(), &mailbox);
+        accounts.configure(&config, &[], &router, &mailbox);
         let statuses = Arc::new(LaneStatuses::default());
         let estimate = Estimate::new(Sources {
             store: store.clone(),

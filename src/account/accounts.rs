@@ -88,10 +88,13 @@ impl Accounts {
         &self,
         config: &Config,
         extra: &[Arc<Upstream>],
-        router: Arc<Router>,
+        router: &Arc<Router>,
         mailbox: &Arc<Mailbox>,
     ) {
-        self.router.store(router);
+        let before = self.router.swap(router.clone());
+        if !Arc::ptr_eq(&before, router) {
+            before.retire();
+        }
         let sources = SettingsSources { config, dial: &self.dial, mailbox };
         let mut registry = self.registry();
         registry.epoch += 1;

@@ -54,6 +54,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// Mail waits in a lane that these routes have chosen: when others are in force by now, it is to be moved.
+    pub(super) fn has_queued(&self) {
+        if self.router.is_outdated() {
+            self.wakeups.call_unserved();
+        }
+    }
+
     /// Whether nothing new is to begin.
     pub(super) fn is_finishing(&self) -> bool {
         *self.phase.borrow() >= Phase::Finishing

@@ -154,6 +154,7 @@ pub(super) fn log_report(context: &Context, report: &NewMessage, original: Optio
         upstream = report.lane.as_str()
     );
     context.wakeups.wake(&report.lane);
+    context.has_queued();
 }
 
 /// Offers something to the store until it takes it: it is known nowhere else. False when the relay stops before.
@@ -164,7 +165,10 @@ where
     let mut offered_before = false;
     loop {
         match offer().await {
-            Ok(()) => return true,
+            Ok(()) => {
+                context.has_queued();
+                return true;
+            }
             // Nobody knew whether it had been committed; it had.
             Err(StoreError::Fenced) if offered_before => return true,
             Err(error @ StoreError::Fenced) => {

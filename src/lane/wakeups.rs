@@ -11,7 +11,7 @@ use crate::store::LaneName;
 #[derive(Debug, Default)]
 pub struct Wakeups {
     lanes: Mutex<HashMap<LaneName, Signal>>,
-    /// Told when somebody calls a lane that nobody serves.
+    /// Told when mail may stand where it does not belong.
     unserved: Notify,
 }
 
@@ -49,12 +49,12 @@ impl Wakeups {
         Served { wakeups: self.clone(), lane: lane.clone() }
     }
 
-    /// Somebody is to look for mail that nobody serves.
+    /// Somebody is to look for mail that stands in a lane that nobody serves, or that does not serve its sender.
     pub fn call_unserved(&self) {
         self.unserved.notify_one();
     }
 
-    /// Waits until somebody calls a lane that nobody serves.
+    /// Waits until there may be such mail.
     pub async fn unserved(&self) {
         self.unserved.notified().await;
     }

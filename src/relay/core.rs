@@ -122,7 +122,7 @@ impl Core {
         let Context { config, router, accounts, .. } = &*self.context;
         let folder = config.data_dir.join("captured");
         let mailbox = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
-        accounts.configure(config, &own_upstreams(config), router.clone(), &mailbox);
+        accounts.configure(config, &own_upstreams(config), router, &mailbox);
     }
 
     fn begin_sending(&mut self) {

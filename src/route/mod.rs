@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{Config, Filter, Login, Upstream};
 use crate::store::LaneName;
@@ -20,7 +21,7 @@ pub fn lane_name(upstream: &Upstream, bound: Option<&Login>) -> LaneName {
 }
 
 /// The routing table, made from the filters of all upstreams. Disabled upstreams match, too: their mail waits.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Router {
     upstreams: Vec<Arc<Upstream>>,
     /// For each upstream its accounts that are bound to their sender, by that address in lower case.
@@ -29,6 +30,8 @@ pub struct Router {
     domains: HashMap<String, usize>,
     parents: HashMap<String, usize>,
     default: Option<usize>,
+    /// Whether another one is in force by now.
+    outdated: AtomicBool,
 }
 
 impl Router {
@@ -42,6 +45,7 @@ impl Router {
             domains: HashMap::new(),
             parents: HashMap::new(),
             default: config.upstreams.iter().position(|u| u.default),
+            outdated: AtomicBool::new(false),
         };
         for (index, upstream) in config.upstreams.iter().enumerate() {
             for filter in &upstream.filter {
@@ -54,6 +58,17 @@ impl Router {
             }
         }
         router
+    }
+
+    /// Another one is in force from now on.
+    pub fn retire(&self) {
+        self.outdated.store(true, Ordering::Release);
+    }
+
+    /// Whether another one is in force: mail that is put in a lane by this one may have to be moved.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Acquire)
     }
 
     /// The upstream that serves a sender; `None` when no filter matches and there is no default.

@@ -97,6 +97,9 @@ async fn queue(
     entry.log_accepted(peer, recipients.len(), eta.as_deref());
     entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
     services.wakeups.wake(&lane);
+    if services.router.is_outdated() {
+        services.wakeups.call_unserved();
+    }
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
 }
 

@@ -199,3 +199,49 @@ async fn an_upstream_that_is_disabled_during_a_reload_is_disabled() {
         sim.until_empty(secs(10)).await;
     }
 }
+
+/// What an attempt, or a session, puts in a lane by the routes of before a reload goes where the new ones have it, also
+/// while the old lane is there and sends nothing.
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_over_a_reload_follows_the_new_routes() {
+    let main = |more: &str| format!("{}{more}", config("queued", "up", ""));
+    let main = |more: &str| main(more).replace("host = \"up\"", "host = \"up\"\ndefault = true");
+    let second = "[[upstream]]\nname = \"second\"\nhost = \"second\"\nsecurity = \"none\"\nfilter = [\"second.example\"]\n";
+    let sender = "b@second.example";
+    for by_session in [false, true] {
+        let up = Upstream::new(Script::default().with(Step::Mail, Act::Late(secs(20))));
+        let other = Upstream::new(Script::default());
+        let mut sim = Simulation::new(&main(""), &[("up", &up), ("second", &other)]);
+        sim.start().await;
+        up.set(
+            Script::default()
+                .with(Step::AnyRcpt, Act::Late(secs(20)))
+                .with(Step::Dot, Act::reply(451, "later")),
+        );
+        let mut client = Client::at(&sim, 0).await;
+        if by_session {
+            client.say(&format!("MAIL FROM:<{sender}>")).await;
+            client.say("RCPT TO:<x@there.example>").await;
+            assert!(client.say("DATA").await.starts_with("354"));
+        } else {
+            sim.submit(sender, &["x@there.example"]).await;
+            sleep(secs(1)).await;
+        }
+        sim.control().disable("main").await;
+        sim.reload(&main(second)).await;
+        client.follow(&sim);
+        if by_session {
+            assert!(client.say(&format!("From: {sender}\r\n\r\none\r\n.")).await.starts_with("250"));
+        }
+        sleep(secs(30)).await;
+        if !by_session {
+            sim.control().ask("POST", "/queue/retry").await;
+        }
+        sleep(secs(1)).await;
+        assert_eq!(
+            (other.messages().len(), sim.store().queue_length()),
+            (1, 0),
+            "by a session: {by_session}"
+        );
+    }
+}

@@ -94,7 +94,7 @@ impl World {
         };
         let accounts = Accounts::new(services, router.clone());
         let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
-        accounts.configure(&config, &[], router.clone(), &mailbox);
+        accounts.configure(&config, &[], &router, &mailbox);
         let sources = Sources {
             store: store.clone(),
             timeline: timeline.clone(),
