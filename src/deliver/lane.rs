@@ -17,7 +17,7 @@ use super::lane_log::LaneLog;
 use super::lane_settings::LaneSettings;
 use super::settle;
 use super::sweep::Sweep;
-use crate::account::{Account, Choice, Grant, Waiting};
+use crate::account::{Account, Choice, Grant, Obstacle, Waiting};
 use crate::lane::{LaneState, Served};
 use crate::limits::AccountKey;
 use crate::store::{Ask, Claimed, Content, Leased, Message, StoreError};
@@ -168,7 +168,10 @@ impl Lane {
                     }
                 }
                 Choice::Wait(obstacle, until) => {
-                    if obstacle.is_limit() && !self.is_due(now).await {
+                    // Who has nothing to send must not stand in a queue: others that have none would wake it, and it
+                    // them, in turn. With attempts under way there is an end to that.
+                    let is_busy = obstacle == Obstacle::Busy && self.attempts.is_empty();
+                    if (obstacle.is_limit() || is_busy) && !self.is_due(now).await {
                         continue;
                     }
                     self.log.waits(&self.shared, &obstacle, until, now);
@@ -178,7 +181,7 @@ impl Lane {
         }
     }
 
-    /// Whether something is due now that waits for a limit. Where the store does not say, it is.
+    /// Whether something is due now that waits. Where the store does not say, it is.
     async fn is_due(&mut self, now: Moment) -> bool {
         match self.shared.context.store.next_due(&self.shared.name).await {
             Ok(Some(due)) if due > now => {

@@ -123,10 +123,8 @@ async fn what_a_lane_does_not_use_another_has_at_once() {
     }
 }
 
-/// Both lanes send by the same connection again and again; neither waits for a look around.
-#[tokio::test(start_paused = true)]
-async fn lanes_take_turns_at_one_connection() {
-    let toml = r#"
+/// Two lanes, one of which sends by the other's one connection.
+const ONE_CONNECTION: &str = r#"
         [[upstream]]
         name = "main"
         host = "up"
@@ -143,8 +141,12 @@ async fn lanes_take_turns_at_one_connection() {
         fallback = ["main"]
         fallback_on = ["disabled"]
     "#;
+
+/// Both lanes send by the same connection again and again; neither waits for a look around.
+#[tokio::test(start_paused = true)]
+async fn lanes_take_turns_at_one_connection() {
     let up = Upstream::new(Script::default().with(Step::Dot, Act::Late(Duration::from_millis(500))));
-    let mut sim = Simulation::new(toml, &[("up", &up)]);
+    let mut sim = Simulation::new(ONE_CONNECTION, &[("up", &up)]);
     sim.start().await;
     for n in 0..100 {
         sim.submit(FROM, &[&format!("main{n}@there.example")]).await;
@@ -177,4 +179,30 @@ async fn the_end_of_what_is_shared_wakes_the_other_accounts() {
     let at: Vec<_> = arrivals(&up).into_iter().map(|(_, at)| at).collect();
     let between = at[1] - at[0];
     assert!(between <= secs(82), "it waited for {between:?}, of which the minute and its own 20 s");
+}
+
+/// Lanes whose mail is not due yet wake each other in turn, for ever: then no time passes any more.
+#[test]
+fn lanes_with_nothing_to_send_leave_each_other_alone() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            let put_off = Act::reply(450, "4.2.0 not now");
+            let up = Upstream::new(Script::default().with(Step::AnyRcpt, put_off));
+            let mut sim = Simulation::new(ONE_CONNECTION, &[("up", &up)]);
+            sim.start().await;
+            for n in 0..6 {
+                for from in [FROM, "b@second.example"] {
+                    sim.submit(from, &[&format!("{n}@there.example")]).await;
+                }
+                sleep(secs(1)).await;
+            }
+            sleep(secs(600)).await;
+            assert_eq!(sim.store().queue_length(), 12);
+        });
+        done.send(()).unwrap();
+    });
+    let within = Duration::from_mins(1);
+    is_done.recv_timeout(within).expect("ten minutes of simulated time pass in a moment");
 }
