@@ -46,6 +46,16 @@ impl Amount {
             octets: self.octets.min(other.octets),
         }
     }
+
+    /// What is larger of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.max(other.messages),
+            recipients: self.recipients.max(other.recipients),
+            octets: self.octets.max(other.octets),
+        }
+    }
 }
 
 impl AddAssign for Amount {

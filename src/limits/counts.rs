@@ -78,10 +78,12 @@ impl Counts {
         self.last_begun = Some((now, *amount));
     }
 
-    /// A transaction that is under way gets so much more, and has so much in all then.
+    /// A transaction that is under way gets so much more, and has so much in all then. For the even pace it has begun when it
+    /// did.
     pub fn join(&mut self, more: &Amount, all: &Amount, now: Moment) {
         self.under_way.add(more.into());
-        self.last_begun = Some((now, *all));
+        let (at, last) = self.last_begun.unwrap_or((now, *all));
+        self.last_begun = Some((at, last.max(*all)));
     }
 
     /// A transaction that was begun as `taken` ends; the provider has counted so much of it, or nothing.

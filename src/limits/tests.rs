@@ -244,6 +244,22 @@ fn an_even_pace_spreads_the_permits() {
 }
 
 #[test]
+fn recipients_that_join_do_not_begin_the_distance_anew() {
+    let own = Ceilings { pace: Pace::Even, ..quotas(Window::Minute, Some(5), Some(30)) };
+    let mut books = Books::of(own);
+    let begun = 1_000_000 - 11_000;
+    assert!(books.begin("a", 1, begun));
+    join(&mut books, "a", 1).unwrap();
+    let by_messages = Wait { cause: Cause::Even, until: Some(Moment(begun + 12_000)) };
+    assert_eq!(books.room("a", 1, 1_000_000), Err(by_messages));
+    for taken in 2..9 {
+        join(&mut books, "a", taken).unwrap();
+    }
+    let by_recipients = Wait { cause: Cause::Even, until: Some(Moment(begun + 9 * 2_000)) };
+    assert_eq!(books.room("a", 1, 1_000_000), Err(by_recipients));
+}
+
+#[test]
 fn a_batch_is_followed_by_its_pause() {
     let batch = Some(Batch { messages: 3, pause: Duration::from_secs(2) });
     let mut books = Books::of(Ceilings { batch, ..Ceilings::default() });
