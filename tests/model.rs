@@ -10,7 +10,7 @@
 //! 4. When all troubles are over, all mail goes within a bounded time.
 //!
 //! `MODEL_CASES=1000` runs as many random cases instead, `MODEL_SEED=7` one alone; what fails prints its seed and what was
-//! done. (The relay's own jitter is not seeded: a rare failure may want several runs.)
+//! done (`MODEL_TRACE=1` shows it as it happens). (The relay's own jitter is not seeded: a rare failure may want several runs.)
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
 
@@ -67,7 +67,6 @@ fn case(seed: u64) {
 }
 
 #[test]
-#[ignore = "not yet reliable: of 5 runs 2 told of a window exceeded by one message, not yet explained"]
 fn no_interleaving_loses_exceeds_or_idles() {
     let random = || rand::random::<u64>() >> 16;
     let seeds: Vec<u64> = match (number("MODEL_SEED"), number("MODEL_CASES")) {

@@ -240,7 +240,7 @@ async fn in_test_mode_no_recipient_is_ever_named_to_the_upstream() {
     sim.configure(ONE);
     sim.start().await;
     assert_eq!(sim.core.as_ref().unwrap().test_mode.current(), None);
-    sim.store().retry(None).await.unwrap();
+    sim.store().retry_all().await.unwrap();
     sim.core.as_ref().unwrap().context.wakeups.retry_all();
     tokio::time::sleep(secs(60)).await;
     up.set(Script::default());

@@ -176,11 +176,9 @@ impl Account {
         self.switched_off().is_some() || self.upstream.condition.is_stopped() || self.condition.is_stopped()
     }
 
-    /// How it is down.
-    #[must_use]
-    pub fn down(&self) -> Option<Down> {
-        let downs = [self.upstream.condition.down(), self.condition.down()];
-        downs.into_iter().flatten().max_by_key(|down| down.probe_at)
+    /// How its upstream is down, and how it is itself.
+    pub fn downs(&self) -> impl Iterator<Item = Down> {
+        [self.upstream.condition.down(), self.condition.down()].into_iter().flatten()
     }
 
     /// The right to send up to `wanted` messages now, for who waits at `place`.

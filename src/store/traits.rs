@@ -166,14 +166,19 @@ pub trait Admin: Send + Sync {
     /// The content as stored.
     async fn content(&self, queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Makes one message (or, with `None`, all) due now. Returns how many. Waits for one that is being sent.
-    async fn retry(&self, queue_id: Option<QueueId>) -> Result<u64, StoreError>;
+    /// Makes a message that waits due now. Returns the lane where it stands, which is to be woken; `None` when no such
+    /// message waits. Waits for one that is being sent.
+    async fn retry(&self, queue_id: QueueId) -> Result<Option<LaneName>, StoreError>;
+
+    /// Makes all messages that wait due now. Returns how many.
+    async fn retry_all(&self) -> Result<u64, StoreError>;
 
     /// Keeps a message until it is released; false when it is unknown. Waits for one that is being sent.
     async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError>;
 
-    /// Makes a held message due now, under these decisions from now on; false when it is not held.
-    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<bool, StoreError>;
+    /// Makes a held message due now, under these decisions from now on. Returns the lane where it stands, which is to be
+    /// woken; `None` when no such message is held.
+    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<Option<LaneName>, StoreError>;
 
     /// Removes a message; `Ok(None)` when it is unknown. Waits for one that is being sent.
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;

@@ -15,6 +15,9 @@ use super::walk::Walk;
 /// Clients of the queue.
 const CLIENTS: [&str; 3] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
 
+/// Within how many milliseconds the relay has noted that the clock was set.
+const STEP_NOTED: u64 = 6_000;
+
 impl Walk {
     pub(crate) async fn act(&mut self) {
         match self.dice.between(0, 99) {
@@ -28,7 +31,7 @@ impl Walk {
             96..98 => {
                 let by = *self.dice.pick(&[-7_200_000, -5_000, 5_000, 86_400_000]);
                 self.note(&format!("the clock is set by {by} ms"));
-                self.stepped = true;
+                self.stepped = Some(self.world.facts.now());
                 self.world.sim.clock.step(by);
             }
             _ => {
@@ -41,7 +44,7 @@ impl Walk {
     pub(crate) async fn start(&mut self) {
         self.world.sim.start().await;
         self.world.history.begins(self.world.facts.now(), self.world.sim.config.clone());
-        self.stepped = false;
+        self.stepped = None;
     }
 
     fn addresses(&mut self, most: u64) -> Vec<String> {
@@ -143,8 +146,8 @@ impl Walk {
         for message in self.world.queue().await {
             if message.state == MessageState::Held {
                 let store = self.world.sim.store();
-                assert!(store.release(message.queue_id, Decisions::default()).await.unwrap());
-                self.world.sim.core.as_ref().unwrap().context.wakeups.wake(&message.lane);
+                let lane = store.release(message.queue_id, Decisions::default()).await.unwrap();
+                self.world.sim.core.as_ref().unwrap().context.wakeups.wake(&lane.unwrap());
             }
         }
     }
@@ -152,7 +155,8 @@ impl Walk {
     /// The relay stops or dies, the machine perhaps with it, and is started again.
     async fn restart(&mut self) {
         let dies = self.dice.percent(60);
-        let reboots = !self.stepped && self.dice.percent(30);
+        let is_noted = self.stepped.is_none_or(|at| self.world.facts.now() > at + STEP_NOTED);
+        let reboots = is_noted && self.dice.percent(30);
         self.note(&format!("restart: dies {dies}, reboots {reboots}"));
         let mut ghosts = Vec::new();
         if dies {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mailsluice::config::{Config, Limits, Login, Pace, Quota, Upstream, Window};
 
-use super::facts::{Book, Ms, Transaction};
+use super::facts::{Book, Line, Ms, Transaction};
 
 /// Recipients that a transaction may have had that was cut off before all were heard.
 const UNHEARD: u64 = 100;
@@ -133,19 +133,23 @@ impl Count<'_> {
                 recipients: ghost.recipients,
             };
             counted.extend(self.ghosts.iter().map(of_ghost));
-            // Who makes a connection has its permit.
-            let is_coming = |line: &&super::facts::Line| {
-                let named = line
-                    .key
-                    .as_ref()
-                    .map(|(name, user)| name == scope.upstream && scope.user.is_none_or(|of| of == user));
-                line.closed.is_none() && line.transactions == 0 && named.unwrap_or(line.host == host)
-            };
-            let coming = self.book.lines.iter().filter(is_coming);
+            let coming = self.coming(scope, host);
             counted.extend(coming.map(|_| Counted { leaves: None, messages: 1, recipients: UNHEARD }));
         }
         counted.retain(|one| one.leaves.is_none_or(|leaves| leaves > self.now));
         counted
+    }
+
+    /// Connections that have carried nothing yet: who makes one has its permit.
+    fn coming(&self, scope: Scope<'_>, host: &str) -> impl Iterator<Item = &Line> {
+        let is_coming = move |line: &&Line| {
+            let named = line
+                .key
+                .as_ref()
+                .map(|(name, user)| name == scope.upstream && scope.user.is_none_or(|of| of == user));
+            line.closed.is_none() && line.transactions == 0 && named.unwrap_or(line.host == host)
+        };
+        self.book.lines.iter().filter(is_coming)
     }
 
     /// Whether the pace of an account lets nothing go now: until when.
@@ -162,7 +166,9 @@ impl Count<'_> {
         }
         if let Some(batch) = &limits.batch {
             let pause = batch.pause.as_millis() as Ms;
-            until = until.max(own().map(|one| one.ended.unwrap_or(self.now) + pause).max());
+            let under_way = self.at_most && self.coming(scope, host).next().is_some();
+            let ended = own().map(|one| one.ended.unwrap_or(self.now)).chain(under_way.then_some(self.now));
+            until = until.max(ended.map(|ended| ended + pause).max());
         }
         until.filter(|until| until + SLACK > self.now).map(|until| Full { until: Some(until) })
     }

@@ -14,11 +14,16 @@ use super::walk::World;
 /// What is just due may be about to go.
 const JUST: i64 = 130;
 
-/// Looks at everything that waits. Nothing may have happened for a moment before.
+/// Looks at everything that waits. Nothing may have happened for a moment before; when something does while the relay is
+/// asked, it was no quiet moment.
 pub(crate) async fn nothing_idle(world: &World) {
+    let before = world.facts.book().events;
     let said: HashMap<String, Option<String>> = world.said().await;
     let queue = world.queue().await;
     let book = world.facts.book();
+    if book.events != before {
+        return;
+    }
     let is_used = book.lines.iter().any(|line| line.closed.is_none() && line.busy);
     let look = Look { world, book: &book, now: world.facts.now() };
     for message in &queue {
@@ -82,8 +87,9 @@ impl<'a> Look<'a> {
         };
         assert!(
             is_true,
-            "said to wait for {says:?}, which is not so: {reasons:?} at {} {message:?}",
-            self.now
+            "said to wait for {says:?}, which is not so: {reasons:?} at {} {message:?}\nthe lane says {:?}",
+            self.now,
+            self.world.status(&message.lane)
         );
     }
 

@@ -1,5 +1,6 @@
 //! Why an account can't send, by what was recorded: each reason that is true.
 
+use mailsluice::account::Down;
 use mailsluice::config::{Login, Upstream};
 use mailsluice::time::Moment;
 
@@ -41,7 +42,8 @@ impl Judge<'_> {
         let disabled = self.world.disabled.contains(&self.upstream.name).then_some(Reason::Disabled);
         let full = self.full(true).map(Reason::Full);
         let busy = self.is_busy().then_some(Reason::Busy);
-        [disabled, self.down(full.is_some()), full, busy].into_iter().flatten().collect()
+        let down = self.downs(full.is_some());
+        disabled.into_iter().chain(down).chain(full).chain(busy).collect()
     }
 
     /// What is in the way beyond doubt, the hardest.
@@ -49,7 +51,9 @@ impl Judge<'_> {
         if self.world.disabled.contains(&self.upstream.name) {
             return Some(Reason::Disabled);
         }
-        self.down(false).or_else(|| self.full(false).map(Reason::Full))
+        let is_disabled = |reason: &Reason| matches!(reason, Reason::Down { disabled: true });
+        let down = self.downs(false).into_iter().min_by_key(is_disabled);
+        down.or_else(|| self.full(false).map(Reason::Full))
     }
 
     fn scopes(&self) -> [Scope<'_>; 2] {
@@ -80,13 +84,18 @@ impl Judge<'_> {
         own || most.is_some_and(|most| self.book.busy(name, None) + new >= most as usize)
     }
 
-    /// The relay alone knows when it will probe; that it has a reason to is recorded here. A probe that is due may be held
-    /// back by a limit.
-    fn down(&self, is_held_back: bool) -> Option<Reason> {
+    /// How the upstream is down, and how the account is.
+    fn downs(&self, is_held_back: bool) -> Vec<Reason> {
         let accounts = &self.world.sim.core.as_ref().unwrap().context.accounts;
         let all = accounts.of(&self.upstream.name);
-        let account = all.iter().find(|account| *account.key().account == *self.account.name())?;
-        let down = account.down()?;
+        let account = all.iter().find(|account| *account.key().account == *self.account.name());
+        let downs = account.into_iter().flat_map(|account| account.downs());
+        downs.filter_map(|down| self.down(&down, is_held_back)).collect()
+    }
+
+    /// The relay alone knows when it will probe; that it has a reason to is recorded here. A probe that is due may be held
+    /// back by a limit.
+    fn down(&self, down: &Down, is_held_back: bool) -> Option<Reason> {
         let key = (self.upstream.name.clone(), self.account.name().to_owned());
         let (host_failed, answered) = (self.book.hosts.get(self.host), self.book.upstreams.get(&key.0));
         let login = self.book.logins.get(&key).copied().unwrap_or_default();

@@ -20,6 +20,8 @@ pub(crate) struct Session {
     upstream: String,
     /// The transaction's place in the book.
     open: Option<usize>,
+    /// Whether RSET is needed before the next MAIL (RFC 5321 4.1.1.5).
+    is_begun: bool,
     refused_any: bool,
 }
 
@@ -27,7 +29,7 @@ impl Session {
     pub(crate) fn new(provider: Provider, stream: DuplexStream) -> Self {
         let served = Served::new(&provider);
         let (inbox, upstream) = (Vec::new(), String::new());
-        Self { provider, served, stream, inbox, upstream, open: None, refused_any: false }
+        Self { provider, served, stream, inbox, upstream, open: None, is_begun: false, refused_any: false }
     }
 
     pub(crate) async fn run(mut self) {
@@ -75,6 +77,7 @@ impl Session {
                     self.say("235 2.7.0 welcome\r\n").await?;
                 }
                 "MAIL" => {
+                    assert!(!self.is_begun, "MAIL inside a transaction");
                     self.begin();
                     if let Some(bad) = self.provider.mood().mail {
                         return self.misbehave(bad, None, "421 4.3.2 closing\r\n").await;
@@ -87,6 +90,7 @@ impl Session {
                     if self.refused_any {
                         self.provider.facts.answered(&self.key().unwrap());
                     }
+                    self.is_begun = false;
                     self.end();
                     self.say("250 2.0.0 ok\r\n").await?;
                 }
@@ -110,7 +114,7 @@ impl Session {
     }
 
     fn begin(&mut self) {
-        self.refused_any = false;
+        (self.is_begun, self.refused_any) = (true, false);
         let line = self.served.line;
         self.open = Some(self.provider.facts.note(|book, now| {
             let line = &mut book.lines[line];
@@ -166,6 +170,9 @@ impl Session {
         let Some(open) = self.open else { return self.say("503 5.5.1 MAIL first\r\n").await };
         let accepted = self.provider.facts.book().transactions[open].accepted.clone();
         if accepted.is_empty() {
+            // It can come to nothing more, whenever RSET comes.
+            self.provider.facts.answered(&self.key().unwrap());
+            self.end();
             return self.say("554 5.5.1 no valid recipients\r\n").await;
         }
         self.say("354 go ahead\r\n").await?;
@@ -193,6 +200,7 @@ impl Session {
             }
         });
         self.provider.facts.answered(&self.key().unwrap());
+        self.is_begun = false;
         self.end();
         self.say(if later { "451 4.3.0 not now\r\n" } else { "250 2.0.0 queued\r\n" }).await
     }

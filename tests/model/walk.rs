@@ -9,7 +9,7 @@ use mailsluice::mail::QueueId;
 use mailsluice::store::{LaneName, ListFilter, Summary};
 use mailsluice::time::Moment;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::checks::{self, History};
 use super::count::Ghost;
@@ -34,6 +34,9 @@ pub(crate) struct Trace(Arc<Mutex<Vec<String>>>);
 
 impl Trace {
     pub(crate) fn note(&self, line: String) {
+        if std::env::var_os("MODEL_TRACE").is_some() {
+            eprintln!("{line}");
+        }
         self.0.lock().unwrap().push(line);
     }
 
@@ -68,8 +71,8 @@ pub(crate) struct Walk {
     /// What clients were told that it had gone.
     pub(crate) told: Arc<Mutex<Vec<String>>>,
     pub(crate) named: u32,
-    /// Whether somebody has set the clock since the start.
-    pub(crate) stepped: bool,
+    /// When somebody has last set the clock since the start.
+    pub(crate) stepped: Option<u64>,
     quiet: u32,
 }
 
@@ -140,7 +143,7 @@ impl Walk {
             clients: JoinSet::new(),
             told: Arc::default(),
             named: 0,
-            stepped: false,
+            stepped: None,
             quiet: 0,
         };
         walk.note(&walk.plan.toml());
@@ -184,7 +187,16 @@ impl Walk {
             }
         }
         self.release_all().await;
-        self.world.sim.until_empty(AT_LAST).await;
+        let last = Instant::now() + AT_LAST;
+        while self.world.sim.store().queue_length() > 0 {
+            assert!(
+                Instant::now() < last,
+                "at {} still there: {:#?}",
+                self.world.facts.now(),
+                self.world.queue().await
+            );
+            sleep(secs(1)).await;
+        }
         self.clients.shutdown().await;
         sleep(secs(1)).await;
         checks::nothing_lost(&self.world).await;

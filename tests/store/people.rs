@@ -56,12 +56,12 @@ pub(crate) async fn a_message_is_held_and_released(world: impl World) {
     assert!(!store.hold(id(9)).await.unwrap());
     assert_eq!((store.lane_load(&lane()), store.counts().await.unwrap().held), (Load::default(), 1));
     assert!(matches!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: None }));
-    assert_eq!(store.retry(Some(id(1))).await.unwrap(), 0, "a retry does not release it");
+    assert_eq!(store.retry(id(1)).await.unwrap(), None, "a retry does not release it");
     let to = Some(address("t@firm.example"));
     let decisions = Decisions::of_test(TestTreatment { action: TestAction::Redirect, address: to });
-    assert!(store.release(id(1), decisions.clone()).await.unwrap());
-    assert!(!store.release(id(1), Decisions::default()).await.unwrap());
-    assert!(!store.release(id(9), Decisions::default()).await.unwrap());
+    assert_eq!(store.release(id(1), decisions.clone()).await.unwrap(), Some(lane()));
+    assert_eq!(store.release(id(1), Decisions::default()).await.unwrap(), None);
+    assert_eq!(store.release(id(9), Decisions::default()).await.unwrap(), None);
     assert_eq!(store.show(id(1)).await.unwrap().unwrap().decisions, decisions);
     let claimed = claim(&world, 9).await;
     assert_eq!(claimed[0].message.decisions, decisions);
@@ -76,10 +76,10 @@ pub(crate) async fn a_retry_makes_due(world: impl World) {
         let again_in = Some(Duration::from_hours(1));
         store.settle(Settlement { again_in, ..settled(&leased, RecipientState::Waiting) }).await.unwrap();
     }
-    assert_eq!(store.retry(Some(id(2))).await.unwrap(), 1);
-    assert_eq!(store.retry(Some(id(9))).await.unwrap(), 0);
+    assert_eq!(store.retry(id(2)).await.unwrap(), Some(lane()));
+    assert_eq!(store.retry(id(9)).await.unwrap(), None);
     assert_eq!(names(&claim(&world, 9).await), [id(2)]);
-    assert_eq!(store.retry(None).await.unwrap(), 2);
+    assert_eq!(store.retry_all().await.unwrap(), 2);
     assert_eq!(names(&claim(&world, 9).await), [id(1), id(3)]);
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn who_wants_a_message_waits_for_its_attempt(world: impl World)
     let store = world.store();
     store.enqueue(message(1, &["a@b", "c@d"])).await.unwrap();
     let leased = claim(&world, 1).await.remove(0);
-    assert!(timeout(A_WHILE, store.retry(Some(id(1)))).await.is_err());
+    assert!(timeout(A_WHILE, store.retry(id(1))).await.is_err());
     assert!(timeout(A_WHILE, store.hold(id(1))).await.is_err());
     let deleting = store.delete(id(1));
     tokio::pin!(deleting);

@@ -65,8 +65,10 @@ pub(crate) async fn what_is_held_moves_and_what_is_sent_stays(world: impl World)
     assert_eq!(store.reroute(lane(), moves()).await.unwrap(), 2);
     store.hand_back(vec![sending[0].lease]).await.unwrap();
     assert_eq!(names(&claim(&world, 9).await), [id(1)], "it stands where it stood");
-    assert!(store.release(id(2), Decisions::default()).await.unwrap());
-    let there = Ask { lane: LaneName::of_upstream("v"), ..ask(9) };
+    let v = LaneName::of_upstream("v");
+    let released = store.release(id(2), Decisions::default()).await.unwrap();
+    assert_eq!(released.as_ref(), Some(&v), "who wakes its lane must know where it stands now");
+    let there = Ask { lane: v, ..ask(9) };
     assert_eq!(names(&leased(store.claim(there.clone()).await.unwrap())), [id(2)]);
     world.clock().pass(60_000);
     assert_eq!(names(&leased(store.claim(there).await.unwrap())), [id(3)], "its time is its own");

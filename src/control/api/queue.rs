@@ -97,11 +97,11 @@ pub(super) async fn retry(
     if message.state == MessageState::Held {
         return Err(ApiError::Conflict(format!("{id} is held: a retry does not release it")));
     }
-    let due = settled(&id, state.store.retry(Some(id.clone()))).await?;
-    state.wakeups.retry(&message.lane);
-    let outcome = if due == 0 { "gone" } else { "due" };
-    if due > 0 {
-        tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = message.lane.upstream());
+    let lane = settled(&id, state.store.retry(id.clone())).await?;
+    let outcome = if lane.is_none() { "gone" } else { "due" };
+    if let Some(lane) = lane {
+        state.wakeups.retry(&lane);
+        tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = lane.upstream());
     }
     Ok(Json(Done { queue_id: id.to_string(), outcome: outcome.to_owned() }))
 }
@@ -109,7 +109,7 @@ pub(super) async fn retry(
 pub(super) async fn retry_all(
     extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<Retried>, ApiError> {
-    let messages = state.store.retry(None).await?;
+    let messages = state.store.retry_all().await?;
     state.wakeups.retry_all();
     tracing::info!(event = "retried", messages);
     Ok(Json(Retried { messages }))
@@ -136,12 +136,12 @@ pub(super) async fn release(
     let message = find(&state, &id).await?;
     let test = released_test(&state, &message, &release?.0.to)?;
     let decisions = Decisions { test: test.clone() };
-    if !state.store.release(id.clone(), decisions).await? {
-        return Err(ApiError::Conflict(format!("{id} is not held: there is nothing to release")));
-    }
+    let lane = state.store.release(id.clone(), decisions).await?;
+    let lane =
+        lane.ok_or_else(|| ApiError::Conflict(format!("{id} is not held: there is nothing to release")))?;
     let to = test.as_ref().and_then(|test| test.address.as_ref()).map(ToString::to_string);
     tracing::info!(event = "released", queue_id = %id, to, reason = "by a person");
-    state.wakeups.wake(&message.lane);
+    state.wakeups.wake(&lane);
     Ok(Json(Done { queue_id: id.to_string(), outcome: "released".to_owned() }))
 }
 

@@ -1,4 +1,6 @@
-//! What people, and lanes that are up again, do to mail that waits.
+//! What people, and lanes that are up again, do to mail that waits. [`Poll::Pending`]: it is being sent.
+
+use std::task::Poll;
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -9,9 +11,6 @@ use super::writing::{QueuePlace, Writing};
 use crate::mail::QueueId;
 use crate::store::{Decisions, LaneName, MessageId, Summary};
 
-/// What was deleted, and whether its content was in a file; the inner `None`: there is no such message.
-type Deleted = Option<(Summary, bool)>;
-
 /// Makes all that waits in a lane due.
 pub(super) fn make_due(db: &Writing, lane: &LaneName) -> rusqlite::Result<()> {
     let now = db.now();
@@ -20,13 +19,13 @@ pub(super) fn make_due(db: &Writing, lane: &LaneName) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute((lane.as_str(), now.0)).map(|_| ())
 }
 
-/// Makes one message due. `None` while it is being sent.
-pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Option<u64>> {
+/// Makes a message due that waits. Tells where it stands; `None` when no such message waits.
+pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<Option<LaneName>>> {
     let Some((id, state, _)) = find(db, queue_id)? else {
-        return Ok(Some(0));
+        return Ok(Poll::Ready(None));
     };
     if state == SENDING {
-        return Ok(None);
+        return Ok(Poll::Pending);
     }
     let sql = "UPDATE message SET due = min(due, ?2) WHERE id = ?1 AND state = 0 \
                RETURNING route, priority, submitter, due, waiting";
@@ -34,7 +33,7 @@ pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Option
     if let Some(place) = &place {
         db.turns().waits(&place.lane, place.priority, &place.submitter, place.due);
     }
-    Ok(Some(u64::from(place.is_some())))
+    Ok(Poll::Ready(place.map(|place| place.lane)))
 }
 
 /// Makes all waiting messages due.
@@ -45,21 +44,25 @@ pub(super) fn retry_all(db: &Writing) -> rusqlite::Result<u64> {
     db.prepare_cached(sql)?.execute([now.0]).map(|changed| changed as u64)
 }
 
-/// Keeps a message until it is released. `None` while it is being sent.
-pub(super) fn hold(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Option<bool>> {
+/// Keeps a message until it is released; false when there is no such message.
+pub(super) fn hold(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<bool>> {
     let Some((id, state, _)) = find(db, queue_id)? else {
-        return Ok(Some(false));
+        return Ok(Poll::Ready(false));
     };
     if state == SENDING {
-        return Ok(None);
+        return Ok(Poll::Pending);
     }
     leaves(db, id)?;
     db.prepare_cached("UPDATE message SET state = 2 WHERE id = ?1")?.execute([id.0])?;
-    Ok(Some(true))
+    Ok(Poll::Ready(true))
 }
 
 /// Lets a held message go, under these decisions from now on.
-pub(super) fn release(db: &Writing, queue_id: &QueueId, decisions: &Decisions) -> rusqlite::Result<bool> {
+pub(super) fn release(
+    db: &Writing,
+    queue_id: &QueueId,
+    decisions: &Decisions,
+) -> rusqlite::Result<Option<LaneName>> {
     let mut update = db.prepare_cached(
         "UPDATE message SET state = 0, due = ?2, decisions = ?3 WHERE queue_id = ?1 AND state = 2 \
          RETURNING route, priority, submitter, due, waiting",
@@ -69,16 +72,16 @@ pub(super) fn release(db: &Writing, queue_id: &QueueId, decisions: &Decisions) -
     if let Some(place) = &place {
         db.enters(place);
     }
-    Ok(place.is_some())
+    Ok(place.map(|place| place.lane))
 }
 
-/// Deletes a message. The outer `None`: it is being sent.
-pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Option<Deleted>> {
+/// Deletes a message. Tells what it was, and whether its content is in a file; `None` when there is no such message.
+pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<Option<(Summary, bool)>>> {
     let Some((id, state, in_file)) = find(db, queue_id)? else {
-        return Ok(Some(None));
+        return Ok(Poll::Ready(None));
     };
     if state == SENDING {
-        return Ok(None);
+        return Ok(Poll::Pending);
     }
     let summary = listing::show(db, queue_id)?;
     leaves(db, id)?;
@@ -86,7 +89,7 @@ pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Optio
     let waiting: i64 = db.prepare_cached(sql)?.query_row([id.0], |row| row.get(0))?;
     rows::count(db, "deleted", waiting.unsigned_abs())?;
     remove(db, id)?;
-    Ok(Some(summary.map(|summary| (summary, in_file))))
+    Ok(Poll::Ready(summary.map(|summary| (summary, in_file))))
 }
 
 /// A message that may be waiting is about to be no longer.

@@ -8,7 +8,8 @@ use super::writing::Writing;
 use super::{blacklist, change};
 use crate::mail::QueueId;
 use crate::store::{
-    Admin, BlacklistEntry, Decisions, ListFilter, NewBlacklistEntry, QueueCounts, StoreError, Summary, Totals,
+    Admin, BlacklistEntry, Decisions, LaneName, ListFilter, NewBlacklistEntry, QueueCounts, StoreError,
+    Summary, Totals,
 };
 
 #[async_trait]
@@ -29,18 +30,19 @@ impl Admin for SqliteStore {
         }
     }
 
-    async fn retry(&self, queue_id: Option<QueueId>) -> Result<u64, StoreError> {
-        match queue_id {
-            Some(queue_id) => self.when_settled(move |db| change::retry(db, &queue_id)).await,
-            None => self.write(change::retry_all).await,
-        }
+    async fn retry(&self, queue_id: QueueId) -> Result<Option<LaneName>, StoreError> {
+        self.when_settled(move |db| change::retry(db, &queue_id)).await
+    }
+
+    async fn retry_all(&self) -> Result<u64, StoreError> {
+        self.write(change::retry_all).await
     }
 
     async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError> {
         self.when_settled(move |db| change::hold(db, &queue_id)).await
     }
 
-    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<bool, StoreError> {
+    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<Option<LaneName>, StoreError> {
         self.write(move |db| change::release(db, &queue_id, &decisions)).await
     }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 
 use rusqlite::Connection;
 use tokio::sync::Notify;
@@ -106,16 +107,16 @@ impl SqliteStore {
         self.readers.with(operation)
     }
 
-    /// Runs a write that answers `None` while the message is being sent, until it is not.
+    /// Runs a write that can't be done while a message is being sent, until it can.
     pub(super) async fn when_settled<T: Send + 'static>(
         &self,
-        operation: impl Fn(&Writing) -> rusqlite::Result<Option<T>> + Clone + Send + 'static,
+        operation: impl Fn(&Writing) -> rusqlite::Result<Poll<T>> + Clone + Send + 'static,
     ) -> Result<T, StoreError> {
         loop {
             let settled = self.settled.notified();
             tokio::pin!(settled);
             settled.as_mut().enable();
-            if let Some(result) = self.write(operation.clone()).await? {
+            if let Poll::Ready(result) = self.write(operation.clone()).await? {
                 return Ok(result);
             }
             settled.await;

@@ -200,14 +200,17 @@ impl Admin for MemoryStore {
         }
     }
 
-    async fn retry(&self, queue_id: Option<QueueId>) -> Result<u64, StoreError> {
+    async fn retry(&self, queue_id: QueueId) -> Result<Option<LaneName>, StoreError> {
         let now = self.now();
-        let due = |entry: &mut Entry| u64::from(due_now(entry, now));
-        let Some(queue_id) = queue_id else {
-            return Ok(self.state().queue.values_mut().map(due).sum());
+        let retry = |state: &mut MemoryState, id| {
+            state.queue.get_mut(&id).and_then(|entry| due_now(entry, now).then(|| entry.lane.clone()))
         };
-        let retry = |state: &mut MemoryState, id| state.queue.get_mut(&id).map_or(0, due);
-        Ok(self.when_settled(&queue_id, retry).await.unwrap_or_default())
+        Ok(self.when_settled(&queue_id, retry).await.flatten())
+    }
+
+    async fn retry_all(&self) -> Result<u64, StoreError> {
+        let now = self.now();
+        Ok(self.state().queue.values_mut().map(|entry| u64::from(due_now(entry, now))).sum())
     }
 
     async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError> {
@@ -217,14 +220,14 @@ impl Admin for MemoryStore {
         Ok(self.when_settled(&queue_id, hold).await.is_some())
     }
 
-    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<bool, StoreError> {
+    async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<Option<LaneName>, StoreError> {
         let now = self.now();
         let mut state = self.state();
-        let Some(id) = Self::find(&state, &queue_id) else { return Ok(false) };
+        let Some(id) = Self::find(&state, &queue_id) else { return Ok(None) };
         let entry = state.queue.get_mut(&id).filter(|entry| entry.state == EntryState::Held);
-        let Some(entry) = entry else { return Ok(false) };
+        let Some(entry) = entry else { return Ok(None) };
         (entry.state, entry.due, entry.decisions) = (EntryState::Waiting, now, decisions);
-        Ok(true)
+        Ok(Some(entry.lane.clone()))
     }
 
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {

@@ -195,7 +195,7 @@ impl World {
                 let claimed = store.claim_overdue(claim).await.unwrap();
                 self.leased.extend(claimed.iter().map(|overdue| overdue.leased.lease));
             }
-            Step::RetryAll => drop(store.retry(None).await.unwrap()),
+            Step::RetryAll => drop(store.retry_all().await.unwrap()),
             Step::MakeDue => store.make_due(lane()).await.unwrap(),
             Step::Reroute(back) => {
                 let (from, to) = if back { ("v", "u") } else { ("u", "v") };
@@ -233,7 +233,7 @@ impl World {
             Step::Hold(_) => assert!(store.hold(id).await.unwrap()),
             Step::Release(_) => drop(store.release(id, Decisions::default()).await.unwrap()),
             Step::Delete(_) => assert!(store.delete(id).await.unwrap().is_some()),
-            Step::Retry(_) => drop(store.retry(Some(id)).await.unwrap()),
+            Step::Retry(_) => drop(store.retry(id).await.unwrap()),
             // It fails, and what it had written is rolled back.
             _ => {
                 let twice = NewMessage { queue_id: id, ..from(0, 1, Priority::Normal) };

@@ -128,24 +128,24 @@ async fn what_waits_again_has_its_turn_again() {
             "release" => {
                 assert!(store.hold(id.clone()).await.unwrap());
                 assert_eq!(due(&store), 0);
-                assert!(store.release(id.clone(), Decisions::default()).await.unwrap());
+                assert_eq!(store.release(id.clone(), Decisions::default()).await.unwrap(), Some(lane()));
             }
-            "retry" => assert_eq!(store.retry(Some(id.clone())).await.unwrap(), 1),
-            "retry_all" => assert_eq!(store.retry(None).await.unwrap(), 1),
+            "retry" => assert_eq!(store.retry(id.clone()).await.unwrap(), Some(lane())),
+            "retry_all" => assert_eq!(store.retry_all().await.unwrap(), 1),
             "make_due" => store.make_due(lane()).await.unwrap(),
             "time" => {
                 clock.set(NOW + 5_000);
                 let claimed = claim(&store, 5).await;
                 store.hand_back(vec![claimed[0].lease]).await.unwrap();
                 clock.set(NOW);
-                store.retry(None).await.unwrap();
+                store.retry_all().await.unwrap();
             }
             "reroute" => {
                 let (here, there) = (lane(), LaneName::of_upstream("v"));
                 let to = |to: &LaneName| {
                     vec![LaneMove { sender: "a@firm.example".into(), to: to.clone(), credit: 0 }]
                 };
-                store.retry(None).await.unwrap();
+                store.retry_all().await.unwrap();
                 assert_eq!(store.reroute(here.clone(), to(&there)).await.unwrap(), 1);
                 assert_eq!((due(&store), store.lane_load(&there).recipients), (0, 1));
                 assert_eq!(store.reroute(there, to(&here)).await.unwrap(), 1);
