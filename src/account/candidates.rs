@@ -165,11 +165,12 @@ impl Candidates {
         self.own().iter().map(at).min().flatten()
     }
 
-    /// Lets the next attempt be a probe.
+    /// Lets the next attempt be a probe, whoever makes it.
     pub(crate) fn probe_now(&self, now: Moment) {
         for account in self.all() {
             account.upstream.condition.probe_now(now);
             account.condition.probe_now(now);
+            account.upstream.wake_all();
         }
     }
 

@@ -206,3 +206,22 @@ fn lanes_with_nothing_to_send_leave_each_other_alone() {
     let within = Duration::from_mins(1);
     is_done.recv_timeout(within).expect("ten minutes of simulated time pass in a moment");
 }
+
+/// A person wants the mail of one lane tried; that lets the upstream that stands in for it be probed, by whoever has mail
+/// for it.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_somebody_allows_is_made_by_who_waits_for_it() {
+    let toml = "[[upstream]]\nname = \"main\"\nhost = \"up\"\nsecurity = \"none\"\ndefault = true\n\
+        fallback = [\"second\"]\n[[upstream]]\nname = \"second\"\nhost = \"second\"\nsecurity = \"none\"\n\
+        filter = [\"second.example\"]\n";
+    let (up, second) = (Upstream::new(Script::default()), Upstream::new(Script::default()));
+    second.set(Script::default().with(Step::Connect, Act::Refuse));
+    let mut sim = Simulation::new(toml, &[("up", &up), ("second", &second)]);
+    sim.start().await;
+    sim.submit("b@second.example", &["r@there.example"]).await;
+    sleep(secs(1_000)).await;
+    second.set(Script::default());
+    sim.control().enable("main").await;
+    sleep(secs(1)).await;
+    assert_eq!((second.messages().len(), sim.store().queue_length()), (1, 0));
+}
