@@ -390,7 +390,8 @@ async fn a_reload_moves_queued_mail_and_keeps_the_limits() {
 
 #[tokio::test(start_paused = true)]
 async fn a_split_envelope_that_is_deferred_waits_like_any_other() {
-    for step in [Step::Mail, Step::AnyRcpt, Step::Dot] {
+    // What a used connection refuses at RCPT is tried once more over a new one, and believed from then on.
+    for (step, again) in [(Step::Mail, 0), (Step::AnyRcpt, 1), (Step::Dot, 0)] {
         let up = upstream(Script::default().with(step, Act::reply(451, "4.3.0 later")));
         let config = format!("{ONE}[upstream.limits]\nrecipients_per_message = 2\n");
         let mut sim = Simulation::new(&config, &[("up", &up)]);
@@ -401,9 +402,9 @@ async fn a_split_envelope_that_is_deferred_waits_like_any_other() {
         )
         .await;
         tokio::time::sleep(secs(50)).await;
-        assert_eq!(up.commands_of("MAIL").len(), 3, "{step:?}: each part once");
+        assert_eq!(up.commands_of("MAIL").len(), 3 + again, "{step:?}: each part once");
         tokio::time::sleep(secs(40)).await;
-        assert_eq!(up.commands_of("MAIL").len(), 6, "{step:?}: and once more after a minute");
+        assert_eq!(up.commands_of("MAIL").len(), 6 + again, "{step:?}: and once more after a minute");
         up.set(Script::default());
         sim.until_empty(secs(200)).await;
         assert_eq!(taken(&up).len(), 5);

@@ -4,18 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::obstacle::{Down, Obstacle, Pause};
+use super::precedents::Precedents;
 use crate::config;
 use crate::lane::{backoff, jitter};
 use crate::limits::{LearnedPace, Wait};
-use crate::store::SuspensionKind;
+use crate::store::{MessageId, SuspensionKind};
 use crate::time::Moment;
 
 /// The first wait before a probe.
 const PROBE_MIN: Duration = Duration::from_secs(10);
 /// The longest wait before a probe: an upstream that comes back gets its mail soon.
 const PROBE_MAX: Duration = Duration::from_mins(15);
-/// Broken dialogues in a row, without one success, that make an account count as down.
-const BROKEN_MAX: u32 = 3;
 
 /// What is known of an account, or of all accounts of an upstream; it outlives reloads.
 #[derive(Debug, Clone, Default)]
@@ -33,8 +32,8 @@ struct ConditionState {
     down: Option<Down>,
     /// Whether a probe is under way.
     probing: bool,
-    /// Broken dialogues since the last success.
-    broken: u32,
+    /// By what answers are judged that may be about one message as well as about the account.
+    precedents: Precedents,
     /// The store has said that there is no room, and until when; `None` when that may have changed since.
     limited: Option<Wait>,
     /// Counts what may have made room, so that an answer of the store that is older than it is not believed.
@@ -120,21 +119,32 @@ impl Condition {
     /// The upstream answers. Returns what was wrong until now, if anything.
     pub(super) fn answered(&self) -> Option<Down> {
         let mut state = self.lock();
-        state.broken = 0;
+        state.precedents.answered();
         state.down.take()
     }
 
     /// No connection that is ready for mail came about.
     pub(super) fn unreachable(&self, reason: &str, now: Moment, times: &ProbeTimes) -> Down {
-        self.lock().fail(reason, now, times)
+        self.lock().fail(reason, now, (times, times.max))
     }
 
-    /// A dialogue broke. One may be the message's fault; several in a row are the account's.
-    pub(super) fn broke(&self, reason: &str, now: Moment, times: &ProbeTimes) -> Option<Down> {
+    /// A dialogue broke at a message (`None`: a client's that waits), which may be that message's fault; at several in a row it
+    /// is the account's. Each of those rests by itself: who probes soon meets another.
+    pub(super) fn broke(
+        &self,
+        message: Option<MessageId>,
+        reason: &str,
+        now: Moment,
+        times: &ProbeTimes,
+    ) -> Option<Down> {
         let mut state = self.lock();
-        state.broken += 1;
-        let is_down = state.broken >= BROKEN_MAX || state.down.is_some();
-        is_down.then(|| state.fail(reason, now, times))
+        let is_down = state.precedents.broke(message) || state.down.is_some();
+        is_down.then(|| state.fail(reason, now, (times, times.min)))
+    }
+
+    /// By what answers are judged.
+    pub(super) fn with_precedents<T>(&self, f: impl FnOnce(&mut Precedents) -> T) -> T {
+        f(&mut self.lock().precedents)
     }
 
     /// Lets the next attempt be the probe: a person wants it.
@@ -233,14 +243,15 @@ impl ProbeTimes {
 }
 
 impl ConditionState {
-    fn fail(&mut self, reason: &str, now: Moment, times: &ProbeTimes) -> Down {
+    /// Probes come at growing intervals, up to `longest`.
+    fn fail(&mut self, reason: &str, now: Moment, (times, longest): (&ProbeTimes, Duration)) -> Down {
         let known = self.down.as_ref().filter(|down| down.probe_at.is_some_and(|at| now < at));
         if let Some(down) = known {
             // Several connections failed at once: that is one failure.
             return down.clone();
         }
         let failures = self.down.as_ref().map_or(0, |down| down.failures) + 1;
-        let wait = backoff(failures, times.min, times.max);
+        let wait = backoff(failures, times.min, longest);
         let probe_at = Some(now.after(jitter(wait, rand::random())));
         let disabled = times.disable_after > 0 && failures >= times.disable_after;
         let down = Down { reason: reason.to_owned(), probe_at, failures, disabled };
@@ -287,14 +298,18 @@ mod tests {
     }
 
     #[test]
-    fn one_broken_dialogue_is_not_the_upstreams_fault() {
+    fn what_is_down_by_broken_dialogues_is_probed_soon_and_again() {
         let condition = Condition::default();
-        assert_eq!(condition.broke("lost", Moment(0), &TIMES), None);
-        assert_eq!(condition.broke("lost", Moment(0), &TIMES), None);
+        let broke = |message, now| condition.broke(Some(MessageId(message)), "lost", Moment(now), &TIMES);
+        assert_eq!((broke(1, 0), broke(1, 0), broke(2, 0)), (None, None, None));
         assert_eq!(condition.answered(), None);
-        assert_eq!(condition.broke("lost", Moment(0), &TIMES), None, "a success in between starts anew");
-        condition.broke("lost", Moment(0), &TIMES);
-        assert!(condition.broke("lost", Moment(0), &TIMES).is_some());
+        assert_eq!((broke(1, 0), broke(2, 0)), (None, None), "a dialogue that ends well starts anew");
+        let mut now = 0;
+        for message in 3..20 {
+            let at = broke(message, now).unwrap().probe_at.unwrap();
+            assert!(at.0 - now <= 11_000, "message {message} is probed after {} ms", at.0 - now);
+            now = at.0;
+        }
     }
 
     #[test]

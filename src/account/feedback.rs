@@ -8,14 +8,15 @@ use super::accounts::Accounts;
 use super::condition::Condition;
 use super::login::Account;
 use super::obstacle::Down;
+use super::verdict::{Answered, Judgement, MailFacts, Verdict, is_broken};
 use crate::config::Window;
 use crate::limits::{Scope, Slowdown};
 use crate::mail::ReversePath;
 use crate::smtp::Reply;
-use crate::store::{Message, MessageKind, NewSuspension, SuspensionKind};
+use crate::store::{NewSuspension, SuspensionKind};
 use crate::time::Moment;
 use crate::upstream::{
-    Answer, AppliesTo, ConnectError, RecipientResult, ReplyAction, Row, Senders, Slow, Stage, row_for,
+    AppliesTo, ConnectError, RecipientResult, ReplyAction, Senders, Slow, Stage, TransactionResult, row_for,
     stated_wait,
 };
 
@@ -28,31 +29,18 @@ pub(crate) struct Feedback<'a> {
     pub(crate) account: &'a Account,
 }
 
-/// Whose mail was answered.
-pub(crate) struct MailFacts<'a> {
-    /// Whether it is a report of ours.
-    pub(crate) is_report: bool,
-    /// The address that routing goes by; empty where it is not known.
-    pub(crate) sender: &'a str,
-    pub(crate) reverse_path: &'a ReversePath,
-}
-
-impl<'a> MailFacts<'a> {
-    pub(crate) fn of(message: &'a Message) -> Self {
-        let is_report = message.kind == MessageKind::Report;
-        Self { is_report, sender: &message.sender, reverse_path: &message.reverse_path }
-    }
-}
-
 impl Feedback<'_> {
     /// From a connection that could not be made ready.
     pub(crate) async fn connection_failed(&self, error: &ConnectError) {
+        if self.is_one_too_many(error) {
+            return;
+        }
         let own = if error.stage < Stage::Auth { AppliesTo::Upstream } else { AppliesTo::Account };
         let row = error.reply().map(|reply| (reply, row_for(error.stage, reply)));
         match row.map(|(reply, row)| (reply, row, row.action)) {
-            Some((reply, row, ReplyAction::Slow(slow))) => self.slow(slow, reply, row),
+            Some((reply, row, ReplyAction::Slow(slow))) => self.slow(slow, reply, row.advice),
             Some((reply, row, ReplyAction::Pause { scope, until })) => {
-                self.pause(scope, until, reply, row).await;
+                self.pause(scope, until, reply, row.advice).await;
             }
             Some((_, row, ReplyAction::Stop { scope })) => {
                 self.stop(scope, &format!("{error}: {}", row.advice)).await;
@@ -64,38 +52,83 @@ impl Feedback<'_> {
         }
     }
 
-    /// From a transaction.
-    pub(crate) async fn transaction(&self, mail: &MailFacts<'_>, answers: &[RecipientResult]) {
+    /// A connection was turned away while others are there, or on their way: there are to be fewer of them. While the upstream
+    /// turns all away, the last finds that out.
+    fn is_one_too_many(&self, error: &ConnectError) -> bool {
+        let row = error.reply().map(|reply| row_for(error.stage, reply).action);
+        let is_plain = row.is_none_or(|action| matches!(action, ReplyAction::Unavailable { .. }));
+        let state = &self.account.upstream;
+        let (open, ready) = state.pool.counts();
+        if !error.is_turned_away() || !is_plain || open < 2 {
+            return false;
+        }
+        let most = if ready > 0 { ready } else { open / 2 };
+        let pace = state.condition.with_pace(|pace| pace.refuse_connection(most, self.now()));
+        self.follow_shared_pace();
+        if let Some(pace) = pace {
+            let upstream = self.names().0;
+            tracing::warn!(event = "slowed", upstream, reason = %error, pace);
+        }
+        true
+    }
+
+    /// The connections of all accounts together follow what answers have taught.
+    fn follow_shared_pace(&self) {
+        let state = &self.account.upstream;
+        state.pool.set_learned(state.condition.with_pace(|pace| pace.connections()));
+    }
+
+    /// From a transaction: what the answers mean for their recipients, and about the account.
+    pub(crate) async fn transaction(&self, mail: &MailFacts<'_>, answers: &[Answered<'_>]) -> Judgement {
+        let verdicts = self.judge(mail, answers);
+        let judgement = Judgement::new(answers, &verdicts);
         let mut learned = false;
-        let mut before: Option<&Row> = None;
-        for answer in answers {
-            let Answer::Refused(reply) = &answer.answer else { continue };
-            let row = row_for(answer.stage, reply);
-            if before.is_none_or(|before| !std::ptr::eq(before, row)) {
-                before = Some(row);
-                learned |= self.refusal(mail, (answer, reply), row).await;
+        let mut before: Option<Verdict> = None;
+        for ((_, answer), verdict) in answers.iter().zip(&verdicts) {
+            let (Some(reply), Some(verdict)) = (answer.refusal(), verdict) else { continue };
+            if before.is_none_or(|before| before != *verdict) {
+                before = Some(*verdict);
+                learned |= self.refusal(mail, (answer, reply), verdict).await;
             }
         }
-        let broken = |result: &&RecipientResult| match &result.answer {
-            Answer::Failed(_) | Answer::Unknown(_) => true,
-            // It closes the connection: that is no sign of health.
-            Answer::Refused(reply) => reply.code == 421,
-            Answer::Accepted(_) | Answer::Captured(_) | Answer::Later(_) => false,
-        };
         if learned {
-            return;
+            return judgement;
         }
-        if let Some(broken) = answers.iter().find(broken) {
+        if let Some((_, broken)) = answers.iter().find(|(_, answer)| is_broken(answer)) {
             let times = self.account.settings().times;
-            if let Some(down) = self.account.condition.broke(&broken.to_string(), self.now(), &times) {
+            let condition = &self.account.condition;
+            if let Some(down) = condition.broke(mail.id, &broken.to_string(), self.now(), &times) {
                 self.is_down(&down, AppliesTo::Account);
             }
-            return;
+            return judgement;
         }
-        if answers.iter().any(|answer| matches!(answer.answer, Answer::Accepted(_) | Answer::Captured(_))) {
+        if answers.iter().any(|(_, answer)| answer.is_taken()) {
             self.delivered();
         }
         self.is_up().await;
+        judgement
+    }
+
+    /// What each refusal calls for, by the table and by what went before at this account.
+    fn judge(&self, mail: &MailFacts<'_>, answers: &[Answered<'_>]) -> Vec<Option<Verdict>> {
+        let now = self.now();
+        self.account.condition.with_precedents(|before| {
+            if answers.iter().any(|(_, answer)| answer.is_taken()) {
+                let taken = answers.iter().filter(|(_, answer)| answer.is_taken());
+                before.delivered(taken.filter_map(|(to, _)| *to), now);
+            }
+            for (to, answer) in answers.iter().filter(|(_, answer)| answer.stage > Stage::Mail) {
+                let row = answer.refusal().map(|reply| row_for(answer.stage, reply));
+                let is_contested = row.is_some_and(|row| matches!(row.action, ReplyAction::Contested { .. }));
+                if let Some(to) = to.filter(|_| is_contested && !mail.is_report) {
+                    before.contest(to);
+                }
+            }
+            let verdict = |(to, answer): &Answered<'_>| {
+                answer.refusal().map(|reply| Verdict::of(before, mail, (*to, answer.stage, reply), now))
+            };
+            answers.iter().map(verdict).collect()
+        })
     }
 
     /// From one refusal. Whether it was about the carrier.
@@ -103,22 +136,25 @@ impl Feedback<'_> {
         &self,
         mail: &MailFacts<'_>,
         (answer, reply): (&RecipientResult, &Reply),
-        row: &Row,
+        row: &Verdict,
     ) -> bool {
         // A refused report of ours never stops anything: some providers take none.
         let report = mail.is_report;
         match row.action {
-            ReplyAction::Slow(slow) => self.slow(slow, reply, row),
-            ReplyAction::Pause { scope, until } => self.pause(scope, until, reply, row).await,
+            ReplyAction::Slow(slow) => self.slow(slow, reply, row.advice),
+            ReplyAction::Pause { scope, until } => self.pause(scope, until, reply, row.advice).await,
             ReplyAction::Stop { .. } | ReplyAction::StopSender(_) | ReplyAction::Refresh if report => {
                 return false;
             }
             ReplyAction::Stop { scope } => self.stop(scope, &format!("{reply}: {}", row.advice)).await,
             ReplyAction::StopSender(senders) => {
-                self.stop_sender(senders, mail, reply, row);
+                self.stop_sender(senders, mail, reply, row.advice);
                 return false;
             }
             ReplyAction::Refresh => self.unreachable(AppliesTo::Account, &answer.to_string(), true).await,
+            ReplyAction::Contested { scope } => {
+                self.unreachable(scope, &format!("{answer}: {}", row.advice), false).await;
+            }
             ReplyAction::Unavailable { scope } => {
                 self.unreachable(scope, &answer.to_string(), reply.is_permanent()).await;
             }
@@ -130,7 +166,7 @@ impl Feedback<'_> {
     }
 
     /// The account sends fewer messages, or over fewer connections, and for a while nothing at all.
-    fn slow(&self, slow: Slow, reply: &Reply, row: &Row) {
+    fn slow(&self, slow: Slow, reply: &Reply, advice: &str) {
         let (upstream, account) = self.names();
         let slowdown = if slow.connections { Slowdown::Connections } else { Slowdown::Rate };
         let wait = stated_wait(reply).unwrap_or(slow.wait);
@@ -146,7 +182,7 @@ impl Feedback<'_> {
         self.account.condition.suspend(
             SuspensionKind::Paused,
             Some(self.now().after(wait)),
-            row.advice,
+            advice,
             self.now(),
         );
         self.account.pool.close_idle();
@@ -154,14 +190,14 @@ impl Feedback<'_> {
         let Some(pace) = pace else { return };
         let next = self.wall(self.now().after(wait));
         if slow.hard {
-            tracing::error!(event = "slowed", upstream, account, %reply, reason = row.advice, pace, next);
+            tracing::error!(event = "slowed", upstream, account, %reply, reason = advice, pace, next);
         } else {
-            tracing::warn!(event = "slowed", upstream, account, %reply, reason = row.advice, pace, next);
+            tracing::warn!(event = "slowed", upstream, account, %reply, reason = advice, pace, next);
         }
     }
 
     /// A quota of the provider's is used up.
-    async fn pause(&self, scope: AppliesTo, window: Window, reply: &Reply, row: &Row) {
+    async fn pause(&self, scope: AppliesTo, window: Window, reply: &Reply, advice: &str) {
         let (upstream, account) = self.names();
         let only = (scope == AppliesTo::Account).then_some(account);
         let wait = if let Some(wait) = stated_wait(reply) {
@@ -177,10 +213,10 @@ impl Feedback<'_> {
             let wait = leaves.map_or(window.length(), |at| at.since(self.now()));
             wait.clamp(SHORTEST_PAUSE, window.length())
         };
-        if self.suspend(only, SuspensionKind::Paused, Some(wait), row.advice).await {
+        if self.suspend(only, SuspensionKind::Paused, Some(wait), advice).await {
             let next = self.wall(self.now().after(wait));
             tracing::warn!(
-                event = "limit_reached", upstream, account = only, %reply, reason = row.advice, next
+                event = "limit_reached", upstream, account = only, %reply, reason = advice, next
             );
         }
     }
@@ -220,7 +256,7 @@ impl Feedback<'_> {
     }
 
     /// The account may not send as this sender. Its mail waits, and is tried again as any that is deferred.
-    fn stop_sender(&self, senders: Senders, mail: &MailFacts<'_>, reply: &Reply, row: &Row) {
+    fn stop_sender(&self, senders: Senders, mail: &MailFacts<'_>, reply: &Reply, advice: &str) {
         let (upstream, account) = self.names();
         let sender = match (mail.sender, mail.reverse_path) {
             ("", ReversePath::Address(address)) => address.as_str(),
@@ -232,7 +268,7 @@ impl Feedback<'_> {
         };
         if self.account.upstream.refused_senders.note(sender) {
             tracing::error!(
-                event = "sender_refused", upstream, account, from = sender, %reply, reason = row.advice
+                event = "sender_refused", upstream, account, from = sender, %reply, reason = advice
             );
         }
     }
@@ -242,6 +278,10 @@ impl Feedback<'_> {
     async fn unreachable(&self, scope: AppliesTo, reason: &str, needs_a_person: bool) {
         let times = self.account.settings().times;
         let down = self.condition(scope).unreachable(reason, self.now(), &times);
+        if scope == AppliesTo::Upstream {
+            self.account.upstream.condition.with_pace(|pace| pace.forget_refusals(self.now()));
+            self.follow_shared_pace();
+        }
         if down.disabled && needs_a_person && scope == AppliesTo::Account {
             self.stop(scope, reason).await;
         } else {
@@ -306,6 +346,57 @@ impl Feedback<'_> {
             self.account.follow_pace();
             self.account.condition.forget_limited();
             tracing::info!(event = "faster", upstream, account, pace);
+        }
+        let shared = &self.account.upstream.condition;
+        if shared.with_pace(|pace| pace.connections().is_none()) {
+            return;
+        }
+        let all = self.accounts.of(upstream);
+        let most = all.iter().map(|account| account.settings().limits().connections).sum();
+        if let Some(pace) = shared.with_pace(|pace| pace.raise_connections(most, self.now())) {
+            self.follow_shared_pace();
+            tracing::info!(event = "faster", upstream, pace);
+        }
+    }
+
+    /// Whether a transaction is to be made again over a new connection: what a used one refuses proves nothing, unless a new
+    /// one has refused the same a short time ago.
+    pub(crate) fn is_in_doubt(&self, result: &TransactionResult, is_used: bool) -> bool {
+        let is_confirmed = |stage, reply| {
+            self.account.condition.with_precedents(|before| before.is_confirmed(stage, reply, self.now()))
+        };
+        let first =
+            result.recipients.first().and_then(|first| first.refusal().map(|reply| (first.stage, reply)));
+        result.proves_nothing(is_used) && !first.is_some_and(|(stage, reply)| is_confirmed(stage, reply))
+    }
+
+    /// What became of a transaction over a new connection that was in doubt over one that had carried so many messages.
+    pub(crate) fn tried_again(
+        &self,
+        (before, carried): (&TransactionResult, u32),
+        after: &TransactionResult,
+    ) {
+        let Some(refused) = before.recipients.first() else { return };
+        let Some(reply) = refused.refusal() else { return };
+        if after.is_like(before) {
+            self.account.condition.with_precedents(|known| known.confirm(refused.stage, reply, self.now()));
+        } else if carried > 0 {
+            self.session_ended(carried);
+        }
+    }
+
+    /// A connection that had carried messages was refused what a new one was not.
+    fn session_ended(&self, messages: u32) {
+        let (upstream, account) = self.names();
+        if let Some(most) = self.account.pool.session_ended_after(messages) {
+            let reason = "the upstream takes no more over one connection: messages_per_connection sets it";
+            tracing::info!(
+                event = "slowed",
+                upstream,
+                account,
+                reason,
+                pace = format!("{most} messages a connection")
+            );
         }
     }
 

@@ -126,6 +126,7 @@ impl Account {
         let configured = self.settings.load().limits().connections;
         let learned = self.condition.with_pace(|pace| pace.connections());
         self.pool.set_most(configured.min(learned.unwrap_or(u32::MAX)));
+        self.pool.set_session(self.settings.load().limits().messages_per_connection);
     }
 
     /// What one transaction may hold: all for the local mailbox, which wants a message whole; else no more than the

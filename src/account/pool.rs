@@ -14,8 +14,8 @@ use crate::upstream::Link;
 
 /// How long an idle connection is kept. Long enough for the next mail of a burst, too short to annoy a provider.
 const IDLE: Duration = Duration::from_secs(10);
-/// Messages over one connection; some providers close after more.
-const MESSAGES: u32 = 1000;
+/// For how long it is believed that connections bear no more messages than those that were refused.
+const SESSION_LEARNED: Duration = Duration::from_hours(1);
 /// How long we wait for the answer to QUIT.
 const QUIT: Duration = Duration::from_secs(5);
 
@@ -41,6 +41,19 @@ struct PoolState {
     reaping: bool,
     /// Recipients in one transaction, as the upstream said last (RFC 9422).
     max_recipients: Option<u32>,
+    session: SessionLength,
+}
+
+/// Messages that a connection bears.
+#[derive(Default)]
+struct SessionLength {
+    /// As configured.
+    most: u32,
+    /// After how many messages connections were refused lately what new ones were not: the last two. One may have been a
+    /// coincidence.
+    refused_after: [Option<u32>; 2],
+    /// Until when that is believed.
+    until: Option<Instant>,
 }
 
 /// A connection that counts, without holding the pool that holds it.
@@ -57,7 +70,12 @@ pub(super) struct SharedPool(Mutex<SharedPoolState>);
 #[derive(Debug)]
 struct SharedPoolState {
     open: u32,
-    most: u32,
+    /// Of those that are open, the ones that are there.
+    ready: u32,
+    /// As configured.
+    configured: u32,
+    /// As the upstream's refusals have taught.
+    learned: Option<u32>,
     pools: Vec<Weak<Pool>>,
     /// Those that wanted a connection since the last was closed, and had none: they go first then.
     crowded_out: Vec<Weak<Pool>>,
@@ -74,6 +92,8 @@ struct ConnectionSlot {
     /// `None` when it is idle in the pool.
     pool: Option<Arc<Pool>>,
     epoch: u64,
+    /// Whether the connection is there, rather than about to be made.
+    ready: bool,
 }
 
 impl std::fmt::Debug for PoolState {
@@ -84,7 +104,14 @@ impl std::fmt::Debug for PoolState {
 
 impl Default for SharedPoolState {
     fn default() -> Self {
-        Self { open: 0, most: u32::MAX, pools: Vec::new(), crowded_out: Vec::new() }
+        let (pools, crowded_out) = (Vec::new(), Vec::new());
+        Self { open: 0, ready: 0, configured: u32::MAX, learned: None, pools, crowded_out }
+    }
+}
+
+impl SharedPoolState {
+    fn most(&self) -> u32 {
+        self.configured.min(self.learned.unwrap_or(u32::MAX))
     }
 }
 
@@ -117,7 +144,7 @@ impl Pool {
         }
         let crowded = {
             let mut shared = self.shared.lock();
-            let crowded = shared.open >= shared.most;
+            let crowded = shared.open >= shared.most();
             shared.open += u32::from(!crowded);
             if crowded && !shared.crowded_out.iter().any(|pool| pool.as_ptr() == Arc::as_ptr(self)) {
                 shared.crowded_out.push(Arc::downgrade(self));
@@ -131,7 +158,7 @@ impl Pool {
             return None;
         }
         state.open += 1;
-        Some(ConnectionSlot { pool: Some(self.clone()), epoch: state.epoch })
+        Some(ConnectionSlot { pool: Some(self.clone()), epoch: state.epoch, ready: false })
     }
 
     /// How many connections may be open.
@@ -140,6 +167,21 @@ impl Pool {
         if most > before {
             self.waiters.wake_first();
         }
+    }
+
+    /// How many messages a connection may carry.
+    pub(super) fn set_session(&self, most: u32) {
+        self.lock().session.most = most;
+    }
+
+    /// A connection that had carried so many messages was refused what a new one was not. What has been learned, if that is
+    /// news.
+    pub(super) fn session_ended_after(&self, messages: u32) -> Option<u32> {
+        let mut state = self.lock();
+        let before = state.session.most();
+        state.session.ended_after(messages.max(1));
+        let now = state.session.most();
+        (now < before).then_some(now)
     }
 
     /// Connections that were made before this are not used any more.
@@ -178,7 +220,7 @@ impl Pool {
 
     /// A connection that is idle no longer.
     fn in_use(self: &Arc<Self>, idle: Idle) -> (Link, ConnectionSlot) {
-        (idle.link, ConnectionSlot { pool: Some(self.clone()), epoch: idle.epoch })
+        (idle.link, ConnectionSlot { pool: Some(self.clone()), epoch: idle.epoch, ready: true })
     }
 
     fn pop_idle(&self) -> Option<Idle> {
@@ -187,8 +229,8 @@ impl Pool {
 
     /// Keeps a connection for the next message, or closes it.
     fn take_back(self: &Arc<Self>, mut link: Link, mut slot: ConnectionSlot) {
-        let reusable = link.is_reusable() && link.messages() < MESSAGES;
         let mut state = self.lock();
+        let reusable = link.is_reusable() && link.messages() < state.session.most();
         state.max_recipients = link.offer().max_recipients;
         // While others have none they take turns, a message each.
         let is_free = !self.shared.is_over() && !self.shared.others_wait(self);
@@ -227,6 +269,25 @@ impl Pool {
     }
 }
 
+impl SessionLength {
+    fn most(&self) -> u32 {
+        let learned = match self.refused_after {
+            [Some(a), Some(b)] if self.until.is_some_and(|until| Instant::now() < until) => a.max(b),
+            _ => u32::MAX,
+        };
+        self.most.min(learned)
+    }
+
+    fn ended_after(&mut self, messages: u32) {
+        let now = Instant::now();
+        if self.until.is_some_and(|until| until <= now) {
+            self.refused_after = [None; 2];
+        }
+        self.refused_after = [self.refused_after[1], Some(messages)];
+        self.until = Some(now + SESSION_LEARNED);
+    }
+}
+
 async fn reap_idle(pool: Weak<Pool>) {
     let mut next = Instant::now() + IDLE;
     loop {
@@ -249,19 +310,36 @@ fn quit(link: Link, slot: ConnectionSlot) {
 }
 
 impl SharedPool {
-    /// How many connections all accounts together may have.
+    /// How many connections all accounts together may have, by the configuration.
     pub(super) fn set_most(&self, most: u32) {
+        self.change(|state| state.configured = most);
+    }
+
+    /// How many the upstream takes from us, as it has taught.
+    pub(super) fn set_learned(&self, most: Option<u32>) {
+        self.change(|state| state.learned = most);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut SharedPoolState)) {
         let mut state = self.lock();
-        let more = most > std::mem::replace(&mut state.most, most);
+        let before = state.most();
+        change(&mut state);
+        let more = state.most() > before;
         drop(state);
         if more {
             self.wake();
         }
     }
 
+    /// Connections that are open or about to be, and those of them that are there.
+    pub(super) fn counts(&self) -> (u32, u32) {
+        let state = self.lock();
+        (state.open, state.ready)
+    }
+
     fn is_over(&self) -> bool {
         let state = self.lock();
-        state.open > state.most
+        state.open > state.most()
     }
 
     fn close_one_idle(&self, but: &Arc<Pool>) {
@@ -269,10 +347,11 @@ impl SharedPool {
     }
 
     /// One of a pool's was closed: the others go first.
-    fn close(&self, of: &Arc<Pool>) {
+    fn close(&self, of: &Arc<Pool>, was_ready: bool) {
         let mut state = self.lock();
-        let was_full = state.open >= state.most;
+        let was_full = state.open >= state.most();
         state.open = state.open.saturating_sub(1);
+        state.ready = state.ready.saturating_sub(u32::from(was_ready));
         let first = std::mem::take(&mut state.crowded_out);
         drop(state);
         let others = first.iter().filter_map(Weak::upgrade).filter(|pool| !Arc::ptr_eq(pool, of));
@@ -308,6 +387,25 @@ impl PooledConnection {
         self.link.take()
     }
 
+    /// The connection is there: it was made.
+    pub(crate) fn note_ready(&mut self) {
+        let Some(slot) = self.slot.as_mut().filter(|slot| !slot.ready) else { return };
+        slot.ready = true;
+        if let Some(pool) = &slot.pool {
+            pool.shared.lock().ready += 1;
+        }
+    }
+
+    /// The connection is gone, and another one is to be made in its place.
+    pub(crate) fn note_gone(&mut self) {
+        let Some(slot) = self.slot.as_mut().filter(|slot| slot.ready) else { return };
+        slot.ready = false;
+        if let Some(pool) = &slot.pool {
+            let mut shared = pool.shared.lock();
+            shared.ready = shared.ready.saturating_sub(1);
+        }
+    }
+
     /// A connection that may be used again goes with it.
     pub(crate) fn put(&mut self, link: Link) {
         self.link = Some(link);
@@ -329,7 +427,7 @@ impl Drop for ConnectionSlot {
         let mut state = pool.lock();
         state.open = state.open.saturating_sub(1);
         drop(state);
-        pool.shared.close(&pool);
+        pool.shared.close(&pool, self.ready);
         pool.waiters.wake_first();
     }
 }

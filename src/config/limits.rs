@@ -107,6 +107,8 @@ pub struct Limits {
     pub connections: u32,
     /// The quotas by window, in the order of [`Window::ALL`].
     pub quotas: [Quota; 4],
+    /// Messages over one connection, at least 1; then another one is made.
+    pub messages_per_connection: u32,
     /// Recipients in one transaction, at least 1; a larger envelope is split.
     pub recipients_per_message: u32,
     /// The largest content in octets.
@@ -133,6 +135,7 @@ impl Default for Limits {
         Self {
             connections: 5,
             quotas: [Quota::default(); 4],
+            messages_per_connection: 1_000,
             recipients_per_message: 100,
             message_size: None,
             pace: Pace::Burst,

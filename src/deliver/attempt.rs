@@ -1,6 +1,9 @@
 //! One attempt: a message under a lease is made ready for its upstream and handed over, and what became of it is noted.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::attempted::{Attempted, RecipientOutcome};
 use super::content::{Loaded, Unfit, load, make_ready};
@@ -15,8 +18,11 @@ use crate::store::{Disposition, LaneMove, LaneName, Leased, Message, MessageKind
 use crate::transform::Prepared;
 use crate::upstream::{
     ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
-    TransactionResult, blacklist_candidate, classify, row_for,
+    TransactionResult, blacklist_candidate, row_for,
 };
+
+/// How long the answer to QUIT is waited for where another connection takes the place.
+const QUIT: Duration = Duration::from_secs(5);
 
 /// What an attempt works with.
 pub(super) struct Job {
@@ -65,7 +71,7 @@ fn lane_now(context: &Context, message: &Message) -> LaneName {
 /// What the dialogue with the upstream came to.
 enum AttemptEnd {
     /// The transaction was tried.
-    Tried(TransactionResult, Link),
+    Tried(Tried),
     /// No connection came about.
     NotReady(ConnectError),
     /// The content can't be read.
@@ -80,6 +86,14 @@ enum AttemptEnd {
         /// Whether the final dot may have arrived.
         possible_duplicate: bool,
     },
+}
+
+/// A transaction that was tried.
+struct Tried {
+    result: TransactionResult,
+    link: Link,
+    /// The recipients that the upstream was told, one for each result.
+    told: Vec<Address>,
 }
 
 impl Job {
@@ -103,9 +117,11 @@ impl Job {
         self.judge(leased, dialogue).await
     }
 
-    /// Speaks with the upstream. A connection that was idle may be gone without our knowing; then a new one is made.
+    /// Speaks with the upstream. What a connection that was used before refuses is tried once more over a new one, before
+    /// anything is concluded from it.
     async fn dialogue(&mut self, message: &Message, loaded: Loaded, mut idle: Option<Link>) -> AttemptEnd {
         let Loaded { octets: mut content, mut memory } = loaded;
+        let mut before: Option<(TransactionResult, u32)> = None;
         loop {
             let reused = idle.is_some();
             let link = match idle.take() {
@@ -130,10 +146,31 @@ impl Job {
             if spare.is_none() {
                 memory.keep(prepared.content.len());
             }
+            let (is_used, carried) = (link.is_used(), link.messages());
             match (self.transaction(message, &prepared, link).await, spare) {
-                (AttemptEnd::Tried(result, _), Some(spare)) if is_stale(&result) => content = spare,
-                (dialogue, _) => return dialogue,
+                (AttemptEnd::Tried(Tried { result, link, .. }), Some(spare))
+                    if self.feedback().is_in_doubt(&result, is_used) =>
+                {
+                    self.close(link).await;
+                    before = Some((result, carried));
+                    content = spare;
+                }
+                (dialogue, _) => {
+                    if let (Some(before), AttemptEnd::Tried(tried)) = (before, &dialogue) {
+                        self.feedback().tried_again((&before.0, before.1), &tried.result);
+                    }
+                    return dialogue;
+                }
             }
+        }
+    }
+
+    /// Ends a connection that is followed by another in its place.
+    async fn close(&mut self, link: Link) {
+        // Until it is closed, the provider counts it.
+        let _ = timeout(QUIT, link.quit()).await;
+        if let Some(pooled) = &mut self.pooled {
+            pooled.note_gone();
         }
     }
 
@@ -145,10 +182,14 @@ impl Job {
     }
 
     async fn open(&mut self) -> Result<Link, AttemptEnd> {
-        tokio::select! {
-            opened = self.settings.transport.open() => opened.map_err(AttemptEnd::NotReady),
-            () = self.lane.context.stopping() => Err(AttemptEnd::NotBegun),
+        let link = tokio::select! {
+            opened = self.settings.transport.open() => opened.map_err(AttemptEnd::NotReady)?,
+            () = self.lane.context.stopping() => return Err(AttemptEnd::NotBegun),
+        };
+        if let Some(pooled) = &mut self.pooled {
+            pooled.note_ready();
         }
+        Ok(link)
     }
 
     async fn transaction(&mut self, message: &Message, prepared: &Prepared, mut link: Link) -> AttemptEnd {
@@ -170,7 +211,9 @@ impl Job {
             requests,
         };
         tokio::select! {
-            result = link.send(&outgoing) => AttemptEnd::Tried(result, link),
+            result = link.send(&outgoing) => {
+                AttemptEnd::Tried(Tried { result, link, told: prepared.recipients.clone() })
+            }
             () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
                 host: link.host().to_owned(),
                 possible_duplicate: link.is_dot_under_way(),
@@ -181,11 +224,15 @@ impl Job {
     /// What the dialogue means for each recipient, and for the account.
     async fn judge(&mut self, leased: Leased, dialogue: AttemptEnd) -> Option<Attempted> {
         Some(match dialogue {
-            AttemptEnd::Tried(result, link) => {
+            AttemptEnd::Tried(Tried { result, link, told }) => {
                 let (host, offer) = (link.host().to_owned(), link.offer());
                 self.give_back(link);
-                self.feedback().transaction(&MailFacts::of(&leased.message), &result.recipients).await;
-                let outcomes = outcomes(&leased, &result);
+                let id = leased.lease.id;
+                let facts = MailFacts::of(&leased.message, Some(id));
+                let answers: Vec<_> = told.iter().map(Some).zip(&result.recipients).collect();
+                let judgement = self.feedback().transaction(&facts, &answers).await;
+                self.lane.suspects.note(id, judgement.is_suspect);
+                let outcomes = outcomes(&leased, &result, &judgement.outcomes);
                 let attempted =
                     Attempted { host, outcomes, sends_reports: offer.dsn, ..Attempted::new(leased) };
                 if offer.local { attempted } else { attempted.counted() }
@@ -235,17 +282,8 @@ impl Job {
     }
 }
 
-/// Whether it is only that the idle connection had ended. A provider that says with its 421 that we are too fast means it.
-pub(super) fn is_stale(result: &TransactionResult) -> bool {
-    let is_plain = |answer: &RecipientResult| {
-        let action = answer.reply().map(|reply| row_for(answer.stage, reply).action);
-        action.is_none_or(|action| matches!(action, ReplyAction::Unavailable { .. }))
-    };
-    result.never_began() && result.recipients.iter().all(is_plain)
-}
-
 /// What a transaction means for each recipient of the message. In test redirect one answer stands for all.
-fn outcomes(leased: &Leased, result: &TransactionResult) -> Vec<RecipientOutcome> {
+fn outcomes(leased: &Leased, result: &TransactionResult, judged: &[Outcome]) -> Vec<RecipientOutcome> {
     let message = &leased.message;
     let alone = message.recipients.len() == 1 && leased.others_waiting == 0;
     // A report of ours that the upstream takes from nobody stops nothing, and can't wait for a person.
@@ -259,11 +297,14 @@ fn outcomes(leased: &Leased, result: &TransactionResult) -> Vec<RecipientOutcome
                 )
             })
     };
-    let answers = (0..message.recipients.len())
-        .filter_map(|place| result.recipients.get(place).or(result.recipients.last()).map(|r| (place, r)));
+    let judged: Vec<(&RecipientResult, Outcome)> =
+        result.recipients.iter().zip(judged.iter().copied()).collect();
+    let answers = (0..message.recipients.len()).filter_map(|place| {
+        judged.get(place).or(judged.last()).map(|&(result, outcome)| (place, result, outcome))
+    });
     answers
-        .map(|(place, answer)| {
-            let outcome = if hopeless(answer) { Outcome::Bounced } else { classify(answer) };
+        .map(|(place, answer, outcome)| {
+            let outcome = if hopeless(answer) { Outcome::Bounced } else { outcome };
             let names_it = answer.stage == Stage::Rcpt || (answer.stage == Stage::FinalDot && alone);
             let no_such_mailbox = outcome == Outcome::Bounced
                 && names_it

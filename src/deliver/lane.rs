@@ -195,7 +195,7 @@ impl Lane {
     /// Takes what is due and may go by an account.
     async fn claim(&mut self, grant: Grant, now: Moment) -> Filled {
         let shared = self.shared.clone();
-        let claimed = shared.context.store.claim(ask(&shared, &grant)).await;
+        let claimed = claim(&shared, ask(&shared, &grant), !grant.probes.is_empty()).await;
         let Some(claimed) = self.note_claim_error(claimed) else {
             self.waiting.leave();
             return Filled::Done(Some(now.after(STORE_RETRY)));
@@ -287,6 +287,19 @@ impl Lane {
     fn now(&self) -> Moment {
         self.shared.context.timeline.now()
     }
+}
+
+/// Asks the store for messages. A probe takes one at which the upstream has not failed, while there is one.
+async fn claim(shared: &LaneSettings, ask: Ask, probes: bool) -> Result<Claimed, StoreError> {
+    let store = &shared.context.store;
+    if probes && !shared.suspects.is_empty() {
+        let unfit = Arc::new(shared.suspects.and(&ask.unfit));
+        let claimed = store.claim(Ask { unfit, ..ask.clone() }).await?;
+        if !matches!(claimed, Claimed::Empty { .. }) {
+            return Ok(claimed);
+        }
+    }
+    store.claim(ask).await
 }
 
 fn ask(shared: &LaneSettings, grant: &Grant) -> Ask {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
+use super::suspects::Suspects;
 use super::unfit::UnfitMail;
 use crate::account::Candidates;
 use crate::config::{Login, Upstream};
@@ -23,6 +24,8 @@ pub(super) struct LaneSettings {
     pub(super) memory: MemoryBudget,
     /// What some of the candidates can't take.
     pub(super) unfit: UnfitMail,
+    /// At what the upstream failed: a probe takes something else, while there is something.
+    pub(super) suspects: Suspects,
 }
 
 impl LaneSettings {
@@ -34,6 +37,7 @@ impl LaneSettings {
             upstream: upstream.clone(),
             memory: MemoryBudget::new((context.config.session.memory_budget.0 / 2).max(1)),
             unfit: UnfitMail::default(),
+            suspects: Suspects::default(),
             context: context.clone(),
         }
     }

@@ -17,6 +17,7 @@ mod lanes;
 mod overdue;
 mod reports;
 mod settle;
+mod suspects;
 mod sweep;
 mod unfit;
 

@@ -48,11 +48,19 @@ pub struct LearnedPace {
     taken: Slots,
     /// When it complained last.
     complained: Option<Moment>,
+    /// When it last refused one connection more.
+    refused: Option<Moment>,
 }
 
 impl Default for LearnedPace {
     fn default() -> Self {
-        Self { rate: None, connections: None, taken: Slots::new(Window::Minute), complained: None }
+        Self {
+            rate: None,
+            connections: None,
+            taken: Slots::new(Window::Minute),
+            complained: None,
+            refused: None,
+        }
     }
 }
 
@@ -99,6 +107,28 @@ impl LearnedPace {
         }
     }
 
+    /// The provider has refused a connection while so many others were there. Tells in words what has changed.
+    pub fn refuse_connection(&mut self, others: u32, now: Moment) -> Option<String> {
+        let before = self.connections();
+        let fewer = others.max(1);
+        self.refused = Some(now);
+        self.connections = match self.connections {
+            Some(ceiling) if ceiling.now <= fewer => Some(ceiling),
+            Some(ceiling) if ceiling.held > 0 && ceiling.held <= fewer => {
+                Some(LearnedCeiling::lowered(Some(ceiling), fewer, fewer, now))
+            }
+            _ => Some(LearnedCeiling { now: fewer, held: 0, raise_at: now.after(HOLD), hold: HOLD }),
+        };
+        (before != self.connections()).then(|| format!("{fewer} connections"))
+    }
+
+    /// The provider refuses every connection: what it refused a moment ago says nothing of how many it takes.
+    pub fn forget_refusals(&mut self, now: Moment) {
+        if self.refused.take().is_some_and(|at| now.since(at) <= SAME * 6) {
+            self.connections = None;
+        }
+    }
+
     /// The provider has taken a message; `per_minute` and `connections` are the configured limits. Tells in words what has changed.
     pub fn delivered(&mut self, per_minute: Option<u32>, connections: u32, now: Moment) -> Option<String> {
         self.taken.expire(now, None);
@@ -115,6 +145,18 @@ impl LearnedPace {
             return None;
         }
         Some(self.words().unwrap_or_else(|| "as configured".to_owned()))
+    }
+
+    /// The provider has taken a message over one of so many connections, where `most` may be open. Tells in words what has
+    /// changed.
+    pub fn raise_connections(&mut self, most: u32, now: Moment) -> Option<String> {
+        let was = self.connections()?;
+        self.connections = self.connections.and_then(|ceiling| ceiling.raised(1, most, now));
+        match self.connections() {
+            Some(is) if is == was => None,
+            Some(is) => Some(format!("{is} connections")),
+            None => Some("as configured".to_owned()),
+        }
     }
 
     /// Octets on the heap.

@@ -44,6 +44,21 @@ impl RecipientResult {
         }
     }
 
+    /// Whether the message has arrived.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self.answer, Answer::Accepted(_) | Answer::Captured(_))
+    }
+
+    /// The reply by which it was refused, if it was.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Reply> {
+        match &self.answer {
+            Answer::Refused(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
     /// Whether a second attempt may bring the message twice.
     #[must_use]
     pub fn possible_duplicate(&self) -> bool {
@@ -70,20 +85,4 @@ impl fmt::Display for RecipientResult {
 pub struct TransactionResult {
     /// A result per recipient, in the order of the transaction.
     pub recipients: Vec<RecipientResult>,
-}
-
-impl TransactionResult {
-    /// Whether the connection was gone, or closing, before it began: an idle connection ends like this, and a new one
-    /// may serve.
-    #[must_use]
-    pub fn never_began(&self) -> bool {
-        self.recipients.iter().all(|result| {
-            result.stage == Stage::Mail
-                && match &result.answer {
-                    Answer::Failed(DialogueFault::Closed | DialogueFault::Broken(_)) => true,
-                    Answer::Refused(reply) => reply.code == 421,
-                    _ => false,
-                }
-        })
-    }
 }

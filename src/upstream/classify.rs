@@ -63,14 +63,21 @@ impl Outcome {
 const NO_SUCH_MAILBOX: [EnhancedStatus; 6] =
     [(5, 1, 1), (5, 1, 2), (5, 1, 3), (5, 1, 6), (5, 1, 10), (5, 2, 1)];
 
-/// What is to be done for a recipient with this result.
+/// What is to be done for a recipient with this result, by the table alone.
 #[must_use]
 pub fn classify(result: &RecipientResult) -> Outcome {
+    let row = result.refusal().map(|reply| row_for(result.stage, reply));
+    outcome(result, row.map(|row| row.action))
+}
+
+/// The same, where it is known what a refusal calls for.
+#[must_use]
+pub fn outcome(result: &RecipientResult, action: Option<ReplyAction>) -> Outcome {
     match &result.answer {
         Answer::Accepted(_) => Outcome::Sent,
         Answer::Captured(_) => Outcome::Captured,
         Answer::Later(_) => Outcome::Later,
-        Answer::Refused(reply) => refusal(row_for(result.stage, reply).action),
+        Answer::Refused(_) => action.map_or(Outcome::DEFERRED, refusal),
         Answer::Failed(_) if result.stage <= Stage::Auth => Outcome::UPSTREAM,
         Answer::Failed(_) => Outcome::DEFERRED,
         Answer::Unknown(_) => Outcome::Deferred { cause: DeferralCause::Message, possible_duplicate: true },
@@ -83,6 +90,7 @@ fn refusal(action: ReplyAction) -> Outcome {
         | ReplyAction::Pause { .. }
         | ReplyAction::Stop { .. }
         | ReplyAction::Refresh
+        | ReplyAction::Contested { .. }
         | ReplyAction::Unavailable { .. } => Outcome::UPSTREAM,
         ReplyAction::StopSender(_) => Outcome::deferred(DeferralCause::Sender),
         // When none was accepted before it, there is nothing to split.
@@ -120,7 +128,7 @@ mod tests {
             (Stage::Mail, refused(530), Outcome::UPSTREAM),
             (Stage::Mail, refused(535), Outcome::UPSTREAM),
             (Stage::Mail, refused(538), Outcome::UPSTREAM),
-            (Stage::Mail, refused(421), Outcome::UPSTREAM),
+            (Stage::Mail, refused(421), Outcome::DEFERRED),
             (Stage::Rcpt, refused(421), Outcome::DEFERRED),
             (Stage::Mail, refused(451), Outcome::DEFERRED),
             (Stage::Mail, refused(550), Outcome::Bounced),

@@ -111,6 +111,7 @@ impl Handshake<'_> {
             state: ConnectionState::Ready,
             messages: 0,
             transactions: 0,
+            used: false,
             dot_under_way: false,
         })
     }
@@ -192,6 +193,8 @@ pub struct Connection {
     pub(super) state: ConnectionState,
     pub(super) messages: u32,
     pub(super) transactions: u32,
+    /// Whether MAIL was accepted over it.
+    pub(super) used: bool,
     /// The final dot is being sent, or has been, and no reply to it has come yet.
     pub(super) dot_under_way: bool,
 }
@@ -233,6 +236,12 @@ impl Connection {
     #[must_use]
     pub fn messages(&self) -> u32 {
         self.messages
+    }
+
+    /// Whether it has carried a transaction: MAIL was accepted over it.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.used
     }
 
     /// Whether the upstream takes no more transactions over it, as it has said (LIMITS MAILMAX, RFC 9422 6.1).

@@ -75,8 +75,8 @@ pub enum DialogueFault {
     /// The local mailbox could not be written.
     #[error("{0}")]
     Mailbox(String),
-    /// Replies came to commands that were not sent yet.
-    #[error("the upstream answered commands before it had them")]
+    /// There are more replies than commands, or fewer: which belongs to which is not known.
+    #[error("the upstream's replies do not fit the commands, none of its refusals is believed")]
     OutOfStep,
 }
 
@@ -237,6 +237,22 @@ impl ConnectError {
                 Some(reply)
             }
             _ => None,
+        }
+    }
+
+    /// Whether the upstream turned the connection away before it heard anything of us, as it does with one too many: it was
+    /// refused or closed at once, or the greeting is 421.
+    #[must_use]
+    pub fn is_turned_away(&self) -> bool {
+        match (&self.cause, self.stage) {
+            (ConnectCause::Dial(DialError::Unreachable { tried, .. }), _) => {
+                tried.iter().all(|(_, reason)| reason.to_lowercase().contains("refused"))
+            }
+            (ConnectCause::Refused(reply), Stage::Greeting) => reply.code == 421,
+            (ConnectCause::Fault(DialogueFault::Closed | DialogueFault::Broken(_)), stage) => {
+                stage == Stage::Greeting
+            }
+            _ => false,
         }
     }
 

@@ -12,6 +12,7 @@ mod error;
 mod login;
 mod offer;
 pub mod replies;
+mod reuse;
 mod stream;
 mod tls;
 mod transaction;
@@ -20,7 +21,7 @@ mod wire;
 
 pub use answer::{Answer, RecipientResult, TransactionResult};
 pub use capture::{CaptureError, Mailbox};
-pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify};
+pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
 pub use connection::{Connection, Connector};
 pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage};

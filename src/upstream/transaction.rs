@@ -14,7 +14,7 @@ use progress::{Ended, Progress, Verb};
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::connection::{Connection, ConnectionState};
 use super::error::{DialogueFault, Stage};
-use super::wire::WireEvent;
+use super::wire::{Surplus, WireEvent};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
 use crate::smtp::dot_stuffing::Encoder;
@@ -65,13 +65,15 @@ impl Connection {
             Ok(after) => self.set_next_state(after),
             Err(Ended(result)) => progress.settle(&result),
         }
+        self.used |= progress.mail_accepted;
         progress.into_result()
     }
 
     /// Notes what the next step finds.
     fn set_next_state(&mut self, after: ConnectionState) {
         // A reply that nobody asked for means that we and the upstream have lost step.
-        self.state = if self.wire.has_rest() { ConnectionState::Closed } else { after };
+        let is_over = self.wire.has_rest() || self.wire.is_closing();
+        self.state = if is_over { ConnectionState::Closed } else { after };
     }
 
     /// Recipients that the upstream takes in one transaction (RFC 9422).
@@ -110,7 +112,31 @@ impl Connection {
             }
         }
         progress.hold_back(most);
-        self.conclude(transaction, progress).await
+        let after = self.conclude(transaction, progress).await?;
+        if self.capabilities.pipelining && progress.has_refusal_without_content() {
+            return self.check_step(progress).await;
+        }
+        Ok(after)
+    }
+
+    /// Refusals of a pipelined group are believed when what comes behind them is the reply to what was sent behind them:
+    /// one reply too many gives each command its neighbour's.
+    async fn check_step(&mut self, progress: &mut Progress) -> Result<ConnectionState, Ended> {
+        if self.wire.is_closing() {
+            return Ok(ConnectionState::Closed);
+        }
+        self.state = ConnectionState::Ready;
+        let reset = self.reset().await;
+        self.state = ConnectionState::Closed;
+        match reset {
+            Ok(()) => Ok(ConnectionState::Ready),
+            Err(DialogueFault::Unexpected(_) | DialogueFault::Garbage(_)) => {
+                progress.disbelieve();
+                Err(Ended::fault(Stage::Data, DialogueFault::OutOfStep))
+            }
+            // It has hung up behind its refusal, as some do.
+            Err(_) => Ok(ConnectionState::Closed),
+        }
     }
 
     /// All commands are answered: sends the content if it is wanted.
@@ -130,8 +156,25 @@ impl Connection {
         }
     }
 
-    /// Sends a group of commands and takes the reply to each.
+    /// Sends a group of commands and takes the reply to each. When the replies of a pipelined group do not fit its commands,
+    /// no refusal is believed: it may be a neighbour's.
     async fn exchange(
+        &mut self,
+        group: &[Verb],
+        transaction: &Transaction<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Ended> {
+        let mut exchanged = self.exchange_group(group, transaction, progress).await;
+        if exchanged.is_ok() && self.wire.surplus() == Surplus::Reply {
+            exchanged = Err(Ended::fault(group[group.len() - 1].stage(), DialogueFault::OutOfStep));
+        }
+        if group.len() > 1 && exchanged.as_ref().is_err_and(Ended::is_fault) {
+            progress.disbelieve();
+        }
+        exchanged
+    }
+
+    async fn exchange_group(
         &mut self,
         group: &[Verb],
         transaction: &Transaction<'_>,

@@ -118,6 +118,12 @@ impl Link {
         }
     }
 
+    /// Whether a transaction was begun over it before.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        matches!(self, Self::Smtp(connection) if connection.is_used())
+    }
+
     /// Ends it in good order.
     pub async fn quit(self) {
         if let Self::Smtp(connection) = self {

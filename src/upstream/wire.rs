@@ -27,6 +27,16 @@ pub(crate) enum WireEvent {
     Reply(Reply),
 }
 
+/// What has come without a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surplus {
+    Nothing,
+    /// 421: the upstream says that it closes, which it may at any time (RFC 5321 3.8).
+    Closing,
+    /// A reply too many.
+    Reply,
+}
+
 /// What one step on the stream got done.
 enum WireStep {
     Wrote(usize),
@@ -39,16 +49,42 @@ pub(crate) struct Wire {
     stream: Box<dyn Stream>,
     parser: ReplyParser,
     buffer: Box<[u8; READ_SIZE]>,
+    /// Whether the upstream has said by itself that it closes.
+    closing: bool,
 }
 
 impl Wire {
     pub(crate) fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, parser: ReplyParser::new(), buffer: Box::new([0; READ_SIZE]) }
+        Self { stream, parser: ReplyParser::new(), buffer: Box::new([0; READ_SIZE]), closing: false }
     }
 
     /// Whether something has arrived that belongs to no command of ours.
     pub(crate) fn has_rest(&self) -> bool {
         self.parser.has_rest()
+    }
+
+    /// Whether the upstream has said by itself that it closes.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Looks whether more has come than was asked for. Does not wait.
+    pub(crate) fn surplus(&mut self) -> Surplus {
+        loop {
+            match self.parser.next() {
+                Ok(Some(reply)) if reply.code == 421 => {
+                    self.closing = true;
+                    return Surplus::Closing;
+                }
+                Ok(Some(_)) | Err(_) => return Surplus::Reply,
+                Ok(None) => {}
+            }
+            match self.poll_read(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(WireStep::Read(n))) if n > 0 => self.parser.push(&self.buffer[..n]),
+                _ if self.parser.has_rest() => return Surplus::Reply,
+                _ => return Surplus::Nothing,
+            }
+        }
     }
 
     /// The stream itself, for the TLS handshake.

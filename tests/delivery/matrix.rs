@@ -62,8 +62,6 @@ fn expected(step: Step, way: Way, count: usize) -> String {
         (_, Way::Slow) => all("S"),
         (Step::Rcpt(_), Way::Transient) => one('D'),
         (Step::Rcpt(_), Way::Permanent) => one('B'),
-        // The service is closing before anything was said about the message: that is the upstream's affair.
-        (Step::Mail, Way::Closing) => all("U"),
         (_, Way::Permanent) => all("B"),
         (_, Way::Transient | Way::Closing) => all("D"),
         (Step::Dot, _) => all("?"),

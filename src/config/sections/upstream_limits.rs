@@ -18,6 +18,9 @@ pub(super) fn limits(mut section: Section<'_>, known: &Limits) -> Limits {
     let limits = Limits {
         connections: section.number("connections", 1..=MANY_CONNECTIONS).unwrap_or(known.connections),
         quotas,
+        messages_per_connection: section
+            .number("messages_per_connection", 1..=MANY)
+            .unwrap_or(known.messages_per_connection),
         recipients_per_message: section
             .number("recipients_per_message", 1..=MANY)
             .unwrap_or(known.recipients_per_message),

@@ -25,7 +25,6 @@ use super::refusal;
 use super::routes::DirectRoute;
 use super::shared::DirectContext;
 use crate::account::Account;
-use crate::deliver::attempt::is_stale;
 use crate::deliver::content::{Loaded, Unfit, load, make_ready};
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::limits::AccountKey;
@@ -310,6 +309,7 @@ impl Start {
         until: Instant,
     ) -> Result<impl FnOnce(DirectPermit) -> Open + use<>, NotBegun> {
         let (shared, upstream) = (&self.shared, permit.upstream());
+        let mut before: Option<(TransactionResult, u32)> = None;
         loop {
             let idle = permit.idle();
             let was_idle = idle.is_some();
@@ -317,6 +317,7 @@ impl Start {
                 Some(connection) => connection,
                 None => wait_for_upstream(shared, upstream, until, permit.connect()).await??,
             };
+            let is_used = connection.is_used();
             let (head, prepared) = match draft {
                 Draft::Announced(opening) => (Head::announced(opening), None),
                 Draft::Here(message, content) => {
@@ -334,15 +335,25 @@ impl Start {
             let mail = head.transaction(&[], &[], content);
             let cut = |refused| NotBegun::Refused { refused, transacted: true };
             match wait_for_upstream(shared, upstream, until, connection.begin(&mail)).await.map_err(cut)? {
-                Ok(steps) => return Ok(move |permit| Open::new(permit, (connection, steps), head, prepared)),
+                Ok(steps) => {
+                    if let Some((before, carried)) = &before {
+                        permit.tried_again((before, *carried), &TransactionResult { recipients: Vec::new() });
+                    }
+                    return Ok(move |permit| Open::new(permit, (connection, is_used, steps), head, prepared));
+                }
                 Err(result) => {
                     let whole = TransactionResult { recipients: vec![result.clone()] };
-                    if was_idle && is_stale(&whole) {
+                    if was_idle && permit.is_in_doubt(&whole, is_used) {
+                        before = Some((whole, connection.messages()));
+                        permit.retire(connection).await;
                         continue;
                     }
-                    permit.note_answer(&head.mail(), &result).await;
+                    if let Some((before, carried)) = &before {
+                        permit.tried_again((before, *carried), &whole);
+                    }
+                    let outcome = permit.judge(&head.mail(), &[], &result).await;
                     permit.give_back(connection);
-                    return Err(cut(refusal::by_result(upstream, &result)));
+                    return Err(cut(refusal::by_result(upstream, &result, outcome)));
                 }
             }
         }

@@ -16,7 +16,8 @@ use crate::smtp::Reply;
 use crate::store::{BlacklistCandidate, Message, PermitEnd};
 use crate::transform::Prepared;
 use crate::upstream::{
-    Answer, Connection, Offer, RecipientResult, Requests, Stage, Steps, Transaction, blacklist_candidate,
+    Answer, Connection, Offer, Outcome, RecipientResult, Requests, Stage, Steps, Transaction,
+    TransactionResult, blacklist_candidate,
 };
 
 /// How long we wait for the answer to RSET.
@@ -53,7 +54,7 @@ impl Head {
 
     /// Whose mail it is. Of what is only announced the reverse-path alone is known.
     pub(super) fn mail(&self) -> MailFacts<'_> {
-        MailFacts { is_report: false, sender: "", reverse_path: &self.reverse_path }
+        MailFacts { id: None, is_report: false, sender: "", reverse_path: &self.reverse_path }
     }
 
     pub(super) fn transaction<'a>(
@@ -78,6 +79,8 @@ pub(super) struct Open {
     pub(super) permit: DirectPermit,
     /// `None` when it is not needed any more.
     connection: Option<Connection>,
+    /// Whether the connection had carried a transaction before: then what it refuses proves nothing.
+    is_used: bool,
     /// `None` when the content was sent, or was cut off.
     steps: Option<Steps>,
     head: Head,
@@ -95,13 +98,14 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn new(
         permit: DirectPermit,
-        (connection, steps): (Connection, Steps),
+        (connection, is_used, steps): (Connection, bool, Steps),
         head: Head,
         prepared: Option<Prepared>,
     ) -> Self {
         Self {
             permit,
             connection: Some(connection),
+            is_used,
             steps: Some(steps),
             head,
             asked: Vec::new(),
@@ -156,9 +160,9 @@ impl Open {
         self.requests.push(request);
         match self.ask(shared, until).await?.pop().flatten() {
             None => Ok(()),
-            Some(result) => {
+            Some((result, outcome)) => {
                 self.note_unknown(shared, &result, self.asked.len() - 1);
-                Err(refusal::by_result(self.upstream(), &result))
+                Err(refusal::by_result(self.upstream(), &result, outcome))
             }
         }
     }
@@ -179,40 +183,90 @@ impl Open {
             self.requests = message.recipients.iter().map(|recipient| recipient.request.clone()).collect();
         }
         let answers = self.ask(shared, until).await?;
-        let mut refused: Option<RecipientResult> = None;
+        let mut refused: Option<(RecipientResult, Outcome)> = None;
         for (place, result) in answers.into_iter().enumerate() {
-            let Some(result) = result else { continue };
+            let Some((result, outcome)) = result else { continue };
             if message.decisions.test.is_none() {
                 self.note_unknown(shared, &result, place);
             }
-            let is_permanent = |result: &RecipientResult| result.reply().is_some_and(Reply::is_permanent);
-            if refused.as_ref().is_none_or(|first| !is_permanent(first) && is_permanent(&result)) {
-                refused = Some(result);
+            let bounces = outcome == Outcome::Bounced;
+            if refused.as_ref().is_none_or(|(_, first)| *first != Outcome::Bounced && bounces) {
+                refused = Some((result, outcome));
             }
         }
-        refused.map_or(Ok(()), |result| Err(refusal::by_result(self.upstream(), &result)))
+        let refusal = |(result, outcome)| refusal::by_result(self.upstream(), &result, outcome);
+        refused.map_or(Ok(()), |refused| Err(refusal(refused)))
     }
 
-    /// Asks about the recipients that were not asked for yet. Returns `None` for those that are accepted.
+    /// Asks about the recipients that were not asked for yet. Returns `None` for those that are accepted. When a connection
+    /// that was used before refuses all alike, they are asked for again over a new one.
     async fn ask(
         &mut self,
         shared: &DirectContext,
         until: Instant,
+    ) -> Result<Vec<Option<(RecipientResult, Outcome)>>, DirectRefusal> {
+        let mut answers = self.ask_once(shared, until).await?;
+        if self.is_used && answers.len() == self.asked.len() && answers.iter().all(Option::is_some) {
+            let refused = TransactionResult { recipients: answers.iter().flatten().cloned().collect() };
+            if self.permit.is_in_doubt(&refused, true) {
+                let carried = self.begin_again(shared, until).await?;
+                answers = self.ask_once(shared, until).await?;
+                let again = TransactionResult { recipients: answers.iter().flatten().cloned().collect() };
+                self.permit.tried_again((&refused, carried), &again);
+            }
+        }
+        let first = self.asked.len() - answers.len();
+        let mut judged = Vec::new();
+        for (place, answer) in (first..).zip(answers) {
+            judged.push(match answer {
+                None => {
+                    self.accepted.push(place);
+                    None
+                }
+                Some(result) => {
+                    let outcome = self.permit.judge(&self.head.mail(), &[&self.asked[place]], &result).await;
+                    Some((result, outcome))
+                }
+            });
+        }
+        Ok(judged)
+    }
+
+    /// Begins the transaction anew over a new connection. Tells how many messages the old one had carried.
+    async fn begin_again(&mut self, shared: &DirectContext, until: Instant) -> Result<u32, DirectRefusal> {
+        let Self { permit, connection, steps, is_used, head, prepared, .. } = self;
+        (*steps, *is_used) = (None, false);
+        let Some(old) = connection.take() else { return Err(refusal::lost()) };
+        let carried = old.messages();
+        permit.close();
+        permit.retire(old).await;
+        let mut new = wait_for_upstream(shared, permit.upstream(), until, permit.connect()).await??;
+        let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
+        let mail = head.transaction(&[], &[], content);
+        match wait_for_upstream(shared, permit.upstream(), until, new.begin(&mail)).await? {
+            Ok(begun) => {
+                (*connection, *steps) = (Some(new), Some(begun));
+                Ok(carried)
+            }
+            Err(result) => {
+                let outcome = permit.judge(&head.mail(), &[], &result).await;
+                permit.give_back(new);
+                Err(refusal::by_result(permit.upstream(), &result, outcome))
+            }
+        }
+    }
+
+    async fn ask_once(
+        &mut self,
+        shared: &DirectContext,
+        until: Instant,
     ) -> Result<Vec<Option<RecipientResult>>, DirectRefusal> {
-        let Self { permit, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
+        let Self { permit, connection, steps, head, asked, requests, prepared, .. } = self;
         let (Some(steps), Some(connection)) = (steps, connection) else { return Err(refusal::lost()) };
         let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
         let transaction = head.transaction(asked, requests, content);
         let asking = connection.ask(steps, &transaction);
-        let answers = wait_for_upstream(shared, permit.upstream(), until, asking).await?.to_vec();
-        let first = asked.len() - answers.len();
-        for (place, answer) in (first..).zip(&answers) {
-            match answer {
-                None => accepted.push(place),
-                Some(result) => permit.note_answer(&head.mail(), result).await,
-            }
-        }
-        Ok(answers)
+        Ok(wait_for_upstream(shared, permit.upstream(), until, asking).await?.to_vec())
     }
 
     /// Sends the content, and returns the upstream's reply to it.
@@ -222,7 +276,7 @@ impl Open {
         message: &Message,
         until: Instant,
     ) -> Result<Reply, DirectRefusal> {
-        let Self { permit, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
+        let Self { permit, connection, steps, is_used, head, asked, requests, accepted, prepared, .. } = self;
         let (Some(steps), Some(connection), Some(prepared)) = (steps.take(), connection, prepared) else {
             return Err(refusal::lost());
         };
@@ -240,7 +294,12 @@ impl Open {
         let Some(decided) = accepted.first().and_then(|&place| result.recipients.get(place)).cloned() else {
             return Err(refusal::lost());
         };
-        permit.note_answer(&MailFacts::of(message), &decided).await;
+        let to: Vec<&Address> = accepted.iter().map(|&place| &asked[place]).collect();
+        let judged = permit.judge(&MailFacts::of(message, None), &to, &decided).await;
+        // The client tries again, over another connection.
+        let is_doubtful =
+            permit.is_in_doubt(&TransactionResult { recipients: vec![decided.clone()] }, *is_used);
+        let outcome = if is_doubtful { Outcome::DEFERRED } else { judged };
         let alone =
             accepted.len() == 1 && message.decisions.test.is_none() && decided.stage == Stage::FinalDot;
         if let Answer::Accepted(reply) = &decided.answer {
@@ -254,7 +313,7 @@ impl Open {
         if decided.possible_duplicate() {
             ending::log_cut(message, self.upstream(), true);
         }
-        Err(refusal::by_result(self.upstream(), &decided))
+        Err(refusal::by_result(self.upstream(), &decided, outcome))
     }
 
     /// Notes a mailbox that does not exist.

@@ -3,20 +3,23 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::refusal;
 use super::shared::DirectContext;
 use super::turn::DirectTurn;
 use crate::account::{
-    Account, AccountSettings, Feedback, Grant, MailFacts, Obstacle, PooledConnection, Probe,
+    Account, AccountSettings, Answered, Feedback, Grant, MailFacts, Obstacle, PooledConnection, Probe,
 };
 use crate::deliver::settle::log_report;
 use crate::direct::DirectRefusal;
 use crate::limits::{AccountKey, Amount};
+use crate::mail::Address;
 use crate::store::{LaneName, NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
-use crate::upstream::{Connection, Link, RecipientResult, Transport};
+use crate::upstream::{Connection, Link, Outcome, RecipientResult, TransactionResult, Transport, classify};
 
+/// How long the answer to QUIT is waited for where another connection takes the place.
+const QUIT: Duration = Duration::from_secs(5);
 /// How often an outcome is offered to a store that fails.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// Recipients for which a permit is recorded when it is not known how many there will be (RFC 5321 4.5.3.1.8). Until we die
@@ -143,7 +146,12 @@ impl DirectPermit {
             return Err(refusal::disabled(self.upstream(), "it keeps mail on this machine"));
         };
         match connector.open().await {
-            Ok(connection) => Ok(connection),
+            Ok(connection) => {
+                if let Some(pooled) = &mut *self.pooled.lock().unwrap_or_else(PoisonError::into_inner) {
+                    pooled.note_ready();
+                }
+                Ok(connection)
+            }
             Err(error) => {
                 self.feedback().connection_failed(&error).await;
                 Err(refusal::unreachable(self.upstream(), &error))
@@ -163,9 +171,38 @@ impl DirectPermit {
         &self.account.key().upstream
     }
 
-    /// Notes what an answer teaches about the upstream.
-    pub(super) async fn note_answer(&self, mail: &MailFacts<'_>, result: &RecipientResult) {
-        self.feedback().transaction(mail, std::slice::from_ref(result)).await;
+    /// What an answer means for recipients, with what it teaches about the upstream.
+    pub(super) async fn judge(
+        &self,
+        mail: &MailFacts<'_>,
+        to: &[&Address],
+        result: &RecipientResult,
+    ) -> Outcome {
+        let mut answers: Vec<Answered<'_>> = to.iter().map(|to| (Some(*to), result)).collect();
+        if answers.is_empty() {
+            answers.push((None, result));
+        }
+        let judgement = self.feedback().transaction(mail, &answers).await;
+        judgement.outcomes.first().copied().unwrap_or_else(|| classify(result))
+    }
+
+    /// Whether a transaction is to be made again over a new connection.
+    pub(super) fn is_in_doubt(&self, result: &TransactionResult, is_used: bool) -> bool {
+        self.feedback().is_in_doubt(result, is_used)
+    }
+
+    /// What became of it there; the old connection had carried so many messages.
+    pub(super) fn tried_again(&self, before: (&TransactionResult, u32), after: &TransactionResult) {
+        self.feedback().tried_again(before, after);
+    }
+
+    /// Ends a connection that is followed by another in its place.
+    pub(super) async fn retire(&self, connection: Connection) {
+        // Until it is closed, the provider counts it.
+        let _ = timeout(QUIT, connection.quit()).await;
+        if let Some(pooled) = &mut *self.pooled.lock().unwrap_or_else(PoisonError::into_inner) {
+            pooled.note_gone();
+        }
     }
 
     fn feedback(&self) -> Feedback<'_> {

@@ -6,16 +6,20 @@ use crate::account::{Obstacle, Pause};
 use crate::deliver::context::Context;
 use crate::direct::DirectRefusal;
 use crate::smtp::Reply;
-use crate::upstream::{Answer, ConnectError, DeferralCause, Outcome, RecipientResult, classify};
+use crate::upstream::{Answer, ConnectError, DeferralCause, Outcome, RecipientResult};
 
-/// What the upstream has answered, or that it did not answer.
-pub(super) fn by_result(upstream: &str, result: &RecipientResult) -> DirectRefusal {
+/// What the upstream has answered, or that it did not answer, and what that means for the recipient.
+pub(super) fn by_result(upstream: &str, result: &RecipientResult, outcome: Outcome) -> DirectRefusal {
     match &result.answer {
         // It is not about the message, which must not fail for good because of it.
-        Answer::Refused(reply) if waits_for_upstream(classify(result)) => {
+        Answer::Refused(reply) if waits_for_upstream(outcome) => {
             let refused =
                 ours((4, 4, 1), format!("{upstream} cannot be used at present: {reply}"), "unreachable");
             if reply.is_permanent() { refused } else { DirectRefusal { reply: passed_on(reply), ..refused } }
+        }
+        Answer::Refused(reply) if reply.is_permanent() && outcome.is_own_failure() => {
+            let text = format!("{upstream} has refused it, which need not be for good: {reply}");
+            DirectRefusal { elsewhere: false, ..ours((4, 0, 0), text, "upstream") }
         }
         Answer::Accepted(reply) | Answer::Captured(reply) | Answer::Refused(reply) | Answer::Later(reply) => {
             DirectRefusal { reply: passed_on(reply), reason: "upstream", elsewhere: false }
@@ -145,7 +149,7 @@ fn ours(status: (u8, u16, u16), text: String, reason: &'static str) -> DirectRef
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{DialogueFault, Stage};
+    use crate::upstream::{DialogueFault, Stage, classify};
 
     #[test]
     fn each_answer_in_words() {
@@ -169,7 +173,8 @@ mod tests {
                 false,
             ),
         ] {
-            let refused = by_result("up", &RecipientResult { stage, answer });
+            let result = RecipientResult { stage, answer };
+            let refused = by_result("up", &result, classify(&result));
             assert_eq!((refused.reply.to_string().as_str(), refused.elsewhere), (want, elsewhere));
         }
     }

@@ -27,14 +27,6 @@ pub(super) static ROWS: &[Row] = &[
         advice: "the upstream refuses the login: check user and password, and whether it may send by SMTP",
         ..ROW
     },
-    // The service as a whole is closing (RFC 5321 3.8): that is not about this message.
-    Row {
-        stages: Stage::Mail..=Stage::Mail,
-        codes: Codes::Of(&[421]),
-        action: ReplyAction::Unavailable { scope: AppliesTo::Upstream },
-        advice: "the upstream closes its service for a while; nothing is to be done",
-        ..ROW
-    },
     // It wants TLS or a login first, or another login (RFC 3207 4, RFC 4954 6): our configuration, not the message.
     Row {
         stages: Stage::Mail..=Stage::Mail,

@@ -104,6 +104,12 @@ pub enum ReplyAction {
     Retry,
     /// Try again later (4yz).
     Defer,
+    /// About us, in words that servers also use of a single recipient: up to MAIL it is the account's trouble, or the
+    /// upstream's; behind it, whose it is follows from what happened to others.
+    Contested {
+        /// What is tried, when it is ours.
+        scope: AppliesTo,
+    },
     /// Not serving at present, which is not about a message: all its mail waits, it is tried at growing
     /// intervals, and that counts for `disable_after`.
     Unavailable {

@@ -37,6 +37,11 @@ impl Ended {
     pub(super) fn refused(stage: Stage, reply: Reply) -> Self {
         Self(RecipientResult { stage, answer: Answer::Refused(reply) })
     }
+
+    /// Whether the dialogue broke, rather than that the upstream has ended it with a reply.
+    pub(super) fn is_fault(&self) -> bool {
+        matches!(self.0.answer, Answer::Failed(_))
+    }
 }
 
 /// How far the commands have come.
@@ -45,6 +50,8 @@ pub(super) struct Progress {
     pub(super) settled: Vec<Option<RecipientResult>>,
     /// Recipients that the upstream has accepted at RCPT.
     pub(super) accepted: usize,
+    /// Whether MAIL was accepted.
+    pub(super) mail_accepted: bool,
     /// How MAIL was refused, if it was.
     pub(super) mail_refused: Option<RecipientResult>,
     /// The reply to DATA, once it was sent.
@@ -53,7 +60,13 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(recipients: usize) -> Self {
-        Self { settled: vec![None; recipients], accepted: 0, mail_refused: None, data: None }
+        Self {
+            settled: vec![None; recipients],
+            accepted: 0,
+            mail_accepted: false,
+            mail_refused: None,
+            data: None,
+        }
     }
 
     /// Recipients that are more than the upstream takes in one transaction go in another (RFC 9422 6.2).
@@ -95,10 +108,24 @@ impl Progress {
             }
             Verb::Data if reply.code >= 400 || reply.code == 354 => self.data = Some(reply),
             Verb::Rcpt(_) if reply.is_positive() => self.accepted += 1,
-            Verb::Mail if reply.is_positive() => {}
+            Verb::Mail if reply.is_positive() => self.mail_accepted = true,
             _ => return Err(Ended::fault(stage, DialogueFault::Unexpected(reply))),
         }
         Ok(())
+    }
+
+    /// Whether something was refused, and no content went out behind it.
+    pub(super) fn has_refusal_without_content(&self) -> bool {
+        let is_refused = |result: &RecipientResult| {
+            result.stage < Stage::Content && matches!(result.answer, Answer::Refused(_))
+        };
+        self.settled.iter().all(|settled| settled.as_ref().is_some_and(is_refused))
+    }
+
+    /// The replies did not fit the commands: who was refused is open again.
+    pub(super) fn disbelieve(&mut self) {
+        self.settled.iter_mut().for_each(|settled| *settled = None);
+        self.mail_refused = None;
     }
 
     /// Settles all recipients that are still open.

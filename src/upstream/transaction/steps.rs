@@ -31,6 +31,7 @@ impl Connection {
             return Err(refused);
         }
         self.set_next_state(ConnectionState::Open);
+        self.used = true;
         Ok(Steps { progress })
     }
 
