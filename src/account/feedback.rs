@@ -57,7 +57,7 @@ impl Feedback<'_> {
             Some((_, row, ReplyAction::Stop { scope })) => {
                 self.stop(scope, &format!("{error}: {}", row.advice)).await;
             }
-            Some((_, _, ReplyAction::Unavailable { scope })) => {
+            Some((_, _, ReplyAction::Unavailable { scope } | ReplyAction::Contested { scope })) => {
                 self.unreachable(scope, &error.to_string(), error.needs_a_person()).await;
             }
             _ => self.unreachable(own, &error.to_string(), error.needs_a_person()).await,
@@ -119,7 +119,7 @@ impl Feedback<'_> {
                 return false;
             }
             ReplyAction::Refresh => self.unreachable(AppliesTo::Account, &answer.to_string(), true).await,
-            ReplyAction::Unavailable { scope } => {
+            ReplyAction::Unavailable { scope } | ReplyAction::Contested { scope } => {
                 self.unreachable(scope, &answer.to_string(), reply.is_permanent()).await;
             }
             ReplyAction::Split | ReplyAction::Bounce | ReplyAction::Retry | ReplyAction::Defer => {

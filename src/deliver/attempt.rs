@@ -239,7 +239,9 @@ impl Job {
 pub(super) fn is_stale(result: &TransactionResult) -> bool {
     let is_plain = |answer: &RecipientResult| {
         let action = answer.reply().map(|reply| row_for(answer.stage, reply).action);
-        action.is_none_or(|action| matches!(action, ReplyAction::Unavailable { .. }))
+        action.is_none_or(|action| {
+            matches!(action, ReplyAction::Unavailable { .. } | ReplyAction::Contested { .. })
+        })
     };
     result.never_began() && result.recipients.iter().all(is_plain)
 }

@@ -83,7 +83,8 @@ fn refusal(action: ReplyAction) -> Outcome {
         | ReplyAction::Pause { .. }
         | ReplyAction::Stop { .. }
         | ReplyAction::Refresh
-        | ReplyAction::Unavailable { .. } => Outcome::UPSTREAM,
+        | ReplyAction::Unavailable { .. }
+        | ReplyAction::Contested { .. } => Outcome::UPSTREAM,
         ReplyAction::StopSender(_) => Outcome::deferred(DeferralCause::Sender),
         // When none was accepted before it, there is nothing to split.
         ReplyAction::Split | ReplyAction::Retry | ReplyAction::Defer => Outcome::DEFERRED,
