@@ -45,7 +45,7 @@ impl Feedback<'_> {
             Some((_, row, ReplyAction::Stop { scope })) => {
                 self.stop(scope, &format!("{error}: {}", row.advice)).await;
             }
-            Some((_, _, ReplyAction::Unavailable { scope })) => {
+            Some((_, _, ReplyAction::Unavailable { scope } | ReplyAction::Contested { scope })) => {
                 self.unreachable(scope, &error.to_string(), error.needs_a_person()).await;
             }
             _ => self.unreachable(own, &error.to_string(), error.needs_a_person()).await,

@@ -2,9 +2,11 @@
 //!
 //! Providers use codes in ways of their own: a 5yz is not always permanent, a 4yz not always harmless. So a row looks
 //! at the stage, the basic code, the enhanced status code and the text together. Rows of single providers go before
-//! the general ones (RFC 5321 4.2.1), which take whatever is left.
+//! those that know what programs like Postfix and Exim say about us, and these before the general ones
+//! (RFC 5321 4.2.1), which take whatever is left.
 
 mod general;
+mod hosters;
 mod microsoft;
 mod others;
 mod row;
@@ -18,7 +20,7 @@ use crate::smtp::Reply;
 
 /// All rows, in the order in which they are asked.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    microsoft::ROWS.iter().chain(others::ROWS).chain(general::ROWS)
+    microsoft::ROWS.iter().chain(others::ROWS).chain(hosters::ROWS).chain(general::ROWS)
 }
 
 /// What a refusal at this stage means.

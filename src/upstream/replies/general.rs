@@ -27,14 +27,6 @@ pub(super) static ROWS: &[Row] = &[
         advice: "the upstream refuses the login: check user and password, and whether it may send by SMTP",
         ..ROW
     },
-    // It wants TLS or a login first, or another login (RFC 3207 4, RFC 4954 6): our configuration, not the message.
-    Row {
-        stages: Stage::Mail..=Stage::Mail,
-        codes: Codes::Of(&[530, 534, 535, 536, 537, 538]),
-        action: ReplyAction::Unavailable { scope: AppliesTo::Upstream },
-        advice: "the upstream wants TLS or a login first: set security, user and password",
-        ..ROW
-    },
     Row {
         stages: Stage::Rcpt..=Stage::Rcpt,
         codes: Codes::Of(&[552]),

@@ -131,6 +131,8 @@ pub struct Row {
     pub status: StatusPattern,
     /// With one of these in the text, in lower case; none: whatever the text.
     pub text: &'static [&'static str],
+    /// With none of these in it, in lower case: words that show that it speaks of something else.
+    pub unless: &'static [&'static str],
     /// What is to be done.
     pub action: ReplyAction,
     /// What it means and what to do, in words for the operator; no full stop at the end.
@@ -144,6 +146,7 @@ pub(super) const ROW: Row = Row {
     codes: Codes::Any,
     status: StatusPattern::Any,
     text: &[],
+    unless: &[],
     action: ReplyAction::Defer,
     advice: "",
 };
@@ -179,5 +182,6 @@ impl Row {
             && self.codes.fit(reply.code)
             && self.status.fits(reply.status)
             && (self.text.is_empty() || self.text.iter().any(|part| text.contains(part)))
+            && !self.unless.iter().any(|part| text.contains(part))
     }
 }
