@@ -23,6 +23,7 @@ use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest,
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::route::Router;
+use mailsluice::smtp::InstanceId;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
     Ask, Claimed, ClientInfo, Content, Decisions, Delivery, LaneName, MessageKind, NewMessage, NewPermit,
@@ -94,6 +95,7 @@ impl Relay {
             timeline: timeline.clone(),
             wakeups: wakeups.clone(),
             dial: Arc::new(TcpDial),
+            instance: InstanceId::random(),
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));

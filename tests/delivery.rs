@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use mailsluice::config::{Auth, Limits, Login, Security, Smtp, Timeouts};
 use mailsluice::mail::{Address, Body, ReversePath};
+use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
     ConnectError, Connection, Connector, DeferralCause, Outcome, Requests, Transaction, TransactionResult,
     classify,
@@ -66,7 +67,7 @@ async fn open(upstream: &Upstream, smtp: Smtp) -> Result<Connection, ConnectErro
 }
 
 async fn open_as(upstream: &Upstream, smtp: Smtp, account: &Login) -> Result<Connection, ConnectError> {
-    Connector::new(upstream.dial(), smtp, account, "relay.firm.example").open().await
+    Connector::new(upstream.dial(), smtp, account, "relay.firm.example", InstanceId::random()).open().await
 }
 
 /// No login.

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
 
+#[path = "support/paper.rs"]
+mod paper;
 mod support;
 
 #[path = "faults/candidates.rs"]
 mod candidates;
 #[path = "faults/direct.rs"]
 mod direct;
+#[path = "faults/own_listener.rs"]
+mod own_listener;
 #[path = "faults/reload.rs"]
 mod reload;
 #[path = "faults/scale.rs"]

@@ -201,6 +201,7 @@ fn set_up(world: &mut World, line: &str) {
             upstream.filter = vec![Filter::Domain(value.into())];
         }
         "listener" => world.config.listeners[0].address = value.parse().unwrap(),
+        "nobody_relays" => world.config.listeners[0].relay_from.clear(),
         "tls" => world.config.listeners[0].tls = Some(tls::server(value)),
         "auth" => {
             world.config.listeners[0].auth =

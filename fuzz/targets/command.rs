@@ -78,6 +78,7 @@ impl Talk {
     fn new(seed: u8) -> Self {
         let rules = Rules {
             hostname: "relay.example".into(),
+            instance: None,
             max_message_size: 1000,
             max_recipients: MAX_RECIPIENTS,
             max_errors: u32::MAX,

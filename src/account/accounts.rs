@@ -15,6 +15,7 @@ use crate::config::{Config, Fallback, Upstream, UpstreamKind};
 use crate::lane::Wakeups;
 use crate::limits::AccountKey;
 use crate::route::Router;
+use crate::smtp::InstanceId;
 use crate::store::{LaneKind, LaneName, NewSuspension, Store, StoreError, Suspension, SuspensionKind};
 use crate::time::{Moment, Timeline};
 use crate::upstream::{Dial, Mailbox};
@@ -25,6 +26,7 @@ pub struct Accounts {
     pub(super) timeline: Timeline,
     pub(super) wakeups: Arc<Wakeups>,
     dial: Arc<dyn Dial>,
+    instance: InstanceId,
     pub(super) router: ArcSwap<Router>,
     registry: Mutex<Registry>,
     tasks: Arc<BackgroundTasks>,
@@ -63,18 +65,21 @@ pub struct AccountServices {
     pub wakeups: Arc<Wakeups>,
     /// Reaches upstreams.
     pub dial: Arc<dyn Dial>,
+    /// Who we are: an upstream that says that it is this one is ourselves.
+    pub instance: InstanceId,
 }
 
 impl Accounts {
     /// No accounts yet; [`Accounts::configure`] makes them.
     #[must_use]
     pub fn new(services: AccountServices, router: Arc<Router>) -> Self {
-        let AccountServices { store, timeline, wakeups, dial } = services;
+        let AccountServices { store, timeline, wakeups, dial, instance } = services;
         Self {
             store,
             timeline,
             wakeups,
             dial,
+            instance,
             router: ArcSwap::new(router),
             registry: Mutex::default(),
             tasks: Arc::default(),
@@ -95,7 +100,7 @@ impl Accounts {
         if !Arc::ptr_eq(&before, router) {
             before.retire();
         }
-        let sources = SettingsSources { config, dial: &self.dial, mailbox };
+        let sources = SettingsSources { config, dial: &self.dial, instance: self.instance, mailbox };
         let mut registry = self.registry();
         registry.epoch += 1;
         let known: Vec<Arc<Account>> = registry.known.values().cloned().collect();

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use super::condition::ProbeTimes;
 use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
 use crate::limits::{AccountKey, Ceilings, Scope};
+use crate::smtp::InstanceId;
 use crate::upstream::{Connector, Dial, Mailbox, Transport};
 
 /// What the configuration says of an account.
@@ -27,6 +28,7 @@ pub struct AccountSettings {
 pub(super) struct SettingsSources<'a> {
     pub(super) config: &'a Config,
     pub(super) dial: &'a Arc<dyn Dial>,
+    pub(super) instance: InstanceId,
     pub(super) mailbox: &'a Arc<Mailbox>,
 }
 
@@ -41,7 +43,8 @@ impl AccountSettings {
         let hostname = &sources.config.hostname;
         let transport = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
-                let connector = Connector::new(sources.dial.clone(), (**smtp).clone(), account, hostname);
+                let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());
+                let connector = Connector::new(dial, smtp, account, hostname, sources.instance);
                 Transport::Smtp(Box::new(connector))
             }
             UpstreamKind::Capture(_) => Transport::Capture(sources.mailbox.clone()),

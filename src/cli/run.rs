@@ -1,22 +1,39 @@
 //! `mailsluice run`
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use super::context::CliContext;
 use super::failure::{Failure, complain};
-use crate::config::{Config, Machine};
+use crate::config::{Config, LoadedConfig, Machine};
 use crate::relay;
 use crate::report::log;
 use crate::time::SystemClock;
+
+/// How long the last words on stderr may take.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     let loaded = context.load()?;
     for warning in &loaded.warnings {
         complain(&warning.to_string());
     }
-    let log = log::install(loaded.config.log, Arc::new(SystemClock), io::stdout())
-        .map_err(|error| Failure::Failed(error.into()))?;
+    // The log has ended, and what waited is written, before the failure is told.
+    run(context, loaded).map_err(tell_in_time)
+}
+
+fn run(context: &CliContext, loaded: LoadedConfig) -> Result<(), Failure> {
+    // A file of its own: `io::stdout` would hold a lock, and what a reader has not taken, at the end.
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    let stdout = stdout.map_err(|error| Failure::Failed(error.into()))?;
+    let installed = log::install_queued(loaded.config.log, Arc::new(SystemClock), stdout);
+    let (log, _log_thread) = installed.map_err(|error| Failure::Failed(error.into()))?;
+    log::log_panics();
     let file = loaded.path.clone().or_else(|| context.config.clone());
     let reread = Box::new(move || Config::load(file.as_deref(), &Machine::here()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -25,4 +42,17 @@ pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     // All that must last has been waited for. A name look-up that hangs must not hold up the exit.
     runtime.shutdown_background();
     ended.map_err(|error| Failure::Failed(error.into()))
+}
+
+/// Says on stderr what has happened, but does not wait for a reader that stalls: the process must end.
+fn tell_in_time(failure: Failure) -> Failure {
+    let (done, is_done) = mpsc::channel();
+    let telling = thread::Builder::new().spawn(move || {
+        failure.report();
+        let _ = done.send(());
+    });
+    if telling.is_ok() {
+        let _ = is_done.recv_timeout(LAST_WORDS_LIMIT);
+    }
+    Failure::Told
 }

@@ -1,15 +1,22 @@
-//! What can only be seen when all upstreams are known.
+//! What can only be seen when all upstreams, and all listeners, are known.
+
+mod own_listeners;
 
 use std::collections::{HashMap, VecDeque};
 
 use super::fault::SourcePlace;
 use super::reader::Section;
+use super::sections::listener::PlacedListener;
 use super::sections::upstream::Read;
 use super::words::{nearest, quoted};
 use super::{Filter, Upstream};
 
-/// Checks the upstreams against each other, and settles which one is the default.
-pub(super) fn upstreams(root: &Section<'_>, mut reads: Vec<Read>) -> Vec<Upstream> {
+/// Checks the upstreams against each other and the listeners, and settles which one is the default.
+pub(super) fn upstreams(
+    root: &Section<'_>,
+    mut reads: Vec<Read>,
+    listeners: &[PlacedListener],
+) -> Vec<Upstream> {
     if reads.is_empty() && !root.has("upstream") {
         let instead = "write [[upstream]] with name and host, or set MAILSLUICE__UPSTREAM__HOST";
         root.fault(&root.place, "upstream", "is missing, mail could go nowhere", instead);
@@ -26,6 +33,7 @@ pub(super) fn upstreams(root: &Section<'_>, mut reads: Vec<Read>) -> Vec<Upstrea
     let ways = fallbacks(root, &mut reads);
     rings(root, &reads, &ways);
     without_mail(root, &reads, &ways);
+    own_listeners::check(root, &reads, listeners);
     reads.into_iter().map(|read| read.upstream).collect()
 }
 

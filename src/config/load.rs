@@ -125,18 +125,20 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let mut root = Section::root(context, tree);
     let test_mode = switches::test_mode(root.section("test_mode"));
     let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
+    let listeners = listener::read_all(&mut root);
+    let upstreams = check::upstreams(&root, upstreams, &listeners);
     let config = Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),
         shutdown_grace: top::shutdown_grace(&mut root),
         timezone: top::timezone(&mut root),
         log: switches::log(root.section("log")),
-        listeners: listener::read_all(&mut root),
+        listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
         session: session::read(root.section("session")),
         queue: queue::read(root.section("queue")),
         test_mode,
         blacklist: switches::blacklist(root.section("blacklist")),
-        upstreams: check::upstreams(&root, upstreams).into_iter().map(Arc::new).collect(),
+        upstreams: upstreams.into_iter().map(Arc::new).collect(),
         dkim: dkim::read_all(&mut root),
         users: user::read_all(&mut root),
     };

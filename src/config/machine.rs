@@ -1,11 +1,13 @@
 //! What the machine tells a configuration: environment, folders, its own name.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::addresses;
 use crate::time::{Clock, SystemClock};
 
 /// The surroundings in which a configuration is read. Handed in, so that a test can make them up.
@@ -19,6 +21,8 @@ pub struct Machine {
     pub node_name: String,
     /// The text of `/etc/hosts`.
     pub hosts: String,
+    /// Its own addresses, as far as the system tells them; loopback ones may be missing.
+    pub addresses: Vec<IpAddr>,
     /// Where a file is looked for when none is named.
     pub usual_files: Vec<PathBuf>,
     /// The wall clock, to tell certificates that have expired.
@@ -39,6 +43,7 @@ impl Machine {
             working_folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             hosts: std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
+            addresses: addresses::of_this_machine(),
             usual_files: ["config/mailsluice.toml", "/etc/mailsluice/mailsluice.toml"]
                 .map(PathBuf::from)
                 .into(),
@@ -55,6 +60,7 @@ impl Machine {
             node_name: "localhost".to_owned(),
             environment: BTreeMap::new(),
             hosts: String::new(),
+            addresses: Vec::new(),
             usual_files: Vec::new(),
             now: Timestamp::default(),
             timezone: TimeZone::UTC,

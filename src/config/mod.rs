@@ -5,6 +5,7 @@
 //! concerns several sections.
 
 mod account;
+mod addresses;
 mod check;
 mod der;
 mod fault;

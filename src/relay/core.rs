@@ -15,6 +15,7 @@ use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
 use crate::policy::test_mode::Switch;
 use crate::route::Router;
+use crate::smtp::InstanceId;
 use crate::store::{LaneName, Store, StoreError, SuspensionKind};
 use crate::time::Moment;
 use crate::transform::Signer;
@@ -35,6 +36,8 @@ pub struct Core {
     pub test_mode: Arc<Switch>,
     /// When it was started.
     pub started: Moment,
+    /// Who it is: its listeners announce it, and its upstreams must not.
+    pub instance: InstanceId,
     phase: watch::Sender<Phase>,
     lanes: Lanes,
     /// What goes through while clients wait.
@@ -62,11 +65,13 @@ impl Core {
         recover(&*store).await?;
         let router = Arc::new(Router::new(&config));
         let wakeups = Arc::new(Wakeups::default());
+        let instance = InstanceId::random();
         let services = AccountServices {
             store: store.clone(),
             timeline: timeline.clone(),
             wakeups: wakeups.clone(),
             dial,
+            instance,
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
@@ -90,7 +95,7 @@ impl Core {
         let direct = Arc::new(DirectService::new(context.clone(), exchanges.clone()));
         let started = context.timeline.now();
         let (lanes, house) = (Lanes::default(), JoinSet::new());
-        let mut core = Self { context, direct, test_mode, started, phase, lanes, exchanges, house };
+        let mut core = Self { context, direct, test_mode, started, instance, phase, lanes, exchanges, house };
         core.configure_accounts();
         core.context.accounts.restore(&suspensions);
         core.begin_sending();

@@ -108,6 +108,7 @@ fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &Memo
     let config = &context.config;
     Arc::new(Services {
         config: config.clone(),
+        instance: core.instance,
         store: context.store.clone(),
         timeline: context.timeline.clone(),
         router: context.router.clone(),

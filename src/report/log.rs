@@ -3,11 +3,15 @@
 //! Events come from the `tracing` macros. The field `event` names the event, the other fields are its keys, in the order
 //! in which they are given; a field that is `None` is left out. Untrusted text is escaped here and nowhere else, so no
 //! event spans lines and nothing in it acts on a terminal.
+//!
+//! The running relay writes from a thread of its own ([`install_queued`]): a reader that stalls holds up no mail.
 
 pub mod escape;
+mod panics;
+mod queue;
 
 use std::fmt::{self, Write as _};
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +21,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+pub use self::panics::log_panics;
+pub use self::queue::{LogQueue, LogThread};
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::time::Clock;
 
@@ -52,6 +58,16 @@ impl Control {
 }
 
 impl Settings {
+    fn new(log: Log) -> Self {
+        let settings = Self { json: AtomicU8::new(0), level: AtomicU8::new(0) };
+        settings.set(log);
+        settings
+    }
+
+    fn is_json(&self) -> bool {
+        self.json.load(Ordering::Relaxed) == 1
+    }
+
     fn set(&self, log: Log) {
         self.json.store(u8::from(log.format == LogFormat::Json), Ordering::Relaxed);
         self.level.store(log.level as u8, Ordering::Relaxed);
@@ -67,7 +83,38 @@ impl Settings {
     }
 }
 
-/// Makes the log of this process: from now on all events go to `out`.
+/// Why the process has no log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// There is one already.
+    #[error("the process has a log already")]
+    Installed(#[from] SetGlobalDefaultError),
+    /// The system has no thread for it.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Makes the log of this process as [`install`] does, but a thread writes to `out`: whoever logs never waits for the
+/// reader. What is too much meanwhile is dropped, and a line `log_lost` says how many lines are missing, at any level:
+/// they would have been written. The log ends when the [`LogThread`] is dropped.
+///
+/// # Errors
+/// When the process already has one, or the system has no thread for it.
+pub fn install_queued<W>(log: Log, clock: Arc<dyn Clock>, out: W) -> Result<(Control, LogThread), LogError>
+where
+    W: Write + Send + 'static,
+{
+    let settings = Arc::new(Settings::new(log));
+    let (theirs, their_clock) = (settings.clone(), clock.clone());
+    let loss_line = Box::new(move |lines| loss_line(&theirs, their_clock.as_ref(), lines));
+    let (queue, thread) = LogQueue::start(out, loss_line)?;
+    let layer = LineLayer { settings: settings.clone(), clock, out: Mutex::new(queue) };
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
+    Ok((Control(settings), thread))
+}
+
+/// Makes the log of this process: from now on all events go to `out`, which is written to where they arise.
 ///
 /// # Errors
 /// When the process already has one.
@@ -83,8 +130,7 @@ where
 impl<W: Write> LineLayer<W> {
     /// A layer that writes to `out`, and what changes its settings. The clock gives the wall time of each line.
     pub fn new(log: Log, clock: Arc<dyn Clock>, out: W) -> (Self, Control) {
-        let settings = Arc::new(Settings { json: AtomicU8::new(0), level: AtomicU8::new(0) });
-        settings.set(log);
+        let settings = Arc::new(Settings::new(log));
         (Self { settings: Arc::clone(&settings), clock, out: Mutex::new(out) }, Control(settings))
     }
 
@@ -110,7 +156,7 @@ impl<S: Subscriber, W: Write + Send + 'static> Layer<S> for LineLayer<W> {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let line = if self.settings.json.load(Ordering::Relaxed) == 1 {
+        let line = if self.settings.is_json() {
             json_line(event, self.clock.as_ref())
         } else {
             text_line(event, self.clock.as_ref())
@@ -155,6 +201,16 @@ fn json_line(event: &Event<'_>, clock: &dyn Clock) -> String {
     event.record(&mut Json(&mut line));
     line.push_str("}\n");
     line
+}
+
+/// The line that says how many lines are missing.
+fn loss_line(settings: &Settings, clock: &dyn Clock, lines: u64) -> String {
+    let wall = clock.wall();
+    if settings.is_json() {
+        format!("{{\"time\":\"{wall:.3}\",\"level\":\"WARN\",\"event\":\"log_lost\",\"lines\":{lines}}}\n")
+    } else {
+        format!("{wall:.3} WARN log_lost lines={lines}\n")
+    }
 }
 
 fn write_to(out: &mut String, text: fmt::Arguments<'_>) {

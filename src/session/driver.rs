@@ -99,8 +99,11 @@ fn rules(peer: &Peer, services: &Services) -> Rules {
     let starttls = peer.tls.is_some() && !begins_with_tls(peer);
     // A client that a proxy brings to a loopback listener is not on this machine.
     let is_local = listener.address.ip().to_canonical().is_loopback() && peer.ip.is_loopback();
+    // One that takes no mail can't be part of a circle.
+    let may_relay = !listener.relay_from.is_empty() || listener.auth != ServerAuth::None;
     Rules {
         hostname: config.hostname.clone(),
+        instance: may_relay.then_some(services.instance),
         max_message_size: config.session.max_message_size.0,
         max_recipients: config.session.max_recipients,
         max_errors: config.session.max_errors,

@@ -29,7 +29,7 @@ use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
 use crate::policy::users::Users;
 use crate::route::Router;
-use crate::smtp::Reply;
+use crate::smtp::{InstanceId, Reply};
 use crate::store::Intake;
 use crate::time::Timeline;
 
@@ -40,6 +40,8 @@ pub use driver::run;
 pub struct Services {
     /// The configuration in force.
     pub config: Arc<Config>,
+    /// Who we are, which a listener announces that may relay.
+    pub instance: InstanceId,
     /// Where messages become durable.
     pub store: Arc<dyn Intake>,
     /// The time.

@@ -17,9 +17,9 @@ pub use types::{Action, Hello, MailTransaction, RecipientDecision, Rules, Sender
 use super::help::help;
 use crate::mail::{Address, Envelope, RecipientRequest};
 use crate::policy::users::LoggedIn;
-use crate::smtp::Reply;
 use crate::smtp::command::{Chunk, Command, CommandError, Forward, Initial, Mail, Rcpt};
 use crate::smtp::sasl_server::ServerMechanism;
+use crate::smtp::{INSTANCE_KEYWORD, Reply};
 
 /// The largest number that a limit can have (RFC 9422 4).
 const MAX_LIMIT: usize = 999_999;
@@ -257,7 +257,9 @@ impl Dialogue {
             let limits = format!("LIMITS RCPTMAX={}", self.rules.max_recipients.min(MAX_LIMIT));
             let words = ["PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"];
             lines.extend(words.map(str::to_owned));
-            lines.extend(["CHUNKING", "DSN", "MT-PRIORITY", &limits, "HELP"].map(str::to_owned));
+            lines.extend(["CHUNKING", "DSN", "MT-PRIORITY", &limits].map(str::to_owned));
+            lines.extend(self.rules.instance.map(|own| format!("{INSTANCE_KEYWORD} {own}")));
+            lines.push("HELP".to_owned());
             lines.extend(self.offered());
         }
         Action::Reply(Reply::bare(250, lines))

@@ -1,6 +1,6 @@
 //! What an upstream says in its EHLO reply that it can do (RFC 5321 4.1.1.1).
 
-use super::Reply;
+use super::{INSTANCE_KEYWORD, InstanceId, Reply};
 
 /// The extensions that an upstream offers. `Default` is a server that only knows HELO.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +29,8 @@ pub struct Capabilities {
     pub max_recipients: Option<u32>,
     /// LIMITS MAILMAX: transactions over one connection.
     pub max_transactions: Option<u32>,
+    /// Which Mailsluice it is, where it is one and says so.
+    pub instance: Option<InstanceId>,
 }
 
 impl Capabilities {
@@ -56,6 +58,7 @@ impl Capabilities {
             "CHUNKING" => self.chunking = true,
             "DSN" => self.dsn = true,
             "MT-PRIORITY" => self.mt_priority = true,
+            INSTANCE_KEYWORD => self.instance = words.next().and_then(InstanceId::parse),
             "LIMITS" => words.for_each(|limit| self.add_limit(limit)),
             "AUTH" => self.add_mechanisms(None, words),
             // An old form that some servers still write, often beside the right one.
@@ -122,6 +125,7 @@ mod tests {
             "MT-PRIORITY MIXER",
             "LIMITS RCPTMAX=50 mailmax=20 RCPTDOMAINMAX=1 X=Y Z",
             "X-UNKNOWN 1",
+            "xMailsluice 0123456789abcdef0123456789ABCDEF",
             "",
         ]);
         let want = Capabilities {
@@ -137,6 +141,7 @@ mod tests {
             mt_priority: true,
             max_recipients: Some(50),
             max_transactions: Some(20),
+            instance: InstanceId::parse("0123456789abcdef0123456789abcdef"),
         };
         assert_eq!(got, want);
     }

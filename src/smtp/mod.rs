@@ -5,6 +5,7 @@ pub mod command;
 pub mod data_stream;
 pub mod dot_stuffing;
 pub mod extension;
+mod instance;
 pub mod line;
 pub mod long_lines;
 mod reply;
@@ -13,5 +14,6 @@ pub mod sasl;
 pub mod sasl_server;
 pub mod scram;
 
+pub use instance::{INSTANCE_KEYWORD, InstanceId};
 pub use reply::{EnhancedStatus, Reply};
 pub use reply_parser::{ReplyError, ReplyParser};

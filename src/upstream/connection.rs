@@ -21,8 +21,8 @@ use super::stream::{Stream, deadline_in};
 use super::tls::{TlsClient, TlsError};
 use super::wire::Wire;
 use crate::config::{Login, Security, Smtp, Timeouts};
-use crate::smtp::Reply;
 use crate::smtp::extension::Capabilities;
+use crate::smtp::{InstanceId, Reply};
 
 /// Replies to EHLO that say that it is not known; HELO may be (RFC 5321 4.1.1.1, 4.2.4).
 const EHLO_UNKNOWN: [u16; 5] = [500, 501, 502, 504, 550];
@@ -36,16 +36,17 @@ pub struct Connector {
     smtp: Smtp,
     account: Login,
     hostname: String,
+    own: InstanceId,
     tls: OnceLock<TlsClient>,
 }
 
 impl Connector {
-    /// For an account of an upstream; `hostname` is our name in EHLO unless the upstream has its own. Certificates are read when
-    /// the first connection needs them.
+    /// For an account of an upstream; `hostname` is our name in EHLO unless the upstream has its own, and an upstream that
+    /// announces `own` is ourselves. Certificates are read when the first connection needs them.
     #[must_use]
-    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, account: &Login, hostname: &str) -> Self {
+    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, account: &Login, hostname: &str, own: InstanceId) -> Self {
         let (account, hostname) = (account.clone(), hostname.to_owned());
-        Self { dial, smtp, account, hostname, tls: OnceLock::new() }
+        Self { dial, smtp, account, hostname, own, tls: OnceLock::new() }
     }
 
     /// Makes a connection that is ready for mail.
@@ -137,14 +138,17 @@ impl Handshake<'_> {
         Ok(shaken.map_err(|_| DialogueFault::TimedOut(limit))??)
     }
 
-    /// EHLO, or HELO for a server that does not know it (RFC 5321 3.2).
+    /// EHLO, or HELO for a server that does not know it (RFC 5321 3.2). The mail of a relay that meets itself would go round
+    /// for ever, so it goes no further.
     async fn hello(&mut self, wire: &mut Wire) -> Result<Capabilities, ConnectCause> {
         self.stage = Stage::Hello;
         let smtp = &self.connector.smtp;
         let name = smtp.ehlo.as_deref().unwrap_or(&self.connector.hostname);
         let reply = wire.command(&format!("EHLO {name}"), smtp.timeouts.command).await?;
         if !EHLO_UNKNOWN.contains(&reply.code) {
-            return Ok(Capabilities::from_ehlo(&expect(reply, 250)?));
+            let capabilities = Capabilities::from_ehlo(&expect(reply, 250)?);
+            let is_ourselves = capabilities.instance == Some(self.connector.own);
+            return if is_ourselves { Err(ConnectCause::OwnListener) } else { Ok(capabilities) };
         }
         expect(wire.command(&format!("HELO {name}"), smtp.timeouts.command).await?, 250)?;
         Ok(Capabilities::default())

@@ -192,6 +192,11 @@ pub enum ConnectCause {
     /// No login was possible.
     #[error(transparent)]
     Login(#[from] LoginError),
+    /// It is one of our own listeners, by another name or over an address translation.
+    #[error(
+        "this upstream is this relay itself: it would send its mail to itself for ever; set host and port to the provider's server"
+    )]
+    OwnListener,
 }
 
 /// Why a connection could not be made ready. It is never a message's fault: all mail for the upstream waits.
@@ -265,7 +270,10 @@ impl ConnectError {
             ConnectCause::Fault(_) => false,
             ConnectCause::Refused(reply) => reply.is_permanent(),
             ConnectCause::Tls(error) => error.needs_a_person(),
-            ConnectCause::StartTlsNotOffered | ConnectCause::Injection | ConnectCause::Login(_) => true,
+            ConnectCause::StartTlsNotOffered
+            | ConnectCause::Injection
+            | ConnectCause::Login(_)
+            | ConnectCause::OwnListener => true,
         }
     }
 }

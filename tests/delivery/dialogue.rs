@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mailsluice::config::{Auth, Security, Smtp};
 use mailsluice::mail::{Body, ReversePath};
+use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
     Connector, DialogueFault, Requests, Stage, TcpDial, Transaction, blacklist_candidate,
 };
@@ -135,7 +136,8 @@ async fn a_thousand_recipients_through_a_narrow_pipe() {
     for buffer in [16, 300] {
         let upstream = Upstream::new(Script::default().with(Step::Rcpt(500), Act::reply(550, "5.1.1 no")));
         let dial = UpstreamDial { buffer, ..(*upstream.dial()).clone() };
-        let connector = Connector::new(std::sync::Arc::new(dial), smtp(), &nobody(), "relay.firm.example");
+        let dial = std::sync::Arc::new(dial);
+        let connector = Connector::new(dial, smtp(), &nobody(), "relay.firm.example", InstanceId::random());
         let mut connection = connector.open().await.unwrap();
         let result = send(&mut connection, &recipients(1000), b"hello").await;
         let verdicts = verdicts(&result);
@@ -217,8 +219,8 @@ async fn over_the_network_with_tls_and_login() {
         auth: Auth::Auto,
         ..smtp()
     };
-    let connector =
-        Connector::new(std::sync::Arc::new(TcpDial), config, &anna("secret"), "relay.firm.example");
+    let (dial, own) = (std::sync::Arc::new(TcpDial), InstanceId::random());
+    let connector = Connector::new(dial, config, &anna("secret"), "relay.firm.example", own);
     let content = b"Subject: big\r\n\r\n.\r\n..\r\nline\r\n".repeat(40_000);
     let mut connection = connector.open().await.unwrap();
     assert_eq!(connection.host(), format!("127.0.0.1[127.0.0.1]:{}", listening.address.port()));

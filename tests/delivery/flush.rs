@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
+use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{Connector, Dial, DialError, Dialled, Stage, Stream, Target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -81,7 +82,10 @@ async fn after_the_dot_nothing_is_certain_without_a_reply() {
         let upstream = Upstream::new(Script::default().with(Step::Dot, act.clone()));
         let dial = Arc::new(StuckDial(upstream.dial(), flush));
         let mut connection =
-            Connector::new(dial, smtp(), &nobody(), "relay.firm.example").open().await.unwrap();
+            Connector::new(dial, smtp(), &nobody(), "relay.firm.example", InstanceId::random())
+                .open()
+                .await
+                .unwrap();
         let started = Instant::now();
         let result = send(&mut connection, &recipients(2), b"hello").await;
         assert_eq!(verdicts(&result), want, "{flush:?} {act:?}: {result:?}");

@@ -1,7 +1,8 @@
 //! TLS and logins: what is configured is required, and errors say what to do.
 
 use mailsluice::config::{Auth, Login, Security, Smtp};
-use mailsluice::upstream::{ConnectCause, ConnectError, LoginError, Stage, TlsError};
+use mailsluice::smtp::InstanceId;
+use mailsluice::upstream::{ConnectCause, ConnectError, Connector, LoginError, Stage, TlsError};
 use tokio::time::Instant;
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream};
@@ -181,4 +182,29 @@ async fn odd_challenges_end_the_exchange() {
     let config = Smtp { allow_plaintext_auth: true, ..with(Auth::Plain) };
     let error = fails_as(&upstream, config, &anna("secret")).await;
     assert!(error.to_string().contains("more than the mechanism has"), "{error}");
+}
+
+/// Over TLS what was said before it may be forged: what is said inside counts, too.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_this_relay_itself() {
+    let own = InstanceId::random();
+    let authority = Authority::new();
+    let ca = authority.ca_file();
+    for security in [Security::None, Security::StartTls, Security::Tls] {
+        for (announced, is_ourselves) in [(own, true), (InstanceId::random(), false)] {
+            let mut script = Script::default().offering(&format!("XMAILSLUICE {announced}"));
+            if security != Security::None {
+                script = script.with_tls(authority.server("smtp.firm.example"));
+            }
+            script.implicit_tls = security == Security::Tls;
+            let upstream = Upstream::new(script);
+            let config = Smtp { security, ca_file: Some(ca.path().to_owned()), ..smtp() };
+            let connector = Connector::new(upstream.dial(), config, &nobody(), "relay.firm.example", own);
+            let error = connector.open().await.err();
+            assert_eq!(error.is_some(), is_ourselves, "{security:?}: {error:?}");
+            let Some(error) = error else { continue };
+            assert_eq!((error.stage, &error.cause), (Stage::Hello, &ConnectCause::OwnListener));
+            assert!(error.needs_a_person() && error.to_string().contains("this relay itself"), "{error}");
+        }
+    }
 }

@@ -91,11 +91,12 @@ impl Client {
 }
 
 /// What sessions get of the configuration in force.
-fn door(sim: &Simulation, listener: usize) -> Door {
+pub fn door(sim: &Simulation, listener: usize) -> Door {
     let core = sim.core.as_ref().unwrap();
     let context = &core.context;
     let config = context.config.clone();
     let services = Services {
+        instance: core.instance,
         store: context.store.clone(),
         timeline: context.timeline.clone(),
         router: context.router.clone(),

@@ -18,6 +18,7 @@ use mailsluice::policy::test_mode::Switch;
 use mailsluice::policy::users::Users;
 use mailsluice::route::Router;
 use mailsluice::session::{self, Door, Services};
+use mailsluice::smtp::InstanceId;
 use mailsluice::store::NewMessage;
 use mailsluice::time::{SystemClock, Timeline};
 use mailsluice::upstream::{Mailbox, TcpDial};
@@ -91,6 +92,7 @@ impl World {
             timeline: timeline.clone(),
             wakeups: wakeups.clone(),
             dial: Arc::new(TcpDial),
+            instance: InstanceId::random(),
         };
         let accounts = Accounts::new(services, router.clone());
         let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
@@ -103,6 +105,7 @@ impl World {
         };
         let services = Services {
             config: config.clone(),
+            instance: InstanceId::random(),
             store: store.clone(),
             router,
             wakeups,

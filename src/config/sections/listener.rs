@@ -5,27 +5,35 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::networks::{self, WRITE_NETS, is_very_wide, is_whole_internet};
+use crate::config::fault::SourcePlace;
 use crate::config::identity;
 use crate::config::reader::Section;
 use crate::config::{Identity, Listener, ServerAuth, ServerTls, TlsMode};
 
+/// A listener, with the place that the checks of upstreams speak of.
+pub(in crate::config) struct PlacedListener {
+    pub(in crate::config) listener: Listener,
+    /// Where its address is, or its section.
+    pub(in crate::config) place: SourcePlace,
+}
+
 /// All listeners; without any the one at 127.0.0.1:2525.
-pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<Listener> {
-    let mut listeners: Vec<Listener> = Vec::new();
+pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<PlacedListener> {
+    let mut listeners: Vec<PlacedListener> = Vec::new();
     let has_users = root.has("user");
     for section in root.sections("listener") {
         let place = section.place_of("address");
         let Some(listener) = read(section, has_users) else { continue };
-        let taken =
-            listener.address.port() != 0 && listeners.iter().any(|other| other.address == listener.address);
+        let taken = listener.address.port() != 0
+            && listeners.iter().any(|other| other.listener.address == listener.address);
         if taken {
             let what = format!("{} is the address of another listener, too", listener.address);
             root.fault(&place, "listener.address", &what, "write another address, or remove one");
         }
-        listeners.push(listener);
+        listeners.push(PlacedListener { listener, place });
     }
     if listeners.is_empty() {
-        listeners.push(usual());
+        listeners.push(PlacedListener { listener: usual(), place: root.place.clone() });
     }
     listeners
 }

@@ -40,6 +40,8 @@ pub(in crate::config) struct Read {
     pub(in crate::config) upstream: Upstream,
     /// Where the section is.
     pub(in crate::config) place: SourcePlace,
+    /// Where its host is.
+    pub(in crate::config) host: SourcePlace,
     /// Where its name is.
     pub(in crate::config) name: SourcePlace,
     /// Where it says whether it is the default, if it does.
@@ -81,7 +83,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let shared_limits = shared_limits(section.section("shared_limits"));
     let (fallback, fallbacks) = fallback::read(&mut section);
     let disable_after = section.number("disable_after", 0..=MANY).unwrap_or(DISABLE_AFTER);
-    let name_place = section.place_of("name");
+    let (name_place, host) = (section.place_of("name"), section.place_of("host"));
     section.finish();
     let upstream = Upstream {
         name,
@@ -95,7 +97,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         fallback,
         disable_after,
     };
-    Read { upstream, place, name: name_place, default, filters, fallbacks }
+    Read { upstream, place, host, name: name_place, default, filters, fallbacks }
 }
 
 fn smart_host(section: &mut Section<'_>) -> (Smtp, Vec<Login>) {

@@ -120,3 +120,33 @@ fn levels_hold_and_can_be_changed() {
     ];
     assert_eq!(lines.lines().collect::<Vec<_>>(), want);
 }
+
+#[test]
+fn says_how_many_lines_are_missing_in_either_format() {
+    let settings = Settings::new(Log { format: LogFormat::Text, level: LogLevel::Error });
+    assert_eq!(loss_line(&settings, &Noon, 7), "2026-11-22T12:00:00.123Z WARN log_lost lines=7\n");
+    settings.set(Log { format: LogFormat::Json, level: LogLevel::Error });
+    let line = loss_line(&settings, &Noon, 7);
+    let value: serde_json::Value = serde_json::from_str(line.strip_suffix('\n').unwrap()).unwrap();
+    let want =
+        json!({ "time": "2026-11-22T12:00:00.123Z", "level": "WARN", "event": "log_lost", "lines": 7 });
+    assert_eq!(value, want);
+}
+
+#[test]
+fn a_panic_is_an_event() {
+    let before = std::panic::take_hook();
+    let lines = written(LogFormat::Text, LogLevel::Error, |_| {
+        log_panics();
+        std::panic::catch_unwind(|| panic!("two\nlines")).unwrap_err();
+    });
+    std::panic::set_hook(before);
+    let (line, rest) = lines.split_once('\n').unwrap();
+    assert!(
+        line.starts_with(
+            r#"2026-11-22T12:00:00.123Z ERROR panic reason="two\nlines" place=src/report/log/tests.rs:"#
+        ),
+        "{line}"
+    );
+    assert!(rest.is_empty(), "{rest}");
+}

@@ -3,6 +3,7 @@ use super::*;
 fn dialogue() -> Dialogue {
     let rules = Rules {
         hostname: "relay.example".into(),
+        instance: None,
         max_message_size: 1000,
         max_recipients: 2,
         max_errors: 3,

@@ -1,15 +1,17 @@
 //! What goes into the dialogue and comes out of it.
 
 use crate::mail::{Address, Envelope, MessageRequest, RecipientRequest, ReversePath};
-use crate::smtp::Reply;
 use crate::smtp::command::{Chunk, Initial, Mail};
 use crate::smtp::sasl_server::ServerMechanism;
+use crate::smtp::{InstanceId, Reply};
 
 /// What the dialogue must know of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// Our name.
     pub hostname: String,
+    /// Who we are, if it is announced: a relay that meets itself then knows it.
+    pub instance: Option<InstanceId>,
     /// The largest content in octets; announced as SIZE.
     pub max_message_size: u64,
     /// Recipients in one envelope.
