@@ -52,6 +52,7 @@ const PER_DAY: &[&str] = &[
     "daily mail",
     "daily message",
     "daily quota",
+    "daily relay quota",
     "daily send",
     "daily user send",
     // GoDaddy; DirectAdmin.
@@ -90,6 +91,7 @@ const LOGIN_FIRST: &[&str] = &[
     "requires authentication",
     "without authentication",
     "authentication turned on",
+    "turn on smtp authentication",
     "auth required",
     "auth is required",
     "auth first",
@@ -172,6 +174,7 @@ const RELAYING: &[&str] = &[
 /// Words that can mean nothing but the address that we come from.
 const ADDRESS: &[&str] = &[
     "client host rejected",
+    "client host blocked",
     "service unavailable; client",
     "service unavailable, client",
     "your ip",
@@ -183,6 +186,10 @@ const ADDRESS: &[&str] = &[
     "from your host",
     "mta's poor reputation",
     "is in an rbl",
+    "spamhaus.org/query/ip",
+    "spamhaus.org/query/bl?ip=",
+    // Outlook.
+    "unfortunately, messages from ",
     "part of their network is on our block list",
     "cannot find your hostname",
     "cannot find your reverse hostname",

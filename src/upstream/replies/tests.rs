@@ -155,7 +155,7 @@ const LOOKS_ALIKE: &[(Stage, &str, ReplyAction)] = &[
 fn parse(line: &str) -> Reply {
     let (code, rest) = line.split_once(' ').unwrap();
     let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
-    let parts: Vec<u16> = first.split('.').filter_map(|part| part.parse().ok()).collect();
+    let parts: Vec<u16> = first.split('.').map_while(|part| part.parse().ok()).collect();
     let code = code.parse().unwrap();
     match parts.as_slice() {
         &[class, subject, detail] => Reply::new(code, (class as u8, subject, detail), text),
