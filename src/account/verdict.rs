@@ -66,13 +66,15 @@ impl Verdict {
         let plain = Self { action: row.action, advice: row.advice, may_be_ours: false };
         let defer = Self { action: ReplyAction::Defer, ..plain };
         match row.action {
+            // A report of ours that is not wanted says nothing of other mail, and goes the way of any that is deferred.
+            ReplyAction::Contested { .. } | ReplyAction::Unavailable { .. } if mail.is_report => defer,
             ReplyAction::Contested { .. } if stage > Stage::Mail => match to
                 .map_or(Concern::Unsettled, |to| before.concern(to, now))
             {
                 Concern::Recipient if reply.is_permanent() => Self { action: ReplyAction::Bounce, ..plain },
                 Concern::Recipient => defer,
-                Concern::Account if !mail.is_report => Self { may_be_ours: true, ..plain },
-                Concern::Account | Concern::Unsettled => Self { may_be_ours: true, ..defer },
+                Concern::Account => Self { may_be_ours: true, ..plain },
+                Concern::Unsettled => Self { may_be_ours: true, ..defer },
             },
             ReplyAction::Defer if matches!(stage, Stage::Mail | Stage::FinalDot) => {
                 if before.is_about_pace(stage, reply, mail.id) {

@@ -5,7 +5,7 @@
 //! A 4yz of these kinds is a plain deferral, as greylisting uses the same words; only of a quota the words count with
 //! any code.
 
-use super::row::{AppliesTo, Codes, ROW, ReplyAction, Row};
+use super::row::{AppliesTo, Codes, ROW, ReplyAction, Row, Senders};
 use crate::config::Window;
 
 const PERMANENT: Row = Row { codes: Codes::Class(5), ..ROW };
@@ -268,6 +268,18 @@ pub(super) static ROWS: &[Row] = &[
         advice: "the account has sent what the hoster allows: ask the hoster for its limits, and set per_hour or per_day to them",
         ..ROW
     },
+    Row {
+        text: &["outgoing mail suspension"],
+        action: ReplyAction::Stop { scope: AppliesTo::Account },
+        advice: "the hoster has suspended what this account or domain sends: ask the hoster, then enable the upstream",
+        ..PERMANENT
+    },
+    Row {
+        text: &["not owned by user", "not owned by auth user"],
+        action: ReplyAction::StopSender(Senders::Address),
+        advice: "the login may not send as this address: use its own account, or allow the address there",
+        ..PERMANENT
+    },
     // It wants TLS or a login first, or another login (RFC 3207 4, RFC 4954 6): our configuration, not the message.
     Row {
         codes: Codes::Of(&[530, 534, 535, 536, 537, 538]),
@@ -278,7 +290,7 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         text: LOGIN_FIRST,
         unless: NOT_OUR_LOGIN,
-        action: NO_LOGIN,
+        action: ReplyAction::Contested { scope: AppliesTo::Account },
         advice: "the upstream wants a login, or other than this one: set security, user and password",
         ..PERMANENT
     },

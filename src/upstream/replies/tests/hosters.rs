@@ -4,6 +4,7 @@ use super::*;
 
 const NAME: ReplyAction = ReplyAction::Contested { scope: AppliesTo::Upstream };
 const ADDRESS: ReplyAction = ReplyAction::Contested { scope: AppliesTo::Upstream };
+const LOGIN: ReplyAction = ReplyAction::Contested { scope: AppliesTo::Account };
 const RELAYING: ReplyAction = ReplyAction::Contested { scope: AppliesTo::Account };
 const HOUR: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour };
 const DAY: ReplyAction = PAUSE;
@@ -16,18 +17,22 @@ pub(super) const SAID: &[(Stage, &str, ReplyAction)] = &[
     (Mail, "538 5.7.11 Encryption required", NO_LOGIN),
     (Mail, "530 Authentication required", NO_LOGIN),
     (Mail, "530 5.7.1 Client was not authenticated", NO_LOGIN),
-    (Mail, "550 5.7.1 Client was not authenticated", NO_LOGIN),
+    (Mail, "550 5.7.1 Client was not authenticated", LOGIN),
     (Rcpt, "530 SMTP authentication is required.", NO_LOGIN),
     (FinalDot, "530 5.7.0 Authentication required", NO_LOGIN),
-    (Mail, "550 Authentication is required for relay", NO_LOGIN),
-    (Rcpt, "550 smtp auth required", NO_LOGIN),
-    (Rcpt, "550 5.7.1 authentication required", NO_LOGIN),
-    (Rcpt, "550 Please turn on SMTP Authentication in your mail client. relay.firm.example [192.0.2.1]:51234 is not permitted to relay through this server without authentication.", NO_LOGIN),
-    (Rcpt, "503 This mail server requires authentication when attempting to send to a non-local e-mail address. Please check your mail client settings or contact your administrator to verify that the domain or address is defined for this server.", NO_LOGIN),
-    (Rcpt, "553 5.7.1 <mailer@firm.example>: Sender address rejected: not logged in", NO_LOGIN),
-    (Rcpt, "553 sorry, you don't authenticate or the domain isn't in my list of allowed rcpthosts (#5.7.1)", NO_LOGIN),
-    (Rcpt, "550 5.5.1 Must issue a STARTTLS command first.", NO_LOGIN),
-    (FinalDot, "550 5.7.1 You are not authorized to send mail, authentication is required", NO_LOGIN),
+    (Mail, "550 Authentication is required for relay", LOGIN),
+    (Rcpt, "550 smtp auth required", LOGIN),
+    (Rcpt, "550 5.7.1 authentication required", LOGIN),
+    (Rcpt, "550 Please turn on SMTP Authentication in your mail client. relay.firm.example [192.0.2.1]:51234 is not permitted to relay through this server without authentication.", LOGIN),
+    (Rcpt, "503 This mail server requires authentication when attempting to send to a non-local e-mail address. Please check your mail client settings or contact your administrator to verify that the domain or address is defined for this server.", LOGIN),
+    (Rcpt, "553 5.7.1 <mailer@firm.example>: Sender address rejected: not logged in", LOGIN),
+    (Rcpt, "553 sorry, you don't authenticate or the domain isn't in my list of allowed rcpthosts (#5.7.1)", LOGIN),
+    (Rcpt, "550 5.5.1 Must issue a STARTTLS command first.", LOGIN),
+    (FinalDot, "550 5.7.1 You are not authorized to send mail, authentication is required", LOGIN),
+
+    (Rcpt, "553 5.7.1 <billing@firm.example>: Sender address rejected: not owned by user shop@firm.example", ReplyAction::StopSender(Senders::Address)),
+    (Mail, "553 5.7.1 Sender address rejected: not owned by auth user.", ReplyAction::StopSender(Senders::Address)),
+    (FinalDot, "550 Domain firm.example has an outgoing mail suspension. Message rejected.", ReplyAction::Stop { scope: AppliesTo::Account }),
 
     // Our name.
     (Rcpt, "504 5.5.2 <relay>: Helo command rejected: need fully-qualified hostname", NAME),
