@@ -201,14 +201,16 @@ impl Relay {
             reply: "450 4.2.0 \u{1b}]0;busy".to_owned(),
             counts: true,
             failed: false,
+            doubtful: false,
+            again_in: Some(Duration::from_hours(1)),
             blacklist: None,
         };
         Settlement {
             lease: leased[0].lease,
             deliveries: leased[0].message.recipients.iter().map(|r| delivery(r.index)).collect(),
-            again_in: Some(Duration::from_hours(1)),
             counts: true,
             warned: false,
+            hold: false,
             used: Some(Amount::of_message(1, 0)),
             reports: vec![],
         }
@@ -250,7 +252,14 @@ fn suspension(
     reason: &str,
 ) -> NewSuspension {
     let account = account.map(str::to_owned);
-    NewSuspension { upstream: "m365".to_owned(), account, kind, lasts, reason: reason.to_owned() }
+    NewSuspension {
+        upstream: "m365".to_owned(),
+        account,
+        kind,
+        lasts,
+        login: None,
+        reason: reason.to_owned(),
+    }
 }
 
 impl Drop for Relay {

@@ -174,7 +174,7 @@ mod tests {
             if begun {
                 upload.write(b"abc".to_vec()).await.unwrap();
             }
-            let write = upload.write(vec![b'x'; 1 << 20]);
+            let write = upload.write(vec![b'x'; 16 << 20]);
             assert!(at_once(write).await.is_none(), "it waits for the disk");
             drop(upload);
             while folder.path().join(id.as_str()).exists() {
