@@ -523,7 +523,7 @@ fn an_upstream_is_switched_off_and_on_and_stays_so() {
     assert_eq!(suspensions(), []);
     let next = relay.run(&["queue", "list", "--json"]).json()[0]["next_attempt"].clone();
     let next: jiff::Timestamp = next.as_str().unwrap().parse().unwrap();
-    assert!(next <= jiff::Timestamp::now(), "its mail is due at once, not in an hour");
+    assert!(next > jiff::Timestamp::now(), "what rests for its own sake keeps its time");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attem
     let context = &lane.context;
     let now = context.timeline.now();
     let age = age(lane, &attempted.leased, now);
-    let pauses = Pauses { queue: &context.config.queue, age, random: rand::random() };
+    let pauses = Pauses { queue: &context.config.queue, age, random: spread(&attempted.leased) };
     let expired = pauses.expired();
     log_attempt(lane, account, &attempted, &pauses);
     let settlement = Settlement {
@@ -99,6 +99,13 @@ async fn attempt_reports(lane: &LaneSettings, attempted: &Attempted, expired: bo
         reports.extend(reports::relayed(&reporter, message, &sent, &attempted.host).await);
     }
     reports
+}
+
+/// What spreads the pauses of messages that failed together: the same for all attempts of one, so that its parts stay near
+/// each other.
+fn spread(leased: &Leased) -> u32 {
+    // The golden ratio: numbers in succession come to lie far apart.
+    (leased.lease.id.0 as u32).wrapping_mul(0x9E37_79B9)
 }
 
 /// How old the message is; waiting for limits makes nothing older.
