@@ -4,8 +4,14 @@
 
 mod support;
 
+#[path = "relay/damaged.rs"]
+mod damaged;
 #[path = "relay/memory.rs"]
 mod memory;
+#[path = "support/paper.rs"]
+mod paper;
+#[path = "relay/pauses.rs"]
+mod pauses;
 #[path = "relay/requests.rs"]
 mod requests;
 

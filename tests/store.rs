@@ -178,10 +178,13 @@ conformance! {
         what_rests_is_not_due
         a_claim_is_blocked_only_when_mail_is_due
         what_an_account_cannot_take_is_passed_over
-        an_envelope_is_split_and_those_tried_least_go_first
+        an_envelope_is_split_and_the_longest_due_go_first
+        each_recipient_has_its_own_time
+        a_person_makes_all_recipients_due
+        doubts_are_counted_and_a_person_allows_one_more
+        a_settlement_may_hold
         who_is_on_the_blacklist_by_now_is_told
-        what_is_late_is_found_by_its_age
-        a_lane_is_made_due;
+        what_is_late_is_found_by_its_age;
     limits:
         a_window_blocks_until_its_first_permit_has_left
         what_is_not_counted_is_given_back
@@ -194,7 +197,9 @@ conformance! {
         what_was_under_way_counts_after_a_crash
         what_fails_is_not_counted
         usage_is_told_reset_and_pruned
-        suspensions_last_and_end;
+        suspensions_last_and_end
+        a_longer_pause_holds
+        a_refused_login_stays_until_it_is_ended;
     people:
         messages_are_listed_and_shown
         a_message_is_held_and_released

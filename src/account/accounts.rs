@@ -193,6 +193,7 @@ impl Accounts {
             account: new.account.clone(),
             kind: new.kind,
             until,
+            login: new.login.clone(),
             reason: new.reason.clone(),
         };
         let is_news = self.put(&suspension, now);
@@ -203,7 +204,7 @@ impl Accounts {
     }
 
     fn put(&self, suspension: &Suspension, now: Moment) -> bool {
-        let Suspension { upstream, account, kind, until, reason } = suspension;
+        let Suspension { upstream, account, kind, until, reason, .. } = suspension;
         let mut is_news = false;
         match account {
             None => {
@@ -237,7 +238,7 @@ impl Accounts {
         kinds: &[SuspensionKind],
     ) -> Result<Vec<(Option<String>, String)>, StoreError> {
         let _changing = self.changing.lock().await;
-        self.store.end_suspensions(upstream.map(str::to_owned), kinds.to_vec()).await?;
+        self.store.end_suspensions(upstream.map(str::to_owned), None, kinds.to_vec()).await?;
         let now = self.timeline.now();
         let mut ended = Vec::new();
         let states: Vec<_> = {
@@ -265,12 +266,9 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// All mail of an upstream is due at once.
-    pub(super) async fn make_due(&self, upstream: &str) {
+    /// What waited for an upstream, and so is due, may go.
+    pub(super) fn wake_lanes(&self, upstream: &str) {
         for lane in self.router.load().lanes_of(upstream) {
-            if let Err(error) = self.store.make_due(lane.clone()).await {
-                tracing::error!(event = "store", upstream, reason = %error);
-            }
             self.wakeups.wake(&lane);
         }
     }

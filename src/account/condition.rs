@@ -166,7 +166,7 @@ impl Condition {
         let reason = reason.to_owned();
         match kind {
             SuspensionKind::Disabled => state.disabled.replace(reason).is_none(),
-            SuspensionKind::Stopped => state.stopped.replace(reason).is_none(),
+            SuspensionKind::Stopped | SuspensionKind::Login => state.stopped.replace(reason).is_none(),
             SuspensionKind::Paused => {
                 let is_news = state.paused.as_ref().is_none_or(|paused| paused.until <= now);
                 let until = until.unwrap_or(now);
@@ -183,7 +183,7 @@ impl Condition {
         let mut state = self.lock();
         match kind {
             SuspensionKind::Disabled => state.disabled.take(),
-            SuspensionKind::Stopped => state.stopped.take(),
+            SuspensionKind::Stopped | SuspensionKind::Login => state.stopped.take(),
             SuspensionKind::Paused => {
                 state.paused.take().filter(|paused| paused.until > now).map(|paused| paused.reason)
             }

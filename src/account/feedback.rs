@@ -105,7 +105,7 @@ impl Feedback<'_> {
         if answers.iter().any(|(_, answer)| answer.is_taken()) {
             self.delivered();
         }
-        self.is_up().await;
+        self.is_up();
         judgement
     }
 
@@ -244,6 +244,7 @@ impl Feedback<'_> {
             account: account.map(str::to_owned),
             kind,
             lasts,
+            login: None,
             reason: reason.to_owned(),
         };
         match self.accounts.suspend(new).await {
@@ -315,8 +316,8 @@ impl Feedback<'_> {
         }
     }
 
-    /// Notes that the upstream answers. When it was down, all its mail is due at once.
-    async fn is_up(&self) {
+    /// Notes that the upstream answers. When it was down, the mail that waited for it goes on.
+    fn is_up(&self) {
         let account = self.account;
         let was_down = [account.upstream.condition.answered(), account.condition.answered()];
         let was_down: Vec<Down> = was_down.into_iter().flatten().collect();
@@ -329,7 +330,7 @@ impl Feedback<'_> {
         } else {
             tracing::info!(event = "upstream_up", upstream, account = name);
         }
-        self.accounts.make_due(upstream).await;
+        self.accounts.wake_lanes(upstream);
         account.upstream.wake();
     }
 

@@ -16,7 +16,7 @@ pub(super) enum UpstreamCommand {
     List,
     /// Let an upstream send again that was disabled by hand or has stopped by itself
     ///
-    /// All of its mail is due at once. A pause that the provider has asked for stays: `limits reset` ends that. One that
+    /// Mail that waited for it goes at once. A pause that the provider has asked for stays: `limits reset` ends that. One that
     /// has `enabled = false` in the configuration file is enabled there.
     Enable {
         /// The upstream

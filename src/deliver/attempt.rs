@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::attempted::{Attempted, RecipientOutcome};
-use super::content::{Loaded, Unfit, load, make_ready};
+use super::attempted::{self, Attempted, RecipientOutcome};
+use super::content::{LoadError, Loaded, Unfit, load, make_ready};
 use super::context::Context;
 use super::lane_settings::LaneSettings;
 use super::settle;
@@ -18,7 +18,7 @@ use crate::store::{Disposition, LaneMove, LaneName, Leased, Message, MessageKind
 use crate::transform::Prepared;
 use crate::upstream::{
     ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
-    TransactionResult, blacklist_candidate, row_for,
+    TransactionResult, blacklist_candidate, row_for, stated_wait,
 };
 
 /// How long the answer to QUIT is waited for where another connection takes the place.
@@ -44,7 +44,8 @@ pub(super) async fn run(mut job: Job, mut leased: Leased) {
     if lane_now != lane.name {
         return move_to_lane(&lane, &job.account, leased, lane_now).await;
     }
-    let listed = take_listed(&lane.context, &mut leased.message);
+    let mut untried = attempted::set_aside(&mut leased.message);
+    untried.extend(take_listed(&lane.context, &mut leased.message));
     let attempted = if leased.message.recipients.is_empty() {
         Some(Attempted::new(leased))
     } else {
@@ -54,7 +55,7 @@ pub(super) async fn run(mut job: Job, mut leased: Leased) {
     let Job { account, pooled, probes, .. } = job;
     drop((pooled, probes));
     if let Some(attempted) = attempted {
-        settle::settle(&lane, Some(&account), attempted.with_listed(listed)).await;
+        settle::settle(&lane, Some(&account), attempted.with(untried)).await;
     }
 }
 
@@ -75,7 +76,7 @@ enum AttemptEnd {
     /// No connection came about.
     NotReady(ConnectError),
     /// The content can't be read.
-    Unread(String),
+    Unread(LoadError),
     /// The message can't be made ready for this upstream, or is too large for it.
     Unfit(Unfit, String),
     /// The relay stops, and no transaction had begun.
@@ -242,10 +243,11 @@ impl Job {
                 let attempted = Attempted::all(leased, Outcome::UPSTREAM, &error.words());
                 Attempted { host: error.host, ..attempted }
             }
-            AttemptEnd::Unread(reason) => {
+            AttemptEnd::Unread(LoadError::Unreadable(reason)) => {
                 let reply = Reply::new(451, (4, 3, 0), reason);
                 Attempted::all(leased, Outcome::DEFERRED, &reply.to_string())
             }
+            AttemptEnd::Unread(LoadError::Damaged(reason)) => Attempted::damaged(leased, reason),
             AttemptEnd::Unfit(unfit, host) => self.unfit(leased, &unfit, host),
             AttemptEnd::NotBegun => {
                 settle::hand_back(&self.lane, &self.account, leased).await;
@@ -311,7 +313,8 @@ fn outcomes(leased: &Leased, result: &TransactionResult, judged: &[Outcome]) -> 
                 && message.decisions.test.is_none()
                 && answer.reply().is_some_and(blacklist_candidate);
             let recipient = message.recipients[place].clone();
-            RecipientOutcome { recipient, outcome, reply: answer.to_string(), no_such_mailbox }
+            let stated = answer.reply().and_then(stated_wait);
+            RecipientOutcome { recipient, outcome, reply: answer.to_string(), stated, no_such_mailbox }
         })
         .collect()
 }
@@ -327,7 +330,7 @@ fn take_listed(context: &Context, message: &mut Message) -> Vec<RecipientOutcome
         .map(|recipient| {
             let reason = recipient.listed.clone().unwrap_or_default();
             let reply = format!("550 5.7.1 <{}> is on the blacklist ({reason})", recipient.address);
-            RecipientOutcome { recipient, outcome, reply, no_such_mailbox: false }
+            RecipientOutcome::new(recipient, outcome, reply)
         })
         .collect()
 }

@@ -1,7 +1,9 @@
 //! An attempt that has ended, and what became of each recipient.
 
+use std::time::Duration;
+
 use crate::limits::Amount;
-use crate::store::{Leased, QueuedRecipient, RecipientState};
+use crate::store::{Leased, MOST_DOUBTS, Message, QueuedRecipient, RecipientState};
 use crate::upstream::Outcome;
 
 /// What became of one recipient.
@@ -11,8 +13,33 @@ pub(super) struct RecipientOutcome {
     pub(super) outcome: Outcome,
     /// The reply, or what happened in words.
     pub(super) reply: String,
+    /// How long the reply asks us to wait.
+    pub(super) stated: Option<Duration>,
     /// Whether a reply has said that its mailbox does not exist.
     pub(super) no_such_mailbox: bool,
+}
+
+impl RecipientOutcome {
+    /// What became of a recipient, in words that are no upstream's reply.
+    pub(super) fn new(recipient: QueuedRecipient, outcome: Outcome, reply: String) -> Self {
+        Self { recipient, outcome, reply, stated: None, no_such_mailbox: false }
+    }
+
+    /// Whether it may have arrived without our knowing.
+    pub(super) fn is_doubtful(&self) -> bool {
+        matches!(self.outcome, Outcome::Deferred { possible_duplicate: true, .. })
+    }
+
+    /// Whether it may have arrived so often that only a person has it tried again.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self.outcome, Outcome::Deferred { .. })
+            && self.recipient.doubts + u32::from(self.is_doubtful()) >= MOST_DOUBTS
+    }
+
+    /// Whether it was an attempt for this recipient: it had its turn, and was not set aside.
+    pub(super) fn is_attempt(&self) -> bool {
+        self.outcome != Outcome::Later && !is_set_aside(&self.recipient)
+    }
 }
 
 /// An attempt that has ended.
@@ -26,24 +53,35 @@ pub(super) struct Attempted {
     pub(super) sends_reports: bool,
     /// What the provider may have counted: a transaction that was begun.
     pub(super) used: Option<Amount>,
+    /// Why the stored content must not be sent, if that is so: then a person has to see to the message.
+    pub(super) damaged: Option<String>,
 }
 
 impl Attempted {
     /// Nothing was looked at yet.
     pub(super) fn new(leased: Leased) -> Self {
-        Self { leased, host: String::new(), outcomes: Vec::new(), sends_reports: false, used: None }
+        Self {
+            leased,
+            host: String::new(),
+            outcomes: Vec::new(),
+            sends_reports: false,
+            used: None,
+            damaged: None,
+        }
     }
 
     /// The same for every recipient.
     pub(super) fn all(leased: Leased, outcome: Outcome, reply: &str) -> Self {
-        let each = |recipient: &QueuedRecipient| RecipientOutcome {
-            recipient: recipient.clone(),
-            outcome,
-            reply: reply.to_owned(),
-            no_such_mailbox: false,
-        };
+        let each =
+            |recipient: &QueuedRecipient| RecipientOutcome::new(recipient.clone(), outcome, reply.to_owned());
         let outcomes = leased.message.recipients.iter().map(each).collect();
         Self { outcomes, ..Self::new(leased) }
+    }
+
+    /// The stored content is not what was taken: nothing was tried, and nothing is held against the recipients.
+    pub(super) fn damaged(leased: Leased, reason: String) -> Self {
+        let reply = format!("451 4.3.0 the stored content is damaged: {reason}");
+        Self { damaged: Some(reason), ..Self::all(leased, Outcome::Later, &reply) }
     }
 
     /// A transaction was begun, which the provider may have counted.
@@ -52,12 +90,27 @@ impl Attempted {
         self
     }
 
-    /// With recipients that were settled without being tried.
-    pub(super) fn with_listed(mut self, listed: Vec<RecipientOutcome>) -> Self {
-        self.leased.message.recipients.extend(listed.iter().map(|listed| listed.recipient.clone()));
-        self.outcomes.extend(listed);
+    /// With recipients that were looked at without being tried.
+    pub(super) fn with(mut self, others: Vec<RecipientOutcome>) -> Self {
+        self.leased.message.recipients.extend(others.iter().map(|other| other.recipient.clone()));
+        self.outcomes.extend(others);
         self
     }
+}
+
+/// Takes out those that may have arrived too often already: they wait until the message expires.
+pub(super) fn set_aside(message: &mut Message) -> Vec<RecipientOutcome> {
+    let aside = message.recipients.extract_if(.., |recipient| is_set_aside(recipient));
+    aside
+        .map(|recipient| {
+            let reply = recipient.last_reply.clone();
+            RecipientOutcome::new(recipient, Outcome::UPSTREAM, reply)
+        })
+        .collect()
+}
+
+fn is_set_aside(recipient: &QueuedRecipient) -> bool {
+    recipient.doubts >= MOST_DOUBTS
 }
 
 /// What is stored of an outcome. `expired`: the message has outlived the queue, so what would wait has expired.

@@ -1,11 +1,12 @@
 //! The content of a message on its way out: read while there is memory for it, and changed as an upstream needs it.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::account::AccountSettings;
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
-use crate::store::{Content, Message};
+use crate::store::{Content, ContentError, Message};
 use crate::transform::{self, Prepared, Signer, UpstreamFacts};
 use crate::upstream::Offer;
 
@@ -20,6 +21,14 @@ const COPIES: u64 = 3;
 pub(super) struct Loaded {
     pub(super) octets: Vec<u8>,
     pub(super) memory: Memory,
+}
+
+/// Why a content is not there to be sent, in words.
+pub(super) enum LoadError {
+    /// The disk does not give it out at present.
+    Unreadable(String),
+    /// It is gone, or not as long as it was.
+    Damaged(String),
 }
 
 /// The right to hold content in memory: of a share, so that one slow upstream can't take what the others need, and of all
@@ -38,11 +47,11 @@ impl Memory {
 /// Reads the content, when there is memory for it: of a share, and of all.
 ///
 /// # Errors
-/// In words, when it can't be read or is not all there.
+/// When it can't be read or is not all there.
 pub(super) async fn load(
     (share, all): (&MemoryBudget, &MemoryBudget),
     message: &Message,
-) -> Result<Loaded, String> {
+) -> Result<Loaded, LoadError> {
     let memory = if message.size > COUNTED {
         let needed = message.size.saturating_mul(COPIES);
         // Always in this order, so that nobody who holds some of all waits for a share.
@@ -53,10 +62,19 @@ pub(super) async fn load(
     };
     match message.content.read().await {
         Ok(octets) => Ok(Loaded { octets, memory: Memory(memory) }),
+        Err(error) if is_damage(&error) => Err(LoadError::Damaged(error.to_string())),
         Err(error) => {
             tracing::error!(event = "store", queue_id = %message.queue_id, reason = %error);
-            Err(format!("cannot read the stored content: {error}"))
+            Err(LoadError::Unreadable(format!("cannot read the stored content: {error}")))
         }
+    }
+}
+
+/// Whether a content is not what was stored, and will not be by itself.
+fn is_damage(error: &ContentError) -> bool {
+    match error {
+        ContentError::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        ContentError::Cut { .. } => true,
     }
 }
 

@@ -2,12 +2,17 @@
 
 use super::attempted::{RecipientOutcome, state};
 use super::lane_settings::LaneSettings;
+use super::pause::Pauses;
 use crate::account::Account;
 use crate::config::TestAction;
 use crate::policy::test_mode::action_name;
 use crate::store::{LaneKind, LaneName, Message, MessageKind, RecipientState};
 use crate::time::Moment;
 use crate::upstream::Outcome;
+
+/// What a person should do about a recipient that is not tried again by itself.
+const GIVEN_UP: &str = "it may have arrived three times, so it is not tried again by itself: `mailsluice queue retry` \
+    sends it once more, else it expires with a report";
 
 /// What all lines of an attempt have in common.
 pub(super) struct DeliveryLine<'a> {
@@ -17,11 +22,9 @@ pub(super) struct DeliveryLine<'a> {
     pub(super) message: &'a Message,
     /// The upstream as it answered; empty when none did.
     pub(super) host: &'a str,
-    /// When what waits is due.
-    pub(super) next: Moment,
     pub(super) now: Moment,
-    /// Whether it has outlived the queue.
-    pub(super) expired: bool,
+    /// How long what waits rests.
+    pub(super) pauses: &'a Pauses<'a>,
     /// Whether it was an attempt.
     pub(super) tried: bool,
 }
@@ -44,17 +47,21 @@ pub(super) fn attempt(line: &DeliveryLine<'_>, outcomes: &[RecipientOutcome]) {
 impl DeliveryLine<'_> {
     fn write(&self, each: &RecipientOutcome, to: &str, original_to: Option<&str>) {
         let Self { message, now, .. } = *self;
-        let state = state(each.outcome, self.expired);
-        let duplicate = matches!(each.outcome, Outcome::Deferred { possible_duplicate: true, .. });
-        let reply =
-            if duplicate { format!("{} (possible duplicate)", each.reply) } else { each.reply.clone() };
+        let state = state(each.outcome, self.pauses.expired());
+        let reply = if each.is_doubtful() {
+            format!("{} (possible duplicate)", each.reply)
+        } else {
+            each.reply.clone()
+        };
         let waits = state == RecipientState::Waiting;
         // While the upstream is down or must not be used, what counts is the end of that.
         let resumes = if waits { self.lane.candidates.resumes_at(now) } else { None };
-        let next = waits.then(|| resumes.map_or(self.next, |resumes| resumes.max(self.next)));
+        let due = now.after(self.pauses.of(each).unwrap_or_default());
+        let next = waits.then(|| resumes.map_or(due, |resumes| resumes.max(due)));
         let next = next.map(|next| self.lane.context.wall(next));
         let delay = format!("{:.1}s", now.since(message.accepted).as_secs_f64());
-        let attempt = each.recipient.attempts + u32::from(self.tried);
+        let attempt = each.recipient.attempts + u32::from(self.tried && each.is_attempt());
+        let action = (waits && each.is_given_up()).then_some(GIVEN_UP);
         let account = self.account.and_then(Account::name);
         let upstream = self.upstream();
         let host = Some(self.host).filter(|host| !host.is_empty());
@@ -76,6 +83,7 @@ impl DeliveryLine<'_> {
                     delay,
                     attempt,
                     next,
+                    action,
                     test_mode
                 )
             };

@@ -15,6 +15,7 @@ mod lane_log;
 mod lane_settings;
 mod lanes;
 mod overdue;
+mod pause;
 mod reports;
 mod settle;
 mod suspects;

@@ -1,8 +1,11 @@
 //! A message that has outlived the queue, or whose sender is to be told that it is late.
 
+use std::time::Duration;
+
 use super::attempted::{Attempted, RecipientOutcome};
 use super::delivery_log::{self, DeliveryLine};
 use super::lane_settings::LaneSettings;
+use super::pause::Pauses;
 use super::reports::{self, Reporter};
 use super::settle;
 use crate::store::{Overdue, QueuedRecipient, Settlement};
@@ -23,27 +26,26 @@ pub(super) async fn settle(lane: &LaneSettings, overdue: Overdue) {
     let mut settlement = Settlement {
         lease: leased.lease,
         deliveries: Vec::new(),
-        again_in: None,
         counts: false,
         warned: !expired,
+        hold: false,
         used: None,
         reports: Vec::new(),
     };
     if expired {
+        let pauses = Pauses { queue: &context.config.queue, age: Duration::MAX, random: 0 };
         settlement.reports = reports::failed(&reporter, &leased.message, &recipients, "", true).await;
-        let now = context.timeline.now();
         let log_line = DeliveryLine {
             lane,
             account: None,
             message: &leased.message,
             host: "",
-            next: now,
-            now,
-            expired,
+            now: context.timeline.now(),
+            pauses: &pauses,
             tried: false,
         };
         delivery_log::attempt(&log_line, &outcomes);
-        settlement.deliveries = settle::deliveries(context, &outcomes, expired);
+        settlement.deliveries = settle::deliveries(context, &outcomes, &pauses);
         settlement.deliveries.iter_mut().for_each(|delivery| delivery.counts = false);
     } else {
         settlement.reports.extend(reports::delayed(&reporter, &leased.message, &recipients).await);

@@ -6,42 +6,36 @@ use super::attempted::{Attempted, RecipientOutcome, state};
 use super::context::Context;
 use super::delivery_log::{self, DeliveryLine};
 use super::lane_settings::LaneSettings;
+use super::pause::Pauses;
 use super::reports::{self, Reporter};
 use crate::account::Account;
-use crate::lane::{backoff, jitter};
 use crate::mail::QueueId;
 use crate::store::{
     BlacklistCandidate, Delivery, Leased, NewMessage, QueuedRecipient, RecipientState, Settlement, StoreError,
 };
 use crate::time::Moment;
-use crate::upstream::{DeferralCause, Outcome};
 
 /// How often an outcome is offered to a store that fails.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// What a person does about a message whose content is damaged.
+const DAMAGED: &str = "held; `mailsluice queue show` tells what it is: restore its content from a backup and release it, or \
+    `mailsluice queue delete`";
 
 /// Records an attempt: log lines, the store, reports. Ends its permit.
 pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attempted: Attempted) {
     let context = &lane.context;
     let now = context.timeline.now();
-    let again_in = again_in(context, &attempted);
-    let expired = age(lane, &attempted.leased, now) >= context.config.queue.expire_after;
-    let log_line = DeliveryLine {
-        lane,
-        account,
-        message: &attempted.leased.message,
-        host: &attempted.host,
-        next: now.after(again_in),
-        now,
-        expired,
-        tried: true,
-    };
-    delivery_log::attempt(&log_line, &attempted.outcomes);
+    let age = age(lane, &attempted.leased, now);
+    let pauses = Pauses { queue: &context.config.queue, age, random: spread(&attempted.leased) };
+    let expired = pauses.expired();
+    log_attempt(lane, account, &attempted, &pauses);
     let settlement = Settlement {
         lease: attempted.leased.lease,
-        deliveries: deliveries(context, &attempted.outcomes, expired),
-        again_in: Some(again_in),
-        counts: attempted.outcomes.iter().any(|each| each.outcome != Outcome::Later),
+        deliveries: deliveries(context, &attempted.outcomes, &pauses),
+        counts: attempted.outcomes.iter().any(RecipientOutcome::is_attempt),
         warned: false,
+        hold: attempted.damaged.is_some(),
         used: attempted.used,
         reports: attempt_reports(lane, &attempted, expired).await,
     };
@@ -54,6 +48,26 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attem
         // Of a message whose recipients were on the blacklist by then, less counts than was allotted.
         account.permit_ended(attempted.used != Some(attempted.leased.message.amount()));
     }
+}
+
+/// Writes a line for each recipient; of a message whose content is damaged, one that asks a person to see to it.
+fn log_attempt(lane: &LaneSettings, account: Option<&Account>, attempted: &Attempted, pauses: &Pauses<'_>) {
+    let message = &attempted.leased.message;
+    let line = DeliveryLine {
+        lane,
+        account,
+        message,
+        host: &attempted.host,
+        now: lane.context.timeline.now(),
+        pauses,
+        tried: true,
+    };
+    let Some(reason) = &attempted.damaged else { return delivery_log::attempt(&line, &attempted.outcomes) };
+    tracing::error!(event = "damaged", queue_id = %message.queue_id, reason, next = DAMAGED);
+    let is_settled =
+        |each: &&RecipientOutcome| state(each.outcome, pauses.expired()) != RecipientState::Waiting;
+    let settled: Vec<_> = attempted.outcomes.iter().filter(is_settled).cloned().collect();
+    delivery_log::attempt(&line, &settled);
 }
 
 /// Gives up the lease of a message that was not tried. While the store fails it is tried again: the message would stay
@@ -88,45 +102,33 @@ async fn attempt_reports(lane: &LaneSettings, attempted: &Attempted, expired: bo
     reports
 }
 
+/// What spreads the pauses of messages that failed together: the same for all attempts of one, so that its parts stay near
+/// each other.
+fn spread(leased: &Leased) -> u32 {
+    // The golden ratio: numbers in succession come to lie far apart.
+    (leased.lease.id.0 as u32).wrapping_mul(0x9E37_79B9)
+}
+
 /// How old the message is; waiting for limits makes nothing older.
 fn age(lane: &LaneSettings, leased: &Leased, now: Moment) -> Duration {
     let waited = lane.context.limit_waits.of(&lane.name, now).as_millis() as i64;
     Moment(now.0 - waited).since(Moment(leased.message.age_base))
 }
 
-/// How long what still waits is to rest: not at all as long as some have not had their turn, else for a time that grows with
-/// the attempts of the recipients that were deferred.
-fn again_in(context: &Context, attempted: &Attempted) -> Duration {
-    let outcomes = &attempted.outcomes;
-    let others_go_on = attempted.leased.others_at_once > 0
-        || outcomes.len() < attempted.leased.message.recipients.len()
-        || outcomes.iter().any(|each| each.outcome == Outcome::Later);
-    let own = outcomes.iter().filter(|each| each.outcome.is_own_failure());
-    match own.map(|each| each.recipient.failures.saturating_add(1)).max() {
-        Some(failures) if !others_go_on => {
-            let queue = &context.config.queue;
-            let longest = |each: &RecipientOutcome| {
-                matches!(each.outcome, Outcome::Deferred { cause: DeferralCause::Sender, .. })
-            };
-            let wait = if outcomes.iter().any(longest) {
-                queue.retry_max
-            } else {
-                backoff(failures, queue.retry_min, queue.retry_max)
-            };
-            jitter(wait, rand::random())
-        }
-        _ => Duration::ZERO,
-    }
-}
-
-pub(super) fn deliveries(context: &Context, outcomes: &[RecipientOutcome], expired: bool) -> Vec<Delivery> {
+pub(super) fn deliveries(
+    context: &Context,
+    outcomes: &[RecipientOutcome],
+    pauses: &Pauses<'_>,
+) -> Vec<Delivery> {
     let config = &context.config.blacklist;
     let delivery = |each: &RecipientOutcome| Delivery {
         index: each.recipient.index,
-        state: state(each.outcome, expired),
+        state: state(each.outcome, pauses.expired()),
         reply: each.reply.clone(),
-        counts: each.outcome != Outcome::Later,
+        counts: each.is_attempt(),
         failed: each.outcome.is_own_failure(),
+        doubtful: each.is_doubtful(),
+        again_in: pauses.of(each),
         blacklist: (each.no_such_mailbox && config.auto_add).then(|| BlacklistCandidate {
             address: each.recipient.address.key(),
             after: config.auto_add_after,

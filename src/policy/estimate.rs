@@ -198,8 +198,7 @@ impl EstimatedLane {
         let when = when?;
         match self.status.as_ref().filter(|status| status.via.is_none()).map(|status| &status.state) {
             Some(LaneState::Disabled { .. }) => None,
-            // When the upstream answers again, all of its mail is due at once.
-            Some(LaneState::Down { until: Some(until), .. }) => Some(when.max(*until)),
+            Some(LaneState::Down { until: Some(until), .. }) => Some(when.max(*until).max(due)),
             _ => Some(when.max(due)),
         }
     }

@@ -110,6 +110,7 @@ fn recipients(transaction: &super::state::MailTransaction) -> Vec<QueuedRecipien
             address: address.clone(),
             attempts: 0,
             failures: 0,
+            doubts: 0,
             last_reply: String::new(),
             request: request.clone(),
             // It was asked for at RCPT.

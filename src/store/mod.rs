@@ -15,9 +15,9 @@ pub use traits::{Admin, Claims, Intake, Outlook, Permits, Store, Switches, Upkee
 pub use types::{
     Ask, BlacklistCandidate, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, Decisions, DecisionsError,
     Delivery, Disposition, EnqueueError, LaneKind, LaneMove, LaneName, LaneSender, Lease, Leased, ListFilter,
-    Message, MessageId, MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit, NewRecipient,
-    NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted, Priority,
-    QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Settlement, StoreError, Summary,
-    SummaryRecipient, Suspension, SuspensionKind, TestTreatment, Totals, patterns_covering,
+    MOST_DOUBTS, Message, MessageId, MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit,
+    NewRecipient, NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted,
+    Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Settlement, StoreError,
+    Summary, SummaryRecipient, Suspension, SuspensionKind, TestTreatment, Totals, patterns_covering,
 };
 pub use upload::Upload;

@@ -77,7 +77,7 @@ pub trait Outlook: Send + Sync {
 /// Gives mail out, and notes what became of it: for lanes.
 #[async_trait]
 pub trait Claims: Send + Sync {
-    /// Takes due messages of a lane under a lease, as many as the limits and the caller have room for, and records their
+    /// Takes due messages of a lane under a lease, each with those of its recipients that are due, as many as the limits and the caller have room for, and records their
     /// permits. Turns are shared between submitters ([`ClientInfo::submitter`](super::ClientInfo::submitter)).
     async fn claim(&self, ask: Ask) -> Result<Claimed, StoreError>;
 
@@ -97,9 +97,6 @@ pub trait Claims: Send + Sync {
 
     /// When something of a lane is due next, if something is waiting.
     async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError>;
-
-    /// Makes all waiting messages of a lane due now.
-    async fn make_due(&self, lane: LaneName) -> Result<(), StoreError>;
 
     /// All lanes that hold mail, with its senders: for routing it again after a change.
     async fn lanes_in_use(&self) -> Result<Vec<LaneSender>, StoreError>;
@@ -143,13 +140,15 @@ pub trait Permits: Send + Sync {
     /// What keeps upstreams and accounts from sending at present.
     async fn suspensions(&self) -> Result<Vec<Suspension>, StoreError>;
 
-    /// Notes a suspension, in place of one of the same kind.
+    /// Notes a suspension, in place of one of the same kind; but a pause does not shorten a longer one. Tells the one that
+    /// is in force.
     async fn suspend(&self, suspension: NewSuspension) -> Result<Suspension, StoreError>;
 
-    /// Forgets suspensions of these kinds, of an upstream or of all.
+    /// Forgets suspensions of these kinds: of an upstream or of all, and of these all, or those of one account alone.
     async fn end_suspensions(
         &self,
         upstream: Option<String>,
+        account: Option<String>,
         kinds: Vec<SuspensionKind>,
     ) -> Result<(), StoreError>;
 }
@@ -166,17 +165,18 @@ pub trait Admin: Send + Sync {
     /// The content as stored.
     async fn content(&self, queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Makes a message that waits due now. Returns the lane where it stands, which is to be woken; `None` when no such
+    /// Makes a message that waits due now, with all of its recipients; one that was tried too often in doubt may be tried
+    /// once more. Returns the lane where it stands, which is to be woken; `None` when no such
     /// message waits. Waits for one that is being sent.
     async fn retry(&self, queue_id: QueueId) -> Result<Option<LaneName>, StoreError>;
 
-    /// Makes all messages that wait due now. Returns how many.
+    /// Does the same to all messages that wait. Returns how many.
     async fn retry_all(&self) -> Result<u64, StoreError>;
 
     /// Keeps a message until it is released; false when it is unknown. Waits for one that is being sent.
     async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError>;
 
-    /// Makes a held message due now, under these decisions from now on. Returns the lane where it stands, which is to be
+    /// Makes a held message due now, with all of its recipients, under these decisions from now on. Returns the lane where it stands, which is to be
     /// woken; `None` when no such message is held.
     async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<Option<LaneName>, StoreError>;
 

@@ -165,22 +165,31 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_is_cancelled_leaves_nothing_behind() {
+    /// One thread for what may block, so that calls come one after the other.
+    #[test]
+    fn what_is_cancelled_leaves_nothing_behind() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        for begun in [false, true] {
+            runtime.block_on(cancelled(begun));
+        }
+    }
+
+    async fn cancelled(begun: bool) {
         let folder = tempfile::tempdir().unwrap();
         let id = QueueId::new(1, 1);
-        for begun in [false, true] {
-            let mut upload = Upload::new(folder.path(), &id);
-            if begun {
-                upload.write(b"abc".to_vec()).await.unwrap();
-            }
-            let write = upload.write(vec![b'x'; 1 << 20]);
-            assert!(at_once(write).await.is_none(), "it waits for the disk");
-            drop(upload);
-            while folder.path().join(id.as_str()).exists() {
-                tokio::task::yield_now().await;
-            }
+        let mut upload = Upload::new(folder.path(), &id);
+        if begun {
+            upload.write(b"abc".to_vec()).await.unwrap();
         }
+        let (disk_is_free, busy) = std::sync::mpsc::channel::<()>();
+        let disk = tokio::task::spawn_blocking(move || busy.recv());
+        let write = upload.write(vec![b'x'; 1 << 20]);
+        assert!(at_once(write).await.is_none(), "it waits for the disk");
+        drop(upload);
+        disk_is_free.send(()).unwrap();
+        disk.await.unwrap().unwrap();
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert!(!folder.path().join(id.as_str()).exists());
     }
 
     /// Polls a future once, and drops it.

@@ -38,6 +38,7 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Mes
                 address: address(a),
                 attempts: 0,
                 failures: 0,
+                doubts: 0,
                 last_reply: String::new(),
                 request: crate::mail::RecipientRequest::default(),
                 listed: None,

@@ -150,6 +150,7 @@ fn prepare(content: &str) -> bool {
             address: Address::parse("c@d").unwrap(),
             attempts: 0,
             failures: 0,
+            doubts: 0,
             last_reply: String::new(),
             request: mailsluice::mail::RecipientRequest::default(),
             listed: None,

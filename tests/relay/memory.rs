@@ -7,7 +7,7 @@ use crate::support::upstream::{Act, Script, Step, Upstream};
 use crate::{ONE, taken};
 
 /// A message whose content is in a file of so many octets.
-async fn in_a_file(sim: &mut Simulation, to: &str, octets: usize) -> NewMessage {
+pub(crate) async fn in_a_file(sim: &mut Simulation, to: &str, octets: usize) -> NewMessage {
     let message = sim.message("a@firm.example", &[to]);
     let mut content = b"Subject: large\r\n\r\n".to_vec();
     content.resize(octets - 2, b'x');

@@ -96,7 +96,16 @@ pub(crate) fn names(leased: &[Leased]) -> Vec<QueueId> {
 }
 
 pub(crate) fn delivery(index: u32, state: RecipientState) -> Delivery {
-    Delivery { index, state, reply: "250 2.0.0 OK".into(), counts: true, failed: false, blacklist: None }
+    Delivery {
+        index,
+        state,
+        reply: "250 2.0.0 OK".into(),
+        counts: true,
+        failed: false,
+        doubtful: false,
+        again_in: None,
+        blacklist: None,
+    }
 }
 
 /// The same outcome for all recipients of an attempt, which the provider has counted.
@@ -104,12 +113,19 @@ pub(crate) fn settled(leased: &Leased, state: RecipientState) -> Settlement {
     Settlement {
         lease: leased.lease,
         deliveries: leased.message.recipients.iter().map(|r| delivery(r.index, state)).collect(),
-        again_in: None,
         counts: true,
         warned: false,
+        hold: false,
         used: Some(leased.message.amount()).filter(|amount| !amount.is_none()),
         reports: vec![],
     }
+}
+
+/// The same for all recipients of an attempt, which wait and rest for so long.
+pub(crate) fn deferred(leased: &Leased, again_in: Duration) -> Settlement {
+    let mut settled = settled(leased, RecipientState::Waiting);
+    settled.deliveries.iter_mut().for_each(|delivery| delivery.again_in = Some(again_in));
+    settled
 }
 
 pub(crate) fn sent(leased: &Leased) -> Settlement {

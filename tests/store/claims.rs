@@ -34,9 +34,12 @@ pub(crate) async fn a_message_goes_through(world: impl World) {
     assert_eq!((store.counts().await.unwrap().sending, store.lane_load(&lane())), (1, Load::default()));
 
     let mut partly = sent(first);
-    partly.deliveries[1] =
-        Delivery { failed: true, reply: "450 busy".into(), ..delivery(1, RecipientState::Waiting) };
-    partly.again_in = Some(Duration::from_secs(5));
+    partly.deliveries[1] = Delivery {
+        failed: true,
+        reply: "450 busy".into(),
+        again_in: Some(Duration::from_secs(5)),
+        ..delivery(1, RecipientState::Waiting)
+    };
     partly.reports = vec![report(2)];
     store.settle(partly).await.unwrap();
     assert_eq!((store.queue_length(), used_today(&world).await), (2, (1, 2)));
@@ -111,11 +114,7 @@ pub(crate) async fn what_rests_is_not_due(world: impl World) {
     let store = world.store();
     store.enqueue(message(1, &["a@b"])).await.unwrap();
     let first = claim(&world, 1).await;
-    let later = Settlement {
-        again_in: Some(Duration::from_millis(50)),
-        ..settled(&first[0], RecipientState::Waiting)
-    };
-    store.settle(later).await.unwrap();
+    store.settle(deferred(&first[0], Duration::from_millis(50))).await.unwrap();
     let until = Claimed::Empty { next_due: Some(Moment(1_000_050)) };
     for pass in [0, 49] {
         world.clock().pass(pass);
@@ -136,11 +135,7 @@ pub(crate) async fn a_claim_is_blocked_only_when_mail_is_due(world: impl World) 
     assert_eq!(store.claim(ask(0)).await.unwrap(), Claimed::Empty { next_due: Some(Moment(1_000_000)) });
     let first = leased(store.claim(ask(9)).await.unwrap());
     assert_eq!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: None });
-    let later = Settlement {
-        again_in: Some(Duration::from_millis(50)),
-        ..settled(&first[0], RecipientState::Waiting)
-    };
-    store.settle(later).await.unwrap();
+    store.settle(deferred(&first[0], Duration::from_millis(50))).await.unwrap();
     assert_eq!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: Some(Moment(1_000_050)) });
     world.clock().pass(50);
     assert!(matches!(store.claim(ask(9)).await.unwrap(), Claimed::Blocked(_)));
@@ -166,7 +161,7 @@ pub(crate) async fn what_an_account_cannot_take_is_passed_over(world: impl World
     assert!(matches!(store.claim(full).await.unwrap(), Claimed::Empty { .. }));
 }
 
-pub(crate) async fn an_envelope_is_split_and_those_tried_least_go_first(world: impl World) {
+pub(crate) async fn an_envelope_is_split_and_the_longest_due_go_first(world: impl World) {
     let store = world.store();
     store.enqueue(message(1, &["a@b", "b@b", "c@b", "d@b", "e@b"])).await.unwrap();
     let ask = || Ask { recipients_per_message: 2, ..ask(9) };
@@ -174,11 +169,12 @@ pub(crate) async fn an_envelope_is_split_and_those_tried_least_go_first(world: i
     for _ in 0..3 {
         let claimed = leased(store.claim(ask()).await.unwrap()).remove(0);
         let places: Vec<u32> = claimed.message.recipients.iter().map(|recipient| recipient.index).collect();
-        went.push((places, claimed.others_waiting, claimed.others_at_once));
+        went.push((places, claimed.others_waiting));
+        world.clock().pass(1);
         store.settle(settled(&claimed, RecipientState::Waiting)).await.unwrap();
     }
-    assert_eq!(went, [(vec![0, 1], 3, 3), (vec![2, 3], 3, 1), (vec![4], 4, 0)]);
-    assert_eq!(used_today(&world).await, (3, 5));
+    assert_eq!(went, [(vec![0, 1], 3), (vec![2, 3], 3), (vec![0, 4], 3)]);
+    assert_eq!(used_today(&world).await, (3, 6));
 }
 
 pub(crate) async fn who_is_on_the_blacklist_by_now_is_told(world: impl World) {
@@ -195,7 +191,7 @@ pub(crate) async fn who_is_on_the_blacklist_by_now_is_told(world: impl World) {
         claimed[at].message.recipients.iter().map(|recipient| recipient.listed.as_deref()).collect()
     };
     assert_eq!(listed(0), [None, Some("gone"), None], "two that it goes to");
-    assert_eq!((claimed[0].others_at_once, claimed[0].message.amount().recipients), (1, 2));
+    assert_eq!((claimed[0].others_waiting, claimed[0].message.amount().recipients), (1, 2));
     assert_eq!(
         (listed(1), claimed[1].message.amount().recipients),
         (vec![None], 1),
@@ -250,16 +246,94 @@ pub(crate) async fn what_is_late_is_found_by_its_age(world: impl World) {
     assert!(next.iter().any(|leased| leased.warned));
 }
 
-pub(crate) async fn a_lane_is_made_due(world: impl World) {
+pub(crate) async fn each_recipient_has_its_own_time(world: impl World) {
     let store = world.store();
-    for (n, lane) in [(1, lane()), (2, LaneName::of_upstream("v"))] {
-        store.enqueue(NewMessage { lane: lane.clone(), ..message(n, &["a@b"]) }).await.unwrap();
-        let claimed = leased(store.claim(Ask { lane, ..ask(1) }).await.unwrap()).remove(0);
-        let again_in = Some(Duration::from_hours(1));
-        store.settle(Settlement { again_in, ..settled(&claimed, RecipientState::Waiting) }).await.unwrap();
+    store.enqueue(message(1, &["a@b", "b@b", "c@b", "d@b"])).await.unwrap();
+    store.enqueue(message(2, &["a@b"])).await.unwrap();
+    let ask = || Ask { recipients_per_message: 2, ..ask(9) };
+    let places = |leased: &Leased| -> Vec<u32> {
+        leased.message.recipients.iter().map(|recipient| recipient.index).collect()
+    };
+    let first = leased(store.claim(ask()).await.unwrap());
+    assert_eq!((places(&first[0]), first[0].others_waiting), (vec![0, 1], 2));
+    store.settle(sent(&first[1])).await.unwrap();
+    world.clock().pass(10);
+    let mut chunk = deferred(&first[0], Duration::from_millis(100));
+    chunk.deliveries[1].again_in = Some(Duration::from_millis(300));
+    store.settle(chunk).await.unwrap();
+    assert_eq!(store.show(id(1)).await.unwrap().unwrap().due, Moment(1_000_010), "the others go on at once");
+    let Claimed::Messages { leased: second, more: None } = store.claim(ask()).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!((places(&second[0]), second[0].others_waiting), (vec![2, 3], 2), "what rests is not tried");
+    store.settle(deferred(&second[0], Duration::from_millis(200))).await.unwrap();
+    for (pass, next, want) in
+        [(100, 1_000_110, vec![0]), (100, 1_000_210, vec![2, 3]), (100, 1_000_310, vec![1])]
+    {
+        assert_eq!(store.claim(ask()).await.unwrap(), Claimed::Empty { next_due: Some(Moment(next)) });
+        assert_eq!(store.next_due(&lane()).await.unwrap(), Some(Moment(next)));
+        world.clock().pass(pass);
+        let claimed = leased(store.claim(ask()).await.unwrap());
+        assert_eq!(places(&claimed[0]), want);
+        store.settle(sent(&claimed[0])).await.unwrap();
     }
-    store.make_due(lane()).await.unwrap();
-    assert_eq!(names(&claim(&world, 9).await), [id(1)]);
-    let other = Ask { lane: LaneName::of_upstream("v"), ..ask(9) };
-    assert_eq!(store.claim(other).await.unwrap(), Claimed::Empty { next_due: Some(Moment(4_600_000)) });
+    assert_eq!(store.queue_length(), 0);
+}
+
+pub(crate) async fn a_person_makes_all_recipients_due(world: impl World) {
+    let store = world.store();
+    for change in ["retry", "retry_all", "release"] {
+        store.enqueue(message(1, &["a@b", "b@b", "c@b"])).await.unwrap();
+        let first = leased(store.claim(Ask { recipients_per_message: 2, ..ask(1) }).await.unwrap());
+        let mut chunk = deferred(&first[0], Duration::from_hours(1));
+        chunk.deliveries[1].again_in = Some(Duration::from_hours(2));
+        store.settle(chunk).await.unwrap();
+        match change {
+            "retry" => drop(store.retry(id(1)).await.unwrap()),
+            "retry_all" => assert_eq!(store.retry_all().await.unwrap(), 1),
+            _ => {
+                assert!(store.hold(id(1)).await.unwrap());
+                assert_eq!(store.release(id(1), Decisions::default()).await.unwrap(), Some(lane()));
+            }
+        }
+        let all = claim(&world, 1).await;
+        assert_eq!(all[0].message.recipients.len(), 3, "{change}");
+        store.settle(sent(&all[0])).await.unwrap();
+    }
+}
+
+pub(crate) async fn doubts_are_counted_and_a_person_allows_one_more(world: impl World) {
+    let store = world.store();
+    store.enqueue(message(1, &["a@b", "b@b"])).await.unwrap();
+    let doubts = |leased: &[Leased]| -> Vec<u32> {
+        leased[0].message.recipients.iter().map(|recipient| recipient.doubts).collect()
+    };
+    for n in 0..=MOST_DOUBTS {
+        let claimed = claim(&world, 1).await;
+        assert_eq!(doubts(&claimed), [n, 0]);
+        let mut doubtful = settled(&claimed[0], RecipientState::Waiting);
+        doubtful.deliveries[0].doubtful = true;
+        store.settle(doubtful).await.unwrap();
+    }
+    store.retry(id(1)).await.unwrap();
+    assert_eq!(doubts(&claim(&world, 1).await), [MOST_DOUBTS - 1, 0]);
+}
+
+pub(crate) async fn a_settlement_may_hold(world: impl World) {
+    let store = world.store();
+    store.enqueue(message(1, &["a@b", "b@b"])).await.unwrap();
+    let claimed = claim(&world, 1).await;
+    let mut held = Settlement { hold: true, counts: false, used: None, ..sent(&claimed[0]) };
+    held.deliveries[1] =
+        Delivery { counts: false, reply: "damaged".into(), ..delivery(1, RecipientState::Waiting) };
+    store.settle(held).await.unwrap();
+    let shown = store.show(id(1)).await.unwrap().unwrap();
+    assert_eq!((shown.state, shown.recipients[1].reply.as_str()), (MessageState::Held, "damaged"));
+    assert_eq!((store.lane_load(&lane()), used_today(&world).await), (Load::default(), (0, 0)));
+    assert_eq!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: None });
+    store.release(id(1), Decisions::default()).await.unwrap();
+    let again = claim(&world, 9).await;
+    assert_eq!((again[0].message.recipients.len(), again[0].others_waiting), (1, 0));
+    store.settle(Settlement { hold: true, ..sent(&again[0]) }).await.unwrap();
+    assert_eq!(store.queue_length(), 0, "of which nothing is left is not held");
 }

@@ -78,7 +78,7 @@ pub(crate) async fn an_envelope_is_split_to_the_room_that_is_left(world: impl Wo
     store.enqueue(of_user("other", large)).await.unwrap();
     store.enqueue(message(2, &["a@b"])).await.unwrap();
     let first = leased(store.claim(ask.clone()).await.unwrap());
-    let sizes: Vec<_> = first.iter().map(|m| (m.message.recipients.len(), m.others_at_once)).collect();
+    let sizes: Vec<_> = first.iter().map(|m| (m.message.recipients.len(), m.others_waiting)).collect();
     assert_eq!(sizes, [(1, 0), (3, 3)]);
     for leased in &first {
         store.settle(sent(leased)).await.unwrap();
@@ -286,14 +286,19 @@ pub(crate) async fn usage_is_told_reset_and_pruned(mut world: impl World) {
     assert_eq!(used(&world, own(), Window::Week).await, (1, 1));
 }
 
-pub(crate) async fn suspensions_last_and_end(mut world: impl World) {
-    let new = |account: Option<&str>, kind, lasts: Option<u64>| NewSuspension {
+fn suspension(account: Option<&str>, kind: SuspensionKind, lasts: Option<u64>) -> NewSuspension {
+    NewSuspension {
         upstream: "u".into(),
         account: account.map(str::to_owned),
         kind,
         lasts: lasts.map(Duration::from_millis),
-        reason: "why".into(),
-    };
+        login: None,
+        reason: format!("for {lasts:?}"),
+    }
+}
+
+pub(crate) async fn suspensions_last_and_end(mut world: impl World) {
+    let new = suspension;
     let store = world.store();
     store.suspend(new(None, SuspensionKind::Paused, Some(5))).await.unwrap();
     let paused = store.suspend(new(None, SuspensionKind::Paused, Some(9))).await.unwrap();
@@ -304,10 +309,51 @@ pub(crate) async fn suspensions_last_and_end(mut world: impl World) {
     let mut all = store.suspensions().await.unwrap();
     all.sort_by_key(|suspension| suspension.account.clone());
     assert_eq!(all, [paused.clone(), stopped]);
-    store.end_suspensions(Some("other".into()), vec![SuspensionKind::Stopped]).await.unwrap();
+    store.end_suspensions(Some("other".into()), None, vec![SuspensionKind::Stopped]).await.unwrap();
     assert_eq!(store.suspensions().await.unwrap().len(), 2);
-    store.end_suspensions(None, vec![SuspensionKind::Stopped, SuspensionKind::Disabled]).await.unwrap();
+    store.end_suspensions(None, None, vec![SuspensionKind::Stopped, SuspensionKind::Disabled]).await.unwrap();
     assert_eq!(store.suspensions().await.unwrap(), [paused]);
     world.clock().pass(9);
     assert_eq!(store.suspensions().await.unwrap(), []);
+}
+
+pub(crate) async fn a_longer_pause_holds(mut world: impl World) {
+    let store = world.store();
+    let pause = |lasts| suspension(None, SuspensionKind::Paused, lasts);
+    let long = store.suspend(pause(Some(9))).await.unwrap();
+    assert_eq!(store.suspend(pause(Some(5))).await.unwrap(), long, "the one that is in force is told");
+    let one = suspension(Some("a"), SuspensionKind::Paused, Some(4));
+    let of_account = store.suspend(one).await.unwrap();
+    assert_eq!(of_account.until, Some(Moment(1_000_004)), "that of another account is its own");
+    world.crash();
+    world.clock().pass(4);
+    assert_eq!(world.store().suspensions().await.unwrap(), [long]);
+    world.clock().pass(6);
+    let next = world.store().suspend(pause(Some(1))).await.unwrap();
+    assert_eq!(next.until, Some(Moment(1_000_011)), "one that is over holds nothing up");
+}
+
+pub(crate) async fn a_refused_login_stays_until_it_is_ended(mut world: impl World) {
+    let store = world.store();
+    let login = |account: &str, lasts, login: &str| NewSuspension {
+        login: Some(login.to_owned()),
+        ..suspension(Some(account), SuspensionKind::Login, lasts)
+    };
+    store.suspend(login("a", Some(9), "first")).await.unwrap();
+    let next = store.suspend(login("a", Some(5), "second")).await.unwrap();
+    let other = store.suspend(login("b", Some(5), "first")).await.unwrap();
+    assert_eq!((next.until, next.login.as_deref()), (Some(Moment(1_000_005)), Some("second")));
+    world.crash();
+    world.clock().pass(6);
+    let store = world.store();
+    store.prune().await.unwrap();
+    let mut all = store.suspensions().await.unwrap();
+    all.sort_by_key(|suspension| suspension.account.clone());
+    assert_eq!(all, [next, other.clone()], "its probe is due, and it is refused still");
+    store.suspend(suspension(Some("a"), SuspensionKind::Disabled, None)).await.unwrap();
+    store.end_suspensions(Some("u".into()), Some("a".into()), vec![SuspensionKind::Login]).await.unwrap();
+    let mut left = store.suspensions().await.unwrap();
+    left.retain(|suspension| suspension.kind == SuspensionKind::Login);
+    assert_eq!(left, [other], "of one account, and of one kind");
+    assert_eq!(store.suspensions().await.unwrap().len(), 2);
 }

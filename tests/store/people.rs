@@ -73,8 +73,7 @@ pub(crate) async fn a_retry_makes_due(world: impl World) {
         store.enqueue(message(n, &["a@b"])).await.unwrap();
     }
     for leased in claim(&world, 3).await {
-        let again_in = Some(Duration::from_hours(1));
-        store.settle(Settlement { again_in, ..settled(&leased, RecipientState::Waiting) }).await.unwrap();
+        store.settle(deferred(&leased, Duration::from_hours(1))).await.unwrap();
     }
     assert_eq!(store.retry(id(2)).await.unwrap(), Some(lane()));
     assert_eq!(store.retry(id(9)).await.unwrap(), None);

@@ -58,9 +58,8 @@ pub(crate) async fn what_is_held_moves_and_what_is_sent_stays(world: impl World)
     store.enqueue(NewMessage { held: true, ..message(2, &["a@b"]) }).await.unwrap();
     store.enqueue(message(3, &["a@b"])).await.unwrap();
     let sending = claim(&world, 1).await;
-    let deferred = claim(&world, 1).await;
-    let again_in = Some(Duration::from_mins(1));
-    store.settle(Settlement { again_in, ..settled(&deferred[0], RecipientState::Waiting) }).await.unwrap();
+    let later = claim(&world, 1).await;
+    store.settle(deferred(&later[0], Duration::from_mins(1))).await.unwrap();
     let moves = || vec![to("a@firm.example", "v", 0)];
     assert_eq!(store.reroute(lane(), moves()).await.unwrap(), 2);
     store.hand_back(vec![sending[0].lease]).await.unwrap();

@@ -87,7 +87,9 @@ struct EntryRecipient {
     state: RecipientState,
     attempts: u32,
     failures: u32,
+    doubts: u32,
     reply: String,
+    due: Moment,
 }
 
 struct HeldLease {
@@ -173,6 +175,8 @@ impl MemoryStore {
             state: if recipient.dropped { RecipientState::Dropped } else { RecipientState::Waiting },
             attempts: 0,
             failures: 0,
+            doubts: 0,
+            due: accepted,
             reply: String::new(),
         });
         let entry = Entry {
@@ -240,6 +244,12 @@ impl MemoryState {
 impl Entry {
     fn waiting(&self) -> usize {
         self.recipients.iter().filter(|recipient| recipient.state == RecipientState::Waiting).count()
+    }
+
+    /// When the first recipient that waits is due.
+    fn first_due(&self) -> Option<Moment> {
+        let waits = self.recipients.iter().filter(|recipient| recipient.state == RecipientState::Waiting);
+        waits.map(|recipient| recipient.due).min()
     }
 
     fn size(&self) -> u64 {
@@ -339,7 +349,7 @@ impl Upkeep for MemoryStore {
     async fn prune(&self) -> Result<(), StoreError> {
         let (mut state, now) = (self.state(), self.now());
         state.ledger.expire(now);
-        state.suspensions.retain(|suspension| suspension.until.is_none_or(|until| until > now));
+        state.suspensions.retain(|suspension| people::lasts(suspension, now));
         Ok(())
     }
 }

@@ -203,6 +203,7 @@ impl Simulation {
             upstream: upstream.into(),
             account: None,
             kind: SuspensionKind::Disabled,
+            login: None,
             lasts: None,
             reason: "disabled by hand".into(),
         };

@@ -34,6 +34,7 @@ pub(super) async fn disable(
         account: None,
         kind: SuspensionKind::Disabled,
         lasts: None,
+        login: None,
         reason: BY_HAND.to_owned(),
     };
     state.accounts.suspend(suspension).await?;
@@ -41,7 +42,7 @@ pub(super) async fn disable(
     one(&state, &name).await
 }
 
-/// It may send again, whoever had stopped it; all of its mail is due. A pause by the provider's word stays.
+/// It may send again, whoever had stopped it; mail that waited for it is due. A pause by the provider's word stays.
 pub(super) async fn enable(
     extract::State(state): extract::State<ApiState>,
     name: NamePath,
@@ -55,7 +56,6 @@ pub(super) async fn enable(
     }
     state.accounts.resume(Some(&name), &[SuspensionKind::Disabled, SuspensionKind::Stopped]).await?;
     for lane in state.router.lanes_of(&name) {
-        state.store.make_due(lane.clone()).await?;
         state.wakeups.retry(&lane);
     }
     tracing::info!(event = "upstream_enabled", upstream = name, reason = "enabled by hand");

@@ -147,8 +147,7 @@ fn waiting(
     let due_behind_limit = summary.due > until.unwrap_or(now).max(now);
     match own {
         LaneState::Disabled { .. } => (Some("disabled"), until),
-        // When the upstream answers again all of its mail is due at once, so what counts is the next try at it.
-        LaneState::Down { .. } => (Some("connection"), until.or(Some(summary.due))),
+        LaneState::Down { .. } => (Some("connection"), later),
         LaneState::Limited { .. } if !due_behind_limit => (Some("limit"), later),
         LaneState::Busy { .. } if summary.due <= now => (Some("connection"), Some(summary.due)),
         _ if state == MessageState::Deferred => (Some("retry"), Some(summary.due)),

@@ -1,5 +1,6 @@
-//! What people, and lanes that are up again, do to mail that waits. [`Poll::Pending`]: it is being sent.
+//! What people do to mail that waits. [`Poll::Pending`]: it is being sent.
 
+use std::ops::RangeInclusive;
 use std::task::Poll;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -9,15 +10,7 @@ use super::rows::{self, SENDING};
 use super::settle::remove;
 use super::writing::{QueuePlace, Writing};
 use crate::mail::QueueId;
-use crate::store::{Decisions, LaneName, MessageId, Summary};
-
-/// Makes all that waits in a lane due.
-pub(super) fn make_due(db: &Writing, lane: &LaneName) -> rusqlite::Result<()> {
-    let now = db.now();
-    db.turns().wake(lane, now);
-    let sql = "UPDATE message SET due = ?2 WHERE route = ?1 AND state = 0 AND due > ?2";
-    db.prepare_cached(sql)?.execute((lane.as_str(), now.0)).map(|_| ())
-}
+use crate::store::{Decisions, LaneName, MOST_DOUBTS, MessageId, Summary};
 
 /// Makes a message due that waits. Tells where it stands; `None` when no such message waits.
 pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<Option<LaneName>>> {
@@ -31,6 +24,7 @@ pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<O
                RETURNING route, priority, submitter, due, waiting";
     let place = db.prepare_cached(sql)?.query_row((id.0, db.now().0), QueuePlace::read).optional()?;
     if let Some(place) = &place {
+        wanted(db, id.0..=id.0)?;
         db.turns().waits(&place.lane, place.priority, &place.submitter, place.due);
     }
     Ok(Poll::Ready(place.map(|place| place.lane)))
@@ -40,8 +34,17 @@ pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<O
 pub(super) fn retry_all(db: &Writing) -> rusqlite::Result<u64> {
     let now = db.now();
     db.turns().wake_all(now);
+    wanted(db, i64::MIN..=i64::MAX)?;
     let sql = "UPDATE message SET due = min(due, ?1) WHERE state = 0";
     db.prepare_cached(sql)?.execute([now.0]).map(|changed| changed as u64)
+}
+
+/// A person wants what waits of these messages to go now: what was in doubt too often, once more.
+fn wanted(db: &Writing, messages: RangeInclusive<i64>) -> rusqlite::Result<()> {
+    let sql = "UPDATE recipient SET due = min(due, ?3), doubts = min(doubts, ?4) \
+               WHERE message BETWEEN ?1 AND ?2 AND state = 0 AND (due > ?3 OR doubts > ?4)";
+    let key = (messages.start(), messages.end(), db.now().0, MOST_DOUBTS - 1);
+    db.prepare_cached(sql)?.execute(key).map(drop)
 }
 
 /// Keeps a message until it is released; false when there is no such message.
@@ -65,14 +68,14 @@ pub(super) fn release(
 ) -> rusqlite::Result<Option<LaneName>> {
     let mut update = db.prepare_cached(
         "UPDATE message SET state = 0, due = ?2, decisions = ?3 WHERE queue_id = ?1 AND state = 2 \
-         RETURNING route, priority, submitter, due, waiting",
+         RETURNING route, priority, submitter, due, waiting, id",
     )?;
     let row = (queue_id.as_str(), db.now().0, decisions.to_text());
-    let place = update.query_row(row, QueuePlace::read).optional()?;
-    if let Some(place) = &place {
-        db.enters(place);
-    }
-    Ok(place.map(|place| place.lane))
+    let released = update.query_row(row, |row| Ok((QueuePlace::read(row)?, MessageId(row.get(5)?))));
+    let Some((place, id)) = released.optional()? else { return Ok(None) };
+    wanted(db, id.0..=id.0)?;
+    db.enters(&place);
+    Ok(Some(place.lane))
 }
 
 /// Deletes a message. Tells what it was, and whether its content is in a file; `None` when there is no such message.

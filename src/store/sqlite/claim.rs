@@ -68,7 +68,7 @@ pub(super) fn claim(db: &Writing, ask: &Ask, folder: &Path) -> rusqlite::Result<
             blacklist: has_blacklist.then_some(now),
             folder,
         };
-        leased.extend(lease::take(db, *row, &terms)?);
+        leased.extend(lease::take(db, *row, now, &terms)?);
         let due = first_due(db, &ask.lane, &turn)?;
         if let Some(lane) = db.turns().lane(&ask.lane) {
             lane.served(&turn, due, now);

@@ -31,12 +31,20 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()
         });
     }
     let mut insert =
-        db.prepare_cached("INSERT INTO recipient (message, place, address, state, notify, original) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        db.prepare_cached("INSERT INTO recipient (message, place, address, state, notify, original, due) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     for (place, recipient) in message.recipients.iter().enumerate() {
         let state = if recipient.dropped { 4 } else { 0 };
         let notify = recipient.request.notify.map(rows::notify_number);
         let original = recipient.request.original.as_ref().map(ToString::to_string);
-        insert.execute((id, place as i64, recipient.address.as_str(), state, notify, original))?;
+        insert.execute((
+            id,
+            place as i64,
+            recipient.address.as_str(),
+            state,
+            notify,
+            original,
+            accepted.0,
+        ))?;
     }
     if let Some(data) = message.content.octets() {
         db.prepare_cached("INSERT INTO content (message, data) VALUES (?1, ?2)")?.execute((id, data))?;

@@ -10,7 +10,7 @@ use super::books::Extension;
 use super::reroute::{self, LanePosition};
 use super::settle::{self, SettleEnd};
 use super::store::SqliteStore;
-use super::{change, claim, listing, overdue, permits, settings, suspension, usage};
+use super::{claim, listing, overdue, permits, settings, suspension, usage};
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Scope, Wait};
 use crate::store::{
@@ -60,10 +60,6 @@ impl Claims for SqliteStore {
 
     async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError> {
         self.read_here(|db| claim::next_due(db, lane))
-    }
-
-    async fn make_due(&self, lane: LaneName) -> Result<(), StoreError> {
-        self.write(move |db| change::make_due(db, &lane)).await
     }
 
     async fn lanes_in_use(&self) -> Result<Vec<LaneSender>, StoreError> {
@@ -151,8 +147,9 @@ impl Permits for SqliteStore {
     async fn end_suspensions(
         &self,
         upstream: Option<String>,
+        account: Option<String>,
         kinds: Vec<SuspensionKind>,
     ) -> Result<(), StoreError> {
-        self.write(move |db| suspension::clear(db, upstream.as_deref(), &kinds)).await
+        self.write(move |db| suspension::clear(db, upstream.as_deref(), account.as_deref(), &kinds)).await
     }
 }

@@ -22,29 +22,18 @@ pub(super) struct Terms<'a> {
     pub(super) folder: &'a Path,
 }
 
-/// Which recipients go, of those that wait.
-#[derive(Clone, Copy)]
-struct AttemptRound {
-    /// Those with at most so many attempts,
-    attempts: u32,
-    /// of which there are so many;
-    all: u32,
-    /// and of these so many at most, not counting those on the blacklist.
-    most: u32,
-}
-
-/// Takes a message with the recipients that go in one transaction. `None` when it can't be read.
-pub(super) fn take(db: &Writing, row: MessageRow, terms: &Terms<'_>) -> rusqlite::Result<Option<Leased>> {
+/// Takes a message with the recipients that are due at `now` and go in one transaction. `None` when it can't be read.
+pub(super) fn take(
+    db: &Writing,
+    row: MessageRow,
+    now: Moment,
+    terms: &Terms<'_>,
+) -> rusqlite::Result<Option<Leased>> {
     if row.message.disposition() != Disposition::Sent {
         let terms = Terms { blacklist: None, ..*terms };
         return take_whole(db, row, &terms);
     }
-    let sql = "SELECT min(attempts) FROM recipient WHERE message = ?1 AND state = 0";
-    let fewest: Option<u32> = db.prepare_cached(sql)?.query_row([row.id.0], |row| row.get(0))?;
-    let sql = "SELECT count(*) FROM recipient WHERE message = ?1 AND state = 0 AND attempts = ?2";
-    let all: u32 = db.prepare_cached(sql)?.query_row((row.id.0, fewest), |row| row.get(0))?;
-    let round = AttemptRound { attempts: fewest.unwrap_or(0), all, most: terms.recipients };
-    take_recipients(db, row, round, terms)
+    take_recipients(db, row, now, terms)
 }
 
 /// Takes a message with all recipients that wait.
@@ -53,17 +42,17 @@ pub(super) fn take_whole(
     row: MessageRow,
     terms: &Terms<'_>,
 ) -> rusqlite::Result<Option<Leased>> {
-    let round = AttemptRound { attempts: u32::MAX, all: row.waiting, most: u32::MAX };
-    take_recipients(db, row, round, terms)
+    let terms = Terms { recipients: u32::MAX, ..*terms };
+    take_recipients(db, row, Moment(i64::MAX), &terms)
 }
 
 fn take_recipients(
     db: &Writing,
     row: MessageRow,
-    round: AttemptRound,
+    due: Moment,
     terms: &Terms<'_>,
 ) -> rusqlite::Result<Option<Leased>> {
-    let recipients = match recipients(db, row.id, round, terms.blacklist) {
+    let recipients = match recipients(db, row.id, due, terms) {
         Ok(recipients) => recipients,
         Err(error) => return hold(db, row.id, &error).map(|()| None),
     };
@@ -97,33 +86,27 @@ fn take_recipients(
         db.owner(),
         lease.token as i64,
     ))?;
-    Ok(Some(Leased {
-        lease,
-        message,
-        warned,
-        attempts,
-        others_waiting: waiting.saturating_sub(taken),
-        others_at_once: round.all.saturating_sub(taken),
-    }))
+    Ok(Some(Leased { lease, message, warned, attempts, others_waiting: waiting.saturating_sub(taken) }))
 }
 
+/// Those that are due by then, the longest due first, as many as go.
 fn recipients(
     db: &Connection,
     id: MessageId,
-    round: AttemptRound,
-    blacklist: Option<Moment>,
+    due: Moment,
+    terms: &Terms<'_>,
 ) -> rusqlite::Result<Vec<QueuedRecipient>> {
     let mut select = db.prepare_cached(
-        "SELECT place, address, attempts, failures, reply, notify, original FROM recipient \
-         WHERE message = ?1 AND state = 0 AND attempts <= ?2 ORDER BY place",
+        "SELECT place, address, attempts, failures, doubts, reply, notify, original FROM recipient \
+         WHERE message = ?1 AND state = 0 AND due <= ?2 ORDER BY due, place",
     )?;
-    let mut rows = select.query((id.0, round.attempts))?;
+    let mut rows = select.query((id.0, due.0))?;
     let (mut recipients, mut going) = (Vec::new(), 0);
-    while going < round.most
+    while going < terms.recipients
         && let Some(row) = rows.next()?
     {
         let address = rows::address(row, 1)?;
-        let entry = match blacklist {
+        let entry = match terms.blacklist {
             Some(now) => blacklist::find(db, address.as_str(), now)?,
             None => None,
         };
@@ -133,11 +116,13 @@ fn recipients(
             address,
             attempts: row.get(2)?,
             failures: row.get(3)?,
-            last_reply: row.get(4)?,
-            request: rows::recipient_request(row, 5)?,
+            doubts: row.get(4)?,
+            last_reply: row.get(5)?,
+            request: rows::recipient_request(row, 6)?,
             listed: entry.map(|entry| entry.reason),
         });
     }
+    recipients.sort_unstable_by_key(|recipient| recipient.index);
     Ok(recipients)
 }
 

@@ -14,13 +14,14 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 128;
 
 /// A step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_standing.sql"),
     include_str!("schema_fair.sql"),
     include_str!("schema_permit.sql"),
     include_str!("schema_6.sql"),
+    include_str!("schema_7.sql"),
 ];
 
 /// Sets the connection up and migrates the store.

@@ -2,12 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::rows;
+use super::rows::{self, HELD, WAITING};
 use super::writing::{QueuePlace, Writing};
 use super::{blacklist, enqueue, usage};
 use crate::limits::{AccountKey, Amount};
 use crate::mail::QueueId;
 use crate::store::{Delivery, Lease, MessageId, Settlement};
+use crate::time::Moment;
 
 /// What a settlement has come to.
 pub(super) enum SettleEnd {
@@ -23,9 +24,9 @@ pub(super) enum SettleEnd {
 pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<SettleEnd> {
     let id = settlement.lease.id;
     let Some((account, taken)) = end_lease(db, settlement.lease)? else { return Ok(SettleEnd::Fenced) };
-    let mut settled = 0;
+    let (now, mut settled) = (db.now(), 0);
     for delivery in &settlement.deliveries {
-        settled += u64::from(deliver(db, id, delivery)?);
+        settled += u64::from(deliver(db, id, delivery, now)?);
     }
     if !taken.is_none() || settlement.used.is_some() {
         db.end(&account, &taken, settlement.used.as_ref())?;
@@ -33,24 +34,30 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
     for report in &settlement.reports {
         enqueue::enqueue(db, report)?;
     }
-    // One of which nothing is left does not go back into the indexes of what waits, only to be removed from them.
+    // What was tried goes behind what has been due meanwhile. One of which nothing is left does not go back into the indexes
+    // of what waits, only to be removed from them.
     let mut update = db.prepare_cached(
-        "UPDATE message SET state = iif(waiting > ?3, 0, 1), due = coalesce(?2, due), waiting = waiting - ?3, attempts = attempts + ?4, \
-         warned = warned OR ?5 WHERE id = ?1 RETURNING route, priority, submitter, due, waiting, in_file, queue_id",
+        "UPDATE message SET state = iif(waiting > ?3, ?6, 1), waiting = waiting - ?3, attempts = attempts + ?4, \
+         warned = warned OR ?5, due = max(coalesce(?2, due), \
+         coalesce((SELECT min(due) FROM recipient WHERE message = ?1 AND state = 0), due)) \
+         WHERE id = ?1 RETURNING route, priority, submitter, due, waiting, in_file, queue_id",
     )?;
     let row = update.query_row(
         (
             id.0,
-            settlement.again_in.map(|rest| db.now().after(rest).0),
+            settlement.deliveries.first().map(|_| now.0),
             settled as i64,
             i64::from(settlement.counts),
             settlement.warned,
+            if settlement.hold { HELD } else { WAITING },
         ),
         |row| Ok((QueuePlace::read(row)?, row.get::<_, bool>(5)?, rows::queue_id(row, 6)?)),
     );
     let (place, in_file, queue_id) = row?;
     if place.recipients > 0 {
-        db.enters(&place);
+        if !settlement.hold {
+            db.enters(&place);
+        }
         return Ok(SettleEnd::Waits);
     }
     remove(db, id)?;
@@ -86,20 +93,28 @@ fn end_lease(db: &Writing, lease: Lease) -> rusqlite::Result<Option<(AccountKey,
 }
 
 /// Writes one recipient's outcome; true when it is settled for good.
-fn deliver(db: &Writing, id: MessageId, delivery: &Delivery) -> rusqlite::Result<bool> {
+fn deliver(db: &Writing, id: MessageId, delivery: &Delivery, now: Moment) -> rusqlite::Result<bool> {
     let (state, total) = rows::settled(delivery.state);
     let mut update = db.prepare_cached(
-        "UPDATE recipient SET state = ?3, attempts = attempts + ?4, reply = ?5, failures = failures + ?6 \
-         WHERE message = ?1 AND place = ?2 AND state = 0",
+        "UPDATE recipient SET state = ?3, attempts = attempts + ?4, reply = ?5, failures = failures + ?6, \
+         doubts = doubts + ?7, due = ?8 WHERE message = ?1 AND place = ?2 AND state = 0",
     )?;
-    let changed =
-        update.execute((id.0, delivery.index, state, delivery.counts, &delivery.reply, delivery.failed))?;
+    let changed = update.execute((
+        id.0,
+        delivery.index,
+        state,
+        delivery.counts,
+        &delivery.reply,
+        delivery.failed,
+        delivery.doubtful,
+        now.after(delivery.again_in.unwrap_or_default()).0,
+    ))?;
     if let Some(total) = total {
         rows::count(db, total, changed as u64)?;
     }
     if let Some(candidate) = &delivery.blacklist {
         db.changes_blacklist();
-        blacklist::count_bounce(db, candidate, &delivery.reply, db.now(), db.wall())?;
+        blacklist::count_bounce(db, candidate, &delivery.reply, now, db.wall())?;
     }
     Ok(total.is_some() && changed == 1)
 }

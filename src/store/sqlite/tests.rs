@@ -158,16 +158,25 @@ async fn claim(store: &SqliteStore, messages: u32) -> Vec<Leased> {
 }
 
 fn delivery(index: u32, state: RecipientState) -> Delivery {
-    Delivery { index, state, reply: "250 2.0.0 OK".into(), counts: true, failed: false, blacklist: None }
+    Delivery {
+        index,
+        state,
+        reply: "250 2.0.0 OK".into(),
+        counts: true,
+        failed: false,
+        doubtful: false,
+        again_in: Some(Duration::from_secs(5)),
+        blacklist: None,
+    }
 }
 
 fn settlement(lease: Lease, deliveries: Vec<Delivery>) -> Settlement {
     Settlement {
         lease,
         deliveries,
-        again_in: Some(Duration::from_secs(5)),
         counts: true,
         warned: false,
+        hold: false,
         used: Some(Amount::of_message(1, 10)),
         reports: vec![],
     }

@@ -68,13 +68,6 @@ impl Turns {
         }
     }
 
-    /// All that waits in a lane is due at `now`.
-    pub(super) fn wake(&mut self, lane: &LaneName, now: Moment) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.wake(now);
-        }
-    }
-
     /// All that waits is due at `now`.
     pub(super) fn wake_all(&mut self, now: Moment) {
         self.lanes.values_mut().for_each(|lane| lane.wake(now));

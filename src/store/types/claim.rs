@@ -62,16 +62,14 @@ pub struct Lease {
 pub struct Leased {
     /// What [`Claims::settle`](crate::store::Claims::settle) wants to see.
     pub lease: Lease,
-    /// The message, with the recipients of this attempt: of those that wait, the ones that were tried least often.
+    /// The message, with the recipients of this attempt: of those that are due, the ones that have been for longest.
     pub message: Message,
     /// Whether the sender has been warned of the delay.
     pub warned: bool,
     /// Attempts so far.
     pub attempts: u32,
-    /// How many other recipients are still waiting.
+    /// How many other recipients are still waiting, due or not.
     pub others_waiting: u32,
-    /// How many of those were tried no more often than the recipients of this attempt, and so are to go at once.
-    pub others_at_once: u32,
 }
 
 /// Which messages of a lane have waited too long. Ages leave out what was waited for limits.
@@ -111,6 +109,10 @@ pub struct Delivery {
     pub counts: bool,
     /// Whether it failed for the message's own sake, not by the upstream's trouble.
     pub failed: bool,
+    /// Whether the upstream may have the message though it has not said so.
+    pub doubtful: bool,
+    /// How long it rests when it still waits; `None`: it is due at once.
+    pub again_in: Option<Duration>,
     /// The mailbox does not exist: count that, and blacklist it when it has happened often enough.
     pub blacklist: Option<BlacklistCandidate>,
 }
@@ -122,12 +124,12 @@ pub struct Settlement {
     pub lease: Lease,
     /// For each recipient that was looked at; the others stay as they are.
     pub deliveries: Vec<Delivery>,
-    /// How long the recipients that still wait are to rest; `None` leaves their time as it is.
-    pub again_in: Option<Duration>,
     /// Whether it was an attempt for the message.
     pub counts: bool,
     /// Whether the sender has now been warned of the delay.
     pub warned: bool,
+    /// Whether what still waits is kept until a person releases it.
+    pub hold: bool,
     /// What the provider has counted; `None` gives the permit back.
     pub used: Option<Amount>,
     /// Our reports about it, queued in the same transaction.

@@ -197,6 +197,9 @@ impl RecipientState {
     }
 }
 
+/// After so many attempts that may have succeeded a recipient is not tried again, unless a person wants it.
+pub const MOST_DOUBTS: u32 = 3;
+
 /// A recipient of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedRecipient {
@@ -208,6 +211,8 @@ pub struct QueuedRecipient {
     pub attempts: u32,
     /// Those of them that failed for the message's own sake, not by the upstream's trouble.
     pub failures: u32,
+    /// Those of them after which the upstream may have the message though it has not said so.
+    pub doubts: u32,
     /// The last reply, empty when there was none.
     pub last_reply: String,
     /// The reports that the client asked for.

@@ -13,8 +13,10 @@ pub struct Suspension {
     pub account: Option<String>,
     /// What it is.
     pub kind: SuspensionKind,
-    /// When it ends by itself.
+    /// When it ends by itself; of a refused login, when that is probed next.
     pub until: Option<Moment>,
+    /// What a refused login consisted of, as a text that tells it from others and says nothing else.
+    pub login: Option<String>,
     /// Why, in words.
     pub reason: String,
 }
@@ -28,6 +30,8 @@ pub enum SuspensionKind {
     Stopped = 1,
     /// A person: until a person says so.
     Disabled = 2,
+    /// The login was refused: probed now and then, until it is accepted or is another one.
+    Login = 3,
 }
 
 /// A suspension that begins now.
@@ -39,8 +43,10 @@ pub struct NewSuspension {
     pub account: Option<String>,
     /// What it is.
     pub kind: SuspensionKind,
-    /// How long it lasts by itself; `None`: until somebody sees to it.
+    /// How long it lasts by itself, `None`: until somebody sees to it; of a refused login, how long until the next probe.
     pub lasts: Option<Duration>,
+    /// What a refused login consisted of.
+    pub login: Option<String>,
     /// Why, in words.
     pub reason: String,
 }

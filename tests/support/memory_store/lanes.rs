@@ -23,7 +23,7 @@ impl MemoryStore {
     /// Takes a message under a lease.
     fn take(&self, state: &mut MemoryState, id: MessageId, take: &Take<'_>) -> Leased {
         let entry = &state.queue[&id];
-        let (recipients, at_once) = self.recipients(state, entry, take.most);
+        let recipients = self.recipients(state, entry, take.most);
         let taken = recipients.len() as u32;
         let message = Message {
             queue_id: entry.new.queue_id.clone(),
@@ -55,24 +55,20 @@ impl MemoryStore {
         state.leases.insert(id, HeldLease { token: lease.token, account, taken: amount });
         let entry = state.queue.get_mut(&id).expect("it has just been read");
         entry.state = EntryState::Sending;
-        let others_at_once = at_once.saturating_sub(taken);
-        Leased { lease, message, warned, attempts, others_waiting, others_at_once }
+        Leased { lease, message, warned, attempts, others_waiting }
     }
 
-    /// The recipients that go, and how many could at once.
-    fn recipients(
-        &self,
-        state: &MemoryState,
-        entry: &Entry,
-        most: Option<u32>,
-    ) -> (Vec<QueuedRecipient>, u32) {
-        let waits = |index: &usize| entry.recipients[*index].state == RecipientState::Waiting;
-        let waiting: Vec<usize> = (0..entry.recipients.len()).filter(waits).collect();
-        let fewest = waiting.iter().map(|&index| entry.recipients[index].attempts).min().unwrap_or_default();
-        let is_next = |index: &usize| most.is_none() || entry.recipients[*index].attempts == fewest;
-        let round: Vec<usize> = waiting.into_iter().filter(is_next).collect();
+    /// The recipients that go: of those that are due, the ones that have been for longest.
+    fn recipients(&self, state: &MemoryState, entry: &Entry, most: Option<u32>) -> Vec<QueuedRecipient> {
+        let now = self.now();
+        let goes = |index: &usize| {
+            let recipient = &entry.recipients[*index];
+            recipient.state == RecipientState::Waiting && (most.is_none() || recipient.due <= now)
+        };
+        let mut due: Vec<usize> = (0..entry.recipients.len()).filter(goes).collect();
+        due.sort_by_key(|&index| entry.recipients[index].due);
         let (mut recipients, mut going) = (Vec::new(), 0);
-        for &index in &round {
+        for index in due {
             if most.is_some_and(|most| going >= most) {
                 break;
             }
@@ -85,15 +81,18 @@ impl MemoryStore {
                 address: new.address.clone(),
                 attempts: known.attempts,
                 failures: known.failures,
+                doubts: known.doubts,
                 last_reply: known.reply.clone(),
                 request: new.request.clone(),
                 listed: listed.map(|entry| entry.reason),
             });
         }
-        (recipients, round.len() as u32)
+        recipients.sort_by_key(|recipient| recipient.index);
+        recipients
     }
 
     fn deliver(&self, state: &mut MemoryState, id: MessageId, delivery: &Delivery) {
+        let now = self.now();
         let entry = state.queue.get_mut(&id).expect("it is under a lease");
         let recipient = &mut entry.recipients[delivery.index as usize];
         if recipient.state != RecipientState::Waiting {
@@ -102,6 +101,8 @@ impl MemoryStore {
         recipient.state = delivery.state;
         recipient.attempts += u32::from(delivery.counts);
         recipient.failures += u32::from(delivery.failed);
+        recipient.doubts += u32::from(delivery.doubtful);
+        recipient.due = now.after(delivery.again_in.unwrap_or_default());
         recipient.reply.clone_from(&delivery.reply);
         let total = match delivery.state {
             RecipientState::Waiting | RecipientState::Sending => None,
@@ -254,8 +255,11 @@ impl Claims for MemoryStore {
                 self.put(&mut state, report);
             }
             let entry = state.queue.get_mut(&id).expect("it was under a lease");
-            entry.state = EntryState::Waiting;
-            entry.due = settlement.again_in.map_or(entry.due, |rest| now.after(rest));
+            entry.state = if settlement.hold { EntryState::Held } else { EntryState::Waiting };
+            if !settlement.deliveries.is_empty() {
+                entry.due = now;
+            }
+            entry.due = entry.due.max(entry.first_due().unwrap_or(entry.due));
             entry.attempts += u32::from(settlement.counts);
             entry.warned |= settlement.warned;
             if entry.waiting() == 0 {
@@ -284,15 +288,6 @@ impl Claims for MemoryStore {
     async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError> {
         let state = self.state();
         Ok(waiting(&state, lane).iter().map(|id| state.queue[id].due).min())
-    }
-
-    async fn make_due(&self, lane: LaneName) -> Result<(), StoreError> {
-        let (mut state, now) = (self.state(), self.now());
-        for id in waiting(&state, &lane) {
-            let entry = state.queue.get_mut(&id).expect("it waits");
-            entry.due = entry.due.min(now);
-        }
-        Ok(())
     }
 
     async fn lanes_in_use(&self) -> Result<Vec<LaneSender>, StoreError> {
@@ -337,6 +332,10 @@ impl Claims for MemoryStore {
 pub(super) fn due_now(entry: &mut Entry, now: Moment) -> bool {
     if entry.state == EntryState::Waiting {
         entry.due = entry.due.min(now);
+    }
+    for recipient in &mut entry.recipients {
+        recipient.due = recipient.due.min(now);
+        recipient.doubts = recipient.doubts.min(MOST_DOUBTS - 1);
     }
     entry.state == EntryState::Waiting
 }

@@ -5,6 +5,7 @@ use mailsluice::config::Window;
 use mailsluice::limits::{Amount, Ceilings, Scope, Wait};
 use mailsluice::mail::QueueId;
 use mailsluice::store::*;
+use mailsluice::time::Moment;
 
 use super::lanes::due_now;
 use super::{Entry, EntryState, HeldPermit, MemoryState, MemoryStore};
@@ -51,6 +52,11 @@ fn fits(summary: &Summary, filter: &ListFilter) -> bool {
         && filter.state.is_none_or(|state| summary.state == state)
         && is(&filter.sender, &[&summary.sender, &summary.reverse_path])
         && is(&filter.recipient, &recipients)
+}
+
+/// Whether a suspension is in force. A refused login stays one beyond its next probe.
+pub(super) fn lasts(suspension: &Suspension, now: Moment) -> bool {
+    suspension.kind == SuspensionKind::Login || suspension.until.is_none_or(|end| end > now)
 }
 
 impl MemoryStore {
@@ -146,17 +152,23 @@ impl Permits for MemoryStore {
     async fn suspensions(&self) -> Result<Vec<Suspension>, StoreError> {
         let now = self.now();
         let state = self.state();
-        let lasting =
-            state.suspensions.iter().filter(|suspension| suspension.until.is_none_or(|end| end > now));
-        Ok(lasting.cloned().collect())
+        Ok(state.suspensions.iter().filter(|suspension| lasts(suspension, now)).cloned().collect())
     }
 
     async fn suspend(&self, new: NewSuspension) -> Result<Suspension, StoreError> {
         let until = new.lasts.map(|lasts| self.now().after(lasts));
-        let NewSuspension { upstream, account, kind, reason, .. } = new;
-        let suspension = Suspension { upstream, account, kind, until, reason };
+        let NewSuspension { upstream, account, kind, reason, login, .. } = new;
+        let suspension = Suspension { upstream, account, kind, until, reason, login };
         let mut state = self.state();
         let key = |other: &Suspension| (other.upstream.clone(), other.account.clone(), other.kind);
+        let is_longer = |other: &&Suspension| {
+            kind == SuspensionKind::Paused
+                && key(other) == key(&suspension)
+                && until.is_some_and(|until| other.until.is_none_or(|other| other > until))
+        };
+        if let Some(longer) = state.suspensions.iter().find(is_longer) {
+            return Ok(longer.clone());
+        }
         state.suspensions.retain(|other| key(other) != key(&suspension));
         state.suspensions.push(suspension.clone());
         Ok(suspension)
@@ -165,10 +177,12 @@ impl Permits for MemoryStore {
     async fn end_suspensions(
         &self,
         upstream: Option<String>,
+        account: Option<String>,
         kinds: Vec<SuspensionKind>,
     ) -> Result<(), StoreError> {
         let ends = |suspension: &Suspension| {
             kinds.contains(&suspension.kind)
+                && (account.is_none() || suspension.account == account)
                 && upstream.as_ref().is_none_or(|name| suspension.upstream == *name)
         };
         self.state().suspensions.retain(|suspension| !ends(suspension));
@@ -227,6 +241,7 @@ impl Admin for MemoryStore {
         let entry = state.queue.get_mut(&id).filter(|entry| entry.state == EntryState::Held);
         let Some(entry) = entry else { return Ok(None) };
         (entry.state, entry.due, entry.decisions) = (EntryState::Waiting, now, decisions);
+        due_now(entry, now);
         Ok(Some(entry.lane.clone()))
     }
 

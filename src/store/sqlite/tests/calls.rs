@@ -182,6 +182,7 @@ async fn suspensions_last_over_a_restart_and_end_by_kind_or_by_themselves() {
         account: account.map(str::to_owned),
         kind,
         lasts: lasts.map(Duration::from_millis),
+        login: None,
         reason: "why".into(),
     };
     let store = open(dir.path(), &clock);
@@ -192,9 +193,9 @@ async fn suspensions_last_over_a_restart_and_end_by_kind_or_by_themselves() {
     drop(store);
     let store = open(dir.path(), &clock);
     assert_eq!(store.suspensions().await.unwrap(), [paused.clone(), stopped.clone()]);
-    store.end_suspensions(Some("other".into()), vec![SuspensionKind::Stopped]).await.unwrap();
+    store.end_suspensions(Some("other".into()), None, vec![SuspensionKind::Stopped]).await.unwrap();
     assert_eq!(store.suspensions().await.unwrap().len(), 2);
-    store.end_suspensions(None, vec![SuspensionKind::Stopped]).await.unwrap();
+    store.end_suspensions(None, None, vec![SuspensionKind::Stopped]).await.unwrap();
     assert_eq!(store.suspensions().await.unwrap(), [paused]);
     clock.set(14);
     assert_eq!(store.suspensions().await.unwrap(), []);

@@ -67,7 +67,7 @@ async fn a_claim_says_who_is_on_the_blacklist_by_now() {
         claimed[at].message.recipients.iter().map(|recipient| recipient.listed.as_deref()).collect()
     };
     assert_eq!(listed(0), [None, Some("gone"), None], "two that it goes to");
-    assert_eq!((claimed[0].others_at_once, claimed[0].message.amount().recipients), (2, 2));
+    assert_eq!((claimed[0].others_waiting, claimed[0].message.amount().recipients), (2, 2));
     assert_eq!(listed(1), [None], "a test goes to nobody anyway");
     assert_eq!((listed(2), claimed[2].message.amount()), (vec![Some("gone")], Amount::NONE));
     assert_eq!(used(&store, Window::Day).await, (2, 3));

@@ -125,6 +125,35 @@ async fn what_the_fifth_version_decided_counted_and_held_is_kept() {
 }
 
 #[tokio::test]
+async fn recipients_of_the_sixth_version_are_due_with_their_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = old(dir.path(), 6);
+    db.execute_batch(&format!(
+        "INSERT INTO message (id, {COLUMNS}) VALUES (1, '00000000000000A1', 0, 2, 0, 'u', 5000, 1, 2, 3, 3, '', '', 1, 0, \
+         '127.0.0.1', 'x', 'l', 3, 0); \
+         INSERT INTO recipient (message, place, address, state) VALUES \
+         (1, 0, 'x@there.example', 0), (1, 1, 'y@there.example', 1), (1, 2, 'z@there.example', 0); \
+         INSERT INTO standing (upstream, account, kind, until, reason) VALUES ('u', 'a', 0, 9000, 'busy');"
+    ))
+    .unwrap();
+    drop(db);
+    let clock = Hands::at(4_999);
+    let store = caller(dir.path(), &clock);
+    assert_eq!(store.suspensions().await.unwrap()[0].login, None);
+    assert_eq!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: Some(Moment(5_000)) });
+    clock.set(5_000);
+    let [claimed] = claim(&store, 9).await.try_into().unwrap();
+    let recipients: Vec<_> = claimed.message.recipients.iter().map(|r| (r.index, r.doubts)).collect();
+    assert_eq!(recipients, [(0, 0), (2, 0)]);
+    let deliveries = vec![
+        Delivery { again_in: Some(Duration::from_millis(7)), ..delivery(0, RecipientState::Waiting) },
+        delivery(2, RecipientState::Waiting),
+    ];
+    store.settle(settlement(claimed.lease, deliveries)).await.unwrap();
+    assert_eq!(store.next_due(&lane()).await.unwrap(), Some(Moment(5_007)));
+}
+
+#[tokio::test]
 async fn what_was_asked_for_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let notifies = [None, Some("NEVER"), Some("SUCCESS"), Some("FAILURE"), Some("SUCCESS,DELAY")];

@@ -61,7 +61,7 @@ proptest! {
                                 2 => RecipientState::Bounced,
                                 _ => RecipientState::Expired,
                             };
-                            delivery(r.index, state)
+                            Delivery { again_in: None, ..delivery(r.index, state) }
                         }).collect();
                         let settled = deliveries.iter().filter(|d| d.state != RecipientState::Waiting).count();
                         let key = *queued.iter().find(|(_, (id, _))| *id == leased.message.queue_id).unwrap().0;
@@ -71,7 +71,7 @@ proptest! {
                         if *waiting == 0 {
                             queued.remove(&key);
                         }
-                        let settlement = Settlement { again_in: None, ..settlement(leased.lease, deliveries) };
+                        let settlement = settlement(leased.lease, deliveries);
                         store.settle(settlement.clone()).await.unwrap();
                         assert!(matches!(store.settle(settlement).await, Err(StoreError::Fenced)));
                     }

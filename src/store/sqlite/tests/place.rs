@@ -92,7 +92,6 @@ enum Step {
     Delete(usize),
     Retry(usize),
     RetryAll,
-    MakeDue,
     Reroute(bool),
     Overdue,
     Twice(usize),
@@ -113,7 +112,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => which().prop_map(Step::Delete),
         1 => which().prop_map(Step::Retry),
         1 => Just(Step::RetryAll),
-        1 => Just(Step::MakeDue),
         1 => any::<bool>().prop_map(Step::Reroute),
         1 => Just(Step::Overdue),
         1 => which().prop_map(Step::Twice),
@@ -177,7 +175,8 @@ impl World {
                 let lease = self.leased.swap_remove(which % self.leased.len());
                 let state = if sent { RecipientState::Sent } else { RecipientState::Waiting };
                 let again_in = Some(Duration::from_millis(next as u64));
-                let settled = Settlement { again_in, ..settlement(lease, vec![delivery(0, state)]) };
+                let one = |index| Delivery { again_in, ..delivery(index, state) };
+                let settled = settlement(lease, (0..if sent { 1 } else { 3 }).map(one).collect());
                 store.settle(settled).await.unwrap();
             }
             Step::HandBack(which) if !self.leased.is_empty() => {
@@ -196,7 +195,6 @@ impl World {
                 self.leased.extend(claimed.iter().map(|overdue| overdue.leased.lease));
             }
             Step::RetryAll => drop(store.retry_all().await.unwrap()),
-            Step::MakeDue => store.make_due(lane()).await.unwrap(),
             Step::Reroute(back) => {
                 let (from, to) = if back { ("v", "u") } else { ("u", "v") };
                 let to = LaneName::of_upstream(to);

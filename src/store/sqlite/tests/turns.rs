@@ -111,13 +111,11 @@ async fn what_waits_again_has_its_turn_again() {
     queue(&store, "a", 1..2, Priority::Normal).await;
     let id = message_id(1);
     let due = |store: &SqliteStore| store.lane_load(&lane()).messages;
-    for change in
-        ["hand_back", "release", "retry", "retry_all", "make_due", "time", "reroute", "restart", "undone"]
-    {
+    for change in ["hand_back", "release", "retry", "retry_all", "time", "reroute", "restart", "undone"] {
         let claimed = claim(&store, 5).await;
         assert_eq!((claimed.len(), due(&store)), (1, 0), "before {change}");
         let lease = claimed[0].lease;
-        if ["retry", "retry_all", "make_due", "time", "release", "reroute"].contains(&change) {
+        if ["retry", "retry_all", "time", "release", "reroute"].contains(&change) {
             let deferred = settlement(lease, vec![delivery(0, RecipientState::Waiting)]);
             store.settle(deferred).await.unwrap();
             let later = Claimed::Empty { next_due: Some(Moment(NOW + 5_000)) };
@@ -132,7 +130,6 @@ async fn what_waits_again_has_its_turn_again() {
             }
             "retry" => assert_eq!(store.retry(id.clone()).await.unwrap(), Some(lane())),
             "retry_all" => assert_eq!(store.retry_all().await.unwrap(), 1),
-            "make_due" => store.make_due(lane()).await.unwrap(),
             "time" => {
                 clock.set(NOW + 5_000);
                 let claimed = claim(&store, 5).await;
