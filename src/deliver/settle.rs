@@ -53,7 +53,7 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attem
 /// Writes a line for each recipient; of a message whose content is damaged, one that asks a person to see to it.
 fn log_attempt(lane: &LaneSettings, account: Option<&Account>, attempted: &Attempted, pauses: &Pauses<'_>) {
     let message = &attempted.leased.message;
-    let line = DeliveryLine {
+    let common = DeliveryLine {
         lane,
         account,
         message,
@@ -62,12 +62,12 @@ fn log_attempt(lane: &LaneSettings, account: Option<&Account>, attempted: &Attem
         pauses,
         tried: true,
     };
-    let Some(reason) = &attempted.damaged else { return delivery_log::attempt(&line, &attempted.outcomes) };
+    let Some(reason) = &attempted.damaged else { return delivery_log::attempt(&common, &attempted.outcomes) };
     tracing::error!(event = "damaged", queue_id = %message.queue_id, reason, next = DAMAGED);
     let is_settled =
         |each: &&RecipientOutcome| state(each.outcome, pauses.expired()) != RecipientState::Waiting;
     let settled: Vec<_> = attempted.outcomes.iter().filter(is_settled).cloned().collect();
-    delivery_log::attempt(&line, &settled);
+    delivery_log::attempt(&common, &settled);
 }
 
 /// Gives up the lease of a message that was not tried. While the store fails it is tried again: the message would stay

@@ -1,10 +1,11 @@
 //! Contents that are not what was taken: they are held, never sent, and nobody gets a report.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::PathBuf;
 
 use mailsluice::mail::QueueId;
-use mailsluice::store::{Admin, Decisions, LaneName, MessageState};
+use mailsluice::store::{Decisions, LaneName, MessageState};
 use rusqlite::Connection;
 
 use crate::memory::in_a_file;
@@ -101,7 +102,7 @@ async fn a_damaged_content_is_held_and_never_sent() {
         if damage == Damage::FileCut {
             let mut whole = b"Subject: large\r\n\r\n".to_vec();
             whole.resize(70_000, b'x');
-            fs::write(Damage::file(&sim, &id), whole).unwrap();
+            File::create(Damage::file(&sim, &id)).unwrap().write_all(&whole).unwrap();
             sim.store().release(id, Decisions::default()).await.unwrap();
             sim.core.as_ref().unwrap().context.wakeups.wake(&LaneName::of_upstream("main"));
             sim.until_empty(secs(5)).await;

@@ -1,6 +1,6 @@
 //! When each recipient is tried again.
 
-use mailsluice::store::{Admin, LaneName, QueueCounts};
+use mailsluice::store::{LaneName, QueueCounts};
 
 use crate::support::simulation::{Simulation, secs};
 use crate::support::upstream::{Act, Script, Step, Upstream};
