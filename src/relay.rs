@@ -155,6 +155,14 @@ fn log_started(core: &Core) {
         test_mode = test.enabled.then(|| action_name(test.action)),
         origin = test.origin,
     );
+    for stop in core.context.accounts.stops(&upstreams) {
+        let upstream = &stop.upstream;
+        let next = match stop.until {
+            Some(until) => format!("goes on at {:.3}", core.context.timeline.wall_at(until)),
+            None => format!("mend it, then `mailsluice upstream enable {upstream}`"),
+        };
+        tracing::warn!(event = "stop_in_force", upstream, account = stop.account, reason = stop.reason, next);
+    }
     if test.enabled {
         let address = test.address.map(|address| address.to_string());
         tracing::warn!(event = "test_mode", enabled = true, action = action_name(test.action), to = address);

@@ -9,6 +9,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::candidates::Candidates;
 use super::login::{Account, UpstreamState};
+use super::refused_login::LoginParts;
 use super::settings::{AccountSettings, SettingsSources};
 use super::tasks::{BackgroundTasks, Spawner};
 use crate::config::{Config, Fallback, Upstream, UpstreamKind};
@@ -204,7 +205,7 @@ impl Accounts {
     }
 
     fn put(&self, suspension: &Suspension, now: Moment) -> bool {
-        let Suspension { upstream, account, kind, until, reason, .. } = suspension;
+        let Suspension { upstream, account, kind, until, login, reason } = suspension;
         let mut is_news = false;
         match account {
             None => {
@@ -214,6 +215,9 @@ impl Accounts {
             Some(name) => {
                 for account in self.of(upstream).iter().filter(|account| *account.key().account == **name) {
                     is_news |= account.condition.suspend(*kind, *until, reason, now);
+                    if *kind == SuspensionKind::Login {
+                        account.condition.set_refused_login(login.as_deref().unwrap_or_default());
+                    }
                 }
             }
         }
@@ -264,6 +268,40 @@ impl Accounts {
             }
         }
         Ok(ended)
+    }
+
+    /// The configuration was read: what is down is tried at once, but of logins that were refused only those that have changed
+    /// since. Of the others the next probe comes when it comes.
+    pub async fn retry_after_reading(&self) {
+        let now = self.timeline.now();
+        let states: Vec<_> = self.registry().states.values().cloned().collect();
+        for state in &states {
+            state.condition.probe_now(now);
+        }
+        for account in self.all() {
+            let is_changed = match account.condition.refused_login() {
+                None => true,
+                Some(hash) => {
+                    let parts = LoginParts::of(&account.settings());
+                    // A slow hash, on purpose: the password can't be guessed from the store.
+                    tokio::task::spawn_blocking(move || !parts.is(&hash)).await.unwrap_or(true)
+                }
+            };
+            if is_changed {
+                account.condition.probe_now(now);
+                account.wake_all();
+            }
+        }
+    }
+
+    /// A login that was refused is accepted again.
+    pub(super) async fn forget_refused_login(&self, key: &AccountKey) {
+        let _changing = self.changing.lock().await;
+        let (upstream, account) = (key.upstream.to_string(), key.account.to_string());
+        let ended = self.store.end_suspensions(Some(upstream), Some(account), vec![SuspensionKind::Login]);
+        if let Err(error) = ended.await {
+            tracing::error!(event = "store", upstream = &*key.upstream, reason = %error);
+        }
     }
 
     /// What waited for an upstream, and so is due, may go.

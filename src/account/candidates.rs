@@ -121,6 +121,7 @@ impl Candidates {
         let on = &self.fallback.on;
         match obstacle {
             Obstacle::Busy => false,
+            Obstacle::Down(down) if down.is_login => on.disabled,
             Obstacle::Down(down) => on.unreachable || (on.disabled && down.disabled),
             Obstacle::Disabled(_) => on.disabled,
             Obstacle::Limited(_) | Obstacle::Paused(_) => {

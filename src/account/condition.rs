@@ -30,6 +30,8 @@ struct ConditionState {
     paused: Option<Pause>,
     /// The upstream does not answer.
     down: Option<Down>,
+    /// The upstream has refused the login; a hash of what it consisted of, empty where there is none.
+    refused_login: Option<String>,
     /// Whether a probe is under way.
     probing: bool,
     /// By what answers are judged that may be about one message as well as about the account.
@@ -120,6 +122,7 @@ impl Condition {
     pub(super) fn answered(&self) -> Option<Down> {
         let mut state = self.lock();
         state.precedents.answered();
+        state.refused_login = None;
         state.down.take()
     }
 
@@ -166,16 +169,34 @@ impl Condition {
         let reason = reason.to_owned();
         match kind {
             SuspensionKind::Disabled => state.disabled.replace(reason).is_none(),
-            SuspensionKind::Stopped | SuspensionKind::Login => state.stopped.replace(reason).is_none(),
+            SuspensionKind::Stopped => state.stopped.replace(reason).is_none(),
+            SuspensionKind::Login => {
+                let failures = state.down.as_ref().map_or(1, |down| down.failures.max(1));
+                state.down = Some(Down { reason, probe_at: until, failures, disabled: true, is_login: true });
+                state.refused_login.replace(String::new()).is_none()
+            }
             SuspensionKind::Paused => {
-                let is_news = state.paused.as_ref().is_none_or(|paused| paused.until <= now);
                 let until = until.unwrap_or(now);
-                if state.paused.as_ref().is_none_or(|paused| paused.until < until) {
+                // A longer one holds, whichever came first.
+                let is_longer = state.paused.as_ref().is_none_or(|paused| paused.until < until);
+                if is_longer {
                     state.paused = Some(Pause { until, reason });
                 }
-                is_news
+                is_longer && until > now
             }
         }
+    }
+
+    /// What the refused login consisted of, as a hash.
+    pub(super) fn set_refused_login(&self, hash: &str) {
+        if let Some(refused) = &mut self.lock().refused_login {
+            hash.clone_into(refused);
+        }
+    }
+
+    /// The hash of the login that was refused, while that is what stands in the way.
+    pub(super) fn refused_login(&self) -> Option<String> {
+        self.lock().refused_login.clone()
     }
 
     /// A suspension of this kind ends. Tells why it was, if it was.
@@ -183,7 +204,15 @@ impl Condition {
         let mut state = self.lock();
         match kind {
             SuspensionKind::Disabled => state.disabled.take(),
-            SuspensionKind::Stopped | SuspensionKind::Login => state.stopped.take(),
+            SuspensionKind::Stopped => state.stopped.take(),
+            // It stays down until a probe has shown that it is mended.
+            SuspensionKind::Login => {
+                let refused = state.refused_login.take().is_some();
+                state.down.as_mut().filter(|_| refused).map(|down| {
+                    down.is_login = false;
+                    down.reason.clone()
+                })
+            }
             SuspensionKind::Paused => {
                 state.paused.take().filter(|paused| paused.until > now).map(|paused| paused.reason)
             }
@@ -254,7 +283,8 @@ impl ConditionState {
         let wait = backoff(failures, times.min, longest);
         let probe_at = Some(now.after(jitter(wait, rand::random())));
         let disabled = times.disable_after > 0 && failures >= times.disable_after;
-        let down = Down { reason: reason.to_owned(), probe_at, failures, disabled };
+        let is_login = self.refused_login.is_some();
+        let down = Down { reason: reason.to_owned(), probe_at, failures, disabled, is_login };
         self.down = Some(down.clone());
         down
     }

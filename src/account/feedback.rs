@@ -8,6 +8,7 @@ use super::accounts::Accounts;
 use super::condition::Condition;
 use super::login::Account;
 use super::obstacle::Down;
+use super::refused_login::LoginParts;
 use super::verdict::{Answered, Judgement, MailFacts, Verdict, is_broken};
 use crate::config::Window;
 use crate::limits::{Scope, Slowdown};
@@ -22,6 +23,9 @@ use crate::upstream::{
 
 /// A pause for a quota lasts at least so long, so that room that comes back bit by bit is not asked for bit by bit.
 const SHORTEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// How long it is until a login that was refused is tried again.
+const LOGIN_PROBE: Duration = Duration::from_hours(1);
 
 /// Takes what answers teach about the account by which an attempt was made.
 pub(crate) struct Feedback<'a> {
@@ -41,6 +45,9 @@ impl Feedback<'_> {
             Some((reply, row, ReplyAction::Slow(slow))) => self.slow(slow, reply, row.advice),
             Some((reply, row, ReplyAction::Pause { scope, until })) => {
                 self.pause(scope, until, reply, row.advice).await;
+            }
+            Some((_, row, ReplyAction::Stop { .. })) if error.stage == Stage::Auth => {
+                self.refuse_login(&format!("{error}: {}", row.advice)).await;
             }
             Some((_, row, ReplyAction::Stop { scope })) => {
                 self.stop(scope, &format!("{error}: {}", row.advice)).await;
@@ -105,7 +112,7 @@ impl Feedback<'_> {
         if answers.iter().any(|(_, answer)| answer.is_taken()) {
             self.delivered();
         }
-        self.is_up();
+        self.is_up().await;
         judgement
     }
 
@@ -226,8 +233,29 @@ impl Feedback<'_> {
         let (upstream, account) = self.names();
         let only = (scope == AppliesTo::Account).then_some(account);
         if self.suspend(only, SuspensionKind::Stopped, None, reason).await {
-            let next = "mend it, then reload or `mailsluice upstream enable`";
+            let next = format!("mend it, then `mailsluice upstream enable {upstream}`");
             tracing::error!(event = "upstream_disabled", upstream, account = only, reason, next);
+        }
+    }
+
+    /// The login is refused. It is tried anew when it has changed in the configuration, and once an hour, as what is wrong may
+    /// be mended at the provider.
+    async fn refuse_login(&self, reason: &str) {
+        let (upstream, account) = self.names();
+        let settings = self.account.settings();
+        let hash = tokio::task::spawn_blocking(move || LoginParts::of(&settings).hash()).await.ok().flatten();
+        let new = NewSuspension {
+            upstream: upstream.to_owned(),
+            account: Some(account.to_owned()),
+            kind: SuspensionKind::Login,
+            lasts: Some(LOGIN_PROBE),
+            login: hash,
+            reason: reason.to_owned(),
+        };
+        if self.put_in_force(new).await {
+            let at = self.wall(self.now().after(LOGIN_PROBE));
+            let next = format!("mend the login, then reload; else it is tried again at {at}");
+            tracing::error!(event = "upstream_disabled", upstream, account, reason, next);
         }
     }
 
@@ -247,6 +275,10 @@ impl Feedback<'_> {
             login: None,
             reason: reason.to_owned(),
         };
+        self.put_in_force(new).await
+    }
+
+    async fn put_in_force(&self, new: NewSuspension) -> bool {
         match self.accounts.suspend(new).await {
             Ok(is_news) => is_news,
             Err(error) => {
@@ -284,7 +316,7 @@ impl Feedback<'_> {
             self.follow_shared_pace();
         }
         if down.disabled && needs_a_person && scope == AppliesTo::Account {
-            self.stop(scope, reason).await;
+            self.refuse_login(reason).await;
         } else {
             self.is_down(&down, scope);
         }
@@ -317,8 +349,11 @@ impl Feedback<'_> {
     }
 
     /// Notes that the upstream answers. When it was down, the mail that waited for it goes on.
-    fn is_up(&self) {
+    async fn is_up(&self) {
         let account = self.account;
+        if account.condition.refused_login().is_some() {
+            self.accounts.forget_refused_login(account.key()).await;
+        }
         let was_down = [account.upstream.condition.answered(), account.condition.answered()];
         let was_down: Vec<Down> = was_down.into_iter().flatten().collect();
         if was_down.is_empty() {

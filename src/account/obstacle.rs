@@ -39,6 +39,8 @@ pub struct Down {
     pub failures: u32,
     /// Whether there were so many that it counts as disabled.
     pub disabled: bool,
+    /// Whether it is that the upstream refuses the login.
+    pub is_login: bool,
 }
 
 impl Down {

@@ -34,7 +34,52 @@ pub struct AccountView {
     pub pace: Option<String>,
 }
 
+/// Why nothing goes by an account, or by an upstream as a whole, until somebody sees to it or a time has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopInForce {
+    /// The upstream.
+    pub upstream: String,
+    /// The login name; `None` when it is about all of them.
+    pub account: Option<String>,
+    /// Why, and what to do about it, in words.
+    pub reason: String,
+    /// Until when; `None` when a person must see to it.
+    pub until: Option<Moment>,
+}
+
 impl Accounts {
+    /// All stops and pauses in force for these upstreams.
+    #[must_use]
+    pub fn stops(&self, upstreams: &[&str]) -> Vec<StopInForce> {
+        let now = self.timeline.now();
+        let is_stop = |obstacle: &Obstacle| match obstacle {
+            Obstacle::Disabled(_) | Obstacle::Paused(_) => true,
+            Obstacle::Down(down) => down.is_login,
+            Obstacle::Busy | Obstacle::Limited(_) => false,
+        };
+        let mut stops = Vec::new();
+        for upstream in upstreams {
+            let accounts = self.of(upstream);
+            let stop = |account: Option<&str>, obstacle: Obstacle| StopInForce {
+                upstream: (*upstream).to_owned(),
+                account: account.map(str::to_owned),
+                reason: obstacle.reason(),
+                until: obstacle.until(),
+            };
+            let of_all = accounts.first().and_then(|first| first.upstream.condition.obstacle(now));
+            if let Some(obstacle) = of_all.filter(is_stop) {
+                stops.push(stop(None, obstacle));
+                continue;
+            }
+            for account in &accounts {
+                if let Some(obstacle) = account.condition.obstacle(now).filter(is_stop) {
+                    stops.push(stop(account.name(), obstacle));
+                }
+            }
+        }
+        stops
+    }
+
     /// How an upstream and its accounts are; `None` when there is none of that name.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::memory::MemoryBudget;
 use crate::policy::test_mode::Switch;
 use crate::route::Router;
 use crate::smtp::InstanceId;
-use crate::store::{LaneName, Store, StoreError, SuspensionKind};
+use crate::store::{LaneName, Store, StoreError};
 use crate::time::Moment;
 use crate::transform::Signer;
 use crate::upstream::{Dial, Mailbox};
@@ -99,6 +99,7 @@ impl Core {
         core.configure_accounts();
         core.context.accounts.restore(&suspensions);
         core.begin_sending();
+        core.retry_after_reading();
         core.house.spawn(housekeeping::run(core.context.clone()));
         core.house.spawn(housekeeping::move_unserved(core.context.clone()));
         Ok(core)
@@ -113,14 +114,20 @@ impl Core {
         let signer = Arc::new(Signer::new(&config.dkim)?);
         let router = Arc::new(Router::new(&config));
         self.test_mode.follow(&config.test_mode).await?;
-        // Whoever reads the configuration again has seen to what was at fault.
-        self.context.accounts.resume(None, &[SuspensionKind::Stopped]).await?;
         self.context.memory.resize(config.session.memory_out());
         let before = (*self.context).clone();
         self.context = Arc::new(Context { config, router, signer, ..before });
         self.configure_accounts();
         self.begin_sending();
+        self.retry_after_reading();
         Ok(())
+    }
+
+    /// Nobody waits for it: it takes a moment for each login that was refused.
+    fn retry_after_reading(&mut self) {
+        let accounts = self.context.accounts.clone();
+        while self.house.try_join_next().is_some() {}
+        self.house.spawn(async move { accounts.retry_after_reading().await });
     }
 
     fn configure_accounts(&self) {

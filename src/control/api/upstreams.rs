@@ -54,7 +54,10 @@ pub(super) async fn enable(
             "{name} has `enabled = false` in the configuration file: change that, then `mailsluice reload`"
         )));
     }
-    state.accounts.resume(Some(&name), &[SuspensionKind::Disabled, SuspensionKind::Stopped]).await?;
+    state
+        .accounts
+        .resume(Some(&name), &[SuspensionKind::Disabled, SuspensionKind::Stopped, SuspensionKind::Login])
+        .await?;
     for lane in state.router.lanes_of(&name) {
         state.wakeups.retry(&lane);
     }

@@ -59,6 +59,7 @@ pub(super) fn obstacle(context: &Context, upstream: &str, obstacle: &Obstacle) -
         Obstacle::Paused(Pause { until, reason }) => {
             limited(upstream, reason, Some(context.timeline.wall_at(*until)))
         }
+        Obstacle::Down(found) if found.is_login => disabled(upstream, &found.reason),
         Obstacle::Down(found) => down(upstream, &found.reason),
         Obstacle::Disabled(reason) => disabled(upstream, reason),
     }

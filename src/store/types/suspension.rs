@@ -26,7 +26,7 @@ pub struct Suspension {
 pub enum SuspensionKind {
     /// The provider's word, for a while.
     Paused = 0,
-    /// A fault of the configuration: until a reload, or a person says so.
+    /// A fault that a person must see to: until one says so.
     Stopped = 1,
     /// A person: until a person says so.
     Disabled = 2,
