@@ -18,6 +18,8 @@ mod reload;
 mod scale;
 #[path = "faults/together.rs"]
 mod together;
+#[path = "faults/verdicts.rs"]
+mod verdicts;
 #[path = "faults/waiting.rs"]
 mod waiting;
 
