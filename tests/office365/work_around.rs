@@ -165,9 +165,12 @@ async fn a_stop_keeps_the_mail_until_a_person_mends_it() {
         assert_eq!((totals.sent, totals.bounced, totals.queued), (0, 0, 20), "{trouble:?}");
         assert!(service.attempts() < 10, "{trouble:?}: {} attempts", service.attempts());
         service.trouble_tenant("firm.example", None);
-        // A reload is a person who says that it is mended.
+        // A program that reads the configuration again is no person.
         let same = config("");
         sim.reload(&same).await;
+        sleep(secs(3_600)).await;
+        assert_eq!(service.messages(), 0, "{trouble:?}");
+        sim.control().enable("office").await;
         until_empty(&sim, 3_600).await;
         assert_eq!(service.messages(), 20, "{trouble:?}");
     }
