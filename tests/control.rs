@@ -6,6 +6,9 @@
     reason = "a test may fail by panic and writes plain files"
 )]
 
+#[path = "control/waits.rs"]
+mod waits;
+
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;

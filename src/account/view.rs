@@ -7,6 +7,7 @@ use crate::lane::LaneState;
 use crate::limits::{Amount, Availability, Capacity, Cause, Counts, Forecast, LimitLine, Scope};
 use crate::store::{LaneName, StoreError};
 use crate::time::Moment;
+use crate::upstream::AppliesTo;
 
 /// An upstream as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct AccountView {
     pub sender_bound: bool,
     /// Whether it can send, and why not.
     pub state: LaneState,
+    /// Whose affair that is.
+    pub applies_to: AppliesTo,
     /// Connections that are open.
     pub connections: u32,
     /// Connections that may be open, as the configuration and the provider's answers have it.
@@ -88,8 +91,7 @@ impl Accounts {
         let (mut accounts, mut nearest, mut all_wait) = (Vec::new(), None, true);
         for account in self.of(upstream) {
             let obstacle = self.shown_obstacle(&account).await?;
-            let state = obstacle.as_ref().map_or(LaneState::Up, Obstacle::state);
-            accounts.push(AccountView::new(&account, state));
+            accounts.push(AccountView::new(&account, obstacle.as_ref(), self.timeline.now()));
             match obstacle {
                 Some(obstacle) => nearest = Some(Obstacle::nearer(nearest, obstacle)),
                 None => all_wait = false,
@@ -100,6 +102,19 @@ impl Accounts {
         }
         let state = nearest.filter(|_| all_wait).map_or(LaneState::Up, |obstacle| obstacle.state());
         Ok(Some(UpstreamView { state, accounts }))
+    }
+
+    /// How the accounts are that serve a lane.
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub async fn lane_view(&self, lane: &LaneName) -> Result<Vec<AccountView>, StoreError> {
+        let mut accounts = Vec::new();
+        for account in self.of_lane(lane) {
+            let obstacle = self.shown_obstacle(&account).await?;
+            accounts.push(AccountView::new(&account, obstacle.as_ref(), self.timeline.now()));
+        }
+        Ok(accounts)
     }
 
     /// What is in an account's way, without trying. The short waits between any two messages are nothing.
@@ -177,13 +192,26 @@ fn paused(until: Option<Moment>) -> Availability {
     until.map_or(Availability::Now, Availability::From)
 }
 
+/// Whether what is in an account's way is its own affair, or that of its upstream as a whole.
+fn whose(account: &Account, obstacle: &Obstacle, now: Moment) -> AppliesTo {
+    let is_upstreams = match obstacle {
+        Obstacle::Limited(wait) => matches!(wait.cause, Cause::Shared(_)),
+        other => {
+            !account.settings().upstream.enabled
+                || account.upstream.condition.shown(now).as_ref() == Some(other)
+        }
+    };
+    if is_upstreams { AppliesTo::Upstream } else { AppliesTo::Account }
+}
+
 impl AccountView {
-    fn new(account: &Account, state: LaneState) -> Self {
+    fn new(account: &Account, obstacle: Option<&Obstacle>, now: Moment) -> Self {
         let (connections, most_connections) = account.pool.connections();
         Self {
             account: account.key().account.to_string(),
             sender_bound: account.settings().account().sender_bound,
-            state,
+            state: obstacle.map_or(LaneState::Up, Obstacle::state),
+            applies_to: obstacle.map_or(AppliesTo::Account, |obstacle| whose(account, obstacle, now)),
             connections,
             most_connections,
             pace: account.condition.with_pace(|pace| pace.words()),

@@ -91,6 +91,7 @@ pub(super) fn notes(upstream: &UpstreamJson, when: &When) -> Vec<String> {
     let several = upstream.accounts.len() > 1;
     let tells_more = |account: &&AccountJson| several || account.pace.is_some();
     notes.extend(upstream.accounts.iter().filter(tells_more).map(|account| describe(account, when)));
+    notes.extend(upstream.action.as_ref().map(|action| format!("to let it send again: {action}")));
     notes
 }
 
@@ -204,6 +205,7 @@ mod tests {
                 state: "down".to_owned(),
                 reason: Some("connect: \u{1b}refused".to_owned()),
                 until: Some("2026-11-22T07:04:00.000Z".to_owned()),
+                action: Some("mailsluice upstream enable m365".to_owned()),
                 host: Some("smtp.example.net".to_owned()),
                 port: Some(587),
                 fallback: Some("backup".to_owned()),
@@ -241,6 +243,7 @@ m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
     its mail takes the fallback backup
     a@firm.example: up; slowed down to 20 messages a minute
     b@firm.example: disabled: 535 no
+    to let it send again: mailsluice upstream enable m365
 
 Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
 Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 dropped + 0 captured + 1 deleted + 3 queued";

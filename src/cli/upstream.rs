@@ -89,6 +89,7 @@ mod tests {
                 state: state.to_owned(),
                 reason: reason.map(str::to_owned),
                 until: None,
+                action: (state == "disabled").then(|| format!("mailsluice upstream enable {name}")),
                 host: Some("smtp.example.net".to_owned()),
                 port: Some(587),
                 fallback: None,
@@ -119,6 +120,7 @@ m365 (default)  up               smtp.example.net:587  4
     b@firm.example: limited until 07:00:40 (in 40s): limit per minute
 backup          disabled         smtp.example.net:587  2            1 of 30 messages a minute
     disabled \\u001bby hand
+    to let it send again: mailsluice upstream enable backup
 ";
         assert_eq!(render(&all, &When::utc("2026-11-22T07:00:00Z")), want);
     }

@@ -6,6 +6,7 @@ mod message;
 mod status;
 mod test_mode;
 mod upstream;
+mod waits;
 
 pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 pub use limits::{LimitJson, LimitReset, Used};
@@ -13,6 +14,7 @@ pub use message::{Done, MessageDetail, MessageJson, RecipientJson, Release, Retr
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};
 pub use upstream::{AccountJson, UpstreamJson};
+pub use waits::{WaitJson, WaitSources};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -81,6 +81,12 @@ impl LaneState {
         }
     }
 
+    /// Whether nothing goes until a person has seen to it.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self, Self::Disabled { until: None, .. })
+    }
+
     /// Until when, where that is known.
     #[must_use]
     pub fn until(&self) -> Option<Moment> {

@@ -3,7 +3,7 @@
 use crate::cli::output::{count, size};
 use crate::cli::table::TextTable;
 use crate::cli::when::When;
-use crate::control::view::{MessageDetail, MessageJson, RecipientJson};
+use crate::control::view::{MessageDetail, MessageJson, RecipientJson, WaitJson};
 use crate::report::log::escape::printable;
 
 /// How much of the queue a list shows.
@@ -62,7 +62,7 @@ pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
         ("Queue id", message.queue_id.clone()),
         ("State", message.state.clone()),
         ("Waits for", message.waiting_for.clone().unwrap_or_default()),
-        ("Because", detail.upstream_reason.clone().unwrap_or_default()),
+        ("Because", detail.upstream_reason.clone().filter(|_| detail.fallback.is_some()).unwrap_or_default()),
         (
             "Fallback",
             detail.fallback.as_ref().map_or_else(String::new, |via| format!("it takes {via} instead")),
@@ -99,7 +99,33 @@ pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
             table.note(reply);
         }
     }
-    format!("{}\n\n{}", lines.join("\n"), table.render())
+    let waits: String = detail.waits.iter().map(|one| wait(one, when)).collect();
+    let waits = if waits.is_empty() { waits } else { format!("{waits}\n") };
+    format!("{}\n\n{waits}{}", lines.join("\n"), table.render())
+}
+
+/// Something that a message waits for: whose affair it is and why, and below that what happens next.
+fn wait(wait: &WaitJson, when: &When) -> String {
+    let who = match (wait.applies_to.as_str(), &wait.name, wait.recipients.as_slice()) {
+        ("recipient", _, [only]) => only.clone(),
+        ("recipient", _, [first, others @ ..]) => format!("{first} +{}", others.len()),
+        ("account" | "upstream", Some(name), _) => format!("the {} {name}", wait.applies_to),
+        (other, ..) => format!("the {other}"),
+    };
+    let state = match wait.state.as_str() {
+        "deferred" => "deferred for its own sake",
+        "in_doubt" => "may have arrived several times already",
+        other => other,
+    };
+    let reason = if wait.reason.is_empty() { String::new() } else { format!(": {}", wait.reason) };
+    let next = match wait.next.as_deref().map(|time| when.until(time)).as_deref() {
+        None => String::new(),
+        Some("now") => " now".to_owned(),
+        Some(time) => format!(" at {time}"),
+    };
+    let action = wait.action.as_ref().map_or_else(String::new, |action| format!(" ({action})"));
+    let then = format!("{}{next}{action}", wait.then);
+    format!("{}\n    {}\n", printable(&format!("{who}: {state}{reason}")), printable(&then))
 }
 
 fn client(detail: &MessageDetail) -> String {
@@ -205,6 +231,28 @@ QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      GOES ABOUT        AGE  
                 test_address: None,
                 upstream_reason: None,
                 fallback: Some("backup".to_owned()),
+                waits: vec![
+                    WaitJson {
+                        applies_to: "recipient".to_owned(),
+                        name: None,
+                        recipients: vec!["late@x.example".to_owned()],
+                        state: "deferred".to_owned(),
+                        reason: "450 4.2.0 \u{1b}[2J busy".to_owned(),
+                        then: "it is tried again".to_owned(),
+                        next: Some("2026-11-22T07:04:00.000Z".to_owned()),
+                        action: Some("mailsluice queue retry 1HK2M3N4P5Q6R7S8".to_owned()),
+                    },
+                    WaitJson {
+                        applies_to: "upstream".to_owned(),
+                        name: Some("m365".to_owned()),
+                        recipients: vec![],
+                        state: "disabled".to_owned(),
+                        reason: "535 no".to_owned(),
+                        then: "nothing, until a person has seen to it".to_owned(),
+                        next: None,
+                        action: Some("mailsluice upstream enable m365".to_owned()),
+                    },
+                ],
             },
             &When::utc("2026-11-22T07:00:00Z"),
         );
@@ -222,6 +270,11 @@ From:         <>
 Upstream:     m365
 Client:       127.0.0.1 (evil\\u009b2J) at 127.0.0.1:2525
 Sender:       erp@firm.example
+
+late@x.example: deferred for its own sake: 450 4.2.0 \\u001b[2J busy
+    it is tried again at 07:04:00 (in 4m) (mailsluice queue retry 1HK2M3N4P5Q6R7S8)
+the upstream m365: disabled: 535 no
+    nothing, until a person has seen to it (mailsluice upstream enable m365)
 
 RECIPIENT       STATE    ATTEMPTS
 gone@x.example  sent     2

@@ -10,8 +10,11 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::upstreams::enabling;
 use crate::config::TestAction;
-use crate::control::view::{DEFAULT_LIMIT, Done, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried};
+use crate::control::view::{
+    DEFAULT_LIMIT, Done, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, WaitSources,
+};
 use crate::control::{ApiError, ApiState};
 use crate::lane::LaneStatus;
 use crate::mail::QueueId;
@@ -76,7 +79,14 @@ pub(super) async fn show(
     let message = find(&state, &QueueId::parse(&id?)?).await?;
     let eta = state.estimate.of(&message).await?;
     let lane = state.statuses.of(&message.lane);
-    Ok(Json(MessageDetail::new(&message, lane.as_ref(), eta, &state.timeline)))
+    let sources = WaitSources {
+        summary: &message,
+        lane: lane.as_ref(),
+        accounts: &state.accounts.lane_view(&message.lane).await?,
+        enable: &enabling(&state, message.lane.upstream()),
+        timeline: &state.timeline,
+    };
+    Ok(Json(MessageDetail::new(&sources, eta)))
 }
 
 pub(super) async fn content(

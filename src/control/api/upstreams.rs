@@ -65,6 +65,14 @@ pub(super) async fn enable(
     one(&state, &name).await
 }
 
+/// What a person does to let an upstream send again.
+pub(super) fn enabling(state: &ApiState, name: &str) -> String {
+    if state.router.upstream(name).is_some_and(|upstream| !upstream.enabled) {
+        return "set `enabled = true` in the configuration file, then: mailsluice reload".to_owned();
+    }
+    format!("mailsluice upstream enable {name}")
+}
+
 async fn one(state: &ApiState, name: &str) -> Result<Json<UpstreamJson>, ApiError> {
     let configured = state.config.upstreams.iter().find(|upstream| upstream.name == name);
     match configured {
@@ -90,6 +98,8 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
         UpstreamKind::Smtp(smtp) => Some(smtp),
         UpstreamKind::Capture(_) => None,
     };
+    let needs_a_person =
+        lane.needs_a_person() || accounts.iter().any(|account| account.state.needs_a_person());
     let lanes = state.statuses.snapshot();
     let mut own = lanes.iter().filter(|status| status.lane.upstream() == name);
     Ok(UpstreamJson {
@@ -98,6 +108,7 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
         state: lane.name().to_owned(),
         reason: Some(lane.reason().to_owned()).filter(|reason| !reason.is_empty()),
         until: lane.until().map(|at| rfc3339(state.timeline.wall_at(at))),
+        action: needs_a_person.then(|| enabling(state, name)),
         host: smtp.map(|s| s.host.clone()),
         port: smtp.map(|s| s.port),
         fallback: own.find_map(|lane| lane.via.clone()),

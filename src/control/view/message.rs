@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::waits::{WaitJson, WaitSources};
 use super::{rfc3339, some_text, wall_ms};
 use crate::lane::{LaneState, LaneStatus};
 use crate::policy::test_mode::action_name;
@@ -72,6 +73,8 @@ pub struct MessageDetail {
     pub upstream_reason: Option<String>,
     /// The upstream that it takes instead at present.
     pub fallback: Option<String>,
+    /// All that it waits for, and whose affair that is.
+    pub waits: Vec<WaitJson>,
 }
 
 /// What became of a command to one message.
@@ -158,12 +161,8 @@ fn waiting(
 impl MessageDetail {
     /// All that is known about a message.
     #[must_use]
-    pub fn new(
-        summary: &Summary,
-        lane: Option<&LaneStatus>,
-        eta: Option<Moment>,
-        timeline: &Timeline,
-    ) -> Self {
+    pub fn new(sources: &WaitSources<'_>, eta: Option<Moment>) -> Self {
+        let &WaitSources { summary, lane, timeline, .. } = sources;
         Self {
             message: MessageJson::new(summary, lane, eta, timeline),
             sender: summary.sender.clone(),
@@ -178,6 +177,7 @@ impl MessageDetail {
                 .map(ToString::to_string),
             upstream_reason: lane.and_then(|lane| some_text(lane.state.reason())),
             fallback: lane.and_then(|lane| lane.via.clone()),
+            waits: sources.waits(),
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct UpstreamJson {
     pub reason: Option<String>,
     /// Until when, as far as is known.
     pub until: Option<String>,
+    /// What a person does to let it, or an account of it, send again; null while nothing waits for a person.
+    pub action: Option<String>,
     /// Its host; null for the local mailbox.
     pub host: Option<String>,
     /// Its port; null for the local mailbox.

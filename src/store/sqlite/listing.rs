@@ -146,7 +146,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Summary)> {
 fn with_recipients(db: &Connection, row: (i64, i64, Summary)) -> rusqlite::Result<Summary> {
     let (id, state, mut summary) = row;
     let mut select = db.prepare_cached(
-        "SELECT address, state, attempts, reply FROM recipient WHERE message = ?1 ORDER BY place",
+        "SELECT address, state, attempts, reply, doubts, due FROM recipient WHERE message = ?1 ORDER BY place",
     )?;
     let recipients = select.query_map([id], |row| {
         Ok(SummaryRecipient {
@@ -157,6 +157,8 @@ fn with_recipients(db: &Connection, row: (i64, i64, Summary)) -> rusqlite::Resul
             },
             attempts: row.get(2)?,
             reply: row.get(3)?,
+            doubts: row.get(4)?,
+            due: Moment(row.get(5)?),
         })
     })?;
     summary.recipients = recipients.collect::<rusqlite::Result<_>>()?;

@@ -59,6 +59,10 @@ pub struct SummaryRecipient {
     pub state: RecipientState,
     /// Attempts so far.
     pub attempts: u32,
+    /// Those of them after which the upstream may have the message though it has not said so.
+    pub doubts: u32,
+    /// Until when it rests for its own sake.
+    pub due: Moment,
     /// The last reply.
     pub reply: String,
 }

@@ -20,6 +20,8 @@ fn summary(id: MessageId, entry: &Entry) -> Summary {
         },
         attempts: known.attempts,
         reply: known.reply.clone(),
+        doubts: known.doubts,
+        due: known.due,
     });
     Summary {
         id,
