@@ -19,6 +19,11 @@ const MOST_KEPT: u32 = 3;
 const TRIES: usize = 4;
 /// Transactions that a restart breaks: one for each connection.
 const BROKEN: usize = 3;
+/// Connections that are turned away: seven of the first ten; after the first restart or closing none of those that were known to
+/// be too many; now and then it is tried with one more.
+const MOST_TURNED_AWAY: u32 = 12;
+/// Sessions that find out how much one carries. One with refused recipients carries fewer messages, so it takes more than two.
+const MOST_FULL: u32 = 20;
 
 fn is_put_off(fate: Fate) -> bool {
     matches!(fate, Fate::PutOff(_))
@@ -94,6 +99,8 @@ pub(crate) fn upstream_saw(up: &Provider, script: &Script) {
         };
         assert!(want.contains(&kept), "{} was kept {kept} times: {fate:?}, {:?}", to.address, message.dropped);
     }
+    assert!(book.turned_away <= MOST_TURNED_AWAY, "{} connections were turned away", book.turned_away);
+    assert!(book.full <= MOST_FULL, "{} sessions were to carry more than they may", book.full);
     // A dot may come up to a few seconds behind the permit that counts, and one before it: a minute has one second less here.
     let dots = &book.dots;
     for (place, at) in dots.iter().enumerate().skip(PER_MINUTE) {

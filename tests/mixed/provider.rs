@@ -39,9 +39,13 @@ pub(crate) struct Book {
     pub(crate) dots: Vec<Instant>,
     /// When each recipient was tried first.
     pub(crate) tried: HashMap<String, Instant>,
-    /// Connections that are open, those of them that were let in, and the most of these.
+    /// Connections that were turned away as one too many.
+    pub(crate) turned_away: u32,
+    /// Sessions that were to carry more than they may.
+    pub(crate) full: u32,
+    /// Connections that were made, and those that are open.
+    made: u32,
     open: u32,
-    pub(crate) most_ready: u32,
     refuses_until: Option<Instant>,
     closed_until: Option<Instant>,
 }
@@ -126,6 +130,8 @@ impl Host for Provider {
 pub(crate) struct Served {
     provider: Provider,
     pub(crate) is_one_too_many: bool,
+    /// Whether it offers PIPELINING: every other does.
+    pub(crate) pipelining: bool,
 }
 
 impl Served {
@@ -133,8 +139,10 @@ impl Served {
         let mut book = provider.book();
         let is_one_too_many = book.open >= CONNECTIONS;
         book.open += u32::from(!is_one_too_many);
-        book.most_ready = book.most_ready.max(book.open);
-        Self { provider: provider.clone(), is_one_too_many }
+        book.turned_away += u32::from(is_one_too_many);
+        book.made += 1;
+        let pipelining = book.made.is_multiple_of(2);
+        Self { provider: provider.clone(), is_one_too_many, pipelining }
     }
 }
 

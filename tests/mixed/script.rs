@@ -82,7 +82,6 @@ pub(crate) struct Script {
     pub(crate) restarts: [usize; 2],
     /// It closes behind this one.
     pub(crate) closes: usize,
-    pub(crate) pipelining: bool,
 }
 
 /// The reverse-path of a client's mail.
@@ -104,7 +103,7 @@ impl Script {
         }
         let mut near = |content: u64| dice.between(content - 150, content + 150) as usize;
         let (restarts, closes) = ([near(500), near(1_500)], near(1_000));
-        Self { messages, places, restarts, closes, pipelining: dice.percent(50) }
+        Self { messages, places, restarts, closes }
     }
 
     /// The message of a recipient, if the script knows it, and what becomes of it.

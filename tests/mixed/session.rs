@@ -48,7 +48,7 @@ impl Session {
             let line = self.line().await?;
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             match verb.as_str() {
-                "EHLO" if self.provider.script.pipelining => {
+                "EHLO" if self.served.pipelining => {
                     self.say("250-provider.example\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES").await?;
                 }
                 "EHLO" => self.say("250-provider.example\r\n250 ENHANCEDSTATUSCODES").await?,
@@ -71,6 +71,7 @@ impl Session {
     async fn mail(&mut self) -> io::Result<()> {
         assert!(self.accepted.is_none(), "MAIL inside a transaction");
         if self.transactions == TRANSACTIONS {
+            self.provider.book().full += 1;
             return self.say("452 4.5.3 too many messages in this session").await;
         }
         self.transactions += 1;
