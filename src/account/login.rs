@@ -177,6 +177,13 @@ impl Account {
         self.switched_off().is_some() || self.upstream.condition.is_stopped() || self.condition.is_stopped()
     }
 
+    /// How many connections it may have, and all accounts of its upstream together, by the configuration and by what answers
+    /// have taught.
+    #[must_use]
+    pub fn most_connections(&self) -> (u32, u32) {
+        (self.pool.connections().1, self.upstream.pool.most())
+    }
+
     /// How its upstream is down, and how it is itself.
     pub fn downs(&self) -> impl Iterator<Item = Down> {
         [self.upstream.condition.down(), self.condition.down()].into_iter().flatten()

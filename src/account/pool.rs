@@ -331,6 +331,11 @@ impl SharedPool {
         }
     }
 
+    /// How many there may be.
+    pub(super) fn most(&self) -> u32 {
+        self.lock().most()
+    }
+
     /// Connections that are open or about to be, and those of them that are there.
     pub(super) fn counts(&self) -> (u32, u32) {
         let state = self.lock();

@@ -51,9 +51,9 @@ pub(super) struct Lane {
     due_for_barren: Option<Moment>,
 }
 
-/// What a claim by one account has brought.
+/// What a look for something to send has brought.
 enum Filled {
-    /// Something, or nothing; the next account may have more.
+    /// Look again: the next account may have more, or nothing is due.
     GoOn,
     /// Nothing is due until then.
     Done(Option<Moment>),
@@ -167,18 +167,28 @@ impl Lane {
                         Filled::Done(next) => return next,
                     }
                 }
-                Choice::Wait(obstacle, until) => {
-                    // Who has nothing to send must not stand in a queue: others that have none would wake it, and it
-                    // them, in turn. With attempts under way there is an end to that.
-                    let is_busy = obstacle == Obstacle::Busy && self.attempts.is_empty();
-                    if (obstacle.is_limit() || is_busy) && !self.is_due(now).await {
-                        continue;
-                    }
-                    self.log.waits(&self.shared, &obstacle, until, now);
-                    return [until, self.due_for_barren].into_iter().flatten().min();
-                }
+                Choice::Wait(obstacle, until) => match self.wait(&obstacle, until, now).await {
+                    Filled::GoOn => {}
+                    Filled::Done(next) => return next,
+                },
             }
         }
+    }
+
+    /// Nothing may go now. Who has nothing to send must not stand in a queue: others that have none would wake it, and it them,
+    /// in turn. With attempts under way there is an end to that.
+    async fn wait(&mut self, obstacle: &Obstacle, until: Option<Moment>, now: Moment) -> Filled {
+        let may_be_idle = obstacle.is_limit() || self.attempts.is_empty();
+        let is_idle = may_be_idle && !self.is_due(now).await;
+        if is_idle {
+            self.waiting.leave();
+            if obstacle.is_limit() || *obstacle == Obstacle::Busy {
+                return Filled::GoOn;
+            }
+        }
+        self.log.waits(&self.shared, obstacle, until, now);
+        let due = self.next_due.filter(|_| is_idle);
+        Filled::Done([until, self.due_for_barren, due].into_iter().flatten().min())
     }
 
     /// Whether something is due now that waits. Where the store does not say, it is.

@@ -190,10 +190,12 @@ fn lanes_with_nothing_to_send_leave_each_other_alone() {
         runtime.unwrap().block_on(async {
             let put_off = Act::reply(450, "4.2.0 not now");
             let up = Upstream::new(Script::default().with(Step::AnyRcpt, put_off));
-            let mut sim = Simulation::new(ONE_CONNECTION, &[("up", &up)]);
+            let third =
+                ONE_CONNECTION[ONE_CONNECTION.rfind("[[upstream]]").unwrap()..].replace("second", "third");
+            let mut sim = Simulation::new(&format!("{ONE_CONNECTION}{third}"), &[("up", &up)]);
             sim.start().await;
             for n in 0..6 {
-                for from in [FROM, "b@second.example"] {
+                for from in ["b@second.example", "c@third.example"] {
                     sim.submit(from, &[&format!("{n}@there.example")]).await;
                 }
                 sleep(secs(1)).await;

@@ -53,7 +53,8 @@ impl Judge<'_> {
         }
         let is_disabled = |reason: &Reason| matches!(reason, Reason::Down { disabled: true });
         let down = self.downs(false).into_iter().min_by_key(is_disabled);
-        down.or_else(|| self.full(false).map(Reason::Full))
+        // Whether a limit is reached is found out when a connection is free.
+        down.or_else(|| self.full(false).filter(|_| !self.is_busy()).map(Reason::Full))
     }
 
     fn scopes(&self) -> [Scope<'_>; 2] {
@@ -79,9 +80,12 @@ impl Judge<'_> {
     fn is_busy(&self) -> bool {
         let new = self.book.nameless(self.host);
         let (name, user) = (&*self.upstream.name, self.account.name());
-        let own = self.book.busy(name, Some(user)) + new >= self.account.limits.connections as usize;
-        let most = self.upstream.shared_limits.connections;
-        own || most.is_some_and(|most| self.book.busy(name, None) + new >= most as usize)
+        // What the relay has learned from refused connections may be less than the configuration has.
+        let accounts = &self.world.sim.core.as_ref().unwrap().context.accounts;
+        let known = accounts.of(name).into_iter().find(|account| *account.key().account == *user);
+        let (most, all) = known.map_or((u32::MAX, u32::MAX), |account| account.most_connections());
+        let own = self.book.busy(name, Some(user)) + new >= most as usize;
+        own || self.book.busy(name, None) + new >= all as usize
     }
 
     /// How the upstream is down, and how the account is.
