@@ -97,7 +97,12 @@ pub(crate) fn upstream_saw(up: &Provider, script: &Script) {
             (Some(DropAt::Dot), _) => MOST_KEPT..=MOST_KEPT,
             (None, _) => 1..=most,
         };
-        assert!(want.contains(&kept), "{} was kept {kept} times: {fate:?}, {:?}", to.address, message.dropped);
+        assert!(
+            want.contains(&kept),
+            "{} was kept {kept} times: {fate:?}, {:?}",
+            to.address,
+            message.dropped
+        );
     }
     assert!(book.turned_away <= MOST_TURNED_AWAY, "{} connections were turned away", book.turned_away);
     assert!(book.full <= MOST_FULL, "{} sessions were to carry more than they may", book.full);
