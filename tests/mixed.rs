@@ -55,8 +55,8 @@ connections = 10
 per_minute = { messages = 60 }
 "#;
 
-/// Seeds that are always run.
-const FIXED: std::ops::Range<u64> = 0..3;
+/// The seed that is always run: one takes ten seconds and more.
+const FIXED: u64 = 2;
 
 /// The whole run from a seed.
 async fn run(seed: u64) {
@@ -116,7 +116,7 @@ fn all_troubles_at_once() {
     let seeds: Vec<u64> = match (number("MIXED_SEED"), number("MIXED_CASES")) {
         (Some(seed), cases) => vec![seed; cases.unwrap_or(1) as usize],
         (None, Some(cases)) => (0..cases).map(|_| random()).collect(),
-        (None, None) => FIXED.collect(),
+        (None, None) => vec![FIXED],
     };
     for seed in seeds {
         eprintln!("MIXED_SEED={seed}");

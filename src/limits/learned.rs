@@ -19,6 +19,9 @@ const LONGEST_HOLD: Duration = Duration::from_hours(4);
 /// Complaints within this time are one: several transactions were under way.
 const SAME: Duration = Duration::from_secs(10);
 
+/// Refusals of connections within this time before all are refused were no more than the beginning of that.
+const BEGINNING: Duration = Duration::from_mins(1);
+
 /// A provider's complaint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slowdown {
@@ -38,6 +41,14 @@ struct LearnedCeiling {
     hold: Duration,
 }
 
+/// Refusals of one connection more.
+#[derive(Debug, Clone, Copy)]
+struct Refusals {
+    last: Moment,
+    /// The ceiling before the first of those that came shortly after each other.
+    before: Option<LearnedCeiling>,
+}
+
 /// What an account's provider allows, as its answers have taught.
 #[derive(Debug)]
 pub struct LearnedPace {
@@ -49,7 +60,7 @@ pub struct LearnedPace {
     /// When it complained last.
     complained: Option<Moment>,
     /// When it last refused one connection more.
-    refused: Option<Moment>,
+    refused: Option<Refusals>,
 }
 
 impl Default for LearnedPace {
@@ -111,7 +122,9 @@ impl LearnedPace {
     pub fn refuse_connection(&mut self, others: u32, now: Moment) -> Option<String> {
         let before = self.connections();
         let fewer = others.max(1);
-        self.refused = Some(now);
+        let recent = self.refused.filter(|refused| now.since(refused.last) <= BEGINNING);
+        let known = recent.map_or(self.connections, |refused| refused.before);
+        self.refused = Some(Refusals { last: now, before: known });
         self.connections = match self.connections {
             Some(ceiling) if ceiling.now <= fewer => Some(ceiling),
             Some(ceiling) if ceiling.held > 0 && ceiling.held <= fewer => {
@@ -122,10 +135,11 @@ impl LearnedPace {
         (before != self.connections()).then(|| format!("{fewer} connections"))
     }
 
-    /// The provider refuses every connection: what it refused a moment ago says nothing of how many it takes.
+    /// The provider refuses every connection: what it refused a moment ago says nothing of how many it takes. What was known
+    /// before stays.
     pub fn forget_refusals(&mut self, now: Moment) {
-        if self.refused.take().is_some_and(|at| now.since(at) <= SAME * 6) {
-            self.connections = None;
+        if let Some(refused) = self.refused.take().filter(|refused| now.since(refused.last) <= BEGINNING) {
+            self.connections = refused.before;
         }
     }
 
@@ -261,6 +275,22 @@ mod tests {
             learned.slow_down(Slowdown::Rate, Some(30), (1, 3), Moment(minute * 60_000 + 120_000));
         }
         assert_eq!(learned.per_minute(), Some(1));
+    }
+
+    #[test]
+    fn a_closing_provider_teaches_nothing_and_what_was_known_stays() {
+        let mut learned = LearnedPace::default();
+        learned.refuse_connection(2, Moment(0));
+        learned.forget_refusals(Moment(5_000));
+        assert_eq!(learned.connections(), None, "nothing was known");
+        learned.refuse_connection(3, Moment(100_000));
+        learned.refuse_connection(2, Moment(400_000));
+        learned.refuse_connection(1, Moment(430_000));
+        assert_eq!(learned.connections(), Some(1));
+        learned.forget_refusals(Moment(440_000));
+        assert_eq!(learned.connections(), Some(3), "refused long before it closed");
+        learned.forget_refusals(Moment(440_000));
+        assert_eq!(learned.connections(), Some(3));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The upstream that does it all, and what it has seen.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use mailsluice::upstream::{Dial, DialError, Dialled, Target};
@@ -74,7 +74,8 @@ impl Provider {
     }
 
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap()
+        // A failed check must not bury its words under others.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn breaks(&self) -> watch::Receiver<u32> {

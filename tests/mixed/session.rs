@@ -122,7 +122,8 @@ impl Session {
         let is_broken = matches!(self.provider.dot(), AtDot::Restart)
             || self.think(message.map_or(Duration::from_millis(50), |message| message.think)).await.is_err();
         let is_unsaid = is_broken || dropped.is_some();
-        if is_broken && message.is_some_and(|message| !message.survives) {
+        // Of reports none that is broken is kept, so that each comes once.
+        if is_broken && message.is_none_or(|message| !message.survives) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         self.keep(&accepted, number, is_unsaid, content);
