@@ -32,6 +32,8 @@ pub(super) struct Job {
     pub(super) pooled: Option<PooledConnection>,
     /// Held while it finds out whether the upstream answers again.
     pub(super) probes: Vec<Probe>,
+    /// Whether the transaction was begun over a used connection, and again over a new one.
+    pub(super) repeated: bool,
 }
 
 /// Makes one attempt, and settles it.
@@ -115,7 +117,8 @@ impl Job {
                 dialogue
             }
         };
-        self.judge(leased, dialogue).await
+        let attempted = self.judge(leased, dialogue).await?;
+        Some(if self.repeated { attempted.counted_again() } else { attempted })
     }
 
     /// Speaks with the upstream. What a connection that was used before refuses is tried once more over a new one, before
@@ -153,6 +156,7 @@ impl Job {
                     if self.feedback().is_in_doubt(&result, is_used) =>
                 {
                     self.close(link).await;
+                    self.repeated |= result.recipients.iter().any(|result| result.stage > Stage::Mail);
                     before = Some((result, carried));
                     content = spare;
                 }

@@ -90,6 +90,13 @@ impl Attempted {
         self
     }
 
+    /// Before, the same was begun over another connection, and refused there: the provider may have counted that, too.
+    pub(super) fn counted_again(mut self) -> Self {
+        let before = Amount { octets: 0, ..self.leased.message.amount() };
+        self.used = Some(self.used.unwrap_or(Amount::NONE).plus(before));
+        self
+    }
+
     /// With recipients that were looked at without being tried.
     pub(super) fn with(mut self, others: Vec<RecipientOutcome>) -> Self {
         self.leased.message.recipients.extend(others.iter().map(|other| other.recipient.clone()));

@@ -261,6 +261,7 @@ impl Lane {
                 settings: grant.settings.clone(),
                 pooled: grant.connections.pop(),
                 probes: std::mem::take(&mut probes),
+                repeated: false,
             };
             let outline = outline(&leased);
             let task = self.attempts.spawn(attempt::run(job, leased));

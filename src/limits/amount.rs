@@ -47,6 +47,16 @@ impl Amount {
         }
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_add(other.messages),
+            recipients: self.recipients.saturating_add(other.recipients),
+            octets: self.octets.saturating_add(other.octets),
+        }
+    }
+
     /// What is larger of each.
     #[must_use]
     pub fn max(self, other: Self) -> Self {

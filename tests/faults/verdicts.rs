@@ -184,3 +184,25 @@ async fn what_a_used_connection_refuses_is_tried_over_a_new_one() {
         assert_eq!((up.messages().len(), sim.totals().await.bounced), (2, 0), "{code}");
     }
 }
+
+/// What is made again over a new connection was begun twice, and counts twice: the provider may have counted both.
+#[tokio::test(start_paused = true)]
+async fn what_is_made_again_counts_again() {
+    let up = Upstream::new(Script::default());
+    let limits = "[upstream.limits]\nconnections = 1\nper_minute = { messages = 4 }\n";
+    let mut sim = Simulation::new(&one(limits), &[("up", &up)]);
+    sim.start().await;
+    sim.submit(FROM, &["first@there.example"]).await;
+    sleep(secs(1)).await;
+    up.set(Script::default().with(Step::AnyRcpt, Act::reply(451, "4.3.0 not here, not now")));
+    sim.submit(FROM, &["second@there.example"]).await;
+    sleep(secs(1)).await;
+    assert_eq!(up.commands_of("MAIL").len(), 3, "once over each connection");
+    up.set(Script::default());
+    for n in 0..3 {
+        sim.submit(FROM, &[&format!("other{n}@there.example")]).await;
+    }
+    sleep(secs(40)).await;
+    assert_eq!(up.commands_of("MAIL").len(), 4, "four in a minute");
+    sim.until_empty(secs(200)).await;
+}

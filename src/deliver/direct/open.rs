@@ -238,7 +238,7 @@ impl Open {
         (*steps, *is_used) = (None, false);
         let Some(old) = connection.take() else { return Err(refusal::lost()) };
         let carried = old.messages();
-        permit.close();
+        permit.repeat();
         permit.retire(old).await;
         let mut new = wait_for_upstream(shared, permit.upstream(), until, permit.connect()).await??;
         let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);

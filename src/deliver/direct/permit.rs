@@ -40,6 +40,8 @@ pub(super) struct DirectPermit {
     recorded: u32,
     /// What it has used, once the transaction has ended.
     used: Option<Amount>,
+    /// What was begun over a used connection, before the transaction was made again over a new one.
+    before: Amount,
     _probes: Vec<Probe>,
 }
 
@@ -98,6 +100,7 @@ impl DirectPermit {
             taken,
             recorded,
             used: None,
+            before: Amount::NONE,
             _probes: grant.probes,
             account: grant.account,
             settings: grant.settings,
@@ -211,7 +214,13 @@ impl DirectPermit {
 
     /// The transaction has ended: what the provider may have counted of it is known.
     pub(super) fn close(&mut self) {
-        self.used = Some(self.taken);
+        self.used = Some(self.taken.plus(self.before));
+    }
+
+    /// The transaction is made again: what was begun of it may have been counted, too.
+    pub(super) fn repeat(&mut self) {
+        self.before = self.taken;
+        self.close();
     }
 
     /// Records what became of the transaction. One that was not closed never began, and its permit is returned.
@@ -229,7 +238,7 @@ impl Drop for DirectPermit {
         let Some(permit) = self.permit.take() else { return };
         // Without a runtime the relay is gone: the next start counts what was recorded.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let end = PermitEnd::without_message(permit, Some(self.taken));
+        let end = PermitEnd::without_message(permit, Some(self.taken.plus(self.before)));
         let (shared, account) = (Arc::downgrade(&self.shared), self.account.clone());
         runtime.spawn(async move {
             if let Some(shared) = shared.upgrade() {
