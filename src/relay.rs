@@ -157,11 +157,16 @@ fn log_started(core: &Core) {
     );
     for stop in core.context.accounts.stops(&upstreams) {
         let upstream = &stop.upstream;
-        let next = match stop.until {
-            Some(until) => format!("goes on at {:.3}", core.context.timeline.wall_at(until)),
-            None => format!("mend it, then `mailsluice upstream enable {upstream}`"),
-        };
-        tracing::warn!(event = "stop_in_force", upstream, account = stop.account, reason = stop.reason, next);
+        let next = stop.until.map(|until| format!("{:.3}", core.context.timeline.wall_at(until)));
+        let action = next.is_none().then(|| format!("mend it, then `mailsluice upstream enable {upstream}`"));
+        tracing::warn!(
+            event = "stop_in_force",
+            upstream,
+            account = stop.account,
+            reason = stop.reason,
+            next,
+            action
+        );
     }
     if test.enabled {
         let address = test.address.map(|address| address.to_string());

@@ -233,8 +233,8 @@ impl Feedback<'_> {
         let (upstream, account) = self.names();
         let only = (scope == AppliesTo::Account).then_some(account);
         if self.suspend(only, SuspensionKind::Stopped, None, reason).await {
-            let next = format!("mend it, then `mailsluice upstream enable {upstream}`");
-            tracing::error!(event = "upstream_disabled", upstream, account = only, reason, next);
+            let action = format!("mend it, then `mailsluice upstream enable {upstream}`");
+            tracing::error!(event = "upstream_disabled", upstream, account = only, reason, action);
         }
     }
 
@@ -253,9 +253,9 @@ impl Feedback<'_> {
             reason: reason.to_owned(),
         };
         if self.put_in_force(new).await {
-            let at = self.wall(self.now().after(LOGIN_PROBE));
-            let next = format!("mend the login, then reload; else it is tried again at {at}");
-            tracing::error!(event = "upstream_disabled", upstream, account, reason, next);
+            let next = self.wall(self.now().after(LOGIN_PROBE));
+            let action = "mend the login, then `mailsluice reload`";
+            tracing::error!(event = "upstream_disabled", upstream, account, reason, next, action);
         }
     }
 

@@ -63,7 +63,7 @@ fn log_attempt(lane: &LaneSettings, account: Option<&Account>, attempted: &Attem
         tried: true,
     };
     let Some(reason) = &attempted.damaged else { return delivery_log::attempt(&common, &attempted.outcomes) };
-    tracing::error!(event = "damaged", queue_id = %message.queue_id, reason, next = DAMAGED);
+    tracing::error!(event = "damaged", queue_id = %message.queue_id, reason, action = DAMAGED);
     let is_settled =
         |each: &&RecipientOutcome| state(each.outcome, pauses.expired()) != RecipientState::Waiting;
     let settled: Vec<_> = attempted.outcomes.iter().filter(is_settled).cloned().collect();

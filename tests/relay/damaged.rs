@@ -96,7 +96,7 @@ async fn a_damaged_content_is_held_and_never_sent() {
         let lines = paper.lines();
         let told: Vec<_> = lines.iter().filter(|line| line.starts_with("damaged")).collect();
         assert_eq!(told.len(), 1, "{damage:?}: {lines:?}");
-        for part in [format!("queue_id={id}"), "reason=".into(), "next=".into(), "queue delete".into()] {
+        for part in [format!("queue_id={id}"), "reason=".into(), "action=".into(), "queue delete".into()] {
             assert!(told[0].contains(&part), "{damage:?}: {}", told[0]);
         }
         if damage == Damage::FileCut {
