@@ -31,18 +31,24 @@ sender_bound = true
     )
 }
 
+/// Anna's message takes so many seconds behind its dot; Bert's comes a second after it.
+async fn anna_then_bert(limits: &str, takes: u64) -> (Upstream, Simulation) {
+    let up = Upstream::new(Script::default().with_logins(&[BERT]).with(Step::Dot, Act::Late(secs(takes))));
+    let mut sim = Simulation::new(&sharing(limits), &[("up", &up)]);
+    sim.start().await;
+    sim.submit(FROM, &["anna@there.example"]).await;
+    sleep(secs(1)).await;
+    sim.submit(BERT, &["bert@there.example"]).await;
+    (up, sim)
+}
+
 fn has_come(up: &Upstream, to: &str) -> bool {
     arrivals(up).iter().any(|(arrived, _)| arrived == to)
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_another_accounts_transaction_is_told_of_its_end() {
-    let up = Upstream::new(Script::default().with_logins(&[BERT]).with(Step::Dot, Act::Late(secs(5))));
-    let mut sim = Simulation::new(&sharing("per_minute = { messages = 1 }"), &[("up", &up)]);
-    sim.start().await;
-    sim.submit(FROM, &["anna@there.example"]).await;
-    sleep(secs(1)).await;
-    sim.submit(BERT, &["bert@there.example"]).await;
+    let (up, _sim) = anna_then_bert("per_minute = { messages = 1 }", 5).await;
     sleep(secs(59)).await;
     assert!(!has_come(&up, "bert@there.example"), "a minute after the end of the first");
     sleep(secs(12)).await;
@@ -51,12 +57,7 @@ async fn who_waits_for_another_accounts_transaction_is_told_of_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_falls_idle_is_closed_for_another_account_that_waits() {
-    let up = Upstream::new(Script::default().with_logins(&[BERT]).with(Step::Dot, Act::Late(secs(2))));
-    let mut sim = Simulation::new(&sharing("connections = 1"), &[("up", &up)]);
-    sim.start().await;
-    sim.submit(FROM, &["anna@there.example"]).await;
-    sleep(secs(1)).await;
-    sim.submit(BERT, &["bert@there.example"]).await;
+    let (up, _sim) = anna_then_bert("connections = 1", 2).await;
     sleep(secs(4)).await;
     assert!(has_come(&up, "bert@there.example"), "the only connection was idle for a second");
     assert_eq!(up.most_connections(), 1);

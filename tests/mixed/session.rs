@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::provider::{AtDot, Provider, Report, Served};
 use super::script::{DropAt, Fate, GREYLISTING, PUT_OFF, REFUSALS};
+use super::support::lines::take_line;
 
 /// Transactions in a session.
 const TRANSACTIONS: u32 = 10;
@@ -166,9 +167,7 @@ impl Session {
 
     async fn line(&mut self) -> io::Result<String> {
         loop {
-            if let Some(end) = self.inbox.windows(2).position(|pair| pair == b"\r\n") {
-                let line = String::from_utf8_lossy(&self.inbox[..end]).into_owned();
-                self.inbox.drain(..end + 2);
+            if let Some(line) = take_line(&mut self.inbox) {
                 return Ok(line);
             }
             self.fill().await?;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::facts::{Key, Transaction};
 use super::provider::{Bad, Provider, Served};
+use super::support::lines::take_line;
 
 /// The dialogue.
 pub(crate) struct Session {
@@ -223,9 +224,7 @@ impl Session {
 
     async fn line(&mut self) -> io::Result<String> {
         loop {
-            if let Some(end) = self.inbox.windows(2).position(|pair| pair == b"\r\n") {
-                let line = String::from_utf8_lossy(&self.inbox[..end]).into_owned();
-                self.inbox.drain(..end + 2);
+            if let Some(line) = take_line(&mut self.inbox) {
                 return Ok(line);
             }
             self.fill().await?;

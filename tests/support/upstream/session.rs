@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
+use super::super::lines::take_line;
 use super::{Act, Seen, Step, Upstream};
 
 const CHALLENGE: &str = "<1896.697170952@upstream.example>";
@@ -330,9 +331,7 @@ impl Session {
     /// A command line, without its end.
     async fn line(&mut self) -> io::Result<String> {
         loop {
-            if let Some(end) = self.inbox.windows(2).position(|pair| pair == b"\r\n") {
-                let line = String::from_utf8_lossy(&self.inbox[..end]).into_owned();
-                self.inbox.drain(..end + 2);
+            if let Some(line) = take_line(&mut self.inbox) {
                 return Ok(line);
             }
             self.fill(4096).await?;
