@@ -156,9 +156,8 @@ fn log_started(core: &Core) {
         origin = test.origin,
     );
     for stop in core.context.accounts.stops(&upstreams) {
-        let upstream = &stop.upstream;
+        let (upstream, action) = (&stop.upstream, stop.action());
         let next = stop.until.map(|until| format!("{:.3}", core.context.timeline.wall_at(until)));
-        let action = next.is_none().then(|| format!("mend it, then `mailsluice upstream enable {upstream}`"));
         tracing::warn!(
             event = "stop_in_force",
             upstream,

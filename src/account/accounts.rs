@@ -205,19 +205,16 @@ impl Accounts {
     }
 
     fn put(&self, suspension: &Suspension, now: Moment) -> bool {
-        let Suspension { upstream, account, kind, until, login, reason } = suspension;
+        let Suspension { upstream, account, .. } = suspension;
         let mut is_news = false;
         match account {
             None => {
                 let state = self.registry().state(upstream);
-                is_news = state.condition.suspend(*kind, *until, reason, now);
+                is_news = state.condition.suspend(suspension, now);
             }
             Some(name) => {
                 for account in self.of(upstream).iter().filter(|account| *account.key().account == **name) {
-                    is_news |= account.condition.suspend(*kind, *until, reason, now);
-                    if *kind == SuspensionKind::Login {
-                        account.condition.set_refused_login(login.as_deref().unwrap_or_default());
-                    }
+                    is_news |= account.condition.suspend(suspension, now);
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::precedents::Precedents;
 use crate::config;
 use crate::lane::{backoff, jitter};
 use crate::limits::{LearnedPace, Wait};
-use crate::store::{MessageId, SuspensionKind};
+use crate::store::{MessageId, Suspension, SuspensionKind};
 use crate::time::Moment;
 
 /// The first wait before a probe.
@@ -158,40 +158,25 @@ impl Condition {
     }
 
     /// Nothing goes by it, for this reason. Whether it would have gone before.
-    pub(super) fn suspend(
-        &self,
-        kind: SuspensionKind,
-        until: Option<Moment>,
-        reason: &str,
-        now: Moment,
-    ) -> bool {
+    pub(super) fn suspend(&self, suspension: &Suspension, now: Moment) -> bool {
+        let Suspension { kind, until, login, reason, .. } = suspension;
+        let (until, reason) = (*until, reason.clone());
         let mut state = self.lock();
-        let reason = reason.to_owned();
         match kind {
             SuspensionKind::Disabled => state.disabled.replace(reason).is_none(),
             SuspensionKind::Stopped => state.stopped.replace(reason).is_none(),
             SuspensionKind::Login => {
                 let failures = state.down.as_ref().map_or(1, |down| down.failures.max(1));
                 state.down = Some(Down { reason, probe_at: until, failures, disabled: true, is_login: true });
-                state.refused_login.replace(String::new()).is_none()
+                state.refused_login.replace(login.clone().unwrap_or_default()).is_none()
             }
-            SuspensionKind::Paused => {
-                let until = until.unwrap_or(now);
-                // A longer one holds, whichever came first.
-                let is_longer = state.paused.as_ref().is_none_or(|paused| paused.until < until);
-                if is_longer {
-                    state.paused = Some(Pause { until, reason });
-                }
-                is_longer && until > now
-            }
+            SuspensionKind::Paused => state.pause(until.unwrap_or(now), reason, now),
         }
     }
 
-    /// What the refused login consisted of, as a hash.
-    pub(super) fn set_refused_login(&self, hash: &str) {
-        if let Some(refused) = &mut self.lock().refused_login {
-            hash.clone_into(refused);
-        }
+    /// The provider wants nothing until then. Whether it would have taken something before.
+    pub(super) fn pause_until(&self, until: Moment, reason: &str, now: Moment) -> bool {
+        self.lock().pause(until, reason.to_owned(), now)
     }
 
     /// The hash of the login that was refused, while that is what stands in the way.
@@ -272,6 +257,15 @@ impl ProbeTimes {
 }
 
 impl ConditionState {
+    /// A longer pause holds, whichever came first.
+    fn pause(&mut self, until: Moment, reason: String, now: Moment) -> bool {
+        let is_longer = self.paused.as_ref().is_none_or(|paused| paused.until < until);
+        if is_longer {
+            self.paused = Some(Pause { until, reason });
+        }
+        is_longer && until > now
+    }
+
     /// Probes come at growing intervals, up to `longest`.
     fn fail(&mut self, reason: &str, now: Moment, (times, longest): (&ProbeTimes, Duration)) -> Down {
         let known = self.down.as_ref().filter(|down| down.probe_at.is_some_and(|at| now < at));

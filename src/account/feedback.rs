@@ -9,7 +9,8 @@ use super::condition::Condition;
 use super::login::Account;
 use super::obstacle::Down;
 use super::refused_login::LoginParts;
-use super::verdict::{Answered, Judgement, MailFacts, Verdict, is_broken};
+use super::verdict::{Answered, Judgement, MailFacts, RefusedWhenUsed, Verdict, is_broken};
+use super::view::mend_then_enable;
 use crate::config::Window;
 use crate::limits::{Scope, Slowdown};
 use crate::mail::ReversePath;
@@ -119,22 +120,28 @@ impl Feedback<'_> {
     /// What each refusal calls for, by the table and by what went before at this account.
     fn judge(&self, mail: &MailFacts<'_>, answers: &[Answered<'_>]) -> Vec<Option<Verdict>> {
         let now = self.now();
+        let refused: Vec<_> = answers
+            .iter()
+            .map(|&(to, answer)| {
+                let reply = answer.refusal()?;
+                Some(((to, answer.stage, reply), row_for(answer.stage, reply)))
+            })
+            .collect();
         self.account.condition.with_precedents(|before| {
             if answers.iter().any(|(_, answer)| answer.is_taken()) {
                 let taken = answers.iter().filter(|(_, answer)| answer.is_taken());
                 before.delivered(taken.filter_map(|(to, _)| *to), now);
             }
-            for (to, answer) in answers.iter().filter(|(_, answer)| answer.stage > Stage::Mail) {
-                let row = answer.refusal().map(|reply| row_for(answer.stage, reply));
-                let is_contested = row.is_some_and(|row| matches!(row.action, ReplyAction::Contested { .. }));
-                if let Some(to) = to.filter(|_| is_contested && !mail.is_report) {
+            for ((to, stage, _), row) in refused.iter().flatten().filter(|_| !mail.is_report) {
+                let is_contested = matches!(row.action, ReplyAction::Contested { .. });
+                if let Some(to) = to.filter(|_| is_contested && *stage > Stage::Mail) {
                     before.contest(to);
                 }
             }
-            let verdict = |(to, answer): &Answered<'_>| {
-                answer.refusal().map(|reply| Verdict::of(before, mail, (*to, answer.stage, reply), now))
+            let verdict = |refusal: Option<_>| {
+                refusal.map(|(refusal, row)| Verdict::of(before, mail, refusal, row, now))
             };
-            answers.iter().map(verdict).collect()
+            refused.into_iter().map(verdict).collect()
         })
     }
 
@@ -186,12 +193,7 @@ impl Feedback<'_> {
             .condition
             .with_pace(|pace| pace.slow_down(slowdown, per_minute, connections, self.now()));
         self.account.follow_pace();
-        self.account.condition.suspend(
-            SuspensionKind::Paused,
-            Some(self.now().after(wait)),
-            advice,
-            self.now(),
-        );
+        self.account.condition.pause_until(self.now().after(wait), advice, self.now());
         self.account.pool.close_idle();
         self.account.wake_all();
         let Some(pace) = pace else { return };
@@ -233,7 +235,7 @@ impl Feedback<'_> {
         let (upstream, account) = self.names();
         let only = (scope == AppliesTo::Account).then_some(account);
         if self.suspend(only, SuspensionKind::Stopped, None, reason).await {
-            let action = format!("mend it, then `mailsluice upstream enable {upstream}`");
+            let action = mend_then_enable(upstream);
             tracing::error!(event = "upstream_disabled", upstream, account = only, reason, action);
         }
     }
@@ -406,18 +408,14 @@ impl Feedback<'_> {
         result.proves_nothing(is_used) && !first.is_some_and(|(stage, reply)| is_confirmed(stage, reply))
     }
 
-    /// What became of a transaction over a new connection that was in doubt over one that had carried so many messages.
-    pub(crate) fn tried_again(
-        &self,
-        (before, carried): (&TransactionResult, u32),
-        after: &TransactionResult,
-    ) {
-        let Some(refused) = before.recipients.first() else { return };
+    /// What became of a transaction over a new connection.
+    pub(crate) fn tried_again(&self, before: &RefusedWhenUsed, after: &TransactionResult) {
+        let Some(refused) = before.result.recipients.first() else { return };
         let Some(reply) = refused.refusal() else { return };
-        if after.is_like(before) {
+        if after.is_like(&before.result) {
             self.account.condition.with_precedents(|known| known.confirm(refused.stage, reply, self.now()));
-        } else if carried > 0 {
-            self.session_ended(carried);
+        } else if before.carried > 0 {
+            self.session_ended(before.carried);
         }
     }
 

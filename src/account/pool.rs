@@ -304,9 +304,14 @@ async fn reap_idle(pool: Weak<Pool>) {
 fn quit(link: Link, slot: ConnectionSlot) {
     let Some(spawner) = slot.pool.as_ref().map(|pool| pool.spawner.clone()) else { return };
     spawner.spawn(async move {
-        let _ = timeout(QUIT, link.quit()).await;
+        say_goodbye(link).await;
         drop(slot);
     });
+}
+
+/// Ends a connection in good order, without waiting for long. Until then the provider counts it.
+pub(crate) async fn say_goodbye(link: Link) {
+    let _ = timeout(QUIT, link.quit()).await;
 }
 
 impl SharedPool {

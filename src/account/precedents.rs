@@ -12,7 +12,7 @@ use crate::mail::Address;
 use crate::smtp::{EnhancedStatus, Reply};
 use crate::store::MessageId;
 use crate::time::Moment;
-use crate::upstream::Stage;
+use crate::upstream::{Stage, is_greylisting};
 
 /// Different messages at which the dialogue broke, in a row, that make an account count as down.
 const BROKEN: usize = 3;
@@ -20,6 +20,8 @@ const BROKEN: usize = 3;
 const CONTESTED: usize = 3;
 /// How many domains they must be in.
 const DOMAINS: usize = 2;
+/// Successes that are remembered: two, since a recipient's own is none for another.
+const REMEMBERED: usize = 2;
 /// For how long a success for somebody else shows that such words are about the recipient.
 const SUCCESS: Duration = Duration::from_hours(1);
 /// Messages in a row with the same complaint that make it one about the pace.
@@ -62,7 +64,7 @@ impl Complaint {
 /// What went before at an account.
 #[derive(Debug, Default)]
 pub(super) struct Precedents {
-    /// The last two recipients who got something, in lower case, and when.
+    /// The last recipients who got something, in lower case, and when.
     successes: VecDeque<(String, Moment)>,
     /// Messages at which the dialogue broke since the last that did not; `None` for a client that waits.
     broken: Vec<Option<MessageId>>,
@@ -83,7 +85,7 @@ impl Precedents {
             let key = recipient.key();
             self.successes.retain(|(known, _)| *known != key);
             self.successes.push_back((key, now));
-            if self.successes.len() > 2 {
+            if self.successes.len() > REMEMBERED {
                 self.successes.pop_front();
             }
         }
@@ -187,11 +189,9 @@ fn speaks_of_pace(reply: &Reply) -> bool {
     if reply.status.is_some_and(|(_, subject, detail)| subject == 2 || (subject, detail) == (3, 4)) {
         return false;
     }
-    let text = reply.lines.join(" ").to_lowercase();
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
-    let speaks = words.into_iter().any(|word| WORDS.contains(&word));
-    let is_greylisting = text.contains("greylist") || text.contains("graylist");
-    !is_greylisting && (speaks || PHRASES.iter().any(|phrase| text.contains(phrase)))
+    let text = reply.lower_text();
+    let has_word = text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| WORDS.contains(&word));
+    (has_word || PHRASES.iter().any(|phrase| text.contains(phrase))) && !is_greylisting(reply)
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use crate::mail::{Address, ReversePath};
 use crate::smtp::Reply;
 use crate::store::{Message, MessageId, MessageKind};
 use crate::time::Moment;
-use crate::upstream::{Answer, Outcome, RecipientResult, ReplyAction, Slow, Stage, outcome, row_for};
+use crate::upstream::{
+    Answer, Outcome, RecipientResult, ReplyAction, Row, Slow, Stage, TransactionResult, outcome,
+};
 
 /// What a complaint calls for that any server makes, message after message.
 const SLOWER: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1) };
@@ -36,6 +38,13 @@ impl<'a> MailFacts<'a> {
 /// What the upstream has answered, and for whom; nobody is named where MAIL ended it before a recipient was.
 pub(crate) type Answered<'a> = (Option<&'a Address>, &'a RecipientResult);
 
+/// A transaction that a used connection has refused, and that is made again over a new one.
+pub(crate) struct RefusedWhenUsed {
+    pub(crate) result: TransactionResult,
+    /// Messages that the connection had carried by then.
+    pub(crate) carried: u32,
+}
+
 /// What a refusal calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Verdict {
@@ -60,9 +69,9 @@ impl Verdict {
         before: &mut Precedents,
         mail: &MailFacts<'_>,
         (to, stage, reply): (Option<&Address>, Stage, &Reply),
+        row: &'static Row,
         now: Moment,
     ) -> Self {
-        let row = row_for(stage, reply);
         let plain = Self { action: row.action, advice: row.advice, may_be_ours: false };
         let defer = Self { action: ReplyAction::Defer, ..plain };
         match row.action {

@@ -50,6 +50,19 @@ pub struct StopInForce {
     pub until: Option<Moment>,
 }
 
+impl StopInForce {
+    /// What a person does about it; nothing while it ends by itself.
+    #[must_use]
+    pub fn action(&self) -> Option<String> {
+        self.until.is_none().then(|| mend_then_enable(&self.upstream))
+    }
+}
+
+/// What a person does about a stop.
+pub(super) fn mend_then_enable(upstream: &str) -> String {
+    format!("mend it, then `mailsluice upstream enable {upstream}`")
+}
+
 impl Accounts {
     /// All stops and pauses in force for these upstreams.
     #[must_use]

@@ -1,16 +1,15 @@
 //! One attempt: a message under a lease is made ready for its upstream and handed over, and what became of it is noted.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
 use super::content::{LoadError, Loaded, Unfit, load, make_ready};
 use super::context::Context;
 use super::lane_settings::LaneSettings;
 use super::settle;
-use crate::account::{Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe};
+use crate::account::{
+    Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe, RefusedWhenUsed, say_goodbye,
+};
 use crate::config::BlacklistAction;
 use crate::mail::{Address, Body, RecipientRequest};
 use crate::smtp::Reply;
@@ -20,9 +19,6 @@ use crate::upstream::{
     ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
     TransactionResult, blacklist_candidate, row_for, stated_wait,
 };
-
-/// How long the answer to QUIT is waited for where another connection takes the place.
-const QUIT: Duration = Duration::from_secs(5);
 
 /// What an attempt works with.
 pub(super) struct Job {
@@ -125,7 +121,7 @@ impl Job {
     /// anything is concluded from it.
     async fn dialogue(&mut self, message: &Message, loaded: Loaded, mut idle: Option<Link>) -> AttemptEnd {
         let Loaded { octets: mut content, mut memory } = loaded;
-        let mut before: Option<(TransactionResult, u32)> = None;
+        let mut before: Option<RefusedWhenUsed> = None;
         loop {
             let reused = idle.is_some();
             let link = match idle.take() {
@@ -157,12 +153,12 @@ impl Job {
                 {
                     self.close(link).await;
                     self.repeated |= result.recipients.iter().any(|result| result.stage > Stage::Mail);
-                    before = Some((result, carried));
+                    before = Some(RefusedWhenUsed { result, carried });
                     content = spare;
                 }
                 (dialogue, _) => {
                     if let (Some(before), AttemptEnd::Tried(tried)) = (before, &dialogue) {
-                        self.feedback().tried_again((&before.0, before.1), &tried.result);
+                        self.feedback().tried_again(&before, &tried.result);
                     }
                     return dialogue;
                 }
@@ -172,8 +168,7 @@ impl Job {
 
     /// Ends a connection that is followed by another in its place.
     async fn close(&mut self, link: Link) {
-        // Until it is closed, the provider counts it.
-        let _ = timeout(QUIT, link.quit()).await;
+        say_goodbye(link).await;
         if let Some(pooled) = &mut self.pooled {
             pooled.note_gone();
         }

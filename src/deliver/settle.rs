@@ -41,7 +41,7 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attem
     };
     if attempted.outcomes.iter().all(|each| state(each.outcome, expired) != RecipientState::Waiting) {
         lane.unfit.forget(attempted.leased.lease.id);
-        lane.suspects.forget(attempted.leased.lease.id);
+        lane.suspects.note(attempted.leased.lease.id, false);
     }
     record(context, &attempted.leased, settlement).await;
     if let Some(account) = account {

@@ -13,7 +13,7 @@ const MOST: usize = 10_000;
 pub(super) struct Suspects(Mutex<HashSet<MessageId>>);
 
 impl Suspects {
-    /// An attempt has ended: whether the message is suspect by it.
+    /// Whether a message is suspect from now on: by an attempt that has ended, or no more since it has left the queue.
     pub(super) fn note(&self, id: MessageId, is_suspect: bool) {
         let mut suspects = self.lock();
         if !is_suspect {
@@ -31,11 +31,6 @@ impl Suspects {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
-    }
-
-    /// The message has left the queue.
-    pub(super) fn forget(&self, id: MessageId) {
-        self.lock().remove(&id);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<MessageId>> {

@@ -71,6 +71,12 @@ impl Reply {
         wire
     }
 
+    /// The whole text in one line and in lower case, to look for words in.
+    #[must_use]
+    pub fn lower_text(&self) -> String {
+        self.lines.join(" ").to_lowercase()
+    }
+
     fn push_line(&self, wire: &mut Vec<u8>, separator: char, text: &str) {
         let status = self
             .status

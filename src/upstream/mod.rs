@@ -27,7 +27,8 @@ pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage};
 pub use offer::Offer;
 pub use replies::{
-    AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, row_for, rows, stated_wait,
+    AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
+    rows, stated_wait,
 };
 pub use stream::Stream;
 pub use tls::{TlsClient, TlsError};

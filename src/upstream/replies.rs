@@ -23,10 +23,17 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
     microsoft::ROWS.iter().chain(others::ROWS).chain(hosters::ROWS).chain(general::ROWS)
 }
 
+/// Whether a refusal asks an unknown sender to come again later, and says so.
+#[must_use]
+pub fn is_greylisting(reply: &Reply) -> bool {
+    let text = reply.lower_text();
+    text.contains("greylist") || text.contains("graylist")
+}
+
 /// What a refusal at this stage means.
 #[must_use]
 pub fn row_for(stage: Stage, reply: &Reply) -> &'static Row {
-    let text = reply.lines.join(" ").to_lowercase();
+    let text = reply.lower_text();
     rows().find(|row| row.fits(stage, reply, &text)).unwrap_or(&general::LAST)
 }
 

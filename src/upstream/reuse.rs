@@ -5,7 +5,7 @@
 
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::error::{DialogueFault, Stage};
-use super::replies::{ReplyAction, row_for};
+use super::replies::{ReplyAction, is_greylisting, row_for};
 use crate::smtp::Reply;
 
 impl TransactionResult {
@@ -75,10 +75,7 @@ impl RecipientResult {
 
 /// Whether a refusal of a recipient is about its mailbox or address (x.1.z, x.2.z), or asks to come again later.
 fn names_mailbox(reply: &Reply) -> bool {
-    let text = reply.lines.join(" ").to_lowercase();
-    reply.status.is_some_and(|(_, subject, _)| matches!(subject, 1 | 2))
-        || text.contains("greylist")
-        || text.contains("graylist")
+    reply.status.is_some_and(|(_, subject, _)| matches!(subject, 1 | 2)) || is_greylisting(reply)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use super::permit::DirectPermit;
 use super::refusal;
 use super::routes::DirectRoute;
 use super::shared::DirectContext;
-use crate::account::Account;
+use crate::account::{Account, RefusedWhenUsed};
 use crate::deliver::content::{Loaded, Unfit, load, make_ready};
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::limits::AccountKey;
@@ -309,7 +309,7 @@ impl Start {
         until: Instant,
     ) -> Result<impl FnOnce(DirectPermit) -> Open + use<>, NotBegun> {
         let (shared, upstream) = (&self.shared, permit.upstream());
-        let mut before: Option<(TransactionResult, u32)> = None;
+        let mut before: Option<RefusedWhenUsed> = None;
         loop {
             let idle = permit.idle();
             let was_idle = idle.is_some();
@@ -336,20 +336,20 @@ impl Start {
             let cut = |refused| NotBegun::Refused { refused, transacted: true };
             match wait_for_upstream(shared, upstream, until, connection.begin(&mail)).await.map_err(cut)? {
                 Ok(steps) => {
-                    if let Some((before, carried)) = &before {
-                        permit.tried_again((before, *carried), &TransactionResult { recipients: Vec::new() });
+                    if let Some(before) = &before {
+                        permit.tried_again(before, &TransactionResult { recipients: Vec::new() });
                     }
                     return Ok(move |permit| Open::new(permit, (connection, is_used, steps), head, prepared));
                 }
                 Err(result) => {
                     let whole = TransactionResult { recipients: vec![result.clone()] };
                     if was_idle && permit.is_in_doubt(&whole, is_used) {
-                        before = Some((whole, connection.messages()));
+                        before = Some(RefusedWhenUsed { result: whole, carried: connection.messages() });
                         permit.retire(connection).await;
                         continue;
                     }
-                    if let Some((before, carried)) = &before {
-                        permit.tried_again((before, *carried), &whole);
+                    if let Some(before) = &before {
+                        permit.tried_again(before, &whole);
                     }
                     let outcome = permit.judge(&head.mail(), &[], &result).await;
                     permit.give_back(connection);

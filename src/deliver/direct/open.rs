@@ -9,7 +9,7 @@ use super::patience::wait_for_upstream;
 use super::permit::DirectPermit;
 use super::refusal;
 use super::shared::DirectContext;
-use crate::account::MailFacts;
+use crate::account::{MailFacts, RefusedWhenUsed};
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
@@ -210,9 +210,10 @@ impl Open {
             let refused = TransactionResult { recipients: answers.iter().flatten().cloned().collect() };
             if self.permit.is_in_doubt(&refused, true) {
                 let carried = self.begin_again(shared, until).await?;
+                let refused = RefusedWhenUsed { result: refused, carried };
                 answers = self.ask_once(shared, until).await?;
                 let again = TransactionResult { recipients: answers.iter().flatten().cloned().collect() };
-                self.permit.tried_again((&refused, carried), &again);
+                self.permit.tried_again(&refused, &again);
             }
         }
         let first = self.asked.len() - answers.len();

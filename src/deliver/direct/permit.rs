@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::refusal;
 use super::shared::DirectContext;
 use super::turn::DirectTurn;
 use crate::account::{
     Account, AccountSettings, Answered, Feedback, Grant, MailFacts, Obstacle, PooledConnection, Probe,
+    RefusedWhenUsed, say_goodbye,
 };
 use crate::deliver::settle::log_report;
 use crate::direct::DirectRefusal;
@@ -18,8 +19,6 @@ use crate::mail::Address;
 use crate::store::{LaneName, NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
 use crate::upstream::{Connection, Link, Outcome, RecipientResult, TransactionResult, Transport, classify};
 
-/// How long the answer to QUIT is waited for where another connection takes the place.
-const QUIT: Duration = Duration::from_secs(5);
 /// How often an outcome is offered to a store that fails.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// Recipients for which a permit is recorded when it is not known how many there will be (RFC 5321 4.5.3.1.8). Until we die
@@ -194,15 +193,14 @@ impl DirectPermit {
         self.feedback().is_in_doubt(result, is_used)
     }
 
-    /// What became of it there; the old connection had carried so many messages.
-    pub(super) fn tried_again(&self, before: (&TransactionResult, u32), after: &TransactionResult) {
+    /// What became of it there.
+    pub(super) fn tried_again(&self, before: &RefusedWhenUsed, after: &TransactionResult) {
         self.feedback().tried_again(before, after);
     }
 
     /// Ends a connection that is followed by another in its place.
     pub(super) async fn retire(&self, connection: Connection) {
-        // Until it is closed, the provider counts it.
-        let _ = timeout(QUIT, connection.quit()).await;
+        say_goodbye(Link::Smtp(Box::new(connection))).await;
         if let Some(pooled) = &mut *self.pooled.lock().unwrap_or_else(PoisonError::into_inner) {
             pooled.note_gone();
         }

@@ -17,7 +17,7 @@ const CALLS: [&str; 5] = ["again", "retry", "wait", "come back", "later"];
 /// is passed over.
 #[must_use]
 pub fn stated_wait(reply: &Reply) -> Option<Duration> {
-    let text = reply.lines.join(" ").to_lowercase();
+    let text = reply.lower_text();
     if !CALLS.iter().any(|call| text.contains(call)) {
         return None;
     }
