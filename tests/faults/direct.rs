@@ -207,3 +207,28 @@ async fn the_queue_says_that_it_waits_for_a_connection() {
     sim.until_empty(secs(5)).await;
     assert_eq!((up.messages().len(), sim.store().queue_length()), (2, 0));
 }
+
+/// What there is no room for in one piece is no limit for what is smaller.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_wants_more_than_there_is_room_for_holds_up_nobody() {
+    let up = Upstream::new(Script::default());
+    let mut sim = relay(&up, "connections = 1\nper_hour = { recipients = 4 }").await;
+    let mut idler = Client::at(&sim, 0).await;
+    idler.say("MAIL FROM:<a@firm.example>").await;
+    for to in ["x@there.example", "y@there.example"] {
+        assert!(idler.say(&format!("RCPT TO:<{to}>")).await.starts_with("250"));
+    }
+    for _ in 0..5 {
+        sleep(secs(20)).await;
+        idler.say("NOOP").await;
+    }
+    sim.submit(FROM, &["first@there.example"]).await;
+    sleep(secs(1)).await;
+    // What it had begun counts as well, so there is room for one more, and it wants two.
+    assert!(idler.say("DATA").await.starts_with("354"));
+    let told = idler.say(&format!("From: {FROM}\r\n\r\nHello.\r\n.")).await;
+    assert!(told.starts_with("451 4.7.1 limit per hour of main reached"), "{told}");
+    sim.submit(FROM, &["second@there.example"]).await;
+    sleep(secs(1)).await;
+    assert_eq!(up.messages().len(), 2, "the queue waits for {:?}", sim.control().waits_for().await);
+}

@@ -75,10 +75,7 @@ impl DirectPermit {
                 Ok(Permitted::Granted(permit)) => {
                     return Ok(Self::new(shared, grant, (permit, needed, recorded)));
                 }
-                Ok(Permitted::Blocked(wait)) => {
-                    grant.note_limited(&wait, shared.context.timeline.now());
-                    turn.waiting.stay_first(&grant.account);
-                }
+                Ok(Permitted::Blocked(wait)) => turn.wait_for_room(grant, needed, &wait).await?,
                 Err(error) => {
                     tracing::error!(event = "store", upstream = route.upstream.name, reason = %error);
                     return Err(refusal::store());

@@ -11,7 +11,7 @@ use super::routes::DirectRoute;
 use super::shared::DirectContext;
 use crate::account::{Choice, Down, Grant, Obstacle, Waiting};
 use crate::direct::DirectRefusal;
-use crate::limits::AccountKey;
+use crate::limits::{AccountKey, Amount, Wait};
 use crate::time::Moment;
 
 /// How long a client waits for a connection to be free, or for a limit when it is the only one who waits for it.
@@ -54,6 +54,40 @@ impl<'a> DirectTurn<'a> {
                 () = sleep(most) => {}
                 () = context.stopping() => return Err(refused()),
             }
+        }
+    }
+
+    /// The store has no room for so much. Whether it has any for one recipient is what everybody waits for; beyond that this
+    /// client waits by itself, and lets others go.
+    ///
+    /// # Errors
+    /// When it is not to wait for so long.
+    pub(super) async fn wait_for_room(
+        &mut self,
+        grant: Grant,
+        needed: Amount,
+        wait: &Wait,
+    ) -> Result<(), DirectRefusal> {
+        let context = &self.shared.context;
+        let now = context.timeline.now();
+        let least = Amount::of_message(1, 0);
+        let everybodys = if needed == least {
+            Some(wait.clone())
+        } else {
+            context.store.room(grant.account.ceilings(), least).await.ok().and_then(Result::err)
+        };
+        if let Some(wait) = everybodys {
+            grant.note_limited(&wait, now);
+            self.waiting.stay_first(&grant.account);
+            return Ok(());
+        }
+        drop(grant);
+        let obstacle = Obstacle::Limited(wait.clone());
+        let refused = || refusal::obstacle(context, &self.route.upstream.name, &obstacle);
+        let most = self.patience(&obstacle, wait.until, now).ok_or_else(refused)?;
+        tokio::select! {
+            () = sleep(most) => Ok(()),
+            () = context.stopping() => Err(refused()),
         }
     }
 
