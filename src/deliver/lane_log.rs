@@ -1,9 +1,14 @@
 //! What the log and people are told of a lane: that it waits for a limit, that another upstream stands in, each once.
 
+use std::time::Duration;
+
 use super::lane_settings::LaneSettings;
 use crate::account::{Grant, Obstacle};
 use crate::lane::{LaneState, LimitWait};
 use crate::time::Moment;
+
+/// A wait for a limit that is not worth a line.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// What was told of a lane, so that it is told once.
 #[derive(Debug, Default)]
@@ -62,6 +67,10 @@ impl LaneLog {
             has_an_end: false,
         });
         note.wait.seen(now);
+        // A window opens bit by bit, as it was filled: that is one opening, and no line for each bit.
+        if until.is_some_and(|until| until.since(now) < BRIEF) {
+            return;
+        }
         note.has_an_end |= obstacle.has_an_end();
         if obstacle.is_news() && !std::mem::replace(&mut note.reached, true) {
             tracing::info!(
