@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mailsluice::store::{Decisions, MessageState, Summary};
+use mailsluice::store::{Decisions, MOST_DOUBTS, MessageState, Summary};
 use tokio::time::sleep;
 
 use super::count::Ghost;
@@ -148,6 +148,16 @@ impl Walk {
                 let store = self.world.sim.store();
                 let lane = store.release(message.queue_id, Decisions::default()).await.unwrap();
                 self.world.sim.core.as_ref().unwrap().context.wakeups.wake(&lane.unwrap());
+            }
+        }
+    }
+
+    /// A person wants what may have arrived so often that it is not sent again by itself.
+    pub(crate) async fn retry_given_up(&mut self) {
+        for message in self.world.queue().await {
+            if message.recipients.iter().any(|recipient| recipient.doubts >= MOST_DOUBTS) {
+                let path = format!("/queue/{}/retry", message.queue_id);
+                self.world.sim.control().ask("POST", &path).await;
             }
         }
     }

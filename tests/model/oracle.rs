@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mailsluice::config::{Config, Filter, Login, Upstream, UpstreamKind};
-use mailsluice::store::{MessageState, Summary};
+use mailsluice::store::{MOST_DOUBTS, MessageState, Summary};
 
 use super::count::upstream;
 use super::facts::{Book, Ms};
@@ -96,6 +96,10 @@ impl<'a> Look<'a> {
     /// It rests for its own sake: one of its recipients was put off, not longer ago than it may rest.
     fn is_put_off(&self, message: &Summary) {
         let waiting = message.recipients.iter().filter(|recipient| recipient.state.name() == "waiting");
+        // What may have arrived so often rests until it expires, or a person wants it.
+        if waiting.clone().all(|recipient| recipient.doubts >= MOST_DOUBTS) {
+            return;
+        }
         let put_off = waiting.filter_map(|recipient| self.book.put_off_or_cut(&recipient.address)).max();
         let longest = RETRY_MAX * 1_100 + 1_000;
         let rests = message.due.0 - self.world.moment().0;

@@ -187,6 +187,7 @@ impl Walk {
             }
         }
         self.release_all().await;
+        self.retry_given_up().await;
         let last = Instant::now() + AT_LAST;
         while self.world.sim.store().queue_length() > 0 {
             assert!(
