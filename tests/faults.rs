@@ -16,6 +16,8 @@ mod own_listener;
 mod reload;
 #[path = "faults/scale.rs"]
 mod scale;
+#[path = "faults/stages.rs"]
+mod stages;
 #[path = "faults/together.rs"]
 mod together;
 #[path = "faults/verdicts.rs"]
@@ -35,6 +37,14 @@ fn arrivals(up: &Upstream) -> Vec<(String, Instant)> {
         seen.recipients.into_iter().map(move |recipient| (recipient, at))
     };
     up.messages().into_iter().flat_map(each).collect()
+}
+
+/// One upstream, `main`, at the host `up`.
+fn one(more: &str) -> String {
+    format!(
+        "[queue]\nexpire_after = \"90d\"\nwarn_after = \"never\"\n[blacklist]\nauto_add_after = 1\n\
+         [[upstream]]\nname = \"main\"\nhost = \"up\"\nsecurity = \"none\"\n{more}"
+    )
 }
 
 /// `count` recipients whose names begin with `name`.

@@ -67,7 +67,9 @@ impl Feedback<'_> {
         let is_plain = row.is_none_or(|action| matches!(action, ReplyAction::Unavailable { .. }));
         let state = &self.account.upstream;
         let (open, ready) = state.pool.counts();
-        if !error.is_turned_away() || !is_plain || open < 2 {
+        // While others work, whatever it says at its greeting to another is about that one.
+        let is_greeting = ready > 0 && error.stage == Stage::Greeting && error.reply().is_some();
+        if !(error.is_turned_away() || is_greeting) || !is_plain || open < 2 {
             return false;
         }
         let most = if ready > 0 { ready } else { open / 2 };

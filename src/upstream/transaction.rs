@@ -130,6 +130,10 @@ impl Connection {
         self.state = ConnectionState::Closed;
         match reset {
             Ok(()) => Ok(ConnectionState::Ready),
+            // It refuses RSET, and goes on in step all the same.
+            Err(DialogueFault::Unexpected(reply)) if reply.code == 421 || self.is_in_step().await => {
+                Ok(ConnectionState::Closed)
+            }
             Err(DialogueFault::Unexpected(_) | DialogueFault::Garbage(_)) => {
                 progress.disbelieve();
                 Err(Ended::fault(Stage::Data, DialogueFault::OutOfStep))
@@ -137,6 +141,12 @@ impl Connection {
             // It has hung up behind its refusal, as some do.
             Err(_) => Ok(ConnectionState::Closed),
         }
+    }
+
+    /// Whether QUIT gets the one reply that nothing else gets (RFC 5321 4.2.3).
+    async fn is_in_step(&mut self) -> bool {
+        let reply = self.wire.command("QUIT", self.timeouts.command).await;
+        reply.is_ok_and(|reply| reply.code == 221)
     }
 
     /// All commands are answered: sends the content if it is wanted.

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::support::direct_client::Client;
 use super::support::simulation::{Simulation, secs};
-use super::support::upstream::{Act, Script, Step, Upstream};
+use super::support::upstream::{Act, Script, Step, Upstream, Whose};
 use super::{FROM, arrivals};
 
 const FALLBACK: &str = r#"
@@ -232,7 +232,11 @@ async fn a_probe_that_hangs_keeps_no_fallback_from_its_work() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_account_does_not_hide_when_the_other_has_room() {
     let slow = Act::Late(secs(20));
-    let up = Upstream::new(Script::default().with_logins(&["bert"]).with_for("anna", Step::Dot, slow));
+    let up = Upstream::new(Script::default().with_logins(&["bert"]).with_for(
+        Whose::user("anna"),
+        Step::Dot,
+        slow,
+    ));
     let toml = two_accounts("per_minute = { messages = 30 }\npace = \"even\"");
     let toml = toml.replace("message_size = \"2KiB\"", "connections = 1");
     let mut sim = Simulation::new(&toml, &[("up", &up)]);

@@ -7,16 +7,9 @@ use tokio::time::sleep;
 
 use super::support::simulation::{Simulation, secs};
 use super::support::upstream::{Act, Script, Step, Upstream};
-use super::{FROM, arrivals};
+use super::{FROM, arrivals, one};
 
 const HOUR: u64 = 3_600;
-
-fn one(more: &str) -> String {
-    format!(
-        "[queue]\nexpire_after = \"90d\"\nwarn_after = \"never\"\n[blacklist]\nauto_add_after = 1\n\
-         [[upstream]]\nname = \"main\"\nhost = \"up\"\nsecurity = \"none\"\n{more}"
-    )
-}
 
 fn with_password(password: &str) -> String {
     one(&format!(

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use authority::Authority;
-pub use script::{Act, Script, Step};
+pub use script::{Act, Script, Step, Whose};
 
 /// One message whose content arrived in full.
 #[derive(Debug, Clone)]
@@ -47,6 +47,7 @@ struct Record {
     connections: usize,
     open: usize,
     most_open: usize,
+    turned_away: usize,
 }
 
 /// The upstream. Clones are the same one.
@@ -89,6 +90,11 @@ impl Upstream {
     /// How many connections were open at the same time at most.
     pub fn most_connections(&self) -> usize {
         self.record().most_open
+    }
+
+    /// How many connections were turned away because there were as many as there may be.
+    pub fn turned_away(&self) -> usize {
+        self.record().turned_away
     }
 
     /// How many connections are open.
@@ -186,7 +192,10 @@ pub struct UpstreamDial {
 impl Dial for UpstreamDial {
     async fn dial(&self, target: &Target, _deadline: Instant) -> Result<Dialled, DialError> {
         let (ours, theirs) = tokio::io::duplex(self.buffer);
-        match self.upstream.act(Step::Connect) {
+        let (most, act) = self.upstream.script().most_open;
+        let is_full = act == Act::Refuse && self.upstream.open_connections() >= most;
+        self.upstream.record().turned_away += usize::from(is_full);
+        match if is_full { act } else { self.upstream.act(Step::Connect) } {
             Act::Refuse => {
                 let tried = vec![(self.peer, "Connection refused".to_owned())];
                 return Err(DialError::Unreachable { host: target.host.clone(), tried });

@@ -29,6 +29,33 @@ pub enum Step {
     Quit,
 }
 
+/// Of whom something is not normal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Who has logged in by that name.
+    User(String),
+    /// Transactions with that reverse-path.
+    Sender(String),
+    /// Transactions in which that recipient was named.
+    Recipient(String),
+    /// Connections that have carried a transaction.
+    Used,
+}
+
+impl Whose {
+    pub fn user(name: &str) -> Self {
+        Self::User(name.to_owned())
+    }
+
+    pub fn sender(address: &str) -> Self {
+        Self::Sender(address.to_owned())
+    }
+
+    pub fn recipient(address: &str) -> Self {
+        Self::Recipient(address.to_owned())
+    }
+}
+
 /// What it does there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
@@ -82,8 +109,10 @@ pub struct Script {
     pub extensions: Vec<String>,
     /// The steps that are not normal.
     pub acts: Vec<(Step, Act)>,
-    /// The steps that are not normal for who has logged in by that name; they go before `acts`.
-    pub acts_of: Vec<(String, Step, Act)>,
+    /// The steps that are not normal for some; they go before `acts`.
+    pub acts_of: Vec<(Whose, Step, Act)>,
+    /// Connections that may be open at a time, and what becomes of another, at its beginning or at its greeting.
+    pub most_open: (usize, Act),
     /// Who may log in.
     pub login: Option<(String, String)>,
     /// Who else may, with the same password.
@@ -107,6 +136,7 @@ impl Default for Script {
             extensions: extensions.map(str::to_owned).to_vec(),
             acts: Vec::new(),
             acts_of: Vec::new(),
+            most_open: (usize::MAX, Act::Normal),
             login: None,
             others: Vec::new(),
             require_auth: false,
@@ -133,10 +163,17 @@ impl Script {
         self
     }
 
-    /// Does `act` at `step` for who has logged in by that name.
+    /// Does `act` at `step` for some.
     #[must_use]
-    pub fn with_for(mut self, user: &str, step: Step, act: Act) -> Self {
-        self.acts_of.push((user.to_owned(), step, act));
+    pub fn with_for(mut self, whose: Whose, step: Step, act: Act) -> Self {
+        self.acts_of.push((whose, step, act));
+        self
+    }
+
+    /// Serves so many connections at a time, and does `act` to others: `Refuse`, or something at the greeting.
+    #[must_use]
+    pub fn with_most_open(mut self, connections: usize, act: Act) -> Self {
+        self.most_open = (connections, act);
         self
     }
 
@@ -169,9 +206,10 @@ impl Script {
         self
     }
 
-    /// What it does at a step for who has logged in.
-    pub fn act_for(&self, user: Option<&str>, step: Step) -> Act {
-        let own = self.acts_of.iter().find(|(name, of, _)| Some(name.as_str()) == user && *of == step);
+    /// What it does at a step, where those are concerned of whom that holds.
+    pub fn act_for(&self, step: Step, concerns: impl Fn(&Whose) -> bool) -> Act {
+        let is_it = |of: Step| of == step || (of == Step::AnyRcpt && matches!(step, Step::Rcpt(_)));
+        let own = self.acts_of.iter().find(|(whose, of, _)| is_it(*of) && concerns(whose));
         own.map_or_else(|| self.act(step), |(_, _, act)| act.clone())
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::super::lines::take_line;
-use super::{Act, Seen, Step, Upstream};
+use super::{Act, Seen, Step, Upstream, Whose};
 
 const CHALLENGE: &str = "<1896.697170952@upstream.example>";
 
@@ -34,18 +34,38 @@ pub struct Session {
     tls: bool,
     transaction: Option<Seen>,
     rcpts: usize,
+    /// The reverse-path and the recipients of the last transaction, accepted or not.
+    named: (String, Vec<String>),
+    /// Transactions that came to their end.
+    carried: usize,
 }
 
 impl Session {
     pub fn new(upstream: Upstream, stream: Box<dyn Stream>) -> Self {
-        Self { upstream, stream, inbox: Vec::new(), user: None, tls: false, transaction: None, rcpts: 0 }
+        Self {
+            upstream,
+            stream,
+            inbox: Vec::new(),
+            user: None,
+            tls: false,
+            transaction: None,
+            rcpts: 0,
+            named: Default::default(),
+            carried: 0,
+        }
     }
 
     pub async fn run(mut self) -> io::Result<()> {
         if self.upstream.script().implicit_tls && !self.handshake().await? {
             return Ok(());
         }
-        if let Flow::End = self.play(Step::Greeting, "220 upstream.example ESMTP\r\n").await? {
+        let (most, act) = self.upstream.script().most_open;
+        if self.upstream.record().open > most {
+            self.upstream.record().turned_away += 1;
+            if let Flow::End = self.enact(act, "220 upstream.example ESMTP\r\n").await? {
+                return Ok(());
+            }
+        } else if let Flow::End = self.play(Step::Greeting, "220 upstream.example ESMTP\r\n").await? {
             return Ok(());
         }
         loop {
@@ -177,6 +197,7 @@ impl Session {
         if self.transaction.is_some() {
             return self.say("503 5.5.1 nested MAIL\r\n").await;
         }
+        self.named = (path(line), Vec::new());
         let flow = self.play(Step::Mail, "250 2.1.0 sender ok\r\n").await?;
         if let Flow::Done = flow {
             self.rcpts = 0;
@@ -202,6 +223,7 @@ impl Session {
             return self.say("452 4.5.3 too many recipients\r\n").await;
         }
         self.rcpts += 1;
+        self.named.1.push(path(line));
         let flow = self.play(Step::Rcpt(self.rcpts - 1), "250 2.1.5 recipient ok\r\n").await?;
         if let (Flow::Done, Some(transaction)) = (&flow, &mut self.transaction) {
             transaction.recipients.push(path(line));
@@ -229,7 +251,9 @@ impl Session {
         seen.content = content;
         seen.at = Instant::now();
         self.upstream.record().messages.push(seen);
-        self.play(Step::Dot, "250 2.0.0 queued as 42\r\n").await
+        let flow = self.play(Step::Dot, "250 2.0.0 queued as 42\r\n").await;
+        self.carried += 1;
+        flow
     }
 
     /// Reads the content up to the final dot, unless the script has other plans.
@@ -274,12 +298,21 @@ impl Session {
     }
 
     fn act(&self, step: Step) -> Act {
-        self.upstream.script().act_for(self.user.as_deref(), step)
+        self.upstream.script().act_for(step, |whose| match whose {
+            Whose::User(name) => self.user.as_ref() == Some(name),
+            Whose::Sender(address) => self.named.0 == *address,
+            Whose::Recipient(address) => self.named.1.contains(address),
+            Whose::Used => self.carried > 0,
+        })
     }
 
     /// Does what the script says, or else gives the normal reply.
     async fn play(&mut self, step: Step, normal: &str) -> io::Result<Flow> {
-        match self.act(step) {
+        self.enact(self.act(step), normal).await
+    }
+
+    async fn enact(&mut self, act: Act, normal: &str) -> io::Result<Flow> {
+        match act {
             Act::Normal | Act::Refuse => self.say(normal).await,
             Act::Reply(code, text) => {
                 self.say(&format!("{code} {text}\r\n")).await?;
