@@ -219,14 +219,15 @@ fn whose(account: &Account, obstacle: &Obstacle, now: Moment) -> AppliesTo {
 
 impl AccountView {
     fn new(account: &Account, obstacle: Option<&Obstacle>, now: Moment) -> Self {
-        let (connections, most_connections) = account.pool.connections();
+        let connections = account.pool.connections().0;
+        let (own, of_all) = account.most_connections();
         Self {
             account: account.key().account.to_string(),
             sender_bound: account.settings().account().sender_bound,
             state: obstacle.map_or(LaneState::Up, Obstacle::state),
             applies_to: obstacle.map_or(AppliesTo::Account, |obstacle| whose(account, obstacle, now)),
             connections,
-            most_connections,
+            most_connections: own.min(of_all),
             pace: account.condition.with_pace(|pace| pace.words()),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::paper::Paper;
+use super::support::direct_client::Client;
 use super::support::simulation::{Simulation, secs};
 use super::support::upstream::{Act, Script, Step, Upstream, Whose};
 use super::{FROM, arrivals, one};
@@ -215,6 +216,42 @@ async fn a_used_connection_proves_nothing() {
             nobody_is_blamed(&sim, &case).await;
             let begun = up.commands_of("MAIL").len();
             assert!(begun <= 20 + 4, "{case}: it is learned, but {begun} were begun");
+        }
+    }
+}
+
+/// One message for two recipients, and each reply to it is the good one.
+async fn submit_and_wait(client: &mut Client, to: &str, case: &str) {
+    for (command, want) in [
+        (format!("MAIL FROM:<{FROM}>"), "250"),
+        (format!("RCPT TO:<{to}>"), "250"),
+        (format!("RCPT TO:<also.{to}>"), "250"),
+        ("DATA".to_owned(), "354"),
+        (format!("From: {FROM}\r\n\r\nHello.\r\n."), "250"),
+    ] {
+        let reply = client.say(&command).await;
+        assert!(reply.starts_with(want), "{case}: {command}: {reply}");
+    }
+}
+
+/// Rule 3: so it is for a client that waits: it reads nothing of it, at any stage.
+#[tokio::test(start_paused = true)]
+async fn a_used_connection_proves_nothing_to_a_client_that_waits() {
+    for step in [Step::Mail, Step::AnyRcpt, Step::Data] {
+        for (code, text) in [(452, "4.5.3 one message is enough"), (503, "5.5.1 no"), (550, "5.5.0 no more")]
+        {
+            let up = Upstream::new(Script::default().with_for(Whose::Used, step, Act::reply(code, text)));
+            let config = one(ONE_CONNECTION).replacen("[queue]\n", "[queue]\nmode = \"direct\"\n", 1);
+            let mut sim = Simulation::new(&config, &[("up", &up)]);
+            sim.start().await;
+            let mut client = Client::at(&sim, 0).await;
+            for n in 0..5 {
+                let case = format!("{step:?} {code}, message {n}");
+                submit_and_wait(&mut client, &format!("x{n}@there.example"), &case).await;
+            }
+            let told: Vec<_> = arrivals(&up).into_iter().map(|(to, _)| to).collect();
+            assert_eq!((up.messages().len(), told.len()), (5, 10), "{step:?} {code}: {told:?}");
+            nobody_is_blamed(&sim, text).await;
         }
     }
 }

@@ -270,14 +270,34 @@ impl Open {
         Ok(wait_for_upstream(shared, permit.upstream(), until, asking).await?.to_vec())
     }
 
-    /// Sends the content, and returns the upstream's reply to it.
+    /// Sends the content, and returns the upstream's reply to it. When a connection that was used before refuses DATA, it is sent
+    /// over a new one.
     pub(super) async fn finish(
         &mut self,
         shared: &DirectContext,
         message: &Message,
         until: Instant,
     ) -> Result<Reply, DirectRefusal> {
-        let Self { permit, connection, steps, is_used, head, asked, requests, accepted, prepared, .. } = self;
+        let mut decided = self.send(shared, message, until).await?;
+        let refused = TransactionResult { recipients: vec![decided.clone()] };
+        if self.permit.is_in_doubt(&refused, self.is_used) {
+            let carried = self.begin_again(shared, until).await?;
+            self.ask_accepted(shared, until).await?;
+            decided = self.send(shared, message, until).await?;
+            let again = TransactionResult { recipients: vec![decided.clone()] };
+            self.permit.tried_again(&RefusedWhenUsed { result: refused, carried }, &again);
+        }
+        self.conclude(shared, message, &decided).await
+    }
+
+    /// Sends the content. Tells what became of all that were accepted.
+    async fn send(
+        &mut self,
+        shared: &DirectContext,
+        message: &Message,
+        until: Instant,
+    ) -> Result<RecipientResult, DirectRefusal> {
+        let Self { permit, connection, steps, head, asked, requests, accepted, prepared, .. } = self;
         let (Some(steps), Some(connection), Some(prepared)) = (steps.take(), connection, prepared) else {
             return Err(refusal::lost());
         };
@@ -292,29 +312,46 @@ impl Open {
             }
         };
         // What comes behind RCPT is the same for all.
-        let Some(decided) = accepted.first().and_then(|&place| result.recipients.get(place)).cloned() else {
-            return Err(refusal::lost());
-        };
+        let first = accepted.first().and_then(|&place| result.recipients.get(place));
+        first.cloned().ok_or_else(refusal::lost)
+    }
+
+    /// Asks once more for those that were accepted. Who is refused now has its client come again: at RCPT it is told why.
+    async fn ask_accepted(&mut self, shared: &DirectContext, until: Instant) -> Result<(), DirectRefusal> {
+        let accepted = std::mem::take(&mut self.accepted);
+        let requests = accepted.iter().filter_map(|&place| self.requests.get(place).cloned()).collect();
+        self.asked = accepted.iter().map(|&place| self.asked[place].clone()).collect();
+        self.requests = requests;
+        let refused = self.ask(shared, until).await?.into_iter().flatten().next();
+        refused.map_or(Ok(()), |(result, _)| {
+            Err(refusal::by_result(self.upstream(), &result, Outcome::DEFERRED))
+        })
+    }
+
+    /// Notes what became of the message, and what its client reads.
+    async fn conclude(
+        &mut self,
+        shared: &DirectContext,
+        message: &Message,
+        decided: &RecipientResult,
+    ) -> Result<Reply, DirectRefusal> {
+        let Self { permit, connection, asked, accepted, .. } = self;
         let to: Vec<&Address> = accepted.iter().map(|&place| &asked[place]).collect();
-        let judged = permit.judge(&MailFacts::of(message, None), &to, &decided).await;
-        // The client tries again, over another connection.
-        let is_doubtful =
-            permit.is_in_doubt(&TransactionResult { recipients: vec![decided.clone()] }, *is_used);
-        let outcome = if is_doubtful { Outcome::DEFERRED } else { judged };
+        let outcome = permit.judge(&MailFacts::of(message, None), &to, decided).await;
         let alone =
             accepted.len() == 1 && message.decisions.test.is_none() && decided.stage == Stage::FinalDot;
-        if let Answer::Accepted(reply) = &decided.answer {
+        if let (Answer::Accepted(reply), Some(connection)) = (&decided.answer, connection) {
             let (host, reports) = (connection.host().to_owned(), connection.capabilities().dsn);
             self.sent = Some(Sent { reply: reply.to_string(), host, reports });
             return Ok(reply.clone());
         }
         if alone {
-            self.note_unknown(shared, &decided, self.accepted[0]);
+            self.note_unknown(shared, decided, self.accepted[0]);
         }
         if decided.possible_duplicate() {
             ending::log_cut(message, self.upstream(), true);
         }
-        Err(refusal::by_result(self.upstream(), &decided, outcome))
+        Err(refusal::by_result(self.upstream(), decided, outcome))
     }
 
     /// Notes a mailbox that does not exist.
