@@ -1,6 +1,6 @@
 //! What is linear stays linear. Times are compared with each other, never with a clock: four times as much may take
-//! seven times as long, where a square would take sixteen. They are the processor's time for the test's own thread, in which
-//! the simulated relay runs: what else the machine does is not in them.
+//! seven times as long, where a square would take sixteen. They are the processor's time for a process in which such a test
+//! is alone: what else the machine does is not in them.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -15,9 +15,24 @@ use super::support::upstream::{Act, Script, Step, Upstream};
 /// Less than this is taken for this: what else a machine is doing weighs more.
 const FLOOR: Duration = Duration::from_millis(200);
 
-/// The processor's time that this thread has had.
+const ALONE: &str = "MAILSLUICE_TEST_ALONE";
+
+/// Runs a test of this file in a process of its own, and is false there.
+fn is_done_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("scale::{test}"), "--test-threads=1"]);
+    let output = command.env(ALONE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    true
+}
+
+/// The processor's time that this process has had.
 fn worked() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
@@ -67,6 +82,9 @@ async fn rename(messages: usize, restart: bool) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn renaming_an_upstream_is_linear_in_its_mail() {
+    if is_done_alone("renaming_an_upstream_is_linear_in_its_mail") {
+        return;
+    }
     for restart in [false, true] {
         let (small, large) = (rename(1_500, restart).await, rename(6_000, restart).await);
         assert_in_proportion("6,000 mails of 3,000 senders", small, large, 7);
@@ -98,6 +116,9 @@ async fn started(accounts: usize) -> (Simulation, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn the_start_is_linear_in_the_accounts() {
+    if is_done_alone("the_start_is_linear_in_the_accounts") {
+        return;
+    }
     let (small, large) = (started(100).await.1, started(800).await.1);
     assert_in_proportion("800 bound accounts", small, large, 20);
 }
@@ -161,6 +182,9 @@ async fn warned(messages: usize) -> Duration {
 /// together do for each mail and each look.
 #[tokio::test(start_paused = true)]
 async fn the_sweep_of_late_mail_passes_by_what_it_has_done() {
+    if is_done_alone("the_sweep_of_late_mail_passes_by_what_it_has_done") {
+        return;
+    }
     let (small, large) = (warned(100).await, warned(8_000).await);
     assert_in_proportion("8,000 mails that were warned of", small, large, 3);
 }
