@@ -1,8 +1,13 @@
-//! `mailsluice check` accepts every configuration that the project shows: the shipped one, the examples, and those in the
-//! documents.
+//! What the documents say is so. `mailsluice check` accepts every configuration that the project shows: the shipped one, the
+//! examples, and those in the documents.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
 #![allow(clippy::disallowed_methods, reason = "a test writes where it likes")]
+
+#[path = "documented/commands.rs"]
+mod commands;
+#[path = "documented/events.rs"]
+mod events;
 
 use std::fs;
 use std::path::{Path, PathBuf};
