@@ -22,6 +22,16 @@ fail() {
     exit 1
 }
 
+# Interrupted or not, nothing stays behind that was made for the time of a run alone.
+policy=/usr/sbin/policy-rc.d
+made_policy=
+remove_policy() {
+    [ -z "$made_policy" ] || "${as_root[@]}" rm -f "$policy"
+    made_policy=
+}
+trap remove_policy EXIT
+trap 'exit 130' INT TERM HUP
+
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || fail "root or sudo is needed: Postfix, strace and the packages want it"
@@ -51,13 +61,13 @@ install_packages() {
     mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
     command -v apt-get >/dev/null || fail "missing, and this is no Debian: ${missing[*]}"
     printf 'test.sh: installing %s\n' "${missing[*]}" >&2
-    local log=$target/packages.log policy=/usr/sbin/policy-rc.d made_policy=
+    local log=$target/packages.log
     mkdir -p "$target"
     # The packages' daemons are not to start: the tests run their own, in folders of their own.
-    if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
-        "${as_root[@]}" chmod 755 $policy
+    if [ ! -e "$policy" ]; then
         made_policy=1
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod 755 "$policy"
     fi
     local status=0
     {
@@ -66,7 +76,7 @@ install_packages() {
             "${as_root[@]}" apt-get update -qq &&
             "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
     } >"$log" 2>&1 </dev/null || status=$?
-    [ -z "$made_policy" ] || "${as_root[@]}" rm -f $policy
+    remove_policy
     [ $status -eq 0 ] || { tail -n 30 "$log" >&2; fail "the packages could not be installed (the whole log: $log)"; }
     for need in "${needs[@]}"; do
         command -v "${need%%:*}" >/dev/null || fail "${need%%:*} is still missing after installing ${need#*:}"

@@ -1,5 +1,5 @@
 //! The order of the house, read from the sources of `src/`: imports go down only, no files import each other in a
-//! circle, a public type name stands once, and nothing is too long to be read.
+//! circle, a public type name stands once, and nothing is too long to be read. And what it is built from.
 //!
 //! The sources are read as tokens, so that comments, doc links and texts do not count, while every path into the crate
 //! does: in `use` groups, in the middle of an expression, and through `super`.
@@ -8,6 +8,8 @@
 
 #[path = "layering/circles.rs"]
 mod circles;
+#[path = "layering/dependencies.rs"]
+mod dependencies;
 #[path = "layering/exceptions.rs"]
 mod exceptions;
 #[path = "layering/levels.rs"]
