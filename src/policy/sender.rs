@@ -163,9 +163,9 @@ mod tests {
 
     fn granted() -> Vec<Filter> {
         vec![
-            Filter::Address("me@x.test".into()),
-            Filter::Domain("firm.test".into()),
-            Filter::Subdomains("firm.test".into()),
+            Filter::parse("me@x.test").unwrap(),
+            Filter::parse("firm.test").unwrap(),
+            Filter::parse("*.firm.test").unwrap(),
         ]
     }
 
@@ -186,7 +186,10 @@ mod tests {
             ("any@notfirm.test", false),
             ("me@x.test.evil.test", false),
             ("\"me@x.test\"@evil.test", false),
-            ("\"me\"@x.test", false),
+            ("\"me\"@x.test", true),
+            ("\"m\\e\"@X.test", true),
+            ("\"boss@evil.test x\"@firm.test", false),
+            ("\"boss x\"@firm.test", false),
         ] {
             let wanted = if want { address } else { "me@x.test" };
             assert_eq!(reverse_path(&kind, path(address)).unwrap().as_str(), wanted, "{address}");
