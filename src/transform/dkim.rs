@@ -121,7 +121,7 @@ impl SigningKey for Lent<'_> {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|k| (&k.domain, &k.selector))).finish()
+        f.debug_list().entries(self.keys.iter().map(|k| (k.domain.as_str(), &k.selector))).finish()
     }
 }
 
