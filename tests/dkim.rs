@@ -198,6 +198,7 @@ fn signs_for_its_own_domains_only() {
         ed("mail.firm.example", "b"),
         ed("Mail.Firm.Example", "c"),
         ed("other.example", "d"),
+        ed("müller.example", "e"),
     ])
     .unwrap();
     for (from, want) in [
@@ -213,6 +214,12 @@ fn signs_for_its_own_domains_only() {
         ("x@firm.example, y@other.example", "ad"),
         ("x@firm.example, y@evil.test", ""),
         ("x@firm.example\r\nFrom: y@evil.test", ""),
+        ("x@müller.example", "e"),
+        ("x@MU\u{308}LLER.example", "e"),
+        ("x@XN--MLLER-KVA.example", "e"),
+        ("x@sub.müller。example", "e"),
+        ("x..y.@müller.example", "e"),
+        ("x@nomüller.example", ""),
         ("nobody", ""),
         ("", ""),
     ] {
@@ -223,6 +230,9 @@ fn signs_for_its_own_domains_only() {
         assert_eq!(selectors, want, "{from}");
     }
     assert_eq!(signer.sign(b"To: a@firm.example\r\n\r\nx\r\n").unwrap(), b"");
+    let signed = signer.sign("From: x@müller.example\r\n\r\nx\r\n".as_bytes()).unwrap();
+    let text = String::from_utf8(signed).unwrap();
+    assert!(text.contains("d=xn--mller-kva.example;"), "the DNS knows A-labels: {text}");
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn set_up(world: &mut World, line: &str) {
         "route" => {
             let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
             upstream.default = false;
-            upstream.filter = vec![Filter::Domain(value.into())];
+            upstream.filter = vec![Filter::parse(value).unwrap()];
         }
         "listener" => world.config.listeners[0].address = value.parse().unwrap(),
         "nobody_relays" => world.config.listeners[0].relay_from.clear(),
@@ -261,7 +261,7 @@ fn grant(user: &mut User, text: &str) {
 }
 
 fn filter(text: &str) -> Filter {
-    if text.contains('@') { Filter::Address(text.into()) } else { Filter::Domain(text.into()) }
+    Filter::parse(text).unwrap()
 }
 
 fn envelope(message: &NewMessage) -> String {

@@ -1,5 +1,6 @@
 //! The order of the house, read from the sources of `src/`: imports go down only, no files import each other in a
-//! circle, a public type name stands once, and nothing is too long to be read. And what it is built from.
+//! circle, a public type name stands once, addresses are compared by their keys, nothing is too long to be read, and the crate is built
+//! from what it may be.
 //!
 //! The sources are read as tokens, so that comments, doc links and texts do not count, while every path into the crate
 //! does: in `use` groups, in the middle of an expression, and through `super`.
@@ -12,6 +13,8 @@ mod circles;
 mod dependencies;
 #[path = "layering/exceptions.rs"]
 mod exceptions;
+#[path = "layering/folding.rs"]
+mod folding;
 #[path = "layering/levels.rs"]
 mod levels;
 #[path = "layering/names.rs"]
@@ -57,6 +60,32 @@ fn a_public_type_name_stands_once() {
         }
     }
     assert!(faults.is_empty(), "names of two types:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn addresses_are_compared_by_their_keys() {
+    let mut faults = Vec::new();
+    for source in sources::of_the_crate() {
+        let found = folding::comparisons(&source, exceptions::FOLDING);
+        faults.extend(found.iter().map(|fault| format!("src/{}:{fault}", source.path)));
+    }
+    assert!(faults.is_empty(), "compared otherwise than by a key of `mail`:\n{}", faults.join("\n"));
+}
+
+/// The same for SQL, which can fold case by itself.
+#[test]
+fn sql_compares_addresses_by_their_keys() {
+    let mut faults = Vec::new();
+    for (path, text) in sources::texts(&["rs", "sql"]) {
+        for (line, text) in (1..).zip(text.lines()).filter(|_| path.starts_with("store/")) {
+            let folds = text.contains("lower(") || text.to_uppercase().contains("NOCASE");
+            let known = exceptions::SQL.iter().any(|(file, part)| *file == path && text.contains(part));
+            if folds && !known && !text.trim_start().starts_with("//") {
+                faults.push(format!("src/{path}:{line}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "SQL that folds case: use address_key or pattern_key:\n{}", faults.join("\n"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::tasks::{BackgroundTasks, Spawner};
 use crate::config::{Config, Fallback, Upstream, UpstreamKind};
 use crate::lane::Wakeups;
 use crate::limits::AccountKey;
+use crate::mail::AddressKey;
 use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::{LaneKind, LaneName, NewSuspension, Store, StoreError, Suspension, SuspensionKind};
@@ -50,8 +51,8 @@ struct Registry {
 #[derive(Default)]
 struct Members {
     all: Vec<Arc<Account>>,
-    /// Those that serve their own address alone, by that address in lower case.
-    bound: HashMap<String, Arc<Account>>,
+    /// Those that serve their own address alone, by that address.
+    bound: HashMap<AddressKey, Arc<Account>>,
     /// The others.
     free: Vec<Arc<Account>>,
 }
@@ -347,7 +348,7 @@ impl Registry {
             };
             self.known.insert(key, account.clone());
             if configured.sender_bound {
-                members.bound.insert(configured.name().to_lowercase(), account.clone());
+                members.bound.insert(configured.key(), account.clone());
             } else {
                 members.free.push(account.clone());
             }
@@ -360,7 +361,7 @@ impl Registry {
     fn accounts(&self, upstream: &str, bound_to: Option<&str>) -> Vec<Arc<Account>> {
         let Some(members) = self.upstreams.get(upstream) else { return Vec::new() };
         match bound_to {
-            Some(sender) => members.bound.get(&sender.to_lowercase()).cloned().into_iter().collect(),
+            Some(sender) => members.bound.get(&AddressKey::of_text(sender)).cloned().into_iter().collect(),
             None => members.free.clone(),
         }
     }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::mail::Address;
+use crate::mail::{Address, AddressKey, DomainKey};
 use crate::smtp::{EnhancedStatus, Reply};
 use crate::store::MessageId;
 use crate::time::Moment;
@@ -64,12 +64,12 @@ impl Complaint {
 /// What went before at an account.
 #[derive(Debug, Default)]
 pub(super) struct Precedents {
-    /// The last recipients who got something, in lower case, and when.
-    successes: VecDeque<(String, Moment)>,
+    /// The last recipients who got something, and when.
+    successes: VecDeque<(AddressKey, Moment)>,
     /// Messages at which the dialogue broke since the last that did not; `None` for a client that waits.
     broken: Vec<Option<MessageId>>,
-    /// Recipients that were refused in contested words since the last success, in lower case.
-    contested: Vec<String>,
+    /// Recipients that were refused in contested words since the last success.
+    contested: Vec<AddressKey>,
     /// The complaint of the last messages, and those.
     complaint: Option<(Complaint, Vec<Option<MessageId>>)>,
     /// Complaints that have turned out to be about the pace.
@@ -113,8 +113,8 @@ impl Precedents {
             return;
         }
         // Of one domain no more is needed: so the memory is bounded, and others still tell something.
-        let domain = domain(&key);
-        let of_domain = self.contested.iter().filter(|known| self::domain(known) == domain).count();
+        let domain = key.domain();
+        let of_domain = self.contested.iter().filter(|known| known.domain() == domain).count();
         if of_domain < CONTESTED - 1 && self.contested.len() < CONTESTED {
             self.contested.push(key);
         }
@@ -123,11 +123,11 @@ impl Precedents {
     /// Whose affair such words are, for a recipient.
     pub(super) fn concern(&self, to: &Address, now: Moment) -> Concern {
         let key = to.key();
-        let proves = |(known, at): &(String, Moment)| *known != key && now.since(*at) <= SUCCESS;
+        let proves = |(known, at): &(AddressKey, Moment)| *known != key && now.since(*at) <= SUCCESS;
         if self.successes.iter().any(proves) {
             return Concern::Recipient;
         }
-        let mut domains: Vec<&str> = self.contested.iter().map(|key| domain(key)).collect();
+        let mut domains: Vec<DomainKey> = self.contested.iter().map(AddressKey::domain).collect();
         domains.sort_unstable();
         domains.dedup();
         let settled = self.contested.len() >= CONTESTED && domains.len() >= DOMAINS;
@@ -177,10 +177,6 @@ impl Precedents {
         }
         true
     }
-}
-
-fn domain(key: &str) -> &str {
-    key.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
 /// Whether a refusal speaks of a rate, a limit, or of too much. Greylisting does not, nor do a mailbox and a message that are

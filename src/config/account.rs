@@ -5,11 +5,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::{Limits, Quota, Window};
+use crate::mail::AddressKey;
 
 /// A login at an upstream: the upstream's own, or one of `[[upstream.account]]`.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The login name; `None` where nobody logs in. Of one upstream no two are the same, whatever the case.
+    /// The login name; `None` where nobody logs in. Of one upstream no two are the same, in whatever spelling.
     pub user: Option<String>,
     /// The password.
     pub password: Option<SecretString>,
@@ -30,6 +31,12 @@ impl Login {
     #[must_use]
     pub fn name(&self) -> &str {
         self.user.as_deref().unwrap_or_default()
+    }
+
+    /// What its name is compared by. A bound account's is that of its sender.
+    #[must_use]
+    pub fn key(&self) -> AddressKey {
+        AddressKey::of_text(self.name())
     }
 }
 

@@ -176,7 +176,8 @@ fn ring(start: usize, ways: &[Vec<(usize, usize)>]) -> Option<Vec<usize>> {
 
 fn written(filter: &Filter) -> String {
     match filter {
-        Filter::Address(text) | Filter::Domain(text) => text.clone(),
+        Filter::Address(address) => address.to_string(),
+        Filter::Domain(domain) => domain.to_string(),
         Filter::Subdomains(parent) => format!("*.{parent}"),
     }
 }

@@ -1,30 +1,70 @@
 //! Which senders an upstream serves, or a user may use.
 
-use crate::mail::Address;
+use crate::mail::{Address, AddressKey, DomainKey};
 
-/// An entry of `filter`; lower case.
+/// An entry of `filter` or `senders`, as the key by which senders are compared with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// A full sender address.
-    Address(String),
+    Address(AddressKey),
     /// That domain alone.
-    Domain(String),
+    Domain(DomainKey),
     /// `*.domain`: its subdomains, without the `*.`.
-    Subdomains(String),
+    Subdomains(DomainKey),
 }
 
 impl Filter {
-    /// Whether it names this address; case does not matter.
+    /// Reads an address, a domain or `*.domain`; `None` when it is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.contains('@') {
+            return Address::parse(text).ok().map(|address| Self::Address(address.key()));
+        }
+        let domain = |text: &str| {
+            let sound = Address::parse(&format!("a@{text}")).is_ok();
+            sound.then(|| DomainKey::new(text))
+        };
+        match text.strip_prefix("*.") {
+            Some(parent) => domain(parent).map(Self::Subdomains),
+            None => domain(text).map(Self::Domain),
+        }
+    }
+
+    /// Whether it names this address, in whatever spelling.
     #[must_use]
     pub fn matches(&self, address: &Address) -> bool {
         let key = address.key();
-        let domain = address.domain().to_lowercase();
         match self {
             Self::Address(address) => *address == key,
-            Self::Domain(name) => *name == domain,
-            Self::Subdomains(parent) => {
-                domain.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-            }
+            Self::Domain(name) => *name == key.domain(),
+            Self::Subdomains(parent) => key.domain().is_below(parent),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_all_spellings() {
+        for (filter, address, want) in [
+            ("Ann@Müller.test", "ann@xn--mller-kva.test", true),
+            ("ann@xn--mller-kva.test", "\"Ann\"@mu\u{308}ller。test", true),
+            ("ann@müller.test", "bob@müller.test", false),
+            ("MÜLLER.test", "x@XN--MLLER-KVA.test", true),
+            ("müller.test", "x@a.müller.test", false),
+            ("*.müller.test", "x@a.xn--mller-kva.TEST", true),
+            ("*.müller.test", "x@xn--a.b.xn--mller-kva.test", true),
+            ("*.müller.test", "x@müller.test", false),
+            ("*.ller.test", "x@müller.test", false),
+            ("firm.test", "\"x@firm.test\"@evil.test", false),
+        ] {
+            let filter = Filter::parse(filter).unwrap();
+            assert_eq!(filter.matches(&Address::parse(address).unwrap()), want, "{filter:?} {address}");
+        }
+        for wrong in ["", "*.", "a b", "@firm.test", "a@", "firm..test"] {
+            assert_eq!(Filter::parse(wrong), None, "{wrong}");
         }
     }
 }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::{ByteSize, Identity, Upstream, User};
-use crate::mail::Address;
+use crate::mail::{Address, DomainKey};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -278,8 +278,8 @@ pub enum BlacklistAction {
 /// `[[dkim]]`
 #[derive(Debug, Clone)]
 pub struct DkimEntry {
-    /// The signing domain, lower case.
-    pub domain: String,
+    /// The signing domain, as `d=` has it.
+    pub domain: DomainKey,
     /// The selector.
     pub selector: String,
     /// The private key, PEM.

@@ -45,9 +45,11 @@ pub enum UserPriority {
 }
 
 impl User {
-    /// Whether the user may send as this address.
+    /// Whether the user may send as this address. A quoted local part that can't be without its quotes is granted to nobody
+    /// who may not send as anybody: readers would see another address in it.
     #[must_use]
     pub fn grants(&self, address: &Address) -> bool {
-        self.senders.is_empty() || self.senders.iter().any(|filter| filter.matches(address))
+        let granted = || self.senders.iter().any(|filter| filter.matches(address));
+        self.senders.is_empty() || (!address.needs_quotes() && granted())
     }
 }

@@ -130,7 +130,7 @@ pub(super) fn deliveries(
         doubtful: each.is_doubtful(),
         again_in: pauses.of(each),
         blacklist: (each.no_such_mailbox && config.auto_add).then(|| BlacklistCandidate {
-            address: each.recipient.address.key(),
+            address: each.recipient.address.key().into(),
             after: config.auto_add_after,
             lasts: config.expire_after,
         }),

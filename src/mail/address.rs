@@ -1,9 +1,10 @@
 //! Mail addresses as RFC 5321 writes them.
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// The longest local part (RFC 5321 4.5.3.1.1), in octets.
-const MAX_LOCAL: usize = 64;
+use super::domain;
+
 /// The longest domain (RFC 5321 4.5.3.1.2), in octets.
 const MAX_DOMAIN: usize = 255;
 /// The longest path (RFC 5321 4.5.3.1.3) without its angle brackets, in octets.
@@ -39,15 +40,18 @@ pub enum AddressError {
 impl Address {
     /// Reads a mailbox: a dot-string or quoted string, `@`, a domain or an address literal (RFC 5321 4.1.2).
     ///
+    /// Two rules are not held against a local part, as real mailboxes break them: it may take all the room of the path,
+    /// not only 64 octets (forges, tickets, SRS), and its dots may stand anywhere.
+    ///
     /// # Errors
     /// Tells which part breaks the grammar or is too long.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let at = local_end(text.as_bytes())?;
         let domain = &text[at + 1..];
-        if at > MAX_LOCAL || domain.len() > MAX_DOMAIN || text.len() > MAX_PATH {
+        if domain.len() > MAX_DOMAIN || text.len() > MAX_PATH {
             return Err(AddressError::TooLong);
         }
-        if !is_domain(domain) && !is_address_literal(domain) {
+        if !is_domain(domain) && !domain::is_literal(domain) {
             return Err(AddressError::Domain);
         }
         Ok(Self { text: text.to_owned(), at })
@@ -71,10 +75,10 @@ impl Address {
         &self.text[self.at + 1..]
     }
 
-    /// The form that is used to match and compare: all lower case.
+    /// Whether the local part is quoted and must be: it holds what programs may read in different ways.
     #[must_use]
-    pub fn key(&self) -> String {
-        self.text.to_lowercase()
+    pub fn needs_quotes(&self) -> bool {
+        !is_plain(unquoted(self.local()).as_bytes())
     }
 
     /// Whether it can be sent without SMTPUTF8 (RFC 6531).
@@ -123,14 +127,30 @@ impl fmt::Display for ReversePath {
 }
 
 /// Where the `@` stands that ends the local part.
-fn local_end(text: &[u8]) -> Result<usize, AddressError> {
+pub(super) fn local_end(text: &[u8]) -> Result<usize, AddressError> {
     if text.first() == Some(&b'"') {
         return quoted_end(text);
     }
     let at = text.iter().position(|&b| b == b'@').ok_or(AddressError::NoDomain)?;
-    let well_formed =
-        text[..at].split(|&b| b == b'.').all(|atom| !atom.is_empty() && atom.iter().all(|&b| is_atext(b)));
-    if well_formed { Ok(at) } else { Err(AddressError::Local) }
+    if is_plain(&text[..at]) { Ok(at) } else { Err(AddressError::Local) }
+}
+
+/// Whether a local part needs no quotes: atoms, and dots anywhere among them.
+pub(super) fn is_plain(local: &[u8]) -> bool {
+    !local.is_empty() && local.iter().all(|&b| b == b'.' || is_atext(b))
+}
+
+/// A local part without its quotes and what they need inside of them (RFC 5321 4.1.2, `quoted-pairSMTP`).
+pub(super) fn unquoted(local: &str) -> Cow<'_, str> {
+    let Some(inner) = local.strip_prefix('"').and_then(|local| local.strip_suffix('"')) else {
+        return Cow::Borrowed(local);
+    };
+    let mut chars = inner.chars();
+    let mut text = String::with_capacity(inner.len());
+    while let Some(c) = chars.next() {
+        text.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    Cow::Owned(text)
 }
 
 /// Where the `@` stands that follows a quoted string (RFC 5321 4.1.2, `Quoted-string`).
@@ -165,24 +185,13 @@ fn is_domain(domain: &str) -> bool {
     domain.as_bytes().split(|&b| b == b'.').all(label)
 }
 
-/// An address literal (RFC 5321 4.1.3): `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
-fn is_address_literal(domain: &str) -> bool {
-    let Some(inner) = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']')) else {
-        return false;
-    };
-    let v6 = inner.get(..5).filter(|tag| tag.eq_ignore_ascii_case("IPv6:")).map(|_| &inner[5..]);
-    match v6 {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => inner.parse::<std::net::Ipv4Addr>().is_ok(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_mailboxes() {
+        let long_local = format!("{}@b.c", "a".repeat(250));
         for (text, local, domain) in [
             ("a@b", "a", "b"),
             ("first.last+tag@mail.firm.example", "first.last+tag", "mail.firm.example"),
@@ -192,6 +201,9 @@ mod tests {
             ("x@[IPv6:2001:db8::1]", "x", "[IPv6:2001:db8::1]"),
             ("müller@firm.example", "müller", "firm.example"),
             ("a@host_name", "a", "host_name"),
+            ("a..b@c", "a..b", "c"),
+            (".a.@c", ".a.", "c"),
+            (&long_local, &long_local[..250], "b.c"),
         ] {
             let address = Address::parse(text).unwrap();
             assert_eq!((address.local(), address.domain(), address.as_str()), (local, domain, text));
@@ -200,15 +212,15 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_mailbox() {
-        let long_local = format!("{}@b", "a".repeat(65));
+        let long_local = format!("{}@b.c", "a".repeat(251));
         let long_path = format!("a@{}", "b.".repeat(130));
         for (text, want) in [
             ("", AddressError::NoDomain),
             ("a", AddressError::NoDomain),
             ("\"a\"", AddressError::NoDomain),
             ("@b", AddressError::Local),
-            (".a@b", AddressError::Local),
-            ("a..b@c", AddressError::Local),
+            (" b@c", AddressError::Local),
+            ("Bob <b@c", AddressError::Local),
             ("a b@c", AddressError::Local),
             ("\"a@b", AddressError::Local),
             ("\"a\"b@c", AddressError::Local),
@@ -216,6 +228,7 @@ mod tests {
             ("a@b@c", AddressError::Domain),
             ("a@-b", AddressError::Domain),
             ("a@b..c", AddressError::Domain),
+            ("a@b.", AddressError::Domain),
             ("a@[300.1.1.1]", AddressError::Domain),
             ("a@b\r\nRCPT", AddressError::Domain),
             (&long_local, AddressError::TooLong),
@@ -226,7 +239,16 @@ mod tests {
     }
 
     #[test]
-    fn matches_without_case() {
-        assert_eq!(Address::parse("Chief@Firm.Example").unwrap().key(), "chief@firm.example");
+    fn knows_quotes_that_are_needed() {
+        for (text, want) in [
+            ("a.b@c", false),
+            ("\"a.b\"@c", false),
+            ("\"a\\b\"@c", false),
+            ("\"a b\"@c", true),
+            ("\"a@b\"@c", true),
+            ("\"\"@c", true),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().needs_quotes(), want, "{text}");
+        }
     }
 }

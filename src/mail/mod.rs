@@ -3,14 +3,18 @@
 //! Knows no protocol, no configuration and no store.
 
 mod address;
+mod domain;
 mod envelope;
 pub mod header;
+mod key;
 pub mod message_id;
 mod queue_id;
 pub mod received;
 mod request;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use domain::{DomainKey, to_ascii};
 pub use envelope::{Body, Envelope};
+pub use key::AddressKey;
 pub use queue_id::{QueueId, QueueIdError};
 pub use request::{EnvelopeId, MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return};

@@ -30,6 +30,14 @@ pub struct RecipientRequest {
     pub original: Option<OriginalRecipient>,
 }
 
+impl RecipientRequest {
+    /// The same recipient was given again: whoever wants to hear of something hears of it, and the first ORCPT stays.
+    pub fn join(&mut self, again: Self) {
+        self.notify = Notify::joined(self.notify, again.notify);
+        self.original = self.original.take().or(again.original);
+    }
+}
+
 /// How much of the content a report of failure returns (RFC 3461 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Return {
@@ -75,6 +83,25 @@ pub struct Notify {
 impl Notify {
     /// No report, whatever happens.
     pub const NEVER: Self = Self { success: false, failure: false, delay: false };
+
+    /// What a sender hears of that did not say (RFC 3461 4.1).
+    const UNSAID: Self = Self { success: false, failure: true, delay: true };
+
+    /// What two wishes about one recipient come to: all that either asks for, `NEVER` only when both say so.
+    fn joined(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(Self::NEVER), wish) | (wish, Some(Self::NEVER)) => wish,
+            (None, None) => None,
+            (one, other) => {
+                let (one, other) = (one.unwrap_or(Self::UNSAID), other.unwrap_or(Self::UNSAID));
+                Some(Self {
+                    success: one.success || other.success,
+                    failure: one.failure || other.failure,
+                    delay: one.delay || other.delay,
+                })
+            }
+        }
+    }
 
     /// Reads the value of `NOTIFY=`, in any case: `NEVER`, or a list without doubles.
     #[must_use]
@@ -197,14 +224,14 @@ fn escaped(text: &str) -> String {
     text.chars().map(each).collect()
 }
 
-/// Decodes xtext (RFC 3461 4); `None` when it is none, or hides what is not visible. Characters beyond ASCII stay.
+/// Decodes xtext (RFC 3461 4), lower-case digits included, which real programs write; `None` when it is none, or hides what is not visible. Characters beyond ASCII stay.
 fn from_xtext(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         let decoded = match c {
             '+' => {
-                let mut digit = || rest.next().filter(|c| matches!(c, '0'..='9' | 'A'..='F'))?.to_digit(16);
+                let mut digit = || rest.next().filter(|c| c.is_ascii_hexdigit())?.to_digit(16);
                 let (high, low) = (digit()?, digit()?);
                 char::from_u32(high * 16 + low).filter(|c| matches!(c, ' '..='~'))?
             }
@@ -255,6 +282,34 @@ mod tests {
     }
 
     #[test]
+    fn joins_what_is_asked_twice() {
+        for (one, other, want) in [
+            ("", "", ""),
+            ("", "NEVER", ""),
+            ("NEVER", "NEVER", "NEVER"),
+            ("NEVER", "SUCCESS", "SUCCESS"),
+            ("SUCCESS", "DELAY", "SUCCESS,DELAY"),
+            ("SUCCESS", "", "SUCCESS,FAILURE,DELAY"),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                let mut request = RecipientRequest { notify: Notify::parse(one), original: None };
+                request.join(RecipientRequest { notify: Notify::parse(other), original: None });
+                assert_eq!(request.notify, Notify::parse(want), "{one:?} and {other:?}");
+            }
+        }
+        let asked = |text: &str| RecipientRequest { notify: None, original: OriginalRecipient::parse(text) };
+        for (one, other, want) in [
+            ("rfc822;a@b", "rfc822;c@d", "rfc822;a@b"),
+            ("", "rfc822;c@d", "rfc822;c@d"),
+            ("rfc822;a@b", "", "rfc822;a@b"),
+        ] {
+            let mut request = asked(one);
+            request.join(asked(other));
+            assert_eq!(request, asked(want));
+        }
+    }
+
+    #[test]
     fn reads_envelope_ids() {
         let longest = "x".repeat(100);
         for (text, want) in [
@@ -263,7 +318,8 @@ mod tests {
             (&longest, Some(longest.as_str())),
             (&"x".repeat(101), None),
             ("", None),
-            ("a+2bc", None),
+            ("a+2bc+3d", Some("a+c=")),
+            ("a+2g", None),
             ("a+2", None),
             ("a+", None),
             ("a=b", None),
@@ -282,6 +338,7 @@ mod tests {
         for (text, want) in [
             ("rfc822;a@b.example", Some("rfc822;a@b.example")),
             ("RFC822;a+2Bx@b.example", Some("rfc822;a+2Bx@b.example")),
+            ("rfc822;a+2bx@b.example", Some("rfc822;a+2Bx@b.example")),
             ("x400;/C=de/", None),
             ("x400;/C+3Dde/", Some("x400;/C+3Dde/")),
             ("utf-8;\u{fc}@b", Some("utf-8;\\x{FC}@b")),

@@ -1,7 +1,8 @@
 //! As whom may this user send? Asked for the reverse-path at MAIL, and for From and Sender when the header section is there.
 //!
 //! Users whose `senders` is empty may use any address. For all others a header that readers may understand in different ways
-//! is refused: several From fields, groups, white space before the colon, what is no address.
+//! is refused: several From fields, groups, white space before the colon, what is no address, names and comments that look like
+//! an address in its brackets.
 
 use crate::config::User;
 use crate::mail::header::{Fields, fold, strict_mailboxes};
@@ -163,9 +164,9 @@ mod tests {
 
     fn granted() -> Vec<Filter> {
         vec![
-            Filter::Address("me@x.test".into()),
-            Filter::Domain("firm.test".into()),
-            Filter::Subdomains("firm.test".into()),
+            Filter::parse("me@x.test").unwrap(),
+            Filter::parse("firm.test").unwrap(),
+            Filter::parse("*.firm.test").unwrap(),
         ]
     }
 
@@ -186,7 +187,10 @@ mod tests {
             ("any@notfirm.test", false),
             ("me@x.test.evil.test", false),
             ("\"me@x.test\"@evil.test", false),
-            ("\"me\"@x.test", false),
+            ("\"me\"@x.test", true),
+            ("\"m\\e\"@X.test", true),
+            ("\"boss@evil.test x\"@firm.test", false),
+            ("\"boss x\"@firm.test", false),
         ] {
             let wanted = if want { address } else { "me@x.test" };
             assert_eq!(reverse_path(&kind, path(address)).unwrap().as_str(), wanted, "{address}");
@@ -227,6 +231,12 @@ mod tests {
             ("From:\r\n", Err(UNCLEAR)),
             ("From: Me\r\n", Err(UNCLEAR)),
             ("From: me@x.test\r\nSender:\r\n", Err(UNCLEAR)),
+            ("From: \"boss@evil.test x\"@firm.test\r\n", Err("\"boss@evil.test x\"@firm.test")),
+            ("From: \"m\\e\"@x.test\r\n", Ok(())),
+            ("From: me@firm.test (<boss@evil.test>)\r\n", Err(UNCLEAR)),
+            ("From: \"Boss <boss@evil.test>\" <me@x.test>\r\n", Err(UNCLEAR)),
+            ("From: me@x.test\r\nSender: =?utf-8?q?boss=40evil.test=3E?= <me@x.test>\r\n", Err(UNCLEAR)),
+            ("From: \"me @ work\" <me@x.test>\r\n", Ok(())),
             ("From: me@x.test\r\nFrom\r\n : you@x.test\r\n", Err(UNCLEAR)),
         ] {
             assert_eq!(header(&anybody, fields.as_bytes(), false), Ok(None), "{fields:?}");

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{Config, Filter, Login, Upstream};
+use crate::mail::{AddressKey, DomainKey};
 use crate::store::LaneName;
 
 /// The lane of an upstream, or with an account that is bound to its sender, that sender's lane.
 #[must_use]
 pub fn lane_name(upstream: &Upstream, bound: Option<&Login>) -> LaneName {
     match bound {
-        Some(account) => LaneName::bound(&upstream.name, account.name()),
+        Some(account) => LaneName::bound(&upstream.name, &account.key()),
         // The local mailbox of test mode, and where mail stands whose sender no upstream serves, have names of their own.
         None => LaneName::parse(&upstream.name),
     }
@@ -24,11 +25,11 @@ pub fn lane_name(upstream: &Upstream, bound: Option<&Login>) -> LaneName {
 #[derive(Debug)]
 pub struct Router {
     upstreams: Vec<Arc<Upstream>>,
-    /// For each upstream its accounts that are bound to their sender, by that address in lower case.
-    bound: Vec<HashMap<String, usize>>,
-    addresses: HashMap<String, usize>,
-    domains: HashMap<String, usize>,
-    parents: HashMap<String, usize>,
+    /// For each upstream its accounts that are bound to their sender, by that address.
+    bound: Vec<HashMap<AddressKey, usize>>,
+    addresses: HashMap<AddressKey, usize>,
+    domains: HashMap<DomainKey, usize>,
+    parents: HashMap<DomainKey, usize>,
     default: Option<usize>,
     /// Whether another one is in force by now.
     outdated: AtomicBool,
@@ -49,12 +50,11 @@ impl Router {
         };
         for (index, upstream) in config.upstreams.iter().enumerate() {
             for filter in &upstream.filter {
-                let (table, key) = match filter {
-                    Filter::Address(address) => (&mut router.addresses, address),
-                    Filter::Domain(domain) => (&mut router.domains, domain),
-                    Filter::Subdomains(domain) => (&mut router.parents, domain),
+                match filter {
+                    Filter::Address(address) => router.addresses.insert(address.clone(), index),
+                    Filter::Domain(domain) => router.domains.insert(domain.clone(), index),
+                    Filter::Subdomains(domain) => router.parents.insert(domain.clone(), index),
                 };
-                table.insert(key.to_lowercase(), index);
             }
         }
         router
@@ -73,19 +73,18 @@ impl Router {
 
     /// The upstream that serves a sender; `None` when no filter matches and there is no default.
     ///
-    /// `sender` is an address in any case, or empty for mail without one (then only the default can serve it).
+    /// `sender` is an address in any spelling, or empty for mail without one (then only the default can serve it).
     #[must_use]
     pub fn route(&self, sender: &str) -> Option<&Arc<Upstream>> {
-        self.upstreams.get(self.index(sender)?)
+        self.upstreams.get(self.index(&AddressKey::of_text(sender))?)
     }
 
-    fn index(&self, sender: &str) -> Option<usize> {
-        let sender = sender.to_lowercase();
-        let domain = sender.rsplit_once('@').map_or("", |(_, domain)| domain);
+    fn index(&self, sender: &AddressKey) -> Option<usize> {
+        let domain = sender.domain();
         self.addresses
-            .get(&sender)
-            .or_else(|| self.domains.get(domain))
-            .or_else(|| self.nearest_parent(domain))
+            .get(sender)
+            .or_else(|| self.domains.get(&domain))
+            .or_else(|| self.nearest_parent(&domain))
             .copied()
             .or(self.default)
     }
@@ -102,18 +101,20 @@ impl Router {
     /// The lane in which a sender's mail stands; `None` when no upstream serves it.
     #[must_use]
     pub fn lane(&self, sender: &str) -> Option<LaneName> {
-        let index = self.index(sender)?;
-        Some(lane_name(&self.upstreams[index], self.bound_to(index, sender)))
+        let sender = AddressKey::of_text(sender);
+        let index = self.index(&sender)?;
+        Some(lane_name(&self.upstreams[index], self.bound_to(index, &sender)))
     }
 
     /// Whether the sender's upstream has an account that may send for it.
     #[must_use]
     pub fn has_account(&self, sender: &str) -> bool {
+        let sender = AddressKey::of_text(sender);
         let serves = |index: usize| {
-            self.bound_to(index, sender).is_some()
+            self.bound_to(index, &sender).is_some()
                 || self.upstreams[index].accounts.len() > self.bound[index].len()
         };
-        self.index(sender).is_some_and(serves)
+        self.index(&sender).is_some_and(serves)
     }
 
     /// All lanes of an upstream.
@@ -130,7 +131,10 @@ impl Router {
             return Vec::new();
         };
         match lane.sender() {
-            Some(sender) => self.bound_to(index, sender).map(Login::name).into_iter().collect(),
+            Some(sender) => {
+                let sender = AddressKey::of_text(sender);
+                self.bound_to(index, &sender).map(Login::name).into_iter().collect()
+            }
             None => {
                 self.upstreams[index].accounts.iter().filter(|a| !a.sender_bound).map(Login::name).collect()
             }
@@ -138,8 +142,8 @@ impl Router {
     }
 
     /// The account to which alone a sender's mail goes.
-    fn bound_to(&self, index: usize, sender: &str) -> Option<&Login> {
-        let place = self.bound[index].get(&sender.to_lowercase())?;
+    fn bound_to(&self, index: usize, sender: &AddressKey) -> Option<&Login> {
+        let place = self.bound[index].get(sender)?;
         self.upstreams[index].accounts.get(*place)
     }
 
@@ -150,16 +154,14 @@ impl Router {
     }
 
     /// The `*.domain` filter with the longest domain.
-    fn nearest_parent(&self, domain: &str) -> Option<&usize> {
-        domain.match_indices('.').find_map(|(dot, _)| self.parents.get(&domain[dot + 1..]))
+    fn nearest_parent(&self, domain: &DomainKey) -> Option<&usize> {
+        domain.parents().find_map(|parent| self.parents.get(parent))
     }
 }
 
-fn bound(upstream: &Upstream) -> HashMap<String, usize> {
+fn bound(upstream: &Upstream) -> HashMap<AddressKey, usize> {
     let all = upstream.accounts.iter().enumerate();
-    all.filter(|(_, account)| account.sender_bound)
-        .map(|(at, account)| (account.name().to_lowercase(), at))
-        .collect()
+    all.filter(|(_, account)| account.sender_bound).map(|(at, account)| (account.key(), at)).collect()
 }
 
 /// The lanes of an upstream: its own, and one for each account that is bound to its sender.

@@ -138,11 +138,16 @@ fn priority(services: &Services, user: Option<&LoggedIn>, asked: Option<i8>) -> 
     }
 }
 
-/// The address that routing goes by: the one in From, or else the reverse-path. Lower case.
+/// The address that routing goes by: the one in From, or else the reverse-path. Its key.
 fn sender(from: &[Address], transaction: &MailTransaction) -> String {
     match from {
-        [only] => only.key(),
-        _ => transaction.envelope.reverse_path.address().map(Address::key).unwrap_or_default(),
+        [only] => only.key().into(),
+        _ => transaction
+            .envelope
+            .reverse_path
+            .address()
+            .map(|address| address.key().into())
+            .unwrap_or_default(),
     }
 }
 

@@ -27,6 +27,7 @@ use super::receive::Receiver;
 use super::state::{Action, Dialogue, MailTransaction, Rules};
 use super::{Door, Peer, Services};
 use crate::config::{ServerAuth, TlsMode};
+use crate::mail::RecipientRequest;
 use crate::smtp::Reply;
 use crate::smtp::command::Command;
 use crate::smtp::data_stream::StreamStatus;
@@ -204,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         follows: Follows,
     ) -> Result<(Dialogue, Flow), Gone> {
         let about = about(&command);
+        self.log_ignored(&command);
         let dialogue = self.adopt_reload(dialogue);
         let (dialogue, action) = dialogue.step(command);
         if !dialogue.in_chunks() {
@@ -229,6 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
                 self.channel.say(&reply);
                 Ok((dialogue, Flow::On))
             }
+            Action::Repeat(place, request) => Ok((self.repeat(dialogue, place, request), Flow::On)),
             Action::Receive(transaction) => {
                 let reply = self.receive(&dialogue, transaction).await?;
                 self.channel.say(&reply);
@@ -254,6 +257,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
                 Ok((dialogue, Flow::Quit))
             }
         }
+    }
+
+    /// Answers a recipient that was given again. An upstream that has been asked about it in direct mode knows what was asked
+    /// for at first.
+    fn repeat(&mut self, dialogue: Dialogue, place: usize, request: RecipientRequest) -> Dialogue {
+        let request = self.memory.fit(&self.services.memory, request);
+        let (dialogue, reply) = dialogue.repeat(place, request);
+        self.channel.say(&reply);
+        dialogue
     }
 
     /// Takes what is in force by now, unless a message is under way. A client may stay for hours.

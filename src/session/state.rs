@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A command either gets its reply at once, or asks for a decision that the machine can't make ([`Action`]); the
-//! driver brings the decision back with [`Dialogue::admit`], [`Dialogue::judge`] or [`Dialogue::finish`].
+//! driver brings the decision back with [`Dialogue::admit`], [`Dialogue::judge`], [`Dialogue::repeat`] or [`Dialogue::finish`].
 
 mod types;
 
@@ -223,13 +223,29 @@ impl Dialogue {
                 })
             }
             DialoguePhase::Recipients(mut transaction) => {
-                transaction.dropped.extend(dropped.then_some(transaction.envelope.recipients().len()));
-                transaction.envelope.add(recipient);
-                transaction.requests.push(request);
+                let place = transaction.envelope.add(recipient);
+                match transaction.requests.get_mut(place) {
+                    Some(known) => known.join(request),
+                    None => {
+                        transaction.dropped.extend(dropped.then_some(place));
+                        transaction.requests.push(request);
+                    }
+                }
                 DialoguePhase::Recipients(transaction)
             }
         };
-        (self, Reply::new(250, (2, 1, 5), "recipient OK"))
+        (self, recipient_ok())
+    }
+
+    /// Notes what is asked for a recipient that was given again. It is still one: stored, counted and sent to once.
+    #[must_use]
+    pub fn repeat(mut self, place: usize, request: RecipientRequest) -> (Self, Reply) {
+        if let DialoguePhase::Recipients(transaction) = &mut self.phase
+            && let Some(known) = transaction.requests.get_mut(place)
+        {
+            known.join(request);
+        }
+        (self, recipient_ok())
     }
 
     /// The message is over, whatever became of it.
@@ -347,6 +363,11 @@ impl Dialogue {
         if !smtputf8 && !recipient.is_ascii() {
             return Action::Reply(CommandError::NeedsSmtpUtf8.reply());
         }
+        if let DialoguePhase::Recipients(transaction) = &self.phase
+            && let Some(place) = transaction.envelope.place_of(&recipient)
+        {
+            return Action::Repeat(place, rcpt.request);
+        }
         if count >= self.rules.max_recipients {
             return reply(452, (4, 5, 3), "too many recipients; send the rest in another message");
         }
@@ -412,6 +433,10 @@ fn reply(code: u16, status: (u8, u16, u16), text: impl Into<String>) -> Action {
 
 fn not_implemented() -> Action {
     reply(502, (5, 5, 1), "command not implemented")
+}
+
+fn recipient_ok() -> Reply {
+    Reply::new(250, (2, 1, 5), "recipient OK")
 }
 
 fn ok(text: &str) -> Action {

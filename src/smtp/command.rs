@@ -10,6 +10,7 @@ mod requests;
 
 pub use clue::About;
 pub use error::CommandError;
+pub use requests::IgnoredParameter;
 
 use self::path::WHITE;
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
@@ -19,9 +20,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// A command, its arguments checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// `EHLO name`: the extended greeting.
+    /// `EHLO name`: the extended greeting. The name is any text, with what can't be shown in escapes.
     Ehlo(String),
-    /// `HELO name`: the old greeting.
+    /// `HELO name`: the old greeting. The name is as in EHLO.
     Helo(String),
     /// `MAIL FROM:<reverse-path>` with its parameters.
     Mail(Mail),
@@ -85,6 +86,8 @@ pub struct Mail {
     pub smtputf8: bool,
     /// Reports and priority.
     pub request: MessageRequest,
+    /// What the mail goes on without.
+    pub ignored: Option<IgnoredParameter>,
 }
 
 /// What RCPT says about one recipient.
@@ -94,6 +97,8 @@ pub struct Rcpt {
     pub forward: Forward,
     /// Reports about it.
     pub request: RecipientRequest,
+    /// What the mail goes on without.
+    pub ignored: Option<IgnoredParameter>,
 }
 
 /// What BDAT announces.
@@ -131,6 +136,15 @@ impl Command {
         if clue::is_http(line) {
             return Err(CommandError::Http);
         }
+        if let Some((verb, octets)) = hello(line) {
+            let name = shown(octets);
+            return match verb {
+                Greeting::Ehlo if !name.is_empty() => Ok(Self::Ehlo(name)),
+                Greeting::Helo if !name.is_empty() => Ok(Self::Helo(name)),
+                Greeting::Ehlo => Err(CommandError::Syntax("EHLO name")),
+                Greeting::Helo => Err(CommandError::Syntax("HELO name")),
+            };
+        }
         let text = std::str::from_utf8(line).map_err(|_| CommandError::Encoding)?;
         if text.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
             return Err(CommandError::Control);
@@ -139,8 +153,6 @@ impl Command {
         let (verb, argument) = text.split_once(WHITE).unwrap_or((text, ""));
         let argument = argument.trim_start_matches(WHITE);
         match verb.to_ascii_uppercase().as_str() {
-            "EHLO" => name(argument, "EHLO name").map(Self::Ehlo),
-            "HELO" => name(argument, "HELO name").map(Self::Helo),
             "MAIL" => mail(argument).map(Self::Mail),
             "RCPT" => rcpt(argument).map(Self::Rcpt),
             "DATA" => nothing(argument, "DATA").map(|()| Self::Data),
@@ -149,7 +161,8 @@ impl Command {
             "QUIT" => nothing(argument, "QUIT").map(|()| Self::Quit),
             "NOOP" => Ok(Self::Noop),
             "HELP" => Ok(Self::Help(argument.to_owned())),
-            "VRFY" => name(argument, "VRFY address").map(|_| Self::Vrfy),
+            "VRFY" if argument.is_empty() => Err(CommandError::Syntax("VRFY address")),
+            "VRFY" => Ok(Self::Vrfy),
             "EXPN" => Ok(Self::Expn),
             "AUTH" => auth(argument),
             "STARTTLS" => nothing(argument, "STARTTLS").map(|()| Self::StartTls),
@@ -158,8 +171,48 @@ impl Command {
     }
 }
 
-fn name(argument: &str, usage: &'static str) -> Result<String, CommandError> {
-    if argument.is_empty() { Err(CommandError::Syntax(usage)) } else { Ok(argument.to_owned()) }
+/// The greeting's verbs.
+#[derive(Debug, Clone, Copy)]
+enum Greeting {
+    Ehlo,
+    Helo,
+}
+
+/// The verb and the name of a greeting. Of all commands these alone may hold any octets: old programs write the name of
+/// their machine in its own code page, and nothing depends on it.
+fn hello(line: &[u8]) -> Option<(Greeting, &[u8])> {
+    let is_white = |b: &u8| matches!(b, b' ' | b'\t');
+    let start = line.iter().position(|b| !is_white(b))?;
+    let line = &line[start..];
+    let (verb, name) = line.split_at(line.iter().position(is_white).unwrap_or(line.len()));
+    let verb = match verb.to_ascii_uppercase().as_slice() {
+        b"EHLO" => Greeting::Ehlo,
+        b"HELO" => Greeting::Helo,
+        _ => return None,
+    };
+    let end = name.iter().rposition(|b| !is_white(b)).map_or(0, |last| last + 1);
+    let start = name.iter().position(|b| !is_white(b)).unwrap_or(end);
+    Some((verb, &name[start..end]))
+}
+
+/// Any octets as text: what is no UTF-8, and control characters, as `\xNN`.
+fn shown(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    for chunk in octets.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() {
+                text.extend(c.encode_utf8(&mut [0; 4]).bytes().map(escape));
+            } else {
+                text.push(c);
+            }
+        }
+        text.extend(chunk.invalid().iter().copied().map(escape));
+    }
+    text
+}
+
+fn escape(octet: u8) -> String {
+    format!("\\x{octet:02x}")
 }
 
 fn nothing(argument: &str, usage: &'static str) -> Result<(), CommandError> {
@@ -185,7 +238,8 @@ fn mail(argument: &str) -> Result<Mail, CommandError> {
         ReversePath::Address(Address::parse(path).map_err(CommandError::ReversePath)?)
     };
     let request = MessageRequest::default();
-    let mut mail = Mail { reverse_path, size: None, body: Body::SevenBit, smtputf8: false, request };
+    let mut mail =
+        Mail { reverse_path, size: None, body: Body::SevenBit, smtputf8: false, request, ignored: None };
     mail_parameters(&mut mail, parameters)?;
     if !mail.smtputf8 && mail.reverse_path.address().is_some_and(|a| !a.is_ascii()) {
         return Err(CommandError::NeedsSmtpUtf8);
@@ -219,7 +273,7 @@ fn mail_parameters(mail: &mut Mail, text: &str) -> Result<(), CommandError> {
             ("BODY", _) => return Err(CommandError::Parameter("BODY")),
             ("SMTPUTF8", _) => return Err(CommandError::Parameter("SMTPUTF8")),
             ("AUTH", _) => return Err(CommandError::Parameter("AUTH")),
-            (key, value) => requests::of_message(&mut mail.request, key, value)?,
+            (key, value) => requests::of_message(&mut mail.request, &mut mail.ignored, key, value)?,
         }
     }
     mail.body = body.unwrap_or_default();
@@ -233,12 +287,12 @@ fn rcpt(argument: &str) -> Result<Rcpt, CommandError> {
     } else {
         Forward::Address(Address::parse(path).map_err(CommandError::ForwardPath)?)
     };
-    let mut request = RecipientRequest::default();
+    let mut rcpt = Rcpt { forward, request: RecipientRequest::default(), ignored: None };
     for parameter in path::parameters(parameters) {
         let (key, value) = parameter.ok_or(CommandError::Syntax(RCPT_USAGE))?;
-        requests::of_recipient(&mut request, &key.to_ascii_uppercase(), value)?;
+        requests::of_recipient(&mut rcpt.request, &mut rcpt.ignored, &key.to_ascii_uppercase(), value)?;
     }
-    Ok(Rcpt { forward, request })
+    Ok(rcpt)
 }
 
 fn chunk(argument: &str) -> Result<Chunk, CommandError> {

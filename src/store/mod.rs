@@ -18,6 +18,7 @@ pub use types::{
     MOST_DOUBTS, Message, MessageId, MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit,
     NewRecipient, NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted,
     Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Settlement, StoreError,
-    Summary, SummaryRecipient, Suspension, SuspensionKind, TestTreatment, Totals, patterns_covering,
+    Summary, SummaryRecipient, Suspension, SuspensionKind, TestTreatment, Totals, pattern_key,
+    patterns_covering,
 };
 pub use upload::Upload;

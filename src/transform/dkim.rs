@@ -13,6 +13,7 @@ use rustls_pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 
 use crate::config::DkimEntry;
+use crate::mail::DomainKey;
 use crate::mail::header::{Field, Header, mailboxes};
 
 /// Fields that may stand once: signed, and once more as absent, so that none can be added (RFC 6376 8.15).
@@ -98,7 +99,7 @@ pub struct Signer {
 }
 
 struct Key {
-    domain: String,
+    domain: DomainKey,
     selector: String,
     private: DkimKey,
 }
@@ -120,7 +121,7 @@ impl SigningKey for Lent<'_> {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|k| (&k.domain, &k.selector))).finish()
+        f.debug_list().entries(self.keys.iter().map(|k| (k.domain.as_str(), &k.selector))).finish()
     }
 }
 
@@ -158,26 +159,25 @@ impl Signer {
         signed.extend_from_slice(b"\r\n");
 
         let mut out = Vec::new();
-        for key in self.keys.iter().filter(|key| domains.contains(key.domain.as_str())) {
+        for key in self.keys.iter().filter(|key| domains.contains(&key.domain)) {
             out.extend(key.sign(&names, &signed, header.body())?);
         }
         Ok(out)
     }
 
     /// The domains that sign for this header.
-    fn domains(&self, header: &Header<'_>) -> BTreeSet<&str> {
+    fn domains(&self, header: &Header<'_>) -> BTreeSet<&DomainKey> {
         let senders: Vec<_> =
             header.fields().filter(|f| f.is("From")).flat_map(|f| mailboxes(f.value())).collect();
-        let served: Option<BTreeSet<&str>> = senders.iter().map(|s| self.domain_for(s.domain())).collect();
+        let served: Option<BTreeSet<&DomainKey>> =
+            senders.iter().map(|s| self.domain_for(&s.key().domain())).collect();
         served.unwrap_or_default()
     }
 
     /// The longest signing domain that is `domain` or a parent of it.
-    fn domain_for(&self, domain: &str) -> Option<&str> {
-        let domain = domain.to_lowercase();
-        let fits =
-            |key: &str| domain.strip_suffix(key).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
-        self.keys.iter().map(|key| key.domain.as_str()).filter(|key| fits(key)).max_by_key(|key| key.len())
+    fn domain_for(&self, domain: &DomainKey) -> Option<&DomainKey> {
+        let fits = |key: &&DomainKey| domain == *key || domain.is_below(key);
+        self.keys.iter().map(|key| &key.domain).filter(fits).max_by_key(|key| key.as_str().len())
     }
 }
 
@@ -193,7 +193,7 @@ fn write_strict(field: &Field<'_>, out: &mut Vec<u8>) {
 
 impl Key {
     fn read(entry: &DkimEntry) -> Result<Self, DkimError> {
-        let (domain, selector) = (entry.domain.to_lowercase(), entry.selector.clone());
+        let (domain, selector) = (entry.domain.to_string(), entry.selector.clone());
         let pem = entry.key.expose_secret().as_bytes();
         let Ok(der) = PrivateKeyDer::from_pem_slice(pem) else {
             return Err(DkimError::NoKey { domain, selector });
@@ -219,13 +219,13 @@ impl Key {
         if matches!(key, DkimKey::Rsa(_)) && bits < MIN_RSA_BITS {
             return Err(DkimError::Weak { domain, selector, bits });
         }
-        Ok(Self { domain, selector, private: key })
+        Ok(Self { domain: entry.domain.clone(), selector, private: key })
     }
 
     /// Makes one DKIM-Signature field with its line end.
     fn sign(&self, names: &[&str], header: &[u8], body: &[u8]) -> Result<Vec<u8>, DkimError> {
         let signer = DkimSigner::from_key(Lent(&self.private))
-            .domain(&self.domain)
+            .domain(self.domain.as_str())
             .selector(&self.selector)
             .headers(names.iter().copied())
             .header_canonicalization(Canonicalization::Relaxed)
@@ -238,7 +238,7 @@ impl Key {
             stream.write(b"\r\n");
         }
         let signature = stream.finish().map_err(|error| DkimError::Sign {
-            domain: self.domain.clone(),
+            domain: self.domain.to_string(),
             selector: self.selector.clone(),
             reason: error.to_string(),
         })?;

@@ -14,3 +14,12 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[];
 
 /// Rooms that hold too much.
 pub(crate) const ROOMS: &[&str] = &[];
+
+/// Functions that fold the case of something whose name sounds like an address, each with its file.
+pub(crate) const FOLDING: &[(&str, &str)] = &[];
+
+/// SQL that folds the case of what is no address, each with its file.
+pub(crate) const SQL: &[(&str, &str)] = &[
+    // A user's name, in a step that has been released.
+    ("store/sqlite/schema_fair.sql", "lower(nullif(user"),
+];

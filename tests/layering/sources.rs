@@ -28,27 +28,30 @@ impl Source {
 
 /// The crate's files.
 pub(crate) fn of_the_crate() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    collect(&root, &mut files);
-    files.sort();
-    assert!(files.len() > 20, "the sources were not found: {} files", files.len());
-    let texts: Vec<(String, String)> = files
-        .iter()
-        .map(|file| {
-            let inside = file.strip_prefix(&root).unwrap().iter().map(|part| part.to_string_lossy());
-            (inside.collect::<Vec<_>>().join("/"), fs::read_to_string(file).unwrap())
-        })
-        .collect();
+    let texts = texts(&["rs"]);
     from_texts(texts.iter().map(|(path, text)| (path.as_str(), text.as_str())))
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+/// The files of `src/` with these endings, each by its path inside and with its text.
+pub(crate) fn texts(endings: &[&str]) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, endings, &mut files);
+    files.sort();
+    assert!(files.len() > 20, "the sources were not found: {} files", files.len());
+    let text = |file: &PathBuf| {
+        let inside = file.strip_prefix(&root).unwrap().iter().map(|part| part.to_string_lossy());
+        (inside.collect::<Vec<_>>().join("/"), fs::read_to_string(file).unwrap())
+    };
+    files.iter().map(text).collect()
+}
+
+fn collect(folder: &Path, endings: &[&str], files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|e| e == "rs") {
+            collect(&path, endings, files);
+        } else if path.extension().is_some_and(|e| endings.iter().any(|ending| e == *ending)) {
             files.push(path);
         }
     }

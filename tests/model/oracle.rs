@@ -45,7 +45,7 @@ struct Look<'a> {
 /// The upstream that serves a sender.
 fn serving<'a>(config: &'a Config, sender: &str) -> &'a Upstream {
     let domain = sender.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let is_for = |filter: &Filter| matches!(filter, Filter::Domain(of) if of == domain);
+    let is_for = |filter: &Filter| *filter == Filter::parse(domain).unwrap();
     let own = config.upstreams.iter().find(|upstream| upstream.filter.iter().any(is_for));
     own.unwrap_or_else(|| config.upstreams.iter().find(|upstream| upstream.default).unwrap())
 }

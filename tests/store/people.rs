@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mailsluice::config::TestAction;
 use mailsluice::limits::Load;
+use mailsluice::mail::AddressKey;
 use mailsluice::store::*;
 use tokio::time::timeout;
 
@@ -18,7 +19,7 @@ pub(crate) async fn messages_are_listed_and_shown(world: impl World) {
     let store = world.store();
     store.enqueue(message(1, &["X@there.example", "y@there.example"])).await.unwrap();
     let bound = NewMessage {
-        lane: LaneName::bound("u", "b@firm.example"),
+        lane: LaneName::bound("u", &AddressKey::of_text("b@firm.example")),
         held: true,
         ..message(2, &["z@there.example"])
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mailsluice::limits::Load;
+use mailsluice::mail::AddressKey;
 use mailsluice::store::*;
 
 use crate::World;
@@ -87,6 +88,9 @@ pub(crate) async fn many_messages_move_in_one_walk(world: impl World) {
     assert_eq!(store.reroute(lane(), moves).await.unwrap(), 900);
     assert_eq!(lanes(&world).await.len(), 50);
     assert_eq!(store.lane_load(&lane()), Load::default());
-    let all: u64 = senders.iter().map(|sender| store.lane_load(&LaneName::bound("v", sender)).messages).sum();
+    let all: u64 = senders
+        .iter()
+        .map(|sender| store.lane_load(&LaneName::bound("v", &AddressKey::of_text(sender))).messages)
+        .sum();
     assert_eq!(all, 800);
 }

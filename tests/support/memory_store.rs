@@ -196,7 +196,7 @@ impl MemoryStore {
     }
 
     fn count_bounce(&self, state: &mut MemoryState, candidate: &BlacklistCandidate, reply: &str) {
-        let address = candidate.address.to_lowercase();
+        let address = pattern_key(&candidate.address);
         let count = state.bounces.entry(address.clone()).or_default();
         *count += 1;
         if *count < candidate.after {

@@ -4,6 +4,7 @@ use crate::cli::output::{count, size};
 use crate::cli::table::TextTable;
 use crate::cli::when::When;
 use crate::control::view::{MessageDetail, MessageJson, RecipientJson, WaitJson};
+use crate::mail::AddressKey;
 use crate::report::log::escape::printable;
 
 /// How much of the queue a list shows.
@@ -80,7 +81,7 @@ pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
         ("Client", client(detail)),
         ("User", message.user.clone().unwrap_or_default()),
     ];
-    if detail.sender != message.from.to_lowercase() {
+    if detail.sender != AddressKey::of_text(&message.from).as_str() {
         lines.push(("Sender", detail.sender.clone()));
     }
     if let Some(action) = &message.test_mode {

@@ -163,9 +163,9 @@ fn reads_every_key() {
     assert_eq!(
         office.filter,
         [
-            Filter::Domain("firm.example".into()),
-            Filter::Subdomains("firm.example".into()),
-            Filter::Address("chief@other.example".into())
+            Filter::parse("firm.example").unwrap(),
+            Filter::parse("*.firm.example").unwrap(),
+            Filter::parse("chief@other.example").unwrap()
         ]
     );
     assert_eq!((office.default, office.enabled, office.sign), (true, false, false));

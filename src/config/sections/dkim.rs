@@ -6,6 +6,7 @@ use super::is_domain;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
 use crate::config::{DkimEntry, private_key, secret};
+use crate::mail::{DomainKey, to_ascii};
 
 /// All keys; no two with the same domain and selector.
 pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<DkimEntry> {
@@ -13,7 +14,8 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<DkimEntry> {
     for mut section in root.sections("dkim") {
         let domain = name(&mut section, "domain", r#"write the domain that signs, such as "firm.example""#);
         let selector =
-            name(&mut section, "selector", r#"write the name of the key in the DNS, such as "s2026""#);
+            name(&mut section, "selector", r#"write the name of the key in the DNS, such as "s2026""#)
+                .map(|selector| selector.to_string());
         let key = key(&mut section);
         if let (Some(domain), Some(selector)) = (domain, selector) {
             if entries.iter().any(|other| other.domain == domain && other.selector == selector) {
@@ -32,11 +34,13 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<DkimEntry> {
     entries
 }
 
-fn name(section: &mut Section<'_>, key: &'static str, instead: &str) -> Option<String> {
+/// A name of the DNS, written with A-labels or U-labels.
+fn name(section: &mut Section<'_>, key: &'static str, instead: &str) -> Option<DomainKey> {
     if !section.has(key) {
         section.missing(key, instead);
     }
-    section.parsed(key, "a domain name", instead, |text| is_domain(text).then(|| text.to_ascii_lowercase()))
+    let name = |text: &str| to_ascii(text).filter(|name| is_domain(name)).map(|name| DomainKey::new(&name));
+    section.parsed(key, "a domain name", instead, name)
 }
 
 fn key(section: &mut Section<'_>) -> Option<SecretString> {

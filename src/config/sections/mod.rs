@@ -52,7 +52,7 @@ fn filters(section: &mut Section<'_>, key: &'static str) -> Vec<(SourcePlace, Fi
     const INSTEAD: &str = r#"write "chief@firm.example", "firm.example" or "*.firm.example""#;
     let mut filters = Vec::new();
     for (place, text) in section.texts(key).unwrap_or_default() {
-        if let Some(filter) = parse_filter(text) {
+        if let Some(filter) = Filter::parse(text) {
             filters.push((place, filter));
         } else {
             let what = format!("{} is neither an address nor a domain", quoted(text));
@@ -60,16 +60,4 @@ fn filters(section: &mut Section<'_>, key: &'static str) -> Vec<(SourcePlace, Fi
         }
     }
     filters
-}
-
-fn parse_filter(text: &str) -> Option<Filter> {
-    let text = text.to_lowercase();
-    if text.contains('@') {
-        return Address::parse(&text).ok().map(|_| Filter::Address(text));
-    }
-    let is_domain = |domain: &str| Address::parse(&format!("a@{domain}")).is_ok();
-    match text.strip_prefix("*.") {
-        Some(parent) => is_domain(parent).then(|| Filter::Subdomains(parent.to_owned())),
-        None => is_domain(&text).then_some(Filter::Domain(text)),
-    }
 }

@@ -10,7 +10,7 @@ use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
 use crate::config::{Auth, Limits, Login, Security, Smtp, secret};
-use crate::mail::Address;
+use crate::mail::{Address, AddressKey};
 
 const WRITE_SECRET: &str = r#"write { file = "…" } or { env = "…" }"#;
 
@@ -119,11 +119,11 @@ fn check_shield(section: &Section<'_>, smtp: &Smtp, has_password: bool) {
 
 /// Counters go by the name, so no two logins have the same one.
 fn check_doubles(section: &Section<'_>, more: &[Section<'_>]) {
-    let mut seen: HashMap<String, SourcePlace> = HashMap::new();
+    let mut seen: HashMap<AddressKey, SourcePlace> = HashMap::new();
     for section in std::iter::once(section).chain(more) {
         // Only a text can be the same; anything else is a fault that its reader tells.
         let Some((place, user)) = section.written("user") else { continue };
-        if let Some(first) = seen.insert(user.to_lowercase(), place.clone()) {
+        if let Some(first) = seen.insert(AddressKey::of_text(user), place.clone()) {
             let what = format!("{} is the user of another account{}, too", quoted(user), first.in_brackets());
             section.fault(&place, "user", &what, "write another login, or remove one of them");
         }

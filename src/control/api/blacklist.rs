@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 use crate::control::{ApiError, ApiState};
 use crate::mail::Address;
-use crate::store::NewBlacklistEntry;
+use crate::store::{NewBlacklistEntry, pattern_key};
 
 /// The longest reason, in characters: it stands in an SMTP reply.
 const MAX_REASON: usize = 200;
@@ -64,13 +64,13 @@ pub(super) async fn check(
 ) -> Result<Json<BlacklistAnswer>, ApiError> {
     let address = Address::parse(&query?.address)?;
     let found = state.store.blacklisted(std::slice::from_ref(&address)).await?;
-    let address = address.key();
+    let address = address.key().into();
     let entry = found.into_iter().flatten().next();
     let entry = entry.map(|entry| BlacklistLine::new(entry, &state.timeline));
     Ok(Json(BlacklistAnswer { address, listed: entry.is_some(), entry }))
 }
 
-/// An address, `@domain` or `*.domain`, in lower case.
+/// An address, `@domain` or `*.domain`, as it is stored.
 fn pattern(text: &str) -> Result<String, ApiError> {
     let text = text.trim();
     let domain = text.strip_prefix('@').or_else(|| text.strip_prefix("*."));
@@ -79,7 +79,7 @@ fn pattern(text: &str) -> Result<String, ApiError> {
         None => Address::parse(text),
     };
     match parsed {
-        Ok(_) => Ok(text.to_lowercase()),
+        Ok(_) => Ok(pattern_key(text)),
         Err(_) => Err(ApiError::BadRequest(format!("{text}: write local@domain, @domain or *.domain"))),
     }
 }
@@ -136,6 +136,7 @@ mod tests {
             ("Joe@Firm.Example", Some("joe@firm.example")),
             (" @Firm.Example ", Some("@firm.example")),
             ("*.Firm.example", Some("*.firm.example")),
+            ("@Müller.test", Some("@xn--mller-kva.test")),
             ("firm.example", None),
             ("@", None),
             ("*.", None),

@@ -50,8 +50,8 @@ impl ListQuery {
         Ok(ListFilter {
             upstream: self.upstream,
             state,
-            sender: self.sender.map(|s| s.to_lowercase()),
-            recipient: self.recipient.map(|r| r.to_lowercase()),
+            sender: self.sender,
+            recipient: self.recipient,
             limit: self.limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT) as u32,
         })
     }

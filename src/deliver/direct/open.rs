@@ -360,7 +360,7 @@ impl Open {
         let config = &context.config.blacklist;
         if let Some(reply) = result.reply().filter(|reply| config.auto_add && blacklist_candidate(reply)) {
             let candidate = BlacklistCandidate {
-                address: self.asked[place].key(),
+                address: self.asked[place].key().into(),
                 after: config.auto_add_after,
                 lasts: config.expire_after,
             };

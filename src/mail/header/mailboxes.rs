@@ -130,6 +130,7 @@ mod tests {
 
     #[test]
     fn reads_mailboxes() {
+        let long = "x".repeat(200);
         for (value, want) in [
             ("a@b.example", &["a@b.example"][..]),
             (
@@ -158,6 +159,8 @@ mod tests {
             ("\"a@evil.test\" <b@x.test>", &["b@x.test"]),
             ("a@evil.test <b@x.test>", &["b@x.test"]),
             ("<b@x.test> trailing", &["b@x.test"]),
+            ("Forge <a..b.@x.test>, .c@x.test", &["a..b.@x.test", ".c@x.test"]),
+            (&format!("Forge <{long}@x.test>"), &[&format!("{long}@x.test")]),
             ("Joe Doe joe@x.test", &[]),
             (",,;,", &[]),
             ("", &[]),

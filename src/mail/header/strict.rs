@@ -1,5 +1,9 @@
 //! Reads an address list so that nothing in it can be taken for an address that was not read.
 
+use mail_parser::HeaderValue;
+use mail_parser::parsers::MessageStream;
+use unicode_normalization::UnicodeNormalization;
+
 use crate::mail::Address;
 
 /// Mailboxes in one field at most.
@@ -11,7 +15,8 @@ const MAX_TOKENS: usize = 1000;
 ///
 /// That is so for groups, routes, anything that breaks RFC 5322 3.4, octets that are not UTF-8 or encoded words (RFC 2047) or
 /// comments inside of an address, and for words with an `@` that stand in a display name without quotes and are no
-/// address; those that are one are among the mailboxes. Quoted and encoded display names are free text.
+/// address; those that are one are among the mailboxes. Quoted and encoded display names, and comments, are free text, as long
+/// as they do not look like an address in its brackets: programs show that alone, and readers believe it.
 #[must_use]
 pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
     let text = String::from_utf8_lossy(value);
@@ -37,13 +42,21 @@ enum Token<'a> {
     Word(&'a str),
     /// What stands between angle brackets.
     Angle(&'a str),
-    Comment,
+    /// With its parentheses.
+    Comment(&'a str),
 }
 
 /// An element of the list: an address, or words with an address in angle brackets. Empty ones are met kindly (RFC 5322
 /// 4.4).
 fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
-    let mut tokens: Vec<_> = tokens.into_iter().filter(|token| *token != Token::Comment).collect();
+    let shown = tokens.iter().filter_map(|token| match token {
+        Token::Word(text) | Token::Comment(text) => Some(*text),
+        Token::Angle(_) | Token::Comma => None,
+    });
+    if looks_like_mailbox(&shown.collect::<Vec<_>>().join(" ")) {
+        return None;
+    }
+    let mut tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token, Token::Comment(_))).collect();
     match tokens.pop() {
         None => Some(()),
         Some(Token::Word(word)) if tokens.is_empty() => {
@@ -66,6 +79,21 @@ fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
 
 fn address(text: &str) -> Option<Address> {
     Address::parse(text).ok().filter(|_| !text.contains("=?") && !text.contains(char::REPLACEMENT_CHARACTER))
+}
+
+/// Whether readers may see an address in its brackets in this text: as it is, with encoded words (RFC 2047) decoded, and with
+/// look-alikes of the at-sign and the brackets.
+fn looks_like_mailbox(text: &str) -> bool {
+    let looks_so = |text: &str| {
+        let text: String = text.nfkc().collect();
+        text.contains('@') && text.contains(['<', '>'])
+    };
+    let line: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).chain(['\n']).collect();
+    let decoded = match MessageStream::new(line.as_bytes()).parse_unstructured() {
+        HeaderValue::Text(decoded) => looks_so(&decoded),
+        _ => false,
+    };
+    decoded || looks_so(text)
 }
 
 /// A word without what is in quotes.
@@ -93,7 +121,7 @@ impl<'a> Iterator for Tokens<'a> {
             ',' => (Some(Token::Comma), 1),
             '(' => {
                 let length = comment(self.rest);
-                (length.map(|_| Token::Comment), length.unwrap_or(1))
+                (length.map(|n| Token::Comment(&self.rest[..n])), length.unwrap_or(1))
             }
             '<' => {
                 let length = angle(self.rest);
@@ -207,6 +235,10 @@ mod tests {
             ("a@[192.0.2.1], b@[IPv6:2001:db8::1]", &["a@[192.0.2.1]", "b@[IPv6:2001:db8::1]"]),
             ("J. R. Smith <a@x.test>", &["a@x.test"]),
             (",a@x.test,,", &["a@x.test"]),
+            ("a..b.@x.test", &["a..b.@x.test"]),
+            ("\"Mary @ home\" <a@x.test> (at 5)", &["a@x.test"]),
+            ("=?utf-8?Q?Mary_=40_home?= <a@x.test>", &["a@x.test"]),
+            ("\"<Mary>\" <a@x.test>, \"@home\" <b@x.test>", &["a@x.test", "b@x.test"]),
             ("", &[]),
         ] {
             assert_eq!(read(value.as_bytes()).as_deref(), Some(&want.map_to_owned()[..]), "{value}");
@@ -247,6 +279,17 @@ mod tests {
             "a@x.test\\, b@y.test",
             "[x] <a@x.test>\u{1}",
             "<a@x.test\r\n b@y.test>",
+            "a@x.test (<b@y.test>)",
+            "(b@y.test>) a@x.test",
+            "a@x.test (<b) (b@y.test)",
+            "\"b@y.test <b@y.test>\" <a@x.test>",
+            "\"b@y.test\" (<) <a@x.test>",
+            "\"<b\\@y.test\" <a@x.test>",
+            "=?utf-8?Q?b=40y.test_=3Cb=40y.test=3E?= <a@x.test>",
+            "=?utf-8?B?PGJAeS50ZXN0Pg==?= <a@x.test>",
+            "=?utf-8?Q?b=40y.test?=\r\n =?iso-8859-1?q?=3e?= <a@x.test>",
+            "\"=?utf-8?Q?=3Cb=40y.test=3E?=\" <a@x.test>",
+            "\"b\u{ff20}y.test \u{ff1c}b\u{ff20}y.test\u{ff1e}\" <a@x.test>",
         ] {
             assert_eq!(read(value.as_bytes()), None, "{value:?}");
         }

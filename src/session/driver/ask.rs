@@ -90,7 +90,7 @@ impl<S> SessionDriver<'_, S> {
             return None;
         }
         let sender = dialogue.sender()?;
-        let path = sender.reverse_path.address().map(Address::key);
+        let path = sender.reverse_path.address().map(|address| String::from(address.key()));
         // Of mail without a reverse-path nobody knows more than that there may be but one way.
         let path = path.or_else(|| services.router.sole().map(|_| String::new()))?;
         let (upstream, lane) = (services.router.route(&path)?, services.router.lane(&path)?);

@@ -8,8 +8,8 @@ use crate::smtp::Reply;
 const FREE: usize = 8 * 1024;
 /// What is taken off the budget at once, in octets.
 const STEP: usize = 16 * 1024;
-/// What a recipient costs beside its text: its places in growing lists, in octets.
-const OVERHEAD: usize = 160;
+/// What a recipient costs beside its text: its places in growing lists and tables, in octets.
+const OVERHEAD: usize = 220;
 
 /// What an envelope holds of the memory; given back when this is dropped.
 #[derive(Debug, Default)]
@@ -41,9 +41,20 @@ impl EnvelopeMemory {
         recipient: &Address,
         request: &RecipientRequest,
     ) -> Result<(), Full> {
-        let original = request.original.as_ref().map_or(0, |original| original.to_string().len());
-        // The message is written down from a copy of it.
-        let used = self.used + 2 * (recipient.as_str().len() + original + OVERHEAD);
+        // The message is written down from a copy of it. The key is in the envelope alone.
+        self.grow(memory, 3 * recipient.as_str().len() + 2 * (size_of_original(request) + OVERHEAD))
+    }
+
+    /// Makes room for what is asked for a recipient that was given again; returns as much of it as there is room for.
+    pub(super) fn fit(&mut self, memory: &MemoryBudget, request: RecipientRequest) -> RecipientRequest {
+        match self.grow(memory, 2 * size_of_original(&request)) {
+            Ok(()) => request,
+            Err(Full) => RecipientRequest { original: None, ..request },
+        }
+    }
+
+    fn grow(&mut self, memory: &MemoryBudget, octets: usize) -> Result<(), Full> {
+        let used = self.used + octets;
         let grant = self.grant.get_or_insert_with(|| memory.nothing());
         let missing = used.saturating_sub(FREE + grant.octets() as usize);
         if !grant.try_grow(missing.next_multiple_of(STEP) as u64) {
@@ -54,9 +65,14 @@ impl EnvelopeMemory {
     }
 }
 
+fn size_of_original(request: &RecipientRequest) -> usize {
+    request.original.as_ref().map_or(0, |original| original.to_string().len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::{Notify, OriginalRecipient};
 
     #[test]
     fn a_few_are_free_and_more_are_counted() {
@@ -67,10 +83,15 @@ mod tests {
             (0..1000).take_while(|_| room.take(&memory, &recipient, &request).is_ok()).count()
         };
         let (mut first, mut second) = (EnvelopeMemory::default(), EnvelopeMemory::default());
-        let each = 2 * (recipient.as_str().len() + OVERHEAD);
+        let each = 3 * recipient.as_str().len() + 2 * OVERHEAD;
         assert_eq!(fill(&mut first), (FREE + STEP) / each);
         assert_eq!(memory.available(), 0);
         assert_eq!(fill(&mut second), FREE / each);
+        let original = format!("rfc822;{}", "x".repeat(400));
+        let again =
+            RecipientRequest { original: OriginalRecipient::parse(&original), notify: Some(Notify::NEVER) };
+        let kept = std::iter::repeat_with(|| second.fit(&memory, again.clone())).take(3).last().unwrap();
+        assert_eq!(kept, RecipientRequest { original: None, ..again }, "what does not fit is left out");
         drop(first);
         assert_eq!(memory.available(), STEP as u64);
         assert!(Full.reply().to_string().starts_with("452 4.3.1 "));

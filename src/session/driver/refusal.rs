@@ -5,7 +5,7 @@ use crate::session::channel::Gone;
 use crate::session::log_rejected;
 use crate::session::state::Dialogue;
 use crate::smtp::Reply;
-use crate::smtp::command::{About, Command, CommandError, Forward};
+use crate::smtp::command::{About, Command, CommandError, Forward, IgnoredParameter};
 use crate::smtp::line::LineError;
 
 /// A line that is not obeyed.
@@ -61,6 +61,24 @@ impl<S> SessionDriver<'_, S> {
             None => return,
         };
         log_rejected(&self.peer, from, to, Some(&line.reply), line.reason);
+    }
+
+    /// Logs a parameter that the mail goes on without.
+    pub(super) fn log_ignored(&self, command: &Command) {
+        let ignored = match command {
+            Command::Mail(mail) => &mail.ignored,
+            Command::Rcpt(rcpt) => &rcpt.ignored,
+            _ => return,
+        };
+        let Some(IgnoredParameter { name, value }) = ignored else { return };
+        tracing::info!(
+            event = "parameter_ignored",
+            session = self.peer.session_id,
+            client = %self.peer.ip,
+            listener = %self.peer.listener.address,
+            parameter = name,
+            value,
+        );
     }
 
     /// Logs a MAIL or RCPT that the dialogue itself refuses; not when it was merely out of order.

@@ -35,6 +35,7 @@ fn say(mut dialogue: Dialogue, lines: &[&str]) -> (Dialogue, Vec<String>) {
                 };
                 next.judge(recipient, request, verdict)
             }
+            Action::Repeat(place, request) => next.repeat(place, request),
             Action::StartTls(reply) => (next.secure(), reply),
             Action::LogIn(mechanism, _) => {
                 let (next, reply) = next.log_in(LoggedIn { name: mechanism.name().into() });

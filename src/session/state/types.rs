@@ -70,6 +70,9 @@ pub enum Action {
     Admit(Mail),
     /// Decide about a recipient, then call [`Dialogue::judge`](super::Dialogue::judge).
     Judge(Address, RecipientRequest),
+    /// The recipient at this place of the envelope was given again: make room for what is asked, then call
+    /// [`Dialogue::repeat`](super::Dialogue::repeat).
+    Repeat(usize, RecipientRequest),
     /// Answer 354, take the content, decide about it, then call [`Dialogue::finish`](super::Dialogue::finish).
     Receive(MailTransaction),
     /// Take the chunk that follows; the transaction comes with the first. Behind the last decide about the message and

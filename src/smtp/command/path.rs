@@ -55,6 +55,9 @@ fn strip_route(path: &str) -> Option<&str> {
     (!mailbox.is_empty() && path[..colon].split(',').all(hop)).then_some(mailbox)
 }
 
+/// Parameters whose value their own reader judges, whatever it is.
+const FREE: [&str; 2] = ["ENVID", "ORCPT"];
+
 /// The parameters `KEY[=VALUE]` (RFC 5321 4.1.2, `Mail-parameters`); `None` for one that breaks the grammar.
 pub(super) fn parameters(text: &str) -> impl Iterator<Item = Option<(&str, Option<&str>)>> {
     text.split(WHITE).filter(|word| !word.is_empty()).map(|word| {
@@ -64,7 +67,8 @@ pub(super) fn parameters(text: &str) -> impl Iterator<Item = Option<(&str, Optio
         };
         let key_ok = key.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let value_ok = value.is_none_or(|v| !v.is_empty() && !v.contains('='));
+        let value_ok = FREE.iter().any(|free| key.eq_ignore_ascii_case(free))
+            || value.is_none_or(|v| !v.is_empty() && !v.contains('='));
         (key_ok && value_ok).then_some((key, value))
     })
 }

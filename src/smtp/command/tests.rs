@@ -11,7 +11,7 @@ fn mail_of(line: &str) -> Mail {
 }
 
 fn plain(forward: Forward) -> Command {
-    Command::Rcpt(Rcpt { forward, request: RecipientRequest::default() })
+    Command::Rcpt(Rcpt { forward, request: RecipientRequest::default(), ignored: None })
 }
 
 #[test]
@@ -98,6 +98,52 @@ fn reads_what_is_asked_for() {
 }
 
 #[test]
+fn takes_any_octets_as_the_name_of_a_client() {
+    for (line, want) in [
+        (&b"HELO b\xfcro"[..], r"b\xfcro"),
+        ("helo büro".as_bytes(), "büro"),
+        (b"EHLO\t x\0\x1b[2Jy \xff ", r"x\x00\x1b[2Jy \xff"),
+        ("EHLO x\u{85}y".as_bytes(), r"x\xc2\x85y"),
+        (b" EHLO a\rb", r"a\x0db"),
+        (b"EHLO \xe3\x81", r"\xe3\x81"),
+    ] {
+        match Command::parse(line) {
+            Ok(Command::Ehlo(name) | Command::Helo(name)) => assert_eq!(name, want),
+            other => panic!("{}: {other:?}", line.escape_ascii()),
+        }
+    }
+}
+
+#[test]
+fn goes_on_without_what_only_names_things_for_reports() {
+    let ignored = |name, value: &str| Some(IgnoredParameter { name, value: value.into() });
+    for (parameter, want) in [
+        ("ENVID=QQ314", None),
+        ("ENVID=a+2b", None),
+        ("ENVID=aGVsbG8==", ignored("ENVID", "aGVsbG8==")),
+        ("envid=a+0D+0ABcc:x", ignored("ENVID", "a+0D+0ABcc:x")),
+        ("ENVID=", ignored("ENVID", "")),
+        ("ENVID", ignored("ENVID", "")),
+    ] {
+        let mail = mail_of(&format!("MAIL FROM:<a@b> {parameter} SIZE=9"));
+        assert_eq!((mail.request.envelope_id.is_none(), mail.ignored), (want.is_some(), want), "{parameter}");
+        assert_eq!(mail.size, Some(9));
+    }
+    for (parameter, want) in [
+        ("ORCPT=rfc822;a+2bx@b", None),
+        ("ORCPT=a@b", ignored("ORCPT", "a@b")),
+        ("ORCPT=rfc822;a=b", ignored("ORCPT", "rfc822;a=b")),
+        ("orcpt=rfc822;a+0Ab", ignored("ORCPT", "rfc822;a+0Ab")),
+        ("ORCPT=rfc822;<a@b>\u{fc}", ignored("ORCPT", "rfc822;<a@b>\u{fc}")),
+    ] {
+        let line = format!("RCPT TO:<a@b> NOTIFY=NEVER {parameter}");
+        let Ok(Command::Rcpt(rcpt)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+        assert_eq!((rcpt.request.original.is_none(), rcpt.ignored), (want.is_some(), want), "{parameter}");
+        assert_eq!(rcpt.request.notify, Some(Notify::NEVER));
+    }
+}
+
+#[test]
 fn refuses_with_the_right_codes() {
     for (line, want) in [
         (&b"FOO"[..], "500 5.5.1"),
@@ -127,6 +173,13 @@ fn refuses_with_the_right_codes() {
         (b"MAIL FROM:<root>", "501 5.1.7"),
         (b"MAIL FROM:<a b@c>", "501 5.1.7"),
         (b"MAIL FROM:< a@b >", "501 5.1.7"),
+        (b"MAIL FROM:< b@d>", "501 5.1.7"),
+        (b"MAIL FROM:<b@d.>", "501 5.1.7"),
+        (b"MAIL FROM:<Bob <b@d>>", "501 5.5.4"),
+        (b"RCPT TO:<Bob <b@d>>", "501 5.5.4"),
+        (b"RCPT TO:< b@d>", "501 5.1.3"),
+        (b"RCPT TO:<b@d.>", "501 5.1.3"),
+        (b"HELO  ", "501 5.5.4"),
         (b"MAIL FROM:<a@b> SIZE=", "501 5.5.4"),
         (b"MAIL FROM:<a@b> SIZE=x", "501 5.5.4"),
         (b"MAIL FROM:<a@b> SIZE", "501 5.5.4"),
@@ -138,8 +191,8 @@ fn refuses_with_the_right_codes() {
         (b"MAIL FROM:<a@b> RET=ALL", "501 5.5.4"),
         (b"MAIL FROM:<a@b> RET", "501 5.5.4"),
         (b"MAIL FROM:<a@b> RET=HDRS RET=HDRS", "501 5.5.4"),
-        (b"MAIL FROM:<a@b> ENVID=a+0D+0AX", "501 5.5.4"),
         (b"MAIL FROM:<a@b> ENVID=a ENVID=a", "501 5.5.4"),
+        (b"MAIL FROM:<a@b> ENVID=+ ENVID=a", "501 5.5.4"),
         (b"MAIL FROM:<a@b> MT-PRIORITY=10", "501 5.5.4"),
         (b"MAIL FROM:<a@b> MT-PRIORITY=+1", "501 5.5.4"),
         (b"MAIL FROM:<a@b> MT-PRIORITY=-0", "501 5.5.4"),
@@ -157,9 +210,7 @@ fn refuses_with_the_right_codes() {
         (b"RCPT TO:<a>", "501 5.1.3"),
         (b"RCPT TO:<a@b> NOTIFY=NEVER,DELAY", "501 5.5.4"),
         (b"RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER", "501 5.5.4"),
-        (b"RCPT TO:<a@b> ORCPT=a@b", "501 5.5.4"),
-        (b"RCPT TO:<a@b> ORCPT=rfc822;a+0Ab", "501 5.5.4"),
-        (b"RCPT TO:<a@b> ORCPT=rfc822;a=b", "501 5.5.4"),
+        (b"RCPT TO:<a@b> ORCPT=x ORCPT=rfc822;a@b", "501 5.5.4"),
         (b"RCPT TO:<a@b> RET=FULL", "555 5.5.4"),
         (b"RCPT TO:<a@b> =", "501 5.5.4"),
     ] {

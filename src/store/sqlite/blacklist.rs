@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::store::{
-    BlacklistCandidate, BlacklistEntry, BlacklistSource, NewBlacklistEntry, patterns_covering,
+    BlacklistCandidate, BlacklistEntry, BlacklistSource, NewBlacklistEntry, pattern_key, patterns_covering,
 };
 use crate::time::Moment;
 
@@ -41,7 +41,7 @@ pub(super) fn add(
     wall: i64,
 ) -> rusqlite::Result<BlacklistEntry> {
     let entry = BlacklistEntry {
-        pattern: new.pattern.to_lowercase(),
+        pattern: pattern_key(&new.pattern),
         reason: new.reason.clone(),
         source: BlacklistSource::Manual,
         added: wall,
@@ -57,7 +57,7 @@ pub(super) fn add(
 
 /// Removes an entry and what was counted towards it.
 pub(super) fn remove(db: &Connection, pattern: &str) -> rusqlite::Result<bool> {
-    let pattern = pattern.to_lowercase();
+    let pattern = pattern_key(pattern);
     db.prepare_cached("DELETE FROM hard_bounce WHERE address = ?1")?.execute([&pattern])?;
     db.prepare_cached("DELETE FROM blacklist WHERE pattern = ?1")?.execute([&pattern]).map(|n| n > 0)
 }
@@ -70,7 +70,7 @@ pub(super) fn count_bounce(
     now: Moment,
     wall: i64,
 ) -> rusqlite::Result<()> {
-    let address = candidate.address.to_lowercase();
+    let address = pattern_key(&candidate.address);
     let mut upsert = db.prepare_cached(
         "INSERT INTO hard_bounce (address, count) VALUES (?1, 1) ON CONFLICT DO UPDATE SET count = count + 1 \
          RETURNING count",

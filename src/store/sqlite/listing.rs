@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
 
 use super::rows::{self, HELD, SENDING, WAITING};
-use crate::mail::QueueId;
+use crate::mail::{AddressKey, QueueId};
 use crate::store::{
     Content, LaneSender, ListFilter, MessageId, MessageState, QueueCounts, RecipientState, Summary,
     SummaryRecipient, Totals,
@@ -109,12 +109,13 @@ fn conditions(filter: &ListFilter) -> (String, Vec<Value>) {
         });
     }
     if let Some(sender) = &filter.sender {
-        conditions.push("(sender = ? OR lower(reverse_path) = ?)".into());
-        values.extend([Value::Text(sender.clone()), Value::Text(sender.clone())]);
+        conditions.push("(sender = ? OR address_key(reverse_path) = ?)".into());
+        let key = Value::Text(AddressKey::of_text(sender).into());
+        values.extend([key.clone(), key]);
     }
     if let Some(recipient) = &filter.recipient {
-        conditions.push("id IN (SELECT message FROM recipient WHERE lower(address) = ?)".into());
-        values.push(Value::Text(recipient.clone()));
+        conditions.push("id IN (SELECT message FROM recipient WHERE address_key(address) = ?)".into());
+        values.push(Value::Text(AddressKey::of_text(recipient).into()));
     }
     (conditions.join(" AND "), values)
 }

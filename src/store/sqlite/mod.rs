@@ -13,6 +13,7 @@ mod files;
 mod for_lanes;
 mod for_people;
 mod for_sessions;
+mod keys;
 mod lease;
 mod listing;
 mod overdue;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::database;
-use super::schema;
+use super::{keys, schema};
 use crate::store::StoreError;
 
 /// Open connections that are kept for the next reader.
@@ -45,6 +45,7 @@ impl Readers {
     fn open(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
+        keys::register(&connection)?;
         connection.busy_timeout(schema::BUSY)?;
         connection.pragma_update(None, "cache_size", -512)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);

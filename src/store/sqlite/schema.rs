@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::fault::database;
+use super::keys;
 use crate::store::StoreError;
 
 /// How long a connection waits for another's lock.
@@ -14,7 +15,7 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 128;
 
 /// A step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 9] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_standing.sql"),
@@ -22,6 +23,8 @@ const STEPS: [&str; 7] = [
     include_str!("schema_permit.sql"),
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
+    "",
+    include_str!("schema_9.sql"),
 ];
 
 /// Sets the connection up and migrates the store.
@@ -40,6 +43,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    keys::register(connection)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -184,7 +184,11 @@ fn settlement(lease: Lease, deliveries: Vec<Delivery>) -> Settlement {
 
 /// Messages and recipients in a window of the account.
 async fn used(store: &SqliteStore, window: Window) -> (u64, u64) {
-    let scope = Scope::Account(account());
+    used_by(store, account(), window).await
+}
+
+async fn used_by(store: &SqliteStore, account: AccountKey, window: Window) -> (u64, u64) {
+    let scope = Scope::Account(account);
     let mut counts = store.usage(vec![scope.clone()]).await.unwrap();
     let now = store.timeline().now();
     let lines = crate::limits::LimitLine::of_scope(

@@ -42,7 +42,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// All that counts for a scope. What a permit without a message counts as is known by those who hold it; of others, the
+/// All that counts for a scope, by whatever spelling of the login it was counted. What a permit without a message counts as is known by those who hold it; of others, the
 /// table says how much they may come to.
 pub(super) fn of_scope(
     db: &Connection,
@@ -56,12 +56,12 @@ pub(super) fn of_scope(
     let rows = ended(db, upstream, account)?;
     let mut leases = db.prepare_cached(
         "SELECT message, messages, recipients, octets FROM lease \
-         WHERE messages > 0 AND upstream = ?1 AND (?2 IS NULL OR account = ?2)",
+         WHERE messages > 0 AND upstream = ?1 AND (?2 IS NULL OR address_key(account) = address_key(?2))",
     )?;
     let leases = leases.query_map((upstream, account), permit_row)?;
     let mut under_way = leases.map(|row| row.map(|row| row.amount)).collect::<rusqlite::Result<Vec<_>>>()?;
     let mut select = db.prepare_cached(
-        "SELECT id, 1, recipients, octets FROM permit WHERE upstream = ?1 AND (?2 IS NULL OR account = ?2)",
+        "SELECT id, 1, recipients, octets FROM permit WHERE upstream = ?1 AND (?2 IS NULL OR address_key(account) = address_key(?2))",
     )?;
     for row in select.query_map((upstream, account), permit_row)? {
         let row = row?;
@@ -80,8 +80,8 @@ fn ended(db: &Connection, upstream: &str, account: Option<&str>) -> rusqlite::Re
         return select.query_map([upstream], usage_row)?.collect();
     };
     let mut select = db.prepare_cached(
-        "SELECT window, slot, messages, recipients, octets FROM usage \
-         WHERE upstream = ?1 AND account = ?2 ORDER BY window, slot",
+        "SELECT window, slot, sum(messages), sum(recipients), sum(octets) FROM usage \
+         WHERE upstream = ?1 AND address_key(account) = address_key(?2) GROUP BY window, slot ORDER BY window, slot",
     )?;
     select.query_map((upstream, account), usage_row)?.collect()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::mail::{AddressKey, DomainKey};
 use crate::time::Moment;
 
 /// How a blacklist entry came to be.
@@ -16,7 +17,7 @@ pub enum BlacklistSource {
 /// An entry of the blacklist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlacklistEntry {
-    /// An address, `@domain` or `*.domain`; lower case.
+    /// An address, `@domain` or `*.domain`; as [`pattern_key`] writes it.
     pub pattern: String,
     /// Why.
     pub reason: String,
@@ -31,7 +32,7 @@ pub struct BlacklistEntry {
 /// An entry that a person makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBlacklistEntry {
-    /// An address, `@domain` or `*.domain`, in any case.
+    /// An address, `@domain` or `*.domain`, in any spelling.
     pub pattern: String,
     /// Why.
     pub reason: String,
@@ -50,14 +51,26 @@ pub struct BlacklistCandidate {
     pub lasts: Option<Duration>,
 }
 
-/// What covers an address: itself, its `@domain`, and `*.` with each parent of its domain; lower case, the closest first.
+/// An address, `@domain` or `*.domain` in the one spelling in which entries are stored.
+#[must_use]
+pub fn pattern_key(pattern: &str) -> String {
+    if let Some(domain) = pattern.strip_prefix('@') {
+        return format!("@{}", DomainKey::new(domain));
+    }
+    match pattern.strip_prefix("*.").filter(|domain| !domain.contains('@')) {
+        Some(domain) => format!("*.{}", DomainKey::new(domain)),
+        None => AddressKey::of_text(pattern).into(),
+    }
+}
+
+/// The patterns that cover an address, as [`pattern_key`] writes them: itself, its `@domain`, and `*.` with each parent of its
+/// domain; the closest first.
 #[must_use]
 pub fn patterns_covering(address: &str) -> Vec<String> {
-    let address = address.to_lowercase();
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let parents = domain.match_indices('.').map(|(dot, _)| format!("*{}", &domain[dot..]));
-    let own = [address.clone(), format!("@{domain}")];
-    own.into_iter().chain(parents).collect()
+    let address = AddressKey::of_text(address);
+    let domain = address.domain();
+    let own = [address.to_string(), format!("@{domain}")];
+    own.into_iter().chain(domain.parents().map(|parent| format!("*.{parent}"))).collect()
 }
 
 #[cfg(test)]
@@ -68,5 +81,20 @@ mod tests {
     fn the_closest_pattern_comes_first() {
         let patterns = patterns_covering("Ann@Mail.Firm.Example");
         assert_eq!(patterns, ["ann@mail.firm.example", "@mail.firm.example", "*.firm.example", "*.example"]);
+    }
+
+    #[test]
+    fn a_pattern_covers_all_spellings() {
+        for (pattern, address) in [
+            ("\"Ann\"@Müller.test", "ann@xn--mller-kva.test"),
+            ("ann@xn--mller-kva.test", "ANN@mu\u{308}ller。test"),
+            ("@MÜLLER.test", "x@müller.test"),
+            ("*.müller.test", "x@a.xn--mller-kva.test"),
+            ("*.Odd@firm.test", "*.odd@firm.test"),
+        ] {
+            let key = pattern_key(pattern);
+            assert!(patterns_covering(address).contains(&key), "{pattern} {address}");
+            assert_eq!(pattern_key(&key), key);
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::mail::AddressKey;
+
 const CAPTURED: &str = "/captured";
 
 /// A lane's name. Cheap to clone.
@@ -31,8 +33,8 @@ impl LaneName {
 
     /// The lane of a sender to whom an account of the upstream is bound.
     #[must_use]
-    pub fn bound(upstream: &str, sender: &str) -> Self {
-        Self(format!("{upstream}/{}", sender.to_lowercase()).into())
+    pub fn bound(upstream: &str, sender: &AddressKey) -> Self {
+        Self(format!("{upstream}/{sender}").into())
     }
 
     /// The lane of mail that test mode keeps on this machine.
@@ -65,11 +67,18 @@ impl LaneName {
         self.0.split_once('/').map_or(&*self.0, |(upstream, _)| upstream)
     }
 
-    /// The sender to whom the lane belongs, lower case; `None` where it belongs to many.
+    /// The key of the sender to whom the lane belongs; `None` where it belongs to many.
     #[must_use]
     pub fn sender(&self) -> Option<&str> {
         let (_, sender) = self.0.split_once('/')?;
         (self.kind() == LaneKind::Bound).then_some(sender)
+    }
+
+    /// The name with the sender's key in it, whatever spelling of the sender was stored.
+    #[must_use]
+    pub fn by_key(&self) -> Self {
+        self.sender()
+            .map_or_else(|| self.clone(), |sender| Self::bound(self.upstream(), &AddressKey::of_text(sender)))
     }
 
     /// What its mail waits for.
@@ -99,14 +108,14 @@ mod tests {
         for (lane, text, upstream, sender, kind) in [
             (LaneName::of_upstream("office"), "office", "office", None, LaneKind::Upstream),
             (
-                LaneName::bound("office", "Ann@Firm.Example"),
+                LaneName::bound("office", &AddressKey::of_text("Ann@Firm.Example")),
                 "office/ann@firm.example",
                 "office",
                 Some("ann@firm.example"),
                 LaneKind::Bound,
             ),
             (
-                LaneName::bound("office", "a/b@firm.example"),
+                LaneName::bound("office", &AddressKey::of_text("a/b@firm.example")),
                 "office/a/b@firm.example",
                 "office",
                 Some("a/b@firm.example"),

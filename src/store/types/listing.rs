@@ -42,9 +42,9 @@ pub struct ListFilter {
     pub upstream: Option<String>,
     /// In this state.
     pub state: Option<MessageState>,
-    /// From this sender or reverse-path; lower case.
+    /// From this sender or reverse-path, in any spelling.
     pub sender: Option<String>,
-    /// For this recipient; lower case.
+    /// For this recipient, in any spelling.
     pub recipient: Option<String>,
     /// Messages at most.
     pub limit: u32,

@@ -142,7 +142,7 @@ pub struct NewMessage {
     pub limit_wait: Duration,
     /// The reverse-path.
     pub reverse_path: ReversePath,
-    /// The address that routing goes by, lower case; empty for a report of unknown origin.
+    /// The key of the address that routing goes by; empty for a report of unknown origin.
     pub sender: String,
     /// What the client declared.
     pub body: Body,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use mailsluice::config::Window;
 use mailsluice::limits::{Amount, Ceilings, Scope, Wait};
-use mailsluice::mail::QueueId;
+use mailsluice::mail::{AddressKey, QueueId};
 use mailsluice::store::*;
 use mailsluice::time::Moment;
 
@@ -47,7 +47,8 @@ fn summary(id: MessageId, entry: &Entry) -> Summary {
 
 fn fits(summary: &Summary, filter: &ListFilter) -> bool {
     let is = |wanted: &Option<String>, found: &[&str]| {
-        wanted.as_ref().is_none_or(|wanted| found.iter().any(|found| found.to_lowercase() == *wanted))
+        let key = |text: &str| AddressKey::of_text(text);
+        wanted.as_ref().is_none_or(|wanted| found.iter().any(|found| key(found) == key(wanted)))
     };
     let recipients: Vec<&str> = summary.recipients.iter().map(|r| r.address.as_str()).collect();
     filter.upstream.as_deref().is_none_or(|upstream| summary.lane.upstream() == upstream)
@@ -287,7 +288,7 @@ impl Admin for MemoryStore {
 
     async fn blacklist_add(&self, new: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError> {
         let entry = BlacklistEntry {
-            pattern: new.pattern.to_lowercase(),
+            pattern: pattern_key(&new.pattern),
             reason: new.reason,
             source: BlacklistSource::Manual,
             added: self.timeline.wall().as_millisecond(),
@@ -298,7 +299,7 @@ impl Admin for MemoryStore {
     }
 
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError> {
-        let pattern = pattern.to_lowercase();
+        let pattern = pattern_key(&pattern);
         let mut state = self.state();
         state.bounces.remove(&pattern);
         Ok(state.blacklist.remove(&pattern).is_some())

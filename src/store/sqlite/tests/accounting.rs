@@ -37,6 +37,24 @@ async fn a_start_voids_leases_and_counts_their_permits() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_spelt_otherwise_has_sent_what_it_has_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(10);
+    let login = |user: &str| AccountKey::new("u", user);
+    for (n, user) in [(1, "Ann@Müller.test"), (2, "ann@müller.test"), (3, "ann@xn--mller-kva.test")] {
+        let store = open(dir.path(), &clock);
+        store.recover().await.unwrap();
+        assert_eq!(used_by(&store, login(user), Window::Day).await, (n - 1, n - 1), "{user}");
+        store.enqueue(message(n as u32, &["x@there.example"])).await.unwrap();
+        let ask = Ask { account: login(user), ..ask(1) };
+        let [claimed] = leased(store.claim(ask).await.unwrap()).try_into().unwrap();
+        store.settle(settlement(claimed.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
+        assert_eq!(used_by(&store, login("ANN@MÜLLER.test"), Window::Day).await, (n, n));
+        assert_eq!(used_by(&store, login("bob@müller.test"), Window::Day).await, (0, 0));
+    }
+}
+
+#[tokio::test]
 async fn handing_back_returns_the_permit() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Hands::at(10);

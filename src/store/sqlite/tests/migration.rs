@@ -2,7 +2,8 @@
 
 use super::super::schema;
 use super::*;
-use crate::mail::{EnvelopeId, Notify, OriginalRecipient, Return};
+use crate::mail::{AddressKey, EnvelopeId, Notify, OriginalRecipient, Return};
+use crate::store::LaneSender;
 
 /// A store as version `version` left it.
 fn old(dir: &Path, version: usize) -> Connection {
@@ -151,6 +152,66 @@ async fn recipients_of_the_sixth_version_are_due_with_their_message() {
     ];
     store.settle(settlement(claimed.lease, deliveries)).await.unwrap();
     assert_eq!(store.next_due(&lane()).await.unwrap(), Some(Moment(5_007)));
+}
+
+#[tokio::test]
+async fn what_earlier_versions_stored_by_other_spellings_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = old(dir.path(), 7);
+    for (id, route, sender) in [(1, "u/ann@müller.test", "ann@müller.test"), (2, "u", "bob@firm.example")] {
+        db.execute_batch(&format!(
+            "INSERT INTO message (id, submitter, {COLUMNS}) VALUES ({id}, 'c', '00000000000000A{id}', 0, 2, 0, '{route}', \
+             5, 5, 1, 5, 5, '{sender}', '{sender}', 1, 0, '127.0.0.1', 'x', 'l', 3, 0); \
+             INSERT INTO recipient (message, place, address, state) VALUES ({id}, 0, '\"Eve\"@Müller.test', 0);"
+        ))
+        .unwrap();
+    }
+    db.execute_batch(
+        "INSERT INTO limit_wait (route, millis) VALUES ('u/ann@müller.test', 77), ('u', 5), \
+         ('u/ann@xn--mller-kva.test', 33); \
+         INSERT INTO blacklist (pattern, reason, source, added, expires) VALUES \
+         ('@müller.test', 'by hand', 0, 3, NULL), ('@xn--mller-kva.test', 'bounced', 1, 4, 900000), \
+         ('\"x\"@firm.example', 'short', 1, 5, 500000), ('x@firm.example', 'long', 1, 6, 900000), \
+         ('*.müller.test', 'alone', 0, 7, NULL), ('z@firm.example', 'as it was', 0, 8, NULL); \
+         INSERT INTO hard_bounce (address, count) VALUES ('new@müller.test', 1), ('new@xn--mller-kva.test', 1), \
+         ('other@müller.test', 1);",
+    )
+    .unwrap();
+    drop(db);
+    let store = caller(dir.path(), &Hands::at(1_000));
+    let bound = LaneName::bound("u", &AddressKey::of_text("ann@müller.test"));
+    let in_use = store.lanes_in_use().await.unwrap();
+    let wanted = LaneSender { lane: bound.clone(), sender: "ann@xn--mller-kva.test".into() };
+    assert!(in_use.contains(&wanted), "{in_use:?}");
+    assert_eq!(in_use.len(), 2);
+    assert_eq!(store.lane_load(&bound).messages, 1);
+    let mut waits = store.limit_waits().await.unwrap();
+    waits.sort();
+    assert_eq!(waits, [(lane(), Duration::from_millis(5)), (bound, Duration::from_millis(77))]);
+    let listed: Vec<_> =
+        store.blacklist().await.unwrap().into_iter().map(|entry| (entry.pattern, entry.reason)).collect();
+    let want = [
+        ("*.xn--mller-kva.test", "alone"),
+        ("@xn--mller-kva.test", "by hand"),
+        ("x@firm.example", "long"),
+        ("z@firm.example", "as it was"),
+    ];
+    assert_eq!(listed, want.map(|(pattern, reason)| (pattern.to_owned(), reason.to_owned())));
+    for (sender, recipient, messages) in [
+        (Some("Ann@Müller.test"), None, 1),
+        (Some("ann@xn--mller-kva.test"), None, 1),
+        (None, Some("eve@xn--mller-kva.test"), 2),
+        (None, Some("\"EVE\"@MÜLLER.test"), 2),
+        (Some("eve@müller.test"), None, 0),
+    ] {
+        let filter = ListFilter {
+            sender: sender.map(str::to_owned),
+            recipient: recipient.map(str::to_owned),
+            limit: 9,
+            ..ListFilter::default()
+        };
+        assert_eq!(store.list(filter).await.unwrap().len(), messages, "{sender:?} {recipient:?}");
+    }
 }
 
 #[tokio::test]
