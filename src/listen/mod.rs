@@ -23,6 +23,7 @@ pub use gate::{ConnectionRefused, Gate, Pass};
 use proxy_protocol::{HeaderProgress, ProxyFault};
 
 use crate::config::{Listener, TlsMode};
+use crate::mail::ClientNetwork;
 pub use crate::session::Door;
 use crate::session::{self, Services};
 use crate::smtp::Reply;
@@ -97,8 +98,9 @@ fn admit_connection(
     let pass = if is_proxy(&door.listener, ip) {
         gate.enter_unnamed()?
     } else {
-        door.services.pacing.connection(ip).map_err(ConnectionRefused::Pace)?;
-        gate.enter(ip)?
+        let client = ClientNetwork::of(ip);
+        door.services.pacing.connection(client).map_err(ConnectionRefused::Pace)?;
+        gate.enter(client)?
     };
     // Replies are written whole; waiting for more to send would only delay them. It works without, too.
     let _ = stream.set_nodelay(true);
@@ -130,8 +132,9 @@ async fn serve_connection(
                 return;
             }
         }
-        let pace = door.services.pacing.connection(ip).map_err(ConnectionRefused::Pace);
-        if let Err(refused) = pace.and_then(|()| pass.name(ip)) {
+        let client = ClientNetwork::of(ip);
+        let pace = door.services.pacing.connection(client).map_err(ConnectionRefused::Pace);
+        if let Err(refused) = pace.and_then(|()| pass.name(client)) {
             return turn_away(stream, ip, refused, &door);
         }
     }

@@ -3,6 +3,7 @@
 //! Knows no protocol, no configuration and no store.
 
 mod address;
+mod client_network;
 mod envelope;
 pub mod header;
 pub mod message_id;
@@ -11,6 +12,7 @@ pub mod received;
 mod request;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use client_network::ClientNetwork;
 pub use envelope::{Body, Envelope};
 pub use queue_id::{QueueId, QueueIdError};
 pub use request::{EnvelopeId, MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return};

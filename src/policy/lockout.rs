@@ -9,7 +9,8 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::bucket::{Buckets, TakeResult, neighbourhood};
+use super::bucket::{Buckets, TakeResult};
+use crate::mail::ClientNetwork;
 use crate::time::{Moment, Timeline};
 
 /// Failed logins of one user from one address until that pair is locked out.
@@ -30,15 +31,15 @@ const MAX_LOCKS: usize = 16_384;
 /// Who failed. The name is kept as a digest: it is of bounded size, and may be a password typed into the wrong field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum LockoutKey {
-    Address(IpAddr),
-    Pair(IpAddr, [u8; 32]),
+    Address(ClientNetwork),
+    Pair(ClientNetwork, [u8; 32]),
 }
 
 /// Counts failed logins.
 #[derive(Debug)]
 pub struct Lockout {
     failures: Buckets<LockoutKey>,
-    addresses: Buckets<IpAddr>,
+    addresses: Buckets<ClientNetwork>,
     locks: Mutex<HashMap<LockoutKey, Moment>>,
     timeline: Timeline,
 }
@@ -61,7 +62,7 @@ impl Lockout {
     #[must_use]
     pub fn locked(&self, client: IpAddr, user: &[u8; 32]) -> Option<Duration> {
         let now = self.timeline.now();
-        let address = neighbourhood(client);
+        let address = ClientNetwork::of(client);
         let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         let until = [LockoutKey::Address(address), LockoutKey::Pair(address, *user)]
             .iter()
@@ -73,7 +74,7 @@ impl Lockout {
     /// Counts a failed login. Returns how long after the attempt its answer may come.
     pub fn failed(&self, client: IpAddr, user: &[u8; 32]) -> Duration {
         let now = self.timeline.now();
-        let address = neighbourhood(client);
+        let address = ClientNetwork::of(client);
         let pair = LockoutKey::Pair(address, *user);
         let failures = match self.failures.take(&pair) {
             TakeResult::Left(left) => {
@@ -171,7 +172,12 @@ mod tests {
         let lockout = Lockout::new(hands.timeline());
         for i in 0..(MAX_LOCKS as u32 + 10) {
             let client = IpAddr::from(i.to_be_bytes());
-            lockout.lock(LockoutKey::Address(client), Moment(i64::MAX), hands.timeline().now(), client);
+            lockout.lock(
+                LockoutKey::Address(ClientNetwork::of(client)),
+                Moment(i64::MAX),
+                hands.timeline().now(),
+                client,
+            );
         }
         assert!(lockout.locks.lock().unwrap().len() <= MAX_LOCKS);
     }

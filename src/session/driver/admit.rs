@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::session::SessionDriver;
 use crate::config::User;
-use crate::mail::ReversePath;
+use crate::mail::{ClientNetwork, ReversePath};
 use crate::policy::sender;
 use crate::policy::users::LoggedIn;
 use crate::session::receive::Submitter;
@@ -50,7 +50,7 @@ impl<S> SessionDriver<'_, S> {
                 return Err((Reply::new(421, (4, 7, 0), text), "user"));
             }
         };
-        let fast = services.pacing.message(self.peer.ip, user.map(|user| &user.name));
+        let fast = services.pacing.message(ClientNetwork::of(self.peer.ip), user.map(|user| &user.name));
         fast.map_err(|too_fast| (too_fast.reply(), "pace"))?;
         Ok(path)
     }
