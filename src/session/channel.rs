@@ -69,6 +69,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         }
     }
 
+    /// Another time for the client to read a reply.
+    pub(super) fn set_write_timeout(&mut self, write_timeout: Duration) {
+        self.write_timeout = write_timeout;
+    }
+
     /// Sends what is queued, forgets all that the client has sent in clear text, and begins TLS (RFC 3207 4.2).
     ///
     /// Once it has failed, or was cancelled, there is no connection any more.
