@@ -14,6 +14,7 @@ use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
 use crate::policy::test_mode::Switch;
+use crate::policy::users::LoginSecret;
 use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::{LaneName, Store, StoreError};
@@ -34,6 +35,8 @@ pub struct Core {
     pub direct: Arc<DirectService>,
     /// The test mode switch.
     pub test_mode: Arc<Switch>,
+    /// What logins are hashed with.
+    pub login_secret: LoginSecret,
     /// When it was started.
     pub started: Moment,
     /// Who it is: its listeners announce it, and its upstreams must not.
@@ -75,6 +78,7 @@ impl Core {
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
+        let login_secret = LoginSecret::load(&*store).await?;
         let suspensions = store.suspensions().await?;
         let (phase, watched) = watch::channel(Phase::Running);
         let context = Arc::new(Context {
@@ -95,7 +99,18 @@ impl Core {
         let direct = Arc::new(DirectService::new(context.clone(), exchanges.clone()));
         let started = context.timeline.now();
         let (lanes, house) = (Lanes::default(), JoinSet::new());
-        let mut core = Self { context, direct, test_mode, started, instance, phase, lanes, exchanges, house };
+        let mut core = Self {
+            context,
+            direct,
+            test_mode,
+            login_secret,
+            started,
+            instance,
+            phase,
+            lanes,
+            exchanges,
+            house,
+        };
         core.configure_accounts();
         core.context.accounts.restore(&suspensions);
         core.begin_sending();

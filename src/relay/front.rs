@@ -55,7 +55,7 @@ impl Front {
     ) -> Self {
         let config = &core.context.config;
         let pacing = Arc::new(Pacing::new(core.context.timeline.clone()));
-        let users = Arc::new(Users::new(config, core.context.timeline.clone()));
+        let users = Arc::new(Users::new(config, core.login_secret.clone(), core.context.timeline.clone()));
         let memory = MemoryBudget::new(config.session.memory_in());
         let services = services(core, &users, &pacing, &memory);
         let gate =
