@@ -540,7 +540,7 @@ async fn listen_with(
     let (mut services, _, folder) = world.services().await;
     services.pacing = pacing.unwrap_or(services.pacing);
     let listener = services.config.listeners[0].clone();
-    let socket = mailsluice::listen::bind(&listener).await.unwrap();
+    let socket = mailsluice::listen::bind(&listener).unwrap();
     let door = Arc::new(ArcSwap::from_pointee(Door::new(&listener, Arc::new(services))));
     let address = socket.local_addr().unwrap();
     let (stop, stopping) = watch::channel(false);

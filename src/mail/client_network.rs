@@ -25,8 +25,8 @@ impl fmt::Display for ClientNetwork {
         match self.0 {
             IpAddr::V4(address) => address.fmt(f),
             IpAddr::V6(network) => {
-                let [a, b, c, d, ..] = network.segments();
-                write!(f, "{a:x}:{b:x}:{c:x}:{d:x}::/64")
+                network.segments()[..4].iter().try_for_each(|segment| write!(f, "{segment:x}:"))?;
+                f.write_str(":/64")
             }
         }
     }

@@ -159,6 +159,7 @@ fn config(folder: &std::path::Path) -> Config {
         data_dir: folder.to_owned(),
         shutdown_grace: Duration::from_secs(8),
         timezone: jiff::tz::TimeZone::UTC,
+        watch: false,
         log: Log { format: LogFormat::Text, level: LogLevel::Info },
         listeners: vec![Listener {
             address: "127.0.0.1:2525".parse().unwrap(),
