@@ -42,8 +42,8 @@ pub(super) enum Gone {
     /// TLS could not be agreed on.
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
-    /// The relay is stopping.
-    #[error("the relay is stopping")]
+    /// The relay is stopping, or the listener is closed.
+    #[error("the listener is closed")]
     Stopping,
 }
 

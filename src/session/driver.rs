@@ -41,7 +41,8 @@ const COMMAND_READ: usize = 4 * 1024;
 /// Talks to one client until either side has had enough.
 ///
 /// `session_id` is its name in the log. What `doors` holds when a message begins is in force for that message. When
-/// `stopping` turns true the session ends as soon as no message is under way.
+/// `stopping` turns true, for the relay stops or a reload has closed the listener, the session ends as soon as no message is
+/// under way.
 pub async fn run<S>(
     stream: S,
     ip: IpAddr,
@@ -75,7 +76,9 @@ pub async fn run<S>(
     let (last, linger) = match &end {
         Ok(Flow::Hang) => (None, true),
         Err(Gone::Timeout) => (Some(Reply::new(421, (4, 4, 2), format!("{name} timeout, closing"))), true),
-        Err(Gone::Stopping) => (Some(Reply::new(421, (4, 3, 2), format!("{name} is stopping"))), false),
+        Err(Gone::Stopping) => {
+            (Some(Reply::new(421, (4, 3, 2), format!("{name} is closing this listener"))), false)
+        }
         Ok(_) | Err(_) => (None, false),
     };
     session.log_aborted(&end, last.as_ref());
