@@ -2,10 +2,13 @@
 //!
 //! Nothing else knows all parts; each gets handed in what it needs.
 
+mod changes;
 mod core;
 mod error;
+mod file_watch;
 mod front;
 mod housekeeping;
+mod reload;
 
 use std::sync::Arc;
 
@@ -14,10 +17,12 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::core::Core;
 pub use error::RelayError;
+pub use reload::Reread;
 
 use self::core::STORE_GRACE;
 use self::front::Front;
-use crate::config::{Faults, LoadedConfig};
+use self::reload::Reloader;
+use crate::config::LoadedConfig;
 use crate::control::ControlSocket;
 use crate::policy::test_mode::action_name;
 use crate::report::log;
@@ -25,15 +30,13 @@ use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
 use crate::upstream::TcpDial;
 
-/// Reads the configuration again.
-pub type Reread = Box<dyn Fn() -> Result<LoadedConfig, Faults> + Send + Sync>;
-
-/// Runs the relay until SIGTERM or SIGINT. SIGHUP, or a request over the control interface, reads the configuration
-/// again with `reread`; `log` then changes the log's settings.
+/// Runs the relay until SIGTERM or SIGINT. SIGHUP, a request over the control interface, or a change of the file where it is
+/// watched, reads the configuration again with `reread`; `log` then changes the log's settings.
 ///
 /// # Errors
 /// When it can't start, or a part of it fails in a way that only a restart can mend.
 pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Result<(), RelayError> {
+    let mut reloader = Reloader::new(loaded.path, reread, log).await;
     let config = Arc::new(loaded.config);
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
@@ -42,25 +45,27 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
     let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)?;
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir)?;
-    let sockets = Front::bind(&config).await?;
+    let sockets = Front::bind(&config)?;
     let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial)).await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
-    let mut front = Front::serve(&core, sockets, control, reloads, &stopping);
+    let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;
     log_started(&core);
-    let reread = Arc::new(reread);
     let end = loop {
         tokio::select! {
             name = either(&mut terminate, &mut interrupt) => break Ok(name),
             _ = hang_up.recv() => {
                 // Whoever sent the signal reads the log.
-                let _ = reload(&mut core, &front, &reread, &log).await;
+                let _ = reloader.reload(&mut core, &mut front).await;
+            }
+            () = reloader.watch.changed(), if core.context.config.watch => {
+                let _ = reloader.reload(&mut core, &mut front).await;
             }
             Some(answer) = asked.recv() => {
-                let _ = answer.send(reload(&mut core, &front, &reread, &log).await);
+                let _ = answer.send(reloader.reload(&mut core, &mut front).await);
             }
             fault = core.failed() => break Err(fault),
-            ended = front.tasks.join_next() => break Err(format!("a listener has ended: {ended:?}")),
+            fault = front.failed() => break Err(fault),
         }
     };
     match &end {
@@ -70,13 +75,8 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
     let _ = stop.send(true);
     let store = core.context.store.clone();
     let grace = core.context.config.shutdown_grace.saturating_sub(STORE_GRACE);
-    let sessions = async {
-        let all = async { while front.tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(grace, all).await;
-        front.tasks.shutdown().await;
-    };
     tokio::select! {
-        ((), ()) = async { tokio::join!(sessions, core.stop(grace)) } => {}
+        ((), ()) = async { tokio::join!(front.stop(grace), core.stop(grace)) } => {}
         name = either(&mut terminate, &mut interrupt) => {
             tracing::warn!(event = "stopped", queued = store.queue_length(), reason = format!("a second {name}"));
             return Err(RelayError::StoppedAtOnce(name));
@@ -92,53 +92,6 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     }
-}
-
-/// Puts a configuration that was read again in force, all of it or nothing. Returns what only a restart can change, or
-/// all faults.
-async fn reload(
-    core: &mut Core,
-    front: &Front,
-    reread: &Arc<Reread>,
-    log: &log::Control,
-) -> Result<Vec<String>, String> {
-    let done = try_reload(core, front, reread, log).await;
-    match &done {
-        Ok(left) => {
-            let next = (!left.is_empty()).then(|| format!("after a restart: {}", left.join("; ")));
-            tracing::info!(event = "config_reloaded", next);
-        }
-        Err(faults) => faults.lines().for_each(|fault| {
-            tracing::error!(
-                event = "config_not_reloaded",
-                reason = fault,
-                next = "the old one stays in force"
-            );
-        }),
-    }
-    done
-}
-
-async fn try_reload(
-    core: &mut Core,
-    front: &Front,
-    reread: &Arc<Reread>,
-    log: &log::Control,
-) -> Result<Vec<String>, String> {
-    let before = core.context.config.clone();
-    let reread = reread.clone();
-    let loaded = tokio::task::spawn_blocking(move || reread()).await.map_err(|error| error.to_string())?;
-    let loaded = loaded.map_err(|faults| faults.to_string())?;
-    if loaded.config.data_dir != before.data_dir {
-        return Err("data_dir: it can't change while the relay runs: restart it".to_owned());
-    }
-    for warning in &loaded.warnings {
-        tracing::warn!(event = "config", reason = %warning);
-    }
-    let settings = loaded.config.log;
-    core.reload(Arc::new(loaded.config)).await.map_err(|error| error.to_string())?;
-    log.set(settings);
-    Ok(front.follow(core, &before))
 }
 
 fn log_started(core: &Core) {

@@ -37,7 +37,7 @@ use mailsluice::config::{
     UserPriority, Window,
 };
 use mailsluice::listen::{Door, Gate};
-use mailsluice::mail::Address;
+use mailsluice::mail::{Address, ClientNetwork};
 use mailsluice::policy::pacing::Pacing;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
 use mailsluice::time::Timeline;
@@ -540,7 +540,7 @@ async fn listen_with(
     let (mut services, _, folder) = world.services().await;
     services.pacing = pacing.unwrap_or(services.pacing);
     let listener = services.config.listeners[0].clone();
-    let socket = mailsluice::listen::bind(&listener).await.unwrap();
+    let socket = mailsluice::listen::bind(&listener).unwrap();
     let door = Arc::new(ArcSwap::from_pointee(Door::new(&listener, Arc::new(services))));
     let address = socket.local_addr().unwrap();
     let (stop, stopping) = watch::channel(false);
@@ -570,7 +570,7 @@ impl mailsluice::time::Clock for Stopped {
 #[tokio::test]
 async fn a_flood_of_connections_is_turned_away() {
     let pacing = Arc::new(Pacing::new(Timeline::resume(Arc::new(Stopped), None)));
-    let home = "127.0.0.1".parse().unwrap();
+    let home = ClientNetwork::of("127.0.0.1".parse().unwrap());
     let mut let_in = 0;
     while pacing.connection(home).is_ok() {
         let_in += 1;
@@ -586,7 +586,7 @@ async fn a_flood_of_connections_is_turned_away() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_messages_is_deferred() {
     let world = World::new();
-    let client = world.client;
+    let client = ClientNetwork::of(world.client);
     let pacing = Arc::new(Pacing::new(Timeline::resume(Arc::new(Stopped), None)));
     let mut let_in = 1;
     while pacing.message(client, None).is_ok() {

@@ -4,6 +4,8 @@
 
 #[path = "support/memory_store.rs"]
 mod memory_store;
+#[path = "submission/reload.rs"]
+mod reload;
 #[path = "support/tls.rs"]
 mod tls;
 #[path = "support/world.rs"]
@@ -81,7 +83,7 @@ fn user(password: UserPassword) -> User {
 async fn open(world: World) -> Submission {
     let (services, store, folder) = world.services().await;
     let listener = services.config.listeners[0].clone();
-    let socket = mailsluice::listen::bind(&listener).await.unwrap();
+    let socket = mailsluice::listen::bind(&listener).unwrap();
     let address = socket.local_addr().unwrap();
     let door = Arc::new(ArcSwap::from_pointee(Door::new(&listener, Arc::new(services))));
     let (stop, stopping) = watch::channel(false);

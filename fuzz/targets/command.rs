@@ -153,7 +153,7 @@ impl Talk {
                 assert_eq!(self.sender.take(), Some(envelope.reverse_path.to_string()));
                 assert_eq!(envelope.recipients(), std::mem::take(&mut self.recipients));
                 assert!((1..=MAX_RECIPIENTS).contains(&envelope.recipients().len()));
-                dialogue.finish()
+                dialogue.finish(&Reply::new(250, (2, 0, 0), "queued"))
             }
             Action::StartTls(reply) => {
                 check_reply(&reply);
@@ -198,7 +198,10 @@ impl Talk {
             self.sender = None;
         }
         match (chunk.last, refused) {
-            (true, _) => dialogue.finish(),
+            (true, refused) => {
+                let code = if refused { 552 } else { 250 };
+                dialogue.finish(&Reply::bare(code, vec!["done".to_owned()]))
+            }
             (false, true) => dialogue.refuse_chunks(),
             (false, false) => dialogue,
         }

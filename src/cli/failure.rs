@@ -78,13 +78,15 @@ impl From<Faults> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listen::ListenError;
     use crate::relay::RelayError;
     use crate::store::StoreError;
 
     #[test]
     fn says_each_cause_once() {
         let taken = || io::Error::other("the port is taken");
-        let listen = RelayError::Listen { address: "127.0.0.1:25".parse().unwrap(), reason: taken() };
+        let listen =
+            RelayError::Listen(ListenError { address: "127.0.0.1:25".parse().unwrap(), reason: taken() });
         let file = StoreError::File { path: "/x/lock".into(), source: taken() };
         for error in [anyhow::Error::new(listen), anyhow::Error::new(RelayError::Store(file))] {
             assert_eq!(told(&error).matches("the port is taken").count(), 1, "{}", told(&error));

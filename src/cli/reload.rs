@@ -13,9 +13,10 @@ pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     let reply = client.command::<Reloaded>(&Method::POST, &RequestPath::path(&["reload"]))?;
     context.print(&reply, |reloaded, _| {
         let mut lines = vec!["The configuration was read again and is in force.".to_owned()];
-        lines.extend(
-            reloaded.after_restart.iter().map(|what| format!("After a restart only: {}.", printable(what))),
-        );
+        if reloaded.changed.is_empty() {
+            lines.push("Nothing in it has changed.".to_owned());
+        }
+        lines.extend(reloaded.changed.iter().map(|what| format!("  {}", printable(what))));
         lines.join("\n")
     })
 }

@@ -9,8 +9,6 @@ use super::tree::{Node, Value};
 enum Harmless {
     /// This text.
     Text(&'static str),
-    /// This switch.
-    Flag(bool),
     /// This number.
     Number(i64),
     /// A table whose keys have rows of their own.
@@ -19,13 +17,12 @@ enum Harmless {
     Empty,
 }
 
-use Harmless::{Empty, Flag, Number, Section, Text};
+use Harmless::{Empty, Number, Section, Text};
 
 /// Section, key, and the values that are accepted.
 const KEYS: &[(&str, &str, Harmless)] = &[
     ("", "language", Text("en")),
     ("", "history_days", Number(30)),
-    ("", "watch", Flag(false)),
     ("", "alert", Empty),
     ("", "secrets", Empty),
     ("", "oauth", Empty),
@@ -78,8 +75,6 @@ fn accepts(harmless: &Harmless, value: &Value) -> bool {
     let text = |want: &str, value: &Value| matches!(value, Value::Text(t) | Value::Untyped(t) if t == want);
     match (harmless, value) {
         (Text(want), value) => text(want, value),
-        (Flag(want), Value::Boolean(flag)) => want == flag,
-        (Flag(want), value) => text(&want.to_string(), value),
         (Number(want), Value::Integer(number)) => Some(*want) == *number,
         (Number(want), value) => text(&want.to_string(), value),
         (Section | Empty, value) => value.is_empty(),

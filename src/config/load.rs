@@ -132,6 +132,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         data_dir: top::data_dir(&mut root),
         shutdown_grace: top::shutdown_grace(&mut root),
         timezone: top::timezone(&mut root),
+        watch: root.flag("watch").unwrap_or(false),
         log: switches::log(root.section("log")),
         listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
         session: session::read(root.section("session")),

@@ -23,6 +23,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The zone of calendar limits and schedules.
     pub timezone: TimeZone,
+    /// Whether the configuration is read again when the file changes.
+    pub watch: bool,
     /// `[log]`
     pub log: Log,
     /// `[[listener]]`, at least one.

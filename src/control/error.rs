@@ -17,6 +17,9 @@ pub enum ApiError {
     /// The request makes no sense (400).
     #[error("{0}")]
     BadRequest(String),
+    /// The configuration can't be put in force, a fault per line (422).
+    #[error("{0}")]
+    Configuration(String),
     /// There is nothing by that name (404).
     #[error("{0}")]
     NotFound(String),
@@ -44,6 +47,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Configuration(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,

@@ -44,7 +44,7 @@ pub struct ApiState {
     pub reloads: Reloads,
 }
 
-/// The way to ask for a reload. The answer is what only a restart can change, or all faults, one per line.
+/// The way to ask for a reload. The answer is what has changed, or all faults, one per line.
 pub type Reloads = mpsc::Sender<oneshot::Sender<Result<Vec<String>, String>>>;
 
 /// The state as requests find it: the one that is in force when they come.

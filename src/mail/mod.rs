@@ -3,6 +3,7 @@
 //! Knows no protocol, no configuration and no store.
 
 mod address;
+mod client_network;
 mod domain;
 mod envelope;
 pub mod header;
@@ -13,6 +14,7 @@ pub mod received;
 mod request;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use client_network::ClientNetwork;
 pub use domain::{DomainKey, to_ascii};
 pub use envelope::{Body, Envelope};
 pub use key::AddressKey;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Queue};
 use crate::smtp::Reply;
 use crate::store::Intake;
 use crate::time::Moment;
@@ -49,13 +49,13 @@ impl NotNow {
 #[derive(Debug)]
 pub struct Admission {
     data_dir: PathBuf,
-    min_free_disk: u64,
-    max_messages: u64,
     seen: Mutex<Seen>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
+    min_free_disk: u64,
+    max_messages: u64,
     /// When we last looked at the disk, and whether it had room.
     disk: Option<(Moment, bool)>,
     /// What the last answer was, without its figures: only a change is logged.
@@ -66,12 +66,18 @@ impl Admission {
     /// Takes the ceilings from the configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self {
-            data_dir: config.data_dir.clone(),
-            min_free_disk: config.queue.min_free_disk.0,
-            max_messages: config.queue.max_messages,
-            seen: Mutex::default(),
-        }
+        let Queue { min_free_disk, max_messages, .. } = &config.queue;
+        let seen =
+            Seen { min_free_disk: min_free_disk.0, max_messages: *max_messages, disk: None, refusal: None };
+        Self { data_dir: config.data_dir.clone(), seen: Mutex::new(seen) }
+    }
+
+    /// Puts the ceilings of another configuration in force.
+    pub fn follow(&self, config: &Config) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.min_free_disk = config.queue.min_free_disk.0;
+        seen.max_messages = config.queue.max_messages;
+        seen.disk = None;
     }
 
     /// Whether a message can be taken now. A change is logged, once.
@@ -94,19 +100,19 @@ impl Admission {
 
     fn judge(&self, store: &dyn Intake, seen: &mut Seen, now: Moment) -> Result<(), NotNow> {
         store.healthy().map_err(|error| NotNow::Store(error.to_string()))?;
-        if store.queue_length() >= self.max_messages {
-            return Err(NotNow::QueueFull { limit: self.max_messages });
+        if store.queue_length() >= seen.max_messages {
+            return Err(NotNow::QueueFull { limit: seen.max_messages });
         }
         if seen.disk.is_none_or(|(at, _)| now < at || now >= at.after(DISK_CACHE)) {
-            seen.disk = Some((now, self.disk_has_room()));
+            seen.disk = Some((now, self.disk_has_room(seen.min_free_disk)));
         }
         let has_room = seen.disk.is_some_and(|(_, has_room)| has_room);
         if has_room { Ok(()) } else { Err(NotNow::DiskFull { path: self.data_dir.clone() }) }
     }
 
     /// Where the disk can't be asked, the store will find out when it writes.
-    fn disk_has_room(&self) -> bool {
+    fn disk_has_room(&self, least: u64) -> bool {
         rustix::fs::statvfs(&self.data_dir)
-            .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= self.min_free_disk)
+            .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= least)
     }
 }

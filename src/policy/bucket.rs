@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -97,14 +96,6 @@ fn limiter<K: Hash + Eq + Clone>(burst: NonZeroU32, refill: Duration, timeline: 
         .with_middleware::<StateInformationMiddleware>()
 }
 
-/// Who a client is for counting: an IPv4 address, or the /64 of an IPv6 address, since one host has all of it.
-pub(super) fn neighbourhood(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::Arc;
@@ -178,16 +169,5 @@ pub(super) mod tests {
         hands.advance(Duration::from_mins(1));
         assert_eq!(buckets.take(&MAX_KEYS), TakeResult::Left(0));
         assert_eq!(buckets.limiter.lock().unwrap().len(), 1);
-    }
-
-    #[test]
-    fn one_host_has_a_whole_network() {
-        for (client, want) in [
-            ("192.0.2.1", "192.0.2.1"),
-            ("::ffff:192.0.2.1", "192.0.2.1"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ] {
-            assert_eq!(neighbourhood(client.parse().unwrap()).to_string(), want);
-        }
     }
 }

@@ -10,5 +10,6 @@ pub mod lockout;
 pub mod pacing;
 pub mod relay;
 pub mod sender;
+mod strikes;
 pub mod test_mode;
 pub mod users;

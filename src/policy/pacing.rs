@@ -1,12 +1,12 @@
 //! How fast a client may connect and send. These are limits against abuse, not a pace: ten thousand messages at once from one
 //! program, each over its own connection, stay far below them.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bucket::{Buckets, TakeResult, neighbourhood};
+use super::bucket::{Buckets, TakeResult};
+use crate::mail::ClientNetwork;
 use crate::smtp::Reply;
 use crate::time::{Moment, Timeline};
 
@@ -22,14 +22,14 @@ const MESSAGE_REFILL: Duration = Duration::from_millis(5);
 /// Who sends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum PaceKey {
-    Address(IpAddr),
+    Client(ClientNetwork),
     User(Arc<str>),
 }
 
 /// Counts connections and messages.
 #[derive(Debug)]
 pub struct Pacing {
-    connections: Buckets<IpAddr>,
+    connections: Buckets<ClientNetwork>,
     messages: Buckets<PaceKey>,
     timeline: Timeline,
 }
@@ -71,19 +71,19 @@ impl Pacing {
     /// Counts a connection.
     ///
     /// # Errors
-    /// When this address has made too many of late.
-    pub fn connection(&self, client: IpAddr) -> Result<(), TooFast> {
-        let taken = self.connections.take(&neighbourhood(client));
+    /// When this client has made too many of late.
+    pub fn connection(&self, client: ClientNetwork) -> Result<(), TooFast> {
+        let taken = self.connections.take(&client);
         self.judge(taken, "connections", "your address")
     }
 
-    /// Counts a message, for its client address and its user.
+    /// Counts a message, for its client and its user.
     ///
     /// # Errors
     /// When one of both has sent too many of late.
-    pub fn message(&self, client: IpAddr, user: Option<&Arc<str>>) -> Result<(), TooFast> {
-        let address = PaceKey::Address(neighbourhood(client));
-        self.judge(self.messages.take(&address), "messages", "your address")?;
+    pub fn message(&self, client: ClientNetwork, user: Option<&Arc<str>>) -> Result<(), TooFast> {
+        let taken = self.messages.take(&PaceKey::Client(client));
+        self.judge(taken, "messages", "your address")?;
         let Some(user) = user else { return Ok(()) };
         self.judge(self.messages.take(&PaceKey::User(user.clone())), "messages", "this user")
     }
@@ -105,8 +105,8 @@ mod tests {
     use super::super::bucket::tests::Hands;
     use super::*;
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> ClientNetwork {
+        ClientNetwork::of(text.parse().unwrap())
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! May this client hand mail to us? It has logged in, or its address is in the listener's `relay_from`.
+//! May this client hand mail to us? It has logged in where that is asked for, or its address is in the listener's
+//! `relay_from`.
 
 use std::net::IpAddr;
 
@@ -12,7 +13,9 @@ use crate::smtp::Reply;
 /// With the reply to RCPT for all others; never an open relay.
 pub fn permit(listener: &Listener, client: IpAddr, user: Option<&LoggedIn>) -> Result<(), Reply> {
     let client = client.to_canonical();
-    if user.is_some() || listener.relay_from.iter().any(|net| net.contains(&client)) {
+    // A reload may have taken the logins from a listener at which somebody has logged in.
+    let logged_in = user.is_some() && listener.auth != ServerAuth::None;
+    if logged_in || listener.relay_from.iter().any(|net| net.contains(&client)) {
         return Ok(());
     }
     let hint = if listener.auth == ServerAuth::None { "" } else { ", and has not logged in" };
@@ -60,6 +63,10 @@ mod tests {
         let client = "192.0.2.1".parse().unwrap();
         let user = LoggedIn { name: "anna".into() };
         assert_eq!(permit(&listener, client, Some(&user)), Ok(()));
+        assert!(
+            permit(&self::listener(ServerAuth::None), client, Some(&user)).is_err(),
+            "no logins any more"
+        );
         let reply = permit(&listener, client, None).unwrap_err().to_string();
         assert!(
             reply.ends_with("192.0.2.1 is not in relay_from of this listener, and has not logged in"),

@@ -7,9 +7,11 @@
 
 mod cache;
 mod credential;
+mod scram_shapes;
+mod secret;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +22,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use crate::config::ScramVerifier;
 pub use credential::{NotHashed, argon2id_hash, scram_verifier};
+pub use secret::LoginSecret;
 
-use super::lockout::Lockout;
-use crate::config::{Config, User, UserPassword};
+use super::lockout::{Lockout, NameDigest};
+use crate::config::{Config, User};
 use crate::smtp::Reply;
 use crate::time::{Moment, Timeline};
 use cache::Cache;
 use credential::{Credential, Keyed};
+use scram_shapes::ScramShapes;
 
 /// Passwords that are checked at the same time: each takes about 20 MiB and a processor.
 const PARALLEL: usize = 2;
@@ -40,6 +44,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 pub struct LoggedIn {
     /// The name as the configuration has it.
     pub name: Arc<str>,
+}
+
+/// Where somebody wants to log in: whom the lock-out counts, and what the log says.
+#[derive(Debug, Clone)]
+pub struct LoginOrigin {
+    /// The client's address.
+    pub client: IpAddr,
+    /// The session's name in the log.
+    pub session: String,
+    /// Where the client came in.
+    pub listener: SocketAddr,
 }
 
 /// Why a login is refused.
@@ -90,7 +105,7 @@ pub struct Users {
     /// Stands in for a user that is not there.
     nobody: Arc<KnownUser>,
     key: Secret,
-    fakes: Fakes,
+    shapes: ScramShapes,
     /// What a wrong password costs whoever has no argon2id hash.
     cost: Params,
     cache: Cache,
@@ -101,8 +116,8 @@ pub struct Users {
 #[derive(Debug, Clone)]
 struct LoginState {
     lockout: Arc<Lockout>,
-    /// For the digests of names that the lock-out remembers.
-    names: Arc<Secret>,
+    /// For the digests of names that the lock-out remembers, and what SCRAM shows of names.
+    secret: LoginSecret,
     parallel: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     timeline: Timeline,
@@ -119,10 +134,10 @@ struct KnownUser {
 impl Users {
     /// Takes the users of a configuration; nobody has failed to log in yet.
     #[must_use]
-    pub fn new(config: &Config, timeline: Timeline) -> Self {
+    pub fn new(config: &Config, secret: LoginSecret, timeline: Timeline) -> Self {
         let shared = LoginState {
             lockout: Arc::new(Lockout::new(timeline.clone())),
-            names: Arc::new(Secret(rand::random())),
+            secret,
             parallel: Arc::new(Semaphore::new(PARALLEL)),
             waiting: Arc::new(Semaphore::new(WAITING)),
             timeline,
@@ -138,10 +153,11 @@ impl Users {
 
     fn with(config: &Config, shared: LoginState) -> Self {
         let key: [u8; 32] = rand::random();
-        let fakes = Fakes::new(config, key);
+        let shapes = ScramShapes::new(config, shared.secret.clone());
         let account = |user: &User| {
             let lower = user.name.to_lowercase();
-            let scram = fakes.offered.then(|| (fakes.iterations, fakes.salt(&lower)));
+            let shape = shapes.of(&lower);
+            let scram = shapes.is_offered().then(|| (shape.iterations, shapes.salt(&lower, shape)));
             let credential = Credential::new(user, &key, scram);
             let (name, user) = (user.name.as_str().into(), Some(Arc::new(user.clone())));
             (lower, Arc::new(KnownUser { name, user, credential }))
@@ -154,7 +170,7 @@ impl Users {
             accounts,
             nobody: Arc::new(KnownUser { name: "".into(), user: None, credential: Credential::Nothing }),
             key: Secret(key),
-            fakes,
+            shapes,
             cost: cost.unwrap_or_default(),
             cache: Cache::default(),
             shared,
@@ -170,7 +186,7 @@ impl Users {
     /// Whether SCRAM-SHA-256 is offered: when a verifier for it is stored.
     #[must_use]
     pub fn offers_scram(&self) -> bool {
-        self.fakes.offered
+        self.shapes.is_offered()
     }
 
     /// What the configuration grants to a user; `None` when a reload has removed the user since the login.
@@ -187,10 +203,11 @@ impl Users {
     /// When it is wrong, when the client failed too often, or when too many log in at once.
     pub async fn plain(
         &self,
-        client: IpAddr,
+        origin: &LoginOrigin,
         name: &str,
         password: SecretString,
     ) -> Result<LoggedIn, LoginRefused> {
+        let client = origin.client;
         let attempt = self.attempt(client, name)?;
         let login = Keyed::of(
             &self.key.0,
@@ -198,7 +215,7 @@ impl Users {
         )
         .octets();
         if self.cache.holds(&login, self.shared.now()) {
-            return Ok(LoggedIn { name: attempt.account.name.clone() });
+            return attempt.outcome(origin, &self.shared, Ok(())).await;
         }
         let turn = self.shared.turn().await?;
         // Others may have failed while we waited.
@@ -215,7 +232,8 @@ impl Users {
         if delay.is_none() {
             self.cache.remember(login, self.shared.now());
         }
-        attempt.outcome(client, delay).await
+        let checked = delay.map_or(Ok(()), |delay| Err(WrongLogin { delay, reason: "password" }));
+        attempt.outcome(origin, &self.shared, checked).await
     }
 
     /// What a SCRAM-SHA-256 login of this user is checked against. For a user who has nothing of the kind, or is not
@@ -223,8 +241,10 @@ impl Users {
     #[must_use]
     pub fn scram(&self, name: &str) -> ScramVerifier {
         let lower = name.to_lowercase();
+        // Made for everybody: the time that it takes tells nothing.
+        let made_up = self.shapes.verifier(&lower);
         let verifier = self.accounts.get(&lower).and_then(|account| account.credential.scram());
-        verifier.cloned().unwrap_or_else(|| self.fakes.verifier(&lower))
+        verifier.cloned().unwrap_or(made_up)
     }
 
     /// Ends a SCRAM-SHA-256 login: `ok` tells whether the client's proof was right.
@@ -233,17 +253,29 @@ impl Users {
     ///
     /// # Errors
     /// When it was not, or the client failed too often before.
-    pub async fn scram_done(&self, client: IpAddr, name: &str, ok: bool) -> Result<LoggedIn, LoginRefused> {
-        let attempt = self.attempt(client, name)?;
-        let right = ok && attempt.account.credential.scram().is_some();
-        let delay = (!right).then(|| self.shared.lockout.failed(client, &attempt.digest));
-        attempt.outcome(client, delay).await
+    pub async fn scram_done(
+        &self,
+        origin: &LoginOrigin,
+        name: &str,
+        ok: bool,
+    ) -> Result<LoggedIn, LoginRefused> {
+        let attempt = self.attempt(origin.client, name)?;
+        let failed = |reason| {
+            let delay = self.shared.lockout.failed(origin.client, &attempt.digest);
+            Err(WrongLogin { delay, reason })
+        };
+        let checked = match attempt.account.credential.scram() {
+            Some(_) if ok => Ok(()),
+            Some(_) => failed("password"),
+            None => failed("no_scram_verifier"),
+        };
+        attempt.outcome(origin, &self.shared, checked).await
     }
 
     fn attempt(&self, client: IpAddr, name: &str) -> Result<LoginAttempt, LoginRefused> {
         let started = Instant::now();
         let lower = name.to_lowercase();
-        let digest = Keyed::of(&self.shared.names.0, &[lower.as_bytes()]).octets();
+        let digest = Keyed::of(self.shared.secret.octets(), &[b"name", lower.as_bytes()]).octets();
         self.shared.permit(client, &digest)?;
         let account = self.accounts.get(&lower).unwrap_or(&self.nobody).clone();
         Ok(LoginAttempt { started, lower, digest, account })
@@ -256,19 +288,42 @@ struct LoginAttempt {
     /// The name in lower case.
     lower: String,
     /// The digest of that, for the lock-out.
-    digest: [u8; 32],
+    digest: NameDigest,
     account: Arc<KnownUser>,
 }
 
+/// A login that failed.
+struct WrongLogin {
+    /// How long after the attempt its answer may come.
+    delay: Duration,
+    /// The word for it in the log, where the user is known.
+    reason: &'static str,
+}
+
 impl LoginAttempt {
-    /// Answers: at once when there is no `delay`, else so long (or a multiple of it) after the login began.
-    async fn outcome(self, client: IpAddr, delay: Option<Duration>) -> Result<LoggedIn, LoginRefused> {
+    /// Notes how the login has ended, and answers: at once when it was right, else after the delay (or a multiple of it)
+    /// since it began.
+    async fn outcome(
+        self,
+        origin: &LoginOrigin,
+        shared: &LoginState,
+        checked: Result<(), WrongLogin>,
+    ) -> Result<LoggedIn, LoginRefused> {
         let name = self.account.name.clone();
-        let Some(delay) = delay else { return Ok(LoggedIn { name }) };
+        let Err(WrongLogin { delay, reason }) = checked else {
+            shared.lockout.succeeded(origin.client, &self.digest);
+            return Ok(LoggedIn { name });
+        };
         // A name that is not known is not logged: it may be a password in the wrong field.
-        if !name.is_empty() {
-            tracing::info!(event = "login_failed", client = %client, user = &*name, reason = "credentials");
-        }
+        let user = (!name.is_empty()).then_some(&*name);
+        tracing::info!(
+            event = "login_failed",
+            session = origin.session,
+            client = %origin.client,
+            listener = %origin.listener,
+            user,
+            reason = if user.is_some() { reason } else { "unknown_user" },
+        );
         // A slow machine takes longer for some users than for others: not to the millisecond, but to whole delays.
         let behind = self.started.elapsed().as_millis() / delay.as_millis().max(1);
         sleep_until(self.started + delay.saturating_mul(behind as u32 + 1)).await;
@@ -281,7 +336,7 @@ impl LoginState {
         self.timeline.now()
     }
 
-    fn permit(&self, client: IpAddr, digest: &[u8; 32]) -> Result<(), LoginRefused> {
+    fn permit(&self, client: IpAddr, digest: &NameDigest) -> Result<(), LoginRefused> {
         self.lockout.locked(client, digest).map_or(Ok(()), |wait| Err(LoginRefused::LockedOut { wait }))
     }
 
@@ -293,52 +348,12 @@ impl LoginState {
     }
 }
 
-/// What SCRAM shows of users who have no verifier.
-#[derive(Debug)]
-struct Fakes {
-    offered: bool,
-    iterations: u32,
-    key: Secret,
-}
-
 /// A key that is not shown.
 struct Secret([u8; 32]);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")
-    }
-}
-
-impl Fakes {
-    /// The key comes from the verifiers that are stored: a salt that changed with a restart would give itself away.
-    fn new(config: &Config, key: [u8; 32]) -> Self {
-        let stored = config.users.iter().filter_map(|user| match &user.password {
-            UserPassword::Scram(verifier) => Some(verifier),
-            _ => None,
-        });
-        let keys: Vec<&[u8]> = stored.clone().map(|verifier| &verifier.server_key[..]).collect();
-        let key = if keys.is_empty() { key } else { Keyed::of(&[0; 32], &keys).octets() };
-        let first = stored.clone().next();
-        Self {
-            offered: first.is_some(),
-            iterations: first.map_or(credential::SCRAM_ITERATIONS, |verifier| verifier.iterations),
-            key: Secret(key),
-        }
-    }
-
-    fn salt(&self, lower: &str) -> Vec<u8> {
-        Keyed::of(&self.key.0, &[b"salt", lower.as_bytes()]).octets()[..16].to_vec()
-    }
-
-    fn verifier(&self, lower: &str) -> ScramVerifier {
-        let part = |what: &[u8]| Keyed::of(&self.key.0, &[what, lower.as_bytes()]).octets();
-        ScramVerifier {
-            iterations: self.iterations,
-            salt: self.salt(lower),
-            stored_key: part(b"stored"),
-            server_key: part(b"server"),
-        }
     }
 }
 

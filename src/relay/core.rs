@@ -14,6 +14,7 @@ use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
 use crate::policy::test_mode::Switch;
+use crate::policy::users::LoginSecret;
 use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::{LaneName, Store, StoreError};
@@ -34,6 +35,8 @@ pub struct Core {
     pub direct: Arc<DirectService>,
     /// The test mode switch.
     pub test_mode: Arc<Switch>,
+    /// What logins are hashed with.
+    pub login_secret: LoginSecret,
     /// When it was started.
     pub started: Moment,
     /// Who it is: its listeners announce it, and its upstreams must not.
@@ -58,10 +61,7 @@ impl Core {
     ) -> Result<Self, RelayError> {
         let timeline = store.timeline().clone();
         let signer = Arc::new(Signer::new(&config.dkim)?);
-        let limit_waits = LimitWaits::default();
-        for (lane, waited) in store.limit_waits().await? {
-            limit_waits.restore(lane, waited);
-        }
+        let limit_waits = restored_waits(&*store).await?;
         recover(&*store).await?;
         let router = Arc::new(Router::new(&config));
         let wakeups = Arc::new(Wakeups::default());
@@ -75,6 +75,7 @@ impl Core {
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
+        let login_secret = LoginSecret::load(&*store).await?;
         let suspensions = store.suspensions().await?;
         let (phase, watched) = watch::channel(Phase::Running);
         let context = Arc::new(Context {
@@ -94,15 +95,29 @@ impl Core {
         // It knows no accounts yet; `configure` makes another one.
         let direct = Arc::new(DirectService::new(context.clone(), exchanges.clone()));
         let started = context.timeline.now();
-        let (lanes, house) = (Lanes::default(), JoinSet::new());
-        let mut core = Self { context, direct, test_mode, started, instance, phase, lanes, exchanges, house };
+        let mut core = Self {
+            context,
+            direct,
+            test_mode,
+            login_secret,
+            started,
+            instance,
+            phase,
+            lanes: Lanes::default(),
+            exchanges,
+            house: JoinSet::new(),
+        };
         core.configure_accounts();
         core.context.accounts.restore(&suspensions);
         core.begin_sending();
         core.retry_after_reading();
-        core.house.spawn(housekeeping::run(core.context.clone()));
-        core.house.spawn(housekeeping::move_unserved(core.context.clone()));
+        core.keep_house();
         Ok(core)
+    }
+
+    fn keep_house(&mut self) {
+        self.house.spawn(housekeeping::run(self.context.clone()));
+        self.house.spawn(housekeeping::move_unserved(self.context.clone()));
     }
 
     /// Puts another configuration in force: queued mail follows it, attempts that are under way end by the old one.
@@ -175,6 +190,15 @@ impl Core {
         while self.lanes.ended().await.is_some() {}
         self.exchanges.ended().await;
     }
+}
+
+/// How long lanes have waited for limits, as a predecessor has noted it.
+async fn restored_waits(store: &dyn Store) -> Result<LimitWaits, StoreError> {
+    let limit_waits = LimitWaits::default();
+    for (lane, waited) in store.limit_waits().await? {
+        limit_waits.restore(lane, waited);
+    }
+    Ok(limit_waits)
 }
 
 /// Voids the leases of a dead predecessor, and says what may come twice.

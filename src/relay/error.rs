@@ -1,6 +1,7 @@
 //! Why the relay does not start, or does not go on.
 
 use crate::control::SocketError;
+use crate::listen::ListenError;
 use crate::store::StoreError;
 use crate::transform::DkimError;
 
@@ -15,13 +16,8 @@ pub enum RelayError {
     #[error(transparent)]
     Dkim(#[from] DkimError),
     /// A listener's address can't be had.
-    #[error("cannot listen at {address}: {reason}; is another program using the port, or is it below 1024?")]
-    Listen {
-        /// Which.
-        address: std::net::SocketAddr,
-        /// What the system says.
-        reason: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The control socket can't be made.
     #[error(transparent)]
     Control(#[from] SocketError),

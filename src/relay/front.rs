@@ -1,18 +1,16 @@
 //! The sockets of a relay: listeners and the control interface, and what they are told after a reload.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::core::Core;
 use super::error::RelayError;
 use crate::config::Config;
 use crate::control::{ApiState, ControlSocket, Reloads, SharedState};
-use crate::listen::{self, Door, Gate};
+use crate::listen::{BoundSockets, Listeners};
 use crate::memory::MemoryBudget;
 use crate::policy::admission::Admission;
 use crate::policy::estimate::{Estimate, Sources};
@@ -22,88 +20,112 @@ use crate::session::Services;
 
 /// All sockets, open and served.
 pub(super) struct Front {
-    /// What serves them; ends when the relay stops.
-    pub(super) tasks: JoinSet<()>,
-    doors: Vec<(SocketAddr, Arc<ArcSwap<Door>>)>,
-    control: SharedState,
+    listeners: Listeners,
+    /// Serves the control socket; ends when the relay stops.
+    control: JoinSet<()>,
+    state: SharedState,
     reloads: Reloads,
-    /// A reload forgives nobody: who is locked out or too fast stays so.
-    users: Mutex<Arc<Users>>,
+    lasting: Lasting,
+}
+
+/// What outlives a reload, for it forgives nobody: who is locked out or too fast stays so.
+struct Lasting {
+    users: Arc<Users>,
     pacing: Arc<Pacing>,
+    admission: Arc<Admission>,
     /// For what clients are handing in.
     memory: MemoryBudget,
 }
 
+/// What a configuration needs of the front, made before it is in force.
+pub(super) struct PreparedFront {
+    sockets: BoundSockets,
+    users: Arc<Users>,
+}
+
 impl Front {
     /// Opens the sockets of the configuration. Nobody is served yet.
-    pub(super) async fn bind(config: &Config) -> Result<Vec<TcpListener>, RelayError> {
-        let mut sockets = Vec::new();
-        for listener in &config.listeners {
-            let bound = listen::bind(listener).await;
-            sockets.push(bound.map_err(|reason| RelayError::Listen { address: listener.address, reason })?);
-        }
-        Ok(sockets)
+    pub(super) fn bind(config: &Config) -> Result<(Listeners, BoundSockets), RelayError> {
+        let listeners = Listeners::new(&config.session);
+        let sockets = listeners.bind(&config.listeners)?;
+        Ok((listeners, sockets))
     }
 
-    /// Serves them until `stopping` turns true.
-    pub(super) fn serve(
+    /// Serves them until [`stop`](Self::stop), and the control socket until `stopping` turns true.
+    pub(super) async fn serve(
         core: &Core,
-        sockets: Vec<TcpListener>,
+        (mut listeners, sockets): (Listeners, BoundSockets),
         control: ControlSocket,
         reloads: Reloads,
         stopping: &watch::Receiver<bool>,
     ) -> Self {
         let config = &core.context.config;
-        let pacing = Arc::new(Pacing::new(core.context.timeline.clone()));
-        let users = Arc::new(Users::new(config, core.context.timeline.clone()));
-        let memory = MemoryBudget::new(config.session.memory_in());
-        let services = services(core, &users, &pacing, &memory);
-        let gate =
-            Arc::new(Gate::new(config.session.max_connections, config.session.max_connections_per_client));
-        let mut tasks = JoinSet::new();
-        let mut doors = Vec::new();
-        for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
-            let door = Arc::new(ArcSwap::from_pointee(Door::new(listener, services.clone())));
-            doors.push((listener.address, door.clone()));
-            tasks.spawn(listen::serve(socket, door, gate.clone(), stopping.clone()));
-        }
-        let shared = SharedState::new(control_state(core, &reloads));
-        tasks.spawn(control.serve(shared.clone(), stopped(stopping.clone())));
-        Self { tasks, doors, control: shared, reloads, users: Mutex::new(users), pacing, memory }
+        let timeline = core.context.timeline.clone();
+        let lasting = Lasting {
+            pacing: Arc::new(Pacing::new(timeline.clone())),
+            users: Arc::new(Users::new(config, core.login_secret.clone(), timeline)),
+            admission: Arc::new(Admission::new(config)),
+            memory: MemoryBudget::new(config.session.memory_in()),
+        };
+        listeners.follow(sockets, &config.listeners, &services(core, &lasting)).await;
+        let state = SharedState::new(control_state(core, &reloads));
+        let mut serving = JoinSet::new();
+        serving.spawn(control.serve(state.clone(), stopped(stopping.clone())));
+        Self { listeners, control: serving, state, reloads, lasting }
     }
 
-    /// Tells the sockets of the core's new configuration: each session has it from its next message on. Returns what only a
-    /// restart can change.
-    pub(super) fn follow(&self, core: &Core, before: &Config) -> Vec<String> {
+    /// Makes what another configuration needs. Nothing of what is in force changes.
+    ///
+    /// # Errors
+    /// When a listener's address can't be had.
+    pub(super) async fn prepare(&self, config: &Arc<Config>) -> Result<PreparedFront, RelayError> {
+        let sockets = self.listeners.bind(&config.listeners)?;
+        let (users, config) = (self.lasting.users.clone(), config.clone());
+        // Verifiers of passwords take their time.
+        let users = tokio::task::spawn_blocking(move || users.reloaded(&config)).await;
+        Ok(PreparedFront {
+            sockets,
+            users: Arc::new(users.map_err(|error| RelayError::Fault(error.to_string()))?),
+        })
+    }
+
+    /// Puts the core's new configuration in force at all sockets: who comes in has it at once, a session from its next
+    /// message on.
+    pub(super) async fn follow(&mut self, core: &Core, prepared: PreparedFront) {
         let config = &core.context.config;
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        *users = Arc::new(users.reloaded(config));
-        self.memory.resize(config.session.memory_in());
-        let services = services(core, &users, &self.pacing, &self.memory);
-        let mut left = Vec::new();
-        for listener in &config.listeners {
-            match self.doors.iter().find(|(address, _)| *address == listener.address) {
-                Some((_, door)) => door.store(Arc::new(Door::new(listener, services.clone()))),
-                None => left.push(format!("the new listener {}", listener.address)),
-            }
+        self.lasting.users = prepared.users;
+        self.lasting.memory.resize(config.session.memory_in());
+        self.lasting.admission.follow(config);
+        core.context.store.set_max_messages(config.queue.max_messages);
+        let services = services(core, &self.lasting);
+        self.listeners.follow(prepared.sockets, &config.listeners, &services).await;
+        self.state.store(control_state(core, &self.reloads));
+    }
+
+    /// Waits for a part that ends although nobody has told it to.
+    pub(super) async fn failed(&mut self) -> String {
+        let control =
+            |ended: Option<Result<(), JoinError>>| format!("the control socket has ended: {ended:?}");
+        tokio::select! {
+            fault = self.listeners.failed() => fault,
+            ended = self.control.join_next() => control(ended),
         }
-        for (address, _) in &self.doors {
-            if !config.listeners.iter().any(|listener| listener.address == *address) {
-                left.push(format!("the listener {address} that is gone from the file"));
-            }
-        }
-        let (old, new) = (&before.session, &config.session);
-        if (old.max_connections, old.max_connections_per_client)
-            != (new.max_connections, new.max_connections_per_client)
-        {
-            left.push("max_connections and max_connections_per_client".to_owned());
-        }
-        self.control.store(control_state(core, &self.reloads));
-        left
+    }
+
+    /// Closes all listeners; sessions, and requests, may end what is under way within `grace`.
+    pub(super) async fn stop(&mut self, grace: Duration) {
+        self.listeners.stop();
+        let all = async {
+            self.listeners.ended().await;
+            while self.control.join_next().await.is_some() {}
+        };
+        let _ = tokio::time::timeout(grace, all).await;
+        self.listeners.shutdown().await;
+        self.control.shutdown().await;
     }
 }
 
-fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &MemoryBudget) -> Arc<Services> {
+fn services(core: &Core, lasting: &Lasting) -> Arc<Services> {
     let context = &core.context;
     let config = &context.config;
     Arc::new(Services {
@@ -115,11 +137,11 @@ fn services(core: &Core, users: &Arc<Users>, pacing: &Arc<Pacing>, memory: &Memo
         wakeups: context.wakeups.clone(),
         limit_waits: context.limit_waits.clone(),
         test_mode: core.test_mode.clone(),
-        memory: memory.clone(),
-        admission: Arc::new(Admission::new(config)),
+        memory: lasting.memory.clone(),
+        admission: lasting.admission.clone(),
         estimate: estimate(core),
-        users: users.clone(),
-        pacing: pacing.clone(),
+        users: lasting.users.clone(),
+        pacing: lasting.pacing.clone(),
         direct: core.direct.clone(),
     })
 }

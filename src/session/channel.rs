@@ -42,8 +42,8 @@ pub(super) enum Gone {
     /// TLS could not be agreed on.
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
-    /// The relay is stopping.
-    #[error("the relay is stopping")]
+    /// The relay is stopping, or the listener is closed.
+    #[error("the listener is closed")]
     Stopping,
 }
 
@@ -67,6 +67,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
             output: Vec::new(),
             write_timeout,
         }
+    }
+
+    /// Another time for the client to read a reply.
+    pub(super) fn set_write_timeout(&mut self, write_timeout: Duration) {
+        self.write_timeout = write_timeout;
     }
 
     /// Sends what is queued, forgets all that the client has sent in clear text, and begins TLS (RFC 3207 4.2).

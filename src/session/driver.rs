@@ -28,8 +28,9 @@ use super::state::{Action, Dialogue, MailTransaction, Rules};
 use super::{Door, Peer, Services};
 use crate::config::{ServerAuth, TlsMode};
 use crate::mail::RecipientRequest;
+use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
-use crate::smtp::command::Command;
+use crate::smtp::command::{About, Command};
 use crate::smtp::data_stream::StreamStatus;
 use crate::smtp::line::{Line, LineReader};
 use envelope::EnvelopeMemory;
@@ -41,7 +42,8 @@ const COMMAND_READ: usize = 4 * 1024;
 /// Talks to one client until either side has had enough.
 ///
 /// `session_id` is its name in the log. What `doors` holds when a message begins is in force for that message. When
-/// `stopping` turns true the session ends as soon as no message is under way.
+/// `stopping` turns true, for the relay stops or a reload has closed the listener, the session ends as soon as no message is
+/// under way.
 pub async fn run<S>(
     stream: S,
     ip: IpAddr,
@@ -75,7 +77,9 @@ pub async fn run<S>(
     let (last, linger) = match &end {
         Ok(Flow::Hang) => (None, true),
         Err(Gone::Timeout) => (Some(Reply::new(421, (4, 4, 2), format!("{name} timeout, closing"))), true),
-        Err(Gone::Stopping) => (Some(Reply::new(421, (4, 3, 2), format!("{name} is stopping"))), false),
+        Err(Gone::Stopping) => {
+            (Some(Reply::new(421, (4, 3, 2), format!("{name} is closing this listener"))), false)
+        }
         Ok(_) | Err(_) => (None, false),
     };
     session.log_aborted(&end, last.as_ref());
@@ -138,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
                 Ok(command) => self.obey(dialogue, command, follows).await?,
                 Err(line) => {
                     self.log_faulty_line(&dialogue, &line);
-                    self.answer(dialogue, &line.reply, follows).await
+                    self.refuse(dialogue, &line.reply, line.about.as_ref(), follows).await
                 }
             };
             if flow != Flow::On {
@@ -206,20 +210,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     ) -> Result<(Dialogue, Flow), Gone> {
         let about = about(&command);
         self.log_ignored(&command);
+        if let Some(user) = self.dismissed(&dialogue).filter(|_| command != Command::Quit) {
+            return Ok(self.dismiss(dialogue, &user).await);
+        }
         let dialogue = self.adopt_reload(dialogue);
         let (dialogue, action) = dialogue.step(command);
-        if !dialogue.in_chunks() {
-            self.chunks = None;
-        }
-        if !dialogue.in_transaction() && !matches!(action, Action::Receive(_)) {
-            self.asked = Asked::Nothing;
-        }
+        self.forget_what_is_over(&dialogue, &action);
         match action {
             Action::Reply(reply) => {
-                if let Some(about) = about {
-                    self.log_refused(&dialogue, &about, &reply);
+                if let Some(about) = &about {
+                    self.log_refused(&dialogue, about, &reply);
                 }
-                Ok(self.answer(dialogue, &reply, follows).await)
+                Ok(self.refuse(dialogue, &reply, about.as_ref(), follows).await)
             }
             Action::Admit(mail) => {
                 let (dialogue, reply) = self.admit(dialogue, mail);
@@ -235,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
             Action::Receive(transaction) => {
                 let reply = self.receive(&dialogue, transaction).await?;
                 self.channel.say(&reply);
-                Ok((dialogue.finish(), Flow::On))
+                Ok((dialogue.finish(&reply), Flow::On))
             }
             Action::Take(chunk, first) => {
                 let (dialogue, reply) = self.chunk(dialogue, chunk, first).await?;
@@ -268,6 +270,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         dialogue
     }
 
+    /// Lets go of what belonged to a message that is over.
+    fn forget_what_is_over(&mut self, dialogue: &Dialogue, action: &Action) {
+        if !dialogue.in_chunks() {
+            self.chunks = None;
+        }
+        if !dialogue.in_transaction() && !matches!(action, Action::Receive(_)) {
+            self.asked = Asked::Nothing;
+        }
+    }
+
+    /// The user that has logged in, if a reload has removed it since. What is in force counts, also while a message is under
+    /// way.
+    fn dismissed(&self, dialogue: &Dialogue) -> Option<LoggedIn> {
+        let user = dialogue.user()?;
+        self.doors.load().services.users.granted(user).is_none().then(|| user.clone())
+    }
+
+    /// Hangs up on a client whose user is no more: in this session it could not log in again.
+    async fn dismiss(&mut self, dialogue: Dialogue, user: &LoggedIn) -> (Dialogue, Flow) {
+        let reply = Reply::new(421, (4, 7, 0), "your user has changed, connect again and log in");
+        tracing::info!(
+            event = "rejected",
+            session = self.peer.session_id,
+            client = %self.peer.ip,
+            listener = %self.peer.listener.address,
+            user = &*user.name,
+            from = self.under_way.as_deref(),
+            reply = %reply,
+            reason = "user",
+        );
+        // Its line is written; the end of the session needs no second one.
+        self.under_way = None;
+        self.answer(dialogue, &reply, Follows::Nothing).await
+    }
+
     /// Takes what is in force by now, unless a message is under way. A client may stay for hours.
     fn adopt_reload(&mut self, dialogue: Dialogue) -> Dialogue {
         if dialogue.in_transaction() || Arc::ptr_eq(&self.doors.load(), &self.door) {
@@ -276,7 +313,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         self.door = self.doors.load_full();
         let Door { listener, tls, services } = Door::clone(&self.door);
         (self.peer.listener, self.peer.tls, self.services) = (listener, tls, services);
-        self.lines = LineReader::new(self.services.config.session.bare_newline);
+        let settings = &self.services.config.session;
+        self.lines = LineReader::new(settings.bare_newline);
+        self.channel.set_write_timeout(settings.command_timeout);
         dialogue.with_rules(rules(&self.peer, &self.services))
     }
 
@@ -286,6 +325,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         self.channel.secure(config).await?;
         self.lines.restart();
         Ok(dialogue.secure())
+    }
+
+    /// Queues the reply to a command that the dialogue refuses, or answers by itself. What is said to RCPT is no error.
+    async fn refuse(
+        &mut self,
+        dialogue: Dialogue,
+        reply: &Reply,
+        about: Option<&About>,
+        follows: Follows,
+    ) -> (Dialogue, Flow) {
+        if matches!(about, Some(About::Recipient(_))) {
+            self.channel.say(reply);
+            return (dialogue, Flow::On);
+        }
+        self.answer(dialogue, reply, follows).await
     }
 
     /// Queues a reply, and hangs up when there were too many errors, or when content would run as commands.

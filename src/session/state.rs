@@ -140,7 +140,8 @@ impl Dialogue {
 
     /// Counts an error; true when the client has made as many as it may.
     ///
-    /// Only replies that tell of a broken dialogue or a failed login count, never a refused recipient.
+    /// Only replies that tell of a broken dialogue or a failed login count. Not to be asked about replies to RCPT: a list
+    /// may hold any number of recipients that are refused or malformed.
     pub fn count(&mut self, reply: &Reply) -> bool {
         if matches!(reply.code, 500..=504 | 555 | 454 | 535) {
             self.errors += 1;
@@ -248,10 +249,14 @@ impl Dialogue {
         (self, recipient_ok())
     }
 
-    /// The message is over, whatever became of it.
+    /// The message is over, and this was the reply to it. A message that was accepted makes good for all errors before it:
+    /// a connection may last for days.
     #[must_use]
-    pub fn finish(mut self) -> Self {
+    pub fn finish(mut self, reply: &Reply) -> Self {
         self.phase = DialoguePhase::Idle;
+        if reply.is_positive() {
+            self.errors = 0;
+        }
         self
     }
 

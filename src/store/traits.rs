@@ -211,6 +211,9 @@ pub trait Upkeep: Send + Sync {
     /// Notes our tie to the clocks, from which the next process goes on.
     async fn note_clock(&self) -> Result<(), StoreError>;
 
+    /// Takes so many messages into the queue at most from now on; what is there stays.
+    fn set_max_messages(&self, most: u64);
+
     /// Forgets counts that have left their windows, and suspensions that are over.
     async fn prune(&self) -> Result<(), StoreError>;
 }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use mailsluice::config::{ServerTls, TlsMode};
 use mailsluice::listen::tls::load;
 use mailsluice::policy::admission::Admission;
-use mailsluice::policy::users::Users;
+use mailsluice::policy::users::{LoginSecret, Users};
 use mailsluice::session::{self, Door, Services};
 use mailsluice::upstream::Stream;
 use tokio::io::DuplexStream;
@@ -84,7 +84,8 @@ impl Path {
         services.test_mode = core.test_mode.clone();
         services.memory = context.memory.clone();
         services.admission = Arc::new(Admission::new(&context.config));
-        services.users = Arc::new(Users::new(&context.config, context.timeline.clone()));
+        services.users =
+            Arc::new(Users::new(&context.config, LoginSecret::random(), context.timeline.clone()));
         let (stop, _) = watch::channel(false);
         Self { simulation, services: Arc::new(services), stop, upstream, _folder: folder }
     }

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use mailsluice::memory::MemoryBudget;
 use mailsluice::policy::admission::Admission;
 use mailsluice::policy::pacing::Pacing;
-use mailsluice::policy::users::Users;
+use mailsluice::policy::users::{LoginSecret, Users};
 use mailsluice::session::{self, Door, Services};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::sync::watch;
@@ -105,7 +105,7 @@ pub fn door(sim: &Simulation, listener: usize) -> Door {
         test_mode: core.test_mode.clone(),
         memory: MemoryBudget::new(config.session.memory_in()),
         admission: Arc::new(Admission::new(&config)),
-        users: Arc::new(Users::new(&config, context.timeline.clone())),
+        users: Arc::new(Users::new(&config, LoginSecret::random(), context.timeline.clone())),
         pacing: Arc::new(Pacing::new(context.timeline.clone())),
         estimate: Arc::new(sim.estimate()),
         direct: core.direct.clone(),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -37,7 +37,7 @@ pub(crate) struct MemoryStore {
     /// Where uploads go.
     pub(crate) content_dir: PathBuf,
     /// Messages at most.
-    max_messages: u64,
+    max_messages: AtomicU64,
     timeline: Timeline,
     state: Mutex<MemoryState>,
     /// Told whenever a message is no longer being sent.
@@ -125,7 +125,7 @@ impl MemoryStore {
             in_doubt: AtomicBool::default(),
             full: AtomicBool::default(),
             content_dir: PathBuf::new(),
-            max_messages,
+            max_messages: AtomicU64::new(max_messages),
             timeline: Timeline::resume(clock, None),
             state: Mutex::default(),
             settled: Notify::new(),
@@ -285,8 +285,9 @@ impl Intake for MemoryStore {
         let mut state = self.state();
         Self::are_new(&state, std::slice::from_ref(&message))?;
         let messages = state.queue.len() as u64;
-        if messages >= self.max_messages && message.recipients.kept() > 0 {
-            return Err(EnqueueError::Full { messages, limit: self.max_messages });
+        let limit = self.max_messages.load(Ordering::Relaxed);
+        if messages >= limit && message.recipients.kept() > 0 {
+            return Err(EnqueueError::Full { messages, limit });
         }
         if message.recipients.kept() == 0 {
             message.content = Content::memory(Vec::new());
@@ -322,6 +323,10 @@ impl Switches for MemoryStore {
 impl Upkeep for MemoryStore {
     fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    fn set_max_messages(&self, most: u64) {
+        self.max_messages.store(most, Ordering::Relaxed);
     }
 
     async fn recover(&self) -> Result<Recovered, StoreError> {

@@ -15,7 +15,7 @@ use mailsluice::policy::admission::Admission;
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::pacing::Pacing;
 use mailsluice::policy::test_mode::Switch;
-use mailsluice::policy::users::Users;
+use mailsluice::policy::users::{LoginSecret, Users};
 use mailsluice::route::Router;
 use mailsluice::session::{self, Door, Services};
 use mailsluice::smtp::InstanceId;
@@ -113,7 +113,7 @@ impl World {
             test_mode: Arc::new(Switch::load(store.clone(), &config.test_mode).await.unwrap()),
             memory: MemoryBudget::new(self.memory),
             admission: Arc::new(Admission::new(&config)),
-            users: Arc::new(Users::new(&config, timeline.clone())),
+            users: Arc::new(Users::new(&config, LoginSecret::random(), timeline.clone())),
             estimate: Arc::new(Estimate::new(sources)),
             pacing: Arc::new(Pacing::new(timeline.clone())),
             timeline,
@@ -159,6 +159,7 @@ fn config(folder: &std::path::Path) -> Config {
         data_dir: folder.to_owned(),
         shutdown_grace: Duration::from_secs(8),
         timezone: jiff::tz::TimeZone::UTC,
+        watch: false,
         log: Log { format: LogFormat::Text, level: LogLevel::Info },
         listeners: vec![Listener {
             address: "127.0.0.1:2525".parse().unwrap(),

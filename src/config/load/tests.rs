@@ -170,6 +170,7 @@ fn reads_every_key() {
     );
     assert_eq!((office.default, office.enabled, office.sign), (true, false, false));
     assert_eq!(config.timezone.iana_name(), Some("Europe/Zurich"));
+    assert!(config.watch);
     let own = &office.accounts[0];
     assert_eq!(
         (office.fallback.upstreams.as_slice(), office.fallback.after),

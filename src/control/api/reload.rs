@@ -17,8 +17,8 @@ pub(super) async fn reload(
         Err(_) => None,
     };
     match done {
-        Some(Ok(after_restart)) => Ok(Json(Reloaded { after_restart })),
-        Some(Err(faults)) => Err(ApiError::BadRequest(faults)),
+        Some(Ok(changed)) => Ok(Json(Reloaded { changed })),
+        Some(Err(faults)) => Err(ApiError::Configuration(faults)),
         None => Err(ApiError::Unavailable("the relay is stopping: nothing was reloaded".to_owned())),
     }
 }

@@ -9,8 +9,8 @@ use crate::store::{QueueCounts, Totals};
 /// A reload that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// What has changed and is in force only after a restart, in words.
-    pub after_restart: Vec<String>,
+    /// What has changed, in the words of the configuration file. All of it is in force.
+    pub changed: Vec<String>,
 }
 
 /// A listener.

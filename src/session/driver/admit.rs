@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::session::SessionDriver;
 use crate::config::User;
-use crate::mail::ReversePath;
+use crate::mail::{ClientNetwork, ReversePath};
 use crate::policy::sender;
 use crate::policy::users::LoggedIn;
 use crate::session::receive::Submitter;
@@ -39,18 +39,12 @@ impl<S> SessionDriver<'_, S> {
         let now = services.timeline.now();
         let room = services.admission.check(&*services.store, now);
         room.map_err(|reason| (reason.reply(), "not_accepting"))?;
-        let path = match user.map(|user| services.users.granted(user)) {
+        // A user that is no more has been dismissed before.
+        let path = match user.and_then(|user| services.users.granted(user)) {
             None => path,
-            Some(Some(user)) => {
-                sender::reverse_path(&user, path).map_err(|refused| (refused.reply(), "sender"))?
-            }
-            Some(None) => {
-                // In this session it could not log in again.
-                let text = "your user has changed, connect again and log in";
-                return Err((Reply::new(421, (4, 7, 0), text), "user"));
-            }
+            Some(user) => sender::reverse_path(&user, path).map_err(|refused| (refused.reply(), "sender"))?,
         };
-        let fast = services.pacing.message(self.peer.ip, user.map(|user| &user.name));
+        let fast = services.pacing.message(ClientNetwork::of(self.peer.ip), user.map(|user| &user.name));
         fast.map_err(|too_fast| (too_fast.reply(), "pace"))?;
         Ok(path)
     }

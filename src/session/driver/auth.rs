@@ -6,7 +6,7 @@ use tracing::{debug, info};
 
 use super::session::SessionDriver;
 use crate::config::ServerAuth;
-use crate::policy::users::{LoggedIn, LoginRefused, Users};
+use crate::policy::users::{LoggedIn, LoginOrigin, LoginRefused, Users};
 use crate::session::channel::Gone;
 use crate::session::state::Dialogue;
 use crate::smtp::Reply;
@@ -94,7 +94,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         mechanism: ServerMechanism,
         initial: Option<Initial>,
     ) -> Result<Result<LoggedIn, LoginFailure>, Gone> {
-        let (users, client) = (self.services.users.clone(), self.peer.ip);
+        let users = self.services.users.clone();
+        let origin = LoginOrigin {
+            client: self.peer.ip,
+            session: self.peer.session_id.clone(),
+            listener: self.peer.listener.address,
+        };
         let mut exchange = SaslServer::new(mechanism);
         let mut proved = None;
         let mut step = exchange.begin(initial.as_ref().map(|initial| initial.0.expose_secret()));
@@ -104,11 +109,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
                 Err(fault) => return Ok(Err(LoginFailure::Protocol(fault))),
                 Ok(SaslStep::Challenge(challenge)) => self.ask(&mut exchange, challenge).await?,
                 Ok(SaslStep::Password { name, password }) => {
-                    return Ok(users.plain(client, &name, password).await.map_err(LoginFailure::Refused));
+                    return Ok(users.plain(&origin, &name, password).await.map_err(LoginFailure::Refused));
                 }
                 Ok(SaslStep::LookUp { name }) => exchange.verify_against(users.scram(&name), &nonce()),
                 Ok(SaslStep::Proved { name, proof }) => {
-                    match users.scram_done(client, &name, proof.is_some()).await {
+                    match users.scram_done(&origin, &name, proof.is_some()).await {
                         Err(refused) => return Ok(Err(LoginFailure::Refused(refused))),
                         Ok(user) => proved = Some(user),
                     }

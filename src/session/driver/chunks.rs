@@ -33,7 +33,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         let octets = self.octets(chunk.octets, Some(&mut incoming.receiver));
         timeout_at(incoming.deadline, octets).await.map_err(|_| Gone::Timeout)??;
         if chunk.last {
-            return Ok((dialogue.finish(), self.conclude(incoming).await));
+            let reply = self.conclude(incoming).await;
+            return Ok((dialogue.finish(&reply), reply));
         }
         if let Some(refusal) = incoming.receiver.refusal() {
             return Ok((dialogue.refuse_chunks(), self.give_up(&incoming, &refusal)));

@@ -13,7 +13,8 @@ pub(super) struct FaultyLine {
     /// What the client is told.
     pub(super) reply: Reply,
     reason: &'static str,
-    about: Option<About>,
+    /// Whom it was about.
+    pub(super) about: Option<About>,
 }
 
 impl FaultyLine {

@@ -43,11 +43,13 @@ fn say(mut dialogue: Dialogue, lines: &[&str]) -> (Dialogue, Vec<String>) {
             }
             Action::Receive(t) => {
                 let text = format!("{:?} dropped {:?}", t.envelope.recipients().len(), t.dropped);
-                (next.finish(), Reply::new(250, (2, 0, 0), text))
+                let reply = Reply::new(250, (2, 0, 0), text);
+                (next.finish(&reply), reply)
             }
             Action::Take(Chunk { octets: 13, .. }, _) => (next.refuse_chunks(), Reply::bare(552, vec![])),
             Action::Take(Chunk { last: true, .. }, _) => {
-                (next.finish(), Reply::bare(250, vec!["done".into()]))
+                let reply = Reply::bare(250, vec!["done".into()]);
+                (next.finish(&reply), reply)
             }
             Action::Take(..) => (next, Reply::bare(250, vec!["more".into()])),
         };

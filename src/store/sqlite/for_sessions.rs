@@ -35,9 +35,10 @@ impl Intake for SqliteStore {
             return Ok(self.write(move |db| enqueue::enqueue(db, &message)).await?);
         }
         let before = self.length.fetch_add(1, Ordering::Relaxed);
-        if before >= self.max_messages {
+        let limit = self.max_messages.load(Ordering::Relaxed);
+        if before >= limit {
             self.length.fetch_sub(1, Ordering::Relaxed);
-            return Err(EnqueueError::Full { messages: before, limit: self.max_messages });
+            return Err(EnqueueError::Full { messages: before, limit });
         }
         let content = message.content.clone();
         let result = self.write(move |db| enqueue::enqueue(db, &message)).await;
@@ -107,6 +108,10 @@ impl Outlook for SqliteStore {
 impl Upkeep for SqliteStore {
     fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    fn set_max_messages(&self, most: u64) {
+        self.max_messages.store(most, Ordering::Relaxed);
     }
 
     async fn recover(&self) -> Result<Recovered, StoreError> {

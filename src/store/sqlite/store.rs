@@ -30,7 +30,7 @@ pub struct SqliteStore {
     pub(super) loads: Loads,
     pub(super) books: Books,
     pub(super) has_blacklist: Arc<AtomicBool>,
-    pub(super) max_messages: u64,
+    pub(super) max_messages: AtomicU64,
     /// Told whenever a message is no longer being sent.
     settled: Notify,
     /// Held for as long as we live.
@@ -70,7 +70,7 @@ impl SqliteStore {
             timeline,
             content_dir,
             length: AtomicU64::new(length),
-            max_messages,
+            max_messages: AtomicU64::new(max_messages),
             settled: Notify::new(),
             _lock: lock,
         })

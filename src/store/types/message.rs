@@ -8,7 +8,7 @@ use super::{Decisions, LaneName};
 use crate::config::TestAction;
 use crate::content::Content;
 use crate::limits::Amount;
-use crate::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use crate::mail::{Address, Body, ClientNetwork, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use crate::time::Moment;
 
 /// A message's key in the store.
@@ -29,19 +29,14 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
-    /// Who takes turns with the others: the user, else the client's address. An IPv6 client counts by its /64, for it can
-    /// choose among all addresses of that.
+    /// Who takes turns with the others: the user, else the client ([`ClientNetwork`]).
     #[must_use]
     pub fn submitter(&self) -> String {
         if let Some(user) = self.user.as_deref().filter(|user| !user.is_empty()) {
             return user.to_lowercase();
         }
-        match self.address.parse::<IpAddr>().map(|address| address.to_canonical()) {
-            Ok(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-            Ok(address) => address.to_string(),
+        match self.address.parse::<IpAddr>() {
+            Ok(address) => ClientNetwork::of(address).to_string(),
             Err(_) => self.address.clone(),
         }
     }

@@ -1,0 +1,253 @@
+//! What a reload has changed, in the words of the configuration file. All of it is in force behind a reload; what only a
+//! restart can change is [`needs_restart`].
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{
+    Blacklist, Config, DkimEntry, Listener, Log, Login, Queue, Session, TestMode, Upstream, UpstreamKind,
+    User, UserPassword,
+};
+
+/// Why a configuration can't be put in force while the relay runs: its store is open.
+pub(super) fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
+    (old.data_dir != new.data_dir).then_some("data_dir: it can't change while the relay runs: restart it")
+}
+
+/// The keys whose values have changed, and the listeners, users, upstreams and DKIM keys that came, went or changed.
+pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
+    let Config {
+        hostname,
+        // See `needs_restart`.
+        data_dir: _,
+        shutdown_grace,
+        timezone,
+        watch,
+        log,
+        listeners,
+        session,
+        queue,
+        test_mode,
+        blacklist,
+        upstreams,
+        dkim,
+        users,
+    } = old;
+    let mut changes = Changes::default();
+    changes.key("hostname", hostname, &new.hostname);
+    changes.key("shutdown_grace", shutdown_grace, &new.shutdown_grace);
+    changes.key("timezone", timezone, &new.timezone);
+    changes.key("watch", watch, &new.watch);
+    changes.log(*log, new.log);
+    changes.items(listeners, &new.listeners, |l| format!("listener {}", l.address), Listener::eq);
+    changes.session(session, &new.session);
+    changes.queue(queue, &new.queue);
+    changes.test_mode(test_mode, &new.test_mode);
+    changes.blacklist(blacklist, &new.blacklist);
+    let upstream = |upstream: &Arc<Upstream>| format!("upstream {}", upstream.name);
+    changes.items(upstreams, &new.upstreams, upstream, |old, new| same_upstream(old, new));
+    let selector = |entry: &DkimEntry| format!("dkim {}._domainkey.{}", entry.selector, entry.domain);
+    changes.items(dkim, &new.dkim, selector, |old, new| same_secret(&old.key, &new.key));
+    changes.items(users, &new.users, |user| format!("user {}", user.name), same_user);
+    changes.0
+}
+
+#[derive(Default)]
+struct Changes(Vec<String>);
+
+impl Changes {
+    fn key<T: PartialEq>(&mut self, name: &str, old: &T, new: &T) {
+        if old != new {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    /// Compares lists whose items have names.
+    fn items<T>(&mut self, old: &[T], new: &[T], name: impl Fn(&T) -> String, same: impl Fn(&T, &T) -> bool) {
+        let find = |all: &[T], wanted: &str| all.iter().position(|item| name(item) == wanted);
+        for item in new {
+            let name = name(item);
+            match find(old, &name) {
+                None => self.0.push(format!("{name}: new")),
+                Some(at) if !same(&old[at], item) => self.0.push(format!("{name}: changed")),
+                Some(_) => {}
+            }
+        }
+        let gone = old.iter().map(&name).filter(|name| find(new, name).is_none());
+        self.0.extend(gone.map(|name| format!("{name}: gone")));
+    }
+
+    fn log(&mut self, old: Log, new: Log) {
+        let Log { format, level } = old;
+        self.key("log.format", &format, &new.format);
+        self.key("log.level", &level, &new.level);
+    }
+
+    fn session(&mut self, old: &Session, new: &Session) {
+        let Session {
+            max_message_size,
+            max_recipients,
+            max_connections,
+            max_connections_per_client,
+            command_timeout,
+            data_timeout,
+            max_errors,
+            memory_budget,
+            bare_newline,
+            long_lines,
+        } = old;
+        self.key("session.max_message_size", max_message_size, &new.max_message_size);
+        self.key("session.max_recipients", max_recipients, &new.max_recipients);
+        self.key("session.max_connections", max_connections, &new.max_connections);
+        let per_client = &new.max_connections_per_client;
+        self.key("session.max_connections_per_client", max_connections_per_client, per_client);
+        self.key("session.command_timeout", command_timeout, &new.command_timeout);
+        self.key("session.data_timeout", data_timeout, &new.data_timeout);
+        self.key("session.max_errors", max_errors, &new.max_errors);
+        self.key("session.memory_budget", memory_budget, &new.memory_budget);
+        self.key("session.bare_newline", bare_newline, &new.bare_newline);
+        self.key("session.long_lines", long_lines, &new.long_lines);
+    }
+
+    fn queue(&mut self, old: &Queue, new: &Queue) {
+        let Queue {
+            mode,
+            retry_min,
+            retry_max,
+            expire_after,
+            warn_after,
+            max_messages,
+            min_free_disk,
+            bounce_to_sender,
+            bounce_from,
+            bounce_copy_to,
+        } = old;
+        self.key("queue.mode", mode, &new.mode);
+        self.key("queue.retry_min", retry_min, &new.retry_min);
+        self.key("queue.retry_max", retry_max, &new.retry_max);
+        self.key("queue.expire_after", expire_after, &new.expire_after);
+        self.key("queue.warn_after", warn_after, &new.warn_after);
+        self.key("queue.max_messages", max_messages, &new.max_messages);
+        self.key("queue.min_free_disk", min_free_disk, &new.min_free_disk);
+        self.key("queue.bounce_to_sender", bounce_to_sender, &new.bounce_to_sender);
+        self.key("queue.bounce_from", bounce_from, &new.bounce_from);
+        self.key("queue.bounce_copy_to", bounce_copy_to, &new.bounce_copy_to);
+    }
+
+    fn test_mode(&mut self, old: &TestMode, new: &TestMode) {
+        let TestMode { enabled, action, address, capture_max } = old;
+        self.key("test_mode.enabled", enabled, &new.enabled);
+        self.key("test_mode.action", action, &new.action);
+        self.key("test_mode.address", address, &new.address);
+        self.key("test_mode.capture_max", capture_max, &new.capture_max);
+    }
+
+    fn blacklist(&mut self, old: &Blacklist, new: &Blacklist) {
+        let Blacklist { action, auto_add, auto_add_after, expire_after } = old;
+        self.key("blacklist.action", action, &new.action);
+        self.key("blacklist.auto_add", auto_add, &new.auto_add);
+        self.key("blacklist.auto_add_after", auto_add_after, &new.auto_add_after);
+        self.key("blacklist.expire_after", expire_after, &new.expire_after);
+    }
+}
+
+fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
+    let Upstream {
+        name,
+        default,
+        enabled,
+        filter,
+        sign,
+        kind,
+        accounts,
+        shared_limits,
+        fallback,
+        disable_after,
+    } = old;
+    let same_kind = match (kind, &new.kind) {
+        (UpstreamKind::Smtp(old), UpstreamKind::Smtp(new)) => old == new,
+        (UpstreamKind::Capture(old), UpstreamKind::Capture(new)) => old == new,
+        (UpstreamKind::Smtp(_) | UpstreamKind::Capture(_), _) => false,
+    };
+    let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign);
+    same_kind
+        && (name, *default, *enabled, filter, *sign) == of_new
+        && (shared_limits, fallback, *disable_after) == (&new.shared_limits, &new.fallback, new.disable_after)
+        && accounts.len() == new.accounts.len()
+        && accounts.iter().zip(&new.accounts).all(|(old, new)| same_login(old, new))
+}
+
+fn same_login(old: &Login, new: &Login) -> bool {
+    let Login { user, password, sender_bound, limits } = old;
+    let same_password = match (password, &new.password) {
+        (Some(old), Some(new)) => same_secret(old, new),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    same_password && (user, *sender_bound, limits) == (&new.user, new.sender_bound, &new.limits)
+}
+
+fn same_user(old: &User, new: &User) -> bool {
+    let User { name, password, senders, default_sender, replace_foreign_sender, priority } = old;
+    let same_password = match (password, &new.password) {
+        (UserPassword::Argon2id(old), UserPassword::Argon2id(new))
+        | (UserPassword::Plain(old), UserPassword::Plain(new)) => same_secret(old, new),
+        (UserPassword::Scram(old), UserPassword::Scram(new)) => old == new,
+        (UserPassword::Argon2id(_) | UserPassword::Scram(_) | UserPassword::Plain(_), _) => false,
+    };
+    let of_new = (&new.name, &new.senders, &new.default_sender, new.replace_foreign_sender, new.priority);
+    same_password && (name, senders, default_sender, *replace_foreign_sender, *priority) == of_new
+}
+
+fn same_secret(old: &SecretString, new: &SecretString) -> bool {
+    old.expose_secret() == new.expose_secret()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const BASE: &str = "hostname = \"relay.example\"\n[log]\n[session]\n[queue]\n[[listener]]\naddress = \"127.0.0.1:2525\"\n\
+        [[user]]\nname = \"erp\"\npassword = \"one\"\n[[upstream]]\nname = \"main\"\nhost = \"h\"\n";
+
+    fn config(text: &str) -> Config {
+        Config::from_toml(text, Path::new("/")).unwrap().config
+    }
+
+    #[test]
+    fn names_what_has_changed() {
+        let base = config(BASE);
+        for (from, to, want) in [
+            ("", "", &[][..]),
+            ("[log]\n", "[log]\nlevel = \"debug\"\n", &["log.level"]),
+            (
+                "[session]\n",
+                "[session]\nmax_connections = 7\nmax_errors = 3\n",
+                &["session.max_connections", "session.max_errors"],
+            ),
+            ("[queue]\n", "[queue]\nmax_messages = 7\n", &["queue.max_messages"]),
+            (":2525", ":2526", &["listener 127.0.0.1:2526: new", "listener 127.0.0.1:2525: gone"]),
+            (":2525\"", ":2525\"\nmode = \"direct\"", &["listener 127.0.0.1:2525: changed"]),
+            ("\"one\"", "\"two\"", &["user erp: changed"]),
+            ("\"erp\"", "\"crm\"", &["user crm: new", "user erp: gone"]),
+            ("host = \"h\"", "host = \"g\"", &["upstream main: changed"]),
+            ("host = \"h\"", "host = \"h\"\nuser = \"u\"\npassword = \"p\"", &["upstream main: changed"]),
+            (
+                "hostname = \"relay.example\"",
+                "watch = true\nhostname = \"other.example\"",
+                &["hostname", "watch"],
+            ),
+        ] {
+            assert!(BASE.contains(from), "{from}");
+            assert_eq!(between(&base, &config(&BASE.replacen(from, to, 1))), want, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn shows_no_secret() {
+        let lines = between(&config(BASE), &config(&BASE.replace("one", "hush")));
+        assert!(!format!("{lines:?}").contains("hush"));
+    }
+}
