@@ -36,7 +36,7 @@ pub(crate) fn data_stream(input: &[u8]) {
     // Not only what came in: nothing that anybody hands to the encoder may end the message early.
     check_upstream(seed, wire);
     // What is larger goes to a file.
-    if want.end.is_some() && wire.len() < LARGE {
+    if want.end.is_some() && body.len() < LARGE {
         check_session(seed, wire, &want);
     }
 }
