@@ -2,9 +2,9 @@
 # Runs all tests on a Debian machine on which nothing was prepared but git and the Rust toolchain (rustup).
 #
 # Installs what is missing (as root, or with sudo): Debian packages of the outside parties, and under target/ a Python
-# environment with the ones from PyPI, and a folder with the one from npm. Runs the Rust tests, then tests/outside against
-# the binary that they built. That is the dev profile, once: its overflow checks and assertions see more, and a clean
-# checkout need not build twice.
+# environment with the ones from PyPI, a folder with the one from npm, and nullmailer, unpacked. Runs the Rust tests, then
+# tests/outside against the binary that they built. That is the dev profile, once: its overflow checks and assertions see
+# more, and a clean checkout need not build twice.
 #
 #   ./test.sh                 everything
 #   ./test.sh -k dkim         everything in Rust, and the outside tests that pytest selects with these words
@@ -108,10 +108,27 @@ install_node() {
     fi
 }
 
+# nullmailer and Postfix exclude each other, so it is unpacked and not installed: the tests run its sending part alone.
+unpack_nullmailer() {
+    local folder=$target/outside-nullmailer log=$target/nullmailer.log
+    [ -x "$folder/usr/lib/nullmailer/smtp" ] && return
+    rm -rf "$folder" "$folder.new"
+    mkdir -p "$folder.new"
+    {
+        cd "$folder.new" &&
+            # The lists may be missing, or too old to name a version that is still there.
+            { timeout 120 apt-get download -qq nullmailer ||
+                { timeout 300 "${as_root[@]}" apt-get update -qq && timeout 120 apt-get download -qq nullmailer; }; } &&
+            dpkg -x nullmailer_*.deb . && rm nullmailer_*.deb && cd "$OLDPWD"
+    } >"$log" 2>&1 </dev/null || { tail -n 30 "$log" >&2; fail "nullmailer could not be unpacked (the whole log: $log)"; }
+    mv "$folder.new" "$folder"
+}
+
 command -v cargo >/dev/null || fail "cargo is missing: install rustup (https://rustup.rs); rust-toolchain.toml names the version"
 install_packages
 install_python
 install_node
+unpack_nullmailer
 
 if [ -z "${SKIP_RUST:-}" ]; then
     cargo test --locked

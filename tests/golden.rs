@@ -427,7 +427,7 @@ async fn octets_of_a_misplaced_chunk_are_thrown_away() {
 #[tokio::test(start_paused = true)]
 async fn chunks_are_one_message_at_every_cut() {
     let content = "Subject: x\r\n\r\n.\n.\r\r\n.\r\nMAIL FROM:<evil@b>\r\n\n.\n\r.\rBDAT 3\r\n";
-    let body = "\r\n.\r\n.\r\n\r\n.\r\nMAIL FROM:<evil@b>\r\n\r\n.\r\n\r\n.\r\nBDAT 3\r\n";
+    let body = "\r\n.\r\n.\r\n.\r\nMAIL FROM:<evil@b>\r\n\r\n.\r\n\r\n.\r\nBDAT 3\r\n";
     for cut in 0..=content.len() {
         let (first, second) = content.split_at(cut);
         let wire = format!(

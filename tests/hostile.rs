@@ -29,6 +29,8 @@ mod lines;
 mod load;
 #[path = "hostile/memory.rs"]
 mod memory;
+#[path = "hostile/odd_mail.rs"]
+mod odd_mail;
 #[path = "hostile/path.rs"]
 mod path;
 #[path = "hostile/refused.rs"]

@@ -1,8 +1,8 @@
 //! Content in chunks: however it is cut, it is the same, loses nothing, and has only line ends that every server knows.
 
-use mailsluice::smtp::bdat::ChunkStream;
 use mailsluice::smtp::data_stream::{DataStream, StreamStatus};
 use mailsluice::smtp::dot_stuffing::Encoder;
+use mailsluice::smtp::line_ends::{LineEnds, end_lines};
 
 use super::pieces;
 
@@ -21,6 +21,7 @@ pub(crate) fn bdat(input: &[u8]) {
     let text = |octets: &[u8]| octets.iter().copied().filter(|b| !b"\r\n".contains(b)).collect::<Vec<u8>>();
     assert_eq!(text(&content), text(octets), "an octet is lost");
     assert!(content.is_empty() || content.ends_with(b"\r\n"), "the last line has no end");
+    let content = end_lines(&content).into_owned();
     let (cr, lf) = (count(&content, b"\r"), count(&content, b"\n"));
     assert_eq!((cr, lf), (count(&content, b"\r\n"), count(&content, b"\r\n")), "a line end alone");
     // By DATA it would have been the same message.
@@ -36,12 +37,15 @@ pub(crate) fn bdat(input: &[u8]) {
 }
 
 fn decode(pieces: &[&[u8]]) -> (Vec<u8>, bool, bool) {
-    let (mut stream, mut out) = (ChunkStream::default(), Vec::new());
+    let (mut lines, mut out) = (LineEnds::default(), Vec::new());
     for piece in pieces {
-        stream.feed(piece, &mut out);
+        let mut rest = *piece;
+        while !rest.is_empty() {
+            rest = &rest[lines.feed(rest, &mut out)..];
+        }
     }
-    stream.finish(&mut out);
-    (out, stream.nul, stream.bare_newline)
+    lines.finish(&mut out);
+    (out, lines.nul, lines.bare_newline)
 }
 
 fn count(octets: &[u8], what: &[u8]) -> usize {

@@ -1,7 +1,7 @@
 //! The header section: reading it, and changing it without touching anything else.
 
 use mailsluice::mail::Address;
-use mailsluice::mail::header::{self, Field, FieldChange, Fields, Header, MAX_LINE, fold, mailboxes};
+use mailsluice::mail::header::{self, Author, Field, FieldChange, Fields, Header, MAX_LINE, fold, mailboxes};
 
 /// The field that is put in, changed, and taken out.
 const NAME: &str = "X-Mailsluice-Test";
@@ -41,7 +41,20 @@ fn reads(content: &[u8]) {
     assert_eq!(scan.received, count("Received"));
     let from: Vec<Address> =
         fields.iter().filter(|f| f.is("From")).flat_map(|f| mailboxes(f.value())).collect();
-    assert_eq!(scan.from, from);
+    assert_eq!(scan.author.mailboxes(), from);
+    assert_eq!(scan.author == Author::Missing, count("From") == 0);
+    becomes_fields(content);
+}
+
+/// As a header section that arrives, it becomes one of fields alone, none of them Bcc by a name that nobody can read.
+fn becomes_fields(content: &[u8]) {
+    let section = Fields::new(content).map(|field| field.raw()).collect::<Vec<_>>().concat();
+    let fields = header::to_fields(&section).into_owned();
+    for field in Fields::new(&fields) {
+        assert!(!field.name().is_empty() && !field.is("Return-Path"));
+        assert!(!field.is_blind() || field.raw().split(|&b| b == b':').next().is_some_and(<[u8]>::is_ascii));
+    }
+    assert_eq!(&*header::to_fields(&fields), &fields[..], "once is enough");
 }
 
 fn check_field(field: &Field<'_>) {

@@ -4,6 +4,7 @@
 
 mod edit;
 mod mailboxes;
+mod section;
 mod strict;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use jiff::tz::TimeZone;
 
 pub use edit::{FieldChange, Header, MAX_LINE, fold};
 pub use mailboxes::mailboxes;
+pub use section::{BYTE_ORDER_MARK, HeaderLine, to_fields};
 pub use strict::strict_mailboxes;
 
 use super::Address;
@@ -18,10 +20,8 @@ use super::Address;
 /// What the relay needs to know of a header section when it accepts a message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scan {
-    /// The mailboxes of all From fields, group members included, in their order.
-    pub from: Vec<Address>,
-    /// Whether there is a From field, with mailboxes or without.
-    pub has_from: bool,
+    /// Who it is from.
+    pub author: Author,
     /// Whether there is a Date field.
     pub has_date: bool,
     /// Whether there is a Message-ID field.
@@ -30,14 +30,47 @@ pub struct Scan {
     pub received: usize,
 }
 
+/// Who a message is from, by its header section.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Author {
+    /// There is no From field.
+    #[default]
+    Missing,
+    /// From fields in which no address can be read: the value of the first, in one line.
+    Unreadable(Vec<u8>),
+    /// The mailboxes of all From fields, group members included, in their order; at least one.
+    Mailboxes(Vec<Address>),
+}
+
+impl Author {
+    /// The addresses that can be read.
+    #[must_use]
+    pub fn mailboxes(&self) -> &[Address] {
+        match self {
+            Self::Mailboxes(mailboxes) => mailboxes,
+            Self::Missing | Self::Unreadable(_) => &[],
+        }
+    }
+
+    /// Takes a From field.
+    fn add(&mut self, field: &Field<'_>) {
+        let found = mailboxes(field.value());
+        match self {
+            Self::Mailboxes(mailboxes) => mailboxes.extend(found),
+            Self::Missing if found.is_empty() => *self = Self::Unreadable(field.unfolded()),
+            Self::Unreadable(_) if found.is_empty() => {}
+            Self::Missing | Self::Unreadable(_) => *self = Self::Mailboxes(found),
+        }
+    }
+}
+
 /// Looks through a header section once.
 #[must_use]
 pub fn scan(header: &[u8]) -> Scan {
     let mut scan = Scan::default();
     for field in Fields::new(header) {
         if field.is("From") {
-            scan.has_from = true;
-            scan.from.extend(mailboxes(field.value()));
+            scan.author.add(&field);
         } else if field.is("Date") {
             scan.has_date = true;
         } else if field.is("Message-ID") {
@@ -65,7 +98,7 @@ pub fn end(content: &[u8]) -> Option<usize> {
 
 /// Whether a line begins a header field: a name of visible ASCII and a colon (RFC 5322 3.6.8).
 ///
-/// White space before the colon is met kindly (RFC 5322 4.5.3).
+/// White space before the colon is met kindly (RFC 5322 4.5.3), and so is a CR that stands alone.
 #[must_use]
 pub fn is_field_start(line: &[u8]) -> bool {
     name_end(line).is_some()
@@ -74,7 +107,7 @@ pub fn is_field_start(line: &[u8]) -> bool {
 /// Where the name of a field ends and where its colon stands.
 fn name_end(line: &[u8]) -> Option<(usize, usize)> {
     let name = line.iter().position(|&b| !(b'!'..=b'~').contains(&b) || b == b':')?;
-    let colon = name + line[name..].iter().position(|&b| b != b' ' && b != b'\t')?;
+    let colon = name + line[name..].iter().position(|b| !b" \t\r".contains(b))?;
     (name > 0 && line[colon] == b':').then_some((name, colon))
 }
 
@@ -124,6 +157,12 @@ impl<'a> Field<'a> {
     pub fn careless_name(&self) -> Vec<u8> {
         let before = self.raw.iter().take_while(|&&b| b != b':');
         before.filter(|b| b.is_ascii_graphic()).map(u8::to_ascii_lowercase).collect()
+    }
+
+    /// Whether it names blind copies (RFC 5322 3.6.3), or a careless reader may take it so.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        matches!(self.careless_name().as_slice(), b"bcc" | b"resent-bcc")
     }
 
     /// All behind the colon, with its folding and its line end.
@@ -222,8 +261,29 @@ mod tests {
             no field\r\n Message-ID: folded into what is no field\r\n\r\nMessage-ID: in the body\r\n";
         let scan = scan(header);
         assert_eq!(scan.received, 2);
-        assert_eq!(scan.from.iter().map(Address::as_str).collect::<Vec<_>>(), ["a@x.example", "b@x.example"]);
+        let from: Vec<_> = scan.author.mailboxes().iter().map(Address::as_str).collect();
+        assert_eq!(from, ["a@x.example", "b@x.example"]);
         assert!(scan.has_date && !scan.has_message_id);
+    }
+
+    #[test]
+    fn says_who_it_is_from() {
+        let unreadable = |value: &str| Author::Unreadable(value.as_bytes().to_vec());
+        let read =
+            |list: &[&str]| Author::Mailboxes(list.iter().map(|a| Address::parse(a).unwrap()).collect());
+        for (header, want) in [
+            ("Subject: x\r\n", Author::Missing),
+            ("From: \"Firm <a@x.example>\r\n", unreadable("\"Firm <a@x.example>")),
+            ("From: Firm\r\n a at x.example\r\n", unreadable("Firm a at x.example")),
+            ("From:\r\nFrom: none\r\n", unreadable("")),
+            ("From: none\r\nFrom: a@x.example\r\nFrom:\r\n", read(&["a@x.example"])),
+            (
+                "From: a@x.example, b@x.example\r\nFROM: c@x.example\r\n",
+                read(&["a@x.example", "b@x.example", "c@x.example"]),
+            ),
+        ] {
+            assert_eq!(scan(header.as_bytes()).author, want, "{header:?}");
+        }
     }
 
     /// Seconds that this thread has computed: a busy machine must not fail the test.
@@ -235,7 +295,7 @@ mod tests {
     fn takes_linear_time() {
         let started = computed();
         let many = b"From: a@b.example\r\nX-Y : z\r\n\tw\r\n".repeat(50_000);
-        assert_eq!(scan(&many).from.len(), 50_000);
+        assert_eq!(scan(&many).author.mailboxes().len(), 50_000);
         for piece in ["a@b.example, ", "(", "\"", "<", "a@", ":", "\r\n ", "x "] {
             let mut long = b"From: ".to_vec();
             long.extend(piece.as_bytes().iter().cycle().take(1 << 20));

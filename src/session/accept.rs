@@ -25,7 +25,7 @@ pub async fn accept(
     peer: &Peer,
     submission: Submission,
 ) -> Result<Reply, SubmissionError> {
-    let sender = sender(&submission.from, &submission.transaction);
+    let sender = sender(submission.author.mailboxes(), &submission.transaction);
     let upstream =
         services.router.route(&sender).ok_or_else(|| SubmissionError::NoRoute { sender: named(&sender) })?;
     let size = submission.content.len();

@@ -378,13 +378,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
                 self.channel.read(receiver.room()).await?;
             }
             let status = receiver.decode(self.channel.waiting());
-            let octets = match status {
-                StreamStatus::More => self.channel.waiting().len(),
-                StreamStatus::End { consumed } => consumed,
-            };
-            self.channel.consume(octets);
+            self.channel.consume(status.consumed());
             receiver.settle().await;
-            if status != StreamStatus::More {
+            if matches!(status, StreamStatus::End { .. }) {
                 return Ok(());
             }
         }

@@ -4,23 +4,27 @@
 //! waited for. What is larger than 64 KiB, or comes when the budget is used up, streams to a file. The header section
 //! is gathered first, since our own fields depend on it and stand before it.
 
+mod refusal;
+
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use refusal::Refusal;
+
 use super::head::{HeadFinder, HeaderSection};
-use crate::config::{self, Newlines};
-use crate::mail::header::{self, Scan};
+use crate::config::{self, LongLines, Newlines};
+use crate::mail::header::{self, Author, Scan};
 use crate::mail::received::Received;
 use crate::mail::{Address, QueueId, message_id};
 use crate::memory::{MemoryBudget, MemoryGrant};
-use crate::policy::sender::{self, NotGranted};
-use crate::smtp::Reply;
-use crate::smtp::bdat::ChunkStream;
+use crate::policy::sender;
 use crate::smtp::data_stream::{DataStream, StreamStatus};
-use crate::smtp::long_lines::LongLineFilter;
-use crate::store::{Content, StoreError, Upload};
+use crate::smtp::line_ends::{LineEnds, end_lines};
+use crate::smtp::long_lines::{LongLineFilter, fold_header, has_long_line};
+use crate::store::{Content, Upload};
 
 /// The largest content that stays in memory, in octets.
 pub const INLINE: usize = 64 * 1024;
@@ -36,74 +40,6 @@ const READ: (usize, usize) = (8 * 1024, 16 * 1024);
 const MAX_HEADER: usize = 1024 * 1024;
 /// More Received fields than this mean a loop (RFC 5321 6.3).
 const MAX_RECEIVED: usize = 100;
-
-/// Why a content is not taken.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The client's fault: it is too large.
-    #[error("the message is larger than {max} octets")]
-    TooLarge {
-        /// `[session] max_message_size`
-        max: u64,
-    },
-    /// The client's fault: the header section is too large.
-    #[error("the header section is larger than {MAX_HEADER} octets")]
-    HeaderTooLarge,
-    /// The client's fault: a NUL (RFC 5322 4).
-    #[error("the message contains a NUL character")]
-    Nul,
-    /// The client's fault: a CR or LF alone, and the configuration refuses that.
-    #[error("the message contains a CR or LF that is not part of CR LF")]
-    BareNewline,
-    /// The client's fault: a line over 998 octets, and the configuration refuses that.
-    #[error("the message contains a line of more than 998 octets")]
-    LongLine,
-    /// The route's fault: the message has been here before.
-    #[error("too many Received fields: the message is in a loop")]
-    Loop,
-    /// The client's fault: From or Sender is not the user's.
-    #[error(transparent)]
-    NotGranted(NotGranted),
-    /// Ours: no memory for the header section now.
-    #[error("not enough memory at present, try again later")]
-    Memory,
-    /// Ours: the file could not be written.
-    #[error("the message cannot be stored at present, try again later")]
-    Disk(#[from] StoreError),
-}
-
-impl Refusal {
-    /// What the client is told.
-    #[must_use]
-    pub fn reply(&self) -> Reply {
-        let (code, status) = match self {
-            Self::TooLarge { .. } | Self::HeaderTooLarge => (552, (5, 3, 4)),
-            Self::Nul | Self::BareNewline | Self::LongLine => (554, (5, 6, 0)),
-            Self::Loop => (554, (5, 4, 6)),
-            Self::NotGranted(refused) => return refused.reply(),
-            Self::Memory => (452, (4, 3, 1)),
-            Self::Disk(_) => (451, (4, 3, 0)),
-        };
-        Reply::new(code, status, self.to_string())
-    }
-
-    /// The word for it in the log.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "size",
-            Self::HeaderTooLarge => "header_size",
-            Self::Nul => "nul",
-            Self::BareNewline => "bare_newline",
-            Self::LongLine => "long_line",
-            Self::Loop => "loop",
-            Self::NotGranted(_) => "sender",
-            Self::Memory => "memory",
-            Self::Disk(_) => "disk",
-        }
-    }
-}
 
 /// A user who hands in a message.
 #[derive(Debug, Clone)]
@@ -140,16 +76,26 @@ pub struct Arrival {
 pub struct Taken {
     /// Our fields, the header section, the body.
     pub content: Content,
-    /// The mailboxes in From.
-    pub from: Vec<Address>,
+    /// Who it is from.
+    pub author: Author,
 }
 
 /// How the content is wrapped.
 enum Decoder {
     /// Content by DATA.
     Data(DataStream),
-    /// Content by BDAT.
-    Chunks(ChunkStream),
+    /// Content by BDAT: counted octets, no dots, no end mark (RFC 3030).
+    Chunks(LineEnds),
+}
+
+impl Decoder {
+    /// What was seen of line ends.
+    fn line_ends(&self) -> &LineEnds {
+        match self {
+            Self::Data(stream) => &stream.lines,
+            Self::Chunks(lines) => lines,
+        }
+    }
 }
 
 /// Takes one content, in pieces.
@@ -192,7 +138,7 @@ impl Receiver {
     /// The content comes in chunks: it has no dots, and [`finish`](Self::finish) is its end (RFC 3030).
     #[must_use]
     pub fn in_chunks(mut self) -> Self {
-        self.decoder = Decoder::Chunks(ChunkStream::default());
+        self.decoder = Decoder::Chunks(LineEnds::default());
         self
     }
 
@@ -209,20 +155,28 @@ impl Receiver {
 
     /// Takes the next octets from the client. A fault is remembered, and the rest is read and thrown away.
     pub async fn feed(&mut self, input: &[u8]) -> StreamStatus {
-        let status = self.decode(input);
-        self.settle().await;
-        status
+        let mut taken = 0;
+        loop {
+            let status = self.decode(&input[taken..]);
+            self.settle().await;
+            taken += status.consumed();
+            match status {
+                StreamStatus::End { .. } => return StreamStatus::End { consumed: taken },
+                StreamStatus::More { .. } if taken == input.len() => {
+                    return StreamStatus::More { consumed: taken };
+                }
+                StreamStatus::More { .. } => {}
+            }
+        }
     }
 
-    /// The first half of [`feed`](Self::feed): the input is not needed any more. [`settle`](Self::settle) must follow.
+    /// The first half of [`feed`](Self::feed): what was consumed is not needed any more. [`settle`](Self::settle) must
+    /// follow, and then the rest of the input.
     pub fn decode(&mut self, input: &[u8]) -> StreamStatus {
         let mut decoded = Vec::with_capacity(input.len() + 2);
         let status = match &mut self.decoder {
             Decoder::Data(stream) => stream.feed(input, &mut decoded),
-            Decoder::Chunks(stream) => {
-                stream.feed(input, &mut decoded);
-                StreamStatus::More
-            }
+            Decoder::Chunks(lines) => StreamStatus::More { consumed: lines.feed(input, &mut decoded) },
         };
         self.received += decoded.len() as u64;
         if self.refusal.is_none()
@@ -249,43 +203,40 @@ impl Receiver {
     /// # Errors
     /// With the reason why the message is not taken; nothing of it is left.
     pub async fn finish(mut self) -> Result<Taken, Refusal> {
-        if let Decoder::Chunks(stream) = &mut self.decoder
+        if let Decoder::Chunks(lines) = &mut self.decoder
             && self.refusal.is_none()
         {
             let mut decoded = Vec::new();
-            stream.finish(&mut decoded);
+            lines.finish(&mut decoded);
             self.take(&decoded)?;
         }
         if let Some(refusal) = self.refusal.take() {
             return Err(refusal);
         }
-        self.faults()?;
-        self.lines.finish(&mut self.buffer);
         if self.scan.is_none() {
             let head = self.finder.find(&self.buffer).or_else(|| self.finder.cut(&self.buffer));
-            let end = self.buffer.len();
-            self.begin(head.unwrap_or(HeaderSection { fields: end, body: end }))?;
+            let head = head.unwrap_or_else(|| self.finder.all(&self.buffer));
+            self.begin(head)?;
         }
-        let from = self.scan.take().map(|scan| scan.from).unwrap_or_default();
+        self.lines.finish(&mut self.buffer);
+        self.faults()?;
+        let author = self.scan.take().map(|scan| scan.author).unwrap_or_default();
         if !self.upload.is_begun() && self.buffer.len() <= self.reserve().min(INLINE) {
-            return Ok(Taken { content: Content::granted(self.buffer, self.memory), from });
+            return Ok(Taken { content: Content::granted(self.buffer, self.memory), author });
         }
         self.spill().await?;
-        Ok(Taken { content: self.upload.finish().await?, from })
+        Ok(Taken { content: self.upload.finish().await?, author })
     }
 
     fn faults(&self) -> Result<(), Refusal> {
-        let (nul, bare_newline) = match &self.decoder {
-            Decoder::Data(stream) => (stream.nul, stream.bare_newline),
-            Decoder::Chunks(stream) => (stream.nul, stream.bare_newline),
-        };
-        if nul {
+        let line_ends = self.decoder.line_ends();
+        if line_ends.nul {
             return Err(Refusal::Nul);
         }
-        if bare_newline && self.settings.bare_newline == Newlines::Reject {
+        if line_ends.bare_newline && self.settings.bare_newline == Newlines::Reject {
             return Err(Refusal::BareNewline);
         }
-        if self.lines.found && self.settings.long_lines == config::LongLines::Reject {
+        if self.lines.found && self.settings.long_lines == LongLines::Reject {
             return Err(Refusal::LongLine);
         }
         Ok(())
@@ -294,12 +245,23 @@ impl Receiver {
     /// Moves what was decoded on to the buffer.
     fn take(&mut self, decoded: &[u8]) -> Result<(), Refusal> {
         let max = self.settings.max_message_size.0;
-        if self.received > max {
+        if self.received + self.decoder.line_ends().withheld() > max {
             return Err(Refusal::TooLarge { max });
         }
         self.faults()?;
-        self.lines.feed(decoded, &mut self.buffer);
-        if self.scan.is_none() { self.gather() } else { Ok(()) }
+        if self.scan.is_some() {
+            self.body(decoded);
+            return Ok(());
+        }
+        self.buffer.extend_from_slice(decoded);
+        self.gather()
+    }
+
+    /// Moves a piece of the body on to the buffer.
+    fn body(&mut self, piece: &[u8]) {
+        let bare_cr = self.decoder.line_ends().bare_cr;
+        let piece = if bare_cr { end_lines(piece) } else { Cow::Borrowed(piece) };
+        self.lines.feed(&piece, &mut self.buffer);
     }
 
     /// Takes off the budget what the buffer needs, if it is there. Returns how large the buffer may be.
@@ -323,32 +285,43 @@ impl Receiver {
             return self
                 .finder
                 .cut(&self.buffer)
-                .map_or(Err(Refusal::HeaderTooLarge), |head| self.begin(head));
+                .map_or(Err(Refusal::HeaderTooLarge { max: MAX_HEADER }), |head| self.begin(head));
         }
         if self.reserve() < self.buffer.len() { Err(Refusal::Memory) } else { Ok(()) }
     }
 
-    /// The header section is complete: our fields go before it, and an empty line behind it when it has none.
-    fn begin(&mut self, mut head: HeaderSection) -> Result<(), Refusal> {
-        if head.fields > MAX_HEADER {
-            return Err(Refusal::HeaderTooLarge);
-        }
-        if let Some(fields) = self.arrival.replaced(&self.buffer[..head.fields])? {
-            let separator = head.body - head.fields;
-            self.buffer.splice(..head.fields, fields.iter().copied());
-            head = HeaderSection { fields: fields.len(), body: fields.len() + separator };
-        }
-        let mut scan = header::scan(&self.buffer[..head.fields]);
+    /// The header section is complete: our fields go before it, and an empty line behind it. All else is the body.
+    fn begin(&mut self, head: HeaderSection) -> Result<(), Refusal> {
+        let content = std::mem::take(&mut self.buffer);
+        let fields = self.fields(&content[head.start..head.fields])?;
+        let mut scan = header::scan(&fields);
         if scan.received > MAX_RECEIVED {
             return Err(Refusal::Loop);
         }
-        if head.body == head.fields {
-            self.buffer.splice(head.fields..head.fields, *b"\r\n");
-        }
-        let fields = self.arrival.fields(&mut scan);
-        self.buffer.splice(0..0, fields);
+        self.buffer = self.arrival.fields(&mut scan);
+        self.buffer.reserve(fields.len() + 2 + content.len() - head.body);
+        self.buffer.extend_from_slice(&fields);
+        self.buffer.extend_from_slice(b"\r\n");
         self.scan = Some(scan);
+        self.body(&content[head.body..]);
         Ok(())
+    }
+
+    /// The header section as fields that every reader knows, with lines of a length that every server takes, and by a sender
+    /// that the user may be.
+    fn fields<'a>(&self, section: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
+        if section.len() > MAX_HEADER {
+            return Err(Refusal::HeaderTooLarge { max: MAX_HEADER });
+        }
+        let treatment = self.settings.long_lines;
+        if treatment == LongLines::Reject && has_long_line(section) {
+            return Err(Refusal::LongLine);
+        }
+        let mut fields = header::to_fields(section);
+        if treatment != LongLines::Pass && has_long_line(&fields) {
+            fields = Cow::Owned(fold_header(&fields));
+        }
+        Ok(self.arrival.replaced(&fields)?.map_or(fields, Cow::Owned))
     }
 
     /// Uploads the buffer.
@@ -395,9 +368,9 @@ impl Arrival {
             fields.extend_from_slice(format!("Message-ID: {id}\r\n").as_bytes());
         }
         let own = self.submitter.as_ref().and_then(|submitter| submitter.user.default_sender.as_ref());
-        if let Some(own) = own.filter(|_| !scan.has_from) {
+        if let Some(own) = own.filter(|_| scan.author == Author::Missing) {
             fields.extend_from_slice(format!("From: {own}\r\n").as_bytes());
-            scan.from.push(own.clone());
+            scan.author = Author::Mailboxes(vec![own.clone()]);
         }
         fields
     }

@@ -4,11 +4,15 @@ use super::Peer;
 use super::state::{Hello, MailTransaction};
 use crate::config::Upstream;
 use crate::direct::{DirectRefusal, Exchange};
+use crate::mail::header::Author;
 use crate::mail::{Address, QueueId, ReversePath};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
 use crate::store::{Content, EnqueueError, TestTreatment};
+
+/// The longest piece of a From field that is shown, in characters.
+const MAX_SHOWN: usize = 200;
 
 /// Why a message is refused at the end of its content.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +90,8 @@ pub struct Submission {
     pub transaction: MailTransaction,
     /// Its content.
     pub content: Content,
-    /// The mailboxes in its From.
-    pub from: Vec<Address>,
+    /// Who it is from.
+    pub author: Author,
     /// What the upstream was asked about its recipients, in direct mode.
     pub exchange: Option<Exchange>,
 }
@@ -96,6 +100,37 @@ impl Submission {
     /// Whether nobody is to get it.
     pub(super) fn all_dropped(&self) -> bool {
         self.transaction.dropped.len() == self.transaction.envelope.recipients().len()
+    }
+}
+
+/// A message that was taken though nobody can read who it is from.
+pub(super) struct UnreadableFrom {
+    queue_id: QueueId,
+    user: Option<LoggedIn>,
+    value: String,
+}
+
+impl UnreadableFrom {
+    /// `None` where From can be read, or is not there.
+    pub(super) fn of(author: &Author, queue_id: &QueueId, user: Option<&LoggedIn>) -> Option<Self> {
+        let Author::Unreadable(value) = author else { return None };
+        let value = String::from_utf8_lossy(value).chars().take(MAX_SHOWN).collect();
+        Some(Self { queue_id: queue_id.clone(), user: user.cloned(), value })
+    }
+
+    /// Logs what follows from it, since nothing else shows it: mail may take another upstream than was meant.
+    pub(super) fn log(&self, peer: &Peer, sender: &str) {
+        tracing::warn!(
+            event = "from_unreadable",
+            session = peer.session_id,
+            queue_id = %self.queue_id,
+            client = %peer.ip,
+            user = self.user.as_ref().map(|user| &*user.name),
+            from = sender,
+            value = self.value,
+            reason = "no address can be read in the From field: the message is routed by its reverse-path, and not signed",
+            action = "mend the From field in the program that sends it",
+        );
     }
 }
 

@@ -1,22 +1,22 @@
 //! The content as it follows DATA (RFC 5321 4.5.2): finds its end and takes the dot-stuffing off. No I/O.
 //!
-//! Only CRLF `.` CRLF ends the content, and only a dot behind a CRLF (or at the very start) was stuffed. Whatever
-//! else looks like a line end, a bare CR or a bare LF, becomes CRLF, and a dot behind it is content and stays. So
-//! no octet is lost, and two servers can't disagree about where a message ends: on the way out every line of the
-//! result that begins with a dot is stuffed again.
+//! Both are decided on the octets as they came: only CRLF `.` CRLF ends the content, and only a dot behind a CRLF (or at
+//! the very start) was stuffed. Whatever else looks like a line end, there or before, neither makes nor hides an end:
+//! what becomes of it is decided afterwards, by [`LineEnds`]. So no octet is lost, and two servers can't disagree about
+//! where a message ends: on the way out every line of the result that begins with a dot is stuffed again.
+
+use super::line_ends::LineEnds;
 
 /// Decodes one message's content, fed in pieces of any size.
 #[derive(Debug, Default)]
 pub struct DataStream {
     place: LastOctets,
-    /// A NUL was in the content (RFC 5322 4: never to be sent).
-    pub nul: bool,
-    /// A CR or LF stood alone.
-    pub bare_newline: bool,
+    /// What was seen of line ends.
+    pub lines: LineEnds,
 }
 
 /// What the last octets were.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum LastOctets {
     /// CRLF, or nothing yet.
     #[default]
@@ -34,8 +34,11 @@ enum LastOctets {
 /// Whether the content goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamStatus {
-    /// All octets were used; there is more to come.
-    More,
+    /// There is more to come.
+    More {
+        /// How many octets were taken. The others are to be given again, when what came out is put away.
+        consumed: usize,
+    },
     /// The content has ended.
     End {
         /// How many octets belonged to the content; what follows them are commands.
@@ -43,8 +46,18 @@ pub enum StreamStatus {
     },
 }
 
+impl StreamStatus {
+    /// How many octets were taken.
+    #[must_use]
+    pub fn consumed(self) -> usize {
+        match self {
+            Self::More { consumed } | Self::End { consumed } => consumed,
+        }
+    }
+}
+
 impl DataStream {
-    /// Decodes `input` and appends the content to `out`, with CRLF line ends only.
+    /// Decodes `input` and appends the content to `out`, with line ends as [`LineEnds`] makes them.
     ///
     /// How the input is split changes neither the output nor the end.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> StreamStatus {
@@ -54,61 +67,44 @@ impl DataStream {
                 (LastOctets::LineStart, b'.') => self.place = LastOctets::Dot,
                 (LastOctets::Dot, b'\r') => self.place = LastOctets::DotCr,
                 (LastOctets::DotCr, b'\n') => return StreamStatus::End { consumed: at + 1 },
-                (LastOctets::Cr, b'\n') => {
-                    out.extend_from_slice(b"\r\n");
-                    self.place = LastOctets::LineStart;
-                }
-                (LastOctets::DotCr | LastOctets::Cr, _) => {
-                    self.bare(out);
+                (LastOctets::DotCr, _) => {
+                    // It was content after all.
+                    self.lines.feed(b"\r", out);
+                    self.place = LastOctets::Cr;
                     continue;
                 }
-                (LastOctets::LineStart | LastOctets::Dot | LastOctets::Within, _) => {
-                    at = self.run(input, at, out);
+                _ => {
+                    let text = &input[at..self.text_end(input, at)];
+                    let taken = self.lines.feed(text, out);
+                    self.place = self.behind(&text[..taken]);
+                    at += taken;
+                    if taken < text.len() {
+                        break;
+                    }
                     continue;
                 }
             }
             at += 1;
         }
-        StreamStatus::More
+        StreamStatus::More { consumed: at }
     }
 
-    /// A CR or LF that stands alone ends a line, but the next one's dot is content.
-    fn bare(&mut self, out: &mut Vec<u8>) {
-        self.bare_newline = true;
-        self.place = LastOctets::Within;
-        out.extend_from_slice(b"\r\n");
+    /// Where the next place is that needs a decision: a dot behind CRLF, or the end of what is there.
+    fn text_end(&self, input: &[u8], at: usize) -> usize {
+        let dot = memchr::memmem::find_iter(&input[at..], b"\n.").map(|i| at + i + 1);
+        let mut behind_crlf = dot.filter(|&dot| self.behind(&input[at..dot]) == LastOctets::LineStart);
+        behind_crlf.next().unwrap_or(input.len())
     }
 
-    /// Copies whole lines at once, up to the next place that needs a decision. Returns where that is.
-    fn run(&mut self, input: &[u8], start: usize, out: &mut Vec<u8>) -> usize {
-        let mut from = start;
-        self.place = LastOctets::Within;
-        while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, &input[from..]).map(|i| from + i) {
-            match (input[at], input.get(at + 1), input.get(at + 2)) {
-                (0, ..) => {
-                    self.nul = true;
-                    from = at + 1;
-                }
-                (b'\r', Some(b'\n'), Some(next)) if *next != b'.' => from = at + 2,
-                (b'\r', Some(b'\n'), _) => {
-                    out.extend_from_slice(&input[start..at + 2]);
-                    self.place = LastOctets::LineStart;
-                    return at + 2;
-                }
-                (b'\r', None, _) => {
-                    out.extend_from_slice(&input[start..at]);
-                    self.place = LastOctets::Cr;
-                    return at + 1;
-                }
-                _ => {
-                    out.extend_from_slice(&input[start..at]);
-                    self.bare(out);
-                    return at + 1;
-                }
-            }
+    /// What the last octets are behind this text.
+    fn behind(&self, text: &[u8]) -> LastOctets {
+        match text {
+            [] => self.place,
+            [.., b'\r', b'\n'] => LastOctets::LineStart,
+            [b'\n'] if self.place == LastOctets::Cr => LastOctets::LineStart,
+            [.., b'\r'] => LastOctets::Cr,
+            _ => LastOctets::Within,
         }
-        out.extend_from_slice(&input[start..]);
-        input.len()
     }
 }
 
@@ -121,13 +117,17 @@ mod tests {
     /// Decodes in pieces; returns the content, the flags, and how much was consumed when it ended.
     fn decode(input: &[u8], piece: usize) -> (Vec<u8>, bool, bool, Option<usize>) {
         let (mut stream, mut out, mut fed) = (DataStream::default(), Vec::new(), 0);
-        for piece in input.chunks(piece.max(1)) {
-            if let StreamStatus::End { consumed } = stream.feed(piece, &mut out) {
-                return (out, stream.nul, stream.bare_newline, Some(fed + consumed));
+        for mut piece in input.chunks(piece.max(1)) {
+            while !piece.is_empty() {
+                let status = stream.feed(piece, &mut out);
+                fed += status.consumed();
+                if matches!(status, StreamStatus::End { .. }) {
+                    return (out, stream.lines.nul, stream.lines.bare_newline, Some(fed));
+                }
+                piece = &piece[status.consumed()..];
             }
-            fed += piece.len();
         }
-        (out, stream.nul, stream.bare_newline, None)
+        (out, stream.lines.nul, stream.lines.bare_newline, None)
     }
 
     #[test]
@@ -162,16 +162,20 @@ mod tests {
             (&b"a\n.\nb"[..], &b"a\r\n.\r\nb"[..]),
             (b"a\n.\r\nb", b"a\r\n.\r\nb"),
             (b"a\r\n.\nb", b"a\r\n\r\nb"),
-            (b"a\r.\rb", b"a\r\n.\r\nb"),
-            (b"a\r.\r\nb", b"a\r\n.\r\nb"),
-            (b"a\r\n.\rb", b"a\r\n\r\nb"),
-            (b"a\r\n.\r\r\nb", b"a\r\n\r\n\r\nb"),
-            (b"a\r\r\n.\rb", b"a\r\n\r\n\r\nb"),
-            (b"a\n\r.\n\rb", b"a\r\n\r\n.\r\n\r\nb"),
+            (b"a\r.\rb", b"a\r.\rb"),
+            (b"a\r.\r\nb", b"a\r.\r\nb"),
+            (b"a\r\n.\rb", b"a\r\n\rb"),
+            (b"a\r\n.\r\r\nb", b"a\r\n\r\nb"),
+            (b"a\r\r\n.\r\r\nb", b"a\r\n\r\nb"),
+            (b"a\r\r\n.\rb", b"a\r\n\rb"),
+            (b"a\r\r\n..\r\nb", b"a\r\n.\r\nb"),
+            (b"a\r\r\r\n.b\r\r\nc", b"a\r\nb\r\nc"),
+            (b"a\r\n.\r\r\r\n.\r\r\nb", b"a\r\n\r\n\r\nb"),
+            (b"a\n\r.\n\rb", b"a\r\n\r.\r\n\rb"),
             (b"a\n..\r\nb", b"a\r\n..\r\nb"),
             (b"a\r\n.\0\r\nb", b"a\r\n\0\r\nb"),
             (b"a\r\n. \r\nb", b"a\r\n \r\nb"),
-            (b"a\r\0\n.\r\nb", b"a\r\n\0\r\n.\r\nb"),
+            (b"a\r\0\n.\r\nb", b"a\r\0\r\n.\r\nb"),
         ] {
             for piece in 1..=input.len() {
                 let (out, _, _, end) = decode(input, piece);
@@ -180,13 +184,37 @@ mod tests {
         }
     }
 
+    /// CRs before the line end change nothing about the end behind it.
+    #[test]
+    fn a_run_of_crs_hides_no_end() {
+        for crs in [1, 2, 3, 100, 100_000] {
+            let run = "\r".repeat(crs);
+            let ended = format!("a{run}\n.\r\nQUIT\r\n");
+            let later = format!("a{run}\n.{run}\nb\r\n.\r\n");
+            for piece in [1, 2, 3, 1000, usize::MAX] {
+                let (out, _, bare, end) = decode(ended.as_bytes(), piece);
+                assert_eq!((out.as_slice(), bare), (&b"a\r\n"[..], crs > 1));
+                assert_eq!(end, Some(ended.len() - "QUIT\r\n".len()));
+                if crs > 1 {
+                    let (out, .., end) = decode(later.as_bytes(), piece);
+                    assert_eq!((out.as_slice(), end), (&b"a\r\n\r\nb\r\n"[..], Some(later.len())));
+                }
+            }
+        }
+    }
+
     #[test]
     fn flags_nul_and_bare_newlines() {
         assert!(decode(b"a\0b\r\n.\r\n", 100).1);
         assert!(decode(b"a\r\n\0\r\n.\r\n", 100).1);
-        for input in
-            [&b"a\nb\r\n.\r\n"[..], b"a\rb\r\n.\r\n", b"\n\r\n.\r\n", b".\n\r\n.\r\n", b".\r\r\n.\r\n"]
-        {
+        for input in [
+            &b"a\nb\r\n.\r\n"[..],
+            b"a\rb\r\n.\r\n",
+            b"\n\r\n.\r\n",
+            b".\n\r\n.\r\n",
+            b".\r\r\n.\r\n",
+            b"a\r\r\n.\r\n",
+        ] {
             assert!(decode(input, 100).2, "{input:?}");
         }
     }
@@ -203,28 +231,18 @@ mod tests {
             let (mut stream, mut out, mut at, mut end) = (DataStream::default(), Vec::new(), 0, None);
             for cut in cuts.iter().cycle() {
                 let upto = (at + cut).min(input.len());
-                if let StreamStatus::End { consumed } = stream.feed(&input[at..upto], &mut out) {
-                    end = Some(at + consumed);
-                    break;
+                match stream.feed(&input[at..upto], &mut out) {
+                    StreamStatus::More { consumed } => at += consumed,
+                    StreamStatus::End { consumed } => {
+                        end = Some(at + consumed);
+                        break;
+                    }
                 }
-                at = upto;
                 if at == input.len() {
                     break;
                 }
             }
-            prop_assert_eq!(whole, (out, stream.nul, stream.bare_newline, end));
-        }
-
-        #[test]
-        fn the_output_has_only_crlf_line_ends(input in nasty()) {
-            let (out, ..) = decode(&input, usize::MAX);
-            for (i, &b) in out.iter().enumerate() {
-                match b {
-                    b'\r' => prop_assert!(out.get(i + 1).is_none_or(|&n| n == b'\n')),
-                    b'\n' => prop_assert!(i > 0 && out[i - 1] == b'\r'),
-                    _ => {}
-                }
-            }
+            prop_assert_eq!(whole, (out, stream.lines.nul, stream.lines.bare_newline, end));
         }
 
         #[test]

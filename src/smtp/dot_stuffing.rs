@@ -2,7 +2,8 @@
 //!
 //! A reader may be lax and take LF.LF or CR.CR for the end of the content; then a bare CR or LF that we passed on would
 //! end the message early, and what follows it would run as commands. So no bare CR or LF leaves us: each becomes CRLF,
-//! and each line that begins with a dot gets a second one. Every other octet stays as it is.
+//! save that CRs directly before a LF belong to its line end, as in [`line_ends`](super::line_ends); and each line that
+//! begins with a dot gets a second one. Every other octet stays as it is.
 
 use memchr::memchr2;
 
@@ -10,7 +11,8 @@ use memchr::memchr2;
 #[derive(Debug)]
 pub struct Encoder {
     at_line_start: bool,
-    after_cr: bool,
+    /// CRs that wait for the octet behind them.
+    crs: usize,
 }
 
 impl Default for Encoder {
@@ -23,36 +25,50 @@ impl Encoder {
     /// An encoder at the start of the content.
     #[must_use]
     pub fn new() -> Self {
-        Self { at_line_start: true, after_cr: false }
+        Self { at_line_start: true, crs: 0 }
     }
 
     /// Appends the wire form of the next piece of content to `wire`. Pieces may be cut anywhere.
     pub fn encode(&mut self, mut content: &[u8], wire: &mut Vec<u8>) {
-        while let Some(&first) = content.first() {
-            // The CR before it was written as CRLF already.
-            if std::mem::take(&mut self.after_cr) && first == b'\n' {
-                content = &content[1..];
-                continue;
+        while let Some((&first, behind)) = content.split_first() {
+            match first {
+                b'\r' => {
+                    self.crs += 1;
+                    content = behind;
+                    continue;
+                }
+                b'\n' => {
+                    self.end_lines(1, wire);
+                    content = behind;
+                    continue;
+                }
+                _ => self.end_lines(self.crs, wire),
             }
             if self.at_line_start && first == b'.' {
                 wire.push(b'.');
             }
-            let Some(end) = memchr2(b'\r', b'\n', content) else {
-                wire.extend_from_slice(content);
-                self.at_line_start = false;
-                return;
-            };
+            let end = memchr2(b'\r', b'\n', content).unwrap_or(content.len());
             wire.extend_from_slice(&content[..end]);
-            wire.extend_from_slice(b"\r\n");
-            self.at_line_start = true;
-            self.after_cr = content[end] == b'\r';
-            content = &content[end + 1..];
+            self.at_line_start = false;
+            content = &content[end..];
         }
     }
 
     /// Appends what ends the content: CRLF where the last line has none, then the final dot.
-    pub fn finish(self, wire: &mut Vec<u8>) {
-        wire.extend_from_slice(if self.at_line_start { b".\r\n" } else { b"\r\n.\r\n" });
+    pub fn finish(mut self, wire: &mut Vec<u8>) {
+        if self.crs > 0 || !self.at_line_start {
+            self.end_lines(1, wire);
+        }
+        wire.extend_from_slice(b".\r\n");
+    }
+
+    /// Ends the line, and so many in all; the CRs that waited are among them.
+    fn end_lines(&mut self, count: usize, wire: &mut Vec<u8>) {
+        for _ in 0..count {
+            wire.extend_from_slice(b"\r\n");
+        }
+        self.at_line_start |= count > 0;
+        self.crs = 0;
     }
 }
 
@@ -89,13 +105,17 @@ mod tests {
 
     /// The content with CRLF line ends only, and one at its end.
     fn normal(content: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (i, &b) in content.iter().enumerate() {
-            match b {
-                b'\n' if i > 0 && content[i - 1] == b'\r' => {}
-                b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
-                _ => out.push(b),
+        let (mut out, mut at) = (Vec::new(), 0);
+        while at < content.len() {
+            let crs = content[at..].iter().take_while(|&&b| b == b'\r').count();
+            match content.get(at + crs) {
+                Some(b'\n') | None => out.extend_from_slice(b"\r\n"),
+                Some(&b) => {
+                    out.extend_from_slice(&b"\r\n".repeat(crs));
+                    out.push(b);
+                }
             }
+            at += crs + 1;
         }
         if !out.is_empty() && !out.ends_with(b"\r\n") {
             out.extend_from_slice(b"\r\n");
@@ -113,7 +133,10 @@ mod tests {
             (b".\r\n.a\r\nb.\r\n", b"..\r\n..a\r\nb.\r\n.\r\n"),
             (b"a\n.\nQUIT\n", b"a\r\n..\r\nQUIT\r\n.\r\n"),
             (b"a\r.\rQUIT", b"a\r\n..\r\nQUIT\r\n.\r\n"),
-            (b"a\r\n.\r\r\nQUIT", b"a\r\n..\r\n\r\nQUIT\r\n.\r\n"),
+            (b"a\r\n.\r\r\nQUIT", b"a\r\n..\r\nQUIT\r\n.\r\n"),
+            (b"a\r\r\n.\r\r\r\nQUIT\r\r\n", b"a\r\n..\r\nQUIT\r\n.\r\n"),
+            (b"a\r\r.\r\nQUIT", b"a\r\n\r\n..\r\nQUIT\r\n.\r\n"),
+            (b"\r\r\n.\r\r", b"\r\n..\r\n.\r\n"),
             (b"a\n\rb", b"a\r\n\r\nb\r\n.\r\n"),
             (b"a\r", b"a\r\n.\r\n"),
         ] {

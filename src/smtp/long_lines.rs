@@ -1,17 +1,137 @@
 //! Lines of content that are longer than RFC 5322 2.1.1 allows. No I/O.
 
 use crate::config;
-use crate::mail::header::is_field_start;
+use crate::mail::header::{Fields, MAX_LINE};
 
-/// The longest line without its CRLF, in octets (RFC 5322 2.1.1, RFC 5321 4.5.3.1.6).
-const MAX: usize = 998;
 /// How many octets at the end of a full line are kept back until it is known whether the line goes on: the longest
 /// UTF-8 sequence less one.
 const HELD: usize = 3;
 
-/// Passes content on, and treats long lines as the configuration says.
+/// Whether a line is longer than 998 octets.
+#[must_use]
+pub fn has_long_line(text: &[u8]) -> bool {
+    text.split(|&b| b == b'\n').any(|line| line.strip_suffix(b"\r").unwrap_or(line).len() > MAX_LINE)
+}
+
+/// Folds the lines of a header section that are longer than 998 octets: before white space that they have (RFC 5322
+/// 2.2.3), else behind a comma between addresses, else where the line is full.
+#[must_use]
+pub fn fold_header(section: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(section.len() + section.len() / 256);
+    for field in Fields::new(section) {
+        let mut commas = CommaScanner::default();
+        for line in field.raw().split_inclusive(|&b| b == b'\n') {
+            let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+            let mut folding = Folding { rest: text, indent: 0, commas };
+            while let Some(piece) = folding.next_line() {
+                out.extend_from_slice(piece);
+                out.extend_from_slice(b"\r\n");
+                out.extend(std::iter::repeat_n(b' ', folding.indent));
+            }
+            out.extend_from_slice(folding.rest);
+            out.extend_from_slice(&line[text.len()..]);
+            commas = folding.behind(folding.rest);
+        }
+    }
+    out
+}
+
+/// One line of a header section while it is folded.
+struct Folding<'a> {
+    rest: &'a [u8],
+    /// A space that was put before the rest, since it has none by itself.
+    indent: usize,
+    /// Has read the field up to the rest.
+    commas: CommaScanner,
+}
+
+impl<'a> Folding<'a> {
+    /// The next line, when the rest is too long for one.
+    fn next_line(&mut self) -> Option<&'a [u8]> {
+        let room = MAX_LINE - self.indent;
+        if self.rest.len() <= room {
+            return None;
+        }
+        let (place, indent) = match (white_space(self.rest, room), self.behind_comma(room)) {
+            (Some(place), _) => (place, 0),
+            (None, Some(place)) => (place, 1),
+            (None, None) => (whole_characters(self.rest, room), 1),
+        };
+        let (piece, rest) = self.rest.split_at(place);
+        self.commas = self.behind(piece);
+        (self.rest, self.indent) = (rest, indent);
+        Some(piece)
+    }
+
+    /// The scanner when it has read this piece, too.
+    fn behind(&self, piece: &[u8]) -> CommaScanner {
+        let mut commas = self.commas;
+        for &octet in piece {
+            commas.is_comma(octet);
+        }
+        commas
+    }
+
+    /// Behind the last comma between addresses.
+    fn behind_comma(&self, room: usize) -> Option<usize> {
+        let mut commas = self.commas;
+        let found = self.rest[..room].iter().enumerate().filter(|&(_, &b)| commas.is_comma(b));
+        found.last().map(|(i, _)| i + 1)
+    }
+}
+
+/// Reads a list of addresses octet by octet, and knows the commas that part them from those in quoted strings, comments and
+/// routes.
+#[derive(Debug, Default, Clone, Copy)]
+struct CommaScanner {
+    escaped: bool,
+    quoted: bool,
+    in_angle: bool,
+    /// Comments within comments.
+    depth: usize,
+}
+
+impl CommaScanner {
+    /// Takes the next octet, and tells whether it is a comma between two addresses.
+    fn is_comma(&mut self, octet: u8) -> bool {
+        match octet {
+            _ if std::mem::take(&mut self.escaped) => {}
+            b'\\' => self.escaped = self.quoted || self.depth > 0,
+            b'"' if self.depth == 0 => self.quoted = !self.quoted,
+            _ if self.quoted => {}
+            b'(' => self.depth += 1,
+            b')' => self.depth = self.depth.saturating_sub(1),
+            _ if self.depth > 0 => {}
+            b'<' | b'>' => self.in_angle = octet == b'<',
+            b',' => return !self.in_angle,
+            _ => {}
+        }
+        false
+    }
+}
+
+/// The last place within `room` where a line can be folded before white space. It leaves no line of white space alone,
+/// which some would take for the end of the header section.
+fn white_space(text: &[u8], room: usize) -> Option<usize> {
+    let is_white = |b: u8| b == b' ' || b == b'\t';
+    let start = text.iter().position(|&b| !is_white(b))?;
+    (start + 1..room).rev().find(|&i| is_white(text[i]) && !is_white(text[i + 1]))
+}
+
+/// As much as fits into `room` without parting a UTF-8 sequence.
+fn whole_characters(text: &[u8], room: usize) -> usize {
+    let is_continuation = |b: u8| b & 0xc0 == 0x80;
+    if !is_continuation(text[room]) {
+        return room;
+    }
+    let tail = room - HELD;
+    let sequence = text[tail..room].iter().rposition(|&b| !is_continuation(b)).map(|i| tail + i);
+    sequence.filter(|&i| text[i] >= 0xc0).unwrap_or(room)
+}
+
+/// Passes a body on, and treats long lines as the configuration says.
 ///
-/// Expects CRLF line ends only, which the data stream guarantees.
+/// Expects CRLF line ends only, which [`line_ends`](super::line_ends) makes.
 #[derive(Debug)]
 pub struct LongLineFilter {
     treatment: config::LongLines,
@@ -19,23 +139,18 @@ pub struct LongLineFilter {
     column: usize,
     /// The last octets that fit into the line. They wait for the next, so that no UTF-8 sequence is split.
     held: Vec<u8>,
-    /// In the header section a line is held back whole, so that it can be folded where it has white space.
-    in_header: bool,
-    /// The present line is known to belong to the header section.
-    judged: bool,
     /// A long line was seen.
     pub found: bool,
 }
 
 impl LongLineFilter {
-    /// A filter at the start of the content.
+    /// A filter at the start of the body.
     #[must_use]
     pub fn new(treatment: config::LongLines) -> Self {
-        Self { treatment, column: 0, held: Vec::new(), in_header: true, judged: false, found: false }
+        Self { treatment, column: 0, held: Vec::new(), found: false }
     }
 
-    /// Appends `input` to `out`; a line over 998 octets is broken with CRLF and a space when it shall be wrapped. A header
-    /// field is folded before white space that it has (RFC 5322 2.2.3), as long as there is any.
+    /// Appends `input` to `out`; a line over 998 octets is broken with CRLF and a space when it shall be wrapped.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
         if self.treatment == config::LongLines::Pass {
             out.extend_from_slice(input);
@@ -44,7 +159,6 @@ impl LongLineFilter {
         let (mut at, mut copied) = (0, 0);
         while at < input.len() {
             if self.column == 0
-                && !self.in_header
                 && let Some(next) = skip_short_lines(input, at)
             {
                 at = next;
@@ -52,11 +166,7 @@ impl LongLineFilter {
             }
             out.extend_from_slice(&input[copied..at]);
             let end = memchr::memchr(b'\n', &input[at..]).map_or(input.len(), |i| at + i + 1);
-            if self.in_header {
-                self.header_piece(&input[at..end], out);
-            } else {
-                self.piece(&input[at..end], out);
-            }
+            self.piece(&input[at..end], out);
             (at, copied) = (end, end);
         }
         out.extend_from_slice(&input[copied..]);
@@ -67,71 +177,16 @@ impl LongLineFilter {
         out.append(&mut self.held);
     }
 
-    /// A piece of one line of the header section, its CRLF included when it is there.
-    fn header_piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        let text = piece.iter().position(|&b| b == b'\r' || b == b'\n').unwrap_or(piece.len());
-        let mut rest = &piece[..text];
-        while !rest.is_empty() {
-            let room = MAX.saturating_sub(self.held.len()).min(rest.len());
-            self.held.extend_from_slice(&rest[..room]);
-            rest = &rest[room..];
-            if let Some(&next) = rest.first() {
-                if !self.belongs() {
-                    return self.leave_header(&[rest, &piece[text..]].concat(), out);
-                }
-                self.judged = true;
-                self.fold(next, out);
-            }
-        }
-        let Some(&end) = piece.get(text) else { return };
-        // The LF of a CRLF that came in two pieces is no line of its own.
-        if end == b'\r' && !self.judged && !self.belongs() {
-            return self.leave_header(&piece[text..], out);
-        }
-        self.finish(out);
-        out.extend_from_slice(&piece[text..]);
-        self.judged = false;
-    }
-
-    /// Whether the held line begins a field or goes on with one. The empty line does neither.
-    fn belongs(&self) -> bool {
-        self.judged || matches!(self.held.first(), Some(b' ' | b'\t')) || is_field_start(&self.held)
-    }
-
-    /// The header section is over, and what is held is the body's; `rest` is the rest of its piece.
-    fn leave_header(&mut self, rest: &[u8], out: &mut Vec<u8>) {
-        self.in_header = false;
-        let line = [std::mem::take(&mut self.held).as_slice(), rest].concat();
-        self.piece(&line, out);
-    }
-
-    /// A line of the header section is full and `next` does not fit.
-    fn fold(&mut self, next: u8, out: &mut Vec<u8>) {
-        let is_white = |b: u8| b == b' ' || b == b'\t';
-        let start = self.held.iter().position(|&b| !is_white(b));
-        // A fold leaves no line of white space alone, which some would take for the end of the header section.
-        let followed = |i: usize| !is_white(*self.held.get(i + 1).unwrap_or(&next));
-        let place = (0..self.held.len()).rev().find(|&i| is_white(self.held[i]) && followed(i));
-        match place.filter(|&i| start.is_some_and(|start| start < i)) {
-            Some(place) if self.treatment == config::LongLines::Wrap => {
-                self.found = true;
-                out.extend(self.held.drain(..place));
-                out.extend_from_slice(b"\r\n");
-            }
-            _ => self.too_long(next, out),
-        }
-    }
-
     /// A piece of one line, its CRLF included when it is there.
     fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let text = piece.iter().position(|&b| b == b'\r' || b == b'\n').unwrap_or(piece.len());
         let mut rest = &piece[..text];
         while !rest.is_empty() {
-            let free = (MAX - HELD).saturating_sub(self.column).min(rest.len());
+            let free = (MAX_LINE - HELD).saturating_sub(self.column).min(rest.len());
             out.extend_from_slice(&rest[..free]);
             self.column += free;
             rest = &rest[free..];
-            let room = MAX.saturating_sub(self.column).min(rest.len());
+            let room = MAX_LINE.saturating_sub(self.column).min(rest.len());
             self.held.extend_from_slice(&rest[..room]);
             self.column += room;
             rest = &rest[room..];
@@ -159,12 +214,7 @@ impl LongLineFilter {
         let sequence = self.held.iter().rposition(|&b| !is_continuation(b)).filter(|&i| self.held[i] >= 0xc0);
         let keep = if is_continuation(next) { sequence.unwrap_or(self.held.len()) } else { self.held.len() };
         out.extend(self.held.drain(..keep));
-        out.extend_from_slice(b"\r\n");
-        if self.in_header {
-            self.held.insert(0, b' ');
-            return;
-        }
-        out.push(b' ');
+        out.extend_from_slice(b"\r\n ");
         self.column = 1 + self.held.len();
         out.append(&mut self.held);
     }
@@ -173,7 +223,7 @@ impl LongLineFilter {
 /// Behind the last line end within the next line's greatest length, if there is one: all lines up to there are
 /// short enough, and need no look at each.
 fn skip_short_lines(input: &[u8], at: usize) -> Option<usize> {
-    let window = &input[at..input.len().min(at + MAX + 2)];
+    let window = &input[at..input.len().min(at + MAX_LINE + 2)];
     memchr::memrchr(b'\n', window).map(|i| at + i + 1)
 }
 
@@ -216,26 +266,51 @@ mod tests {
     #[test]
     fn folds_fields_before_white_space() {
         let to = |n: usize| "u@example.org, ".repeat(n);
+        let x = |n: usize| "x".repeat(n);
         for (input, want) in [
             // 4 + 66 * 15 octets, then 4 of the next address would still fit.
-            (format!("To: {}x\r\n\r\n", to(70)), format!("To: {}\r\n {}x\r\n\r\n", to(66).trim_end(), to(4))),
-            (format!("X:\t{}\r\n", "x".repeat(996)), format!("X:\r\n\t{}\r\n", "x".repeat(996))),
-            (format!("X:{}\r\n", "x".repeat(997)), format!("X:{}\r\n x\r\n", "x".repeat(996))),
-            (format!("X:{}é\r\n", "x".repeat(995)), format!("X:{}\r\n é\r\n", "x".repeat(995))),
+            (format!("To: {}x\r\n", to(70)), format!("To: {}\r\n {}x\r\n", to(66).trim_end(), to(4))),
+            (format!("X:\t{}\r\n", x(996)), format!("X:\r\n\t{}\r\n", x(996))),
+            (format!("X:{}\r\n", x(997)), format!("X:{}\r\n x\r\n", x(996))),
+            (format!("X:{}é\r\n", x(995)), format!("X:{}\r\n é\r\n", x(995))),
+            (format!("X:{}", x(2994)), format!("X:{}\r\n {}\r\n {}\r\n xxxx", x(996), x(997), x(997))),
             (
-                format!("A: b\r\n c{}{}\r\n\r\n", " ".repeat(500), "x".repeat(900)),
-                format!("A: b\r\n c{}\r\n {}\r\n\r\n", " ".repeat(499), "x".repeat(900)),
+                format!("A: b\r\n c{}{}\r\n", " ".repeat(500), x(900)),
+                format!("A: b\r\n c{}\r\n {}\r\n", " ".repeat(499), x(900)),
             ),
-            // What is no field is the body's, and is broken where it is full.
-            (format!("a {}\r\n", "x".repeat(997)), format!("a {}\r\n x\r\n", "x".repeat(996))),
-            (format!("\r\nTo: {}\r\n", "x".repeat(997)), format!("\r\nTo: {}\r\n xxx\r\n", "x".repeat(994))),
+            (format!("A: b\r\nB: {}\r\n", x(995)), format!("A: b\r\nB: {}\r\n", x(995))),
         ] {
-            for piece in [1, 2, 3, 7, 500, 997, 998, 999, 1000, 5000] {
-                let (out, found) = wrap(input.as_bytes(), piece, config::LongLines::Wrap);
-                assert_eq!(String::from_utf8(out).unwrap(), want, "in pieces of {piece}");
-                assert!(found);
-            }
-            assert!(wrap(input.as_bytes(), 100, config::LongLines::Reject).1);
+            assert_eq!(String::from_utf8(fold_header(input.as_bytes())).unwrap(), want);
+            assert_eq!(has_long_line(input.as_bytes()), input != want);
+        }
+    }
+
+    #[test]
+    fn folds_addresses_behind_commas() {
+        let list = |n: usize| "user-name@example.org,".repeat(n);
+        let name = "\\\"a,b".repeat(300);
+        for (input, want) in [
+            (format!("To:{}x@y", list(60)), format!("To:{}\r\n {}x@y", list(45), list(15))),
+            (
+                // A comma in quotes, in angle brackets or in a comment parts no addresses.
+                format!("To:{},\"a,{}\"@b,c@d", list(1), "e,".repeat(600)),
+                format!("To:{},\r\n \"a,{}\r\n {}\"@b,c@d", list(1), "e,".repeat(497), "e,".repeat(103)),
+            ),
+            (
+                format!("To:{}(a,(b),{})c@d", list(40), "e,".repeat(300)),
+                format!("To:{}\r\n (a,(b),{})c@d", list(40), "e,".repeat(300)),
+            ),
+            (
+                format!("To:{}<@e,@f:{}>,g@h", list(40), "e".repeat(300)),
+                format!("To:{}\r\n <@e,@f:{}>,g@h", list(40), "e".repeat(300)),
+            ),
+            (
+                format!("To:a@b,\"{name}\"@c,d@e"),
+                format!("To:a@b,\r\n \"{}\r\n {}\"@c,d@e", &name[..996], &name[996..]),
+            ),
+        ] {
+            let got = String::from_utf8(fold_header(input.as_bytes())).unwrap();
+            assert_eq!(got, want);
         }
     }
 
@@ -256,20 +331,19 @@ mod tests {
             let input = lines.iter().map(|(n, c)| c.repeat(n / c.len()) + "\r\n").collect::<Vec<_>>().concat();
             let (out, _) = wrap(input.as_bytes(), piece, config::LongLines::Wrap);
             let out = String::from_utf8(out).expect("no sequence is split");
-            prop_assert!(out.split("\r\n").all(|line| line.len() <= MAX));
+            prop_assert!(out.split("\r\n").all(|line| line.len() <= MAX_LINE));
             prop_assert_eq!(out.replace("\r\n ", ""), input);
         }
 
         #[test]
         fn folding_loses_nothing(
             words in proptest::collection::vec(("[ \\t]{0,3}", 0usize..1100), 1..12),
-            piece in 1usize..1500,
         ) {
             let value: String = words.iter().map(|(space, n)| space.clone() + &"x".repeat(*n)).collect();
-            let input = format!("Subject:{value}x\r\n\r\n");
-            let (out, _) = wrap(input.as_bytes(), piece, config::LongLines::Wrap);
+            let input = format!("Subject:{value}x\r\n");
+            let out = fold_header(input.as_bytes());
             let out = String::from_utf8(out).expect("it was ASCII");
-            prop_assert!(out.split("\r\n").all(|line| line.len() <= MAX));
+            prop_assert!(out.split("\r\n").all(|line| line.len() <= MAX_LINE));
             prop_assert!(out.split("\r\n").all(|line| line.is_empty() || !line.trim().is_empty()));
             let bare = |text: &str| text.replace(char::is_whitespace, "");
             prop_assert_eq!(bare(&out), bare(&input));

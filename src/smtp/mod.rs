@@ -1,12 +1,12 @@
 //! The protocol, both ways: commands, replies, the data stream. No I/O, no clock.
 
-pub mod bdat;
 pub mod command;
 pub mod data_stream;
 pub mod dot_stuffing;
 pub mod extension;
 mod instance;
 pub mod line;
+pub mod line_ends;
 pub mod long_lines;
 mod reply;
 mod reply_parser;

@@ -1,5 +1,5 @@
 //! Content in chunks that looks like ends, commands and chunks: it is counted, and stays content. (Guards:
-//! `smtp::bdat` on the way in, `session::driver::chunks` for chunks in the wrong place, `smtp::dot_stuffing` on the way
+//! `smtp::line_ends` on the way in, `session::driver::chunks` for chunks in the wrong place, `smtp::dot_stuffing` on the way
 //! out.)
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use mailsluice::config::ByteSize;
 
 use crate::client::Client;
 use crate::path::{Path, Way};
-use crate::smuggling::{ENDS, EVIL, HEAD, WITH_NUL};
+use crate::smuggling::{ENDS, EVIL, HEAD, REAL_ENDS, WITH_NUL, lines};
 use crate::world::World;
 
 const OPENING: &[u8] = b"MAIL FROM:<sender@firm.example>\r\nRCPT TO:<friend@dest.example>\r\n";
@@ -24,7 +24,7 @@ async fn a_lax_upstream_gets_one_message() {
     let path = Path::lax().await;
     let mut messages = 0;
     for way in Way::ALL {
-        for (name, end) in ENDS.iter().chain([&("CRLF.CRLF", &b"\r\n.\r\n"[..])]) {
+        for (name, end) in ENDS.iter().chain(REAL_ENDS) {
             let content = [HEAD, end, EVIL].concat();
             let mut client = path.connect_by(way).await;
             for at in HEAD.len()..=HEAD.len() + end.len() {
@@ -51,24 +51,10 @@ async fn a_lax_upstream_gets_one_message() {
     assert!(!path.upstream.commands().iter().any(|c| c.contains("evil") || c.contains("victim")));
 }
 
-/// Every CR, LF and CRLF as CRLF, and one at the end.
-fn normal(content: &[u8]) -> Vec<u8> {
-    let text: Vec<u8> = content.iter().copied().chain(*b"\r\n").collect();
-    let mut out = Vec::new();
-    for (at, &octet) in text.iter().enumerate() {
-        match octet {
-            b'\n' if at > 0 && text[at - 1] == b'\r' => {}
-            b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
-            _ => out.push(octet),
-        }
-    }
-    out
-}
-
 /// Chunks of one octet give the same message as one chunk.
 #[tokio::test(start_paused = true)]
 async fn chunks_of_one_octet_change_nothing() {
-    for (name, end) in ENDS {
+    for (name, end) in ENDS.iter().chain(REAL_ENDS) {
         let content = [HEAD, end, b"tail"].concat();
         let mut stored = Vec::new();
         for size in [content.len(), 1] {
@@ -94,7 +80,7 @@ async fn chunks_of_one_octet_change_nothing() {
             stored.push(octets[start..].escape_ascii().to_string());
         }
         assert_eq!(stored[0], stored[1], "{name}");
-        assert_eq!(stored[0], normal(&content).escape_ascii().to_string(), "{name}");
+        assert_eq!(stored[0], lines(&[&content[..], b"\r\n"].concat()).escape_ascii().to_string(), "{name}");
     }
 }
 

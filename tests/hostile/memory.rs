@@ -248,6 +248,32 @@ fn very_much_of_one_thing() {
     relay.check("10,000 levels of MIME");
 }
 
+/// However long a run of CRs is, and whatever becomes of it, it is held nowhere.
+#[test]
+fn runs_of_crs() {
+    let relay = Relay::start("");
+    let mut client = relay.connect();
+    client.ask("EHLO x", 250);
+    for (before, mebibytes, behind, code) in [
+        ("Subject: x", 10, "\n\r\ny\r\n.", 250),
+        ("Subject: x", 10, "y\r\n\r\ny\r\n.", 552),
+        ("Subject: x\r\n\r\ny", 10, "\ny\r\n.", 250),
+        ("Subject: x\r\n\r\n.", 10, "\ny\r\n.", 250),
+        // Each of them is a line end then, and the message is read whole to be delivered.
+        ("Subject: x\r\n\r\ny", 2, "y\r\n.", 250),
+    ] {
+        client.ask("MAIL FROM:<a@b>", 250);
+        client.ask("RCPT TO:<c@d>", 250);
+        client.ask("DATA", 354);
+        client.send(before.as_bytes());
+        for _ in 0..mebibytes {
+            client.send(&b"\r".repeat(1 << 20));
+        }
+        client.ask(behind, code);
+        relay.check("a run of CRs");
+    }
+}
+
 /// A client that never reads what we say is no reason to keep it all.
 #[test]
 fn a_client_that_never_reads() {

@@ -1,5 +1,8 @@
 //! Whatever looks like the end of the content to somebody, and is not CRLF.CRLF: it stays one message, here and behind
-//! us. (Guards: `smtp::data_stream` on the way in, `smtp::dot_stuffing` on the way out.)
+//! us. And what is CRLF.CRLF ends it, whatever stands before. (Guards: `smtp::data_stream` and `smtp::line_ends` on the
+//! way in, `smtp::dot_stuffing` on the way out.)
+
+use mailsluice::config::Newlines;
 
 use crate::client::Client;
 use crate::path::{Path, Way};
@@ -18,6 +21,17 @@ pub(crate) const ENDS: &[(&str, &[u8])] = &[
     ("CRLF.CR", b"\r\n.\r"),
     ("CRLF.CRCRLF", b"\r\n.\r\r\n"),
     ("CRCRLF.CRCRLF", b"\r\r\n.\r\r\n"),
+    ("CRLF.CRCRCRLF", b"\r\n.\r\r\r\n"),
+    ("CRLF.CRCR", b"\r\n.\r\r"),
+    ("CRCRLF.CR", b"\r\r\n.\r"),
+    ("CRCRLF.LF", b"\r\r\n.\n"),
+    ("CRCRLF.CRCR", b"\r\r\n.\r\r"),
+    ("CRCRLF..CRLF", b"\r\r\n..\r\n"),
+    ("CRCRLF..CRCRLF", b"\r\r\n..\r\r\n"),
+    ("CRCR.CRLF", b"\r\r.\r\n"),
+    ("CRCR.CRCRLF", b"\r\r.\r\r\n"),
+    ("LF.CRCRLF", b"\n.\r\r\n"),
+    ("CR.CRCRLF", b"\r.\r\r\n"),
     ("LFCR.LFCR", b"\n\r.\n\r"),
     ("CRLF.LFCR", b"\r\n.\n\r"),
     ("LFLF.LFLF", b"\n\n.\n\n"),
@@ -33,7 +47,17 @@ pub(crate) const ENDS: &[(&str, &[u8])] = &[
     ("8-bit LF", b"\x8a.\x8a"),
 ];
 
-/// The same with a NUL, which no content may hold.
+/// What ends the content, though another line end than CRLF stands before.
+pub(crate) const REAL_ENDS: &[(&str, &[u8])] = &[
+    ("CRLF.CRLF", b"\r\n.\r\n"),
+    ("CRCRLF.CRLF", b"\r\r\n.\r\n"),
+    ("CRCRCRLF.CRLF", b"\r\r\r\n.\r\n"),
+    ("CRLFCRCRLF.CRLF", b"\r\n\r\r\n.\r\n"),
+    ("LFCRLF.CRLF", b"\n\r\n.\r\n"),
+    ("CRLF.CRCRLF.CRLF", b"\r\n.\r\r\n.\r\n"),
+];
+
+/// Lookalikes with a NUL, which no content may hold.
 pub(crate) const WITH_NUL: &[(&str, &[u8])] = &[
     ("CRLF NUL.CRLF", b"\r\n\0.\r\n"),
     ("CRLF.NUL CRLF", b"\r\n.\0\r\n"),
@@ -54,25 +78,29 @@ fn content(end: &[u8]) -> Vec<u8> {
     [HEAD, end, EVIL].concat()
 }
 
-/// One line per line, whatever ends it; a dot was put before those that begin with one behind a CRLF.
-fn normal(content: &[u8]) -> Vec<u8> {
-    let text = content.strip_suffix(b".\r\n").unwrap();
+/// One line per line of a body: a LF ends it with all CRs before it, any other CR does so by itself.
+pub(crate) fn lines(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut at = 0;
-    while at < text.len() {
-        let rest = &text[at..];
-        if rest.starts_with(b"\r\n.") {
-            out.extend_from_slice(b"\r\n");
-            at += 3;
-        } else if rest.starts_with(b"\r\n") {
-            out.extend_from_slice(b"\r\n");
-            at += 2;
-        } else {
-            out.extend_from_slice(if b"\r\n".contains(&rest[0]) { b"\r\n" } else { &rest[..1] });
-            at += 1;
-        }
+    let mut rest = text;
+    while let Some(&first) = rest.first() {
+        let crs = rest.iter().take_while(|&&b| b == b'\r').count();
+        let used = if rest.get(crs) == Some(&b'\n') { crs + 1 } else { 1 };
+        out.extend_from_slice(if b"\r\n".contains(&first) { b"\r\n" } else { &rest[..1] });
+        rest = &rest[used..];
     }
     out
+}
+
+/// What is stored of a content by DATA: a dot was put before the lines that begin with one behind a CRLF.
+fn normal(content: &[u8]) -> Vec<u8> {
+    let text = content.strip_suffix(b".\r\n").unwrap();
+    let mut plain = Vec::new();
+    for (at, &octet) in text.iter().enumerate() {
+        if octet != b'.' || !text[..at].ends_with(b"\r\n") {
+            plain.push(octet);
+        }
+    }
+    lines(&plain)
 }
 
 /// One session: the opening, the content in pieces, QUIT. The codes after the 354.
@@ -178,7 +206,7 @@ async fn a_bare_line_end_is_refused_at_the_real_end() {
     for (name, end) in ENDS {
         let content = content(end);
         let mut world = World::new();
-        world.config.session.bare_newline = mailsluice::config::Newlines::Reject;
+        world.config.session.bare_newline = Newlines::Reject;
         let mut running = world.connect().await;
         let client = std::mem::replace(&mut running.client, tokio::io::duplex(1).0);
         let bare = {
@@ -189,4 +217,36 @@ async fn a_bare_line_end_is_refused_at_the_real_end() {
         assert_eq!(talk(Client::new(client), content.chunks(1).collect()).await, want, "{name}");
         assert_eq!(running.store.messages.lock().unwrap().is_empty(), bare);
     }
+}
+
+/// CRs before the line end hide no end: the content is what stands before, and the rest runs, in pieces however they
+/// are cut. Where such a line end is refused, it is the one message that is.
+#[tokio::test(start_paused = true)]
+async fn a_real_end_ends_it_whatever_stands_before() {
+    for (name, end) in REAL_ENDS {
+        for pieces in cuts(&content(end)) {
+            let (codes, stored) = session(Newlines::Normalize, &pieces).await;
+            assert_eq!(codes, [250, 250, 250, 354, 250, 221], "{name}");
+            assert_eq!(stored, [false, true], "{name}");
+            let (codes, stored) = session(Newlines::Reject, &pieces).await;
+            if lines(end) == *end {
+                assert_eq!((codes[0], stored.len()), (250, 2), "{name}");
+            } else {
+                assert_eq!(codes, [554, 250, 250, 354, 250, 221], "{name}");
+                assert_eq!(stored, [true], "{name}");
+            }
+        }
+    }
+}
+
+/// The codes after the 354, and whether each message that is stored is the smuggled one.
+async fn session(newlines: Newlines, pieces: &[Vec<u8>]) -> (Vec<u16>, Vec<bool>) {
+    let mut world = World::new();
+    world.config.session.bare_newline = newlines;
+    let mut running = world.connect().await;
+    let client = std::mem::replace(&mut running.client, tokio::io::duplex(1).0);
+    let codes = talk(Client::new(client), pieces.iter().map(Vec::as_slice).collect()).await;
+    let messages = running.store.messages.lock().unwrap().clone();
+    let is_evil = |content: Vec<u8>| memchr::memmem::find(&content, b"smuggled").is_some();
+    (codes, messages.iter().map(|message| is_evil(running.content(message))).collect())
 }

@@ -110,7 +110,8 @@ def test_a_null_byte_is_refused(relay_to_sink):
 
 def test_a_second_message_cannot_be_smuggled_in(relay_to_sink, sink):
     """Each end-of-data lookalike stays inside the one message; what follows is never a command."""
-    lookalikes = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\n.\r", b"\r\n\0.\r\n"]
+    lookalikes = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\n.\r",
+                  b"\r\n.\r\r\n", b"\r\r\n.\r\r\n", b"\r\r\n.\r", b"\r\r\n.\n", b"\r\r.\r\n", b"\r\n\0.\r\n"]
     for lookalike in lookalikes:
         sink.arrivals.clear()
         body = b"one" + lookalike + b"MAIL FROM:<evil@firm.example>\r\nRCPT TO:<victim@elsewhere.example>\r\nDATA\r\nSubject: two\r\n\r\n"

@@ -87,14 +87,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
             }
             let waiting = self.channel.waiting();
             let piece = usize::try_from(left).map_or(waiting.len(), |left| left.min(waiting.len()));
-            if let Some(receiver) = &mut receiver {
-                receiver.decode(&waiting[..piece]);
-            }
-            self.channel.consume(piece);
+            let taken = match &mut receiver {
+                Some(receiver) => receiver.decode(&waiting[..piece]).consumed(),
+                None => piece,
+            };
+            self.channel.consume(taken);
             if let Some(receiver) = &mut receiver {
                 receiver.settle().await;
             }
-            left -= piece as u64;
+            left -= taken as u64;
         }
         Ok(())
     }

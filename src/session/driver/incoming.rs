@@ -9,7 +9,7 @@ use crate::mail::QueueId;
 use crate::session::accept::accept;
 use crate::session::receive::{Arrival, Receiver, Refusal, Taken};
 use crate::session::state::{Dialogue, Hello, MailTransaction};
-use crate::session::submission::Submission;
+use crate::session::submission::{Submission, UnreadableFrom};
 use crate::smtp::Reply;
 use crate::store::StoreError;
 
@@ -42,10 +42,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         let Incoming { receiver, queue_id, hello, user, transaction, exchange, .. } = incoming;
         let sender = transaction.envelope.reverse_path.to_string();
         let refused = match receiver.finish().await {
-            Ok(Taken { content, from }) => {
-                let submission = Submission { queue_id, hello, user, transaction, content, from, exchange };
+            Ok(Taken { content, author }) => {
+                let unreadable = UnreadableFrom::of(&author, &queue_id, user.as_ref());
+                let submission = Submission { queue_id, hello, user, transaction, content, author, exchange };
                 match accept(&self.services, &self.peer, submission).await {
-                    Ok(reply) => return reply,
+                    Ok(reply) => {
+                        if let Some(unreadable) = unreadable {
+                            unreadable.log(&self.peer, &sender);
+                        }
+                        return reply;
+                    }
                     Err(refused) => (refused.reply(), refused.reason()),
                 }
             }

@@ -117,6 +117,23 @@ fn a_disk_that_fails_is_told() {
     assert!(refusal.reply().to_string().starts_with("451 4.3.0 "), "{refusal}");
 }
 
+/// A run of CRs has its size, is one line end before a LF and as many in a body elsewhere, and is held nowhere.
+#[test]
+fn a_run_of_crs_is_counted() {
+    let content =
+        |crs: usize, behind: &str| [b"A: b\r\n\r\n", &b"\r".repeat(crs)[..], behind.as_bytes()].concat();
+    for (crs, behind, line_ends) in [(900_000, "\nx\r\n.\r\n", 1), (400_000, "x\r\n.\r\n", 400_000)] {
+        let stored = receive(&content(crs, behind), 30_000, 0).unwrap();
+        let body = memchr::memmem::find(&stored, b"A: b\r\n\r\n").unwrap() + 8;
+        assert_eq!(stored.len() - body, 2 * line_ends + 3);
+        assert!(stored.ends_with(b"\r\n\r\nx\r\n"));
+    }
+    for behind in ["\nx\r\n.\r\n", "x\r\n.\r\n"] {
+        let refused = receive(&content(1 << 20, behind), 30_000, 0);
+        assert!(matches!(refused, Err(Refusal::TooLarge { .. })));
+    }
+}
+
 /// What a session holds beyond 8 KiB is counted, and given back with the content.
 #[test]
 fn memory_is_taken_as_it_is_needed() {
