@@ -3,6 +3,9 @@
 //! Knows no protocol, no configuration and no store.
 
 mod address;
+pub mod address_list;
+pub mod destinations;
+pub mod domain;
 mod envelope;
 pub mod header;
 pub mod message_id;

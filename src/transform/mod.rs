@@ -7,6 +7,7 @@
 
 pub mod dkim;
 mod downgrade;
+mod encoded_words;
 mod error;
 mod redirect;
 
@@ -15,6 +16,7 @@ pub use error::TransformError;
 
 use crate::config::TestAction;
 use crate::mail::Address;
+use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::Header;
 use crate::store::Message;
 
@@ -56,7 +58,6 @@ pub fn prepare(
 ) -> Result<Prepared, TransformError> {
     let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
     let mut header = Header::parse(&content);
-    redirect::remove_blind_copies(&mut header);
     if let Some(test) = &message.decisions.test {
         match (test.action, &test.address) {
             (TestAction::Redirect, Some(address)) => {
@@ -68,6 +69,7 @@ pub fn prepare(
             _ => return Err(TransformError::Test),
         }
     }
+    remove_blind_copies(&mut header);
     let smtputf8 = international(message, &header, &recipients);
     if let Some(what) = smtputf8.filter(|_| !upstream.smtputf8 && !upstream.local) {
         return Err(TransformError::International(what));
