@@ -1,7 +1,8 @@
 //! Lines of content that are longer than RFC 5322 2.1.1 allows. No I/O.
 
 use crate::config;
-use crate::mail::header::is_field_start;
+use crate::mail::address_list::{ListScanner, is_address_list};
+use crate::mail::header::{Field, is_field_start};
 
 /// The longest line without its CRLF, in octets (RFC 5322 2.1.1, RFC 5321 4.5.3.1.6).
 const MAX: usize = 998;
@@ -23,6 +24,10 @@ pub struct LongLineFilter {
     in_header: bool,
     /// The present line is known to belong to the header section.
     judged: bool,
+    /// The present field is a list of mailboxes, which has come as far as what is held.
+    list: Option<ListScanner>,
+    /// The beginning of the present line has left `held`, or is known to go on with a field.
+    in_field: bool,
     /// A long line was seen.
     pub found: bool,
 }
@@ -31,7 +36,16 @@ impl LongLineFilter {
     /// A filter at the start of the content.
     #[must_use]
     pub fn new(treatment: config::LongLines) -> Self {
-        Self { treatment, column: 0, held: Vec::new(), in_header: true, judged: false, found: false }
+        Self {
+            treatment,
+            column: 0,
+            held: Vec::new(),
+            in_header: true,
+            judged: false,
+            list: None,
+            in_field: false,
+            found: false,
+        }
     }
 
     /// Appends `input` to `out`; a line over 998 octets is broken with CRLF and a space when it shall be wrapped. A header
@@ -88,9 +102,11 @@ impl LongLineFilter {
         if end == b'\r' && !self.judged && !self.belongs() {
             return self.leave_header(&piece[text..], out);
         }
-        self.finish(out);
+        self.enter_field();
+        let held = std::mem::take(&mut self.held);
+        self.pass_on(&held, out);
         out.extend_from_slice(&piece[text..]);
-        self.judged = false;
+        (self.judged, self.in_field) = (false, false);
     }
 
     /// Whether the held line begins a field or goes on with one. The empty line does neither.
@@ -100,23 +116,56 @@ impl LongLineFilter {
 
     /// The header section is over, and what is held is the body's; `rest` is the rest of its piece.
     fn leave_header(&mut self, rest: &[u8], out: &mut Vec<u8>) {
-        self.in_header = false;
+        (self.in_header, self.list) = (false, None);
         let line = [std::mem::take(&mut self.held).as_slice(), rest].concat();
         self.piece(&line, out);
     }
 
+    /// Finds out whether the field that begins with what is held, if one does, is a list of mailboxes.
+    fn enter_field(&mut self) {
+        let begins = !matches!(self.held.first(), None | Some(b' ' | b'\t'));
+        if !std::mem::replace(&mut self.in_field, true) && begins {
+            self.list = is_address_list(&Field::of(&self.held)).then(ListScanner::default);
+        }
+    }
+
+    /// Appends octets of the present field that were held.
+    fn pass_on(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        if let Some(list) = &mut self.list {
+            for &octet in octets {
+                let _ = list.is_comma(octet);
+            }
+        }
+        out.extend_from_slice(octets);
+    }
+
+    /// The last place in what is held behind a comma between two mailboxes.
+    fn behind_comma(&self) -> Option<usize> {
+        let mut list = self.list?;
+        let commas = self.held.iter().enumerate().filter(|&(_, &b)| list.is_comma(b));
+        commas.last().map(|(i, _)| i + 1)
+    }
+
     /// A line of the header section is full and `next` does not fit.
     fn fold(&mut self, next: u8, out: &mut Vec<u8>) {
+        self.enter_field();
         let is_white = |b: u8| b == b' ' || b == b'\t';
         let start = self.held.iter().position(|&b| !is_white(b));
         // A fold leaves no line of white space alone, which some would take for the end of the header section.
         let followed = |i: usize| !is_white(*self.held.get(i + 1).unwrap_or(&next));
         let place = (0..self.held.len()).rev().find(|&i| is_white(self.held[i]) && followed(i));
-        match place.filter(|&i| start.is_some_and(|start| start < i)) {
+        let place = place.filter(|&i| start.is_some_and(|start| start < i));
+        // A list without white space is parted between two mailboxes, by white space of ours.
+        let comma = self.behind_comma().filter(|&comma| place.is_none_or(|place| place < comma));
+        match comma.or(place) {
             Some(place) if self.treatment == config::LongLines::Wrap => {
                 self.found = true;
-                out.extend(self.held.drain(..place));
+                let line: Vec<u8> = self.held.drain(..place).collect();
+                self.pass_on(&line, out);
                 out.extend_from_slice(b"\r\n");
+                if comma.is_some() {
+                    self.held.insert(0, b' ');
+                }
             }
             _ => self.too_long(next, out),
         }
@@ -158,7 +207,8 @@ impl LongLineFilter {
         let is_continuation = |b: u8| b & 0xc0 == 0x80;
         let sequence = self.held.iter().rposition(|&b| !is_continuation(b)).filter(|&i| self.held[i] >= 0xc0);
         let keep = if is_continuation(next) { sequence.unwrap_or(self.held.len()) } else { self.held.len() };
-        out.extend(self.held.drain(..keep));
+        let line: Vec<u8> = self.held.drain(..keep).collect();
+        self.pass_on(&line, out);
         out.extend_from_slice(b"\r\n");
         if self.in_header {
             self.held.insert(0, b' ');
@@ -216,6 +266,7 @@ mod tests {
     #[test]
     fn folds_fields_before_white_space() {
         let to = |n: usize| "u@example.org, ".repeat(n);
+        let tight = |n: usize| "u@example.org,".repeat(n);
         for (input, want) in [
             // 4 + 66 * 15 octets, then 4 of the next address would still fit.
             (format!("To: {}x\r\n\r\n", to(70)), format!("To: {}\r\n {}x\r\n\r\n", to(66).trim_end(), to(4))),
@@ -225,6 +276,30 @@ mod tests {
             (
                 format!("A: b\r\n c{}{}\r\n\r\n", " ".repeat(500), "x".repeat(900)),
                 format!("A: b\r\n c{}\r\n {}\r\n\r\n", " ".repeat(499), "x".repeat(900)),
+            ),
+            // 4 + 71 * 14 octets, then 4 of the next address would still fit.
+            (format!("To: {}x@b\r\n", tight(100)), format!("To: {}\r\n {}x@b\r\n", tight(71), tight(29))),
+            (
+                format!("To: a,\r\n\t\"{}\" <{}x@b>,{}x@b\r\n", ",".repeat(400), "y".repeat(200), tight(50)),
+                format!(
+                    "To: a,\r\n\t\"{}\" <{}x@b>,{}\r\n {}x@b\r\n",
+                    ",".repeat(400),
+                    "y".repeat(200),
+                    tight(27),
+                    tight(23)
+                ),
+            ),
+            (format!("X: {}\r\n", ",".repeat(996)), format!("X:\r\n {}\r\n", ",".repeat(996))),
+            // No comma of a quoted string parts mailboxes, however long that is.
+            (
+                format!("To:\"{}\" <x@b>,{}x@b\r\n", ",".repeat(1200), tight(60)),
+                format!(
+                    "To:\"{}\r\n {}\" <x@b>,{}\r\n {}x@b\r\n",
+                    ",".repeat(994),
+                    ",".repeat(206),
+                    tight(55),
+                    tight(5)
+                ),
             ),
             // What is no field is the body's, and is broken where it is full.
             (format!("a {}\r\n", "x".repeat(997)), format!("a {}\r\n x\r\n", "x".repeat(996))),
