@@ -6,6 +6,8 @@
     reason = "a test may fail by panic and writes plain files"
 )]
 
+#[path = "control/release.rs"]
+mod release;
 #[path = "control/waits.rs"]
 mod waits;
 

@@ -283,6 +283,29 @@ async fn what_the_upstream_can_not_take_is_told() {
     let (reply, _) =
         send(Script::default().without("SMTPUTF8"), "MAIL FROM:<\u{fc}@firm.example> SMTPUTF8", "").await;
     assert!(reply.starts_with("553 5.6.7 "), "{reply}");
+    let asked = "MAIL FROM:<info@m\u{fc}ller.test> SMTPUTF8";
+    let (reply, up) = send(Script::default().without("SMTPUTF8"), asked, "Subject: \u{fc}\r\n\r\nx").await;
+    assert_eq!(reply, "250 2.0.0 queued as 42");
+    assert_eq!(up.commands_of("MAIL"), ["MAIL FROM:<info@xn--mller-kva.test> BODY=8BITMIME"]);
+    assert!(up.messages()[0].content.is_ascii(), "only domain and subject were not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipient_that_the_upstream_can_not_be_told_harms_no_other() {
+    let up = Upstream::new(Script::default().without("SMTPUTF8"));
+    let sim = relay(&up, "").await;
+    let mut client = Client::at(&sim, 0).await;
+    client.say("MAIL FROM:<a@firm.example> SMTPUTF8").await;
+    let refused = client.say("RCPT TO:<j\u{f6}rg@there.example>").await;
+    assert!(refused.starts_with("553 5.6.7 "), "{refused}");
+    for to in ["x@there.example", "y@\u{fc}.example"] {
+        assert_eq!(client.say(&format!("RCPT TO:<{to}>")).await, "250 2.1.5 recipient OK");
+    }
+    client.say("DATA").await;
+    assert_eq!(client.say("From: a@firm.example\r\n\r\none\r\n.").await, "250 2.0.0 queued as 42");
+    assert_eq!(up.commands_of("RCPT"), ["RCPT TO:<x@there.example>", "RCPT TO:<y@xn--tda.example>"]);
+    client.leave().await;
+    assert_nothing_left(&sim, 2).await;
 }
 
 #[tokio::test(start_paused = true)]

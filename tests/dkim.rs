@@ -113,6 +113,7 @@ fn samples() -> Vec<(String, Vec<u8>)> {
         ("dots", with(".\r\n..\r\n.x\r\nx.\r\n.\r\n")),
         ("attachment", with(&attachment)),
         ("long-line", with(&format!("{}\r\n", "x".repeat(1 << 20)))),
+        ("form-feed", format!("{}\r\nhello\x0c x\r\n", HEAD.replace("hello", "page\x0c 1\x0cof 2")).into()),
         ("latin-1", [HEAD.as_bytes(), b"\r\nGr\xfc\xdfe\r\n"].concat()),
     ]
     .into_iter()

@@ -181,6 +181,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             uptime: 12_000,
             test_mode: TestModeJson {
+                outside_test_mode: 0,
                 enabled: true,
                 action: "redirect".to_owned(),
                 address: Some("test@firm.example".to_owned()),
@@ -252,9 +253,8 @@ Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 droppe
             obstacles(&status.upstreams, &when),
             "m365 is down until 07:04:00 (in 4m): connect: \\u001brefused; its mail takes the fallback backup\n"
         );
-        let due = When::utc("2026-11-22T07:04:00Z");
         assert_eq!(
-            obstacles(&status.upstreams, &due),
+            obstacles(&status.upstreams, &When::utc("2026-11-22T07:04:00Z")),
             "m365 is down, probing now: connect: \\u001brefused; its mail takes the fallback backup\n"
         );
         let wrong = StatusJson { totals: Totals { sent: 1, ..status.totals }, ..status };

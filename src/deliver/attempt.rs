@@ -1,5 +1,6 @@
 //! One attempt: a message under a lease is made ready for its upstream and handed over, and what became of it is noted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
@@ -19,6 +20,9 @@ use crate::upstream::{
     ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
     TransactionResult, blacklist_candidate, row_for, stated_wait,
 };
+
+/// What is noted of recipients that were held up by others of their envelope.
+const WITHOUT_OTHERS: &str = "goes without the recipients that the upstream can't be told";
 
 /// What an attempt works with.
 pub(super) struct Job {
@@ -262,20 +266,30 @@ impl Job {
 
     /// What this account can't take, another may. It has failed only when none of the upstream's own can ever take it.
     fn unfit(&self, leased: Leased, unfit: &Unfit, host: String) -> Attempted {
-        let id = leased.lease.id;
+        let (id, size) = (leased.lease.id, leased.message.size);
         let reply = unfit.reply.to_string();
-        if !unfit.elsewhere {
+        let Some(misfit) = unfit.misfit.clone() else {
             return Attempted::all(leased, Outcome::DEFERRED, &reply);
-        }
-        self.lane.unfit.note(id, self.account.key());
-        let size = leased.message.size;
-        let can_not = |own: &Arc<Account>| {
-            let too_large = own.settings().limits().message_size.is_some_and(|most| size > most.0);
-            too_large || self.lane.unfit.has(id, own.key())
         };
-        let hopeless = self.lane.candidates.own().iter().all(can_not);
-        let outcome = if hopeless { Outcome::Bounced } else { Outcome::UPSTREAM };
-        Attempted { host, ..Attempted::all(leased, outcome, &reply) }
+        self.lane.unfit.note(id, self.account.key(), misfit);
+        let can_not = |own: &Arc<Account>, place: u32| {
+            let too_large = own.settings().limits().message_size.is_some_and(|most| size > most.0);
+            too_large || self.lane.unfit.has(id, own.key(), place)
+        };
+        let own = self.lane.candidates.own();
+        let places = leased.message.recipients.iter().map(|recipient| recipient.index);
+        let hopeless: BTreeSet<u32> =
+            places.filter(|&place| own.iter().all(|own| can_not(own, place))).collect();
+        if hopeless.is_empty() {
+            return Attempted { host, ..Attempted::all(leased, Outcome::UPSTREAM, &reply) };
+        }
+        self.lane.unfit.forget_recipients(id, &hopeless);
+        let mut attempted = Attempted::all(leased, Outcome::Bounced, &reply);
+        let others = |each: &&mut RecipientOutcome| !hopeless.contains(&each.recipient.index);
+        for other in attempted.outcomes.iter_mut().filter(others) {
+            (other.outcome, other.reply) = (Outcome::Later, WITHOUT_OTHERS.to_owned());
+        }
+        Attempted { host, ..attempted }
     }
 
     fn feedback(&self) -> Feedback<'_> {

@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use super::unfit::Misfit;
 use crate::account::AccountSettings;
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, Message};
-use crate::transform::{self, Prepared, Signer, UpstreamFacts};
+use crate::transform::{self, Prepared, Signer, TransformError, UpstreamFacts};
 use crate::upstream::Offer;
 
 /// Content of this size is transformed on a thread of its own; smaller content is not counted as memory.
@@ -81,8 +82,8 @@ fn is_damage(error: &ContentError) -> bool {
 /// The message can't be made ready for an upstream, or is too large for it.
 pub(super) struct Unfit {
     pub(super) reply: Reply,
-    /// Whether it is the upstream that sets this bound: another one may take the message.
-    pub(super) elsewhere: bool,
+    /// What the upstream can't take, and another one may; `None` when the fault is not the upstream's.
+    pub(super) misfit: Option<Misfit>,
 }
 
 /// Changes a message as an upstream needs it, and looks whether it takes one of that size.
@@ -99,13 +100,13 @@ pub(super) async fn make_ready(
         local: offer.local,
     };
     let prepared = prepare(signer, message, content, view).await;
-    let prepared = prepared.map_err(|reply| Unfit { elsewhere: reply.is_permanent(), reply })?;
+    let prepared = prepared?;
     let size = prepared.content.len() as u64;
     let configured = settings.limits().message_size.map(|limit| limit.0);
     let limit = offer.max_size.into_iter().chain(configured).min();
     if let Some(limit) = limit.filter(|&limit| size > limit) {
         let text = format!("the message has {size} octets, {host} takes {limit}");
-        return Err(Unfit { reply: Reply::new(552, (5, 3, 4), text), elsewhere: true });
+        return Err(Unfit { reply: Reply::new(552, (5, 3, 4), text), misfit: Some(Misfit::Message) });
     }
     Ok(prepared)
 }
@@ -116,14 +117,24 @@ async fn prepare(
     message: &Message,
     content: Vec<u8>,
     view: UpstreamFacts,
-) -> Result<Prepared, Reply> {
+) -> Result<Prepared, Unfit> {
     let signer = signer.clone();
     let prepared = if (content.len() as u64) < LARGE {
         transform::prepare(message, content, &view, &signer)
     } else {
         let message = Message { content: Content::memory(Vec::new()), ..message.clone() };
         let task = tokio::task::spawn_blocking(move || transform::prepare(&message, content, &view, &signer));
-        task.await.map_err(|_| Reply::new(451, (4, 3, 0), "the message could not be prepared"))?
+        task.await.map_err(|_| {
+            let reply = Reply::new(451, (4, 3, 0), "the message could not be prepared");
+            Unfit { reply, misfit: None }
+        })?
     };
-    prepared.map_err(|error| error.to_reply())
+    prepared.map_err(|error| {
+        let reply = error.to_reply();
+        let misfit = match error {
+            TransformError::InternationalRecipients(places) => Some(Misfit::Recipients(places)),
+            _ => reply.is_permanent().then_some(Misfit::Message),
+        };
+        Unfit { reply, misfit }
+    })
 }

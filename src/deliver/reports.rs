@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use crate::config::{BounceFrom, Upstream};
+use crate::mail::header::Header;
 use crate::mail::message_id;
 use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath};
 use crate::report::dsn::{Dsn, Kind, Recipient};
@@ -126,6 +127,7 @@ async fn make(
         recipients: &described,
     };
     let report = dsn.build();
+    let smtputf8 = Header::parse(&report).fields().any(|field| !field.raw().is_ascii());
     let lane = context.router.lane(&message.sender).unwrap_or_else(|| message.lane.clone());
     Some(NewMessage {
         queue_id,
@@ -136,7 +138,7 @@ async fn make(
         reverse_path: ReversePath::Null,
         sender: message.sender.clone(),
         body: if report.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
-        smtputf8: false,
+        smtputf8,
         request: MessageRequest::default(),
         client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
         decisions: Decisions::default(),

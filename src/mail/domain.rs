@@ -1,12 +1,14 @@
 //! Domain names: as the DNS knows them, and as they are compared. One name has many spellings: capitals, letters with their
 //! accents apart, full-width letters and dots, A-labels and U-labels (RFC 5890 2.3.2.1).
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 use unicode_normalization::UnicodeNormalization;
+
+use super::Address;
 
 /// Dots that people type in domain names (UTS 46 2.3).
 const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
@@ -21,7 +23,26 @@ pub fn to_ascii(domain: &str) -> Option<String> {
     // What is denied are control characters, the at-sign, and whatever else must not come out of a look-alike.
     let mapped =
         Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::Verify);
-    mapped.ok().map(std::borrow::Cow::into_owned)
+    mapped.ok().map(Cow::into_owned)
+}
+
+/// The domain as a server without SMTPUTF8 takes it: one that is ASCII already stays as it is, another goes in A-labels. `None`
+/// when it has no such form.
+#[must_use]
+pub fn in_ascii(domain: &str) -> Option<Cow<'_, str>> {
+    if domain.is_ascii() { Some(Cow::Borrowed(domain)) } else { to_ascii(domain).map(Cow::Owned) }
+}
+
+/// The address as a server without SMTPUTF8 takes it (RFC 6531 3.2): its domain in A-labels. `None` when it has no such
+/// form, above all since its local part is not ASCII.
+#[must_use]
+pub fn without_smtputf8(address: &Address) -> Option<Cow<'_, str>> {
+    if address.is_ascii() {
+        return Some(Cow::Borrowed(address.as_str()));
+    }
+    let local = address.local();
+    let domain = in_ascii(address.domain()).filter(|_| local.is_ascii())?;
+    Some(Cow::Owned(format!("{local}@{domain}")))
 }
 
 /// What domains are compared by: equal for all spellings of one name.
@@ -157,6 +178,33 @@ mod tests {
             (&long, None),
         ] {
             assert_eq!(to_ascii(domain).as_deref(), want, "{domain}");
+        }
+    }
+
+    #[test]
+    fn domains_go_in_ascii() {
+        for (domain, want) in [
+            ("Firm.test", Some("Firm.test")),
+            ("[192.0.2.1]", Some("[192.0.2.1]")),
+            ("M\u{dc}LLER.test", Some("xn--mller-kva.test")),
+            ("a_b.\u{fc}.test", Some("a_b.xn--tda.test")),
+            ("\u{ff20}.\u{fc}.test", None),
+            ("\u{fc}..test", None),
+        ] {
+            assert_eq!(in_ascii(domain).as_deref(), want, "{domain}");
+        }
+    }
+
+    #[test]
+    fn only_a_local_part_needs_smtputf8() {
+        for (address, want) in [
+            ("Info@Firm.test", Some("Info@Firm.test")),
+            ("\"a b\"@m\u{fc}ller.test", Some("\"a b\"@xn--mller-kva.test")),
+            ("m\u{fc}ller@firm.test", None),
+            ("m\u{fc}ller@m\u{fc}ller.test", None),
+        ] {
+            let address = Address::parse(address).unwrap();
+            assert_eq!(without_smtputf8(&address).as_deref(), want, "{address}");
         }
     }
 

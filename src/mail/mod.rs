@@ -3,8 +3,10 @@
 //! Knows no protocol, no configuration and no store.
 
 mod address;
+pub mod address_list;
 mod client_network;
-mod domain;
+pub mod destinations;
+pub mod domain;
 mod envelope;
 pub mod header;
 mod key;

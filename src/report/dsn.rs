@@ -17,6 +17,7 @@ use mail_builder::headers::text::Text;
 use mail_builder::mime::MimePart;
 
 use crate::mail::Address;
+use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::{Fields, Header, fold, rfc5322_date};
 
 /// Octets of the original header that are sent back at most.
@@ -28,7 +29,16 @@ impl Dsn<'_> {
     /// Writes the report: header and body, CRLF line ends, all ASCII but for international addresses in its header.
     #[must_use]
     pub fn build(&self) -> Vec<u8> {
-        let header = Header::parse(self.original);
+        let mut header = Header::parse(self.original);
+        // Others than the sender read reports, and who got a blind copy is nobody's business.
+        remove_blind_copies(&mut header);
+        let open = header.is_changed().then(|| header.to_content());
+        let dsn = Dsn { original: open.as_deref().unwrap_or(self.original), ..*self };
+        dsn.write(&header)
+    }
+
+    /// Writes the report of an original without blind copies, whose header this is.
+    fn write(&self, header: &Header<'_>) -> Vec<u8> {
         let report = ContentType::new("multipart/report").attribute("report-type", "delivery-status");
         let status = MimePart::new("message/delivery-status", self.status_fields())
             .header("Content-Transfer-Encoding", Raw::new("7bit"));
@@ -40,7 +50,7 @@ impl Dsn<'_> {
             MimePart::new("text/rfc822-headers", returned_header(self.original))
                 .header("Content-Description", Raw::new("Header of the original"))
         };
-        let parts = vec![MimePart::new("text/plain", words::text(self, &header)), status, returned];
+        let parts = vec![MimePart::new("text/plain", words::text(self, header)), status, returned];
         let mut message = MessageBuilder::new()
             .header("Date", Raw::new(rfc5322_date(self.date)))
             .from(Mailbox::new_address(Some("Mail Delivery System"), self.from.as_str()))
@@ -48,7 +58,7 @@ impl Dsn<'_> {
             .subject(Text::new(words::subject(self.kind)))
             .message_id(bare(self.message_id))
             .header("Auto-Submitted", Raw::new("auto-replied"));
-        if let Some(id) = original_message_id(&header) {
+        if let Some(id) = original_message_id(header) {
             message = message.in_reply_to(MessageId::new(id.clone())).references(MessageId::new(id));
         }
         let mut out = Vec::new();

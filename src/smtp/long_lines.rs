@@ -1,6 +1,7 @@
 //! Lines of content that are longer than RFC 5322 2.1.1 allows. No I/O.
 
 use crate::config;
+use crate::mail::address_list::{ListScanner, is_address_list};
 use crate::mail::header::{Fields, MAX_LINE};
 
 /// How many octets at the end of a full line are kept back until it is known whether the line goes on: the longest
@@ -14,12 +15,12 @@ pub fn has_long_line(text: &[u8]) -> bool {
 }
 
 /// Folds the lines of a header section that are longer than 998 octets: before white space that they have (RFC 5322
-/// 2.2.3), else behind a comma between addresses, else where the line is full.
+/// 2.2.3) or behind a comma between addresses, whichever comes later, else where the line is full.
 #[must_use]
 pub fn fold_header(section: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(section.len() + section.len() / 256);
     for field in Fields::new(section) {
-        let mut commas = CommaScanner::default();
+        let mut commas = is_address_list(&field).then(ListScanner::default);
         for line in field.raw().split_inclusive(|&b| b == b'\n') {
             let text = line.strip_suffix(b"\r\n").unwrap_or(line);
             let mut folding = Folding { rest: text, indent: 0, commas };
@@ -41,8 +42,8 @@ struct Folding<'a> {
     rest: &'a [u8],
     /// A space that was put before the rest, since it has none by itself.
     indent: usize,
-    /// Has read the field up to the rest.
-    commas: CommaScanner,
+    /// Has read the field up to the rest, if that is a list of addresses.
+    commas: Option<ListScanner>,
 }
 
 impl<'a> Folding<'a> {
@@ -52,9 +53,11 @@ impl<'a> Folding<'a> {
         if self.rest.len() <= room {
             return None;
         }
-        let (place, indent) = match (white_space(self.rest, room), self.behind_comma(room)) {
-            (Some(place), _) => (place, 0),
-            (None, Some(place)) => (place, 1),
+        let white = white_space(self.rest, room);
+        let comma = self.behind_comma(room).filter(|&comma| white.is_none_or(|white| white < comma));
+        let (place, indent) = match (comma, white) {
+            (Some(place), _) => (place, 1),
+            (None, Some(place)) => (place, 0),
             (None, None) => (whole_characters(self.rest, room), 1),
         };
         let (piece, rest) = self.rest.split_at(place);
@@ -64,49 +67,20 @@ impl<'a> Folding<'a> {
     }
 
     /// The scanner when it has read this piece, too.
-    fn behind(&self, piece: &[u8]) -> CommaScanner {
-        let mut commas = self.commas;
-        for &octet in piece {
-            commas.is_comma(octet);
-        }
-        commas
+    fn behind(&self, piece: &[u8]) -> Option<ListScanner> {
+        self.commas.map(|mut commas| {
+            for &octet in piece {
+                commas.is_comma(octet);
+            }
+            commas
+        })
     }
 
     /// Behind the last comma between addresses.
     fn behind_comma(&self, room: usize) -> Option<usize> {
-        let mut commas = self.commas;
+        let mut commas = self.commas?;
         let found = self.rest[..room].iter().enumerate().filter(|&(_, &b)| commas.is_comma(b));
         found.last().map(|(i, _)| i + 1)
-    }
-}
-
-/// Reads a list of addresses octet by octet, and knows the commas that part them from those in quoted strings, comments and
-/// routes.
-#[derive(Debug, Default, Clone, Copy)]
-struct CommaScanner {
-    escaped: bool,
-    quoted: bool,
-    in_angle: bool,
-    /// Comments within comments.
-    depth: usize,
-}
-
-impl CommaScanner {
-    /// Takes the next octet, and tells whether it is a comma between two addresses.
-    fn is_comma(&mut self, octet: u8) -> bool {
-        match octet {
-            _ if std::mem::take(&mut self.escaped) => {}
-            b'\\' => self.escaped = self.quoted || self.depth > 0,
-            b'"' if self.depth == 0 => self.quoted = !self.quoted,
-            _ if self.quoted => {}
-            b'(' => self.depth += 1,
-            b')' => self.depth = self.depth.saturating_sub(1),
-            _ if self.depth > 0 => {}
-            b'<' | b'>' => self.in_angle = octet == b'<',
-            b',' => return !self.in_angle,
-            _ => {}
-        }
-        false
     }
 }
 
@@ -308,6 +282,13 @@ mod tests {
                 format!("To:a@b,\"{name}\"@c,d@e"),
                 format!("To:a@b,\r\n \"{}\r\n {}\"@c,d@e", &name[..996], &name[996..]),
             ),
+            // White space stands within a name, and the comma comes later.
+            (
+                format!("To: A B <a@b>,{}x@y", list(60)),
+                format!("To: A B <a@b>,{}\r\n {}x@y", list(44), list(16)),
+            ),
+            // What is no list has no such commas.
+            (format!("X:{}", ",".repeat(997)), format!("X:{}\r\n ,", ",".repeat(996))),
         ] {
             let got = String::from_utf8(fold_header(input.as_bytes())).unwrap();
             assert_eq!(got, want);

@@ -186,6 +186,9 @@ pub trait Admin: Send + Sync {
     /// Messages by state.
     async fn counts(&self) -> Result<QueueCounts, StoreError>;
 
+    /// How many messages of clients in the queue are no tests: they go to their recipients.
+    async fn outside_test_mode(&self) -> Result<u64, StoreError>;
+
     /// The sums since the store was made.
     async fn totals(&self) -> Result<Totals, StoreError>;
 

@@ -45,6 +45,10 @@ const PRESENT: [&str; 10] = [
 /// The smallest RSA key, in bits (RFC 8301 3.2 asks for 1024 and wants 2048).
 const MIN_RSA_BITS: usize = 2048;
 
+/// White space for the library, which joins the words around it when relaxed, and for nobody else (RFC 6376 2.8): a header
+/// section that has it is signed as it is.
+const FORM_FEED: u8 = 0x0c;
+
 /// Why there is no signature. All but the last are the operator's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -153,14 +157,18 @@ impl Signer {
             .flat_map(|name| if header.get(name).is_some() { vec![name, name] } else { vec![name] })
             .chain(PRESENT.into_iter().filter(|name| header.get(name).is_some()))
             .collect();
-        for field in header.fields().filter(|field| names.iter().any(|name| field.is(name))) {
-            write_strict(&field, &mut signed);
+        let fields: Vec<_> =
+            header.fields().filter(|field| names.iter().any(|name| field.is(name))).collect();
+        let as_it_is = fields.iter().any(|field| field.raw().contains(&FORM_FEED));
+        let form = if as_it_is { Canonicalization::Simple } else { Canonicalization::Relaxed };
+        for field in &fields {
+            write_strict(field, &mut signed);
         }
         signed.extend_from_slice(b"\r\n");
 
         let mut out = Vec::new();
         for key in self.keys.iter().filter(|key| domains.contains(&key.domain)) {
-            out.extend(key.sign(&names, &signed, header.body())?);
+            out.extend(key.sign(&names, (&signed, form), header.body())?);
         }
         Ok(out)
     }
@@ -223,12 +231,17 @@ impl Key {
     }
 
     /// Makes one DKIM-Signature field with its line end.
-    fn sign(&self, names: &[&str], header: &[u8], body: &[u8]) -> Result<Vec<u8>, DkimError> {
+    fn sign(
+        &self,
+        names: &[&str],
+        (header, form): (&[u8], Canonicalization),
+        body: &[u8],
+    ) -> Result<Vec<u8>, DkimError> {
         let signer = DkimSigner::from_key(Lent(&self.private))
             .domain(self.domain.as_str())
             .selector(&self.selector)
             .headers(names.iter().copied())
-            .header_canonicalization(Canonicalization::Relaxed)
+            .header_canonicalization(form)
             .body_canonicalization(body_canonicalization(body));
         let mut stream = signer.sign_streaming();
         stream.write(header);
@@ -262,6 +275,24 @@ fn body_canonicalization(body: &[u8]) -> Canonicalization {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_feed_is_signed_as_it_is() {
+        let key = Ed25519Key::generate_pkcs8().unwrap();
+        let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
+        let entry = DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: pem.into() };
+        let signer = Signer::new(&[entry]).unwrap();
+        for (fields, want) in [
+            ("Subject: a b\r\nX-Any: a\x0cb", "c=relaxed/relaxed"),
+            ("Subject: a\x0c b", "c=simple/relaxed"),
+            ("Reply-To: a@firm.example\x0c", "c=simple/relaxed"),
+        ] {
+            let content = format!("From: a@firm.example\r\n{fields}\r\n\r\nx\r\n");
+            let signature = String::from_utf8(signer.sign(content.as_bytes()).unwrap()).unwrap();
+            assert!(signature.contains(want), "{fields:?}: {signature}");
+        }
+    }
 
     #[test]
     fn a_body_that_ends_in_white_lines_is_simple() {

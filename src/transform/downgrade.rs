@@ -1,10 +1,11 @@
-//! The way down from 8BITMIME: content with octets over 127 for an upstream that takes 7 bits only (RFC 6152 3).
+//! The way down from 8BITMIME and SMTPUTF8: content with octets over 127 for an upstream that takes 7 bits only (RFC 6152
+//! 3), or no such header (RFC 6531).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail_parser::{MessageParser, MimeHeaders};
 
-use super::TransformError;
+use super::{TransformError, ascii};
 use crate::mail::header::Header;
 
 /// Parts inside of parts that are looked into.
@@ -14,20 +15,159 @@ const BASE64_LINE: usize = 57;
 /// The longest line of quoted-printable (RFC 2045 6.7).
 const QUOTED_LINE: usize = 76;
 
-/// Writes the content anew with a body of 7 bits: text as quoted-printable, all else as base 64.
-///
-/// Header fields and parts that are 7 bits already keep every octet.
-///
-/// # Errors
-/// When what is signed, encrypted or a message of its own would have to change, or the structure can't be read.
-pub(super) fn to_seven_bits(content: &[u8]) -> Result<Vec<u8>, TransformError> {
-    let mut out = Vec::with_capacity(content.len() + content.len() / 4);
-    let mut header = Header::parse(content);
-    if !header.body().is_ascii() && header.get("MIME-Version").is_none() {
-        header.append("MIME-Version", b"1.0");
+/// What an upstream takes in ASCII alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SevenBit {
+    /// The header fields of the message and of its parts: what RFC 6532 allows needs SMTPUTF8.
+    pub(super) header: bool,
+    /// The body, the header fields of its parts and of messages in it included: it offers no 8BITMIME.
+    pub(super) body: bool,
+}
+
+impl SevenBit {
+    /// Writes the content anew: fields as their grammar allows, text as quoted-printable, all else as base 64.
+    ///
+    /// What is 7 bits already keeps every octet; so does, where only the header must be ASCII, what is signed or encrypted
+    /// and what messages are attached.
+    ///
+    /// # Errors
+    /// When what is signed or encrypted would have to change, or the structure can't be read.
+    pub(super) fn write(self, content: &[u8]) -> Result<Vec<u8>, TransformError> {
+        let mut out = Vec::with_capacity(content.len() + content.len() / 4);
+        let mut header = Header::parse(content);
+        if self.header {
+            ascii::header(&mut header);
+        }
+        self.message(&mut header, 0, &mut out)?;
+        Ok(out)
     }
-    entity(&mut header, 0, &mut out)?;
-    Ok(out)
+
+    /// Writes a message, the outermost or one that is attached; its own fields are as they shall be.
+    fn message(self, header: &mut Header<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), TransformError> {
+        if self.body && !header.body().is_ascii() && header.get("MIME-Version").is_none() {
+            header.append("MIME-Version", b"1.0");
+        }
+        self.entity(header, depth, out)
+    }
+
+    /// Writes one entity: a message or a part of one.
+    fn entity(self, header: &mut Header<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), TransformError> {
+        let body = header.body();
+        if body.is_ascii() {
+            // Lines that are no field may be a body that lacks its empty line.
+            let hidden = header.fields().any(|field| field.name().is_empty() && !field.raw().is_ascii());
+            if hidden && self.body {
+                return Err(TransformError::EightBit("a part has no header"));
+            }
+            keep(header, out);
+            return Ok(());
+        }
+        let kind = kind(header);
+        match (kind.main.as_str(), kind.sub.as_str()) {
+            ("multipart", "signed") if self.body => Err(TransformError::EightBit("it is signed")),
+            ("multipart", "encrypted") if self.body => Err(TransformError::EightBit("it is encrypted")),
+            ("multipart", "signed" | "encrypted") => {
+                keep(header, out);
+                Ok(())
+            }
+            ("multipart", _) if self.body || kind.can_be_read(depth) => {
+                self.multipart(header, &kind, depth, out)
+            }
+            ("message", "rfc822" | "global") if kind.encoding == Encoding::Identity => {
+                self.attached(header, &kind, depth, out)
+            }
+            _ if self.body => leaf(header, &kind, out),
+            _ => {
+                keep(header, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a multipart entity (RFC 2046 5.1).
+    fn multipart(
+        self,
+        header: &mut Header<'_>,
+        kind: &EntityKind,
+        depth: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TransformError> {
+        if !kind.can_be_read(depth) {
+            return Err(TransformError::EightBit("its structure can't be read"));
+        }
+        let boundary = kind.boundary.as_deref().unwrap_or_default();
+        self.write_head(header, out);
+        let mut parts = 0;
+        for (is_part, piece) in split(header.body(), boundary) {
+            if is_part {
+                parts += 1;
+                self.part(piece, kind.sub == "digest", depth, out)?;
+            } else {
+                // Nobody reads what stands around the parts (RFC 2046 5.1.1).
+                out.extend(piece.iter().map(|&b| if self.body && !b.is_ascii() { b'?' } else { b }));
+            }
+        }
+        if parts == 0 && self.body {
+            return Err(TransformError::EightBit("its structure can't be read"));
+        }
+        Ok(())
+    }
+
+    /// Writes a part. One of a digest is a message unless it says otherwise (RFC 2046 5.1.5).
+    fn part(
+        self,
+        piece: &[u8],
+        in_digest: bool,
+        depth: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TransformError> {
+        let mut part = Header::parse(piece);
+        ascii::header(&mut part);
+        if in_digest && self.body && !piece.is_ascii() && part.get("Content-Type").is_none() {
+            let kind = kind(&part);
+            return self.attached(&mut part, &kind, depth + 1, out);
+        }
+        self.entity(&mut part, depth + 1, out)
+    }
+
+    /// Writes a part that is a message (RFC 2046 5.2.1, RFC 6532 3.7).
+    fn attached(
+        self,
+        header: &mut Header<'_>,
+        kind: &EntityKind,
+        depth: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TransformError> {
+        let is_global = kind.sub == "global";
+        if !self.body && !is_global {
+            keep(header, out);
+            return Ok(());
+        }
+        if depth >= MAX_DEPTH {
+            return Err(TransformError::EightBit("its structure can't be read"));
+        }
+        if is_global {
+            header.replace("Content-Type", b"message/rfc822");
+        }
+        self.write_head(header, out);
+        let mut inner = Header::parse(header.body());
+        ascii::header(&mut inner);
+        self.message(&mut inner, depth + 1, out)
+    }
+
+    /// Writes the fields of an entity that holds others, and the empty line.
+    fn write_head(self, header: &mut Header<'_>, out: &mut Vec<u8>) {
+        if self.body && header.get("Content-Transfer-Encoding").is_some() {
+            header.replace("Content-Transfer-Encoding", b"7bit");
+        }
+        write_head(header, out);
+    }
+}
+
+/// Writes an entity with its body as it is.
+fn keep(header: &Header<'_>, out: &mut Vec<u8>) {
+    header.write_to(out);
+    out.extend_from_slice(header.rest());
 }
 
 /// What the fields of an entity say of its body (RFC 2045).
@@ -47,66 +187,12 @@ enum Encoding {
     Opaque,
 }
 
-/// Writes one entity: a message or a part of one.
-fn entity(header: &mut Header<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), TransformError> {
-    let body = header.body();
-    if body.is_ascii() {
-        // Lines that are no field may be a body that lacks its empty line.
-        let hidden = header.fields().any(|field| field.name().is_empty() && !field.raw().is_ascii());
-        if hidden {
-            return Err(TransformError::EightBit("a part has no header"));
-        }
-        header.write_to(out);
-        out.extend_from_slice(header.rest());
-        return Ok(());
+impl EntityKind {
+    /// Whether the parts of a multipart at this depth can be told apart.
+    fn can_be_read(&self, depth: usize) -> bool {
+        let has_boundary = self.boundary.as_ref().is_some_and(|boundary| !boundary.is_empty());
+        has_boundary && self.encoding == Encoding::Identity && depth < MAX_DEPTH
     }
-    let kind = kind(header);
-    match (kind.main.as_str(), kind.sub.as_str()) {
-        ("multipart", "signed") => Err(TransformError::EightBit("it is signed")),
-        ("multipart", "encrypted") => Err(TransformError::EightBit("it is encrypted")),
-        ("message", _) => Err(TransformError::EightBit("a message inside of it has them")),
-        ("multipart", _) => multipart(header, &kind, depth, out),
-        _ => leaf(header, &kind, out),
-    }
-}
-
-/// Writes a multipart entity (RFC 2046 5.1).
-fn multipart(
-    header: &mut Header<'_>,
-    kind: &EntityKind,
-    depth: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), TransformError> {
-    let boundary = kind.boundary.as_deref().filter(|b| !b.is_empty());
-    let boundary = boundary.ok_or(TransformError::EightBit("a multipart has no boundary"))?;
-    if kind.encoding != Encoding::Identity || depth >= MAX_DEPTH {
-        return Err(TransformError::EightBit("its structure can't be read"));
-    }
-    if header.get("Content-Transfer-Encoding").is_some() {
-        header.replace("Content-Transfer-Encoding", b"7bit");
-    }
-    write_head(header, out);
-    let mut parts = 0;
-    for (is_part, piece) in split(header.body(), boundary) {
-        if is_part {
-            parts += 1;
-            let mut part = Header::parse(piece);
-            // A digest's parts are messages unless they say otherwise (RFC 2046 5.1.5).
-            let nested = kind.sub == "digest" && part.get("Content-Type").is_none();
-            if nested && !piece.is_ascii() {
-                return Err(TransformError::EightBit("a message inside of it has them"));
-            }
-            entity(&mut part, depth + 1, out)?;
-        } else if piece.is_ascii() {
-            out.extend_from_slice(piece);
-        } else {
-            return Err(TransformError::EightBit("text outside of its parts has them"));
-        }
-    }
-    if parts == 0 {
-        return Err(TransformError::EightBit("its structure can't be read"));
-    }
-    Ok(())
 }
 
 /// Writes an entity that holds no other.

@@ -1,5 +1,7 @@
 //! Why a message can't be made ready for an upstream, and what becomes of it.
 
+use std::collections::BTreeSet;
+
 use super::DkimError;
 use crate::smtp::Reply;
 
@@ -10,9 +12,13 @@ pub enum TransformError {
     /// The sender's: the upstream takes 7 bits, and the content can't be converted. Permanent, 5.6.3.
     #[error("the upstream takes no 8-bit content (8BITMIME), and this message can't be converted: {0}")]
     EightBit(&'static str),
-    /// The sender's: an address or a header field needs SMTPUTF8. Permanent, 5.6.7.
-    #[error("the upstream takes no international addresses (SMTPUTF8), and {0} needs them")]
+    /// The sender's: the local part of an address is not ASCII, without which the message can go to nobody. Permanent,
+    /// 5.6.7.
+    #[error("the upstream takes no international addresses (SMTPUTF8), and {0} is one")]
     International(&'static str),
+    /// The sender's: the local parts of these recipients, by their places in the envelope, are not ASCII. Permanent, 5.6.7.
+    #[error("the upstream takes no international addresses (SMTPUTF8), and the recipient's is one")]
+    InternationalRecipients(BTreeSet<u32>),
     /// Ours: a message of the test mode stands where only mail for its recipients may. It must not be sent.
     #[error("it was accepted in test mode, and has no test address to go to")]
     Test,
@@ -27,7 +33,7 @@ impl TransformError {
     pub fn to_reply(&self) -> Reply {
         let (code, status) = match self {
             Self::EightBit(_) => (554, (5, 6, 3)),
-            Self::International(_) => (553, (5, 6, 7)),
+            Self::International(_) | Self::InternationalRecipients(_) => (553, (5, 6, 7)),
             Self::Test => (451, (4, 7, 1)),
             Self::Dkim(_) => (451, (4, 3, 0)),
         };

@@ -5,16 +5,22 @@
 //! the upstream needs them, and DKIM as the last change. All of it is computing, no waiting: the caller moves large
 //! content to a thread of its own.
 
+mod ascii;
 pub mod dkim;
 mod downgrade;
+mod encoded_words;
 mod error;
 mod redirect;
 
 pub use dkim::{DkimError, Signer};
 pub use error::TransformError;
 
+use downgrade::SevenBit;
+
 use crate::config::TestAction;
 use crate::mail::Address;
+use crate::mail::destinations::remove_blind_copies;
+use crate::mail::domain::without_smtputf8;
 use crate::mail::header::Header;
 use crate::store::Message;
 
@@ -56,7 +62,6 @@ pub fn prepare(
 ) -> Result<Prepared, TransformError> {
     let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
     let mut header = Header::parse(&content);
-    redirect::remove_blind_copies(&mut header);
     if let Some(test) = &message.decisions.test {
         match (test.action, &test.address) {
             (TestAction::Redirect, Some(address)) => {
@@ -68,37 +73,53 @@ pub fn prepare(
             _ => return Err(TransformError::Test),
         }
     }
-    let smtputf8 = international(message, &header, &recipients);
-    if let Some(what) = smtputf8.filter(|_| !upstream.smtputf8 && !upstream.local) {
-        return Err(TransformError::International(what));
+    remove_blind_copies(&mut header);
+    let international = needs_smtputf8(message, &header, &recipients);
+    let takes_international = upstream.smtputf8 || upstream.local;
+    if !takes_international {
+        ensure_known(message, &recipients)?;
     }
     let changed = header.is_changed().then(|| header.to_content());
     let mut content = changed.unwrap_or(content);
-    if !upstream.eight_bit_mime && !upstream.local && !content.is_ascii() {
-        content = downgrade::to_seven_bits(&content)?;
+    let seven_bit = SevenBit {
+        header: international && !takes_international,
+        body: !upstream.eight_bit_mime && !upstream.local,
+    };
+    if (seven_bit.header || seven_bit.body) && !content.is_ascii() {
+        content = seven_bit.write(&content)?;
     }
     if upstream.sign {
         let signatures = signer.sign(&content)?;
         content.splice(..0, signatures);
     }
     let eight_bit = !content.is_ascii();
-    Ok(Prepared { content, recipients, smtputf8: smtputf8.is_some(), eight_bit })
+    Ok(Prepared { content, recipients, smtputf8: international && takes_international, eight_bit })
 }
 
-/// What makes a transaction need SMTPUTF8 (RFC 6531 3.4), if anything does.
+/// Whether a transaction needs SMTPUTF8 (RFC 6531 3.4) as it is.
 ///
 /// Octets over 127 in a header count only when the client asked for SMTPUTF8; else they are an old fault that upstreams
 /// have always taken.
-fn international(message: &Message, header: &Header<'_>, recipients: &[Address]) -> Option<&'static str> {
-    if !message.reverse_path.as_str().is_ascii() {
-        Some("the reverse-path")
-    } else if !recipients.iter().all(Address::is_ascii) {
-        Some("a recipient")
-    } else if message.smtputf8 && header.fields().any(|field| !field.raw().is_ascii()) {
-        Some("a header field")
-    } else {
-        None
+fn needs_smtputf8(message: &Message, header: &Header<'_>, recipients: &[Address]) -> bool {
+    !message.reverse_path.as_str().is_ascii()
+        || !recipients.iter().all(Address::is_ascii)
+        || message.smtputf8 && header.fields().any(|field| !field.raw().is_ascii())
+}
+
+/// Looks whether an upstream without SMTPUTF8 can be told all addresses of the envelope.
+fn ensure_known(message: &Message, recipients: &[Address]) -> Result<(), TransformError> {
+    let is_unknown = |address: &Address| without_smtputf8(address).is_none();
+    if message.reverse_path.address().is_some_and(is_unknown) {
+        return Err(TransformError::International("the reverse-path"));
     }
+    if !recipients.iter().any(is_unknown) {
+        return Ok(());
+    }
+    let theirs = message.recipients.iter().filter(|recipient| is_unknown(&recipient.address));
+    Err(match message.decisions.test {
+        Some(_) => TransformError::International("the test address"),
+        None => TransformError::InternationalRecipients(theirs.map(|recipient| recipient.index).collect()),
+    })
 }
 
 #[cfg(test)]

@@ -108,6 +108,43 @@ fn test_mail_without_test_address_stays() {
 }
 
 #[test]
+fn only_a_local_part_needs_smtputf8() {
+    let mut asked = message(&["b@x.test"], None);
+    asked.smtputf8 = true;
+    // What was asked for but is not needed does no harm.
+    assert!(!prepare(&asked, CONTENT.into(), &ALL, &signer()).unwrap().smtputf8);
+
+    let content = "From: \u{c4} <a@m\u{fc}ller.test>\r\nSubject: \u{fc}\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    let ascii = "From: =?utf-8?B?w4Q=?= <a@xn--mller-kva.test>\r\nSubject: =?utf-8?B?w7w=?=\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    let without = UpstreamFacts { sign: false, smtputf8: false, ..ALL };
+    let with = UpstreamFacts { sign: false, ..ALL };
+    for message in [&asked, &message(&["b@\u{fc}.test"], None)] {
+        let got = prepare(message, content.into(), &without, &signer()).unwrap();
+        assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (ascii, false));
+        let got = prepare(message, content.into(), &with, &signer()).unwrap();
+        assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (content, true));
+    }
+    // Who has not asked for it has an old program, which upstreams have always taken.
+    let got = prepare(&message(&["b@x.test"], None), content.into(), &without, &signer()).unwrap();
+    assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (content, false));
+
+    let mut sender = message(&["b@x.test"], None);
+    sender.reverse_path = ReversePath::Address(address("\u{fc}@x.test"));
+    let some = message(&["b@x.test", "\u{fc}@x.test", "c@\u{fc}.test", "\u{fc}@\u{fc}.test"], None);
+    let test = message(&["b@x.test"], Some((TestAction::Redirect, Some("\u{fc}@x.test"))));
+    for (message, recipients) in [(&sender, None), (&some, Some([1, 3].into())), (&test, None)] {
+        let error = prepare(message, CONTENT.into(), &without, &signer()).unwrap_err();
+        assert!(error.to_reply().to_string().starts_with("553 5.6.7 "), "{error}");
+        match (error, recipients) {
+            (TransformError::InternationalRecipients(got), Some(want)) => assert_eq!(got, want),
+            (TransformError::International(_), None) => {}
+            (other, _) => panic!("{other}"),
+        }
+        assert!(prepare(message, CONTENT.into(), &with, &signer()).unwrap().smtputf8);
+    }
+}
+
+#[test]
 fn an_old_upstream_gets_seven_bits_or_nothing() {
     let plain = "From: a@firm.example\r\n\r\nGr\u{fc}\u{df}e\r\n";
     let got = prepare(&message(&["b@x.test"], None), plain.into(), &OLD, &signer()).unwrap();
@@ -116,23 +153,10 @@ fn an_old_upstream_gets_seven_bits_or_nothing() {
     assert!(prepare(&message(&["b@x.test"], None), plain.into(), &ALL, &signer()).unwrap().eight_bit);
 
     let subject = "From: a@firm.example\r\nSubject: \u{fc}\r\n\r\nhi\r\n";
-    let mut sloppy = message(&["b@x.test"], None);
+    let sloppy = message(&["b@x.test"], None);
     let unsigned = UpstreamFacts { sign: false, ..OLD };
     let got = prepare(&sloppy, subject.into(), &unsigned, &signer()).unwrap();
     assert_eq!((got.content, got.smtputf8), (subject.as_bytes().to_vec(), false));
-
-    sloppy.smtputf8 = true;
-    for (message, content) in [
-        (&sloppy, subject),
-        (&message(&["\u{fc}@x.test"], None), CONTENT),
-        (&message(&["b@x.test"], Some((TestAction::Redirect, Some("\u{fc}@x.test")))), CONTENT),
-    ] {
-        let error = prepare(message, content.into(), &OLD, &signer()).unwrap_err();
-        assert!(error.to_reply().to_string().starts_with("553 5.6.7 "), "{error}");
-        assert!(prepare(message, content.into(), &ALL, &signer()).unwrap().smtputf8);
-    }
-    // What was asked for but is not needed does no harm.
-    assert!(!prepare(&sloppy, CONTENT.into(), &OLD, &signer()).unwrap().smtputf8);
 
     let signed = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\u{fc}\r\n--b--\r\n";
     let error = prepare(&message(&["b@x.test"], None), signed.into(), &OLD, &signer()).unwrap_err();

@@ -1,5 +1,9 @@
 //! What an upstream takes, whatever the transport.
 
+use std::borrow::Cow;
+
+use crate::mail::{Address, domain};
+
 /// What an upstream takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offer {
@@ -15,4 +19,13 @@ pub struct Offer {
     pub dsn: bool,
     /// Whether it is on this machine, so that nothing leaves.
     pub local: bool,
+}
+
+impl Offer {
+    /// An address of the envelope as the upstream is told it: where it offers no SMTPUTF8, with the domain in A-labels. `None`
+    /// when it can't be told, since the local part is not ASCII.
+    #[must_use]
+    pub fn path<'a>(&self, address: &'a Address) -> Option<Cow<'a, str>> {
+        if self.smtputf8 { Some(Cow::Borrowed(address.as_str())) } else { domain::without_smtputf8(address) }
+    }
 }

@@ -26,8 +26,9 @@ const BLOCK: usize = 32 * 1024;
 
 /// What is to be sent.
 ///
-/// The caller has made sure that the upstream can take it: with `smtputf8`, or non-ASCII addresses, that it offers
-/// SMTPUTF8; with `Body::EightBitMime`, that it offers 8BITMIME. A parameter that is not offered is left out.
+/// The caller has made sure that the upstream can take it: with `smtputf8`, or addresses that have no
+/// [path](crate::upstream::Offer::path) without it, that it offers SMTPUTF8; with `Body::EightBitMime`, that it offers 8BITMIME. A
+/// parameter that is not offered is left out, and domains go as the upstream knows them.
 #[derive(Debug, Clone, Copy)]
 pub struct Transaction<'a> {
     /// Where reports go.

@@ -28,10 +28,11 @@ class Arrival:
 class Sink:
     """Listens on a free loopback port. `answer`, when set, is called with each envelope and may give another reply."""
 
-    def __init__(self, delay=0.0, keep=True):
+    def __init__(self, delay=0.0, keep=True, smtputf8=True):
         self.port = free_port()
         self.delay = delay
         self.keep = keep
+        self.smtputf8 = smtputf8
         self.answer = None
         self.arrivals = []
         self.numbers = Counter()
@@ -40,7 +41,7 @@ class Sink:
 
     def start(self):
         self.controller = Controller(
-            self, hostname="127.0.0.1", port=self.port, data_size_limit=64 << 20, enable_SMTPUTF8=True, ready_timeout=20
+            self, hostname="127.0.0.1", port=self.port, data_size_limit=64 << 20, enable_SMTPUTF8=self.smtputf8, ready_timeout=20
         )
         self.controller.start()
         return self

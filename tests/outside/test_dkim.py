@@ -27,6 +27,7 @@ HARD = {
         b"text\r\n", b"MIME-Version: 1.0\r\nContent-Type: text/plain;\r\n\tcharset=us-ascii;\r\n\tformat=flowed\r\n"
         b"Content-Transfer-Encoding: 7bit\r\nReply-To: a@firm.example\r\nCc: c@elsewhere.example,\r\n d@elsewhere.example\r\n",
     ),
+    "form-feed-in-the-subject": compose(b"text\x0c x\r\n", subject=b"page\x0c 1\x0cof 2"),
     "non-ascii-subject": compose(b"text\r\n", subject=b"=?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\r\n =?UTF-8?Q?_und_mehr?="),
 }
 

@@ -16,7 +16,10 @@ QUICK_RETRY = '[queue]\nretry_min = "1s"\nretry_max = "2s"\n'
 def submit(relay):
     content = compose(
         b"text\r\n", b"cC: Second <second@elsewhere.example>,\r\n \"x\" <third@elsewhere.example>\r\nBCC: hidden@elsewhere.example\r\n"
-        b"Resent-To: customer@elsewhere.example\r\nTO: again@elsewhere.example\r\n",
+        b"Resent-To: customer@elsewhere.example\r\nTO: again@elsewhere.example\r\n"
+        b'X-SMTPAPI: {"to": ["customer@elsewhere.example"]}\r\nX-MC-BccAddress: hidden@elsewhere.example\r\n'
+        b"Disposition-Notification-To: office@firm.example\r\nX-Shop: <mailto:x?to=second%40elsewhere.example>\r\n"
+        b"Reply-To: customer@elsewhere.example\r\n",
     )
     with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
         client.sendmail("office@firm.example", ORIGINAL, content)
@@ -28,6 +31,11 @@ def assert_redirected(arrival):
     for name in ("To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"):
         assert "elsewhere.example" not in " ".join(str(v) for v in message.get_all(name, [])).lower(), name
     assert message.get_all("Bcc") is None
+    for name, value in message.items():
+        if not name.lower().startswith("x-mailsluice-original-"):
+            assert "elsewhere.example" not in value, (name, value)
+    for name in ("X-SMTPAPI", "X-MC-BccAddress", "Disposition-Notification-To", "X-Shop", "Reply-To"):
+        assert message[name] is None and message[f"X-Mailsluice-Original-{name}"], name
     assert message["Subject"] == "[TEST] A letter"
     kept = " ".join(message["X-Mailsluice-Original-Recipients"].split())
     assert all(address in kept for address in ORIGINAL)

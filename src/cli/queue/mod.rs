@@ -51,6 +51,9 @@ pub(super) enum QueueCommand {
         /// Where to
         #[arg(long, value_parser = PossibleValuesParser::new(["test", "recipients"]))]
         to: String,
+        /// To the test address also what was not accepted in test mode: its recipients never get it
+        #[arg(long)]
+        yes: bool,
     },
     /// Delete for good, without a report; a message that is being sent is waited for
     Delete {
@@ -99,9 +102,10 @@ pub(super) fn execute(command: QueueCommand, context: &CliContext) -> Result<(),
         QueueCommand::Hold { ids } => each(&ids, context, |id| {
             Ok(client.command::<Done>(&Method::POST, &RequestPath::path(&["queue", id, "hold"]))?.value)
         }),
-        QueueCommand::Release { ids, to } => each(&ids, context, |id| {
+        QueueCommand::Release { ids, to, yes } => each(&ids, context, |id| {
             let target = RequestPath::path(&["queue", id, "release"]);
-            Ok(client.submit::<Done>(&Method::POST, &target, &Release { to: to.clone() })?.value)
+            let release = Release { to: to.clone(), confirmed: yes };
+            Ok(client.submit::<Done>(&Method::POST, &target, &release)?.value)
         }),
         QueueCommand::Delete { ids } => each(&ids, context, |id| {
             let done = client.command::<Done>(&Method::DELETE, &RequestPath::path(&["queue", id]))?.value;

@@ -17,8 +17,8 @@ use crate::control::view::{
 };
 use crate::control::{ApiError, ApiState};
 use crate::lane::LaneStatus;
-use crate::mail::QueueId;
-use crate::store::{Decisions, ListFilter, MessageState, StoreError, Summary, TestTreatment};
+use crate::mail::{Address, QueueId};
+use crate::store::{Decisions, ListFilter, MessageState, RecipientState, StoreError, Summary, TestTreatment};
 
 /// How long a message that is being sent is waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -144,7 +144,7 @@ pub(super) async fn release(
 ) -> Result<Json<Done>, ApiError> {
     let id = QueueId::parse(&id?)?;
     let message = find(&state, &id).await?;
-    let test = released_test(&state, &message, &release?.0.to)?;
+    let test = released_test(&state, &message, &release?.0)?;
     let decisions = Decisions { test: test.clone() };
     let lane = state.store.release(id.clone(), decisions).await?;
     let lane =
@@ -156,9 +156,13 @@ pub(super) async fn release(
 }
 
 /// How a released message is treated. One that was accepted to be redirected is never sent to its recipients.
-fn released_test(state: &ApiState, message: &Summary, to: &str) -> Result<Option<TestTreatment>, ApiError> {
+fn released_test(
+    state: &ApiState,
+    message: &Summary,
+    Release { to, confirmed }: &Release,
+) -> Result<Option<TestTreatment>, ApiError> {
     let redirected = message.decisions.test.as_ref().filter(|test| test.action == TestAction::Redirect);
-    match (to, redirected) {
+    match (to.as_str(), redirected) {
         ("recipients", None) => Ok(None),
         ("recipients", Some(_)) => {
             let why = "it was accepted in test mode with redirect, and never goes to its recipients";
@@ -171,10 +175,26 @@ fn released_test(state: &ApiState, message: &Summary, to: &str) -> Result<Option
                     "there is no test address: set `address` in [test_mode], or say `test-mode on --address`";
                 ApiError::Conflict(what.to_owned())
             })?;
+            if message.decisions.test.is_none() && !confirmed {
+                return Err(ApiError::Conflict(unconfirmed(message, &address)));
+            }
             Ok(Some(TestTreatment { action: TestAction::Redirect, address: Some(address) }))
         }
         _ => Err(ApiError::BadRequest("release where to: write test or recipients".to_owned())),
     }
+}
+
+/// Why mail that is no test does not go to the test address without further words.
+fn unconfirmed(message: &Summary, test: &Address) -> String {
+    let waiting =
+        message.recipients.iter().filter(|recipient| recipient.state == RecipientState::Waiting).count();
+    let who = if waiting == 1 {
+        "its recipient never gets".to_owned()
+    } else {
+        format!("its {waiting} recipients never get")
+    };
+    let id = &message.queue_id;
+    format!("{id} was not accepted in test mode: released to {test}, {who} it; say --yes if that is meant")
 }
 
 pub(super) async fn delete(

@@ -5,7 +5,7 @@ use axum::extract;
 
 use super::upstreams;
 use crate::config::{self, ServerAuth, TlsMode};
-use crate::control::view::{ListenerJson, StatusJson};
+use crate::control::view::{ListenerJson, StatusJson, TestModeJson};
 use crate::control::{ApiError, ApiState};
 
 pub(super) async fn show(
@@ -17,7 +17,7 @@ pub(super) async fn show(
     Ok(Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
-        test_mode: state.test_mode.state().into(),
+        test_mode: TestModeJson::new(state.test_mode.state(), state.store.outside_test_mode().await?),
         listeners: state.config.listeners.iter().map(listener).collect(),
         upstreams: upstreams::all(&state).await?,
         queue: counts,

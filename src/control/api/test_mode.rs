@@ -9,8 +9,10 @@ use crate::control::{ApiError, ApiState};
 use crate::mail::Address;
 use crate::policy::test_mode::action_from_name;
 
-pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Json<TestModeJson> {
-    Json(state.test_mode.state().into())
+pub(super) async fn show(
+    extract::State(state): extract::State<ApiState>,
+) -> Result<Json<TestModeJson>, ApiError> {
+    Ok(Json(TestModeJson::new(state.test_mode.state(), state.store.outside_test_mode().await?)))
 }
 
 pub(super) async fn set(
@@ -22,6 +24,6 @@ pub(super) async fn set(
     let action =
         change.action.as_deref().map(|name| action_from_name(name).ok_or_else(unknown)).transpose()?;
     let address = change.address.as_deref().map(Address::parse).transpose()?;
-    let set = state.test_mode.set(change.enabled, action, address).await;
-    Ok(Json(set?.into()))
+    let set = state.test_mode.set(change.enabled, action, address).await?;
+    Ok(Json(TestModeJson::new(set, state.store.outside_test_mode().await?)))
 }

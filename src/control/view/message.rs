@@ -99,6 +99,9 @@ pub struct Retried {
 pub struct Release {
     /// `test` or `recipients`.
     pub to: String,
+    /// To the test address also when the message is no test, so that its recipients never get it.
+    #[serde(default)]
+    pub confirmed: bool,
 }
 
 impl MessageJson {

@@ -15,6 +15,9 @@ pub struct TestModeJson {
     pub address: Option<String>,
     /// Who set it.
     pub origin: String,
+    /// Messages in the queue that are no tests: accepted while it was off, they go to their recipients.
+    #[serde(default)]
+    pub outside_test_mode: u64,
 }
 
 /// Test mode as it shall be.
@@ -31,13 +34,16 @@ pub struct TestModeChange {
     pub address: Option<String>,
 }
 
-impl From<TestState> for TestModeJson {
-    fn from(state: TestState) -> Self {
+impl TestModeJson {
+    /// The state, with how many messages in the queue it does not concern.
+    #[must_use]
+    pub fn new(state: TestState, outside_test_mode: u64) -> Self {
         Self {
             enabled: state.enabled,
             action: action_name(state.action).to_owned(),
             address: state.address.map(|a| a.to_string()),
             origin: state.origin,
+            outside_test_mode,
         }
     }
 }

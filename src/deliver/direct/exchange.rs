@@ -26,12 +26,13 @@ use super::routes::DirectRoute;
 use super::shared::DirectContext;
 use crate::account::{Account, RefusedWhenUsed};
 use crate::deliver::content::{Loaded, Unfit, load, make_ready};
+use crate::deliver::unfit::Misfit;
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::limits::AccountKey;
 use crate::mail::{Address, RecipientRequest};
 use crate::smtp::Reply;
 use crate::store::Message;
-use crate::transform::Prepared;
+use crate::transform::{Prepared, TransformError};
 use crate::upstream::{Offer, TransactionResult};
 
 /// A message between its client and the upstream.
@@ -104,9 +105,9 @@ impl UnfitAccounts {
         &mut self,
         route: Option<&DirectRoute>,
         account: &Account,
-        Unfit { reply, elsewhere }: Unfit,
+        Unfit { reply, misfit }: Unfit,
     ) -> Result<(), DirectRefusal> {
-        let Some(candidates) = route.map(|route| &route.candidates).filter(|_| elsewhere) else {
+        let Some(candidates) = route.map(|route| &route.candidates).filter(|_| misfit.is_some()) else {
             return Err(refusal::unfit(reply));
         };
         if !candidates.is_own(account) {
@@ -318,17 +319,12 @@ impl Start {
                 None => wait_for_upstream(shared, upstream, until, permit.connect()).await??,
             };
             let is_used = connection.is_used();
-            let (head, prepared) = match draft {
-                Draft::Announced(opening) => (Head::announced(opening), None),
-                Draft::Here(message, content) => {
-                    let view = (connection.offer(), connection.host().to_owned());
-                    match ready(shared, permit, view, (message, content)).await {
-                        Ok(prepared) => (Head::of(message, &prepared), Some(prepared)),
-                        Err(unfit) => {
-                            permit.give_back(connection);
-                            return Err(NotBegun::Unfit(unfit));
-                        }
-                    }
+            let offered = (connection.offer(), connection.host().to_owned());
+            let (head, prepared) = match drafted(shared, permit, offered, draft).await {
+                Ok(drafted) => drafted,
+                Err(unfit) => {
+                    permit.give_back(connection);
+                    return Err(NotBegun::Unfit(unfit));
                 }
             };
             let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
@@ -364,6 +360,28 @@ impl ExchangeState {
     fn put(&mut self, open: Box<Open>) -> &mut Self {
         *self = Self::Open(open);
         self
+    }
+}
+
+/// What MAIL says, and where it is here the message, as this upstream takes them.
+async fn drafted(
+    shared: &DirectContext,
+    permit: &DirectPermit,
+    offered: (Offer, String),
+    draft: Draft<'_>,
+) -> Result<(Head, Option<Prepared>), Unfit> {
+    match draft {
+        Draft::Announced(opening) => {
+            if opening.reverse_path.address().is_some_and(|address| offered.0.path(address).is_none()) {
+                let reply = TransformError::International("the reverse-path").to_reply();
+                return Err(Unfit { reply, misfit: Some(Misfit::Message) });
+            }
+            Ok((Head::announced(opening), None))
+        }
+        Draft::Here(message, content) => {
+            let prepared = ready(shared, permit, offered, (message, content)).await?;
+            Ok((Head::of(message, &prepared), Some(prepared)))
+        }
     }
 }
 

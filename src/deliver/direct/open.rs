@@ -14,7 +14,7 @@ use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
 use crate::store::{BlacklistCandidate, Message, PermitEnd};
-use crate::transform::Prepared;
+use crate::transform::{Prepared, TransformError};
 use crate::upstream::{
     Answer, Connection, Offer, Outcome, RecipientResult, Requests, Stage, Steps, Transaction,
     TransactionResult, blacklist_candidate,
@@ -150,10 +150,9 @@ impl Open {
         (address, request): (Address, RecipientRequest),
         until: Instant,
     ) -> Result<(), DirectRefusal> {
-        let takes_all = self.connection.as_ref().is_some_and(|connection| connection.capabilities().smtputf8);
-        if !address.is_ascii() && !takes_all {
-            let text = "the upstream takes no international addresses (SMTPUTF8)";
-            return Err(refusal::unfit(Reply::new(553, (5, 6, 7), text)));
+        let offer = self.connection.as_ref().map(Connection::offer).unwrap_or_default();
+        if offer.path(&address).is_none() {
+            return Err(refusal::unfit(TransformError::International("the recipient's").to_reply()));
         }
         self.permit.add(self.asked.len() as u32).await?;
         self.asked.push(address);

@@ -166,6 +166,24 @@ fn returns_all_of_it_where_it_can() {
 }
 
 #[test]
+fn names_nobody_who_got_a_blind_copy() {
+    let original =
+        b"From: a@firm.example\r\nBcc: c@secret.test,\r\n d@secret.test\r\nResent-Bcc : e@secret.test\r\n\
+        BCC\x0b: f@secret.test\r\nSubject: s\r\n\r\nsecret body\r\n";
+    for kind in [Kind::Failed, Kind::Expired, Kind::Delayed, Kind::Relayed] {
+        for whole in [true, false] {
+            let out =
+                build_with(kind, (original, whole), None, &[recipient("b@x.test", "5.1.1", "no", None)]);
+            let text = String::from_utf8_lossy(&out);
+            assert!(!text.contains("secret.test"), "{kind:?}: {text}");
+            assert!(text.contains("From: a@firm.example\r\nSubject: s\r\n"), "{kind:?}: {text}");
+            let all = whole && matches!(kind, Kind::Failed | Kind::Expired);
+            assert_eq!(text.contains("secret body"), all, "{kind:?}");
+        }
+    }
+}
+
+#[test]
 fn nothing_from_outside_writes_a_field() {
     let evil = "550 x\r\nAction: delivered\r\n\r\nFinal-Recipient: rfc822; v@x.test\0\u{202e}\u{fc}";
     let original = b"Message-ID: <1@x>\r\n <2@x>\r\nSubject: =?utf-8?Q?a=0D=0ABcc:_v@x.test?=\r\n\r\n";

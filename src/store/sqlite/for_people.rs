@@ -63,6 +63,10 @@ impl Admin for SqliteStore {
         self.read(listing::counts).await
     }
 
+    async fn outside_test_mode(&self) -> Result<u64, StoreError> {
+        self.read(listing::outside_test_mode).await
+    }
+
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.read(listing::totals).await
     }

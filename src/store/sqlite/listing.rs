@@ -66,6 +66,11 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<QueueCounts> {
     })
 }
 
+pub(super) fn outside_test_mode(db: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM message WHERE kind = 0 AND json_extract(decisions, '$.test') IS NULL";
+    db.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+}
+
 pub(super) fn totals(db: &Connection) -> rusqlite::Result<Totals> {
     // One statement, so that all figures are of the same instant.
     let sql =

@@ -3,8 +3,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+const BODY: SevenBit = SevenBit { header: false, body: true };
+
 fn down(content: &[u8]) -> Vec<u8> {
-    let out = to_seven_bits(content).unwrap();
+    let out = BODY.write(content).unwrap();
     assert!(Header::parse(&out).body().is_ascii());
     assert!(out.split(|&b| b == b'\n').all(|line| line.len() <= 999));
     out
@@ -68,12 +70,9 @@ fn leaves_alone_what_it_must_not_change() {
     for (name, content) in [
         ("signed", part("multipart/signed")),
         ("encrypted", part("multipart/Encrypted")),
-        ("digest", part("multipart/digest")),
-        ("message", part("message/rfc822")),
         ("wrong boundary", part("multipart/mixed").replace("boundary=b", "boundary=c")),
         ("no boundary", part("multipart/mixed").replace("boundary=b", "x=y")),
-        ("preamble", part("multipart/mixed").replace("\r\n\r\n--b", "\r\n\r\n\u{e9}\r\n--b")),
-        ("epilogue", part("multipart/mixed") + "\u{e9}"),
+        ("signed in a message", format!("Content-Type: message/rfc822\r\n\r\n{}", part("multipart/signed"))),
         ("headless", part("multipart/mixed").replace("--b\r\n\r\n\u{e9}", "--b\r\n\u{e9}")),
         ("base 64", "Content-Transfer-Encoding: base64\r\n\r\n\u{e9}".to_owned()),
         ("unknown", "Content-Transfer-Encoding: x-uuencode\r\n\r\n\u{e9}".to_owned()),
@@ -87,10 +86,58 @@ fn leaves_alone_what_it_must_not_change() {
             deep
         }),
     ] {
-        assert!(matches!(to_seven_bits(content.as_bytes()), Err(TransformError::EightBit(_))), "{name}");
+        assert!(matches!(BODY.write(content.as_bytes()), Err(TransformError::EightBit(_))), "{name}");
     }
     let ascii = part("multipart/signed").replace('\u{e9}', "e");
-    assert_eq!(to_seven_bits(ascii.as_bytes()).unwrap(), ascii.as_bytes());
+    assert_eq!(BODY.write(ascii.as_bytes()).unwrap(), ascii.as_bytes());
+}
+
+#[test]
+fn messages_in_messages() {
+    let inner = "From: \u{e9}@x.test\r\nSubject: \u{e9}\r\n\r\n\u{e9}\r\n";
+    let converted = "From: =?utf-8?B?w6lAeC50ZXN0?= :;\r\nSubject: =?utf-8?B?w6k=?=\r\nMIME-Version: 1.0\r\n\
+        Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A9\r\n";
+    for (kind, fields) in [
+        ("message/rfc822", "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n"),
+        ("message/global", "Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n"),
+    ] {
+        let out =
+            String::from_utf8(down(format!("MIME-Version: 1.0\r\n{fields}\r\n{inner}").as_bytes())).unwrap();
+        let head =
+            "MIME-Version: 1.0\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\n";
+        assert_eq!(out, format!("{head}{converted}"), "{kind}");
+    }
+    let digest = format!("Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\n{inner}\r\n--b--\r\n");
+    let out = String::from_utf8(down(digest.as_bytes())).unwrap();
+    assert!(out.contains(&format!("\r\n--b\r\n\r\n{converted}\r\n--b--\r\n")), "{out}");
+}
+
+#[test]
+fn text_around_the_parts_is_nobody_s() {
+    let content =
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\n\u{e9}\r\n--b\r\n\r\nx\r\n--b--\r\n\u{e9}";
+    let out = String::from_utf8(down(content.as_bytes())).unwrap();
+    assert!(out.contains("\r\n\r\n??\r\n--b\r\n\r\nx\r\n--b--\r\n??"), "{out}");
+}
+
+#[test]
+fn a_header_without_smtputf8_leaves_the_body() {
+    let all = SevenBit { header: true, body: false };
+    let part = "Content-Type: image/png; name=\"\u{e9}.png\"\r\n\r\n\u{e9}\r\n";
+    let ascii_part = part.replace("name=\"\u{e9}.png\"", "name*=utf-8''%C3%A9.png");
+    let attached = "Content-Type: message/rfc822\r\n\r\nSubject: \u{e9}\r\n\r\n\u{e9}\r\n";
+    for (kind, got) in [("mixed", ascii_part.as_str()), ("signed", part), ("encrypted", part)] {
+        let content = |subject: &str, part: &str| {
+            format!(
+                "Subject: {subject}\r\nContent-Type: multipart/{kind}; boundary=b\r\n\r\n\u{e9}\r\n--b\r\n{part}\r\n\
+                --b\r\n{attached}\r\n--b--\r\n"
+            )
+        };
+        let out = String::from_utf8(all.write(content("\u{e9}", part).as_bytes()).unwrap()).unwrap();
+        assert_eq!(out, content("=?utf-8?B?w6k=?=", got), "{kind}");
+    }
+    let unreadable = "Content-Type: multipart/mixed\r\n\r\n\u{e9}";
+    assert_eq!(all.write(unreadable.as_bytes()).unwrap(), unreadable.as_bytes());
 }
 
 proptest! {
@@ -123,6 +170,9 @@ proptest! {
 
     #[test]
     fn never_panics(content in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = to_seven_bits(&content);
+        for header in [false, true] {
+            let _ = SevenBit { header, body: !header }.write(&content);
+            let _ = SevenBit { header, body: header }.write(&content);
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! The commands of a transaction as they go out, with the parameters that the upstream knows.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use super::Transaction;
 use super::progress::Verb;
-use crate::mail::{Body, RecipientRequest};
+use crate::mail::{Address, Body, RecipientRequest};
 use crate::upstream::connection::Connection;
 
 impl Connection {
@@ -12,14 +13,21 @@ impl Connection {
     pub(super) fn line(&self, command: Verb, transaction: &Transaction<'_>) -> String {
         match command {
             Verb::Mail => {
-                format!("MAIL FROM:<{}>{}\r\n", transaction.reverse_path, self.parameters(transaction))
+                let path =
+                    transaction.reverse_path.address().map_or(Cow::Borrowed(""), |path| self.path(path));
+                format!("MAIL FROM:<{path}>{}\r\n", self.parameters(transaction))
             }
             Verb::Rcpt(index) => {
                 let parameters = self.recipient_parameters(transaction.requests.recipients.get(index));
-                format!("RCPT TO:<{}>{parameters}\r\n", transaction.recipients[index])
+                format!("RCPT TO:<{}>{parameters}\r\n", self.path(&transaction.recipients[index]))
             }
             Verb::Data => "DATA\r\n".to_owned(),
         }
+    }
+
+    /// An address as the upstream knows it. One that it can't know is told as it is, for it to refuse.
+    fn path<'a>(&self, address: &'a Address) -> Cow<'a, str> {
+        self.offer().path(address).unwrap_or(Cow::Borrowed(address.as_str()))
     }
 
     /// The parameters of MAIL that the upstream knows.

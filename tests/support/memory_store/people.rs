@@ -273,6 +273,13 @@ impl Admin for MemoryStore {
         Ok(counts)
     }
 
+    async fn outside_test_mode(&self) -> Result<u64, StoreError> {
+        let state = self.state();
+        let is_none =
+            |entry: &&Entry| entry.new.kind == MessageKind::Submitted && entry.new.decisions.test.is_none();
+        Ok(state.queue.values().filter(is_none).count() as u64)
+    }
+
     async fn totals(&self) -> Result<Totals, StoreError> {
         let state = self.state();
         let queued = state.queue.values().map(|entry| entry.waiting() as u64).sum();

@@ -1,0 +1,97 @@
+//! Values with parameters, such as those of Content-Type, in ASCII (RFC 2231).
+
+use std::fmt::Write as _;
+
+/// Octets of an encoded value in one piece at most, so that a line has room for it (RFC 2231 3).
+const PIECE: usize = 54;
+
+/// The value with those of its parameters encoded that are not ASCII; `None` when something else is not.
+pub(super) fn to_ascii(value: &[u8]) -> Option<String> {
+    let mut out = Vec::new();
+    for piece in pieces(value) {
+        let piece = piece.trim_ascii();
+        if piece.is_ascii() {
+            out.push(String::from_utf8_lossy(piece).into_owned());
+            continue;
+        }
+        let equals = piece.iter().position(|&b| b == b'=')?;
+        let name = std::str::from_utf8(piece[..equals].trim_ascii()).ok().filter(|name| is_plain(name))?;
+        out.extend(encoded(name, &unquoted(piece[equals + 1..].trim_ascii())));
+    }
+    Some(out.join("; "))
+}
+
+/// Whether it is the name of a parameter that may be encoded: not by RFC 2231 already, and not what delimits the parts.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && !name.eq_ignore_ascii_case("boundary")
+}
+
+/// What stands between the semicolons that are in no quoted string.
+fn pieces(value: &[u8]) -> Vec<&[u8]> {
+    let (mut found, mut start) = (Vec::new(), 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, &b) in value.iter().enumerate() {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b';' if !quoted => {
+                found.push(&value[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(&value[start..]);
+    found
+}
+
+/// A value without its quotes.
+fn unquoted(value: &[u8]) -> Vec<u8> {
+    let Some(inner) = value.strip_prefix(b"\"") else { return value.to_vec() };
+    let mut octets = inner.strip_suffix(b"\"").unwrap_or(inner).iter();
+    let mut out = Vec::new();
+    while let Some(&b) = octets.next() {
+        match b {
+            b'\r' | b'\n' => {}
+            b'\\' => out.extend(octets.next()),
+            b => out.push(b),
+        }
+    }
+    out
+}
+
+fn percent(octets: &[u8]) -> String {
+    let mut out = String::new();
+    for &b in octets {
+        if b.is_ascii_alphanumeric() || b"-._".contains(&b) {
+            out.push(char::from(b));
+        } else {
+            // Writing to a string can't fail.
+            let _ = write!(out, "%{b:02X}");
+        }
+    }
+    out
+}
+
+/// A parameter as RFC 2231 writes it, in several pieces when it is long.
+fn encoded(name: &str, value: &[u8]) -> Vec<String> {
+    let text = std::str::from_utf8(value).ok();
+    let characters: Vec<String> = match text {
+        Some(text) => text.chars().map(|c| percent(c.encode_utf8(&mut [0; 4]).as_bytes())).collect(),
+        None => value.iter().map(|&b| percent(&[b])).collect(),
+    };
+    let mut all = vec![format!("{}''", text.map_or("", |_| "utf-8"))];
+    // Readers decode each piece for itself, so none parts a character.
+    for character in characters {
+        match all.last_mut().filter(|last| last.len() + character.len() <= PIECE) {
+            Some(last) => last.push_str(&character),
+            None => all.push(character),
+        }
+    }
+    match &all[..] {
+        [only] => vec![format!("{name}*={only}")],
+        several => several.iter().enumerate().map(|(i, piece)| format!("{name}*{i}*={piece}")).collect(),
+    }
+}
