@@ -231,8 +231,8 @@ fn signs_for_its_own_domains_only() {
         assert_eq!(selectors, want, "{from}");
     }
     assert_eq!(signer.sign(b"To: a@firm.example\r\n\r\nx\r\n").unwrap(), b"");
-    let signed = signer.sign("From: x@müller.example\r\n\r\nx\r\n".as_bytes()).unwrap();
-    let text = String::from_utf8(signed).unwrap();
+    let fields = signer.sign("From: x@müller.example\r\n\r\nx\r\n".as_bytes()).unwrap();
+    let text = String::from_utf8(fields).unwrap();
     assert!(text.contains("d=xn--mller-kva.example;"), "the DNS knows A-labels: {text}");
 }
 

@@ -231,7 +231,7 @@ fn from_xtext(text: &str) -> Option<String> {
     while let Some(c) = rest.next() {
         let decoded = match c {
             '+' => {
-                let mut digit = || rest.next().filter(|c| c.is_ascii_hexdigit())?.to_digit(16);
+                let mut digit = || rest.next().filter(char::is_ascii_hexdigit)?.to_digit(16);
                 let (high, low) = (digit()?, digit()?);
                 char::from_u32(high * 16 + low).filter(|c| matches!(c, ' '..='~'))?
             }

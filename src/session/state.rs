@@ -225,12 +225,11 @@ impl Dialogue {
             }
             DialoguePhase::Recipients(mut transaction) => {
                 let place = transaction.envelope.add(recipient);
-                match transaction.requests.get_mut(place) {
-                    Some(known) => known.join(request),
-                    None => {
-                        transaction.dropped.extend(dropped.then_some(place));
-                        transaction.requests.push(request);
-                    }
+                if let Some(known) = transaction.requests.get_mut(place) {
+                    known.join(request);
+                } else {
+                    transaction.dropped.extend(dropped.then_some(place));
+                    transaction.requests.push(request);
                 }
                 DialoguePhase::Recipients(transaction)
             }

@@ -43,6 +43,18 @@ async fn recipients_count_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_recipient_that_is_given_twice_is_asked_about_and_counted_once() {
+    let up = Upstream::new(Script::default());
+    let sim = relay(&up, &limits("per_minute = { recipients = 2 }")).await;
+    let mut client = Client::at(&sim, 0).await;
+    let all = ["v@there.example", "w@there.example", "\"V\"@There.example", "w@there.example"];
+    let replies = client.send(FROM, &all, FROM).await;
+    assert!(replies[1..=4].iter().all(|reply| reply.starts_with("250 2.1.5 ")), "{replies:?}");
+    assert_eq!(replies[5], "250 2.0.0 queued as 42");
+    assert_eq!(up.messages()[0].recipients.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_transaction_holds_as_many_recipients_as_it_may() {
     let up = Upstream::new(Script::default());
     let sim = relay(&up, &limits("recipients_per_message = 2")).await;

@@ -161,7 +161,6 @@ async fn what_is_ambiguous_is_refused() {
         "<v@firm/example>",
         "<v@-firm.example>",
         "<v@firm..example>",
-        "<.v@firm.example>",
     ] {
         for verb in ["MAIL FROM", "RCPT TO"] {
             if verb == "RCPT TO" {
@@ -202,15 +201,8 @@ async fn no_odd_octet_passes() {
             }
             client.ask(b"NOOP\r\n", 250).await;
         };
-        try_all(&[
-            ("EHLO a", "b"),
-            ("HELO ", "x"),
-            ("EHLO x", ""),
-            ("NO", "OP"),
-            ("", "NOOP"),
-            ("NOOP x", ""),
-        ])
-        .await;
+        // A name in a greeting may hold them: `lines::a_hello_with_controls_is_text`.
+        try_all(&[("NO", "OP"), ("", "NOOP"), ("NOOP x", "")]).await;
         client.ask(b"EHLO x\r\n", 250).await;
         let mut try_all = async |lines: &[(&str, &str)]| {
             for (before, after) in lines {

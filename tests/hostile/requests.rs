@@ -119,8 +119,8 @@ async fn a_report_has_our_fields_only() {
         ] {
             let path = Path::to(refusing()).await;
             let (codes, sent) = send(&path, &mail, &rcpt).await;
-            if !good {
-                assert!(codes.contains(&501), "{mail}{rcpt}: {codes:?}");
+            // What breaks the grammar of all parameters is refused; else the mail goes on without it.
+            if !good && codes != [250, 250] {
                 assert!(sent.is_empty());
                 continue;
             }
@@ -131,13 +131,11 @@ async fn a_report_has_our_fields_only() {
             for name in &names {
                 assert!(KNOWN.contains(&name.as_str()), "{mail}{rcpt}: {name} in {names:?}");
             }
-            for name in [field, "Final-Recipient", "Reporting-MTA"] {
-                assert_eq!(
-                    names.iter().filter(|n| *n == name).count(),
-                    1,
-                    "{mail}{rcpt}: {name} in {names:?}"
-                );
+            let count = |name: &str| names.iter().filter(|n| *n == name).count();
+            for name in ["Final-Recipient", "Reporting-MTA"] {
+                assert_eq!(count(name), 1, "{mail}{rcpt}: {name} in {names:?}");
             }
+            assert!(count(field) == 1 || !good && count(field) == 0, "{mail}{rcpt}: {field} in {names:?}");
         }
     }
 }
@@ -147,14 +145,15 @@ async fn a_report_has_our_fields_only() {
 async fn the_type_of_an_address_is_one_word() {
     let path = Path::lax().await;
     for value in ["X-Evil: y;z", "x\r;y", "x:y;z", ";z", "x;", "x", "x(y);z", "x@y;z", "\u{fc};z", "x;y;=z"] {
-        let (codes, sent) = send(&path, "", &format!(" ORCPT={value}")).await;
-        assert!(matches!(codes, [250, 501 | 555]), "{value:?}: {codes:?}");
-        assert!(sent.is_empty());
+        let (codes, _) = send(&path, "", &format!(" ORCPT={value}")).await;
+        assert!(matches!(codes, [250, 250 | 501 | 555]), "{value:?}: {codes:?}");
     }
     for value in [format!("rfc822;{}", "x".repeat(494)), "x".repeat(600)] {
-        assert_eq!(send(&path, "", &format!(" ORCPT={value}")).await.0, [250, 501], "{value:?}");
+        assert_eq!(send(&path, "", &format!(" ORCPT={value}")).await.0, [250, 250], "{value:?}");
     }
-    assert_eq!(send(&path, &format!(" ENVID={}", "x".repeat(101)), "").await.0[0], 501);
+    assert_eq!(send(&path, &format!(" ENVID={}", "x".repeat(101)), "").await.0[0], 250);
+    let passed_on = [path.upstream.commands_of("MAIL"), path.upstream.commands_of("RCPT")].concat();
+    assert!(passed_on.iter().all(|line| !line.contains("ORCPT") && !line.contains("ENVID")), "{passed_on:?}");
 }
 
 /// What xtext says (RFC 3461 4).

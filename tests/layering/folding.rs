@@ -17,13 +17,15 @@ const FOLDS: [&str; 8] = [
     "nfc",
 ];
 /// Words in the names of what holds an address or a domain.
-const WORDS: [&str; 11] = [
+const WORDS: [&str; 13] = [
     "address",
     "addresses",
     "domain",
     "domains",
     "mailbox",
     "mailboxes",
+    "pattern",
+    "patterns",
     "recipient",
     "recipients",
     "reverse",
