@@ -16,8 +16,9 @@ pub use types::{
     Ask, BlacklistCandidate, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, Decisions, DecisionsError,
     Delivery, Disposition, EnqueueError, LaneKind, LaneMove, LaneName, LaneSender, Lease, Leased, ListFilter,
     MOST_DOUBTS, Message, MessageId, MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit,
-    NewRecipient, NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted,
-    Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Settlement, StoreError,
-    Summary, SummaryRecipient, Suspension, SuspensionKind, TestTreatment, Totals, patterns_covering,
+    NewRecipient, NewSuspension, Orphans, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId,
+    Permitted, Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Settlement,
+    StoreError, Summary, SummaryRecipient, Suspension, SuspensionKind, TestTreatment, Totals,
+    patterns_covering,
 };
 pub use upload::Upload;

@@ -205,13 +205,14 @@ pub trait Upkeep: Send + Sync {
     /// The time line by which the store stamps.
     fn timeline(&self) -> &Timeline;
 
-    /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now.
+    /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now. Contents that belong to no
+    /// message go if nobody can count on them, and are set aside otherwise.
     async fn recover(&self) -> Result<Recovered, StoreError>;
 
     /// Notes our tie to the clocks, from which the next process goes on.
     async fn note_clock(&self) -> Result<(), StoreError>;
 
-    /// Forgets counts that have left their windows, and suspensions that are over.
+    /// Forgets counts that have left their windows, suspensions that are over, and contents that have been removed.
     async fn prune(&self) -> Result<(), StoreError>;
 }
 

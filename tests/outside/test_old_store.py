@@ -124,7 +124,10 @@ def test_nothing_is_lost_or_forgotten(old_relay, store, upstream):
     in_files = {message.id for message in store.messages.values() if message.row["in_file"]}
     for queue_id in {*EXPECT["sample"], *in_files}:
         assert content(relay, queue_id) == store.messages[queue_id].content, queue_id
-    assert {path.name for path in (relay.data / "content").iterdir()} == in_files, "and what was never acknowledged is gone"
+    assert {path.name for path in (relay.data / "content").iterdir()} == in_files
+    aside = relay.data / "orphaned"
+    orphans = {path.name: path.stat().st_size for path in aside.iterdir()} if aside.is_dir() else {}
+    assert orphans == store.orphans, "what no message claims is set aside, and nothing of it is removed"
     doubtful = [event["queue_id"] for event in relay.events("recovered") if "duplicate" in event["reason"]]
     assert sorted(doubtful) == sorted(store.under_way())
 

@@ -339,7 +339,7 @@ impl Upkeep for MemoryStore {
             entry.state = EntryState::Waiting;
             unknown.push(entry.new.queue_id.clone());
         }
-        Ok(Recovered { messages: state.queue.len() as u64, unknown, orphans: 0 })
+        Ok(Recovered { messages: state.queue.len() as u64, unknown, orphans: Orphans::default() })
     }
 
     async fn note_clock(&self) -> Result<(), StoreError> {

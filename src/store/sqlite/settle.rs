@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, HELD, WAITING};
 use super::writing::{QueuePlace, Writing};
-use super::{blacklist, enqueue, usage};
+use super::{blacklist, contents, enqueue, usage};
 use crate::limits::{AccountKey, Amount};
 use crate::mail::QueueId;
 use crate::store::{Delivery, Lease, MessageId, Settlement};
@@ -59,6 +59,9 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
             db.enters(&place);
         }
         return Ok(SettleEnd::Waits);
+    }
+    if in_file {
+        contents::note_gone(db, &queue_id)?;
     }
     remove(db, id)?;
     Ok(SettleEnd::Left(in_file.then_some(queue_id)))

@@ -26,6 +26,7 @@ mod calls;
 mod content;
 mod cost;
 mod listed;
+mod lost;
 mod migration;
 mod model;
 mod place;

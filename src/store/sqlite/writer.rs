@@ -294,7 +294,7 @@ mod tests {
 
     fn writer(folder: &std::path::Path) -> Writer {
         let mut db = rusqlite::Connection::open(folder.join("db")).unwrap();
-        crate::store::sqlite::schema::prepare(&mut db).unwrap();
+        crate::store::sqlite::schema::prepare_new(&mut db).unwrap();
         db.execute_batch(
             "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
              CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);",

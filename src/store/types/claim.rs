@@ -1,6 +1,7 @@
 //! What lanes ask the queue for, and what became of an attempt.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,8 +144,19 @@ pub struct Recovered {
     pub messages: u64,
     /// Messages whose last outcome is unknown: they may be sent twice.
     pub unknown: Vec<QueueId>,
-    /// Content files that belonged to no message.
-    pub orphans: u64,
+    /// What became of contents that belonged to no message.
+    pub orphans: Orphans,
+}
+
+/// Contents that belong to no message, as a start has found them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Orphans {
+    /// Removed: nobody had been told that they were taken, or their messages had left the queue.
+    pub removed: u64,
+    /// Set aside: they may have been acknowledged.
+    pub aside: Vec<QueueId>,
+    /// Where these are now.
+    pub folder: PathBuf,
 }
 
 /// A sender that has mail in a lane.
