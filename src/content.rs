@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::AsyncReadExt;
 
+use crate::mail::QueueId;
 use crate::memory::MemoryGrant;
 
 /// The content of a message, with our Received field. Clones are the same content.
@@ -20,6 +21,16 @@ pub struct Content {
     /// That of the octets as they were stored. `None`: they never left our memory, or an older version stored them.
     checksum: Option<Checksum>,
     place: Octets,
+}
+
+/// The extension of a file that is not complete yet.
+pub(crate) const PART: &str = "part";
+
+/// A content in the folder of the contents.
+pub(crate) struct ContentEntry {
+    pub(crate) path: PathBuf,
+    pub(crate) queue_id: QueueId,
+    pub(crate) is_complete: bool,
 }
 
 /// A checksum of octets (CRC-32): it finds what a disk or its cables have changed unasked, not what somebody forges.
@@ -197,6 +208,20 @@ impl Content {
             Octets::File(file) => Some(&file.path),
         }
     }
+}
+
+/// The contents in a folder, by the names of their files; whatever else lies there is none.
+pub(crate) fn entries(folder: &Path) -> impl Iterator<Item = ContentEntry> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|file| {
+        let path = file.path();
+        let is_complete = match path.extension() {
+            None => true,
+            Some(extension) if extension == PART => false,
+            Some(_) => return None,
+        };
+        let queue_id = QueueId::parse(path.file_stem()?.to_str()?).ok()?;
+        Some(ContentEntry { path, queue_id, is_complete })
+    })
 }
 
 impl Checksum {

@@ -8,10 +8,10 @@ use super::context::Context;
 use crate::config::{BounceFrom, Upstream};
 use crate::mail::message_id;
 use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath};
-use crate::report::dsn::{Dsn, Kind, Recipient};
+use crate::report::dsn::{Dsn, Kind, Listing, Recipient};
 use crate::store::{
-    ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
-    QueuedRecipient, Recipients,
+    BlacklistEntry, ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
+    QueuedRecipient, Recipients, address_key,
 };
 
 /// So much of the original is sent back at most; of a larger one the header, as far as that is within it.
@@ -23,6 +23,8 @@ const READING: Duration = Duration::from_secs(30);
 pub(super) struct Reporter<'a> {
     pub(super) context: &'a Context,
     pub(super) upstream: &'a Upstream,
+    /// What has come on the blacklist by what is reported.
+    pub(super) listed: &'a [BlacklistEntry],
 }
 
 /// The report about recipients that failed for good; empty when nobody wants one, or is to get one.
@@ -108,7 +110,10 @@ async fn make(
     let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);
     let described: Vec<Recipient> = recipients
         .iter()
-        .map(|each| Recipient { will_retry_until: retry_until, ..described(each, host, last_attempt) })
+        .map(|each| Recipient {
+            will_retry_until: retry_until,
+            ..described(shared, each, host, last_attempt)
+        })
         .collect();
     let original = original(message).await;
     let dsn = Dsn {
@@ -148,6 +153,7 @@ async fn make(
 
 /// A recipient as a report describes it. `last_attempt`: when the upstream answered, if it did.
 fn described(
+    shared: &Reporter<'_>,
     &(recipient, reply): &(&QueuedRecipient, &str),
     host: &str,
     last_attempt: Option<Timestamp>,
@@ -160,7 +166,15 @@ fn described(
         host: Some(host.to_owned()).filter(|host| !host.is_empty()),
         last_attempt,
         will_retry_until: None,
+        listed: listing(shared, recipient),
     }
+}
+
+/// Whether the recipient has come on the blacklist by this.
+fn listing(shared: &Reporter<'_>, recipient: &QueuedRecipient) -> Option<Listing> {
+    let key = address_key(recipient.address.as_str());
+    let entry = shared.listed.iter().find(|entry| entry.pattern == key)?;
+    Some(Listing { until: entry.expires.map(|until| shared.context.timeline.wall_at(until)) })
 }
 
 /// The enhanced status code of a reply such as `550 5.1.1 no such user`; empty when it has none.

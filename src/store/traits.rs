@@ -10,9 +10,9 @@ use async_trait::async_trait;
 
 use super::{
     Ask, BlacklistEntry, Claimed, Decisions, EnqueueError, LaneMove, LaneName, LaneSender, Lease, ListFilter,
-    MessageId, NewBlacklistEntry, NewMessage, NewPermit, NewSuspension, Overdue, OverdueClaim, PermitEnd,
-    PermitExtension, Permitted, QueueCounts, Recovered, Settlement, StoreError, Summary, Suspension,
-    SuspensionKind, Totals, Upload,
+    MailboxFailure, MailboxFindings, MessageId, NewBlacklistEntry, NewMessage, NewPermit, NewSuspension,
+    Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered, Settlement,
+    StoreError, Summary, Suspension, SuspensionKind, Totals, Upload,
 };
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -94,6 +94,11 @@ pub trait Claims: Send + Sync {
     /// Gives up leases of messages that were not tried: they are due again, and their permits are returned. Leases that have
     /// ended already are passed over; tells how many had not.
     async fn hand_back(&self, leases: Vec<Lease>) -> Result<u64, StoreError>;
+
+    /// Notes mailboxes that do not exist, and lists those of them that have failed often enough: as often as their rule says, each
+    /// time a day after the last at least, within 90 days, with no delivery between. Of a domain in trouble none is listed, and
+    /// its failures of a day are no evidence. An entry that a person made stays as it is.
+    async fn mailboxes_failed(&self, failures: Vec<MailboxFailure>) -> Result<MailboxFindings, StoreError>;
 
     /// When something of a lane is due next, if something is waiting.
     async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError>;
@@ -195,7 +200,7 @@ pub trait Admin: Send + Sync {
     /// Adds or replaces an entry.
     async fn blacklist_add(&self, entry: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError>;
 
-    /// Removes an entry; false when there was none.
+    /// Removes an entry, and what was held against the mailbox; false when there was no entry.
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError>;
 }
 
@@ -212,7 +217,8 @@ pub trait Upkeep: Send + Sync {
     /// Notes our tie to the clocks, from which the next process goes on.
     async fn note_clock(&self) -> Result<(), StoreError>;
 
-    /// Forgets counts that have left their windows, suspensions that are over, and contents that have been removed.
+    /// Forgets counts that have left their windows, suspensions that are over, contents that have been removed, and what
+    /// counts no more towards the blacklist.
     async fn prune(&self) -> Result<(), StoreError>;
 }
 

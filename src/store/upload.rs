@@ -12,12 +12,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use crate::content::{Content, ContentFile, RunningChecksum};
+use crate::content::{Content, ContentFile, PART, RunningChecksum};
 use crate::folder;
 use crate::mail::QueueId;
-
-/// The extension of a file that is not complete yet.
-pub(super) const PART: &str = "part";
 
 /// A content that is being written.
 #[derive(Debug)]

@@ -4,52 +4,26 @@
 //! never told that it had been taken; or its message has left the queue, which the same transaction has noted. Any other may
 //! have been acknowledged, when somebody has put an older queue beside it: it is set aside.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::writing::Writing;
+use crate::content::{ContentEntry, entries};
 use crate::folder;
 use crate::mail::QueueId;
-use crate::store::upload::PART;
-use crate::store::{Orphans, StoreError};
+use crate::store::Orphans;
 use crate::time::Moment;
 
 /// How long it is known at least that a content is needed no more, in milliseconds. By then its removal has long reached the disk.
 const KNOWN_GONE: i64 = 3_600_000;
 
-/// A file in the folder.
-struct ContentEntry {
-    path: PathBuf,
-    queue_id: QueueId,
-    is_complete: bool,
-}
-
 /// What a start makes of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Finding {
+enum FileFate {
     Needed,
     Needless,
     Orphaned,
-}
-
-/// How many contents there are, complete or not.
-pub(super) fn count(content_dir: &Path) -> usize {
-    entries(content_dir).count()
-}
-
-/// The files that have a name of ours; whatever else lies there is not touched.
-fn entries(content_dir: &Path) -> impl Iterator<Item = ContentEntry> {
-    std::fs::read_dir(content_dir).into_iter().flatten().flatten().filter_map(|file| {
-        let path = file.path();
-        let name = path.file_stem()?.to_str()?;
-        let is_complete = match path.extension() {
-            None => true,
-            Some(extension) if extension == PART => false,
-            Some(_) => return None,
-        };
-        Some(ContentEntry { queue_id: QueueId::parse(name).ok()?, is_complete, path })
-    })
 }
 
 /// Removes what nobody needs and sets aside what nobody knows, into the folder `orphaned` beside that of the contents.
@@ -59,19 +33,19 @@ pub(super) fn sort_out(db: &Connection, content_dir: &Path) -> rusqlite::Result<
     let mut gone = db.prepare("SELECT 1 FROM content_gone WHERE queue_id = ?1")?;
     for entry in entries(content_dir) {
         let name = [entry.queue_id.as_str()];
-        let finding = if !entry.is_complete {
-            Finding::Needless
+        let fate = if !entry.is_complete {
+            FileFate::Needless
         } else if known.query_row(name, |_| Ok(())).optional()?.is_some() {
-            Finding::Needed
+            FileFate::Needed
         } else if gone.query_row(name, |_| Ok(())).optional()?.is_some() {
-            Finding::Needless
+            FileFate::Needless
         } else {
-            Finding::Orphaned
+            FileFate::Orphaned
         };
-        let done = match finding {
-            Finding::Needed => continue,
-            Finding::Needless => std::fs::remove_file(&entry.path).map(|()| orphans.removed += 1),
-            Finding::Orphaned => {
+        let done = match fate {
+            FileFate::Needed => continue,
+            FileFate::Needless => std::fs::remove_file(&entry.path).map(|()| orphans.removed += 1),
+            FileFate::Orphaned => {
                 set_aside(&entry, &orphans.folder).map(|()| orphans.aside.push(entry.queue_id.clone()))
             }
         };
@@ -114,9 +88,4 @@ pub(super) fn forget_gone(db: &Connection, content_dir: &Path, now: Moment) -> r
         }
     }
     Ok(())
-}
-
-/// Makes the folder.
-pub(super) fn make_folder(content_dir: &Path) -> Result<(), StoreError> {
-    folder::make(content_dir).map_err(super::files::at(content_dir))
 }

@@ -1,13 +1,12 @@
 //! The folder of the store: its files, who may use it, and what tells that a queue has been in it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::contents;
-use crate::folder;
+use crate::content;
+use crate::folder::{self, FolderLock};
 use crate::store::StoreError;
 
 /// What the lock says as soon as a queue has been made beside it.
@@ -17,7 +16,7 @@ const MARK: &str =
 /// The folder of the store, which is ours alone for as long as this lives.
 pub(super) struct StoreFolder {
     data_dir: PathBuf,
-    lock: File,
+    lock: FolderLock,
 }
 
 impl StoreFolder {
@@ -25,16 +24,9 @@ impl StoreFolder {
     pub(super) fn take(data_dir: &Path) -> Result<Self, StoreError> {
         folder::make(data_dir).map_err(at(data_dir))?;
         let path = data_dir.join("lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let lock = lock.map_err(at(&path))?;
-        // A command that looks whether a relay is there holds the lock for an instant.
-        for wait in [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200)] {
-            std::thread::sleep(wait);
-            if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
-                return Ok(Self { data_dir: data_dir.to_owned(), lock });
-            }
-        }
-        Err(StoreError::InUse(data_dir.to_owned()))
+        let lock = FolderLock::take(&path).map_err(at(&path))?;
+        let lock = lock.ok_or_else(|| StoreError::InUse(data_dir.to_owned()))?;
+        Ok(Self { data_dir: data_dir.to_owned(), lock })
     }
 
     /// Where the queue is.
@@ -68,11 +60,11 @@ impl StoreFolder {
 
     /// Refuses a data base without a queue in it where there has been one.
     pub(super) fn refuse_to_begin_anew(&self, state: &'static str, has_log: bool) -> Result<(), StoreError> {
-        let count = contents::count(&self.contents());
+        let count = content::entries(&self.contents()).count();
         let mut signs = Vec::new();
         signs.extend((count > 0).then(|| format!("content has {count} files")));
         signs.extend(has_log.then(|| "queue.db-wal is there".to_owned()));
-        signs.extend(self.is_marked().then(|| "lock says so".to_owned()));
+        signs.extend(self.lock.is_marked().then(|| "lock says so".to_owned()));
         if signs.is_empty() {
             return Ok(());
         }
@@ -82,16 +74,10 @@ impl StoreFolder {
     /// Notes that a queue is here from now on. Before this nobody has been told that mail was taken.
     pub(super) fn mark(&self) -> Result<(), StoreError> {
         folder::sync(&self.data_dir).map_err(at(&self.data_dir))?;
-        if self.is_marked() {
+        if self.lock.is_marked() {
             return Ok(());
         }
-        let mut lock = &self.lock;
-        let marked = lock.write_all(MARK.as_bytes()).and_then(|()| lock.sync_all());
-        marked.map_err(at(&self.data_dir.join("lock")))
-    }
-
-    fn is_marked(&self) -> bool {
-        self.lock.metadata().is_ok_and(|lock| lock.len() > 0)
+        self.lock.mark(MARK).map_err(at(&self.data_dir.join("lock")))
     }
 
     /// Whether SQLite has left a log, which belongs to a data base that is not empty.

@@ -7,6 +7,7 @@
 mod blacklist;
 mod books;
 mod change;
+mod checkpoints;
 mod claim;
 mod contents;
 mod enqueue;
@@ -17,6 +18,7 @@ mod for_people;
 mod for_sessions;
 mod lease;
 mod listing;
+mod mailboxes;
 mod overdue;
 mod permits;
 mod place;

@@ -10,11 +10,12 @@ use tokio::sync::Notify;
 
 use super::books::Books;
 use super::fault::at_start;
-use super::files::StoreFolder;
+use super::files::{StoreFolder, at};
 use super::readers::Readers;
 use super::writer::{Threading, Writer};
 use super::writing::{Loads, Writing};
-use super::{contents, schema, settings};
+use super::{schema, settings};
+use crate::folder;
 use crate::mail::QueueId;
 use crate::store::StoreError;
 use crate::time::{Clock, Timeline};
@@ -50,15 +51,15 @@ impl SqliteStore {
         threading: Threading,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let folder = StoreFolder::take(data_dir)?;
-        folder.make_database()?;
-        let path = folder.database();
+        let ours = StoreFolder::take(data_dir)?;
+        ours.make_database()?;
+        let path = ours.database();
         let fault = at_start(&path);
         let mut connection = Connection::open(&path).map_err(&fault)?;
-        schema::prepare(&mut connection, &folder)?;
-        let content_dir = folder.contents();
-        contents::make_folder(&content_dir)?;
-        folder.mark()?;
+        schema::prepare(&mut connection, &ours)?;
+        let content_dir = ours.contents();
+        folder::make(&content_dir).map_err(at(&content_dir))?;
+        ours.mark()?;
         let length = connection.query_row("SELECT count(*) FROM message", [], |row| row.get::<_, i64>(0));
         let length = length.map_err(&fault)?.unsigned_abs();
         let anchor = settings::anchor(&connection).map_err(&fault)?;
@@ -75,7 +76,7 @@ impl SqliteStore {
             length: AtomicU64::new(length),
             max_messages,
             settled: Notify::new(),
-            _folder: folder,
+            _folder: ours,
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BlacklistCandidate, LaneName, Message, MessageId, NewMessage, RecipientState};
+use super::{LaneName, Message, MessageId, NewMessage, RecipientState};
 use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
 use crate::mail::QueueId;
 use crate::time::Moment;
@@ -114,8 +114,8 @@ pub struct Delivery {
     pub doubtful: bool,
     /// How long it rests when it still waits; `None`: it is due at once.
     pub again_in: Option<Duration>,
-    /// The mailbox does not exist: count that, and blacklist it when it has happened often enough.
-    pub blacklist: Option<BlacklistCandidate>,
+    /// Whether its own mailbox has taken it, which clears what was held against that. Never in test mode.
+    pub reached: bool,
 }
 
 /// What became of an attempt.
