@@ -105,16 +105,11 @@ async fn make(
     let wall = context.timeline.wall();
     let now = context.timeline.now();
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
-    let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
-    let retry_until = (kind == Kind::Delayed).then(|| context.timeline.wall_at(now.after(left)));
+    let retry_until = (kind == Kind::Delayed).then(|| retried_until(context, message));
     let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);
-    let described: Vec<Recipient> = recipients
-        .iter()
-        .map(|each| Recipient {
-            will_retry_until: retry_until,
-            ..described(shared, each, host, last_attempt)
-        })
-        .collect();
+    let mut described: Vec<Recipient> =
+        recipients.iter().map(|each| described(shared, each, host, last_attempt)).collect();
+    described.iter_mut().for_each(|each| each.will_retry_until = retry_until);
     let original = original(message).await;
     let dsn = Dsn {
         kind,
@@ -149,6 +144,13 @@ async fn make(
         recipients: Recipients::new(to.into_iter().map(never_reported).collect())?,
         content: Content::memory(report),
     })
+}
+
+/// Until when a message is tried.
+fn retried_until(context: &Context, message: &Message) -> Timestamp {
+    let now = context.timeline.now();
+    let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
+    context.timeline.wall_at(now.after(left))
 }
 
 /// A recipient as a report describes it. `last_attempt`: when the upstream answered, if it did.
