@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::AsyncReadExt;
 
+use crate::mail::QueueId;
 use crate::memory::MemoryGrant;
 
 /// The content of a message, with our Received field. Clones are the same content.
@@ -17,8 +18,28 @@ use crate::memory::MemoryGrant;
 #[derive(Clone)]
 pub struct Content {
     len: u64,
+    /// That of the octets as they were stored. `None`: they never left our memory, or an older version stored them.
+    checksum: Option<Checksum>,
     place: Octets,
 }
+
+/// The extension of a file that is not complete yet.
+pub(crate) const PART: &str = "part";
+
+/// A content in the folder of the contents.
+pub(crate) struct ContentEntry {
+    pub(crate) path: PathBuf,
+    pub(crate) queue_id: QueueId,
+    pub(crate) is_complete: bool,
+}
+
+/// A checksum of octets (CRC-32): it finds what a disk or its cables have changed unasked, not what somebody forges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checksum(pub(crate) u32);
+
+/// The checksum of octets that come in blocks.
+#[derive(Clone, Default)]
+pub(crate) struct RunningChecksum(crc32fast::Hasher);
 
 #[derive(Clone)]
 enum Octets {
@@ -52,6 +73,16 @@ pub enum ContentError {
         /// Octets that were stored.
         len: u64,
     },
+    /// As long as it was, but not the same: something has changed octets of it.
+    #[error("its octets have changed: the checksum is {found:08x}, and was {stored:08x}")]
+    Altered {
+        /// The file, where it is in one.
+        path: Option<PathBuf>,
+        /// Of what is there.
+        found: u32,
+        /// Of what was stored.
+        stored: u32,
+    },
     /// The file can't be read.
     #[error("{source}")]
     Unreadable {
@@ -76,17 +107,23 @@ impl Content {
     }
 
     fn held(octets: Vec<u8>, grant: Option<MemoryGrant>) -> Self {
-        Self { len: octets.len() as u64, place: Octets::Memory(Arc::new(Held { octets, _grant: grant })) }
+        let len = octets.len() as u64;
+        Self { len, checksum: None, place: Octets::Memory(Arc::new(Held { octets, _grant: grant })) }
     }
 
-    /// Octets as they were found, of which so many were stored.
-    pub(crate) fn found(octets: Vec<u8>, len: u64) -> Self {
-        Self { len, ..Self::memory(octets) }
+    /// Octets as they were found, of which so many with this checksum were stored.
+    pub(crate) fn found(octets: Vec<u8>, len: u64, checksum: Option<Checksum>) -> Self {
+        Self { len, checksum, ..Self::memory(octets) }
     }
 
-    /// A file of so many octets.
-    pub(crate) fn file(file: ContentFile, len: u64) -> Self {
-        Self { len, place: Octets::File(Arc::new(file)) }
+    /// A file of so many octets with this checksum.
+    pub(crate) fn file(file: ContentFile, len: u64, checksum: Option<Checksum>) -> Self {
+        Self { len, checksum, place: Octets::File(Arc::new(file)) }
+    }
+
+    /// What to store as its checksum.
+    pub(crate) fn checksum(&self) -> Option<Checksum> {
+        self.checksum.or_else(|| self.octets().map(Checksum::of))
     }
 
     /// Octets of it.
@@ -108,37 +145,45 @@ impl Content {
     /// Reads all of it.
     ///
     /// # Errors
-    /// When it can't be read, or is not as long as it was when it was stored.
+    /// When it can't be read, or is not what it was when it was stored.
     pub async fn read(&self) -> Result<Vec<u8>, ContentError> {
         let octets = match &self.place {
             Octets::Memory(held) => held.octets.clone(),
             Octets::File(file) => tokio::fs::read(&file.path).await.map_err(|source| file.fault(source))?,
         };
-        let found = octets.len() as u64;
-        if found == self.len {
-            return Ok(octets);
-        }
-        Err(ContentError::Cut { path: self.path().map(Path::to_owned), found, len: self.len })
+        self.verify(&octets)?;
+        Ok(octets)
     }
 
-    /// Reads the first so many octets, or all where there are fewer.
+    /// Whether these are all of its octets, as they were stored.
+    fn verify(&self, octets: &[u8]) -> Result<(), ContentError> {
+        let (path, found) = (|| self.path().map(Path::to_owned), octets.len() as u64);
+        if found != self.len {
+            return Err(ContentError::Cut { path: path(), found, len: self.len });
+        }
+        match self.checksum.map(|stored| (stored, Checksum::of(octets))) {
+            Some((Checksum(stored), Checksum(found))) if stored != found => {
+                Err(ContentError::Altered { path: path(), found, stored })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the first so many octets, or all where there are fewer; all are looked at whether they have changed.
     ///
     /// # Errors
-    /// When its file can't be read.
+    /// When its file can't be read, or all of it was read and has changed.
     pub async fn beginning(&self, most: u64) -> Result<Vec<u8>, ContentError> {
-        let file = match &self.place {
+        let octets = match &self.place {
             Octets::Memory(held) => {
                 let end = held.octets.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-                return Ok(held.octets[..end].to_vec());
+                held.octets[..end].to_vec()
             }
-            Octets::File(file) => file,
+            Octets::File(file) => file.beginning(most).await?,
         };
-        let mut octets = Vec::new();
-        let read = async {
-            let mut start = tokio::fs::File::open(&file.path).await?.take(most);
-            start.read_to_end(&mut octets).await
-        };
-        read.await.map_err(|source| file.fault(source))?;
+        if octets.len() as u64 == self.len {
+            self.verify(&octets)?;
+        }
         Ok(octets)
     }
 
@@ -165,6 +210,39 @@ impl Content {
     }
 }
 
+/// The contents in a folder, by the names of their files; whatever else lies there is none.
+pub(crate) fn entries(folder: &Path) -> impl Iterator<Item = ContentEntry> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|file| {
+        let path = file.path();
+        let is_complete = match path.extension() {
+            None => true,
+            Some(extension) if extension == PART => false,
+            Some(_) => return None,
+        };
+        let queue_id = QueueId::parse(path.file_stem()?.to_str()?).ok()?;
+        Some(ContentEntry { path, queue_id, is_complete })
+    })
+}
+
+impl Checksum {
+    /// That of these octets.
+    pub(crate) fn of(octets: &[u8]) -> Self {
+        Self(crc32fast::hash(octets))
+    }
+}
+
+impl RunningChecksum {
+    /// Goes on with these octets.
+    pub(crate) fn add(&mut self, octets: &[u8]) {
+        self.0.update(octets);
+    }
+
+    /// That of all octets.
+    pub(crate) fn end(self) -> Checksum {
+        Checksum(self.0.finalize())
+    }
+}
+
 impl ContentFile {
     /// A file that is removed when this is dropped.
     pub(crate) fn ours(path: PathBuf) -> Self {
@@ -179,6 +257,26 @@ impl ContentFile {
     /// The folder that it is in.
     pub(crate) fn folder(&self) -> Option<&Path> {
         self.path.parent()
+    }
+
+    /// Gives the file another name, which nothing else has yet.
+    pub(crate) fn rename(&mut self, path: PathBuf) -> io::Result<()> {
+        if path.try_exists()? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        std::fs::rename(&self.path, &path)?;
+        self.path = path;
+        Ok(())
+    }
+
+    async fn beginning(&self, most: u64) -> Result<Vec<u8>, ContentError> {
+        let mut octets = Vec::new();
+        let read = async {
+            let mut start = tokio::fs::File::open(&self.path).await?.take(most);
+            start.read_to_end(&mut octets).await
+        };
+        read.await.map_err(|source| self.fault(source))?;
+        Ok(octets)
     }
 
     fn log_removal(&self, removed: io::Result<()>) {
@@ -205,7 +303,7 @@ impl ContentError {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Cut { path, .. } => path.as_deref(),
+            Self::Cut { path, .. } | Self::Altered { path, .. } => path.as_deref(),
             Self::Unreadable { path, .. } => Some(path),
         }
     }

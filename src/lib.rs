@@ -20,7 +20,7 @@
 //!
 //! With [`direct`] a client waits until the upstream has answered. [`control`] and [`cli`] show people how all of it is.
 //!
-//! Imports go down only: [`mail`], [`memory`] and [`time`], then [`config`] and [`content`], [`smtp`], [`limits`], [`store`],
+//! Imports go down only: [`mail`], [`memory`], [`folder`] and [`time`], then [`config`] and [`content`], [`smtp`], [`limits`], [`store`],
 //! and so on up to [`relay`], which wires it all together. `tests/layering.rs` holds the code to it. `ARCHITECTURE.md` has the
 //! rooms, `docs/journey.md` the walk, and `docs/glossary.md` the words of the house.
 
@@ -31,6 +31,7 @@ pub mod content;
 pub mod control;
 pub mod deliver;
 pub mod direct;
+pub mod folder;
 pub mod lane;
 pub mod limits;
 pub mod listen;

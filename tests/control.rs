@@ -210,7 +210,7 @@ impl Relay {
             failed: false,
             doubtful: false,
             again_in: Some(Duration::from_hours(1)),
-            blacklist: None,
+            reached: false,
         };
         Settlement {
             lease: leased[0].lease,

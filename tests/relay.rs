@@ -6,6 +6,8 @@ mod support;
 
 #[path = "relay/damaged.rs"]
 mod damaged;
+#[path = "relay/mailboxes.rs"]
+mod mailboxes;
 #[path = "relay/memory.rs"]
 mod memory;
 #[path = "support/paper.rs"]
@@ -143,7 +145,7 @@ async fn each_recipient_has_its_own_fate_and_the_sender_is_told() {
         .with(Step::Rcpt(2), Act::reply(450, "4.2.1 busy"))
         .with(Step::Rcpt(3), Act::reply(550, "5.7.1 not for you"));
     let up = upstream(script);
-    let mut sim = Simulation::new(ONE, &[("up", &up)]);
+    let mut sim = Simulation::new(&format!("[blacklist]\nauto_add_after = 1\n{ONE}"), &[("up", &up)]);
     sim.start().await;
     let id = sim
         .submit("a@firm.example", &["ok@x.example", "gone@x.example", "busy@x.example", "no@x.example"])

@@ -19,6 +19,8 @@ mod claims;
 mod intake;
 #[path = "store/limits.rs"]
 mod limits;
+#[path = "store/mailboxes.rs"]
+mod mailboxes;
 #[path = "support/memory_store.rs"]
 #[allow(dead_code, reason = "here no faults are ordered")]
 mod memory_store;
@@ -167,7 +169,6 @@ conformance! {
         what_is_dropped_is_counted_alone
         a_name_is_taken_once
         the_blacklist_covers_addresses_and_domains
-        mailboxes_that_do_not_exist_come_on_the_blacklist
         switches_and_waits_last
         the_clock_is_that_of_the_store;
     claims:
@@ -200,6 +201,13 @@ conformance! {
         suspensions_last_and_end
         a_longer_pause_holds
         a_refused_login_stays_until_it_is_ended;
+    mailboxes:
+        one_is_listed_after_failures_a_day_apart
+        a_delivery_clears_what_was_held_against_it
+        a_rule_says_after_how_many_and_for_how_long
+        of_a_domain_in_trouble_nobody_is_listed
+        a_few_of_many_are_no_trouble
+        what_a_person_does_holds;
     people:
         messages_are_listed_and_shown
         a_message_is_held_and_released

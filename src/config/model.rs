@@ -260,9 +260,9 @@ pub enum TestAction {
 pub struct Blacklist {
     /// What a blacklisted recipient gets.
     pub action: BlacklistAction,
-    /// Whether hard bounces add entries.
+    /// Whether failures of mailboxes add entries.
     pub auto_add: bool,
-    /// After how many of them.
+    /// After how many of them that count.
     pub auto_add_after: u32,
     /// How long such an entry lasts; `None` is for ever.
     pub expire_after: Option<Duration>,

@@ -28,7 +28,7 @@ pub(super) struct Loaded {
 pub(super) enum LoadError {
     /// The disk does not give it out at present.
     Unreadable(String),
-    /// It is gone, or not as long as it was.
+    /// It is gone, cut, or not the same as it was.
     Damaged(String),
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn load(
 fn is_damage(error: &ContentError) -> bool {
     match error {
         ContentError::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
-        ContentError::Cut { .. } => true,
+        ContentError::Cut { .. } | ContentError::Altered { .. } => true,
     }
 }
 

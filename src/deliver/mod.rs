@@ -14,6 +14,7 @@ mod lane;
 mod lane_log;
 mod lane_settings;
 mod lanes;
+mod mailboxes;
 mod overdue;
 mod pause;
 mod reports;

@@ -15,7 +15,7 @@ use crate::upstream::Outcome;
 pub(super) async fn settle(lane: &LaneSettings, overdue: Overdue) {
     let Overdue { leased, expired } = overdue;
     let context = &lane.context;
-    let reporter = Reporter { context, upstream: &lane.upstream };
+    let reporter = Reporter { context, upstream: &lane.upstream, listed: &[] };
     let mut attempted = Attempted::all(leased, Outcome::DEFERRED, "");
     for each in &mut attempted.outcomes {
         each.reply = last_reply(&each.recipient);
@@ -45,7 +45,7 @@ pub(super) async fn settle(lane: &LaneSettings, overdue: Overdue) {
             tried: false,
         };
         delivery_log::attempt(&log_line, &outcomes);
-        settlement.deliveries = settle::deliveries(context, &outcomes, &pauses);
+        settlement.deliveries = settle::deliveries(context, &leased.message, &outcomes, &pauses);
         settlement.deliveries.iter_mut().for_each(|delivery| delivery.counts = false);
     } else {
         settlement.reports.extend(reports::delayed(&reporter, &leased.message, &recipients).await);

@@ -9,10 +9,10 @@ use crate::config::{BounceFrom, Upstream};
 use crate::mail::header::Header;
 use crate::mail::message_id;
 use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath};
-use crate::report::dsn::{Dsn, Kind, Recipient};
+use crate::report::dsn::{Dsn, Kind, Listing, Recipient};
 use crate::store::{
-    ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
-    QueuedRecipient, Recipients,
+    BlacklistEntry, ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
+    QueuedRecipient, Recipients, pattern_key,
 };
 
 /// So much of the original is sent back at most; of a larger one the header, as far as that is within it.
@@ -24,6 +24,8 @@ const READING: Duration = Duration::from_secs(30);
 pub(super) struct Reporter<'a> {
     pub(super) context: &'a Context,
     pub(super) upstream: &'a Upstream,
+    /// What has come on the blacklist by what is reported.
+    pub(super) listed: &'a [BlacklistEntry],
 }
 
 /// The report about recipients that failed for good; empty when nobody wants one, or is to get one.
@@ -104,13 +106,11 @@ async fn make(
     let wall = context.timeline.wall();
     let now = context.timeline.now();
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
-    let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
-    let retry_until = (kind == Kind::Delayed).then(|| context.timeline.wall_at(now.after(left)));
+    let retry_until = (kind == Kind::Delayed).then(|| retried_until(context, message));
     let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);
-    let described: Vec<Recipient> = recipients
-        .iter()
-        .map(|each| Recipient { will_retry_until: retry_until, ..described(each, host, last_attempt) })
-        .collect();
+    let mut described: Vec<Recipient> =
+        recipients.iter().map(|each| described(shared, each, host, last_attempt)).collect();
+    described.iter_mut().for_each(|each| each.will_retry_until = retry_until);
     let original = original(message).await;
     let dsn = Dsn {
         kind,
@@ -148,8 +148,16 @@ async fn make(
     })
 }
 
+/// Until when a message is tried.
+fn retried_until(context: &Context, message: &Message) -> Timestamp {
+    let now = context.timeline.now();
+    let left = context.config.queue.expire_after.saturating_sub(now.since(message.accepted));
+    context.timeline.wall_at(now.after(left))
+}
+
 /// A recipient as a report describes it. `last_attempt`: when the upstream answered, if it did.
 fn described(
+    shared: &Reporter<'_>,
     &(recipient, reply): &(&QueuedRecipient, &str),
     host: &str,
     last_attempt: Option<Timestamp>,
@@ -162,7 +170,15 @@ fn described(
         host: Some(host.to_owned()).filter(|host| !host.is_empty()),
         last_attempt,
         will_retry_until: None,
+        listed: listing(shared, recipient),
     }
+}
+
+/// Whether the recipient has come on the blacklist by this.
+fn listing(shared: &Reporter<'_>, recipient: &QueuedRecipient) -> Option<Listing> {
+    let key = pattern_key(recipient.address.as_str());
+    let entry = shared.listed.iter().find(|entry| entry.pattern == key)?;
+    Some(Listing { until: entry.expires.map(|until| shared.context.timeline.wall_at(until)) })
 }
 
 /// The enhanced status code of a reply such as `550 5.1.1 no such user`; empty when it has none.

@@ -6,14 +6,17 @@ use super::attempted::{Attempted, RecipientOutcome, state};
 use super::context::Context;
 use super::delivery_log::{self, DeliveryLine};
 use super::lane_settings::LaneSettings;
+use super::mailboxes;
 use super::pause::Pauses;
 use super::reports::{self, Reporter};
 use crate::account::Account;
 use crate::mail::QueueId;
 use crate::store::{
-    BlacklistCandidate, Delivery, Leased, NewMessage, QueuedRecipient, RecipientState, Settlement, StoreError,
+    BlacklistEntry, Delivery, Leased, Message, NewMessage, QueuedRecipient, RecipientState, Settlement,
+    StoreError,
 };
 use crate::time::Moment;
+use crate::upstream::Outcome;
 
 /// How often an outcome is offered to a store that fails.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -30,14 +33,17 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attem
     let pauses = Pauses { queue: &context.config.queue, age, random: spread(&attempted.leased) };
     let expired = pauses.expired();
     log_attempt(lane, account, &attempted, &pauses);
+    let queue_id = &attempted.leased.message.queue_id;
+    // Before its reports, which tell of it. Noted twice for the same attempt it counts once.
+    let listed = mailboxes::note_attempt(context, &attempted.outcomes, queue_id).await;
     let settlement = Settlement {
         lease: attempted.leased.lease,
-        deliveries: deliveries(context, &attempted.outcomes, &pauses),
+        deliveries: deliveries(context, &attempted.leased.message, &attempted.outcomes, &pauses),
         counts: attempted.outcomes.iter().any(RecipientOutcome::is_attempt),
         warned: false,
         hold: attempted.damaged.is_some(),
         used: attempted.used,
-        reports: attempt_reports(lane, &attempted, expired).await,
+        reports: attempt_reports(lane, &attempted, &listed, expired).await,
     };
     if attempted.outcomes.iter().all(|each| state(each.outcome, expired) != RecipientState::Waiting) {
         lane.unfit.forget(attempted.leased.lease.id);
@@ -81,8 +87,13 @@ pub(super) async fn hand_back(lane: &LaneSettings, account: &Account, leased: Le
 }
 
 /// Our reports about an attempt.
-async fn attempt_reports(lane: &LaneSettings, attempted: &Attempted, expired: bool) -> Vec<NewMessage> {
-    let reporter = Reporter { context: &lane.context, upstream: &lane.upstream };
+async fn attempt_reports(
+    lane: &LaneSettings,
+    attempted: &Attempted,
+    listed: &[BlacklistEntry],
+    expired: bool,
+) -> Vec<NewMessage> {
+    let reporter = Reporter { context: &lane.context, upstream: &lane.upstream, listed };
     let message = &attempted.leased.message;
     let pick = |wanted: RecipientState| -> Vec<(&QueuedRecipient, &str)> {
         let chosen = attempted.outcomes.iter().filter(|each| state(each.outcome, expired) == wanted);
@@ -117,10 +128,12 @@ fn age(lane: &LaneSettings, leased: &Leased, now: Moment) -> Duration {
 
 pub(super) fn deliveries(
     context: &Context,
+    message: &Message,
     outcomes: &[RecipientOutcome],
     pauses: &Pauses<'_>,
 ) -> Vec<Delivery> {
-    let config = &context.config.blacklist;
+    let is_test = message.decisions.test.is_some();
+    let counts_mailboxes = context.config.blacklist.auto_add && !is_test;
     let delivery = |each: &RecipientOutcome| Delivery {
         index: each.recipient.index,
         state: state(each.outcome, pauses.expired()),
@@ -129,11 +142,7 @@ pub(super) fn deliveries(
         failed: each.outcome.is_own_failure(),
         doubtful: each.is_doubtful(),
         again_in: pauses.of(each),
-        blacklist: (each.no_such_mailbox && config.auto_add).then(|| BlacklistCandidate {
-            address: each.recipient.address.key().into(),
-            after: config.auto_add_after,
-            lasts: config.expire_after,
-        }),
+        reached: each.outcome == Outcome::Sent && counts_mailboxes,
     };
     outcomes.iter().map(delivery).collect()
 }

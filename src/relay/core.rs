@@ -17,7 +17,7 @@ use crate::policy::test_mode::Switch;
 use crate::policy::users::LoginSecret;
 use crate::route::Router;
 use crate::smtp::InstanceId;
-use crate::store::{LaneName, Store, StoreError};
+use crate::store::{LaneName, Orphans, Store, StoreError};
 use crate::time::Moment;
 use crate::transform::Signer;
 use crate::upstream::{Dial, Mailbox};
@@ -207,11 +207,19 @@ async fn recover(store: &dyn Store) -> Result<(), StoreError> {
     for queue_id in &recovered.unknown {
         tracing::warn!(event = "recovered", %queue_id, reason = "its last attempt was cut off: possible duplicate");
     }
-    if recovered.orphans > 0 {
-        tracing::info!(
-            event = "recovered",
-            files = recovered.orphans,
-            reason = "content that was never acknowledged, removed"
+    let Orphans { removed, aside, folder } = &recovered.orphans;
+    if *removed > 0 {
+        let reason = "contents that were never acknowledged, or whose messages had left the queue: removed";
+        tracing::info!(event = "recovered", files = removed, reason);
+    }
+    if !aside.is_empty() {
+        tracing::warn!(
+            event = "orphaned",
+            files = aside.len(),
+            path = %folder.display(),
+            reason = "contents that no message in the queue claims: a commit was cut off, or the queue is older than they are",
+            next = "they were moved there, and stay",
+            action = "if queue.db was restored from a backup, send by hand what is missing; else remove them"
         );
     }
     store.note_clock().await

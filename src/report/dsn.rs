@@ -5,7 +5,7 @@
 mod contents;
 mod words;
 
-pub use contents::{Dsn, Kind, Recipient};
+pub use contents::{Dsn, Kind, Listing, Recipient};
 
 use contents::MAX_REPLY;
 use mail_builder::MessageBuilder;

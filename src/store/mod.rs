@@ -13,12 +13,13 @@ pub use crate::content::{Content, ContentError};
 pub use crate::limits::Load;
 pub use traits::{Admin, Claims, Intake, Outlook, Permits, Store, Switches, Upkeep};
 pub use types::{
-    Ask, BlacklistCandidate, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, Decisions, DecisionsError,
-    Delivery, Disposition, EnqueueError, LaneKind, LaneMove, LaneName, LaneSender, Lease, Leased, ListFilter,
-    MOST_DOUBTS, Message, MessageId, MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit,
-    NewRecipient, NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted,
-    Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Settlement, StoreError,
-    Summary, SummaryRecipient, Suspension, SuspensionKind, TestTreatment, Totals, pattern_key,
-    patterns_covering,
+    Ask, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, Decisions, DecisionsError, Delivery,
+    Disposition, EnqueueError, FAILURES_APART, FAILURES_WITHIN, LaneKind, LaneMove, LaneName, LaneSender,
+    Lease, Leased, ListFilter, ListingRule, MOST_DOUBTS, MailboxFailure, MailboxFindings, Message, MessageId,
+    MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit, NewRecipient, NewSuspension,
+    Orphans, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted, Priority, QueueCounts,
+    QueuedRecipient, RecipientState, Recipients, Recovered, Settlement, StoreError, Summary,
+    SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TestTreatment, Totals, TroubledDomain,
+    domain_key, is_in_trouble, pattern_key, patterns_covering,
 };
 pub use upload::Upload;

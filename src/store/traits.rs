@@ -10,9 +10,9 @@ use async_trait::async_trait;
 
 use super::{
     Ask, BlacklistEntry, Claimed, Decisions, EnqueueError, LaneMove, LaneName, LaneSender, Lease, ListFilter,
-    MessageId, NewBlacklistEntry, NewMessage, NewPermit, NewSuspension, Overdue, OverdueClaim, PermitEnd,
-    PermitExtension, Permitted, QueueCounts, Recovered, Settlement, StoreError, Summary, Suspension,
-    SuspensionKind, Totals, Upload,
+    MailboxFailure, MailboxFindings, MessageId, NewBlacklistEntry, NewMessage, NewPermit, NewSuspension,
+    Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered, Settlement,
+    StoreError, Summary, Suspension, SuspensionKind, Totals, Upload,
 };
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -94,6 +94,11 @@ pub trait Claims: Send + Sync {
     /// Gives up leases of messages that were not tried: they are due again, and their permits are returned. Leases that have
     /// ended already are passed over; tells how many had not.
     async fn hand_back(&self, leases: Vec<Lease>) -> Result<u64, StoreError>;
+
+    /// Notes mailboxes that do not exist, and lists those of them that have failed often enough: as often as their rule says, each
+    /// time a day after the last at least, within 90 days, with no delivery between. Of a domain in trouble none is listed, and
+    /// its failures of a day are no evidence. An entry that a person made stays as it is.
+    async fn mailboxes_failed(&self, failures: Vec<MailboxFailure>) -> Result<MailboxFindings, StoreError>;
 
     /// When something of a lane is due next, if something is waiting.
     async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError>;
@@ -198,7 +203,7 @@ pub trait Admin: Send + Sync {
     /// Adds or replaces an entry.
     async fn blacklist_add(&self, entry: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError>;
 
-    /// Removes an entry; false when there was none.
+    /// Removes an entry, and what was held against the mailbox; false when there was no entry.
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError>;
 }
 
@@ -208,7 +213,8 @@ pub trait Upkeep: Send + Sync {
     /// The time line by which the store stamps.
     fn timeline(&self) -> &Timeline;
 
-    /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now.
+    /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now. Contents that belong to no
+    /// message go if nobody can count on them, and are set aside otherwise.
     async fn recover(&self) -> Result<Recovered, StoreError>;
 
     /// Notes our tie to the clocks, from which the next process goes on.
@@ -217,7 +223,8 @@ pub trait Upkeep: Send + Sync {
     /// Takes so many messages into the queue at most from now on; what is there stays.
     fn set_max_messages(&self, most: u64);
 
-    /// Forgets counts that have left their windows, and suspensions that are over.
+    /// Forgets counts that have left their windows, suspensions that are over, contents that have been removed, and what
+    /// counts no more towards the blacklist.
     async fn prune(&self) -> Result<(), StoreError>;
 }
 

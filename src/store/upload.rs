@@ -1,15 +1,19 @@
 //! A content on its way into the store, in blocks. What has come is in a file that nobody else knows yet.
 //!
+//! Until all of it is there and synced, its file has the extension [`PART`]: what a crash leaves under such a name was never handed
+//! in, so nobody was told that it had been taken.
+//!
 //! The file is removed when its upload is dropped, wherever that happens. For that it travels with each blocking call: an
 //! upload that is cancelled in the middle leaves nothing behind.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use crate::content::{Content, ContentFile};
+use crate::content::{Content, ContentFile, PART, RunningChecksum};
+use crate::folder;
 use crate::mail::QueueId;
 
 /// A content that is being written.
@@ -24,7 +28,7 @@ enum UploadProgress {
     /// Nothing has come; the file will have this name.
     NotBegun(PathBuf),
     /// The file is there.
-    Begun(OpenContent),
+    Begun(Box<OpenContent>),
     /// Failed, or given up.
     Over,
 }
@@ -32,8 +36,11 @@ enum UploadProgress {
 /// A file with so many octets in it.
 struct OpenContent {
     file: File,
+    /// What it is called when it is complete.
+    path: PathBuf,
     guard: ContentFile,
     written: u64,
+    checksum: RunningChecksum,
 }
 
 impl Upload {
@@ -58,24 +65,26 @@ impl Upload {
             let mut open = progress.begin()?;
             open.file.write_all(&block)?;
             open.written += block.len() as u64;
+            open.checksum.add(&block);
             Ok(open)
         });
         self.progress = UploadProgress::Begun(written.await?);
         Ok(())
     }
 
-    /// Makes the file and its name durable.
+    /// Makes the file durable, gives it its name, and makes that durable.
     ///
     /// # Errors
     /// When one of them can't be synced; nothing is left of the upload then.
     pub async fn finish(mut self) -> Result<Content, StoreError> {
         let synced = self.blocking(|progress| {
-            let OpenContent { file, guard, written } = progress.begin()?;
+            let OpenContent { file, path, mut guard, written, checksum } = *progress.begin()?;
             file.sync_all()?;
+            guard.rename(path)?;
             if let Some(folder) = guard.folder() {
-                File::open(folder)?.sync_all()?;
+                folder::sync(folder)?;
             }
-            Ok(Content::file(guard, written))
+            Ok(Content::file(guard, written, Some(checksum.end())))
         });
         synced.await
     }
@@ -99,14 +108,16 @@ impl Upload {
 
 impl UploadProgress {
     /// Creates the file, if that has not been done.
-    fn begin(self) -> io::Result<OpenContent> {
+    fn begin(self) -> io::Result<Box<OpenContent>> {
         match self {
             Self::NotBegun(path) => {
-                if let Some(folder) = path.parent() {
-                    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+                if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+                    folder::make(folder)?;
                 }
-                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-                Ok(OpenContent { file, guard: ContentFile::ours(path), written: 0 })
+                let part = path.with_extension(PART);
+                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+                let (guard, checksum) = (ContentFile::ours(part), RunningChecksum::default());
+                Ok(Box::new(OpenContent { file, path, guard, written: 0, checksum }))
             }
             Self::Begun(open) => Ok(open),
             Self::Over => Err(io::Error::other("the upload was given up")),
@@ -135,14 +146,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("content");
         let id = QueueId::new(1, 1);
-        let path = folder.join(id.as_str());
+        let (path, part) = (folder.join(id.as_str()), folder.join(format!("{id}.part")));
         let mut upload = Upload::new(&folder, &id);
         assert!(!folder.exists() && !upload.is_begun());
         upload.write(b"abc".to_vec()).await.unwrap();
-        assert!(path.exists() && upload.is_begun());
+        assert!(part.exists() && upload.is_begun() && !path.exists(), "what is not complete shows it");
         assert!(Upload::new(&folder, &id).write(b"x".to_vec()).await.is_err(), "no file is overwritten");
         upload.give_up();
-        assert!(!path.exists() && upload.write(b"x".to_vec()).await.is_err());
+        assert!(!part.exists() && upload.write(b"x".to_vec()).await.is_err());
 
         for is_kept in [false, true] {
             let mut upload = Upload::new(&folder, &id);
@@ -150,6 +161,7 @@ mod tests {
             upload.write(b"de".to_vec()).await.unwrap();
             let content = upload.finish().await.unwrap();
             assert_eq!((content.len(), content.octets()), (5, None));
+            assert!(!part.exists(), "it has its name");
             assert_eq!(content.read().await.unwrap(), b"abcde");
             assert_eq!(content.beginning(2).await.unwrap(), b"ab");
             assert_eq!(content.beginning(9).await.unwrap(), b"abcde");
@@ -189,7 +201,7 @@ mod tests {
         disk_is_free.send(()).unwrap();
         disk.await.unwrap().unwrap();
         tokio::task::spawn_blocking(|| ()).await.unwrap();
-        assert!(!folder.path().join(id.as_str()).exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     /// Polls a future once, and drops it.

@@ -1,11 +1,12 @@
 //! The local mailbox: a Maildir in `DATA_DIR/captured`. Nothing leaves the machine.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::folder;
 use crate::mail::QueueId;
 
 /// A Maildir that keeps the newest messages.
@@ -45,7 +46,10 @@ impl Mailbox {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         for part in ["tmp", "new", "cur"] {
             let folder = self.folder.join(part);
-            DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
+            // One that is there may have been made by somebody who died before it was synced; a person may remove one later.
+            if count.is_none() || !folder.is_dir() {
+                folder::make(&folder).map_err(at(&folder))?;
+            }
         }
         // The queue id grows with time and is unique, which is all that a Maildir asks of a name.
         let temporary = self.folder.join("tmp").join(id.as_str());
@@ -62,7 +66,7 @@ impl Mailbox {
         let path = new.join(id.as_str());
         let replaced = path.exists();
         fs::rename(&temporary, &path).map_err(at(&path))?;
-        fs::File::open(&new).and_then(|folder| folder.sync_all()).map_err(at(&new))?;
+        folder::sync(&new).map_err(at(&new))?;
         match count.as_mut() {
             Some(count) => *count += usize::from(!replaced),
             None => *count = Some(self.names().len()),

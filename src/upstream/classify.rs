@@ -60,8 +60,7 @@ impl Outcome {
 }
 
 /// Enhanced status codes that say that the mailbox does not exist (RFC 3463 3.2, RFC 7505 4).
-const NO_SUCH_MAILBOX: [EnhancedStatus; 6] =
-    [(5, 1, 1), (5, 1, 2), (5, 1, 3), (5, 1, 6), (5, 1, 10), (5, 2, 1)];
+const NO_SUCH_MAILBOX: [EnhancedStatus; 2] = [(5, 1, 1), (5, 1, 10)];
 
 /// What is to be done for a recipient with this result, by the table alone.
 #[must_use]
@@ -164,11 +163,11 @@ mod tests {
     fn knows_who_does_not_exist() {
         for (code, status, want) in [
             (550, (5, 1, 1), true),
-            (550, (5, 1, 2), true),
-            (553, (5, 1, 3), true),
-            (551, (5, 1, 6), true),
+            (550, (5, 1, 2), false),
+            (553, (5, 1, 3), false),
+            (551, (5, 1, 6), false),
             (550, (5, 1, 10), true),
-            (550, (5, 2, 1), true),
+            (550, (5, 2, 1), false),
             (550, (5, 7, 1), false),
             (552, (5, 2, 2), false),
             (550, (5, 1, 8), false),

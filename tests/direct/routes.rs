@@ -109,7 +109,7 @@ async fn who_is_blacklisted_is_not_asked_about() {
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_that_does_not_exist_goes_on_the_blacklist() {
     let up = Upstream::new(Script::default().with(Step::Rcpt(0), Act::reply(550, "5.1.1 nobody")));
-    let sim = relay(&up, "").await;
+    let sim = relay(&up, "[blacklist]\nauto_add_after = 1\n").await;
     let mut client = Client::at(&sim, 0).await;
     assert_eq!(client.send(FROM, &TO, FROM).await[1], "550 5.1.1 nobody");
     sim.until(secs(30), secs(1), async |sim| !sim.store().blacklist().await.unwrap().is_empty()).await;

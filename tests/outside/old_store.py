@@ -176,6 +176,9 @@ class OldStore:
                 db.row_factory = sqlite3.Row
                 self.version = db.execute("PRAGMA user_version").fetchone()[0]
                 self.tables = {name: [dict(row) for row in db.execute(f"SELECT * FROM {name}")] for name in TABLES}
+            files = [path for path in (data / "content").iterdir() if path.is_file()]
+            claimed = {row["queue_id"] for row in self.tables["message"] if row["in_file"]}
+            self.orphans = {path.name: path.stat().st_size for path in files if path.name not in claimed}
             contents = {row["message"]: row["data"] for row in self.tables["content"]}
             recipients = {}
             for row in sorted(self.tables["recipient"], key=lambda row: row["place"]):

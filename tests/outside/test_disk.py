@@ -162,3 +162,47 @@ def test_the_content_folder_does_not_keep_what_was_refused(start_relay, sink):
     client.close()
     wait_until(lambda: not any(p for p in content.rglob("*") if p.is_file()), 20, "the file to be removed")
     assert relay.queued() == 0
+
+
+def test_each_folder_on_the_way_is_synced_before_the_first_250(tmp_path, sink):
+    """strace -y names what is synced; what a power cut may take away has been, once the client reads 250."""
+    record = tmp_path / "syncs"
+    wrapper = ["strace", "-f", "-y", "-o", str(record), "-e", f"trace={SYNCS}"]
+    folder = tmp_path / "new"
+    relay = Relay(folder, QUICK_RETRY + '[test_mode]\nenabled = true\naction = "capture"\n' + upstream_to(sink.port), wrapper)
+    relay.data = folder / "a" / "b" / "data"
+    relay.file.write_text(relay.file.read_text().replace('data_dir = "data"', 'data_dir = "a/b/data"'))
+    relay.start(60)
+    try:
+        synced = lambda path: f"<{path}>)" in record.read_text(errors="replace")
+        assert try_to_send(relay, "first", 200_000) == 250
+        for path in [folder, folder / "a", folder / "a" / "b", relay.data, relay.data / "content", relay.data / "lock"]:
+            assert synced(path), f"{path} was not synced: {record.read_text()[-3000:]}"
+        relay.wait_event("captured")
+        for path in [relay.data, relay.data / "captured", relay.data / "captured" / "new"]:
+            assert synced(path), f"{path} was not synced: {record.read_text()[-3000:]}"
+    finally:
+        relay.close()
+
+
+@pytest.mark.parametrize("lost", ["missing", "empty"])
+def test_a_queue_that_is_lost_is_refused_and_nothing_is_touched(lost, start_relay, sink):
+    sink.answer = lambda envelope: "451 4.3.0 later"
+    relay = start_relay(QUICK_RETRY + upstream_to(sink.port))
+    assert try_to_send(relay, "kept", 200_000) == 250
+    assert relay.terminate() == 0
+    database = relay.data / "queue.db"
+    queue = database.read_bytes()
+    database.unlink()
+    if lost == "empty":
+        database.touch()
+    contents = {path.name: path.read_bytes() for path in (relay.data / "content").iterdir()}
+    relay.launch()
+    assert relay.process.wait(30) != 0
+    assert str(database) in relay.errors() and "nothing was touched" in relay.errors(), relay.errors()
+    assert contents and {path.name: path.read_bytes() for path in (relay.data / "content").iterdir()} == contents
+    sink.answer = None
+    database.write_bytes(queue)
+    relay.start()
+    relay.wait_empty()
+    all_arrived(["kept"], sink)

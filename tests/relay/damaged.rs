@@ -22,13 +22,17 @@ enum Damage {
     FileCut,
     FileEmpty,
     FileGone,
+    /// As long as it was, with an octet that is another.
+    InlineFlipped,
+    /// The same of a file.
+    FileFlipped,
     /// Nothing is known to be damaged: the disk does not give it out.
     FileUnreadable,
 }
 
 impl Damage {
     fn is_inline(self) -> bool {
-        matches!(self, Self::InlineCut | Self::InlineEmpty | Self::InlineGone)
+        matches!(self, Self::InlineCut | Self::InlineEmpty | Self::InlineGone | Self::InlineFlipped)
     }
 
     fn file(sim: &Simulation, id: &QueueId) -> PathBuf {
@@ -46,9 +50,17 @@ impl Damage {
             Self::InlineCut => row("UPDATE content SET data = substr(data, 1, 20)"),
             Self::InlineEmpty => row("UPDATE content SET data = x''"),
             Self::InlineGone => row("DELETE FROM content"),
+            Self::InlineFlipped => {
+                row("UPDATE content SET data = CAST(replace(data, 'Subject', 'Subjekt') AS BLOB)")
+            }
             Self::FileCut => cut(100),
             Self::FileEmpty => cut(0),
             Self::FileGone => fs::remove_file(&path).unwrap(),
+            Self::FileFlipped => {
+                let mut octets = fs::read(&path).unwrap();
+                octets[60_000] ^= 4;
+                File::create(&path).unwrap().write_all(&octets).unwrap();
+            }
             Self::FileUnreadable => {
                 fs::rename(&path, path.with_extension("away")).unwrap();
                 fs::create_dir(&path).unwrap();
@@ -82,6 +94,8 @@ async fn a_damaged_content_is_held_and_never_sent() {
         Damage::FileCut,
         Damage::FileEmpty,
         Damage::FileGone,
+        Damage::InlineFlipped,
+        Damage::FileFlipped,
     ] {
         let (paper, _listening) = Paper::listen();
         let up = Upstream::new(Script::default().with(Step::Connect, Act::Refuse));
@@ -101,7 +115,8 @@ async fn a_damaged_content_is_held_and_never_sent() {
         }
         if damage == Damage::FileCut {
             let mut whole = b"Subject: large\r\n\r\n".to_vec();
-            whole.resize(70_000, b'x');
+            whole.resize(69_998, b'x');
+            whole.extend_from_slice(b"\r\n");
             File::create(Damage::file(&sim, &id)).unwrap().write_all(&whole).unwrap();
             sim.store().release(id, Decisions::default()).await.unwrap();
             sim.core.as_ref().unwrap().context.wakeups.wake(&LaneName::of_upstream("main"));

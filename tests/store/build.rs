@@ -104,7 +104,7 @@ pub(crate) fn delivery(index: u32, state: RecipientState) -> Delivery {
         failed: false,
         doubtful: false,
         again_in: None,
-        blacklist: None,
+        reached: false,
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) async fn what_a_dead_process_had_is_free_and_fenced(mut world: impl W
     let recovered = world.store().recover().await.unwrap();
     let mut unknown = recovered.unknown;
     unknown.sort();
-    assert_eq!((recovered.messages, unknown, recovered.orphans), (3, vec![id(1), id(2)], 0));
+    assert_eq!((recovered.messages, unknown, recovered.orphans.aside), (3, vec![id(1), id(2)], vec![]));
     let store = world.store();
     assert!(matches!(store.settle(sent(&before[0])).await, Err(StoreError::Fenced)));
     let now = claim(&world, 9).await;

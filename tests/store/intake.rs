@@ -95,32 +95,6 @@ pub(crate) async fn the_blacklist_covers_addresses_and_domains(world: impl World
     assert_eq!(patterns, ["*.bad.example", "@gone.example"]);
 }
 
-pub(crate) async fn mailboxes_that_do_not_exist_come_on_the_blacklist(world: impl World) {
-    let store = world.store();
-    let candidate = BlacklistCandidate {
-        address: "New@there.example".into(),
-        after: 2,
-        lasts: Some(Duration::from_secs(9)),
-    };
-    let listed = async || store.blacklisted(&[address("new@there.example")]).await.unwrap().remove(0);
-    store.enqueue(message(1, &["new@there.example"])).await.unwrap();
-    let claimed = claim(&world, 1).await;
-    let mut bounced = settled(&claimed[0], RecipientState::Bounced);
-    bounced.deliveries[0].blacklist = Some(candidate.clone());
-    store.settle(bounced).await.unwrap();
-    assert_eq!(listed().await, None);
-    let new = NewPermit { account: account(), ceilings: vec![], needed: amount(1), recorded: 1 };
-    let Permitted::Granted(permit) = store.take_permit(new).await.unwrap() else { panic!() };
-    let unknown = vec![(candidate.clone(), "550 5.1.1 no such user".to_owned())];
-    let end = PermitEnd::without_message(permit, Some(amount(1)));
-    store.end_permit(PermitEnd { unknown, ..end }).await.unwrap();
-    let entry = listed().await.unwrap();
-    assert_eq!((entry.source, entry.reason.as_str()), (BlacklistSource::Bounce, "550 5.1.1 no such user"));
-    assert_eq!(entry.expires, Some(Moment(1_009_000)));
-    assert!(store.blacklist_remove(entry.pattern).await.unwrap());
-    assert_eq!(listed().await, None);
-}
-
 pub(crate) async fn switches_and_waits_last(mut world: impl World) {
     let store = world.store();
     assert_eq!(store.switch("a").await.unwrap(), None);

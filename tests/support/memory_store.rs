@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 
 #[path = "memory_store/lanes.rs"]
 mod lanes;
+#[path = "memory_store/mailboxes.rs"]
+mod mailboxes;
 #[path = "memory_store/people.rs"]
 mod people;
 
@@ -55,7 +57,11 @@ struct MemoryState {
     last: i64,
     totals: Totals,
     blacklist: BTreeMap<String, BlacklistEntry>,
-    bounces: HashMap<String, u32>,
+    failures: Vec<mailboxes::Failed>,
+    /// To whom something was delivered, and when.
+    deliveries: Vec<(String, Moment)>,
+    /// Domains in trouble.
+    troubles: HashMap<String, Moment>,
     suspensions: Vec<Suspension>,
     switches: HashMap<&'static str, String>,
     limit_waits: BTreeMap<LaneName, std::time::Duration>,
@@ -194,27 +200,6 @@ impl MemoryStore {
         };
         state.queue.insert(id, entry);
     }
-
-    fn count_bounce(&self, state: &mut MemoryState, candidate: &BlacklistCandidate, reply: &str) {
-        let address = pattern_key(&candidate.address);
-        let count = state.bounces.entry(address.clone()).or_default();
-        *count += 1;
-        if *count < candidate.after {
-            return;
-        }
-        state.bounces.remove(&address);
-        let by_hand = |entry: &BlacklistEntry| entry.source == BlacklistSource::Manual;
-        if !state.blacklist.get(&address).is_some_and(by_hand) {
-            let entry = BlacklistEntry {
-                pattern: address.clone(),
-                reason: reply.to_owned(),
-                source: BlacklistSource::Bounce,
-                added: self.timeline.wall().as_millisecond(),
-                expires: candidate.lasts.map(|lasts| self.now().after(lasts)),
-            };
-            state.blacklist.insert(address, entry);
-        }
-    }
 }
 
 impl MemoryState {
@@ -344,7 +329,7 @@ impl Upkeep for MemoryStore {
             entry.state = EntryState::Waiting;
             unknown.push(entry.new.queue_id.clone());
         }
-        Ok(Recovered { messages: state.queue.len() as u64, unknown, orphans: 0 })
+        Ok(Recovered { messages: state.queue.len() as u64, unknown, orphans: Orphans::default() })
     }
 
     async fn note_clock(&self) -> Result<(), StoreError> {

@@ -99,9 +99,9 @@ fn has_the_documented_defaults() {
     let blacklist = &config.blacklist;
     assert_eq!(
         (blacklist.action, blacklist.auto_add, blacklist.auto_add_after),
-        (BlacklistAction::Reject, true, 1)
+        (BlacklistAction::Reject, true, 2)
     );
-    assert_eq!(blacklist.expire_after, None);
+    assert_eq!(blacklist.expire_after, Some(Duration::from_hours(30 * 24)));
     assert!(config.dkim.is_empty());
 }
 

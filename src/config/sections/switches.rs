@@ -1,8 +1,13 @@
 //! `[log]`, `[test_mode]` and `[blacklist]`.
 
+use std::time::Duration;
+
 use super::{MANY, SOME_TIME, address};
 use crate::config::reader::Section;
 use crate::config::{Blacklist, BlacklistAction, Log, LogFormat, LogLevel, TestAction, TestMode};
+
+/// How long an entry lasts that failures have made.
+const EXPIRE_AFTER: Duration = Duration::from_hours(30 * 24);
 
 /// `[log]`
 pub(in crate::config) fn log(mut section: Section<'_>) -> Log {
@@ -45,8 +50,8 @@ pub(in crate::config) fn blacklist(mut section: Section<'_>) -> Blacklist {
     let blacklist = Blacklist {
         action: section.choice("action", &actions).unwrap_or(BlacklistAction::Reject),
         auto_add: section.flag("auto_add").unwrap_or(true),
-        auto_add_after: section.number("auto_add_after", 1..=MANY).unwrap_or(1),
-        expire_after: section.time_or_never("expire_after", SOME_TIME, None),
+        auto_add_after: section.number("auto_add_after", 1..=MANY).unwrap_or(2),
+        expire_after: section.time_or_never("expire_after", SOME_TIME, Some(EXPIRE_AFTER)),
     };
     section.finish();
     blacklist

@@ -4,6 +4,7 @@ use super::permit::DirectPermit;
 use super::shared::DirectContext;
 use crate::config::TestAction;
 use crate::deliver::reports::{self, Reporter};
+use crate::mail::Address;
 use crate::policy::test_mode::action_name;
 use crate::store::{Message, NewMessage};
 
@@ -27,9 +28,17 @@ pub(super) async fn reports(
     if sent.reports {
         return Vec::new();
     }
-    let reporter = Reporter { context: &shared.context, upstream: &permit.settings.upstream };
+    let reporter = Reporter { context: &shared.context, upstream: &permit.settings.upstream, listed: &[] };
     let all: Vec<_> = message.recipients.iter().map(|recipient| (recipient, &*sent.reply)).collect();
     reports::relayed(&reporter, message, &all, &sent.host).await.into_iter().collect()
+}
+
+/// Whose own mailboxes have the message by this: nobody's in test mode.
+pub(super) fn reached(shared: &DirectContext, message: &Message) -> Vec<Address> {
+    if message.decisions.test.is_some() || !shared.context.config.blacklist.auto_add {
+        return Vec::new();
+    }
+    message.recipients.iter().map(|recipient| recipient.address.clone()).collect()
 }
 
 /// Writes one line per recipient; for a test copy one line that names them all.

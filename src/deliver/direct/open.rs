@@ -10,10 +10,11 @@ use super::permit::DirectPermit;
 use super::refusal;
 use super::shared::DirectContext;
 use crate::account::{MailFacts, RefusedWhenUsed};
+use crate::deliver::mailboxes;
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
-use crate::store::{BlacklistCandidate, Message, PermitEnd};
+use crate::store::{MailboxFailure, Message, PermitEnd};
 use crate::transform::{Prepared, TransformError};
 use crate::upstream::{
     Answer, Connection, Offer, Outcome, RecipientResult, Requests, Stage, Steps, Transaction,
@@ -91,7 +92,8 @@ pub(super) struct Open {
     accepted: Vec<usize>,
     /// The message as it goes to this upstream.
     pub(super) prepared: Option<Prepared>,
-    unknown: Vec<(BlacklistCandidate, String)>,
+    /// Mailboxes that do not exist.
+    missing: Vec<MailboxFailure>,
     sent: Option<Sent>,
 }
 
@@ -112,7 +114,7 @@ impl Open {
             requests: Vec::new(),
             accepted: Vec::new(),
             prepared,
-            unknown: Vec::new(),
+            missing: Vec::new(),
             sent: None,
         }
     }
@@ -355,15 +357,9 @@ impl Open {
 
     /// Notes a mailbox that does not exist.
     fn note_unknown(&mut self, shared: &DirectContext, result: &RecipientResult, place: usize) {
-        let context = &shared.context;
-        let config = &context.config.blacklist;
-        if let Some(reply) = result.reply().filter(|reply| config.auto_add && blacklist_candidate(reply)) {
-            let candidate = BlacklistCandidate {
-                address: self.asked[place].key().into(),
-                after: config.auto_add_after,
-                lasts: config.expire_after,
-            };
-            self.unknown.push((candidate, reply.to_string()));
+        if let Some(reply) = result.reply().filter(|reply| blacklist_candidate(reply)) {
+            let failure = mailboxes::failure(&shared.context, &self.asked[place], reply.to_string());
+            self.missing.extend(failure);
         }
     }
 
@@ -389,13 +385,15 @@ impl Open {
             tracing::debug!(event = "direct", upstream = self.upstream(), reason = "no answer to RSET");
         }
         self.release();
-        let Self { permit, unknown, sent, .. } = *self;
+        let Self { permit, missing, sent, .. } = *self;
+        mailboxes::note(&shared.context, missing, handed.map(|(_, handed)| &handed.message.queue_id)).await;
         let Some((sent, (session, handed))) = sent.zip(handed) else {
-            return permit.end(|end| PermitEnd { unknown, ..end }).await;
+            return permit.end(|end| end).await;
         };
         ending::log_sent(shared, &permit, (session, &handed.message), &sent);
         let reports = ending::reports(shared, &permit, &handed.message, &sent).await;
         let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
-        permit.end(|end| PermitEnd { sent, dropped, unknown, reports, ..end }).await;
+        let reached = ending::reached(shared, &handed.message);
+        permit.end(|end| PermitEnd { sent, dropped, reached, reports, ..end }).await;
     }
 }

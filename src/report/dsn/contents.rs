@@ -50,6 +50,15 @@ pub struct Recipient {
     pub last_attempt: Option<Timestamp>,
     /// How long it will be tried, for [`Kind::Delayed`].
     pub will_retry_until: Option<Timestamp>,
+    /// Whether it has come on our blacklist by this.
+    pub listed: Option<Listing>,
+}
+
+/// A recipient has come on our blacklist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listing {
+    /// `None`: until a person removes it.
+    pub until: Option<Timestamp>,
 }
 
 /// A report, ready to be written.

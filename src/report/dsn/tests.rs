@@ -22,6 +22,7 @@ fn recipient(address: &str, status: &str, reply: &str, host: Option<&str>) -> Re
         host: host.map(Into::into),
         last_attempt: Some(at(60)),
         will_retry_until: Some(at(86_400)),
+        listed: None,
     }
 }
 
@@ -243,5 +244,20 @@ fn names_the_host_alone() {
         ("[::1]:25", "[::1]"),
     ] {
         assert_eq!(name_of(host), want, "{host}");
+    }
+}
+
+#[test]
+fn who_has_come_on_the_blacklist_is_told_until_when() {
+    for (listed, part) in [
+        (Some(Listing { until: Some(at(86_400)) }), "mail to it is refused until Mon, 23 Nov 2026"),
+        (Some(Listing { until: None }), "mail to it is refused."),
+        (None, ""),
+    ] {
+        let about =
+            [Recipient { listed, ..recipient("b@x.test", "5.1.1", "550 5.1.1 no such user", Some("mx")) }];
+        let text = String::from_utf8(build(Kind::Failed, ORIGINAL, &about)).unwrap().replace("=\r\n", "");
+        assert_eq!(text.contains("on this relay's blacklist"), listed.is_some(), "{text}");
+        assert!(text.contains(part), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mail_parser::MessageParser;
 
-use super::contents::{Dsn, Kind, MAX_REPLY, Recipient};
+use super::contents::{Dsn, Kind, Listing, MAX_REPLY, Recipient};
 use crate::mail::header::{Header, rfc5322_date};
 
 /// Recipients that are named; the status part names all.
@@ -39,6 +39,14 @@ pub(super) fn text(dsn: &Dsn<'_>, original: &Header<'_>) -> String {
             let _ = write!(text, "    {}{reason}\r\n", who.unwrap_or_default());
         }
         let _ = write!(text, "    {}\r\n", advice(dsn.kind, recipient));
+        if let Some(Listing { until }) = recipient.listed {
+            let until = until.map(|until| format!(" until {}", rfc5322_date(until))).unwrap_or_default();
+            let _ = write!(
+                text,
+                "    The address is on this relay's blacklist now: mail to it is refused{until}.\r\n    If it is right, ask who \
+                 runs this relay to remove it from there.\r\n"
+            );
+        }
     }
     let more = dsn.recipients.len().saturating_sub(MAX_NAMED);
     if more > 0 {

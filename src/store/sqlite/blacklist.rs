@@ -1,10 +1,10 @@
-//! The blacklist, and the hard bounces that feed it. A write that may change the list says so by
+//! The blacklist. A write that may change the list says so by
 //! [`Writing::changes_blacklist`](super::writing::Writing::changes_blacklist).
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::store::{
-    BlacklistCandidate, BlacklistEntry, BlacklistSource, NewBlacklistEntry, pattern_key, patterns_covering,
+    BlacklistEntry, BlacklistSource, MailboxFailure, NewBlacklistEntry, pattern_key, patterns_covering,
 };
 use crate::time::Moment;
 
@@ -55,38 +55,27 @@ pub(super) fn add(
     Ok(entry)
 }
 
-/// Removes an entry and what was counted towards it.
+/// Removes an entry.
 pub(super) fn remove(db: &Connection, pattern: &str) -> rusqlite::Result<bool> {
     let pattern = pattern_key(pattern);
-    db.prepare_cached("DELETE FROM hard_bounce WHERE address = ?1")?.execute([&pattern])?;
     db.prepare_cached("DELETE FROM blacklist WHERE pattern = ?1")?.execute([&pattern]).map(|n| n > 0)
 }
 
-/// Counts a hard bounce; the address goes on the list when it has had enough of them.
-pub(super) fn count_bounce(
+/// Adds an entry that failures of the mailbox have made. `None`: a person has made one, which stays as it is.
+pub(super) fn add_bounced(
     db: &Connection,
-    candidate: &BlacklistCandidate,
-    reply: &str,
+    failure: &MailboxFailure,
+    address: &str,
     now: Moment,
     wall: i64,
-) -> rusqlite::Result<()> {
-    let address = pattern_key(&candidate.address);
-    let mut upsert = db.prepare_cached(
-        "INSERT INTO hard_bounce (address, count) VALUES (?1, 1) ON CONFLICT DO UPDATE SET count = count + 1 \
-         RETURNING count",
-    )?;
-    let count: u32 = upsert.query_row([&address], |row| row.get(0))?;
-    if count < candidate.after {
-        return Ok(());
-    }
-    db.prepare_cached("DELETE FROM hard_bounce WHERE address = ?1")?.execute([&address])?;
-    // An entry that a person made stays as that person made it.
+) -> rusqlite::Result<Option<BlacklistEntry>> {
     let mut insert = db.prepare_cached(
         "INSERT INTO blacklist (pattern, reason, source, added, expires) VALUES (?1, ?2, 1, ?3, ?4) \
-         ON CONFLICT DO UPDATE SET reason = ?2, added = ?3, expires = ?4 WHERE source = 1",
+         ON CONFLICT DO UPDATE SET reason = ?2, added = ?3, expires = ?4 WHERE source = 1 \
+         RETURNING pattern, reason, source, added, expires",
     )?;
-    let expires = candidate.lasts.map(|lasts| now.after(lasts).0);
-    insert.execute((address, reply, wall, expires)).map(|_| ())
+    let expires = failure.rule.lasts.map(|lasts| now.after(lasts).0);
+    insert.query_row((address, &failure.reply, wall, expires), entry).optional()
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<BlacklistEntry> {

@@ -5,10 +5,10 @@ use std::task::Poll;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::listing;
 use super::rows::{self, SENDING};
 use super::settle::remove;
 use super::writing::{QueuePlace, Writing};
+use super::{contents, listing};
 use crate::mail::QueueId;
 use crate::store::{Decisions, LaneName, MOST_DOUBTS, MessageId, Summary};
 
@@ -91,6 +91,9 @@ pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<
     let sql = "SELECT count(*) FROM recipient WHERE message = ?1 AND state = 0";
     let waiting: i64 = db.prepare_cached(sql)?.query_row([id.0], |row| row.get(0))?;
     rows::count(db, "deleted", waiting.unsigned_abs())?;
+    if in_file {
+        contents::note_gone(db, queue_id)?;
+    }
     remove(db, id)?;
     Ok(Poll::Ready(summary.map(|summary| (summary, in_file))))
 }

@@ -10,13 +10,13 @@ use super::books::Extension;
 use super::reroute::{self, LanePosition};
 use super::settle::{self, SettleEnd};
 use super::store::SqliteStore;
-use super::{claim, listing, overdue, permits, settings, suspension, usage};
+use super::{claim, listing, mailboxes, overdue, permits, settings, suspension, usage};
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Scope, Wait};
 use crate::store::{
-    Ask, Claimed, Claims, LaneMove, LaneName, LaneSender, Lease, NewPermit, NewSuspension, Overdue,
-    OverdueClaim, PermitEnd, PermitExtension, Permits, Permitted, Settlement, StoreError, Suspension,
-    SuspensionKind,
+    Ask, Claimed, Claims, LaneMove, LaneName, LaneSender, Lease, MailboxFailure, MailboxFindings, NewPermit,
+    NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permits, Permitted, Settlement,
+    StoreError, Suspension, SuspensionKind,
 };
 use crate::time::Moment;
 
@@ -56,6 +56,10 @@ impl Claims for SqliteStore {
         let handed_back = self.write(move |db| settle::hand_back(db, &leases)).await?;
         self.note_settled(0);
         Ok(handed_back)
+    }
+
+    async fn mailboxes_failed(&self, failures: Vec<MailboxFailure>) -> Result<MailboxFindings, StoreError> {
+        self.write(move |db| mailboxes::failed(db, &failures)).await
     }
 
     async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError> {

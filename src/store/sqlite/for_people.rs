@@ -5,11 +5,11 @@ use async_trait::async_trait;
 use super::listing;
 use super::store::SqliteStore;
 use super::writing::Writing;
-use super::{blacklist, change};
+use super::{blacklist, change, mailboxes};
 use crate::mail::QueueId;
 use crate::store::{
     Admin, BlacklistEntry, Decisions, LaneName, ListFilter, NewBlacklistEntry, QueueCounts, StoreError,
-    Summary, Totals,
+    Summary, Totals, pattern_key,
 };
 
 #[async_trait]
@@ -86,6 +86,7 @@ impl Admin for SqliteStore {
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError> {
         let remove = move |db: &Writing| {
             db.changes_blacklist();
+            mailboxes::forget(db, &pattern_key(&pattern))?;
             blacklist::remove(db, &pattern)
         };
         self.write(remove).await

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::store::SqliteStore;
-use super::{blacklist, enqueue, place, places, recover, settings, suspension, usage};
+use super::{blacklist, contents, enqueue, mailboxes, place, places, recover, settings, suspension, usage};
 use crate::limits::{Counts, Load, Scope};
 use crate::mail::{Address, QueueId};
 use crate::store::{
@@ -44,7 +44,7 @@ impl Intake for SqliteStore {
         let result = self.write(move |db| enqueue::enqueue(db, &message)).await;
         if let Err(error) = &result {
             self.length.fetch_sub(1, Ordering::Relaxed);
-            // In doubt it stays: the next start may find the message, and else removes its content.
+            // In doubt it stays: the next start may find the message, and else sets its content aside.
             if !matches!(error, StoreError::InDoubt(_) | StoreError::Closed) {
                 content.discard().await;
             }
@@ -117,7 +117,7 @@ impl Upkeep for SqliteStore {
     async fn recover(&self) -> Result<Recovered, StoreError> {
         let mut recovered = self.write(recover::recover).await?;
         let content_dir = self.content_dir.clone();
-        recovered.orphans = self.read(move |db| recover::remove_orphans(db, &content_dir)).await?;
+        recovered.orphans = self.read(move |db| contents::sort_out(db, &content_dir)).await?;
         Ok(recovered)
     }
 
@@ -127,10 +127,13 @@ impl Upkeep for SqliteStore {
     }
 
     async fn prune(&self) -> Result<(), StoreError> {
-        let prune = |db: &super::writing::Writing| {
+        let content_dir = self.content_dir.clone();
+        let prune = move |db: &super::writing::Writing| {
             let now = db.now();
+            contents::forget_gone(db, &content_dir, now)?;
             usage::prune(db, now)?;
             suspension::prune(db, now)?;
+            mailboxes::prune(db, now)?;
             db.change_books(|books| books.ledger.expire(now));
             Ok(())
         };

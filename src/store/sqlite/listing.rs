@@ -46,13 +46,13 @@ pub(super) fn content(
     queue_id: &QueueId,
     folder: &Path,
 ) -> rusqlite::Result<Option<Content>> {
-    let sql = "SELECT data, size, in_file FROM message LEFT JOIN content ON message = id WHERE queue_id = ?1";
+    let sql = "SELECT data, size, in_file, checksum FROM message LEFT JOIN content ON message = id WHERE queue_id = ?1";
     let found = db.prepare_cached(sql)?.query_row([queue_id.as_str()], |row| {
-        let size = row.get::<_, i64>(1)?.unsigned_abs();
+        let (size, checksum) = (row.get::<_, i64>(1)?.unsigned_abs(), rows::checksum(row, 3)?);
         if row.get(2)? {
-            return Ok(rows::in_file(folder, queue_id, size));
+            return Ok(rows::in_file(folder, queue_id, size, checksum));
         }
-        Ok(Content::found(row.get::<_, Option<Vec<u8>>>(0)?.unwrap_or_default(), size))
+        Ok(Content::found(row.get::<_, Option<Vec<u8>>>(0)?.unwrap_or_default(), size, checksum))
     });
     found.optional()
 }

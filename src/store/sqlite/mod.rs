@@ -1,12 +1,15 @@
 //! The embedded store: SQLite in WAL mode with `synchronous=FULL`, one writer with group commit, readers beside it.
 //!
 //! Content up to a border lies in the data base, larger content in files under `DATA_DIR/content/`, named by queue id
-//! and synced before their row commits. A lock on `DATA_DIR/lock` keeps a second instance out.
+//! and synced before their row commits. A lock on `DATA_DIR/lock` keeps a second instance out, and its text tells that a queue
+//! has been made: one that is lost later is never begun anew.
 
 mod blacklist;
 mod books;
 mod change;
+mod checkpoints;
 mod claim;
+mod contents;
 mod enqueue;
 mod fault;
 mod files;
@@ -16,6 +19,7 @@ mod for_sessions;
 mod keys;
 mod lease;
 mod listing;
+mod mailboxes;
 mod overdue;
 mod permits;
 mod place;

@@ -5,8 +5,9 @@ use rusqlite::OptionalExtension;
 use super::books::OpenPermit;
 use super::rows;
 use super::writing::Writing;
-use super::{blacklist, enqueue, usage};
+use super::{enqueue, mailboxes, usage};
 use crate::limits::Amount;
+use crate::mail::Address;
 use crate::store::{NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
 
 /// Records a permit, if there is room for it.
@@ -52,10 +53,8 @@ pub(super) fn end(db: &Writing, end: &PermitEnd) -> rusqlite::Result<bool> {
     rows::count(db, "accepted", end.sent + end.dropped)?;
     rows::count(db, "sent", end.sent)?;
     rows::count(db, "dropped", end.dropped)?;
-    for (candidate, reply) in &end.unknown {
-        db.changes_blacklist();
-        blacklist::count_bounce(db, candidate, reply, db.now(), db.wall())?;
-    }
+    let reached: Vec<&str> = end.reached.iter().map(Address::as_str).collect();
+    mailboxes::reached(db, &reached)?;
     for report in &end.reports {
         enqueue::enqueue(db, report)?;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::content::ContentFile;
+use crate::content::{Checksum, ContentFile};
 use crate::mail::{
     Address, Body, EnvelopeId, MessageRequest, Notify, OriginalRecipient, QueueId, RecipientRequest, Return,
     ReversePath,
@@ -26,12 +26,12 @@ pub(super) const HELD: i64 = 2;
 /// What a submitter has due in a lane and priority, the longest due first. It is found in the index `message_turn`.
 pub(super) const DUE_OF_SUBMITTER: &str = "SELECT id, size, queue_id, kind, route, accepted, accepted_wall, age_base, \
     reverse_path, sender, body, smtputf8, ret, envelope_id, mt_priority, client, helo, user, listener, decisions, \
-    warned, attempts, waiting, in_file FROM message \
+    warned, attempts, waiting, in_file, checksum FROM message \
     WHERE route = ?1 AND state = 0 AND priority = ?2 AND submitter = ?3 AND due <= ?4 ORDER BY due, id";
 /// What waits in a lane whose age counts from before then, the oldest first. It is found in the index `message_age`.
 pub(super) const OLDER_THAN: &str = "SELECT id, size, queue_id, kind, route, accepted, accepted_wall, age_base, \
     reverse_path, sender, body, smtputf8, ret, envelope_id, mt_priority, client, helo, user, listener, decisions, \
-    warned, attempts, waiting, in_file FROM message \
+    warned, attempts, waiting, in_file, checksum FROM message \
     WHERE route = ?1 AND state = 0 AND warned = ?2 AND age_base < ?3 ORDER BY age_base LIMIT ?4";
 
 /// What a row of `message` says; its recipients and content are read apart.
@@ -43,6 +43,8 @@ pub(super) struct MessageRow {
     /// Recipients that are not settled.
     pub(super) waiting: u32,
     pub(super) in_file: bool,
+    /// Of the content; `None`: an older version has stored it.
+    pub(super) checksum: Option<Checksum>,
 }
 
 /// Reads a row of [`DUE_OF_SUBMITTER`] or [`OLDER_THAN`].
@@ -72,6 +74,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         attempts: row.get(21)?,
         waiting: row.get(22)?,
         in_file: row.get(23)?,
+        checksum: checksum(row, 24)?,
     })
 }
 
@@ -99,16 +102,21 @@ pub(super) fn decisions(row: &Row<'_>, column: usize) -> rusqlite::Result<Decisi
 pub(super) fn content(db: &Connection, row: &MessageRow, folder: &Path) -> rusqlite::Result<Content> {
     let message = &row.message;
     if row.in_file {
-        return Ok(in_file(folder, &message.queue_id, message.size));
+        return Ok(in_file(folder, &message.queue_id, message.size, row.checksum));
     }
     let mut select = db.prepare_cached("SELECT data FROM content WHERE message = ?1")?;
     let data: Option<Vec<u8>> = select.query_row([row.id.0], |row| row.get(0)).optional()?;
-    Ok(Content::found(data.unwrap_or_default(), message.size))
+    Ok(Content::found(data.unwrap_or_default(), message.size, row.checksum))
 }
 
 /// Content in a file of so many octets, which has the queue id's name.
-pub(super) fn in_file(folder: &Path, queue_id: &QueueId, size: u64) -> Content {
-    Content::file(ContentFile::stored(folder.join(queue_id.as_str())), size)
+pub(super) fn in_file(folder: &Path, queue_id: &QueueId, size: u64, checksum: Option<Checksum>) -> Content {
+    Content::file(ContentFile::stored(folder.join(queue_id.as_str())), size, checksum)
+}
+
+/// Reads `message.checksum`.
+pub(super) fn checksum(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Checksum>> {
+    Ok(row.get::<_, Option<u32>>(column)?.map(Checksum))
 }
 
 pub(super) fn queue_id(row: &Row<'_>, column: usize) -> rusqlite::Result<QueueId> {

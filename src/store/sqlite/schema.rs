@@ -1,10 +1,12 @@
-//! The tables, and how an older store becomes this version's.
+//! The tables, how an older store becomes this version's, and whether all of it can be read.
 
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::fault::database;
+use super::fault::at_start;
+use super::files::StoreFolder;
 use super::keys;
 use crate::store::StoreError;
 
@@ -23,23 +25,50 @@ const STEPS: [&str; 9] = [
     include_str!("schema_permit.sql"),
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
-    "",
+    include_str!("schema_8.sql"),
     include_str!("schema_9.sql"),
 ];
 
-/// Sets the connection up and migrates the store.
-pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
-    configure(connection).map_err(database)?;
-    let found: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+/// Sets the connection up and migrates the store. What is refused is not touched.
+pub(super) fn prepare(connection: &mut Connection, folder: &StoreFolder) -> Result<(), StoreError> {
+    let path = folder.database();
+    let fault = at_start(&path);
+    // Else SQLite would move its log into the data base when a refused one is closed.
+    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(keep_log, true).map_err(&fault)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&fault)?;
     let known = STEPS.len() as i64;
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    for (version, step) in (1..).zip(STEPS).skip(found.unsigned_abs() as usize) {
-        migrate(connection, version, step).map_err(database)?;
+    if found <= 0 {
+        folder.refuse_to_begin_anew("has no queue in it", false)?;
+        if let Some(table) = first_table(connection).map_err(&fault)? {
+            let reason = format!("it has a table `{table}`, and is of no version of a queue");
+            return Err(StoreError::Damaged { path, reason });
+        }
+    }
+    if let Some(reason) = damage(connection).map_err(&fault)? {
+        return Err(StoreError::Damaged { path, reason });
+    }
+    connection.set_db_config(keep_log, false).map_err(&fault)?;
+    configure(connection).map_err(&fault)?;
+    for (version, step) in (1..).zip(STEPS).skip(found.max(0).unsigned_abs() as usize) {
+        migrate(connection, version, step).map_err(&fault)?;
     }
     Ok(())
+}
+
+fn first_table(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    connection.query_row(sql, [], |row| row.get(0)).optional()
+}
+
+/// What is wrong with the tables and their indexes, if something is. All of it is looked at, a gigabyte in about a second: what is
+/// found later stops a relay at work.
+fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    Ok((said != "ok").then(|| said.lines().map(str::trim).collect::<Vec<_>>().join(" ")))
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -48,7 +77,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.pragma_update(None, "cache_size", -4096)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -60,6 +88,12 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn prepare_as(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
     configure(connection)?;
     (1..).zip(STEPS).take(version).try_for_each(|(version, step)| migrate(connection, version, step))
+}
+
+/// Makes the tables.
+#[cfg(test)]
+pub(super) fn prepare_new(connection: &mut Connection) -> rusqlite::Result<()> {
+    prepare_as(connection, STEPS.len())
 }
 
 fn migrate(connection: &mut Connection, version: i64, step: &str) -> rusqlite::Result<()> {

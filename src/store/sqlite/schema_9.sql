@@ -16,7 +16,3 @@ INSERT INTO blacklist (pattern, reason, source, added, expires)
     WHERE (excluded.source, excluded.expires IS NOT NULL, -coalesce(excluded.expires, 0))
         < (source, expires IS NOT NULL, -coalesce(expires, 0));
 DELETE FROM blacklist WHERE pattern <> pattern_key(pattern);
-
--- Bounces that were counted for two spellings: those of one are enough.
-UPDATE OR IGNORE hard_bounce SET address = address_key(address) WHERE address <> address_key(address);
-DELETE FROM hard_bounce WHERE address <> address_key(address);

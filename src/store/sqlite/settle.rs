@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, HELD, WAITING};
 use super::writing::{QueuePlace, Writing};
-use super::{blacklist, enqueue, usage};
+use super::{contents, enqueue, mailboxes, usage};
 use crate::limits::{AccountKey, Amount};
 use crate::mail::QueueId;
 use crate::store::{Delivery, Lease, MessageId, Settlement};
@@ -24,10 +24,13 @@ pub(super) enum SettleEnd {
 pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<SettleEnd> {
     let id = settlement.lease.id;
     let Some((account, taken)) = end_lease(db, settlement.lease)? else { return Ok(SettleEnd::Fenced) };
-    let (now, mut settled) = (db.now(), 0);
+    let (now, mut settled, mut reached) = (db.now(), 0, Vec::new());
     for delivery in &settlement.deliveries {
-        settled += u64::from(deliver(db, id, delivery, now)?);
+        let address = deliver(db, id, delivery, now)?;
+        settled += u64::from(address.is_some());
+        reached.extend(address.filter(|_| delivery.reached));
     }
+    mailboxes::reached(db, &reached)?;
     if !taken.is_none() || settlement.used.is_some() {
         db.end(&account, &taken, settlement.used.as_ref())?;
     }
@@ -59,6 +62,9 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
             db.enters(&place);
         }
         return Ok(SettleEnd::Waits);
+    }
+    if in_file {
+        contents::note_gone(db, &queue_id)?;
     }
     remove(db, id)?;
     Ok(SettleEnd::Left(in_file.then_some(queue_id)))
@@ -92,14 +98,19 @@ fn end_lease(db: &Writing, lease: Lease) -> rusqlite::Result<Option<(AccountKey,
     delete.query_row(key, |row| Ok((usage::account(row, 0)?, usage::amount(row, 2)?))).optional()
 }
 
-/// Writes one recipient's outcome; true when it is settled for good.
-fn deliver(db: &Writing, id: MessageId, delivery: &Delivery, now: Moment) -> rusqlite::Result<bool> {
+/// Writes one recipient's outcome; its address when it is settled for good by this.
+fn deliver(
+    db: &Writing,
+    id: MessageId,
+    delivery: &Delivery,
+    now: Moment,
+) -> rusqlite::Result<Option<String>> {
     let (state, total) = rows::settled(delivery.state);
     let mut update = db.prepare_cached(
         "UPDATE recipient SET state = ?3, attempts = attempts + ?4, reply = ?5, failures = failures + ?6, \
-         doubts = doubts + ?7, due = ?8 WHERE message = ?1 AND place = ?2 AND state = 0",
+         doubts = doubts + ?7, due = ?8 WHERE message = ?1 AND place = ?2 AND state = 0 RETURNING address",
     )?;
-    let changed = update.execute((
+    let row = (
         id.0,
         delivery.index,
         state,
@@ -108,15 +119,15 @@ fn deliver(db: &Writing, id: MessageId, delivery: &Delivery, now: Moment) -> rus
         delivery.failed,
         delivery.doubtful,
         now.after(delivery.again_in.unwrap_or_default()).0,
-    ))?;
-    if let Some(total) = total {
-        rows::count(db, total, changed as u64)?;
+    );
+    let changed = update.query_row(row, |row| row.get(0)).optional()?;
+    match total {
+        Some(total) => {
+            rows::count(db, total, u64::from(changed.is_some()))?;
+            Ok(changed)
+        }
+        None => Ok(None),
     }
-    if let Some(candidate) = &delivery.blacklist {
-        db.changes_blacklist();
-        blacklist::count_bounce(db, candidate, &delivery.reply, now, db.wall())?;
-    }
-    Ok(total.is_some() && changed == 1)
 }
 
 /// Removes a message with all that belongs to it.

@@ -1,6 +1,5 @@
 //! The embedded store itself: what it is made of, and how its calls run.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,11 +9,13 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use super::books::Books;
-use super::fault::database;
+use super::fault::at_start;
+use super::files::{StoreFolder, at};
 use super::readers::Readers;
 use super::writer::{Threading, Writer};
 use super::writing::{Loads, Writing};
-use super::{files, schema, settings};
+use super::{schema, settings};
+use crate::folder;
 use crate::mail::QueueId;
 use crate::store::StoreError;
 use crate::time::{Clock, Timeline};
@@ -33,8 +34,8 @@ pub struct SqliteStore {
     pub(super) max_messages: AtomicU64,
     /// Told whenever a message is no longer being sent.
     settled: Notify,
-    /// Held for as long as we live.
-    _lock: File,
+    /// Ours for as long as we live.
+    _folder: StoreFolder,
 }
 
 impl SqliteStore {
@@ -42,25 +43,28 @@ impl SqliteStore {
     /// last process has left it.
     ///
     /// # Errors
-    /// When another instance uses it, a newer version wrote it, or the files can't be used.
+    /// When another instance uses it, a newer version wrote it, a queue that was here is gone, or the files can't be used or are
+    /// damaged. Then nothing has been touched.
     pub fn open(
         data_dir: &Path,
         max_messages: u64,
         threading: Threading,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let content_dir = data_dir.join("content");
-        files::make_folder(&content_dir)?;
-        let lock = files::lock(data_dir)?;
-        let path = files::make_database(data_dir)?;
-        let mut connection = Connection::open(&path).map_err(database)?;
-        schema::prepare(&mut connection)?;
+        let ours = StoreFolder::take(data_dir)?;
+        ours.make_database()?;
+        let path = ours.database();
+        let fault = at_start(&path);
+        let mut connection = Connection::open(&path).map_err(&fault)?;
+        schema::prepare(&mut connection, &ours)?;
+        let content_dir = ours.contents();
+        folder::make(&content_dir).map_err(at(&content_dir))?;
+        ours.mark()?;
         let length = connection.query_row("SELECT count(*) FROM message", [], |row| row.get::<_, i64>(0));
-        let length = length.map_err(database)?.unsigned_abs();
-        files::sync_folder(data_dir)?;
-        let anchor = settings::anchor(&connection).map_err(database)?;
+        let length = length.map_err(&fault)?.unsigned_abs();
+        let anchor = settings::anchor(&connection).map_err(&fault)?;
         let timeline = Timeline::resume(clock, anchor.as_ref());
-        let connection = Writing::new(connection, timeline.clone()).map_err(database)?;
+        let connection = Writing::new(connection, timeline.clone()).map_err(&fault)?;
         Ok(Self {
             loads: connection.loads(),
             books: connection.books(),
@@ -72,7 +76,7 @@ impl SqliteStore {
             length: AtomicU64::new(length),
             max_messages: AtomicU64::new(max_messages),
             settled: Notify::new(),
-            _lock: lock,
+            _folder: ours,
         })
     }
 
@@ -129,7 +133,7 @@ impl SqliteStore {
         self.settled.notify_waiters();
     }
 
-    /// Removes content files whose messages are gone. A file that stays is removed at the next start.
+    /// Removes content files whose messages are gone. A file that stays is removed later.
     pub(super) async fn remove_files(&self, files: Vec<QueueId>) {
         for queue_id in files {
             let path = self.content_dir.join(queue_id.as_str());

@@ -13,11 +13,11 @@ use crate::config::{Quota, TestAction, Window};
 use crate::limits::{AccountKey, Amount, Cause, Ceilings, Load, Scope, Wait};
 use crate::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use crate::store::{
-    Admin, Ask, BlacklistCandidate, BlacklistSource, Claimed, Claims, ClientInfo, Content, Decisions,
-    Delivery, EnqueueError, Intake, LaneMove, LaneName, Lease, Leased, ListFilter, MessageKind, MessageState,
-    NewBlacklistEntry, NewMessage, NewPermit, NewRecipient, NewSuspension, Outlook, Overdue, OverdueClaim,
-    PermitEnd, PermitExtension, PermitId, Permits, Permitted, Priority, RecipientState, Recipients,
-    Settlement, StoreError, SuspensionKind, TestTreatment, Upkeep,
+    Admin, Ask, BlacklistSource, Claimed, Claims, ClientInfo, Content, Decisions, Delivery, EnqueueError,
+    Intake, LaneMove, LaneName, Lease, Leased, ListFilter, MessageKind, MessageState, NewBlacklistEntry,
+    NewMessage, NewPermit, NewRecipient, NewSuspension, Outlook, Overdue, OverdueClaim, PermitEnd,
+    PermitExtension, PermitId, Permits, Permitted, Priority, RecipientState, Recipients, Settlement,
+    StoreError, SuspensionKind, TestTreatment, Upkeep,
 };
 use crate::time::{Clock, Moment};
 
@@ -26,6 +26,7 @@ mod calls;
 mod content;
 mod cost;
 mod listed;
+mod lost;
 mod migration;
 mod model;
 mod place;
@@ -166,7 +167,7 @@ fn delivery(index: u32, state: RecipientState) -> Delivery {
         failed: false,
         doubtful: false,
         again_in: Some(Duration::from_secs(5)),
-        blacklist: None,
+        reached: false,
     }
 }
 

@@ -185,11 +185,14 @@ impl WriterCore {
         for tell in listeners {
             tell(outcome.as_ref().copied());
         }
-        if let Err(lost) = outcome {
+        if let Err(lost) = &outcome {
             // These have not run. (After a success whatever the iterator yields is new, and for the next batch.)
             for job in jobs {
                 job(Err(&lost.reason));
             }
+        } else {
+            // Whoever waited has been told: nobody waits for this.
+            self.connection.checkpoint();
         }
     }
 
@@ -247,8 +250,8 @@ impl WriterCore {
             return Err(reason);
         }
         self.tried.set(Some(Instant::now()));
-        match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)) {
-            Ok(0_i64) => {
+        match self.connection.move_whole_log() {
+            Ok(true) => {
                 if let Err(error) = self.connection.read_again() {
                     return Err(format!("{reason}; the queue can't be read: {error}"));
                 }
@@ -256,7 +259,7 @@ impl WriterCore {
                 tracing::warn!(event = "store_recovered", reason = "a checkpoint has been synced");
                 Ok(())
             }
-            Ok(_) => Err(format!("{reason}; the checkpoint waits for readers")),
+            Ok(false) => Err(format!("{reason}; the checkpoint waits for readers")),
             Err(error) => Err(format!("{reason}; the checkpoint failed: {error}")),
         }
     }
@@ -294,7 +297,7 @@ mod tests {
 
     fn writer(folder: &std::path::Path) -> Writer {
         let mut db = rusqlite::Connection::open(folder.join("db")).unwrap();
-        crate::store::sqlite::schema::prepare(&mut db).unwrap();
+        crate::store::sqlite::schema::prepare_new(&mut db).unwrap();
         db.execute_batch(
             "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
              CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);",

@@ -10,10 +10,12 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rusqlite::{Connection, Row};
 
 use super::books::{Books, OpenBooks, OpenPermit, limited};
+use super::checkpoints::Checkpoints;
 use super::rows::lane;
 use super::turns::Turns;
 use super::{blacklist, usage};
@@ -65,6 +67,7 @@ pub(super) struct Mark {
 /// A connection that writes.
 pub(super) struct Writing {
     connection: Connection,
+    checkpoints: Checkpoints,
     timeline: Timeline,
     turns: RefCell<Turns>,
     /// What the transaction has changed so far.
@@ -105,11 +108,13 @@ impl QueuePlace {
 
 impl Writing {
     /// Reads what waits.
-    pub(super) fn new(connection: Connection, timeline: Timeline) -> rusqlite::Result<Self> {
+    pub(super) fn new(mut connection: Connection, timeline: Timeline) -> rusqlite::Result<Self> {
+        let checkpoints = Checkpoints::take_over(&mut connection)?;
         let loads = Loads(Arc::new(Mutex::new(Loads::read(&connection)?)));
         let has_blacklist = Arc::new(AtomicBool::new(blacklist::has_any(&connection)?));
         Ok(Self {
             connection,
+            checkpoints,
             timeline,
             turns: RefCell::default(),
             changes: RefCell::default(),
@@ -297,6 +302,18 @@ impl Writing {
                 }
             }
         });
+    }
+
+    /// Moves the log into the data base when it has grown.
+    pub(super) fn checkpoint(&self) {
+        self.checkpoints.run(&self.connection);
+    }
+
+    /// Moves all of the log, with a sync; what could not be moved must not be believed. Nobody reads meanwhile if this is true.
+    pub(super) fn move_whole_log(&self) -> rusqlite::Result<bool> {
+        let done = self.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.checkpoints.note(done.as_ref().map(drop), Instant::now());
+        done.map(|is_busy| is_busy == 0)
     }
 
     /// Reads what waits again: after a failure a transaction that was given up may have been kept after all.

@@ -40,15 +40,65 @@ pub struct NewBlacklistEntry {
     pub lasts: Option<Duration>,
 }
 
-/// An address whose mailbox does not exist, as a permanent reply says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlacklistCandidate {
-    /// The address.
-    pub address: String,
-    /// The address goes on the list after so many of these.
+/// Failures of a mailbox count when there is so much time between them,
+pub const FAILURES_APART: Duration = Duration::from_hours(24);
+/// and for so long.
+pub const FAILURES_WITHIN: Duration = Duration::from_hours(90 * 24);
+/// Failures of a domain's recipients within so much time tell whether it is in trouble.
+pub const TROUBLE_WITHIN: Duration = Duration::from_hours(24);
+
+/// When failures put a mailbox on the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListingRule {
+    /// After so many that count.
     pub after: u32,
     /// How long the entry lasts; `None` is for ever.
     pub lasts: Option<Duration>,
+}
+
+/// A mailbox does not exist, as a permanent reply says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxFailure {
+    /// Its address.
+    pub address: String,
+    /// The reply.
+    pub reply: String,
+    /// When it is listed.
+    pub rule: ListingRule,
+}
+
+/// What the store makes of such failures.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MailboxFindings {
+    /// Entries that they have made.
+    pub listed: Vec<BlacklistEntry>,
+    /// Domains that are in trouble, which nobody was told yet.
+    pub troubled: Vec<TroubledDomain>,
+}
+
+/// A domain of which so many recipients fail that its server must be at fault, and not they.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TroubledDomain {
+    /// Its key.
+    pub domain: String,
+    /// Recipients that have failed.
+    pub failed: u64,
+    /// Of so many that failed or were delivered to.
+    pub recipients: u64,
+    /// Entries that such failures had made, and that were taken back.
+    pub withdrawn: u64,
+}
+
+/// Whether so many of a domain's recipients fail within a day that its server must be at fault.
+#[must_use]
+pub fn is_in_trouble(failed: u64, recipients: u64) -> bool {
+    failed >= 10 && failed * 5 > recipients
+}
+
+/// The domain of an address's key.
+#[must_use]
+pub fn domain_key(address_key: &str) -> &str {
+    address_key.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
 /// An address, `@domain` or `*.domain` in the one spelling in which entries are stored.
@@ -76,6 +126,20 @@ pub fn patterns_covering(address: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fifth_of_at_least_ten_is_trouble() {
+        for (failed, recipients, want) in [
+            (9, 9, false),
+            (10, 10, true),
+            (10, 49, true),
+            (10, 50, false),
+            (200, 1_000, false),
+            (201, 1_000, true),
+        ] {
+            assert_eq!(is_in_trouble(failed, recipients), want, "{failed} of {recipients}");
+        }
+    }
 
     #[test]
     fn the_closest_pattern_comes_first() {

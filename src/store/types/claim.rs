@@ -1,10 +1,11 @@
 //! What lanes ask the queue for, and what became of an attempt.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BlacklistCandidate, LaneName, Message, MessageId, NewMessage, RecipientState};
+use super::{LaneName, Message, MessageId, NewMessage, RecipientState};
 use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
 use crate::mail::QueueId;
 use crate::time::Moment;
@@ -113,8 +114,8 @@ pub struct Delivery {
     pub doubtful: bool,
     /// How long it rests when it still waits; `None`: it is due at once.
     pub again_in: Option<Duration>,
-    /// The mailbox does not exist: count that, and blacklist it when it has happened often enough.
-    pub blacklist: Option<BlacklistCandidate>,
+    /// Whether its own mailbox has taken it, which clears what was held against that. Never in test mode.
+    pub reached: bool,
 }
 
 /// What became of an attempt.
@@ -143,8 +144,19 @@ pub struct Recovered {
     pub messages: u64,
     /// Messages whose last outcome is unknown: they may be sent twice.
     pub unknown: Vec<QueueId>,
-    /// Content files that belonged to no message.
-    pub orphans: u64,
+    /// What became of contents that belonged to no message.
+    pub orphans: Orphans,
+}
+
+/// Contents that belong to no message, as a start has found them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Orphans {
+    /// Removed: nobody had been told that they were taken, or their messages had left the queue.
+    pub removed: u64,
+    /// Set aside: they may have been acknowledged.
+    pub aside: Vec<QueueId>,
+    /// Where these are now.
+    pub folder: PathBuf,
 }
 
 /// A sender that has mail in a lane.

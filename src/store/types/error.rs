@@ -29,6 +29,31 @@ pub enum StoreError {
         /// What the system says.
         source: io::Error,
     },
+    /// There has been a queue, and it is gone.
+    #[error(
+        "{path} {state}, and there has been a queue ({signs}): nothing was touched. Put it back, from a backup or from where it \
+         was moved to, with queue.db-wal if there is one; or to begin with an empty queue, move queue.db-wal, content and lock \
+         to another folder"
+    )]
+    QueueLost {
+        /// Where it should be.
+        path: PathBuf,
+        /// `is missing`, `is empty`
+        state: &'static str,
+        /// What tells that there has been one.
+        signs: String,
+    },
+    /// A file of the store is not what was written.
+    #[error(
+        "{path} is damaged: {reason}; nothing was changed. Restore it from a backup, without the queue.db-wal that is there now; \
+         or save what can be read of it with `sqlite3 queue.db .recover`"
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
     /// Another instance uses the same folder.
     #[error("{0} is in use by another mailsluice; stop that one first, or give this one another data_dir")]
     InUse(PathBuf),
@@ -53,10 +78,10 @@ impl From<ContentError> for StoreError {
     fn from(error: ContentError) -> Self {
         match error {
             ContentError::Unreadable { path, source } => Self::File { path, source },
-            ContentError::Cut { path: Some(ref path), .. } => {
-                Self::File { path: path.clone(), source: io::Error::other(error) }
-            }
-            ContentError::Cut { path: None, .. } => Self::Database(format!("a content is cut: {error}")),
+            damaged => match damaged.path() {
+                Some(path) => Self::File { path: path.to_owned(), source: io::Error::other(damaged) },
+                None => Self::Database(format!("a content is damaged: {damaged}")),
+            },
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Transactions for which a client waits: nothing of them is in the queue, but their permits are in the store.
 
-use super::{BlacklistCandidate, NewMessage};
+use super::NewMessage;
 use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
+use crate::mail::Address;
 
 /// A permit's key in the store. No key is used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,8 +52,8 @@ pub struct PermitEnd {
     pub sent: u64,
     /// Recipients that were accepted and dropped.
     pub dropped: u64,
-    /// Mailboxes that do not exist, each with the reply that said so.
-    pub unknown: Vec<(BlacklistCandidate, String)>,
+    /// Those of them whose own mailboxes have it; see [`Delivery::reached`](super::Delivery::reached).
+    pub reached: Vec<Address>,
     /// Our reports about it.
     pub reports: Vec<NewMessage>,
 }
@@ -61,6 +62,6 @@ impl PermitEnd {
     /// Nothing was handed over.
     #[must_use]
     pub fn without_message(permit: PermitId, used: Option<Amount>) -> Self {
-        Self { permit, used, sent: 0, dropped: 0, unknown: Vec::new(), reports: Vec::new() }
+        Self { permit, used, sent: 0, dropped: 0, reached: Vec::new(), reports: Vec::new() }
     }
 }

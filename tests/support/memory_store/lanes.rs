@@ -115,8 +115,9 @@ impl MemoryStore {
         if let Some(total) = total {
             *total += 1;
         }
-        if let Some(candidate) = &delivery.blacklist {
-            self.count_bounce(state, candidate, &delivery.reply);
+        if delivery.reached && delivery.state == RecipientState::Sent {
+            let address = entry.new.recipients[delivery.index as usize].address.to_string();
+            self.mailbox_reached(state, &address);
         }
     }
 }
@@ -283,6 +284,14 @@ impl Claims for MemoryStore {
         }
         self.settled.notify_waiters();
         Ok(handed_back)
+    }
+
+    async fn mailboxes_failed(&self, failures: Vec<MailboxFailure>) -> Result<MailboxFindings, StoreError> {
+        let (mut state, mut findings) = (self.state(), MailboxFindings::default());
+        for failure in &failures {
+            self.mailbox_failed(&mut state, failure, &mut findings);
+        }
+        Ok(findings)
     }
 
     async fn next_due(&self, lane: &LaneName) -> Result<Option<Moment>, StoreError> {

@@ -130,8 +130,8 @@ impl Permits for MemoryStore {
         state.totals.accepted += end.sent + end.dropped;
         state.totals.sent += end.sent;
         state.totals.dropped += end.dropped;
-        for (candidate, reply) in &end.unknown {
-            self.count_bounce(&mut state, candidate, reply);
+        for address in &end.reached {
+            self.mailbox_reached(&mut state, address.as_str());
         }
         for report in end.reports {
             self.put(&mut state, report);
@@ -308,7 +308,7 @@ impl Admin for MemoryStore {
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError> {
         let pattern = pattern_key(&pattern);
         let mut state = self.state();
-        state.bounces.remove(&pattern);
+        state.failures.retain(|failed| failed.address != pattern);
         Ok(state.blacklist.remove(&pattern).is_some())
     }
 }

@@ -158,7 +158,7 @@ async fn overdue_messages_are_found_by_their_age() {
 }
 
 #[tokio::test]
-async fn orphaned_content_goes_and_claimed_content_stays() {
+async fn orphaned_content_is_set_aside_and_claimed_content_stays() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), &Hands::at(10));
     let kept = message(1, &["a@b"]);
@@ -166,7 +166,9 @@ async fn orphaned_content_goes_and_claimed_content_stays() {
     store.enqueue(NewMessage { content: uploaded(&store, &kept_id).await, ..kept }).await.unwrap();
     // Nobody takes it back: killed between the upload and the commit.
     std::mem::forget(uploaded(&store, &QueueId::new(9, 9)).await);
-    assert_eq!(store.recover().await.unwrap().orphans, 1);
+    let orphans = store.recover().await.unwrap().orphans;
+    assert_eq!(orphans.aside, [QueueId::new(9, 9)]);
+    assert_eq!(std::fs::read(dir.path().join("orphaned").join(QueueId::new(9, 9).as_str())).unwrap(), b"abc");
     assert_eq!(store.content(kept_id).await.unwrap().as_deref(), Some(b"abc".as_slice()));
     let claimed = claim(&store, 1).await;
     store.settle(settlement(claimed[0].lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();

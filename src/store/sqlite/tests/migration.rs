@@ -3,7 +3,7 @@
 use super::super::schema;
 use super::*;
 use crate::mail::{AddressKey, EnvelopeId, Notify, OriginalRecipient, Return};
-use crate::store::LaneSender;
+use crate::store::{LaneSender, ListingRule, MailboxFailure, MailboxFindings};
 
 /// A store as version `version` left it.
 fn old(dir: &Path, version: usize) -> Connection {
@@ -172,9 +172,7 @@ async fn what_earlier_versions_stored_by_other_spellings_is_found() {
          INSERT INTO blacklist (pattern, reason, source, added, expires) VALUES \
          ('@müller.test', 'by hand', 0, 3, NULL), ('@xn--mller-kva.test', 'bounced', 1, 4, 900000), \
          ('\"x\"@firm.example', 'short', 1, 5, 500000), ('x@firm.example', 'long', 1, 6, 900000), \
-         ('*.müller.test', 'alone', 0, 7, NULL), ('z@firm.example', 'as it was', 0, 8, NULL); \
-         INSERT INTO hard_bounce (address, count) VALUES ('new@müller.test', 1), ('new@xn--mller-kva.test', 1), \
-         ('other@müller.test', 1);",
+         ('*.müller.test', 'alone', 0, 7, NULL), ('z@firm.example', 'as it was', 0, 8, NULL);",
     )
     .unwrap();
     drop(db);
@@ -242,4 +240,26 @@ async fn what_was_asked_for_is_kept() {
     assert_eq!(queued.message.request, request);
     let got: Vec<_> = queued.message.recipients.into_iter().map(|recipient| recipient.request).collect();
     assert_eq!(got, recipients.into_iter().map(|recipient| recipient.request).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn contents_of_the_seventh_version_have_no_checksum_and_failures_begin_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = old(dir.path(), 7);
+    db.execute_batch(&format!(
+        "INSERT INTO message (id, {COLUMNS}) VALUES (1, '00000000000000A1', 0, 2, 0, 'u', 3, 1, 2, 3, 3, '', '', 1, 0, \
+         '127.0.0.1', 'x', 'l', 3, 0); \
+         INSERT INTO recipient (message, place, address, state) VALUES (1, 0, 'x@there.example', 0); \
+         INSERT INTO content (message, data) VALUES (1, x'6f6c64'); \
+         INSERT INTO hard_bounce (address, count) VALUES ('x@there.example', 1); \
+         INSERT INTO blacklist (pattern, reason, source, added) VALUES ('y@there.example', '550 5.1.1', 1, 3);"
+    ))
+    .unwrap();
+    drop(db);
+    let store = caller(dir.path(), &Hands::at(100));
+    assert_eq!(store.content(QueueId::parse("00000000000000A1").unwrap()).await.unwrap().unwrap(), b"old");
+    let rule = ListingRule { after: 2, lasts: None };
+    let failure = MailboxFailure { address: "x@there.example".into(), reply: "550 5.1.1".into(), rule };
+    assert_eq!(store.mailboxes_failed(vec![failure]).await.unwrap(), MailboxFindings::default());
+    assert!(store.blacklisted(&[address("y@there.example")]).await.unwrap()[0].is_some());
 }

@@ -1,0 +1,94 @@
+//! Folders that last: each entry on the way to them is synced.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+/// Makes a folder for us alone, with those above it that are missing, and makes the entries of all of them durable. One that is
+/// there already may have been made by somebody who died before that.
+///
+/// # Errors
+/// When it can't be made, or the entry of a new folder can't be synced. (Folders above ours may be closed to us; then nobody
+/// but their owner has made what is in them.)
+pub fn make(path: &Path) -> io::Result<()> {
+    let missing =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let path = path.canonicalize()?;
+    for (place, parent) in path.ancestors().skip(1).enumerate() {
+        let synced = sync(parent);
+        if place < missing {
+            synced?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// When it can't be synced.
+pub fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// A folder that is ours alone for as long as this lives, by a lock on a file in it.
+#[derive(Debug)]
+pub struct FolderLock(File);
+
+impl FolderLock {
+    /// Takes the lock; `None` when somebody else has it.
+    ///
+    /// # Errors
+    /// When the file can't be made.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        // A command that looks whether somebody is there holds the lock for an instant.
+        for wait in [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200)] {
+            std::thread::sleep(wait);
+            if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return Ok(Some(Self(lock)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a text was left in the file, by us or by a predecessor.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.0.metadata().is_ok_and(|lock| lock.len() > 0)
+    }
+
+    /// Leaves a text in the file, and makes it durable.
+    ///
+    /// # Errors
+    /// When it can't be written or synced.
+    pub fn mark(&self, text: &str) -> io::Result<()> {
+        let mut lock = &self.0;
+        lock.write_all(text.as_bytes()).and_then(|()| lock.sync_all())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_ours_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        for _ in 0..2 {
+            make(&path).unwrap();
+            for made in [&path, path.parent().unwrap()] {
+                assert_eq!(std::fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
+            }
+        }
+        std::fs::remove_dir(&path).unwrap();
+        File::create(&path).unwrap();
+        assert!(make(&path).is_err(), "a file is in its place");
+    }
+}
