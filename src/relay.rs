@@ -7,6 +7,7 @@ mod error;
 mod front;
 mod housekeeping;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +19,7 @@ pub use error::RelayError;
 use self::core::STORE_GRACE;
 use self::front::Front;
 use crate::config::{Faults, LoadedConfig};
-use crate::control::ControlSocket;
+use crate::control::{ControlSocket, socket};
 use crate::policy::test_mode::action_name;
 use crate::report::log;
 use crate::store::sqlite::{SqliteStore, Threading};
@@ -41,13 +42,13 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
     let clock = Arc::new(SystemClock);
     let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)?;
     // Whoever finds a listener finds the control socket, too.
-    let control = ControlSocket::bind(&config.data_dir)?;
+    let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config).await?;
     let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial)).await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
     let mut front = Front::serve(&core, sockets, control, reloads, &stopping);
-    log_started(&core);
+    log_started(&core, loaded.path.as_deref());
     let reread = Arc::new(reread);
     let end = loop {
         tokio::select! {
@@ -135,13 +136,18 @@ async fn try_reload(
     for warning in &loaded.warnings {
         tracing::warn!(event = "config", reason = %warning);
     }
+    if loaded.config.control_group != before.control_group {
+        let group = loaded.config.control_group.as_ref();
+        socket::admit(&before.data_dir, group).map_err(|error| error.to_string())?;
+    }
     let settings = loaded.config.log;
     core.reload(Arc::new(loaded.config)).await.map_err(|error| error.to_string())?;
     log.set(settings);
     Ok(front.follow(core, &before))
 }
 
-fn log_started(core: &Core) {
+/// Says what is in force, and by which file and folder; a person who looks into another one finds out here.
+fn log_started(core: &Core, file: Option<&Path>) {
     let config = &core.context.config;
     let listeners: Vec<_> = config.listeners.iter().map(|l| l.address.to_string()).collect();
     let upstreams: Vec<_> = config.upstreams.iter().map(|u| u.name.as_str()).collect();
@@ -149,6 +155,8 @@ fn log_started(core: &Core) {
     tracing::info!(
         event = "started",
         version = env!("CARGO_PKG_VERSION"),
+        config = file.map_or_else(|| "environment".to_owned(), |file| file.display().to_string()),
+        data_dir = %config.data_dir.display(),
         listener = listeners.join(","),
         upstream = upstreams.join(","),
         queued = core.context.store.queue_length(),

@@ -13,7 +13,7 @@ use super::head::{HeadFinder, HeaderSection};
 use crate::config::{self, Newlines};
 use crate::mail::header::{self, Scan};
 use crate::mail::received::Received;
-use crate::mail::{Address, QueueId, message_id};
+use crate::mail::{Address, MessageLabel, QueueId, message_id};
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::policy::sender::{self, NotGranted};
 use crate::smtp::Reply;
@@ -142,6 +142,8 @@ pub struct Taken {
     pub content: Content,
     /// The mailboxes in From.
     pub from: Vec<Address>,
+    /// By what a person knows it again.
+    pub label: MessageLabel,
 }
 
 /// How the content is wrapped.
@@ -164,6 +166,7 @@ pub struct Receiver {
     received: u64,
     finder: HeadFinder,
     scan: Option<Scan>,
+    label: MessageLabel,
     upload: Upload,
     memory: MemoryGrant,
     refusal: Option<Refusal>,
@@ -183,6 +186,7 @@ impl Receiver {
             received: 0,
             finder: HeadFinder::default(),
             scan: None,
+            label: MessageLabel::default(),
             upload,
             memory: memory.nothing(),
             refusal: None,
@@ -267,11 +271,12 @@ impl Receiver {
             self.begin(head.unwrap_or(HeaderSection { fields: end, body: end }))?;
         }
         let from = self.scan.take().map(|scan| scan.from).unwrap_or_default();
+        let label = std::mem::take(&mut self.label);
         if !self.upload.is_begun() && self.buffer.len() <= self.reserve().min(INLINE) {
-            return Ok(Taken { content: Content::granted(self.buffer, self.memory), from });
+            return Ok(Taken { content: Content::granted(self.buffer, self.memory), from, label });
         }
         self.spill().await?;
-        Ok(Taken { content: self.upload.finish().await?, from })
+        Ok(Taken { content: self.upload.finish().await?, from, label })
     }
 
     fn faults(&self) -> Result<(), Refusal> {
@@ -347,6 +352,7 @@ impl Receiver {
         }
         let fields = self.arrival.fields(&mut scan);
         self.buffer.splice(0..0, fields);
+        self.label = MessageLabel::of(&self.buffer);
         self.scan = Some(scan);
         Ok(())
     }

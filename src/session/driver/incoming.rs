@@ -42,8 +42,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         let Incoming { receiver, queue_id, hello, user, transaction, exchange, .. } = incoming;
         let sender = transaction.envelope.reverse_path.to_string();
         let refused = match receiver.finish().await {
-            Ok(Taken { content, from }) => {
-                let submission = Submission { queue_id, hello, user, transaction, content, from, exchange };
+            Ok(Taken { content, from, label }) => {
+                let submission =
+                    Submission { queue_id, hello, user, transaction, content, from, label, exchange };
                 match accept(&self.services, &self.peer, submission).await {
                     Ok(reply) => return reply,
                     Err(refused) => (refused.reply(), refused.reason()),
