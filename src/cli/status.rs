@@ -208,6 +208,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a picture of everything, and what it is made of")]
     fn tells_at_a_glance_what_is_stuck() {
         let status = StatusJson {
             version: "0.1.0".to_owned(),

@@ -71,11 +71,17 @@ impl TextTable {
             out.push_str(line.trim_end());
             out.push('\n');
         };
-        rows.next().unwrap_or_default().iter().for_each(|line| push(line, 0));
+        for line in rows.next().unwrap_or_default() {
+            push(line, 0);
+        }
         for (row, lines) in self.rows.iter().zip(rows) {
-            lines.iter().for_each(|line| push(line, 0));
+            for line in lines {
+                push(line, 0);
+            }
             for note in self.folded(row, &folded).iter().chain(&row.notes) {
-                wrapped(note, viewer.width()).iter().for_each(|line| push(line, INDENT));
+                for line in wrapped(note, viewer.width()) {
+                    push(&line, INDENT);
+                }
             }
         }
         out

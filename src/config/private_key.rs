@@ -60,6 +60,7 @@ mod tests {
     use aws_lc_rs::rsa::{KeyPair, KeySize};
     use base64::Engine;
 
+    use super::SigningKeyFault::{Encrypted, NoKey, Unsupported};
     use super::*;
 
     fn pem(label: &str, der: &[u8]) -> String {
@@ -75,7 +76,6 @@ mod tests {
         let ec = rcgen::KeyPair::generate().unwrap().serialize_der();
         let mut damaged = rsa.as_ref().to_vec();
         damaged[60] ^= 1;
-        use SigningKeyFault::{Encrypted, NoKey, Unsupported};
         for (name, pem, want) in [
             ("rsa", pem("PRIVATE KEY", rsa.as_ref()), None),
             ("pkcs1", pem("RSA PRIVATE KEY", &rsa.as_ref()[26..]), None),
