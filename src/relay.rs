@@ -10,6 +10,7 @@ mod front;
 mod housekeeping;
 mod reload;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,7 +37,7 @@ use crate::upstream::TcpDial;
 /// # Errors
 /// When it can't start, or a part of it fails in a way that only a restart can mend.
 pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Result<(), RelayError> {
-    let mut reloader = Reloader::new(loaded.path, reread, log).await;
+    let mut reloader = Reloader::new(loaded.path.clone(), reread, log).await;
     let config = Arc::new(loaded.config);
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
@@ -44,13 +45,13 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
     let clock = Arc::new(SystemClock);
     let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)?;
     // Whoever finds a listener finds the control socket, too.
-    let control = ControlSocket::bind(&config.data_dir)?;
+    let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
     let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial)).await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
     let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;
-    log_started(&core);
+    log_started(&core, loaded.path.as_deref());
     let end = loop {
         tokio::select! {
             name = either(&mut terminate, &mut interrupt) => break Ok(name),
@@ -94,7 +95,8 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
     }
 }
 
-fn log_started(core: &Core) {
+/// Says what is in force, and by which file and folder; a person who looks into another one finds out here.
+fn log_started(core: &Core, file: Option<&Path>) {
     let config = &core.context.config;
     let listeners: Vec<_> = config.listeners.iter().map(|l| l.address.to_string()).collect();
     let upstreams: Vec<_> = config.upstreams.iter().map(|u| u.name.as_str()).collect();
@@ -102,6 +104,8 @@ fn log_started(core: &Core) {
     tracing::info!(
         event = "started",
         version = env!("CARGO_PKG_VERSION"),
+        config = file.map_or_else(|| "environment".to_owned(), |file| file.display().to_string()),
+        data_dir = %config.data_dir.display(),
         listener = listeners.join(","),
         upstream = upstreams.join(","),
         queued = core.context.store.queue_length(),

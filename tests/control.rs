@@ -6,6 +6,8 @@
     reason = "a test may fail by panic and writes plain files"
 )]
 
+#[path = "control/commands.rs"]
+mod commands;
 #[path = "control/release.rs"]
 mod release;
 #[path = "control/waits.rs"]
@@ -129,7 +131,7 @@ impl Relay {
         let (stop, stopped) = oneshot::channel();
         let socket = {
             let _inside = runtime.enter();
-            ControlSocket::bind(&state.config.data_dir).unwrap()
+            ControlSocket::bind(&state.config.data_dir, None).unwrap()
         };
         let served =
             runtime.spawn(socket.serve(SharedState::new(state.clone()), async { drop(stopped.await) }));
@@ -346,6 +348,7 @@ fn what_is_not_there_is_a_failure_that_says_so() {
         (&["queue", "show", unknown, "--content"], "is not in the queue"),
         (&["queue", "show", "../../status"], "a queue id has 16 characters"),
         (&["queue", "retry", unknown], "is not in the queue"),
+        (&["queue", "list", "--upstream", "nobody"], "there is no upstream nobody: there is m365, off"),
         (&["limits", "show", "nobody"], "there is no upstream nobody: there is m365, off"),
         (&["limits", "reset", "nobody"], "there is no upstream nobody"),
         (&["upstream", "enable", "nobody"], "there is no upstream nobody"),
@@ -621,9 +624,17 @@ fn check_tells_faults_and_exits_with_2() {
         assert!(!bad.err.is_empty());
         for line in bad.err.lines() {
             assert!(line.starts_with(&relay.file().display().to_string()), "{line}");
+            let place: Vec<&str> = line.split(':').skip(1).take(2).collect();
+            let [row, column] = place[..] else { panic!("{line}") };
+            assert!(row.parse::<u32>().unwrap() > 10 && column.parse::<u32>().is_ok(), "{line}");
         }
+        let run = relay.run(&["run"]);
+        assert_eq!((run.status, run.out, run.err), (Some(2), String::new(), bad.err.clone()), "check is run");
+        let told = relay.run(&["--json", "check"]);
+        let faults: Vec<&str> = bad.err.lines().collect();
+        assert_eq!(told.status, Some(2));
+        assert_eq!(told.json(), json!({"ok": false, "file": null, "faults": faults, "warnings": []}));
     }
-    assert_eq!(relay.run(&["status"]).status, Some(2), "a command that needs the configuration says so, too");
 }
 
 #[test]

@@ -181,6 +181,7 @@ fn set_up(world: &mut World, line: &str) {
         "long_lines" if value == "reject" => session.long_lines = LongLines::Reject,
         "long_lines" if value == "pass" => session.long_lines = LongLines::Pass,
         "memory" => world.memory = number(),
+        "log_subject" => world.config.log.subject = true,
         "queue_holds" => world.config.queue.max_messages = number(),
         "min_free_disk" => world.config.queue.min_free_disk = ByteSize(number()),
         "unhealthy" => world.store.unhealthy.store(true, Ordering::SeqCst),

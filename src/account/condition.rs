@@ -34,6 +34,8 @@ struct ConditionState {
     refused_login: Option<String>,
     /// Whether a probe is under way.
     probing: bool,
+    /// Whether anything was ever tried since the start.
+    tried: bool,
     /// By what answers are judged that may be about one message as well as about the account.
     precedents: Precedents,
     /// The store has said that there is no room, and until when; `None` when that may have changed since.
@@ -118,9 +120,15 @@ impl Condition {
         self.lock().paused.clone().filter(|paused| paused.until > now)
     }
 
+    /// Whether anything was ever tried since the start.
+    pub(super) fn was_tried(&self) -> bool {
+        self.lock().tried
+    }
+
     /// The upstream answers. Returns what was wrong until now, if anything.
     pub(super) fn answered(&self) -> Option<Down> {
         let mut state = self.lock();
+        state.tried = true;
         state.precedents.answered();
         state.refused_login = None;
         state.down.take()
@@ -268,6 +276,7 @@ impl ConditionState {
 
     /// Probes come at growing intervals, up to `longest`.
     fn fail(&mut self, reason: &str, now: Moment, (times, longest): (&ProbeTimes, Duration)) -> Down {
+        self.tried = true;
         let known = self.down.as_ref().filter(|down| down.probe_at.is_some_and(|at| now < at));
         if let Some(down) = known {
             // Several connections failed at once: that is one failure.

@@ -29,6 +29,8 @@ pub struct AccountView {
     pub state: LaneState,
     /// Whose affair that is.
     pub applies_to: AppliesTo,
+    /// Whether it was tried since the start.
+    pub tried: bool,
     /// Connections that are open.
     pub connections: u32,
     /// Connections that may be open, as the configuration and the provider's answers have it.
@@ -226,6 +228,7 @@ impl AccountView {
             sender_bound: account.settings().account().sender_bound,
             state: obstacle.map_or(LaneState::Up, Obstacle::state),
             applies_to: obstacle.map_or(AppliesTo::Account, |obstacle| whose(account, obstacle, now)),
+            tried: account.condition.was_tried(),
             connections,
             most_connections: own.min(of_all),
             pace: account.condition.with_pace(|pace| pace.words()),

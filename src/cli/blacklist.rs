@@ -6,7 +6,7 @@ use super::client::RequestPath;
 use super::context::CliContext;
 use super::failure::Failure;
 use super::table::TextTable;
-use super::when::When;
+use super::viewer::Viewer;
 use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 use crate::report::log::escape::printable;
 
@@ -21,7 +21,7 @@ pub(super) enum BlacklistCommand {
         /// Why; clients are told
         #[arg(long)]
         reason: Option<String>,
-        /// When it ends: a duration (30d), a date (2027-01-31) or never [default: never]
+        /// Viewer it ends: a duration (30d), a date (2027-01-31) or never [default: never]
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
     },
@@ -42,16 +42,16 @@ pub(super) fn execute(command: BlacklistCommand, context: &CliContext) -> Result
     let root = RequestPath::path(&["blacklist"]);
     match command {
         BlacklistCommand::List => {
-            context.print(&client.get(&root)?, |entries: &Vec<BlacklistLine>, when| render(entries, when))
+            context.print(&client.get(&root)?, |entries: &Vec<BlacklistLine>, viewer| render(entries, viewer))
         }
         BlacklistCommand::Add { address, reason, expires } => {
             let reply =
                 client.submit(&Method::POST, &root, &BlacklistRequest { address, reason, expires })?;
-            context.print(&reply, |entry: &BlacklistLine, when| {
+            context.print(&reply, |entry: &BlacklistLine, viewer| {
                 let end = entry
                     .expires_at
                     .as_deref()
-                    .map_or_else(String::new, |e| format!(" until {}", when.local(e)));
+                    .map_or_else(String::new, |e| format!(" until {}", viewer.local(e)));
                 format!("{} is on the blacklist{end}", printable(&entry.address))
             })
         }
@@ -70,7 +70,7 @@ pub(super) fn execute(command: BlacklistCommand, context: &CliContext) -> Result
     }
 }
 
-fn render(entries: &[BlacklistLine], when: &When) -> String {
+fn render(entries: &[BlacklistLine], viewer: &Viewer) -> String {
     if entries.is_empty() {
         return "The blacklist is empty.".to_owned();
     }
@@ -79,15 +79,15 @@ fn render(entries: &[BlacklistLine], when: &When) -> String {
         table.row(&[
             entry.address.clone(),
             entry.source.clone(),
-            when.local(&entry.added_at),
-            entry.expires_at.as_deref().map_or_else(|| "never".to_owned(), |time| when.local(time)),
+            viewer.local(&entry.added_at),
+            entry.expires_at.as_deref().map_or_else(|| "never".to_owned(), |time| viewer.local(time)),
             entry.reason.clone(),
         ]);
     }
-    table.render()
+    table.render(viewer)
 }
 
-fn verdict(answer: &BlacklistAnswer, when: &When) -> String {
+fn verdict(answer: &BlacklistAnswer, viewer: &Viewer) -> String {
     let address = printable(&answer.address);
     match &answer.entry {
         None => format!("{address} is not on the blacklist"),
@@ -96,7 +96,7 @@ fn verdict(answer: &BlacklistAnswer, when: &When) -> String {
             let end = entry
                 .expires_at
                 .as_deref()
-                .map_or_else(String::new, |e| format!(", until {}", when.local(e)));
+                .map_or_else(String::new, |e| format!(", until {}", viewer.local(e)));
             format!("{address} is on the blacklist: {pattern} ({reason}), {}{end}", printable(&entry.source))
         }
     }

@@ -3,25 +3,38 @@
 use serde::Serialize;
 
 use super::context::CliContext;
-use super::failure::{Failure, complain};
+use super::failure::{Failure, warn};
+use crate::config::LoadedConfig;
 use crate::report::log::escape::printable;
-use crate::transform::dkim::Signer;
 
+/// What there is to say of a configuration.
 #[derive(Serialize)]
 struct CheckResult {
     ok: bool,
+    /// The file, as far as there is one that can be read.
     file: Option<String>,
+    faults: Vec<String>,
     warnings: Vec<String>,
 }
 
+/// Reads the configuration exactly as `run` does.
 pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
-    let loaded = context.load()?;
-    let file = loaded.path.as_ref().map(|path| path.display().to_string());
+    let LoadedConfig { path, warnings, .. } = match context.load() {
+        Ok(loaded) => loaded,
+        Err(faults) if context.json => {
+            let faults = faults.all().iter().map(ToString::to_string).collect();
+            let result = CheckResult { ok: false, file: None, faults, warnings: Vec::new() };
+            context.print_value(&result, "")?;
+            return Err(Failure::ConfigurationTold);
+        }
+        Err(faults) => return Err(faults.into()),
+    };
+    let file = path.map(|path| path.display().to_string());
     let name = file.clone().unwrap_or_else(|| "environment".to_owned());
-    Signer::new(&loaded.config.dkim).map_err(|error| Failure::Configuration(format!("{name}: {error}")))?;
-    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    for warning in &warnings {
-        complain(warning);
+    if !context.json {
+        warn(&warnings);
     }
-    context.print_value(&CheckResult { ok: true, file, warnings }, &format!("{}: ok", printable(&name)))
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    let result = CheckResult { ok: true, file, faults: Vec::new(), warnings };
+    context.print_value(&result, &format!("{}: ok", printable(&name)))
 }

@@ -32,6 +32,8 @@ const MAX_ANSWER: usize = 512 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Client {
     socket: PathBuf,
+    /// The configuration files that were looked for in vain.
+    tried: Vec<PathBuf>,
 }
 
 /// An answer, as it came and as it was understood.
@@ -83,9 +85,9 @@ fn push_encoded(out: &mut String, text: &str) {
 }
 
 impl Client {
-    /// Of the relay that listens at this socket.
-    pub(super) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+    /// Of the relay that listens at this socket; `tried` are the configuration files that were looked for in vain.
+    pub(super) fn new(socket: PathBuf, tried: Vec<PathBuf>) -> Self {
+        Self { socket, tried }
     }
 
     /// Reads something.
@@ -141,13 +143,13 @@ impl Client {
             let (path, _folder) = reachable(&self.socket)?;
             timeout(CONNECT_TIMEOUT, UnixStream::connect(path)).await?
         };
-        attempt.await.map_err(|error| unreachable_relay(&self.socket, &error))
+        attempt.await.map_err(|error| unreachable_relay(&self.socket, &self.tried, &error))
     }
 }
 
-fn unreachable_relay(socket: &Path, error: &io::Error) -> Failure {
+fn unreachable_relay(socket: &Path, tried: &[PathBuf], error: &io::Error) -> Failure {
     let path = socket.display();
-    Failure::new(match error.kind() {
+    let said = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if is_locked(socket) => {
             "the relay is stopping (or starting): try again in a moment".to_owned()
         }
@@ -156,11 +158,18 @@ fn unreachable_relay(socket: &Path, error: &io::Error) -> Failure {
         }
         io::ErrorKind::PermissionDenied => {
             format!(
-                "cannot reach the relay at {path}: permission denied; run this as the relay's user or as root"
+                "cannot reach the relay at {path}: permission denied; run this as the relay's user, as a member of its \
+                 control_group, or as root"
             )
         }
         _ => format!("cannot reach the relay at {path}: {error}"),
-    })
+    };
+    if tried.is_empty() {
+        return Failure::new(said);
+    }
+    let tried: Vec<String> = tried.iter().map(|file| file.display().to_string()).collect();
+    let advice = "name the relay's folder by --data-dir, or its configuration by --config";
+    Failure::new(format!("{said}; no configuration was found at {}: {advice}", tried.join(" or ")))
 }
 
 /// Whether a relay holds the lock of the folder in which the socket should be.
@@ -224,7 +233,7 @@ mod tests {
     fn tells_a_relay_that_stops_from_none() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("control.sock");
-        let said = || match unreachable_relay(&socket, &io::ErrorKind::NotFound.into()) {
+        let said = || match unreachable_relay(&socket, &[], &io::ErrorKind::NotFound.into()) {
             Failure::Failed(error) => error.to_string(),
             other => panic!("{other:?}"),
         };

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use super::client::{ApiAnswer, Client};
 use super::failure::Failure;
 use super::output;
-use super::when::When;
-use crate::config::{Config, Faults, LoadedConfig, Machine};
+use super::viewer::Viewer;
+use crate::config::{Config, DataDir, Faults, LoadedConfig, Machine};
 use crate::control::socket;
 
 /// The global flags.
@@ -17,6 +17,8 @@ use crate::control::socket;
 pub(super) struct CliContext {
     /// `--config`
     pub(super) config: Option<PathBuf>,
+    /// `--data-dir`
+    pub(super) data_dir: Option<PathBuf>,
     /// `--json`
     pub(super) json: bool,
 }
@@ -24,25 +26,39 @@ pub(super) struct CliContext {
 impl CliContext {
     /// Reads the configuration, in the surroundings of this process.
     pub(super) fn load(&self) -> Result<LoadedConfig, Faults> {
-        Config::load(self.config.as_deref(), &Machine::here())
+        Config::load(self.config.as_deref(), &self.machine())
     }
 
-    /// The way to the running relay.
+    /// The surroundings of this process, and what its flags say of them.
+    pub(super) fn machine(&self) -> Machine {
+        Machine { data_dir: self.data_dir.clone(), ..Machine::here() }
+    }
+
+    /// The way to the running relay. Nothing of the configuration is asked but where its data is.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let loaded = self.load()?;
-        Ok(Client::new(socket::path_in(&loaded.config.data_dir)))
+        let found = DataDir::find(self.config.as_deref(), &self.machine())?;
+        Ok(Client::new(socket::path_in(&found.path), found.tried))
     }
 
     /// Prints a reply of the relay: as it came, or as a person wants to see it.
     pub(super) fn print<T>(
         &self,
         reply: &ApiAnswer<T>,
-        render: impl FnOnce(&T, &When) -> String,
+        render: impl FnOnce(&T, &Viewer) -> String,
     ) -> Result<(), Failure>
     where
         T: DeserializeOwned,
     {
-        if self.json { output::json(&reply.raw) } else { output::text(&render(&reply.value, &When::now())) }
+        if self.json {
+            return output::json(&reply.raw);
+        }
+        let viewer = Viewer::now();
+        let mut text = render(&reply.value, &viewer);
+        let zone = viewer.zone_line();
+        if !zone.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        output::text(&(text + &zone))
     }
 
     /// Prints something of our own in either form.

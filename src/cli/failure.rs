@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::config::Faults;
+use crate::config::{Faults, Warning};
 use crate::report::log::escape::printable;
 
 /// Why a command was not done.
@@ -15,6 +15,8 @@ pub(super) enum Failure {
     Told,
     /// The configuration is wrong, a fault per line: exit status 2.
     Configuration(String),
+    /// The configuration is wrong, and that has been said: exit status 2.
+    ConfigurationTold,
     /// Nobody reads our output any more: that is their affair, exit status 0.
     Unread,
 }
@@ -33,6 +35,7 @@ impl Failure {
                 ExitCode::from(1)
             }
             Self::Told => ExitCode::from(1),
+            Self::ConfigurationTold => ExitCode::from(2),
             Self::Configuration(faults) => {
                 complain(&faults);
                 ExitCode::from(2)
@@ -48,6 +51,13 @@ fn told(error: &anyhow::Error) -> String {
         let cause = cause.to_string();
         if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
+}
+
+/// Says on stderr what a person should look at in the configuration.
+pub(super) fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        complain(&format!("warning: {warning}"));
+    }
 }
 
 /// Writes lines to stderr, harmless for a terminal. When that can't be written either, nothing is left to do.

@@ -8,7 +8,7 @@ use super::context::CliContext;
 use super::failure::Failure;
 use super::output::count;
 use super::table::TextTable;
-use super::when::When;
+use super::viewer::Viewer;
 use crate::control::view::{LimitJson, LimitReset, Used};
 use crate::limits::SHARED;
 use crate::report::log::escape::printable;
@@ -44,12 +44,12 @@ pub(super) fn execute(command: LimitsCommand, context: &CliContext) -> Result<()
                 .value;
             let reset = LimitReset { upstream, windows: window };
             let reply = client.submit(&Method::POST, &RequestPath::path(&["limits", "reset"]), &reset)?;
-            return context.print(&reply, |after: &Vec<LimitJson>, when| {
-                format!("{}{}", forgotten(&before, after), render(after, when))
+            return context.print(&reply, |after: &Vec<LimitJson>, viewer| {
+                format!("{}{}", forgotten(&before, after), render(after, viewer))
             });
         }
     };
-    context.print(&reply, |limits: &Vec<LimitJson>, when| render(limits, when))
+    context.print(&reply, |limits: &Vec<LimitJson>, viewer| render(limits, viewer))
 }
 
 /// What a reset has forgotten, a line each.
@@ -87,7 +87,7 @@ fn account(name: &str) -> &str {
     }
 }
 
-fn render(limits: &[LimitJson], when: &When) -> String {
+fn render(limits: &[LimitJson], viewer: &Viewer) -> String {
     // What holds back an account without limits has no window of its own.
     let tells = |l: &&LimitJson| {
         l.messages.limit.is_some()
@@ -98,7 +98,8 @@ fn render(limits: &[LimitJson], when: &When) -> String {
     if limits.is_empty() {
         return "No limits are configured.".to_owned();
     }
-    let mut table = TextTable::new(&["UPSTREAM", "ACCOUNT", "WINDOW", "MESSAGES", "RECIPIENTS", "NEXT FREE"]);
+    let mut table = TextTable::new(&["UPSTREAM", "ACCOUNT", "WINDOW", "MESSAGES", "RECIPIENTS", "NEXT FREE"])
+        .folding(&["NEXT FREE"]);
     let mut told: Option<(&String, &String)> = None;
     for limit in limits {
         table.row(&[
@@ -107,15 +108,18 @@ fn render(limits: &[LimitJson], when: &When) -> String {
             limit.window.clone(),
             used(limit.messages),
             used(limit.recipients),
-            limit.next_free.as_deref().map_or_else(|| "now".to_owned(), |time| when.until(time)),
+            limit.next_free.as_deref().map_or_else(|| "now".to_owned(), |time| viewer.until(time)),
         ]);
+        if let Some(full) = full(limit) {
+            table.note(&format!("this limit blocks: {full}"));
+        }
         let whose = (&limit.upstream, &limit.account);
         if let Some(reason) = limit.reason.as_ref().filter(|_| told != Some(whose)) {
             table.note(reason);
             told = Some(whose);
         }
     }
-    table.render()
+    table.render(viewer)
 }
 
 /// `29 of 30`, or `29` where there is no limit.
@@ -126,6 +130,33 @@ fn used(used: Used) -> String {
     }
 }
 
+/// `a minute`, `an hour`
+pub(super) fn in_each(window: &str) -> String {
+    let article = if window == "hour" { "an" } else { "a" };
+    format!("{article} {window}")
+}
+
+/// What of a window is used up: `30 of 30 messages a minute`.
+fn full(limit: &LimitJson) -> Option<String> {
+    let part = |used: Used, noun: &str| {
+        let most = used.limit.filter(|&most| used.used >= u64::from(most))?;
+        Some(format!("{} of {most} {noun} {}", used.used, in_each(&limit.window)))
+    };
+    let parts = [part(limit.messages, "messages"), part(limit.recipients, "recipients")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// The limits that keep an account from sending, with their figures; those of all accounts together keep each of them.
+pub(super) fn blocking(limits: &[LimitJson], account: &str) -> String {
+    let is_its = |limit: &&LimitJson| limit.account == account || limit.account == SHARED;
+    let said = |limit: &LimitJson| {
+        let whose = if limit.account == SHARED { " (all accounts together)" } else { "" };
+        full(limit).map(|full| format!("{full}{whose}"))
+    };
+    limits.iter().filter(is_its).filter_map(said).collect::<Vec<_>>().join(", ")
+}
+
 /// What is left of an upstream's limits: `1 of 30 messages a minute, 900 of 1000 recipients a day`.
 pub(super) fn left(limits: &[LimitJson]) -> String {
     let parts: Vec<String> = limits
@@ -134,7 +165,7 @@ pub(super) fn left(limits: &[LimitJson]) -> String {
             let part = |used: Used, noun: &str| {
                 let limit_of = used.limit?;
                 let left = u64::from(limit_of).saturating_sub(used.used);
-                Some(format!("{left} of {limit_of} {noun} a {}", limit.window))
+                Some(format!("{left} of {limit_of} {noun} {}", in_each(&limit.window)))
             };
             [part(limit.messages, "messages"), part(limit.recipients, "recipients")]
         })
@@ -161,14 +192,23 @@ mod tests {
 
     #[test]
     fn tells_what_is_used_and_until_when() {
-        let text = render(&[limit()], &When::utc("2026-11-22T07:00:00Z"));
+        let text = render(&[limit()], &Viewer::utc("2026-11-22T07:00:00Z"));
         let want = "\
 UPSTREAM   ACCOUNT           WINDOW  MESSAGES  RECIPIENTS  NEXT FREE
 office365  erp@firm.example  minute  30 of 30  41          07:00:40 (in 40s)
+    this limit blocks: 30 of 30 messages a minute
 ";
         assert_eq!(text, want);
+        let narrow = render(&[limit()], &Viewer::utc("2026-11-22T07:00:00Z").with_width(60));
+        let want = "\
+UPSTREAM   ACCOUNT           WINDOW  MESSAGES  RECIPIENTS
+office365  erp@firm.example  minute  30 of 30  41
+    next free: 07:00:40 (in 40s)
+    this limit blocks: 30 of 30 messages a minute
+";
+        assert_eq!(narrow, want);
         let unlimited = LimitJson { messages: Used { used: 30, limit: None }, ..limit() };
-        assert_eq!(render(&[unlimited], &When::utc("2026-11-22T07:00:00Z")), "No limits are configured.");
+        assert_eq!(render(&[unlimited], &Viewer::utc("2026-11-22T07:00:00Z")), "No limits are configured.");
         assert_eq!(left(&[limit()]), "0 of 30 messages a minute");
     }
 
@@ -181,13 +221,16 @@ office365  erp@firm.example  minute  30 of 30  41          07:00:40 (in 40s)
             ..limit()
         };
         let before = [paused("*", "minute"), paused("*", "hour"), limit()];
-        let text = render(&before, &When::utc("2026-11-22T07:00:00Z"));
+        let text = render(&before, &Viewer::utc("2026-11-22T07:00:00Z"));
         let want = "\
 UPSTREAM   ACCOUNT           WINDOW  MESSAGES  RECIPIENTS  NEXT FREE
 office365  all together      minute  30 of 30  41          07:00:40 (in 40s)
+    this limit blocks: 30 of 30 messages a minute
     a pause: \\u001bquota
 office365  all together      hour    30 of 30  41          07:00:40 (in 40s)
+    this limit blocks: 30 of 30 messages an hour
 office365  erp@firm.example  minute  30 of 30  41          07:00:40 (in 40s)
+    this limit blocks: 30 of 30 messages a minute
 ";
         assert_eq!(text, want);
         let none = Used { used: 0, limit: Some(30) };

@@ -10,6 +10,7 @@ mod failure;
 mod hash_password;
 mod limits;
 mod output;
+mod presets;
 mod queue;
 mod reload;
 mod run;
@@ -17,7 +18,7 @@ mod status;
 mod table;
 mod test_mode;
 mod upstream;
-mod when;
+mod viewer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,9 @@ struct Arguments {
     /// The configuration file [default: config/mailsluice.toml, else /etc/mailsluice/mailsluice.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The relay's data folder, whatever the configuration says; commands to a running relay need nothing else
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
     /// Answer in JSON
     #[arg(long, global = true)]
     json: bool,
@@ -48,8 +52,10 @@ enum MainCommand {
     Run,
     /// Validate the configuration
     Check,
+    /// Show the providers whose hosts and limits are known: a word for `preset` in [[upstream]]
+    Presets,
     /// Show listeners, upstreams, limits, the queue and test mode
-    Status,
+    Status(status::StatusOptions),
     /// Look at the queue, try again, delete
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -78,13 +84,14 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // When nobody reads the help any more, that is no failure.
+            // Viewer nobody reads the help any more, that is no failure.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let context = CliContext { config: arguments.config, json: arguments.json };
-    match dispatch(arguments.command, &context) {
+    let Arguments { config, data_dir, json, command } = arguments;
+    let context = CliContext { config, data_dir, json };
+    match dispatch(command, &context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -94,7 +101,8 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
     match command {
         MainCommand::Run => run::execute(context),
         MainCommand::Check => check::execute(context),
-        MainCommand::Status => status::execute(context),
+        MainCommand::Presets => presets::execute(context),
+        MainCommand::Status(options) => status::execute(&options, context),
         MainCommand::Queue(command) => queue::execute(command, context),
         MainCommand::Blacklist(command) => blacklist::execute(command, context),
         MainCommand::Limits(command) => limits::execute(command, context),

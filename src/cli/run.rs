@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::context::CliContext;
-use super::failure::{Failure, complain};
+use super::failure::{Failure, warn};
 use crate::config::{Config, LoadedConfig, Machine};
 use crate::relay;
 use crate::report::log;
@@ -20,9 +20,7 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     let loaded = context.load()?;
-    for warning in &loaded.warnings {
-        complain(&warning.to_string());
-    }
+    warn(&loaded.warnings);
     // The log has ended, and what waited is written, before the failure is told.
     run(context, loaded).map_err(tell_in_time)
 }
@@ -35,7 +33,9 @@ fn run(context: &CliContext, loaded: LoadedConfig) -> Result<(), Failure> {
     let (log, _log_thread) = installed.map_err(|error| Failure::Failed(error.into()))?;
     log::log_panics();
     let file = loaded.path.clone().or_else(|| context.config.clone());
-    let reread = Box::new(move || Config::load(file.as_deref(), &Machine::here()));
+    let data_dir = context.data_dir.clone();
+    let machine = move || Machine { data_dir: data_dir.clone(), ..Machine::here() };
+    let reread = Box::new(move || Config::load(file.as_deref(), &machine()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
     let ended = runtime.block_on(relay::run(loaded, reread, log));

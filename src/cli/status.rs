@@ -5,7 +5,7 @@ use super::context::CliContext;
 use super::failure::Failure;
 use super::output::count;
 use super::table::TextTable;
-use super::when::{When, span};
+use super::viewer::{Viewer, span};
 use super::{limits, test_mode};
 use crate::control::view::{AccountJson, ListenerJson, StatusJson, UpstreamJson};
 use crate::limits::SHARED;
@@ -15,21 +15,27 @@ use crate::store::Totals;
 /// What an upstream does that is down and due.
 const PROBING: &str = "probing now";
 
-pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
-    let reply = context.client()?.get(&RequestPath::path(&["status"]))?;
-    context.print(&reply, render)
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusOptions {
+    /// Exit status 1 when something needs a person
+    #[arg(long)]
+    check: bool,
 }
 
-fn render(status: &StatusJson, when: &When) -> String {
+pub(super) fn execute(options: &StatusOptions, context: &CliContext) -> Result<(), Failure> {
+    let reply = context.client()?.get(&RequestPath::path(&["status"]))?;
+    context.print(&reply, render)?;
+    if options.check && !reply.value.needs_a_person.is_empty() { Err(Failure::Told) } else { Ok(()) }
+}
+
+fn render(status: &StatusJson, viewer: &Viewer) -> String {
     let mut lines =
         vec![format!("mailsluice {}, up for {}", printable(&status.version), span(status.uptime))];
-    if let Some(fault) = &status.store_fault {
-        lines.push(format!("STORE: {}", printable(fault)));
-    }
+    lines.extend(status.needs_a_person.iter().map(|what| format!("NEEDS A PERSON: {}", printable(what))));
     lines.push(test_mode::describe(&status.test_mode));
     lines.extend(status.listeners.iter().map(listener));
     lines.push(String::new());
-    lines.push(upstreams(&status.upstreams, when));
+    lines.push(upstreams(&status.upstreams, viewer));
     let queue = &status.queue;
     lines.push(format!(
         "Queue: {} (ready {}, deferred {}, held {}, sending {})",
@@ -60,21 +66,22 @@ fn listener(listener: &ListenerJson) -> String {
     format!("Listening on {}{tls}, relays for {who}", printable(&listener.address))
 }
 
-fn upstreams(upstreams: &[UpstreamJson], when: &When) -> String {
-    let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"]);
+fn upstreams(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
+    let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"])
+        .folding(&["HOST", "LIMITS LEFT"]);
     for upstream in upstreams {
         table.row(&[
             format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
-            upstream.state.clone(),
-            until(&upstream.state, upstream.until.as_deref(), when),
+            state(&upstream.state, upstream.tried).to_owned(),
+            until(&upstream.state, upstream.until.as_deref(), viewer),
             host(upstream),
             limits_left(upstream),
         ]);
-        for note in notes(upstream, when) {
+        for note in notes(upstream, viewer) {
             table.note(&note);
         }
     }
-    table.render()
+    table.render(viewer)
 }
 
 /// What is left of the limits of all accounts together, and of an account that is the only one.
@@ -85,28 +92,52 @@ pub(super) fn limits_left(upstream: &UpstreamJson) -> String {
 }
 
 /// What stands below an upstream: why it is not up, what its mail takes instead, and its accounts where these tell more.
-pub(super) fn notes(upstream: &UpstreamJson, when: &When) -> Vec<String> {
-    let mut notes: Vec<String> = upstream.reason.iter().cloned().collect();
+pub(super) fn notes(upstream: &UpstreamJson, viewer: &Viewer) -> Vec<String> {
+    let mut notes: Vec<String> = why(upstream).into_iter().collect();
     notes.extend(upstream.fallback.as_ref().map(|via| format!("its mail takes the fallback {via}")));
     let several = upstream.accounts.len() > 1;
     let tells_more = |account: &&AccountJson| several || account.pace.is_some();
-    notes.extend(upstream.accounts.iter().filter(tells_more).map(|account| describe(account, when)));
+    notes.extend(
+        upstream.accounts.iter().filter(tells_more).map(|account| describe(account, upstream, viewer)),
+    );
     notes.extend(upstream.action.as_ref().map(|action| format!("to let it send again: {action}")));
     notes
 }
 
 /// `erp@firm.example: limited until 07:00:40 (in 40s): limit per minute; slowed down to 20 messages a minute`
-fn describe(account: &AccountJson, when: &When) -> String {
-    let until = until(&account.state, account.until.as_deref(), when);
+fn describe(account: &AccountJson, upstream: &UpstreamJson, viewer: &Viewer) -> String {
+    let until = until(&account.state, account.until.as_deref(), viewer);
     let until = match until.as_str() {
         "" | "now" => String::new(),
         PROBING => format!(", {PROBING}"),
         time => format!(" until {time}"),
     };
-    let reason = account.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let reason = account.reason.as_ref().map_or_else(String::new, |reason| {
+        let figures = figures(&account.state, &limits::blocking(&upstream.limits, &account.account));
+        format!(": {reason}{figures}")
+    });
     let pace = account.pace.as_ref().map_or_else(String::new, |pace| format!("; slowed down to {pace}"));
     let name = if account.account.is_empty() { "without a login" } else { &account.account };
-    format!("{name}: {}{until}{reason}{pace}", account.state)
+    format!("{name}: {}{until}{reason}{pace}", state(&account.state, account.tried))
+}
+
+/// How an upstream or an account is. Nobody knows whether one works that was not tried yet.
+pub(super) fn state(state: &str, tried: bool) -> &str {
+    if state == "up" && !tried { "not tried yet" } else { state }
+}
+
+/// Why an upstream takes nothing; of a limit with its figures, where there is but one account.
+fn why(upstream: &UpstreamJson) -> Option<String> {
+    let reason = upstream.reason.as_ref()?;
+    let figures = match upstream.accounts.as_slice() {
+        [only] => figures(&upstream.state, &limits::blocking(&upstream.limits, &only.account)),
+        _ => String::new(),
+    };
+    Some(format!("{reason}{figures}"))
+}
+
+fn figures(state: &str, blocking: &str) -> String {
+    if state != "limited" || blocking.is_empty() { String::new() } else { format!(" ({blocking})") }
 }
 
 pub(super) fn host(upstream: &UpstreamJson) -> String {
@@ -118,22 +149,22 @@ pub(super) fn host(upstream: &UpstreamJson) -> String {
 }
 
 /// Until when an upstream, or an account, takes nothing. One that is down and due is being tried at this moment.
-pub(super) fn until(state: &str, until: Option<&str>, when: &When) -> String {
-    match until.map(|time| when.until(time)) {
+pub(super) fn until(state: &str, until: Option<&str>, viewer: &Viewer) -> String {
+    match until.map(|time| viewer.until(time)) {
         Some(time) if time == "now" && state == "down" => PROBING.to_owned(),
         time => time.unwrap_or_default(),
     }
 }
 
 /// The upstreams that take nothing at present, a line each; below a list of the queue.
-pub(super) fn obstacles(upstreams: &[UpstreamJson], when: &When) -> String {
+pub(super) fn obstacles(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
     let line = |upstream: &UpstreamJson| {
-        let until = match until(&upstream.state, upstream.until.as_deref(), when).as_str() {
+        let until = match until(&upstream.state, upstream.until.as_deref(), viewer).as_str() {
             "" => String::new(),
             PROBING => format!(", {PROBING}"),
             time => format!(" until {time}"),
         };
-        let reason = upstream.reason.as_deref().map_or_else(String::new, |r| format!(": {}", printable(r)));
+        let reason = why(upstream).map_or_else(String::new, |reason| format!(": {}", printable(&reason)));
         let via = upstream
             .fallback
             .as_deref()
@@ -167,6 +198,7 @@ mod tests {
             account: name.to_owned(),
             sender_bound: false,
             state: state.to_owned(),
+            tried: true,
             reason: reason.map(str::to_owned),
             until: None,
             connections: 1,
@@ -176,6 +208,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a picture of everything, and what it is made of")]
     fn tells_at_a_glance_what_is_stuck() {
         let status = StatusJson {
             version: "0.1.0".to_owned(),
@@ -204,6 +237,7 @@ mod tests {
                 name: "m365".to_owned(),
                 default: true,
                 state: "down".to_owned(),
+                tried: true,
                 reason: Some("connect: \u{1b}refused".to_owned()),
                 until: Some("2026-11-22T07:04:00.000Z".to_owned()),
                 action: Some("mailsluice upstream enable m365".to_owned()),
@@ -229,10 +263,12 @@ mod tests {
                 queued: 3,
             },
             store_fault: None,
+            needs_a_person: vec!["upstream m365 account b@firm.example: 535 \u{1b}no".to_owned()],
         };
-        let when = When::utc("2026-11-22T07:00:00Z");
+        let viewer = Viewer::utc("2026-11-22T07:00:00Z");
         let want = "\
 mailsluice 0.1.0, up for 3h 20m
+NEEDS A PERSON: upstream m365 account b@firm.example: 535 \\u001bno
 Test mode: ON, all mail goes to test@firm.example (set by command)
 Listening on 127.0.0.1:2525, relays for ::1/128
 Listening on 192.0.2.9:587 with STARTTLS, relays for 192.0.2.0/24 and who logs in
@@ -248,16 +284,17 @@ m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
 
 Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
 Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 dropped + 0 captured + 1 deleted + 3 queued";
-        assert_eq!(render(&status, &when), want);
+        assert_eq!(render(&status, &viewer), want);
         assert_eq!(
-            obstacles(&status.upstreams, &when),
+            obstacles(&status.upstreams, &viewer),
             "m365 is down until 07:04:00 (in 4m): connect: \\u001brefused; its mail takes the fallback backup\n"
         );
+        let due = Viewer::utc("2026-11-22T07:04:00Z");
         assert_eq!(
-            obstacles(&status.upstreams, &When::utc("2026-11-22T07:04:00Z")),
+            obstacles(&status.upstreams, &due),
             "m365 is down, probing now: connect: \\u001brefused; its mail takes the fallback backup\n"
         );
         let wrong = StatusJson { totals: Totals { sent: 1, ..status.totals }, ..status };
-        assert!(render(&wrong, &when).contains("THE SUMS DIFFER"));
+        assert!(render(&wrong, &viewer).contains("THE SUMS DIFFER"));
     }
 }

@@ -5,9 +5,9 @@ use hyper::Method;
 use super::client::RequestPath;
 use super::context::CliContext;
 use super::failure::Failure;
-use super::status::{host, limits_left, notes, until};
+use super::status::{host, limits_left, notes, state, until};
 use super::table::TextTable;
-use super::when::When;
+use super::viewer::Viewer;
 use crate::control::view::UpstreamJson;
 
 #[derive(Debug, clap::Subcommand)]
@@ -36,33 +36,34 @@ pub(super) fn execute(command: &UpstreamCommand, context: &CliContext) -> Result
     let (name, verb) = match command {
         UpstreamCommand::List => {
             let reply = client.get::<Vec<UpstreamJson>>(&RequestPath::path(&["upstreams"]))?;
-            return context.print(&reply, |all, when| render(all, when));
+            return context.print(&reply, |all, viewer| render(all, viewer));
         }
         UpstreamCommand::Enable { upstream } => (upstream, "enable"),
         UpstreamCommand::Disable { upstream } => (upstream, "disable"),
     };
     let reply =
         client.command::<UpstreamJson>(&Method::POST, &RequestPath::path(&["upstreams", name, verb]))?;
-    context.print(&reply, |one, when| render(std::slice::from_ref(one), when))
+    context.print(&reply, |one, viewer| render(std::slice::from_ref(one), viewer))
 }
 
-fn render(upstreams: &[UpstreamJson], when: &When) -> String {
-    let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "CONNECTIONS", "LIMITS LEFT"]);
+fn render(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
+    let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "CONNECTIONS", "LIMITS LEFT"])
+        .folding(&["HOST", "CONNECTIONS", "LIMITS LEFT"]);
     for upstream in upstreams {
         let open: u32 = upstream.accounts.iter().map(|account| account.connections).sum();
         table.row(&[
             format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
-            upstream.state.clone(),
-            until(&upstream.state, upstream.until.as_deref(), when),
+            state(&upstream.state, upstream.tried).to_owned(),
+            until(&upstream.state, upstream.until.as_deref(), viewer),
             host(upstream),
             open.to_string(),
             limits_left(upstream),
         ]);
-        for note in notes(upstream, when) {
+        for note in notes(upstream, viewer) {
             table.note(&note);
         }
     }
-    table.render()
+    table.render(viewer)
 }
 
 #[cfg(test)]
@@ -76,6 +77,7 @@ mod tests {
             account: name.to_owned(),
             sender_bound: false,
             state: state.to_owned(),
+            tried: true,
             reason: reason.map(str::to_owned),
             until: (state == "limited").then(|| "2026-11-22T07:00:40.000Z".to_owned()),
             connections: 2,
@@ -87,6 +89,7 @@ mod tests {
                 name: name.to_owned(),
                 default: name == "m365",
                 state: state.to_owned(),
+                tried: name != "backup",
                 reason: reason.map(str::to_owned),
                 until: None,
                 action: (state == "disabled").then(|| format!("mailsluice upstream enable {name}")),
@@ -122,6 +125,6 @@ backup          disabled         smtp.example.net:587  2            1 of 30 mess
     disabled \\u001bby hand
     to let it send again: mailsluice upstream enable backup
 ";
-        assert_eq!(render(&all, &When::utc("2026-11-22T07:00:00Z")), want);
+        assert_eq!(render(&all, &Viewer::utc("2026-11-22T07:00:00Z")), want);
     }
 }

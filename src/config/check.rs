@@ -8,8 +8,8 @@ use super::fault::SourcePlace;
 use super::reader::Section;
 use super::sections::listener::PlacedListener;
 use super::sections::upstream::Read;
-use super::words::{nearest, quoted};
-use super::{Filter, Upstream};
+use super::words::{nearest, one_of, quoted};
+use super::{Config, Filter, Upstream, UpstreamKind};
 
 /// Checks the upstreams against each other and the listeners, and settles which one is the default.
 pub(super) fn upstreams(
@@ -18,8 +18,7 @@ pub(super) fn upstreams(
     listeners: &[PlacedListener],
 ) -> Vec<Upstream> {
     if reads.is_empty() && !root.has("upstream") {
-        let instead = "write [[upstream]] with name and host, or set MAILSLUICE__UPSTREAM__HOST";
-        root.fault(&root.place, "upstream", "is missing, mail could go nowhere", instead);
+        no_upstream(root);
     }
     if let [only] = reads.as_mut_slice()
         && only.default.is_none()
@@ -35,6 +34,30 @@ pub(super) fn upstreams(
     without_mail(root, &reads, &ways);
     own_listeners::check(root, &reads, listeners);
     reads.into_iter().map(|read| read.upstream).collect()
+}
+
+fn no_upstream(root: &Section<'_>) {
+    let tried: Vec<String> = root.context.tried.iter().map(|path| path.display().to_string()).collect();
+    let (what, instead) = if tried.is_empty() {
+        let instead = "write [[upstream]] with name and host, or set MAILSLUICE__UPSTREAM__HOST";
+        ("is missing, mail could go nowhere".to_owned(), instead)
+    } else {
+        let instead = "write one of them, name another by --config, or set MAILSLUICE__UPSTREAM__HOST";
+        (format!("is missing, and no configuration was found at {}", tried.join(" or ")), instead)
+    };
+    root.fault(&root.place, "upstream", &what, instead);
+}
+
+/// Warns of a name without a dot, where some upstream is told it.
+pub(super) fn hostname(root: &Section<'_>, config: &Config) {
+    let is_told = |kind: &UpstreamKind| matches!(kind, UpstreamKind::Smtp(smtp) if smtp.ehlo.is_none());
+    let name = &config.hostname;
+    let is_bare = !name.is_empty() && !name.contains('.') && !name.starts_with('[');
+    if is_bare && config.upstreams.iter().any(|upstream| is_told(&upstream.kind)) {
+        let what = format!("{} has no dot, and many providers refuse such a name in EHLO", quoted(name));
+        let instead = r#"write the full name of this machine, such as "relay.firm.example""#;
+        root.warning(&root.place_of("hostname"), "hostname", &what, instead);
+    }
 }
 
 fn names(root: &Section<'_>, reads: &[Read]) {
@@ -101,7 +124,10 @@ fn fallbacks(root: &Section<'_>, reads: &mut [Read]) -> Vec<Vec<(usize, usize)>>
         {
             let found = names.iter().position(|known| known.to_lowercase() == name.to_lowercase());
             let (what, instead) = match found {
-                None => (format!("{} is not the name of an upstream", quoted(name)), unknown(name, &names)),
+                None => (
+                    format!("{} is not the name of an upstream", quoted(name)),
+                    unknown(name, &names[own], &names),
+                ),
                 Some(to) if to == own => ("names the upstream itself".to_owned(), "remove it".to_owned()),
                 Some(to) if way.iter().any(|(_, other)| *other == to) => {
                     (format!("names {} twice", quoted(name)), "remove one of them".to_owned())
@@ -119,11 +145,12 @@ fn fallbacks(root: &Section<'_>, reads: &mut [Read]) -> Vec<Vec<(usize, usize)>>
     ways
 }
 
-fn unknown(name: &str, names: &[String]) -> String {
-    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+fn unknown(name: &str, own: &str, names: &[String]) -> String {
+    let known: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != own).collect();
     match nearest(name, &known) {
         Some(name) => format!("write {}", quoted(name)),
-        None => "write the name of another upstream, or remove it".to_owned(),
+        None if known.is_empty() => "remove it: there is no other upstream".to_owned(),
+        None => format!("write {}, or remove it", one_of(known)),
     }
 }
 

@@ -1,13 +1,9 @@
-//! As much of DER (X.690) as is needed to look into keys and certificates.
+//! As much of DER (X.690) as is needed to look into certificates.
 
 /// SEQUENCE
-pub(super) const SEQUENCE: u8 = 0x30;
+const SEQUENCE: u8 = 0x30;
 /// INTEGER
-pub(super) const INTEGER: u8 = 0x02;
-/// OCTET STRING
-pub(super) const OCTETS: u8 = 0x04;
-/// OBJECT IDENTIFIER
-pub(super) const OBJECT_ID: u8 = 0x06;
+const INTEGER: u8 = 0x02;
 /// `UTCTime`
 const UTC_TIME: u8 = 0x17;
 /// `GeneralizedTime`
@@ -16,7 +12,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 
 /// Content of the element that `der` begins with, and what follows it.
-pub(super) fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&[found, length], rest) = der.split_first_chunk::<2>()?;
     if found != tag {
         return None;

@@ -23,8 +23,12 @@ pub struct Machine {
     pub hosts: String,
     /// Its own addresses, as far as the system tells them; loopback ones may be missing.
     pub addresses: Vec<IpAddr>,
+    /// The text of `/etc/group`.
+    pub groups: String,
     /// Where a file is looked for when none is named.
     pub usual_files: Vec<PathBuf>,
+    /// What `--data-dir` says; goes before environment and file. Relative to the working folder.
+    pub data_dir: Option<PathBuf>,
     /// The wall clock, to tell certificates that have expired.
     pub now: Timestamp,
     /// Its time zone; UTC when it does not say.
@@ -44,6 +48,8 @@ impl Machine {
             node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             hosts: std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
             addresses: addresses::of_this_machine(),
+            groups: std::fs::read_to_string("/etc/group").unwrap_or_default(),
+            data_dir: None,
             usual_files: ["config/mailsluice.toml", "/etc/mailsluice/mailsluice.toml"]
                 .map(PathBuf::from)
                 .into(),
@@ -52,16 +58,18 @@ impl Machine {
         }
     }
 
-    /// No environment, no files, the name `localhost`, and UTC.
+    /// No environment, no files, the name `relay.example`, and UTC.
     #[must_use]
     pub fn bare(working_folder: &Path) -> Self {
         Self {
             working_folder: working_folder.to_owned(),
-            node_name: "localhost".to_owned(),
+            node_name: "relay.example".to_owned(),
             environment: BTreeMap::new(),
             hosts: String::new(),
             addresses: Vec::new(),
+            groups: String::new(),
             usual_files: Vec::new(),
+            data_dir: None,
             now: Timestamp::default(),
             timezone: TimeZone::UTC,
         }
@@ -79,6 +87,15 @@ impl Machine {
             names.any(|alias| alias.eq_ignore_ascii_case(&self.node_name)).then(|| canonical.to_owned())
         });
         canonical.unwrap_or_else(|| self.node_name.clone())
+    }
+
+    /// The number of a group of this machine, by its name or as a number itself.
+    pub(super) fn group_id(&self, name: &str) -> Option<u32> {
+        let id = |line: &str| {
+            let mut parts = line.split(':');
+            (parts.next()? == name).then(|| parts.nth(1)?.parse().ok())?
+        };
+        self.groups.lines().find_map(id).or_else(|| name.parse().ok())
     }
 }
 
@@ -112,6 +129,17 @@ mod tests {
             let bare = Machine::bare(Path::new("/"));
             let machine = Machine { node_name: node_name.to_owned(), hosts: hosts.to_owned(), ..bare };
             assert_eq!(machine.full_name(), want, "{node_name} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn finds_groups() {
+        let groups = "root:x:0:\nmail:x:8:a,b\nbad\n".to_owned();
+        let machine = Machine { groups, ..Machine::bare(Path::new("/")) };
+        for (name, want) in
+            [("mail", Some(8)), ("root", Some(0)), ("1001", Some(1001)), ("mai", None), ("bad", None)]
+        {
+            assert_eq!(machine.group_id(name), want, "{name}");
         }
     }
 

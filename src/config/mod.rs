@@ -7,11 +7,13 @@
 mod account;
 mod addresses;
 mod check;
+mod data_dir;
 mod der;
 mod fault;
 mod files;
 mod filter;
 mod identity;
+mod known_keys;
 mod later;
 mod limits;
 mod load;
@@ -26,12 +28,14 @@ mod secret;
 mod sections;
 mod size;
 mod tree;
+mod trust;
 mod units;
 mod upstream;
 mod user;
 mod words;
 
 pub use account::{CausesSet, Fallback, Login, SharedLimits};
+pub use data_dir::DataDir;
 pub use fault::{Fault, Faults, Warning, report};
 pub use filter::Filter;
 pub use identity::Identity;
@@ -39,10 +43,14 @@ pub use limits::{Batch, Limits, Pace, Quota, Window};
 pub use load::LoadedConfig;
 pub use machine::Machine;
 pub use model::{
-    Blacklist, BlacklistAction, BounceFrom, Config, DkimEntry, Listener, Log, LogFormat, LogLevel, LongLines,
-    Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode, TlsMode,
+    Blacklist, BlacklistAction, BounceFrom, Config, ControlGroup, DkimEntry, Listener, Log, LogFormat,
+    LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode,
+    TlsMode,
 };
+pub use presets::{PRESETS, Preset};
+pub use private_key::{SigningKeyFault, signing_key};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use size::ByteSize;
+pub use trust::{TrustFault, TrustedCertificates};
 pub use upstream::{Auth, Capture, Security, Smtp, Timeouts, Upstream, UpstreamKind};
 pub use user::{User, UserPassword, UserPriority};

@@ -19,6 +19,8 @@ pub struct Config {
     pub hostname: String,
     /// Where the queue, the counters and the captured mail live. Absolute.
     pub data_dir: PathBuf,
+    /// Who may use the control socket besides the relay's user.
+    pub control_group: Option<ControlGroup>,
     /// How long a shutdown waits for what is under way.
     pub shutdown_grace: Duration,
     /// The zone of calendar limits and schedules.
@@ -45,6 +47,15 @@ pub struct Config {
     pub users: Vec<User>,
 }
 
+/// A group of the machine that has full control over the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlGroup {
+    /// As the configuration names it.
+    pub name: String,
+    /// Its number.
+    pub id: u32,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
@@ -52,6 +63,8 @@ pub struct Log {
     pub format: LogFormat,
     /// The least level that is written.
     pub level: LogLevel,
+    /// Whether the subjects of messages are written.
+    pub subject: bool,
 }
 
 /// How log lines look.

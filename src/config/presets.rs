@@ -6,13 +6,15 @@
 use super::{ByteSize, Limits, Quota, Security};
 
 /// What is known about one provider.
-pub(super) struct Preset {
-    pub(super) name: &'static str,
+pub struct Preset {
+    /// Its name in the configuration.
+    pub name: &'static str,
     /// `None` when the provider has one host per region.
-    pub(super) host: Option<&'static str>,
+    pub host: Option<&'static str>,
     /// What to write as host when there is one per region.
-    pub(super) hosts: &'static str,
-    pub(super) port: u16,
+    pub hosts: &'static str,
+    /// TCP port.
+    pub port: u16,
     known: Known,
 }
 
@@ -39,7 +41,7 @@ const fn limited(name: &'static str, host: &'static str, port: u16, known: Known
 
 /// All presets.
 #[rustfmt::skip]
-pub(super) const PRESETS: &[Preset] = &[
+pub const PRESETS: &[Preset] = &[
     limited("office365", "smtp.office365.com", 587, Known {
         connections: 3, messages: [30, 0, 0, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 500, mebibytes: 35,
     }),
@@ -100,8 +102,15 @@ pub(super) fn security_of(port: u16) -> Security {
 }
 
 impl Preset {
+    /// How its port is secured.
+    #[must_use]
+    pub fn security(&self) -> Security {
+        security_of(self.port)
+    }
+
     /// The provider's limits, on top of our own defaults.
-    pub(super) fn limits(&self) -> Limits {
+    #[must_use]
+    pub fn limits(&self) -> Limits {
         let some = |number: u32| (number > 0).then_some(number);
         let quota = |window: usize| Quota {
             messages: some(self.known.messages[window]),

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::ByteSize;
 use super::fault::{Finding, SourcePlace};
+use super::known_keys::{KnownKeys, SectionPath};
 use super::later::{self, KeyStatus};
 use super::machine::Machine;
 use super::overrides::PREFIX;
 use super::tree::{Node, Table, Value};
 use super::units::{self, WRITE_SIZE, WRITE_TIME, WRITE_TIME_OR_NEVER};
-use super::words::{nearest, quoted};
+use super::words::{one_of, quoted};
 
 /// What all sections of one configuration share.
 pub(super) struct ReadContext<'a> {
@@ -20,18 +21,33 @@ pub(super) struct ReadContext<'a> {
     pub(super) machine: &'a Machine,
     /// What relative paths are relative to. Absolute.
     pub(super) folder: PathBuf,
+    /// The files that were looked for in vain; empty when there is one.
+    pub(super) tried: Vec<PathBuf>,
     /// Whether other users of the machine can read the file.
     pub(super) file_is_open: bool,
     pub(super) faults: RefCell<Vec<Finding>>,
     pub(super) warnings: RefCell<Vec<Finding>>,
     /// Stands in for a section that is not there.
     nothing: Table,
+    /// The keys of each section that has been read.
+    pub(super) known: RefCell<KnownKeys>,
+    /// The keys that nobody has asked for.
+    pub(super) unknown: RefCell<Vec<UnknownKey>>,
+}
+
+/// A key that no section knows where it stands.
+pub(super) struct UnknownKey {
+    pub(super) place: SourcePlace,
+    pub(super) section: SectionPath,
+    pub(super) key: String,
 }
 
 impl<'a> ReadContext<'a> {
     pub(super) fn new(machine: &'a Machine, folder: PathBuf, file_is_open: bool) -> Self {
         let (faults, warnings, nothing) = Default::default();
-        Self { machine, folder, file_is_open, faults, warnings, nothing }
+        let (known, unknown) = Default::default();
+        let tried = Vec::new();
+        Self { machine, folder, tried, file_is_open, faults, warnings, nothing, known, unknown }
     }
 }
 
@@ -40,7 +56,7 @@ pub(super) struct Section<'a> {
     pub(super) context: &'a ReadContext<'a>,
     /// Where the section begins.
     pub(super) place: SourcePlace,
-    path: String,
+    path: SectionPath,
     table: &'a Table,
     known: Vec<&'static str>,
 }
@@ -48,12 +64,12 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// The whole configuration.
     pub(super) fn root(context: &'a ReadContext<'a>, table: &'a Table) -> Self {
-        Self { context, place: SourcePlace::Start, path: String::new(), table, known: Vec::new() }
+        Self { context, place: SourcePlace::Start, path: SectionPath::default(), table, known: Vec::new() }
     }
 
     /// The full name of a key: `upstream.limits.connections`.
     pub(super) fn name(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        self.path.name(key)
     }
 
     /// Notes a fault of a key.
@@ -146,12 +162,11 @@ impl<'a> Section<'a> {
 
     /// Reads a key that takes one of some words.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, options: &[(&str, T)]) -> Option<T> {
-        let names: Vec<_> = options.iter().map(|(name, _)| quoted(name)).collect();
-        let instead = format!("write {}", names.join(" or "));
+        let instead = format!("write {}", one_of(options.iter().map(|(name, _)| *name)));
         let text = self.text(key, "one of its values", &instead)?;
         let value = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if value.is_none() {
-            let why = if later::is_later_value(&self.path, key, text) {
+            let why = if later::is_later_value(self.path.dotted(), key, text) {
                 "is not in this version yet"
             } else {
                 "is not one of its values"
@@ -299,7 +314,7 @@ impl<'a> Section<'a> {
             }
             None => (self.place.clone(), &self.context.nothing),
         };
-        Self { context: self.context, place, path: self.name(key), table, known: Vec::new() }
+        Self { context: self.context, place, path: self.path.inner(key), table, known: Vec::new() }
     }
 
     /// The sections of a name that may stand several times.
@@ -313,7 +328,7 @@ impl<'a> Section<'a> {
         let mut sections = Vec::with_capacity(nodes.len());
         for node in nodes {
             if let Value::Table(table) = &node.value {
-                let (context, place, path) = (self.context, node.place.clone(), self.name(key));
+                let (context, place, path) = (self.context, node.place.clone(), self.path.repeated(key));
                 sections.push(Self { context, place, path, table, known: Vec::new() });
             } else {
                 self.wrong_type(node, key, "a table", &instead);
@@ -322,31 +337,30 @@ impl<'a> Section<'a> {
         sections
     }
 
-    /// Notes a fault for each key that was not asked for.
+    /// Notes each key that was not asked for, and which ones were.
     pub(super) fn finish(self) {
         for (key, (place, node)) in &self.table.0 {
             if !self.known.contains(&key.as_str()) {
                 self.unread(key, place, node);
             }
         }
+        self.context.known.borrow_mut().add(self.path, &self.known);
     }
 
     fn unread(&self, key: &str, place: &SourcePlace, node: &'a Node) {
-        match (later::key_status(&self.path, key, node), &node.value) {
+        match (later::key_status(self.path.dotted(), key, node), &node.value) {
             (KeyStatus::Harmless, _) => {}
             (KeyStatus::Section, Value::Table(table)) => {
-                let (context, place, path) = (self.context, node.place.clone(), self.name(key));
+                let (context, place, path) = (self.context, node.place.clone(), self.path.inner(key));
                 Self { context, place, path, table, known: Vec::new() }.finish();
             }
             (KeyStatus::NotYet | KeyStatus::Section, _) => {
                 self.fault(place, key, "is not in this version yet", "remove it");
             }
-            (KeyStatus::Unknown, _) => match nearest(key, &self.known) {
-                Some(known) => {
-                    self.fault(place, key, "is not a key", &format!("write {known}, or remove it"));
-                }
-                None => self.fault(place, key, "is not a key", "remove it"),
-            },
+            (KeyStatus::Unknown, _) => {
+                let (place, section, key) = (place.clone(), self.path.clone(), key.to_owned());
+                self.context.unknown.borrow_mut().push(UnknownKey { place, section, key });
+            }
         }
     }
 }

@@ -11,7 +11,22 @@ use super::tree::{Node, Table, Value};
 const LONGEST: u64 = 64 * 1024;
 const WRITE_SECRET: &str = r#"write { file = "…" }, { env = "…" } or a text in quotes"#;
 
-/// Reads a secret, without the final newline that editors leave in files.
+/// Reads a password: a secret that stands on one line.
+pub(super) fn read_password(section: &mut Section<'_>, key: &'static str) -> Option<SecretString> {
+    const ALONE: &str = "write the password alone, on one line";
+    let password = read(section, key)?;
+    let what = match password.expose_secret() {
+        text if text.contains(['\n', '\r']) => "has a line end in it",
+        text if text.starts_with('\u{feff}') => "begins with a byte-order mark",
+        // PLAIN separates its parts with it (RFC 4616 2).
+        text if text.contains('\0') => "has a NUL in it",
+        _ => return Some(password),
+    };
+    section.fault(&section.place_of(key), key, what, ALONE);
+    None
+}
+
+/// Reads a secret, without the one line end that editors leave at the end of files.
 pub(super) fn read(section: &mut Section<'_>, key: &'static str) -> Option<SecretString> {
     let node = section.node(key)?;
     let secret = match &node.value {
@@ -72,8 +87,9 @@ fn from_file(section: &Section<'_>, key: &str, source: &Node, name: &str) -> Opt
                 let instead = format!("chmod 600 {}", path.display());
                 section.warning(&source.place, key, "can be read by others", &instead);
             }
-            let text = file.text.strip_suffix('\n').unwrap_or(&file.text);
-            Some(SecretString::from(text.strip_suffix('\r').unwrap_or(text)))
+            let text = &file.text;
+            let line = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text);
+            Some(SecretString::from(line))
         }
         Err(why) => {
             section.fault(&source.place, key, &why, "write the path of a file that the relay can read");

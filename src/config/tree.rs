@@ -72,6 +72,11 @@ pub(super) fn parse(text: &str) -> Result<Table, Vec<Finding>> {
     Err(findings)
 }
 
+/// Reads as much of a text as is TOML, and passes over the rest.
+pub(super) fn parse_readable(text: &str) -> Table {
+    LineStarts::of(text).table(DeTable::parse_recoverable(text).0.get_ref())
+}
+
 fn same_line(a: &SourcePlace, b: &SourcePlace) -> bool {
     matches!((a, b), (SourcePlace::File(a, _), SourcePlace::File(b, _)) if a == b)
 }

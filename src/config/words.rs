@@ -7,33 +7,22 @@ pub(super) fn quoted(text: &str) -> String {
     if short.len() < text.len() { format!("{short:?}…") } else { format!("{short:?}") }
 }
 
-/// The name that was probably meant.
+/// The name that was probably meant: the one that the fewest letters must be put in, taken out, changed or swapped for.
 pub(super) fn nearest<'n>(typed: &str, names: &[&'n str]) -> Option<&'n str> {
     let typed = typed.to_lowercase();
-    let near = |name: &&str| (distance(&typed, name), name.len());
-    let best = names.iter().copied().min_by_key(near)?;
-    (distance(&typed, best) <= (best.len() / 3).clamp(1, 3)).then_some(best)
+    let distance = |name: &str| strsim::osa_distance(&typed, name);
+    let best = names.iter().copied().min_by_key(|name| (distance(name), name.len()))?;
+    (distance(best) <= (best.len() / 3).clamp(1, 3)).then_some(best)
 }
 
-/// How many letters must be put in, taken out, changed, or swapped with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    const LONGEST: usize = 64;
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(LONGEST).collect(), b.chars().take(LONGEST).collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
+/// All names in quotes: `"a", "b" or "c"`.
+pub(super) fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let names: Vec<String> = names.into_iter().map(quoted).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -54,6 +43,13 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(typed, &names), want, "{typed}");
+        }
+    }
+
+    #[test]
+    fn lists_names() {
+        for (names, want) in [(&[][..], ""), (&["a"], r#""a""#), (&["a", "b", "c"], r#""a", "b" or "c""#)] {
+            assert_eq!(one_of(names.iter().copied()), want);
         }
     }
 

@@ -10,7 +10,7 @@ mod waits;
 
 pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 pub use limits::{LimitJson, LimitReset, Used};
-pub use message::{Done, MessageDetail, MessageJson, RecipientJson, Release, Retried};
+pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Release, Retried};
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};
 pub use upstream::{AccountJson, UpstreamJson};

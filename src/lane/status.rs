@@ -57,6 +57,9 @@ pub struct LaneStatuses {
 }
 
 impl LaneState {
+    /// The name of what is switched off.
+    pub const DISABLED: &str = "disabled";
+
     /// `up`, `down`, `limited` or `disabled`.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -65,7 +68,7 @@ impl LaneState {
             Self::Up | Self::Busy { .. } => "up",
             Self::Down { .. } => "down",
             Self::Limited { .. } => "limited",
-            Self::Disabled { .. } => "disabled",
+            Self::Disabled { .. } => Self::DISABLED,
         }
     }
 

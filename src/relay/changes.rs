@@ -21,6 +21,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         hostname,
         // See `needs_restart`.
         data_dir: _,
+        control_group,
         shutdown_grace,
         timezone,
         watch,
@@ -36,6 +37,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     } = old;
     let mut changes = Changes::default();
     changes.key("hostname", hostname, &new.hostname);
+    changes.key("control_group", control_group, &new.control_group);
     changes.key("shutdown_grace", shutdown_grace, &new.shutdown_grace);
     changes.key("timezone", timezone, &new.timezone);
     changes.key("watch", watch, &new.watch);
@@ -79,9 +81,10 @@ impl Changes {
     }
 
     fn log(&mut self, old: Log, new: Log) {
-        let Log { format, level } = old;
+        let Log { format, level, subject } = old;
         self.key("log.format", &format, &new.format);
         self.key("log.level", &level, &new.level);
+        self.key("log.subject", &subject, &new.subject);
     }
 
     fn session(&mut self, old: &Session, new: &Session) {

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::file_watch::FileWatch;
 use super::front::Front;
 use crate::config::{Faults, LoadedConfig};
+use crate::control::socket;
 use crate::report::log;
 
 /// Reads the configuration again.
@@ -61,6 +62,10 @@ impl Reloader {
             tracing::warn!(event = "config", reason = %warning);
         }
         // What can fail comes first; what follows can't.
+        if config.control_group != before.control_group {
+            let group = config.control_group.as_ref();
+            socket::admit(&before.data_dir, group).map_err(|error| error.to_string())?;
+        }
         let prepared = front.prepare(&config).await.map_err(|error| error.to_string())?;
         core.reload(config.clone()).await.map_err(|error| error.to_string())?;
         front.follow(core, prepared).await;

@@ -2,7 +2,7 @@
 
 use super::direct::{is_direct, is_sent_at_once, send};
 use super::state::MailTransaction;
-use super::submission::{AcceptedLine, Submission, SubmissionError};
+use super::submission::{AcceptedLine, Searchable, Submission, SubmissionError};
 use super::{Peer, Services};
 use crate::config::{ByteSize, TestAction, Upstream, UserPriority};
 use crate::mail::{Address, RecipientRequest};
@@ -49,7 +49,7 @@ async fn queue(
     submission: Submission,
     (upstream, sender, test): (&Upstream, String, Option<TestTreatment>),
 ) -> Result<Reply, SubmissionError> {
-    let Submission { queue_id, hello, user, transaction, content, .. } = submission;
+    let Submission { queue_id, hello, user, transaction, content, label, .. } = submission;
     let priority = priority(services, user.as_ref(), transaction.request.priority);
     let user = user.as_ref().map(|user| &*user.name);
     let size = content.len();
@@ -94,7 +94,8 @@ async fn queue(
         recipients: recipients.kept() as u64,
     };
     let eta = if waits { estimate(services, accepted).await } else { None };
-    entry.log_accepted(peer, recipients.len(), eta.as_deref());
+    let found_by = Searchable::new(&recipients, &label, services.config.log.subject);
+    entry.log_accepted(peer, &found_by, eta.as_deref());
     entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
     services.wakeups.wake(&lane);
     if services.router.is_outdated() {

@@ -18,7 +18,7 @@ use super::head::{HeadFinder, HeaderSection};
 use crate::config::{self, LongLines, Newlines};
 use crate::mail::header::{self, Author, Scan};
 use crate::mail::received::Received;
-use crate::mail::{Address, QueueId, message_id};
+use crate::mail::{Address, MessageLabel, QueueId, message_id};
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::policy::sender;
 use crate::smtp::data_stream::{DataStream, StreamStatus};
@@ -78,6 +78,8 @@ pub struct Taken {
     pub content: Content,
     /// Who it is from.
     pub author: Author,
+    /// By what a person knows it again.
+    pub label: MessageLabel,
 }
 
 /// How the content is wrapped.
@@ -110,6 +112,7 @@ pub struct Receiver {
     received: u64,
     finder: HeadFinder,
     scan: Option<Scan>,
+    label: MessageLabel,
     upload: Upload,
     memory: MemoryGrant,
     refusal: Option<Refusal>,
@@ -129,6 +132,7 @@ impl Receiver {
             received: 0,
             finder: HeadFinder::default(),
             scan: None,
+            label: MessageLabel::default(),
             upload,
             memory: memory.nothing(),
             refusal: None,
@@ -220,12 +224,13 @@ impl Receiver {
         }
         self.lines.finish(&mut self.buffer);
         self.faults()?;
+        let label = std::mem::take(&mut self.label);
         let author = self.scan.take().map(|scan| scan.author).unwrap_or_default();
         if !self.upload.is_begun() && self.buffer.len() <= self.reserve().min(INLINE) {
-            return Ok(Taken { content: Content::granted(self.buffer, self.memory), author });
+            return Ok(Taken { content: Content::granted(self.buffer, self.memory), author, label });
         }
         self.spill().await?;
-        Ok(Taken { content: self.upload.finish().await?, author })
+        Ok(Taken { content: self.upload.finish().await?, author, label })
     }
 
     fn faults(&self) -> Result<(), Refusal> {
@@ -302,6 +307,7 @@ impl Receiver {
         self.buffer.reserve(fields.len() + 2 + content.len() - head.body);
         self.buffer.extend_from_slice(&fields);
         self.buffer.extend_from_slice(b"\r\n");
+        self.label = MessageLabel::of(&self.buffer);
         self.scan = Some(scan);
         self.body(&content[head.body..]);
         Ok(())

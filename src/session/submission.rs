@@ -5,11 +5,11 @@ use super::state::{Hello, MailTransaction};
 use crate::config::Upstream;
 use crate::direct::{DirectRefusal, Exchange};
 use crate::mail::header::Author;
-use crate::mail::{Address, QueueId, ReversePath};
+use crate::mail::{Address, MessageLabel, QueueId, ReversePath};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
-use crate::store::{Content, EnqueueError, TestTreatment};
+use crate::store::{Content, EnqueueError, Recipients, TestTreatment};
 
 /// The longest piece of a From field that is shown, in characters.
 const MAX_SHOWN: usize = 200;
@@ -92,6 +92,8 @@ pub struct Submission {
     pub content: Content,
     /// Who it is from.
     pub author: Author,
+    /// By what a person knows it again.
+    pub label: MessageLabel,
     /// What the upstream was asked about its recipients, in direct mode.
     pub exchange: Option<Exchange>,
 }
@@ -144,8 +146,31 @@ pub(super) struct AcceptedLine<'a> {
     pub(super) user: Option<&'a str>,
 }
 
+/// By what people find the line of an accepted message.
+pub(super) struct Searchable<'a> {
+    /// The only or first recipient.
+    pub(super) to: &'a Address,
+    /// How many there are.
+    pub(super) recipients: usize,
+    pub(super) message_id: Option<&'a str>,
+    /// `None` when subjects are not logged, too.
+    pub(super) subject: Option<&'a str>,
+}
+
+impl<'a> Searchable<'a> {
+    /// What the log says; of the subject only where that is wanted.
+    pub(super) fn new(recipients: &'a Recipients, label: &'a MessageLabel, with_subject: bool) -> Self {
+        Self {
+            to: &recipients[0].address,
+            recipients: recipients.len(),
+            message_id: label.message_id.as_deref(),
+            subject: label.subject.as_deref().filter(|_| with_subject),
+        }
+    }
+}
+
 impl AcceptedLine<'_> {
-    pub(super) fn log_accepted(&self, peer: &Peer, recipients: usize, eta: Option<&str>) {
+    pub(super) fn log_accepted(&self, peer: &Peer, found_by: &Searchable<'_>, eta: Option<&str>) {
         tracing::info!(
             event = "accepted",
             session = peer.session_id,
@@ -154,7 +179,10 @@ impl AcceptedLine<'_> {
             user = self.user,
             listener = %peer.listener.address,
             from = self.sender.as_str(),
-            recipients,
+            to = %found_by.to,
+            recipients = found_by.recipients,
+            message_id = found_by.message_id,
+            subject = found_by.subject,
             size = self.size,
             upstream = self.upstream.name,
             eta,

@@ -5,14 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use mail_auth::common::crypto::{Algorithm, DkimKey, Ed25519Key, RsaKey, Sha256, SigningKey};
+use mail_auth::common::crypto::{Algorithm, DkimKey, Sha256, SigningKey};
 use mail_auth::common::headers::{HeaderWriter, Writable};
 use mail_auth::dkim::{Canonicalization, DkimSigner};
-use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 
-use crate::config::DkimEntry;
+use crate::config::{DkimEntry, SigningKeyFault, signing_key};
 use crate::mail::DomainKey;
 use crate::mail::header::{Field, Header, mailboxes};
 
@@ -42,8 +40,6 @@ const PRESENT: [&str; 10] = [
     "List-Owner",
     "List-Archive",
 ];
-/// The smallest RSA key, in bits (RFC 8301 3.2 asks for 1024 and wants 2048).
-const MIN_RSA_BITS: usize = 2048;
 
 /// White space for the library, which joins the words around it when relaxed, and for nobody else (RFC 6376 2.8): a header
 /// section that has it is signed as it is.
@@ -53,36 +49,15 @@ const FORM_FEED: u8 = 0x0c;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DkimError {
-    /// The text is no private key.
-    #[error(
-        "the DKIM key {selector}._domainkey.{domain} holds no private key: give an unencrypted PEM file \
-        (`BEGIN PRIVATE KEY` or `BEGIN RSA PRIVATE KEY`)"
-    )]
-    NoKey {
+    /// The key can't be used.
+    #[error("the DKIM key {selector}._domainkey.{domain} {fault}")]
+    Key {
         /// The signing domain.
         domain: String,
         /// The selector.
         selector: String,
-    },
-    /// The key is a private key of another kind, or damaged.
-    #[error(
-        "the DKIM key {selector}._domainkey.{domain} is neither an RSA key of 2048 to 8192 bits nor an Ed25519 key"
-    )]
-    Unsupported {
-        /// The signing domain.
-        domain: String,
-        /// The selector.
-        selector: String,
-    },
-    /// The RSA key is too short to be trusted.
-    #[error("the DKIM key {selector}._domainkey.{domain} has {bits} bits: make one of {MIN_RSA_BITS}")]
-    Weak {
-        /// The signing domain.
-        domain: String,
-        /// The selector.
-        selector: String,
-        /// Its length.
-        bits: usize,
+        /// What is wrong with it.
+        fault: SigningKeyFault,
     },
     /// The signing itself failed.
     #[error("signing with {selector}._domainkey.{domain} failed: {reason}")]
@@ -201,33 +176,11 @@ fn write_strict(field: &Field<'_>, out: &mut Vec<u8>) {
 
 impl Key {
     fn read(entry: &DkimEntry) -> Result<Self, DkimError> {
-        let (domain, selector) = (entry.domain.to_string(), entry.selector.clone());
-        let pem = entry.key.expose_secret().as_bytes();
-        let Ok(der) = PrivateKeyDer::from_pem_slice(pem) else {
-            return Err(DkimError::NoKey { domain, selector });
-        };
-        let ed25519 = match &der {
-            PrivateKeyDer::Pkcs8(der) => {
-                Ed25519Key::from_pkcs8_maybe_unchecked_der(der.secret_pkcs8_der()).ok()
-            }
-            _ => None,
-        };
-        let key = match ed25519 {
-            Some(key) => DkimKey::from(key),
-            None => match RsaKey::<Sha256>::from_key_der(der) {
-                Ok(key) => DkimKey::from(key),
-                Err(_) => return Err(DkimError::Unsupported { domain, selector }),
-            },
-        };
-        // A signature tells that the key works, and how long it is.
-        let Ok(probe) = key.sign(&b""[..]) else {
-            return Err(DkimError::Unsupported { domain, selector });
-        };
-        let bits = probe.len() * 8;
-        if matches!(key, DkimKey::Rsa(_)) && bits < MIN_RSA_BITS {
-            return Err(DkimError::Weak { domain, selector, bits });
+        let selector = entry.selector.clone();
+        match signing_key(entry.key.expose_secret()) {
+            Ok(private) => Ok(Self { domain: entry.domain.clone(), selector, private }),
+            Err(fault) => Err(DkimError::Key { domain: entry.domain.to_string(), selector, fault }),
         }
-        Ok(Self { domain: entry.domain.clone(), selector, private: key })
     }
 
     /// Makes one DKIM-Signature field with its line end.
@@ -274,6 +227,8 @@ fn body_canonicalization(body: &[u8]) -> Canonicalization {
 
 #[cfg(test)]
 mod tests {
+    use mail_auth::common::crypto::Ed25519Key;
+
     use super::*;
 
     #[test]

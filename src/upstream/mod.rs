@@ -17,6 +17,7 @@ mod stream;
 mod tls;
 mod transaction;
 mod transport;
+mod trust_verifier;
 mod wire;
 
 pub use answer::{Answer, RecipientResult, TransactionResult};

@@ -4,13 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 use super::stream::Stream;
+use super::trust_verifier::{TrustVerifier, is_ca_as_end_entity};
+use crate::config::TrustedCertificates;
 
 /// Why there is no TLS that we can trust, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,8 +48,23 @@ pub enum TlsError {
     #[error("the upstream's certificate is not valid yet; check this machine's clock")]
     NotYetValid,
     /// The certificate is not meant for a server.
-    #[error("its certificate is a CA's own (CA:TRUE): issue a server certificate signed by that CA")]
+    #[error(
+        "its certificate is a CA's own (CA:TRUE): name this very certificate in ca_file, or have it use one that the CA \
+        has signed"
+    )]
     IsCa,
+    /// The signature of an authority of the right name does not fit.
+    #[error(
+        "the signature of the upstream's certificate does not verify: it is of another authority with the same name, \
+        which belongs into ca_file, or a key is too short (RSA from 2048 bits), and its operator must renew it"
+    )]
+    BadSignature,
+    /// The certificate has no name that counts (RFC 9525 6.3).
+    #[error(
+        "the upstream's certificate has no subjectAltName, so that nobody can tell whose it is: have it made again with \
+        `subjectAltName = DNS:{0}`"
+    )]
+    NoName(String),
     /// The certificate is bad in another way.
     #[error("the upstream's certificate is not valid: {0}")]
     Certificate(String),
@@ -83,16 +99,18 @@ impl TlsClient {
     /// When there is nothing to trust.
     #[expect(clippy::missing_panics_doc, reason = "the provider is a constant, and knows both versions")]
     pub fn new(ca_file: Option<&Path>) -> Result<Self, TlsError> {
-        let roots = match ca_file {
-            Some(path) => roots_from(path)?,
-            None => system_roots()?,
-        };
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .expect("the provider knows TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { config: Arc::new(config) })
+            .expect("the provider knows TLS 1.2 and 1.3");
+        let builder = match ca_file {
+            Some(path) => {
+                let verifier = TrustVerifier::new(trusted(path)?, provider);
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            }
+            None => builder.with_root_certificates(system_roots()?),
+        };
+        Ok(Self { config: Arc::new(builder.with_no_client_auth()) })
     }
 
     /// Does the handshake and verifies that the upstream is `name`.
@@ -108,15 +126,10 @@ impl TlsClient {
     }
 }
 
-fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
+fn trusted(path: &Path) -> Result<TrustedCertificates, TlsError> {
     let fault = |reason: String| TlsError::CaFile { path: path.to_owned(), reason };
     let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| fault(error.to_string()))?;
-        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-    }
-    if roots.is_empty() { Err(fault("no certificate in it".to_owned())) } else { Ok(roots) }
+    TrustedCertificates::from_pem(&pem).map_err(|error| fault(error.to_string()))
 }
 
 fn system_roots() -> Result<RootCertStore, TlsError> {
@@ -142,8 +155,11 @@ fn explain(error: &io::Error, name: &str) -> TlsError {
     };
     match error {
         Error::InvalidCertificate(fault) => match fault {
-            // A trusted authority of the same name, with another key, has not signed it either.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsError::UnknownIssuer,
+            CertificateError::UnknownIssuer => TlsError::UnknownIssuer,
+            CertificateError::BadSignature => TlsError::BadSignature,
+            CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+                TlsError::NoName(name.to_owned())
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsError::WrongName(name.to_owned())
             }
@@ -151,6 +167,7 @@ fn explain(error: &io::Error, name: &str) -> TlsError {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 TlsError::NotYetValid
             }
+            other if is_ca_as_end_entity(other) => TlsError::IsCa,
             other => otherwise(&other.to_string()),
         },
         Error::InvalidMessage(_) => TlsError::NotTls,
@@ -161,7 +178,7 @@ fn explain(error: &io::Error, name: &str) -> TlsError {
 /// A fault that the library has no variant of its own for: it gives the verifier's name for it.
 fn otherwise(text: &str) -> TlsError {
     let bare = text.trim_start_matches("Other(").trim_start_matches("OtherError(").trim_end_matches(')');
-    if bare == "CaUsedAsEndEntity" { TlsError::IsCa } else { TlsError::Certificate(bare.to_owned()) }
+    TlsError::Certificate(bare.to_owned())
 }
 
 #[cfg(test)]
@@ -169,8 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_own_words_for_a_certificate_of_a_ca() {
-        assert_eq!(otherwise("Other(OtherError(CaUsedAsEndEntity))"), TlsError::IsCa);
+    fn has_the_words_of_the_library_without_their_wrapping() {
         let other = TlsError::Certificate("MaximumSignatureChecksExceeded".into());
         assert_eq!(otherwise("Other(OtherError(MaximumSignatureChecksExceeded))"), other);
     }

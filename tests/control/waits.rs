@@ -180,6 +180,7 @@ fn an_upstream_that_is_down_says_when_it_is_probed() {
         sender_bound: false,
         state,
         applies_to,
+        tried: true,
         connections: 0,
         most_connections: 3,
         pace: None,

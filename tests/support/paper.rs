@@ -49,7 +49,7 @@ impl Paper {
     pub(crate) fn listen() -> (Self, Listening) {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
-            let settings = Log { format: LogFormat::Text, level: LogLevel::Info };
+            let settings = Log { format: LogFormat::Text, level: LogLevel::Info, subject: false };
             log::install(settings, Arc::new(SystemClock), ToPaper).unwrap();
         });
         let paper = Self::default();

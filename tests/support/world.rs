@@ -157,10 +157,11 @@ fn config(folder: &std::path::Path) -> Config {
     Config {
         hostname: "relay.example".into(),
         data_dir: folder.to_owned(),
+        control_group: None,
         shutdown_grace: Duration::from_secs(8),
         timezone: jiff::tz::TimeZone::UTC,
         watch: false,
-        log: Log { format: LogFormat::Text, level: LogLevel::Info },
+        log: Log { format: LogFormat::Text, level: LogLevel::Info, subject: false },
         listeners: vec![Listener {
             address: "127.0.0.1:2525".parse().unwrap(),
             relay_from: vec!["127.0.0.0/8".parse().unwrap()],

@@ -5,12 +5,12 @@ mod view;
 use clap::builder::PossibleValuesParser;
 use hyper::Method;
 
-use super::client::{Client, RequestPath};
+use super::client::{ApiAnswer, Client, RequestPath};
 use super::context::CliContext;
 use super::failure::Failure;
 use super::{output, status};
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, StatusJson,
+    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, StatusJson,
 };
 use crate::report::log::escape::printable;
 use crate::store::QueueCounts;
@@ -96,24 +96,18 @@ pub(super) fn execute(command: QueueCommand, context: &CliContext) -> Result<(),
             let reply = client.command::<Retried>(&Method::POST, &RequestPath::path(&["queue", "retry"]))?;
             context.print(&reply, |done, _| format!("{} due now", output::count(done.messages, "message")))
         }
-        QueueCommand::Retry { ids, .. } => each(&ids, context, |id| {
-            Ok(client.command::<Done>(&Method::POST, &RequestPath::path(&["queue", id, "retry"]))?.value)
+        QueueCommand::Retry { ids, .. } => each(QueueAction::Retry, &ids, context, |id| {
+            client.command(&Method::POST, &RequestPath::path(&["queue", id, "retry"]))
         }),
-        QueueCommand::Hold { ids } => each(&ids, context, |id| {
-            Ok(client.command::<Done>(&Method::POST, &RequestPath::path(&["queue", id, "hold"]))?.value)
+        QueueCommand::Hold { ids } => each(QueueAction::Hold, &ids, context, |id| {
+            client.command(&Method::POST, &RequestPath::path(&["queue", id, "hold"]))
         }),
-        QueueCommand::Release { ids, to, yes } => each(&ids, context, |id| {
+        QueueCommand::Release { ids, to, yes } => each(QueueAction::Release, &ids, context, |id| {
             let target = RequestPath::path(&["queue", id, "release"]);
-            let release = Release { to: to.clone(), confirmed: yes };
-            Ok(client.submit::<Done>(&Method::POST, &target, &release)?.value)
+            client.submit(&Method::POST, &target, &Release { to: to.clone(), confirmed: yes })
         }),
-        QueueCommand::Delete { ids } => each(&ids, context, |id| {
-            let done = client.command::<Done>(&Method::DELETE, &RequestPath::path(&["queue", id]))?.value;
-            if done.outcome == "gone" {
-                let why = "it was being sent, and is settled now; nothing was left to delete";
-                return Err(Failure::new(format!("{id}: {why}")));
-            }
-            Ok(done)
+        QueueCommand::Delete { ids } => each(QueueAction::Delete, &ids, context, |id| {
+            client.command(&Method::DELETE, &RequestPath::path(&["queue", id]))
         }),
     }
 }
@@ -127,16 +121,24 @@ fn list(filter: &QueueFilter, client: &Client, context: &CliContext) -> Result<(
         .with("recipient", filter.recipient.as_deref())
         .with("limit", limit.as_deref());
     let reply = client.get::<Vec<MessageJson>>(&target)?;
-    if context.json || reply.value.is_empty() {
-        return context.print(&reply, |messages, when| view::list(messages, Extent::All, when));
+    if context.json {
+        return output::json(&reply.raw);
     }
     // The list tells what waits for an upstream, the state of the upstreams tells why.
     let mut state = client.get::<StatusJson>(&RequestPath::path(&["status"]))?.value;
+    if reply.value.is_empty() {
+        return output::text(&view::nothing(all(&state.queue)));
+    }
     let extent = filter.extent(reply.value.len(), &state.queue);
     state.upstreams.retain(|one| filter.upstream.as_ref().is_none_or(|wanted| one.name == *wanted));
-    context.print(&reply, |messages, when| {
-        view::list(messages, extent, when) + &status::obstacles(&state.upstreams, when)
+    context.print(&reply, |messages, viewer| {
+        view::list(messages, extent, viewer) + &status::obstacles(&state.upstreams, viewer)
     })
+}
+
+/// The messages in the queue, whatever their state.
+fn all(queue: &QueueCounts) -> u64 {
+    queue.ready + queue.deferred + queue.held + queue.sending
 }
 
 impl QueueFilter {
@@ -149,15 +151,15 @@ impl QueueFilter {
         if self.upstream.is_some() || self.sender.is_some() || self.recipient.is_some() {
             return Extent::First;
         }
-        let all = match self.state.as_deref() {
-            None => queue.ready + queue.deferred + queue.held + queue.sending,
+        let known = match self.state.as_deref() {
+            None => all(queue),
             Some("ready") => queue.ready,
             Some("deferred") => queue.deferred,
             Some("held") => queue.held,
             Some(_) => queue.sending,
         };
         // Between the two answers messages may have left.
-        if all > listed as u64 { Extent::FirstOf(all) } else { Extent::All }
+        if known > listed as u64 { Extent::FirstOf(known) } else { Extent::All }
     }
 }
 
@@ -172,32 +174,64 @@ fn print_content(id: &str, client: &Client, context: &CliContext) -> Result<(), 
 
 /// Does something with each message; one that fails keeps none of the others from it.
 fn each(
+    action: QueueAction,
     ids: &[String],
     context: &CliContext,
-    act: impl Fn(&str) -> Result<Done, Failure>,
+    act: impl Fn(&str) -> Result<ApiAnswer<Done>, Failure>,
 ) -> Result<(), Failure> {
     let mut done = Vec::new();
     let mut failed = false;
     for id in ids {
         match act(id) {
-            Ok(one) => done.push(one),
+            Ok(ApiAnswer { value, .. }) => {
+                failed |= action.has_failed(value.outcome);
+                done.push(value);
+            }
             Err(failure) => {
                 let _ = failure.report();
                 failed = true;
             }
         }
     }
-    let lines: Vec<String> =
-        done.iter().map(|d| format!("{} {}", printable(&d.queue_id), outcome(&d.outcome))).collect();
+    let line = |done: &Done| format!("{} {}", printable(&done.queue_id), action.words(done.outcome));
+    let lines: Vec<String> = done.iter().map(line).collect();
     context.print_value(&done, &lines.join("\n"))?;
     if failed { Err(Failure::Told) } else { Ok(()) }
 }
 
-fn outcome(name: &str) -> &'static str {
-    match name {
-        "due" => "is due now",
-        "deleted" => "is deleted",
-        _ => "has left the queue: it was being sent, and is settled now",
+/// What is done to messages.
+#[derive(Debug, Clone, Copy)]
+enum QueueAction {
+    Retry,
+    Hold,
+    Release,
+    Delete,
+}
+
+impl QueueAction {
+    /// What became of a message, in words.
+    fn words(self, outcome: DoneOutcome) -> &'static str {
+        match (outcome, self) {
+            (DoneOutcome::Due, _) => "is due now",
+            (DoneOutcome::Held, _) => "is held until it is released or deleted",
+            (DoneOutcome::Released, _) => "is released",
+            (DoneOutcome::Deleted, _) => "is deleted",
+            (DoneOutcome::Gone, Self::Retry) => "was being sent, and has left the queue",
+            (DoneOutcome::Gone, Self::Hold) => "was being sent, and has left the queue: it could not be held",
+            (DoneOutcome::Gone, Self::Release) => "has left the queue: there is nothing to release",
+            (DoneOutcome::Gone, Self::Delete) => {
+                "was being sent, and has left the queue: it could not be deleted"
+            }
+        }
+    }
+
+    /// Whether that is not what was asked for.
+    fn has_failed(self, outcome: DoneOutcome) -> bool {
+        match self {
+            // Whoever wants a message tried again wants it to leave.
+            Self::Retry => false,
+            Self::Hold | Self::Release | Self::Delete => outcome == DoneOutcome::Gone,
+        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use crate::cli::output::{count, size};
 use crate::cli::table::TextTable;
-use crate::cli::when::When;
+use crate::cli::viewer::Viewer;
 use crate::control::view::{MessageDetail, MessageJson, RecipientJson, WaitJson};
 use crate::mail::AddressKey;
 use crate::report::log::escape::printable;
+
+/// The columns of a list that go below the rows of a narrow terminal.
+const FOLDING: [&str; 4] = ["WAITS FOR", "NEXT ATTEMPT", "GOES ABOUT", "UPSTREAM"];
 
 /// How much of the queue a list shows.
 #[derive(Debug, Clone, Copy)]
@@ -19,10 +22,7 @@ pub(super) enum Extent {
 }
 
 /// What is in the queue: a row for each message, below it the last reply.
-pub(super) fn list(messages: &[MessageJson], extent: Extent, when: &When) -> String {
-    if messages.is_empty() {
-        return "Nothing in the queue.".to_owned();
-    }
+pub(super) fn list(messages: &[MessageJson], extent: Extent, viewer: &Viewer) -> String {
     let mut table = TextTable::new(&[
         "QUEUE ID",
         "STATE",
@@ -34,16 +34,17 @@ pub(super) fn list(messages: &[MessageJson], extent: Extent, when: &When) -> Str
         "UPSTREAM",
         "FROM",
         "TO",
-    ]);
+    ])
+    .folding(&FOLDING);
     for message in messages {
         let state = if message.test_mode.is_some() { "TEST " } else { "" }.to_owned() + &message.state;
         table.row(&[
             message.queue_id.clone(),
             state,
             message.waiting_for.clone().unwrap_or_default(),
-            message.next_attempt.as_deref().map_or_else(String::new, |time| when.until(time)),
-            message.eta.as_deref().map_or_else(String::new, |time| when.until(time)),
-            when.age(&message.accepted_at),
+            message.next_attempt.as_deref().map_or_else(String::new, |time| viewer.until(time)),
+            message.eta.as_deref().map_or_else(String::new, |time| viewer.until(time)),
+            viewer.age(&message.accepted_at),
             size(message.size),
             message.upstream.clone(),
             path(&message.from),
@@ -53,11 +54,20 @@ pub(super) fn list(messages: &[MessageJson], extent: Extent, when: &When) -> Str
             table.note(reply);
         }
     }
-    format!("{}{}\n", table.render(), summary(messages, extent))
+    format!("{}{}\n", table.render(viewer), summary(messages, extent))
+}
+
+/// That nothing is listed, and whether there is something else.
+pub(super) fn nothing(in_the_queue: u64) -> String {
+    match in_the_queue {
+        0 => "Nothing in the queue.".to_owned(),
+        1 => "No message matches; 1 is in the queue.".to_owned(),
+        n => format!("No message matches; {n} are in the queue."),
+    }
 }
 
 /// All that is known about one message.
-pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
+pub(super) fn detail(detail: &MessageDetail, viewer: &Viewer) -> String {
     let message = &detail.message;
     let mut lines = vec![
         ("Queue id", message.queue_id.clone()),
@@ -68,14 +78,16 @@ pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
             "Fallback",
             detail.fallback.as_ref().map_or_else(String::new, |via| format!("it takes {via} instead")),
         ),
-        ("Next attempt", message.next_attempt.as_deref().map_or_else(String::new, |time| when.until(time))),
-        ("Goes about", message.eta.as_deref().map_or_else(String::new, |time| when.until(time))),
+        ("Next attempt", message.next_attempt.as_deref().map_or_else(String::new, |time| viewer.until(time))),
+        ("Goes about", message.eta.as_deref().map_or_else(String::new, |time| viewer.until(time))),
         ("Attempts", detail.attempts.to_string()),
         (
             "Accepted",
-            format!("{} ({} ago)", when.local(&message.accepted_at), when.age(&message.accepted_at)),
+            format!("{} ({} ago)", viewer.local(&message.accepted_at), viewer.age(&message.accepted_at)),
         ),
         ("Size", size(message.size)),
+        ("Message-ID", detail.message_id.clone().unwrap_or_default()),
+        ("Subject", detail.subject.clone().unwrap_or_default()),
         ("From", path(&message.from)),
         ("Upstream", message.upstream.clone()),
         ("Client", client(detail)),
@@ -100,13 +112,13 @@ pub(super) fn detail(detail: &MessageDetail, when: &When) -> String {
             table.note(reply);
         }
     }
-    let waits: String = detail.waits.iter().map(|one| wait(one, when)).collect();
+    let waits: String = detail.waits.iter().map(|one| wait(one, viewer)).collect();
     let waits = if waits.is_empty() { waits } else { format!("{waits}\n") };
-    format!("{}\n\n{waits}{}", lines.join("\n"), table.render())
+    format!("{}\n\n{waits}{}", lines.join("\n"), table.render(viewer))
 }
 
 /// Something that a message waits for: whose affair it is and why, and below that what happens next.
-fn wait(wait: &WaitJson, when: &When) -> String {
+fn wait(wait: &WaitJson, viewer: &Viewer) -> String {
     let who = match (wait.applies_to.as_str(), &wait.name, wait.recipients.as_slice()) {
         ("recipient", _, [only]) => only.clone(),
         ("recipient", _, [first, others @ ..]) => format!("{first} +{}", others.len()),
@@ -119,7 +131,7 @@ fn wait(wait: &WaitJson, when: &When) -> String {
         other => other,
     };
     let reason = if wait.reason.is_empty() { String::new() } else { format!(": {}", wait.reason) };
-    let next = match wait.next.as_deref().map(|time| when.until(time)).as_deref() {
+    let next = match wait.next.as_deref().map(|time| viewer.until(time)).as_deref() {
         None => String::new(),
         Some("now") => " now".to_owned(),
         Some(time) => format!(" at {time}"),
@@ -210,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_list_tells_what_waits_why_and_until_when() {
-        let text = list(&[message()], Extent::All, &When::utc("2026-11-22T07:00:00Z"));
+        let text = list(&[message()], Extent::All, &Viewer::utc("2026-11-22T07:00:00Z"));
         let want = "\
 QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      GOES ABOUT        AGE  SIZE    UPSTREAM  FROM  TO
 1HK2M3N4P5Q6R7S8  deferred  retry      07:04:00 (in 4m)  07:05:00 (in 5m)  10m  10 KiB  m365      <>    late@x.example +1
@@ -225,6 +237,8 @@ QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      GOES ABOUT        AGE  
         let detail = super::detail(
             &MessageDetail {
                 message: message(),
+                message_id: Some("<1@firm.example>".to_owned()),
+                subject: Some("Grüße \u{1b}[2J".to_owned()),
                 sender: "erp@firm.example".to_owned(),
                 attempts: 2,
                 helo: "evil\u{9b}2J".to_owned(),
@@ -255,7 +269,7 @@ QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      GOES ABOUT        AGE  
                     },
                 ],
             },
-            &When::utc("2026-11-22T07:00:00Z"),
+            &Viewer::utc("2026-11-22T07:00:00Z"),
         );
         let want = "\
 Queue id:     1HK2M3N4P5Q6R7S8
@@ -267,6 +281,8 @@ Goes about:   07:05:00 (in 5m)
 Attempts:     2
 Accepted:     06:50:00 (10m ago)
 Size:         10 KiB
+Message-ID:   <1@firm.example>
+Subject:      Grüße \\u001b[2J
 From:         <>
 Upstream:     m365
 Client:       127.0.0.1 (evil\\u009b2J) at 127.0.0.1:2525

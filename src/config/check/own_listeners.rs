@@ -39,7 +39,7 @@ fn is_met(placed: &PlacedListener, smtp: &Smtp, machine: &Machine) -> bool {
 
 /// The addresses of a host, as far as they can be told without DNS.
 fn addresses(host: &str, machine: &Machine) -> Vec<IpAddr> {
-    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     if let Ok(ip) = host.parse() {
         return vec![ip];
     }

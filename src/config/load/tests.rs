@@ -55,7 +55,7 @@ fn has_the_documented_defaults() {
     let minutes = |m: u64| Duration::from_mins(m);
     let LoadedConfig { config, warnings, .. } = loaded(SOLE);
     assert_eq!(warnings, []);
-    assert_eq!((config.hostname.as_str(), config.shutdown_grace), ("localhost", Duration::from_secs(8)));
+    assert_eq!((config.hostname.as_str(), config.shutdown_grace), ("relay.example", Duration::from_secs(8)));
     assert_eq!(config.data_dir, Path::new("/etc/mailsluice/data"));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Info));
     assert_eq!(config.listeners.len(), 1);

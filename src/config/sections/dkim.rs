@@ -49,8 +49,8 @@ fn key(section: &mut Section<'_>) -> Option<SecretString> {
         section.missing("key", r#"write { file = "…" }, a private key in PEM"#);
     }
     let key = secret::read(section, "key")?;
-    if let Some(what) = private_key::fault_of(key.expose_secret()) {
-        section.fault(&section.place_of("key"), "key", &what, INSTEAD);
+    if let Err(fault) = private_key::signing_key(key.expose_secret()) {
+        section.fault(&section.place_of("key"), "key", &fault.to_string(), INSTEAD);
     }
     Some(key)
 }

@@ -21,6 +21,7 @@ pub(in crate::config) fn log(mut section: Section<'_>) -> Log {
     let log = Log {
         format: section.choice("format", &formats).unwrap_or(LogFormat::Text),
         level: section.choice("level", &levels).unwrap_or(LogLevel::Info),
+        subject: section.flag("subject").unwrap_or(false),
     };
     section.finish();
     log

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::tz::{self, TimeZone};
 
 use super::is_ehlo_name;
+use crate::config::ControlGroup;
 use crate::config::reader::Section;
 use crate::config::words::{nearest, quoted};
 
@@ -25,9 +26,20 @@ pub(in crate::config) fn hostname(root: &mut Section<'_>) -> String {
     own
 }
 
-/// `data_dir`
+/// `data_dir`; `--data-dir` goes before it.
 pub(in crate::config) fn data_dir(root: &mut Section<'_>) -> PathBuf {
-    tidy(&root.path("data_dir").unwrap_or_else(|| root.context.folder.join("data")))
+    let written = root.path("data_dir");
+    let machine = root.context.machine;
+    let named = machine.data_dir.as_ref().map(|folder| machine.working_folder.join(folder));
+    tidy(&named.or(written).unwrap_or_else(|| root.context.folder.join("data")))
+}
+
+/// `control_group`: a group of this machine, by name or number.
+pub(in crate::config) fn control_group(root: &mut Section<'_>) -> Option<ControlGroup> {
+    const INSTEAD: &str = "write one that is in /etc/group, or the number of another";
+    let machine = root.context.machine;
+    let group = |name: &str| Some(ControlGroup { id: machine.group_id(name)?, name: name.to_owned() });
+    root.parsed("control_group", "a group of this machine", INSTEAD, group)
 }
 
 /// The path without `.` and `x/..`, for people who read it. Behind a link that would be another place, so such a path

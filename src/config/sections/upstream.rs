@@ -9,8 +9,10 @@ use super::{MANY, filters, is_domain, is_ehlo_name};
 use crate::config::fault::SourcePlace;
 use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
-use crate::config::words::{nearest, quoted};
-use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind};
+use crate::config::words::{nearest, one_of, quoted};
+use crate::config::{
+    Auth, Capture, Limits, Login, Security, Smtp, TrustedCertificates, Upstream, UpstreamKind, files,
+};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
@@ -152,7 +154,7 @@ fn preset(section: &mut Section<'_>) -> Option<&'static Preset> {
         let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
         let instead = match nearest(text, &names) {
             Some(name) => format!("write {name:?}, or host, port and security"),
-            None => "write host, port and security instead".to_owned(),
+            None => format!("write {}, or host, port and security", one_of(names)),
         };
         section.fault(
             &section.place_of("preset"),
@@ -190,9 +192,9 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>, auth: Auth) -> Smtp 
 
 fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
     if let Some(text) = section.text("host", "a host name or IP address", WRITE_HOST) {
-        let host = text.strip_suffix('.').unwrap_or(text);
-        if host.parse::<IpAddr>().is_ok() || is_domain(host) {
-            return host.to_owned();
+        // With a dot at its end no search list is tried, so the dot stays.
+        if text.parse::<IpAddr>().is_ok() || is_domain(text.strip_suffix('.').unwrap_or(text)) {
+            return text.to_owned();
         }
         // What was written may hold a login (`user:password@host`), so it is not shown.
         section.fault(&section.place_of("host"), "host", "is not a host name or IP address", WRITE_HOST);
@@ -215,7 +217,10 @@ fn connection(section: &mut Section<'_>, preset: Option<&Preset>) -> (u16, Secur
     let security = section.choice("security", &securities);
     let own = preset.map_or(587, |preset| preset.port);
     match (port, security) {
-        (Some(port), Some(security)) => (port, security),
+        (Some(port), Some(security)) => {
+            warn_of_mismatch(section, port, security);
+            (port, security)
+        }
         (Some(port), None) => (port, presets::security_of(port)),
         (None, Some(security)) if preset.is_some() && security == presets::security_of(own) => {
             (own, security)
@@ -226,12 +231,30 @@ fn connection(section: &mut Section<'_>, preset: Option<&Preset>) -> (u16, Secur
     }
 }
 
+/// The two usual ports speak TLS in one way each (RFC 8314 3.3).
+fn warn_of_mismatch(section: &Section<'_>, port: u16, security: Security) {
+    let (what, instead) = match (port, security) {
+        (465, Security::StartTls) => (
+            r#"is "starttls", and port 465 speaks TLS from the first octet"#,
+            r#"write security = "tls", or port = 587"#,
+        ),
+        (587, Security::Tls) => (
+            r#"is "tls", and port 587 begins in clear text"#,
+            r#"write security = "starttls", or port = 465"#,
+        ),
+        _ => return,
+    };
+    section.warning(&section.place_of("security"), "security", what, instead);
+}
+
 fn ca_file(section: &mut Section<'_>) -> Option<std::path::PathBuf> {
     const LONGEST: u64 = 4 << 20;
     let path = section.path("ca_file")?;
-    let what = match crate::config::files::read(&path, LONGEST) {
-        Ok(file) if file.text.contains("-----BEGIN CERTIFICATE-----") => return Some(path),
-        Ok(_) => format!("there is no certificate in {}", path.display()),
+    let what = match files::octets(&path, LONGEST) {
+        Ok((octets, _)) => match TrustedCertificates::from_pem(&octets) {
+            Ok(_) => return Some(path),
+            Err(fault) => format!("cannot use {} ({fault})", path.display()),
+        },
         Err(why) => why,
     };
     section.fault(

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use secrecy::ExposeSecret;
-
 use super::upstream_limits::limits;
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
@@ -63,12 +61,7 @@ fn account(mut section: Section<'_>, known: &Limits) -> Login {
 }
 
 fn login(section: &mut Section<'_>, limits: Limits) -> Login {
-    let password = secret::read(section, "password");
-    if password.as_ref().is_some_and(|password| password.expose_secret().contains('\0')) {
-        // PLAIN separates its parts with it (RFC 4616 2).
-        let place = section.place_of("password");
-        section.fault(&place, "password", "has a NUL in it", "write the password alone");
-    }
+    let password = secret::read_password(section, "password");
     Login { user: user(section), password, sender_bound: false, limits }
 }
 
@@ -131,6 +124,6 @@ fn check_doubles(section: &Section<'_>, more: &[Section<'_>]) {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
+    host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

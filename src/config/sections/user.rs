@@ -112,15 +112,11 @@ fn password(section: &mut Section<'_>) -> Option<UserPassword> {
         };
         return if kind == "hash" { hash(section, place, text) } else { scram(section, place, text) };
     }
-    let secret = secret::read(section, KEY)?;
+    let secret = secret::read_password(section, KEY)?;
     let place = section.place_of(KEY);
     match secret.expose_secret() {
         text if text.starts_with("$argon2") => hash(section, &place, text),
         text if text.starts_with("SCRAM-SHA-256$") => scram(section, &place, text),
-        text if text.contains('\0') => {
-            section.fault(&place, KEY, "holds a NUL character, which no login can carry", WRITE_PASSWORD);
-            None
-        }
         _ => Some(UserPassword::Plain(secret)),
     }
 }

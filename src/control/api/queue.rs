@@ -10,14 +10,15 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::limits::must_exist;
 use super::upstreams::enabling;
 use crate::config::TestAction;
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, WaitSources,
+    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, WaitSources,
 };
 use crate::control::{ApiError, ApiState};
 use crate::lane::LaneStatus;
-use crate::mail::{Address, QueueId};
+use crate::mail::{Address, MessageLabel, QueueId};
 use crate::store::{Decisions, ListFilter, MessageState, RecipientState, StoreError, Summary, TestTreatment};
 
 /// How long a message that is being sent is waited for.
@@ -63,7 +64,12 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<MessageJson>>, ApiError> {
     let filter = query?.0.filter()?;
     let lanes = state.statuses.snapshot();
+    let upstream = filter.upstream.clone();
     let messages = state.store.list(filter).await?;
+    // One that has left the configuration may have left mail behind.
+    if let Some(name) = upstream.filter(|_| messages.is_empty()) {
+        must_exist(&state, &name)?;
+    }
     let etas = state.estimate.of_all(&messages).await?;
     let line = |message: &Summary| {
         let eta = etas.get(&message.id).copied();
@@ -86,7 +92,9 @@ pub(super) async fn show(
         enable: &enabling(&state, message.lane.upstream()),
         timeline: &state.timeline,
     };
-    Ok(Json(MessageDetail::new(&sources, eta)))
+    // It may have left since it was found.
+    let content = state.store.content(message.queue_id.clone()).await?.unwrap_or_default();
+    Ok(Json(MessageDetail::new(&sources, MessageLabel::of(&content), eta)))
 }
 
 pub(super) async fn content(
@@ -108,12 +116,12 @@ pub(super) async fn retry(
         return Err(ApiError::Conflict(format!("{id} is held: a retry does not release it")));
     }
     let lane = settled(&id, state.store.retry(id.clone())).await?;
-    let outcome = if lane.is_none() { "gone" } else { "due" };
+    let outcome = if lane.is_none() { DoneOutcome::Gone } else { DoneOutcome::Due };
     if let Some(lane) = lane {
         state.wakeups.retry(&lane);
         tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = lane.upstream());
     }
-    Ok(Json(Done { queue_id: id.to_string(), outcome: outcome.to_owned() }))
+    Ok(Json(Done { queue_id: id.to_string(), outcome }))
 }
 
 pub(super) async fn retry_all(
@@ -132,9 +140,11 @@ pub(super) async fn hold(
     let id = QueueId::parse(&id?)?;
     find(&state, &id).await?;
     let held = settled(&id, state.store.hold(id.clone())).await?;
-    tracing::info!(event = "held", queue_id = %id, reason = "by a person");
-    let outcome = if held { "held" } else { "gone" };
-    Ok(Json(Done { queue_id: id.to_string(), outcome: outcome.to_owned() }))
+    if held {
+        tracing::info!(event = "held", queue_id = %id, reason = "by a person");
+    }
+    let outcome = if held { DoneOutcome::Held } else { DoneOutcome::Gone };
+    Ok(Json(Done { queue_id: id.to_string(), outcome }))
 }
 
 pub(super) async fn release(
@@ -152,7 +162,7 @@ pub(super) async fn release(
     let to = test.as_ref().and_then(|test| test.address.as_ref()).map(ToString::to_string);
     tracing::info!(event = "released", queue_id = %id, to, reason = "by a person");
     state.wakeups.wake(&lane);
-    Ok(Json(Done { queue_id: id.to_string(), outcome: "released".to_owned() }))
+    Ok(Json(Done { queue_id: id.to_string(), outcome: DoneOutcome::Released }))
 }
 
 /// How a released message is treated. One that was accepted to be redirected is never sent to its recipients.
@@ -208,11 +218,11 @@ pub(super) async fn delete(
         Some(message) => {
             let recipients = message.recipients.len();
             tracing::info!(event = "deleted", queue_id = %id, from = message.reverse_path, recipients);
-            "deleted"
+            DoneOutcome::Deleted
         }
-        None => "gone",
+        None => DoneOutcome::Gone,
     };
-    Ok(Json(Done { queue_id: id.to_string(), outcome: outcome.to_owned() }))
+    Ok(Json(Done { queue_id: id.to_string(), outcome }))
 }
 
 /// Waits, within bounds, for a message that is being sent.

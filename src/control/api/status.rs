@@ -14,15 +14,20 @@ pub(super) async fn show(
     let now = state.timeline.now();
     let counts = state.store.counts().await?;
     let totals = state.store.totals().await?;
+    let upstreams = upstreams::all(&state).await?;
+    let store_fault = state.store.healthy().err().map(|error| error.to_string());
+    let mut needs_a_person: Vec<String> = store_fault.iter().map(|fault| format!("store: {fault}")).collect();
+    needs_a_person.extend(upstreams.iter().flat_map(|upstream| upstreams::faults(&state, upstream)));
     Ok(Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
         test_mode: TestModeJson::new(state.test_mode.state(), state.store.outside_test_mode().await?),
         listeners: state.config.listeners.iter().map(listener).collect(),
-        upstreams: upstreams::all(&state).await?,
+        upstreams,
         queue: counts,
         totals,
-        store_fault: state.store.healthy().err().map(|error| error.to_string()),
+        store_fault,
+        needs_a_person,
     }))
 }
 

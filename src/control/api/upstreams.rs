@@ -65,6 +65,25 @@ pub(super) async fn enable(
     one(&state, &name).await
 }
 
+/// What of an upstream has stopped that nobody has switched off: why, and what a person does about it.
+pub(super) fn faults(state: &ApiState, upstream: &UpstreamJson) -> Vec<String> {
+    let is_meant = |reason: Option<&str>| reason == Some(BY_HAND);
+    if is_meant(upstream.reason.as_deref())
+        || state.router.upstream(&upstream.name).is_some_and(|upstream| !upstream.enabled)
+    {
+        return Vec::new();
+    }
+    let stopped = |account: &&AccountJson| account.state == LaneState::DISABLED;
+    let words = |account: &AccountJson| {
+        let whose =
+            if account.account.is_empty() { String::new() } else { format!(" account {}", account.account) };
+        let reason = account.reason.as_deref().unwrap_or_default();
+        format!("upstream {}{whose}: {reason}: {}", upstream.name, enabling(state, &upstream.name))
+    };
+    let accounts = upstream.accounts.iter().filter(stopped);
+    accounts.filter(|account| !is_meant(account.reason.as_deref())).map(words).collect()
+}
+
 /// What a person does to let an upstream send again.
 pub(super) fn enabling(state: &ApiState, name: &str) -> String {
     if state.router.upstream(name).is_some_and(|upstream| !upstream.enabled) {
@@ -106,6 +125,8 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
         name: name.clone(),
         default: upstream.default,
         state: lane.name().to_owned(),
+        // Nobody has to be asked whether the local mailbox is there.
+        tried: smtp.is_none() || accounts.iter().any(|account| account.tried),
         reason: Some(lane.reason().to_owned()).filter(|reason| !reason.is_empty()),
         until: lane.until().map(|at| rfc3339(state.timeline.wall_at(at))),
         action: needs_a_person.then(|| enabling(state, name)),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::waits::{WaitJson, WaitSources};
 use super::{rfc3339, some_text, wall_ms};
 use crate::lane::{LaneState, LaneStatus};
+use crate::mail::MessageLabel;
 use crate::policy::test_mode::action_name;
 use crate::store::{MessageState, RecipientState, Summary, SummaryRecipient};
 use crate::time::{Moment, Timeline};
@@ -59,6 +60,10 @@ pub struct MessageDetail {
     /// What a list shows.
     #[serde(flatten)]
     pub message: MessageJson,
+    /// Its Message-ID, with angle brackets.
+    pub message_id: Option<String>,
+    /// Its subject, decoded.
+    pub subject: Option<String>,
     /// The address that routing goes by.
     pub sender: String,
     /// Attempts so far.
@@ -82,8 +87,24 @@ pub struct MessageDetail {
 pub struct Done {
     /// Its name.
     pub queue_id: String,
-    /// `due`, `deleted`, or `gone`: while it was waited for, it was settled for all recipients.
-    pub outcome: String,
+    /// What became of it.
+    pub outcome: DoneOutcome,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoneOutcome {
+    /// Tried again now.
+    Due,
+    /// Kept until it is released.
+    Held,
+    /// On its way.
+    Released,
+    /// Gone for good.
+    Deleted,
+    /// It was being sent, and while that was waited for it was settled for all recipients.
+    Gone,
 }
 
 /// What became of a command to many messages.
@@ -164,10 +185,12 @@ fn waiting(
 impl MessageDetail {
     /// All that is known about a message.
     #[must_use]
-    pub fn new(sources: &WaitSources<'_>, eta: Option<Moment>) -> Self {
+    pub fn new(sources: &WaitSources<'_>, label: MessageLabel, eta: Option<Moment>) -> Self {
         let &WaitSources { summary, lane, timeline, .. } = sources;
         Self {
             message: MessageJson::new(summary, lane, eta, timeline),
+            message_id: label.message_id,
+            subject: label.subject,
             sender: summary.sender.clone(),
             attempts: summary.attempts,
             helo: summary.client.helo.clone(),

@@ -45,4 +45,6 @@ pub struct StatusJson {
     pub totals: Totals,
     /// Why the store accepts nothing at present.
     pub store_fault: Option<String>,
+    /// What a person must see to, in words, a text each; what was switched off by hand is none of it.
+    pub needs_a_person: Vec<String>,
 }

@@ -16,6 +16,8 @@ pub struct UpstreamJson {
     pub default: bool,
     /// `up down disabled limited`
     pub state: String,
+    /// Whether it was tried since the start; what was not is only believed to be up.
+    pub tried: bool,
     /// Why, when it is not up.
     pub reason: Option<String>,
     /// Until when, as far as is known.
@@ -43,6 +45,8 @@ pub struct AccountJson {
     pub sender_bound: bool,
     /// `up down disabled limited`
     pub state: String,
+    /// Whether it was tried since the start.
+    pub tried: bool,
     /// Why, when it is not up.
     pub reason: Option<String>,
     /// Until when, as far as is known.
@@ -63,6 +67,7 @@ impl AccountJson {
             account: view.account,
             sender_bound: view.sender_bound,
             state: view.state.name().to_owned(),
+            tried: view.tried,
             reason: some_text(view.state.reason()),
             until: view.state.until().map(|until| rfc3339(timeline.wall_at(until))),
             connections: view.connections,

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use mail_parser::MessageParser;
-
 use super::contents::{Dsn, Kind, Listing, MAX_REPLY, Recipient};
+use crate::mail::decoded_subject;
 use crate::mail::header::{Header, rfc5322_date};
 
 /// Recipients that are named; the status part names all.
@@ -98,15 +97,8 @@ fn advice(kind: Kind, recipient: &Recipient) -> String {
 
 /// The original's subject, decoded.
 fn original_subject(original: &Header<'_>) -> String {
-    let mut raw = Vec::new();
-    if let Some(field) = original.get("Subject") {
-        raw.extend_from_slice(b"Subject:");
-        raw.extend_from_slice(field.value());
-        raw.extend_from_slice(b"\r\n");
-    }
-    let parsed = MessageParser::default().parse_headers(&raw);
-    let subject = parsed.as_ref().and_then(|m| m.subject()).unwrap_or_default();
-    let subject = visible(subject, MAX_SUBJECT);
+    let subject = original.get("Subject").map_or_else(String::new, |field| decoded_subject(&field));
+    let subject = visible(&subject, MAX_SUBJECT);
     if subject.is_empty() { "(none)".to_owned() } else { subject }
 }
 

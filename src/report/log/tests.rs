@@ -34,7 +34,8 @@ impl Write for Paper {
 
 fn written(format: LogFormat, level: LogLevel, events: impl FnOnce(&Control)) -> String {
     let paper = Paper::default();
-    let (layer, control) = LineLayer::new(Log { format, level }, Arc::new(Noon), paper.clone());
+    let (layer, control) =
+        LineLayer::new(Log { format, level, subject: false }, Arc::new(Noon), paper.clone());
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || events(&control));
     let bytes = paper.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
@@ -106,9 +107,9 @@ fn levels_hold_and_can_be_changed() {
         tracing::debug!(event = "hidden");
         tracing::info!(target: "rustls", "hidden, as it is a library's");
         tracing::warn!(target: "rustls::conn", "shown");
-        control.set(Log { format: LogFormat::Text, level: LogLevel::Debug });
+        control.set(Log { format: LogFormat::Text, level: LogLevel::Debug, subject: false });
         tracing::debug!(event = "seen");
-        control.set(Log { format: LogFormat::Text, level: LogLevel::Error });
+        control.set(Log { format: LogFormat::Text, level: LogLevel::Error, subject: false });
         tracing::warn!(event = "hidden");
         tracing::warn!(target: "rustls::conn", "hidden too");
         tracing::error!(event = "trouble");
@@ -123,9 +124,9 @@ fn levels_hold_and_can_be_changed() {
 
 #[test]
 fn says_how_many_lines_are_missing_in_either_format() {
-    let settings = Settings::new(Log { format: LogFormat::Text, level: LogLevel::Error });
+    let settings = Settings::new(Log { format: LogFormat::Text, level: LogLevel::Error, subject: false });
     assert_eq!(loss_line(&settings, &Noon, 7), "2026-11-22T12:00:00.123Z WARN log_lost lines=7\n");
-    settings.set(Log { format: LogFormat::Json, level: LogLevel::Error });
+    settings.set(Log { format: LogFormat::Json, level: LogLevel::Error, subject: false });
     let line = loss_line(&settings, &Noon, 7);
     let value: serde_json::Value = serde_json::from_str(line.strip_suffix('\n').unwrap()).unwrap();
     let want =

@@ -42,9 +42,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         let Incoming { receiver, queue_id, hello, user, transaction, exchange, .. } = incoming;
         let sender = transaction.envelope.reverse_path.to_string();
         let refused = match receiver.finish().await {
-            Ok(Taken { content, author }) => {
+            Ok(Taken { content, author, label }) => {
                 let unreadable = UnreadableFrom::of(&author, &queue_id, user.as_ref());
-                let submission = Submission { queue_id, hello, user, transaction, content, author, exchange };
+                let submission =
+                    Submission { queue_id, hello, user, transaction, content, author, label, exchange };
                 match accept(&self.services, &self.peer, submission).await {
                     Ok(reply) => {
                         if let Some(unreadable) = unreadable {

@@ -57,12 +57,12 @@ fn tells_faults_of_the_environment() {
     assert_eq!(
         faults.lines().collect::<Vec<_>>(),
         [
-            "environment: MAILSLUICE__COLOUR: is not a key: remove it",
+            "environment: MAILSLUICE__COLOUR: is not a key here: remove it",
             "environment: MAILSLUICE__LISTENER__RELAY_FROM: is missing: write addresses or networks such as \
              \"10.0.0.0/8\", or auth = \"required\", or listen on 127.0.0.1",
             "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
              \"smtp.firm.example\"",
-            "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key: write host, or remove it",
+            "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key here: write host",
             "environment: MAILSLUICE__UPSTREAM__PORT: 70000 is out of range: write a whole number from 1 to 65535",
             "environment: MAILSLUICE__UPSTREAM__USER: is missing: write the login name, or remove password and auth",
         ]
@@ -74,8 +74,8 @@ fn without_file_and_environment_there_is_no_upstream() {
     let faults = Config::load(None, &machine(Path::new("/nonexistent"), &[])).unwrap_err();
     assert_eq!(
         faults.to_string(),
-        "configuration: upstream: is missing, mail could go nowhere: write [[upstream]] with name and host, or set \
-         MAILSLUICE__UPSTREAM__HOST"
+        "configuration: upstream: is missing, and no configuration was found at /nonexistent/config/mailsluice.toml or \
+         /nonexistent/etc/mailsluice.toml: write one of them, name another by --config, or set MAILSLUICE__UPSTREAM__HOST"
     );
     assert_eq!(faults.all().len(), 1);
 }
