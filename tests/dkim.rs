@@ -272,10 +272,10 @@ fn tells_what_is_wrong_with_a_key() {
     assert!(Signer::new(&[entry("a.test", "s", pkcs1)]).is_ok());
     let ec = rcgen::KeyPair::generate().unwrap().serialize_pem();
     for (name, pem, want) in [
-        ("nothing", String::new(), "no private key"),
-        ("text", "secret".into(), "no private key"),
-        ("encrypted", pem("ENCRYPTED PRIVATE KEY", &private), "no private key"),
-        ("public", pem("PUBLIC KEY", &private), "no private key"),
+        ("nothing", String::new(), "is not a private key"),
+        ("text", "secret".into(), "is not a private key"),
+        ("encrypted", pem("ENCRYPTED PRIVATE KEY", &private), "is encrypted"),
+        ("public", pem("PUBLIC KEY", &private), "is not a private key"),
         ("ECDSA", ec, "neither"),
         ("damaged", pem("PRIVATE KEY", &private[..600]), "neither"),
     ] {

@@ -125,7 +125,7 @@ impl LaneLog {
         lane.context.statuses.set_via(&lane.name, obstacle.state(), via);
         if self.via.as_deref() != Some(via) {
             let (upstream, reason) = (&lane.upstream.name, obstacle.reason());
-            tracing::warn!(event = "fallback", upstream, reason, next = format!("by {via}"));
+            tracing::warn!(event = "fallback", upstream, reason, via);
             self.via = Some(via.to_owned());
         }
     }

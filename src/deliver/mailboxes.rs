@@ -36,19 +36,19 @@ pub(super) async fn note(
     let findings = match context.store.mailboxes_failed(failures).await {
         Ok(findings) => findings,
         Err(error) => {
-            tracing::error!(event = "store", queue_id, reason = %error, next = "its mailboxes are not blacklisted");
+            tracing::error!(event = "store", queue_id, reason = %error, effect = "its mailboxes are not blacklisted");
             return Vec::new();
         }
     };
     for entry in &findings.listed {
-        let next = entry.expires.map(|until| format!("refused until {}", context.wall(until)));
+        let next = entry.expires.map(|until| context.wall(until));
         tracing::warn!(
             event = "blacklisted",
             queue_id,
             to = entry.pattern,
             reply = entry.reason,
             reason = "it has failed often enough, and nothing was delivered between",
-            next = next.as_deref().unwrap_or("refused"),
+            next,
             action = format!("if the mailbox exists, `mailsluice blacklist remove {}`", entry.pattern)
         );
     }
@@ -60,7 +60,7 @@ pub(super) async fn note(
                 "{} of {} recipients within a day do not exist, as its server says: that is its own trouble",
                 trouble.failed, trouble.recipients
             ),
-            next = format!("none of them is blacklisted; entries taken back: {}", trouble.withdrawn),
+            effect = format!("none of them is blacklisted; entries taken back: {}", trouble.withdrawn),
             action = "look at the domain's replies in the log; what has bounced was reported to its senders"
         );
     }

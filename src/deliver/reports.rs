@@ -110,7 +110,9 @@ async fn make(
     let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);
     let mut described: Vec<Recipient> =
         recipients.iter().map(|each| described(shared, each, host, last_attempt)).collect();
-    described.iter_mut().for_each(|each| each.will_retry_until = retry_until);
+    for each in &mut described {
+        each.will_retry_until = retry_until;
+    }
     let original = original(message).await;
     let dsn = Dsn {
         kind,

@@ -184,11 +184,11 @@ where
             // Nobody knew whether it had been committed; it had.
             Err(StoreError::Fenced) if offered_before => return true,
             Err(error @ StoreError::Fenced) => {
-                tracing::error!(event = "store", %queue_id, reason = %error, next = "possible duplicate");
+                tracing::error!(event = "store", %queue_id, reason = %error, effect = "possible duplicate");
                 return false;
             }
             Err(error) => {
-                tracing::error!(event = "store", %queue_id, reason = %error, next = "offered again");
+                tracing::error!(event = "store", %queue_id, reason = %error, effect = "offered again");
             }
         }
         if context.is_stopping() {

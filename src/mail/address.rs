@@ -86,6 +86,17 @@ impl Address {
     pub fn is_ascii(&self) -> bool {
         self.text.is_ascii()
     }
+
+    /// The address as a server without SMTPUTF8 takes it (RFC 6531 3.2): its domain in A-labels. `None` when it has no such
+    /// form, above all since its local part is not ASCII.
+    #[must_use]
+    pub fn without_smtputf8(&self) -> Option<Cow<'_, str>> {
+        if self.is_ascii() {
+            return Some(Cow::Borrowed(self.as_str()));
+        }
+        let domain = domain::in_ascii(self.domain()).filter(|_| self.local().is_ascii())?;
+        Some(Cow::Owned(format!("{}@{domain}", self.local())))
+    }
 }
 
 impl fmt::Display for Address {
@@ -188,6 +199,19 @@ fn is_domain(domain: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_local_part_needs_smtputf8() {
+        for (address, want) in [
+            ("Info@Firm.test", Some("Info@Firm.test")),
+            ("\"a b\"@m\u{fc}ller.test", Some("\"a b\"@xn--mller-kva.test")),
+            ("m\u{fc}ller@firm.test", None),
+            ("m\u{fc}ller@m\u{fc}ller.test", None),
+        ] {
+            let address = Address::parse(address).unwrap();
+            assert_eq!(address.without_smtputf8().as_deref(), want, "{address}");
+        }
+    }
 
     #[test]
     fn reads_mailboxes() {

@@ -8,8 +8,6 @@ use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 use unicode_normalization::UnicodeNormalization;
 
-use super::Address;
-
 /// Dots that people type in domain names (UTS 46 2.3).
 const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
@@ -31,18 +29,6 @@ pub fn to_ascii(domain: &str) -> Option<String> {
 #[must_use]
 pub fn in_ascii(domain: &str) -> Option<Cow<'_, str>> {
     if domain.is_ascii() { Some(Cow::Borrowed(domain)) } else { to_ascii(domain).map(Cow::Owned) }
-}
-
-/// The address as a server without SMTPUTF8 takes it (RFC 6531 3.2): its domain in A-labels. `None` when it has no such
-/// form, above all since its local part is not ASCII.
-#[must_use]
-pub fn without_smtputf8(address: &Address) -> Option<Cow<'_, str>> {
-    if address.is_ascii() {
-        return Some(Cow::Borrowed(address.as_str()));
-    }
-    let local = address.local();
-    let domain = in_ascii(address.domain()).filter(|_| local.is_ascii())?;
-    Some(Cow::Owned(format!("{local}@{domain}")))
 }
 
 /// What domains are compared by: equal for all spellings of one name.
@@ -192,19 +178,6 @@ mod tests {
             ("\u{fc}..test", None),
         ] {
             assert_eq!(in_ascii(domain).as_deref(), want, "{domain}");
-        }
-    }
-
-    #[test]
-    fn only_a_local_part_needs_smtputf8() {
-        for (address, want) in [
-            ("Info@Firm.test", Some("Info@Firm.test")),
-            ("\"a b\"@m\u{fc}ller.test", Some("\"a b\"@xn--mller-kva.test")),
-            ("m\u{fc}ller@firm.test", None),
-            ("m\u{fc}ller@m\u{fc}ller.test", None),
-        ] {
-            let address = Address::parse(address).unwrap();
-            assert_eq!(without_smtputf8(&address).as_deref(), want, "{address}");
         }
     }
 

@@ -218,7 +218,7 @@ async fn recover(store: &dyn Store) -> Result<(), StoreError> {
             files = aside.len(),
             path = %folder.display(),
             reason = "contents that no message in the queue claims: a commit was cut off, or the queue is older than they are",
-            next = "they were moved there, and stay",
+            effect = "they were moved there, and stay",
             action = "if queue.db was restored from a backup, send by hand what is missing; else remove them"
         );
     }

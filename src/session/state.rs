@@ -177,7 +177,7 @@ impl Dialogue {
             }
             Command::StartTls => self.start_tls(),
             Command::Auth { mechanism, initial } => self.auth(&mechanism, initial),
-            Command::Expn => not_implemented(),
+            Command::Expn => reply(502, (5, 5, 1), NOT_IMPLEMENTED),
         };
         (self, action)
     }
@@ -307,7 +307,7 @@ impl Dialogue {
         if self.secure {
             reply(503, (5, 5, 1), "TLS has begun already")
         } else if !self.rules.starttls {
-            not_implemented()
+            reply(502, (5, 5, 1), NOT_IMPLEMENTED)
         } else if self.hello.is_none() {
             reply(503, (5, 5, 1), "say EHLO first")
         } else if self.in_transaction() {
@@ -320,7 +320,7 @@ impl Dialogue {
     fn auth(&self, mechanism: &str, initial: Option<Initial>) -> Action {
         let known = ServerMechanism::named(mechanism).filter(|known| self.rules.mechanisms.contains(known));
         match known {
-            _ if self.rules.mechanisms.is_empty() => not_implemented(),
+            _ if self.rules.mechanisms.is_empty() => reply(502, (5, 5, 1), NOT_IMPLEMENTED),
             _ if self.hello.is_none() => reply(503, (5, 5, 1), "say EHLO first"),
             _ if self.user.is_some() => reply(503, (5, 5, 1), "you have logged in already"),
             _ if self.in_transaction() => reply(503, (5, 5, 1), "not while a message is under way"),
@@ -428,15 +428,13 @@ fn no_content(phase: &DialoguePhase) -> Reply {
     }
 }
 
+/// What a client reads that asks for what is not offered.
+const NOT_IMPLEMENTED: &str = "command not implemented";
 /// What a client reads that says something else between two chunks.
 const CHUNKS_ARE_COMING: &str = "the content is coming by BDAT; RSET starts again";
 
 fn reply(code: u16, status: (u8, u16, u16), text: impl Into<String>) -> Action {
     Action::Reply(Reply::new(code, status, text))
-}
-
-fn not_implemented() -> Action {
-    reply(502, (5, 5, 1), "command not implemented")
 }
 
 fn recipient_ok() -> Reply {

@@ -20,7 +20,6 @@ use downgrade::SevenBit;
 use crate::config::TestAction;
 use crate::mail::Address;
 use crate::mail::destinations::remove_blind_copies;
-use crate::mail::domain::without_smtputf8;
 use crate::mail::header::Header;
 use crate::store::Message;
 
@@ -108,7 +107,7 @@ fn needs_smtputf8(message: &Message, header: &Header<'_>, recipients: &[Address]
 
 /// Looks whether an upstream without SMTPUTF8 can be told all addresses of the envelope.
 fn ensure_known(message: &Message, recipients: &[Address]) -> Result<(), TransformError> {
-    let is_unknown = |address: &Address| without_smtputf8(address).is_none();
+    let is_unknown = |address: &Address| address.without_smtputf8().is_none();
     if message.reverse_path.address().is_some_and(is_unknown) {
         return Err(TransformError::International("the reverse-path"));
     }

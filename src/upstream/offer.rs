@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::mail::{Address, domain};
+use crate::mail::Address;
 
 /// What an upstream takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +26,6 @@ impl Offer {
     /// when it can't be told, since the local part is not ASCII.
     #[must_use]
     pub fn path<'a>(&self, address: &'a Address) -> Option<Cow<'a, str>> {
-        if self.smtputf8 { Some(Cow::Borrowed(address.as_str())) } else { domain::without_smtputf8(address) }
+        if self.smtputf8 { Some(Cow::Borrowed(address.as_str())) } else { address.without_smtputf8() }
     }
 }

@@ -50,6 +50,13 @@ fn note(call: &str, events: &mut Events) {
     let Some(event) = arguments.iter().find_map(value) else {
         panic!("a line of the log without an event: {call:.80}")
     };
+    let words = arguments
+        .iter()
+        .find(|argument| argument.starts_with("next = \"") || argument.starts_with("next = format!"));
+    assert!(
+        words.is_none(),
+        "`next` holds times alone, `effect` what follows, `action` what to do: {words:?}"
+    );
     let keys = events.entry(event).or_default();
     keys.extend(arguments.iter().filter_map(|argument| key(argument)).filter(|key| key != "event"));
 }

@@ -18,12 +18,12 @@ const FLOOR: Duration = Duration::from_millis(200);
 const ALONE: &str = "MAILSLUICE_TEST_ALONE";
 
 /// Runs a test of this file in a process of its own, and is false there.
-fn is_done_alone(test: &str) -> bool {
+fn is_done_alone(name: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return false;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("scale::{test}"), "--test-threads=1"]);
+    command.args(["--exact", &format!("scale::{name}"), "--test-threads=1"]);
     let output = command.env(ALONE, "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");

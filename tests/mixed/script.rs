@@ -21,8 +21,8 @@ pub(crate) const RESTART: Duration = Duration::from_secs(30);
 /// Refusals of recipients, and whether they say that there is no such mailbox.
 pub(crate) const REFUSALS: [(&str, bool); 10] = [
     ("550 5.1.1 unknown", true),
-    ("550 5.2.1 disabled", true),
-    ("553 5.1.3 no such address syntax here", true),
+    ("550 5.2.1 disabled", false),
+    ("553 5.1.3 no such address syntax here", false),
     ("550 5.7.1 relaying denied", false),
     ("554 5.7.1 Client host rejected: Access denied", false),
     ("504 5.5.2 Helo command rejected: need fully-qualified hostname", false),

@@ -51,7 +51,7 @@ impl Damage {
             Self::InlineEmpty => row("UPDATE content SET data = x''"),
             Self::InlineGone => row("DELETE FROM content"),
             Self::InlineFlipped => {
-                row("UPDATE content SET data = CAST(replace(data, 'Subject', 'Subjekt') AS BLOB)")
+                row("UPDATE content SET data = CAST(replace(data, 'Subject', 'Subjekt') AS BLOB)");
             }
             Self::FileCut => cut(100),
             Self::FileEmpty => cut(0),

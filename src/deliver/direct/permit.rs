@@ -247,7 +247,7 @@ impl Drop for DirectPermit {
 async fn end_permit(shared: &DirectContext, account: &Account, end: PermitEnd) {
     let context = &shared.context;
     while let Err(error) = context.store.end_permit(end.clone()).await {
-        tracing::error!(event = "store", reason = %error, next = "offered again");
+        tracing::error!(event = "store", reason = %error, effect = "offered again");
         if context.is_stopping() {
             return;
         }

@@ -70,7 +70,7 @@ impl Checkpoints {
             (Some(CheckpointNews::Fails), Err(error)) => tracing::error!(
                 event = "checkpoint_failed",
                 reason = %error,
-                next = "mail is taken all the same, and queue.db-wal grows; it is tried again now and then",
+                effect = "mail is taken all the same, and queue.db-wal grows; it is tried again now and then",
                 action = "see to the disk of data_dir: is it full, or broken?"
             ),
             (Some(CheckpointNews::WorksAgain), _) => {

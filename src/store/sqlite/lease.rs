@@ -128,7 +128,7 @@ fn recipients(
 
 /// Holds a message that can't be read for a person.
 pub(super) fn hold(db: &Writing, id: MessageId, error: &rusqlite::Error) -> rusqlite::Result<()> {
-    tracing::error!(event = "held", message = id.0, reason = %error, next = "its row can't be read; export the data base and ask");
+    tracing::error!(event = "held", message = id.0, reason = %error, action = "its row can't be read: keep a copy of queue.db, and report it");
     let sql = "UPDATE message SET state = 2 WHERE id = ?1 RETURNING route, waiting";
     let mut update = db.prepare_cached(sql)?;
     let (lane, waiting) = update.query_row([id.0], |row| Ok((rows::lane(row, 0)?, row.get(1)?)))?;

@@ -265,7 +265,7 @@ impl WriterCore {
     }
 
     fn broken(&self, reason: &str) {
-        tracing::error!(event = "store_broken", reason, next = "451 until a checkpoint has been synced");
+        tracing::error!(event = "store_broken", reason, effect = "451 until a checkpoint has been synced");
         self.health.set(Some(reason.to_owned()));
         self.tried.set(Some(Instant::now()));
     }

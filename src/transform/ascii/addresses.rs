@@ -5,7 +5,7 @@
 
 use std::mem::take;
 
-use crate::mail::{Address, domain};
+use crate::mail::Address;
 use crate::transform::encoded_words::encode;
 
 /// The list in ASCII; what is so already stays, but for its white space.
@@ -156,7 +156,7 @@ impl<'a> ListWriter<'a> {
             Some(String::from_utf8_lossy(inner).into_owned())
         } else {
             let address = std::str::from_utf8(inner).ok().and_then(|text| Address::parse(text).ok());
-            address.and_then(|address| domain::without_smtputf8(&address).map(std::borrow::Cow::into_owned))
+            address.and_then(|address| address.without_smtputf8().map(std::borrow::Cow::into_owned))
         };
         match known {
             Some(address) if in_brackets => push_word(&mut element, &format!("<{address}>")),
