@@ -24,6 +24,8 @@ SENDER, RECIPIENT = f"{'s' * 60}@{DOMAIN}", f"{'r' * 60}@{DOMAIN}"
 CLIENTS, MESSAGES = 4, 3000
 # What a pipe takes that nobody reads (64 KiB), and then some: a message has more than 1 KiB of lines.
 ENOUGH_TO_FILL_THE_PIPE = 200
+# Messages whose lines it takes.
+FITS_INTO_THE_PIPE = 20
 
 
 class PipedRelay(Relay):
@@ -146,11 +148,11 @@ def test_nor_does_the_end_at_once_that_is_told_on_stderr(piped_relay, sink):
 
 def test_the_last_lines_are_written(piped_relay):
     relay = piped_relay(CAPTURE)
-    send(relay, 40)
-    wait_until(lambda: captured(relay) == 40, 60, "all captured")
+    send(relay, FITS_INTO_THE_PIPE)
+    wait_until(lambda: captured(relay) == FITS_INTO_THE_PIPE, 60, "all captured")
     assert relay.terminate() == 0
     events = [line["event"] for line in relay.read_lines(1)]
-    assert events.count("captured") == 40 and events[-1] == "stopped", events[-5:]
+    assert events.count("captured") == FITS_INTO_THE_PIPE and events[-1] == "stopped", events[-5:]
 
 
 def test_when_nobody_reads_any_more_the_relay_goes_on(piped_relay):
