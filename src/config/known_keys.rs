@@ -70,6 +70,12 @@ impl KnownKeys {
         }
     }
 
+    /// The full names of all keys.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> std::collections::BTreeSet<String> {
+        self.0.iter().flat_map(|(section, keys)| keys.iter().map(|key| section.name(key))).collect()
+    }
+
     /// What to do about a key that its section does not have: move it, write another one, or remove it.
     pub(super) fn advice(&self, section: &SectionPath, key: &str) -> String {
         let own = self.0.get(section).map_or(&[][..], Vec::as_slice);

@@ -1,3 +1,4 @@
+mod documented;
 mod surroundings;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,48 @@
+//! docs/configuration.md has every key, and no other.
+
+use std::collections::BTreeSet;
+
+use super::super::*;
+
+/// The keys that the sections ask for, as `[section] key`.
+fn known() -> BTreeSet<String> {
+    let machine = Machine::bare(Path::new("/"));
+    let context = ReadContext::new(&machine, PathBuf::from("/"), false);
+    let tree = tree::parse(ALL_SECTIONS).unwrap();
+    sections(&context, &tree);
+    let names = context.known.into_inner().names();
+    let is_section = |name: &String| names.iter().any(|other| other.starts_with(&format!("{name}.")));
+    let is_table = |name: &&String| name.contains(".per_") || name.ends_with(".batch");
+    // A limit is a key with a table for a value; those of one account are the same as those of all.
+    let own = names.iter().filter(|name| !is_section(name) || is_table(name));
+    let own = own.filter(|name| name.matches(".per_").count() == 0 || !name.ends_with("s"));
+    let own = own.filter(|name| !name.contains(".batch.") && !name.starts_with("upstream.account.limits."));
+    own.filter(|name| name.as_str() != "dkim" && name.as_str() != "user").cloned().collect()
+}
+
+/// The keys of the document: rows of tables under headings that name their section.
+fn documented() -> BTreeSet<String> {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
+    let (mut section, mut keys) = (String::new(), BTreeSet::new());
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("## `") {
+            section = heading.split('`').next().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        }
+        if let Some((key, _)) = line.strip_prefix("| `").and_then(|row| row.split_once('`')) {
+            keys.insert(if section == "top" { key.to_owned() } else { format!("{section}.{key}") });
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_key_is_documented() {
+    let (known, documented) = (known(), documented());
+    let missing: Vec<_> = known.difference(&documented).collect();
+    let unknown: Vec<_> = documented.difference(&known).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "docs/configuration.md lacks {missing:?}, and has {unknown:?}"
+    );
+}
