@@ -10,14 +10,18 @@ fn known() -> BTreeSet<String> {
     let context = ReadContext::new(&machine, PathBuf::from("/"), false);
     let tree = tree::parse(ALL_SECTIONS).unwrap();
     sections(&context, &tree);
-    let names = context.known.into_inner().names();
-    let is_section = |name: &String| names.iter().any(|other| other.starts_with(&format!("{name}.")));
-    let is_table = |name: &&String| name.contains(".per_") || name.ends_with(".batch");
     // A limit is a key with a table for a value; those of one account are the same as those of all.
-    let own = names.iter().filter(|name| !is_section(name) || is_table(name));
-    let own = own.filter(|name| name.matches(".per_").count() == 0 || !name.ends_with("s"));
-    let own = own.filter(|name| !name.contains(".batch.") && !name.starts_with("upstream.account.limits."));
-    own.filter(|name| name.as_str() != "dkim" && name.as_str() != "user").cloned().collect()
+    let is_table = |part: &&str| part.starts_with("per_") || *part == "batch";
+    let as_written = |name: &String| {
+        let parts: Vec<&str> = name.split('.').collect();
+        let length = parts.iter().position(is_table).map_or(parts.len(), |table| table + 1);
+        parts[..length].join(".")
+    };
+    let names = context.known.into_inner().names();
+    let names: BTreeSet<String> = names.iter().map(as_written).collect();
+    let is_section = |name: &str| names.iter().any(|other| other.starts_with(&format!("{name}.")));
+    let own = names.iter().filter(|name| !is_section(name) && !name.starts_with("upstream.account.limits"));
+    own.cloned().collect()
 }
 
 /// The keys of the document: rows of tables under headings that name their section.
