@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -55,7 +56,7 @@ impl RequestPath {
         let mut target = ROOT.to_owned();
         for segment in segments {
             target.push('/');
-            push_encoded(&mut target, segment);
+            target.extend(utf8_percent_encode(segment, RESERVED));
         }
         Self(target)
     }
@@ -66,23 +67,14 @@ impl RequestPath {
             self.0.push(if self.0.contains('?') { '&' } else { '?' });
             self.0.push_str(name);
             self.0.push('=');
-            push_encoded(&mut self.0, value);
+            self.0.extend(utf8_percent_encode(value, RESERVED));
         }
         self
     }
 }
 
-/// Percent-encodes all but the unreserved characters (RFC 3986 2.1 and 2.3).
-fn push_encoded(out: &mut String, text: &str) {
-    use std::fmt::Write as _;
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            write!(out, "%{byte:02X}").expect("a String takes everything");
-        }
-    }
-}
+/// All but the unreserved characters (RFC 3986 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Client {
     /// Of the relay that listens at this socket; `tried` are the configuration files that were looked for in vain.

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::root;
 
 const BEGIN: &str = "<!-- by the program: UPDATE_DOCS=1 cargo test --test documented -->\n";
@@ -64,6 +66,45 @@ fn every_command() {
     }
     assert!(table.lines().count() > 15, "{table}");
     hold("docs/commands.md", &table);
+}
+
+/// A row for each preset, as `mailsluice presets --json` tells it.
+fn preset_row(preset: &Value) -> String {
+    let text = |key: &str| match &preset[key] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let limits = preset["limits"].as_array().unwrap().iter().map(|limit| {
+        let counted = ["messages", "recipients"].map(|key| (key, &limit[key]));
+        let counted = counted.into_iter().filter(|(_, most)| !most.is_null());
+        let counted: Vec<_> = counted.map(|(key, most)| format!("{most} {key}")).collect();
+        let window = limit["window"].as_str().unwrap();
+        format!("{} {} {window}", counted.join(" and "), if window == "hour" { "an" } else { "a" })
+    });
+    let limits: Vec<_> = limits.collect();
+    let size =
+        preset["message_size"].as_u64().map_or_else(String::new, |octets| format!("{} MiB", octets >> 20));
+    format!(
+        "| `{}` | {} | {} | {} | {} | {} | {} | {size} |\n",
+        text("name"),
+        if preset["host"].is_null() { "write `host`".to_owned() } else { text("host") },
+        text("port"),
+        text("security"),
+        text("connections"),
+        limits.join(", "),
+        text("recipients_per_message"),
+    )
+}
+
+#[test]
+fn every_preset() {
+    let output = Command::new(env!("CARGO_BIN_EXE_mailsluice")).args(["presets", "--json"]).output().unwrap();
+    let presets: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let head = "| Preset | Host | Port | Security | Connections | Limits | Recipients a message | Size |\n\
+                |---|---|---|---|---|---|---|---|\n";
+    let rows: String = presets.iter().map(preset_row).collect();
+    hold("docs/presets.md", &format!("{head}{rows}"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
+use pbkdf2::pbkdf2_hmac_array;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -156,19 +157,9 @@ fn derive(password: &SecretString, iterations: u32, salt: Vec<u8>) -> ScramVerif
     ScramVerifier { iterations, salt, stored_key, server_key: signed(b"Server Key") }
 }
 
-/// `Hi(password, salt, i)` of RFC 5802 2.2, which is PBKDF2 with one block.
+/// `Hi(password, salt, i)` of RFC 5802 2.2, which is PBKDF2 (RFC 8018 5.2) with one block.
 fn salted_password(password: &SecretString, iterations: u32, salt: &[u8]) -> [u8; 32] {
-    let keyed = hmac(password.expose_secret().as_bytes());
-    let mut last: [u8; 32] =
-        keyed.clone().chain_update(salt).chain_update(1_u32.to_be_bytes()).finalize().into_bytes().into();
-    let mut sum = last;
-    for _ in 1..iterations {
-        last = keyed.clone().chain_update(last).finalize().into_bytes().into();
-        for (sum, last) in sum.iter_mut().zip(last) {
-            *sum ^= last;
-        }
-    }
-    sum
+    pbkdf2_hmac_array::<Sha256, 32>(password.expose_secret().as_bytes(), salt, iterations)
 }
 
 fn hmac(key: &[u8]) -> Hmac<Sha256> {
