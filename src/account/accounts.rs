@@ -253,7 +253,7 @@ impl Accounts {
             for &kind in kinds {
                 ended.extend(state.condition.resume(kind, now).map(|reason| (None, reason)));
             }
-            state.condition.probe_now(now);
+            state.condition.begin_again(now);
         }
         for account in self.all() {
             if upstream.is_none_or(|only| *account.key().upstream == *only) {
@@ -261,7 +261,7 @@ impl Accounts {
                     let name = Some(account.key().account.to_string());
                     ended.extend(account.condition.resume(kind, now).map(|reason| (name, reason)));
                 }
-                account.condition.probe_now(now);
+                account.condition.begin_again(now);
                 account.wake_all();
             }
         }

@@ -34,6 +34,8 @@ struct ConditionState {
     refused_login: Option<String>,
     /// Whether a probe is under way.
     probing: bool,
+    /// Whether the next probe comes before its time, since a person wants it.
+    hurried: bool,
     /// Whether anything was ever tried since the start.
     tried: bool,
     /// By what answers are judged that may be about one message as well as about the account.
@@ -131,6 +133,7 @@ impl Condition {
         state.tried = true;
         state.precedents.answered();
         state.refused_login = None;
+        state.hurried = false;
         state.down.take()
     }
 
@@ -160,8 +163,18 @@ impl Condition {
 
     /// Lets the next attempt be the probe: a person wants it.
     pub(super) fn probe_now(&self, now: Moment) {
-        if let Some(down) = &mut self.lock().down {
+        let mut state = self.lock();
+        if let Some(down) = &mut state.down {
             down.probe_at = Some(now);
+            state.hurried = true;
+        }
+    }
+
+    /// The same, and what has failed until now is forgotten: a person has seen to it.
+    pub(super) fn begin_again(&self, now: Moment) {
+        self.probe_now(now);
+        if let Some(down) = &mut self.lock().down {
+            (down.failures, down.disabled) = (0, false);
         }
     }
 
@@ -282,7 +295,9 @@ impl ConditionState {
             // Several connections failed at once: that is one failure.
             return down.clone();
         }
-        let failures = self.down.as_ref().map_or(0, |down| down.failures) + 1;
+        let before = self.down.as_ref().map_or(0, |down| down.failures);
+        // Who looks whether it works again must not make it come back later.
+        let failures = if std::mem::take(&mut self.hurried) { before.max(1) } else { before + 1 };
         let wait = backoff(failures, times.min, longest);
         let probe_at = Some(now.after(jitter(wait, rand::random())));
         let disabled = times.disable_after > 0 && failures >= times.disable_after;
@@ -313,6 +328,27 @@ mod tests {
         assert!(condition.answered().is_some());
         assert!(condition.answered().is_none());
         assert_eq!(condition.down(), None);
+    }
+
+    #[test]
+    fn a_probe_that_a_person_wants_makes_no_pause_longer() {
+        let condition = Condition::default();
+        let first = condition.unreachable("refused", Moment(0), &TIMES).probe_at.unwrap();
+        let second = condition.unreachable("refused", first, &TIMES);
+        for n in 1..=9 {
+            let now = first.after(Duration::from_secs(n));
+            condition.probe_now(now);
+            let down = condition.unreachable("refused", now, &TIMES);
+            assert_eq!(down.failures, second.failures);
+            assert!(down.probe_at.unwrap().since(now) <= Duration::from_secs(22), "{down:?}");
+        }
+        let now = first.after(Duration::from_secs(10));
+        condition.begin_again(now);
+        let down = condition.unreachable("refused", now, &TIMES);
+        assert!(
+            down.failures == 1 && down.probe_at.unwrap().since(now) <= Duration::from_secs(11),
+            "{down:?}"
+        );
     }
 
     #[test]

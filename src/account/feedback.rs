@@ -258,7 +258,7 @@ impl Feedback<'_> {
         };
         if self.put_in_force(new).await {
             let next = self.wall(self.now().after(LOGIN_PROBE));
-            let action = "mend the login, then `mailsluice reload`";
+            let action = mend_then_enable(upstream);
             tracing::error!(event = "upstream_disabled", upstream, account, reason, next, action);
         }
     }

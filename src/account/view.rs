@@ -50,13 +50,15 @@ pub struct StopInForce {
     pub reason: String,
     /// Until when; `None` when a person must see to it.
     pub until: Option<Moment>,
+    /// Whether a person should see to it: it is no pause that only has to end.
+    needs_a_person: bool,
 }
 
 impl StopInForce {
-    /// What a person does about it; nothing while it ends by itself.
+    /// What a person does about it; nothing about a pause.
     #[must_use]
     pub fn action(&self) -> Option<String> {
-        self.until.is_none().then(|| mend_then_enable(&self.upstream))
+        self.needs_a_person.then(|| mend_then_enable(&self.upstream))
     }
 }
 
@@ -83,6 +85,7 @@ impl Accounts {
                 account: account.map(str::to_owned),
                 reason: obstacle.reason(),
                 until: obstacle.until(),
+                needs_a_person: !matches!(obstacle, Obstacle::Paused(_)),
             };
             let of_all = accounts.first().and_then(|first| first.upstream.condition.obstacle(now));
             if let Some(obstacle) = of_all.filter(is_stop) {

@@ -21,7 +21,7 @@ pub(super) enum BlacklistCommand {
         /// Why; clients are told
         #[arg(long)]
         reason: Option<String>,
-        /// Viewer it ends: a duration (30d), a date (2027-01-31) or never [default: never]
+        /// When it ends: a duration (30d), a date (2027-01-31) or never [default: never]
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
     },

@@ -157,7 +157,8 @@ fn unreachable_relay(socket: &Path, tried: &[PathBuf], error: &io::Error) -> Fai
         _ => format!("cannot reach the relay at {path}: {error}"),
     };
     if tried.is_empty() {
-        return Failure::new(said);
+        let advice = "a relay that was started with another data_dir is found by --data-dir";
+        return Failure::new(format!("{said}; {advice}"));
     }
     let tried: Vec<String> = tried.iter().map(|file| file.display().to_string()).collect();
     let advice = "name the relay's folder by --data-dir, or its configuration by --config";

@@ -84,10 +84,10 @@ impl LaneState {
         }
     }
 
-    /// Whether nothing goes until a person has seen to it.
+    /// Whether a person should see to it, though it may be tried again by itself, too.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Disabled { until: None, .. })
+        matches!(self, Self::Disabled { .. })
     }
 
     /// Until when, where that is known.

@@ -181,7 +181,7 @@ pub enum ConnectCause {
     Tls(#[from] TlsError),
     /// STARTTLS is configured and not offered; there is no falling back to clear text.
     #[error(
-        "the upstream does not offer STARTTLS, and clear text is no substitute; check port (587) or use security = \"tls\" (465)"
+        "the upstream does not offer STARTTLS, and clear text is no substitute; check port (587), or use security = \"tls\" (465), or \"none\" for a server on this machine that has no TLS"
     )]
     StartTlsNotOffered,
     /// Something stood in the stream behind the reply to STARTTLS: somebody may be injecting (CVE-2011-0411).

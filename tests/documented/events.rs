@@ -32,19 +32,17 @@ fn written(folder: &Path, events: &mut Events) {
             let text = fs::read_to_string(&path).unwrap();
             // Tests stand at the end of a file.
             let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-            for call in text.split("tracing::").skip(1) {
-                note(call, events);
+            for level in ["trace", "debug", "info", "warn", "error"] {
+                for arguments in text.split(&format!("{level}!(")).skip(1) {
+                    note(arguments, events);
+                }
             }
         }
     }
 }
 
 fn note(call: &str, events: &mut Events) {
-    let Some((name, rest)) = call.split_once("!(") else { return };
-    if !["trace", "debug", "info", "warn", "error"].contains(&name) {
-        return;
-    }
-    let arguments = arguments(rest);
+    let arguments = arguments(call);
     let value =
         |argument: &String| argument.strip_prefix("event = ").map(|text| text.trim_matches('"').to_owned());
     let Some(event) = arguments.iter().find_map(value) else {

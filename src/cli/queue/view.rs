@@ -181,7 +181,7 @@ fn summary(messages: &[MessageJson], extent: Extent) -> String {
     let how_many = match extent {
         Extent::All => count(listed as u64, "message"),
         Extent::FirstOf(all) => format!("The first {listed} of {}", count(all, "message")),
-        Extent::First => format!("The first {listed} messages, there may be more"),
+        Extent::First => format!("The first {}, there may be more", count(listed as u64, "message")),
     };
     format!("{how_many}: {}", states.collect::<Vec<_>>().join(", "))
 }

@@ -44,7 +44,8 @@ fn name(section: &mut Section<'_>, key: &'static str, instead: &str) -> Option<D
 }
 
 fn key(section: &mut Section<'_>) -> Option<SecretString> {
-    const INSTEAD: &str = "write a private key in PEM, RSA from 2048 bits or Ed25519 (PKCS#8)";
+    const INSTEAD: &str =
+        "write { file = \"…\" } with a private key in PEM, RSA from 2048 bits or Ed25519 (PKCS#8)";
     if !section.has("key") {
         section.missing("key", r#"write { file = "…" }, a private key in PEM"#);
     }

@@ -74,10 +74,22 @@ impl WaitSources<'_> {
             name: None,
             recipients: waiting.iter().map(|to| to.address.clone()).collect(),
             state: "held".to_owned(),
-            reason: waiting.first().map_or_else(String::new, |to| to.reply.clone()),
+            reason: self.why_held().to_owned(),
             then: "nothing, until a person releases or deletes it".to_owned(),
             next: None,
             action: Some(format!("mailsluice queue release {id} --to {to}")),
+        }
+    }
+
+    /// The reply of a recipient says it where the content is damaged.
+    fn why_held(&self) -> &str {
+        let damaged =
+            self.waiting().into_iter().find(|to| to.reply.contains("the stored content is damaged"));
+        let test = self.summary.decisions.test.as_ref();
+        match (damaged, test.map(|test| test.action)) {
+            (Some(to), _) => &to.reply,
+            (None, Some(TestAction::Hold)) => "by test mode",
+            (None, _) => "by a person",
         }
     }
 
