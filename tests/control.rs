@@ -600,7 +600,8 @@ fn without_a_relay_the_command_says_how_to_start_one() {
     std::fs::remove_file(socket.with_file_name("lock")).unwrap();
     let outcome = relay.run(&["status"]);
     let want = format!(
-        "mailsluice: cannot reach the relay at {}: is it running? start it with: mailsluice run\n",
+        "mailsluice: cannot reach the relay at {}: is it running? start it with: mailsluice run (one that was \
+         started with another data_dir is found by --data-dir)\n",
         socket.display()
     );
     assert_eq!((outcome.status, outcome.err), (Some(1), want));

@@ -146,7 +146,10 @@ fn unreachable_relay(socket: &Path, tried: &[PathBuf], error: &io::Error) -> Fai
             "the relay is stopping (or starting): try again in a moment".to_owned()
         }
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            format!("cannot reach the relay at {path}: is it running? start it with: mailsluice run")
+            format!(
+                "cannot reach the relay at {path}: is it running? start it with: mailsluice run (one that was started with \
+                 another data_dir is found by --data-dir)"
+            )
         }
         io::ErrorKind::PermissionDenied => {
             format!(
@@ -157,8 +160,7 @@ fn unreachable_relay(socket: &Path, tried: &[PathBuf], error: &io::Error) -> Fai
         _ => format!("cannot reach the relay at {path}: {error}"),
     };
     if tried.is_empty() {
-        let advice = "a relay that was started with another data_dir is found by --data-dir";
-        return Failure::new(format!("{said}; {advice}"));
+        return Failure::new(said);
     }
     let tried: Vec<String> = tried.iter().map(|file| file.display().to_string()).collect();
     let advice = "name the relay's folder by --data-dir, or its configuration by --config";

@@ -99,10 +99,13 @@ fn what_is_held_waits_for_a_person() {
     let id = relay.enqueue(1, &["a@x.example"], true);
     let (waits, text) = relay.shown(&id);
     let action = json!(format!("mailsluice queue release {id} --to recipients"));
-    let want = [json!("message"), Value::Null, json!(["a@x.example"]), json!("held"), json!(""), action];
+    let want =
+        [json!("message"), Value::Null, json!(["a@x.example"]), json!("held"), json!("by a person"), action];
     assert_eq!(facts(&waits[0]), want);
     assert!(
-        text.contains("the message: held\n    nothing, until a person releases or deletes it (mailsluice "),
+        text.contains(
+            "the message: held: by a person\n    nothing, until a person releases or deletes it (mailsluice "
+        ),
         "{text}"
     );
 }
@@ -193,7 +196,12 @@ fn an_upstream_that_is_down_says_when_it_is_probed() {
     for (state, then, has_time, action) in [
         (down(Some(soon)), "a probe is made", true, None),
         (down(None), "a probe is under way", false, None),
-        (LaneState::Disabled { reason: reason(), until: Some(soon) }, "a probe is made", true, None),
+        (
+            LaneState::Disabled { reason: reason(), until: Some(soon) },
+            "a probe is made",
+            true,
+            Some("enable it"),
+        ),
         (
             LaneState::Disabled { reason: reason(), until: None },
             "nothing, until a person has seen to it",
