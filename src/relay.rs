@@ -125,7 +125,6 @@ fn log_started(core: &Core, file: Option<&Path>) {
         );
     }
     if test.enabled {
-        let address = test.address.map(|address| address.to_string());
-        tracing::warn!(event = "test_mode", enabled = true, action = action_name(test.action), to = address);
+        test.log();
     }
 }

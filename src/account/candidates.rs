@@ -166,6 +166,11 @@ impl Candidates {
         self.own().iter().map(at).min().flatten()
     }
 
+    /// Whether nothing goes by any of them until a person has seen to it.
+    pub(crate) fn are_stopped(&self) -> bool {
+        self.all().all(|account| account.is_stopped())
+    }
+
     /// Lets the next attempt be a probe, whoever makes it.
     pub(crate) fn probe_now(&self, now: Moment) {
         for account in self.all() {

@@ -57,7 +57,8 @@ impl DeliveryLine<'_> {
         // While the upstream is down or must not be used, what counts is the end of that.
         let resumes = if waits { self.lane.candidates.resumes_at(now) } else { None };
         let due = now.after(self.pauses.of(each).unwrap_or_default());
-        let next = waits.then(|| resumes.map_or(due, |resumes| resumes.max(due)));
+        let is_timed = waits && (resumes.is_some() || !self.lane.candidates.are_stopped());
+        let next = is_timed.then(|| resumes.map_or(due, |resumes| resumes.max(due)));
         let next = next.map(|next| self.lane.context.wall(next));
         let delay = format!("{:.1}s", now.since(message.accepted).as_secs_f64());
         let attempt = each.recipient.attempts + u32::from(self.tried && each.is_attempt());

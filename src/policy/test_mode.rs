@@ -27,6 +27,15 @@ pub struct TestState {
     pub origin: String,
 }
 
+impl TestState {
+    /// Says loudly what becomes of mail from now on.
+    pub(crate) fn log(&self) {
+        let Self { enabled, action, address, origin } = self;
+        let to = address.as_ref().filter(|_| *enabled).map(ToString::to_string);
+        tracing::warn!(event = "test_mode", enabled, action = action_name(*action), to, origin);
+    }
+}
+
 /// Why the switch was not set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,11 +82,11 @@ impl Switch {
     }
 
     /// Goes by a file that was read (again): what has changed there since it was last seen is set; what has not stays as
-    /// it was set last.
+    /// it was set last. Tells what is in force when that is other than before.
     ///
     /// # Errors
     /// When the store can't be read or written: then nothing changes.
-    pub async fn follow(&self, file: &config::TestMode) -> Result<(), StoreError> {
+    pub async fn follow(&self, file: &config::TestMode) -> Result<Option<TestState>, StoreError> {
         let _changing = self.changing.lock().await;
         let in_file = state_of(file);
         let state = match (self.stored(SEEN).await?, self.stored(STATE).await?) {
@@ -99,8 +108,8 @@ impl Switch {
         // The state first: a crash in between makes the file win again, which is what it would have done.
         self.keep(STATE, &state).await?;
         self.keep(SEEN, &in_file).await?;
-        *self.held() = state;
-        Ok(())
+        let before = std::mem::replace(&mut *self.held(), state.clone());
+        Ok((before != state).then_some(state))
     }
 
     /// The state in force.
@@ -139,14 +148,7 @@ impl Switch {
         }
         self.keep(STATE, &state).await?;
         self.held().clone_from(&state);
-        let to = state.address.as_ref().filter(|_| enabled).map(ToString::to_string);
-        tracing::warn!(
-            event = "test_mode",
-            enabled,
-            action = action_name(state.action),
-            to,
-            origin = state.origin
-        );
+        state.log();
         Ok(state)
     }
 

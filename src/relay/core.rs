@@ -128,7 +128,9 @@ impl Core {
     pub async fn reload(&mut self, config: Arc<Config>) -> Result<(), RelayError> {
         let signer = Arc::new(Signer::new(&config.dkim)?);
         let router = Arc::new(Router::new(&config));
-        self.test_mode.follow(&config.test_mode).await?;
+        if let Some(switched) = self.test_mode.follow(&config.test_mode).await? {
+            switched.log();
+        }
         self.context.memory.resize(config.session.memory_out());
         let before = (*self.context).clone();
         self.context = Arc::new(Context { config, router, signer, ..before });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::FROM;
+use super::paper::Paper;
 use super::support::direct_client::Client;
 use super::support::simulation::{Simulation, secs};
 use super::support::upstream::{Act, Script, Step, Upstream};
@@ -244,4 +245,20 @@ async fn what_comes_back_over_a_reload_follows_the_new_routes() {
             "by a session: {by_session}"
         );
     }
+}
+
+/// A reload that switches test mode says so, loudly and once.
+#[tokio::test(start_paused = true)]
+async fn test_mode_that_a_reload_switches_is_told() {
+    let up = Upstream::new(Script::default());
+    let off = config("queued", "up", "connections = 1");
+    let on = format!("{off}[test_mode]\nenabled = true\naddress = \"test@firm.example\"\n");
+    let mut sim = Simulation::new(&off, &[("up", &up)]);
+    sim.start().await;
+    let (paper, _listening) = Paper::listen();
+    for _ in 0..2 {
+        sim.reload(&on).await;
+    }
+    let lines: Vec<_> = paper.lines().into_iter().filter(|line| line.starts_with("test_mode ")).collect();
+    assert_eq!(lines, ["test_mode enabled=true action=redirect to=test@firm.example origin=configuration"]);
 }

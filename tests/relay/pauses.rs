@@ -41,6 +41,24 @@ async fn a_time_that_the_reply_states_is_followed() {
     }
 }
 
+/// Nobody knows when mail goes that waits for a person.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_person_has_no_time() {
+    for (text, has_time) in [("550 5.7.1 outgoing mail suspension", false), ("450 4.2.0 busy", true)] {
+        let (paper, _listening) = Paper::listen();
+        let (code, words) = text.split_once(' ').unwrap();
+        let refused = Act::reply(code.parse().unwrap(), words);
+        let up = Upstream::new(Script::default().with(Step::Mail, refused));
+        let mut sim = Simulation::new(ONE, &[("up", &up)]);
+        sim.start().await;
+        sim.submit("a@firm.example", &["x@there.example"]).await;
+        tokio::time::sleep(secs(5)).await;
+        let lines = paper.lines();
+        let line = lines.iter().find(|line| line.starts_with("deferred ")).unwrap();
+        assert_eq!(line.contains(" next="), has_time, "{lines:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_recovery_makes_nothing_due_that_rests_for_its_own_sake() {
     let up = Upstream::new(Script::default().with(Step::AnyRcpt, Act::reply(450, "4.2.0 busy")));
