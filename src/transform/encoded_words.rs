@@ -25,27 +25,44 @@ pub(super) fn encode(text: &[u8]) -> Vec<String> {
     words
 }
 
-/// Unstructured text (RFC 5322 2.2.1): words that are not ASCII become encoded words, all others stay.
-pub(super) fn unstructured(text: &[u8]) -> Vec<String> {
+/// Words of which some stay as they are; the text of all others becomes encoded words.
+pub(super) fn encode_words<'a>(
+    words: impl Iterator<Item = &'a [u8]>,
+    stays: impl Fn(&[u8]) -> bool,
+    text: impl Fn(&[u8]) -> Vec<u8>,
+) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
-    // White space between encoded words is not shown (RFC 2047 6.2), so it is encoded with what follows it.
+    // White space between encoded words is not shown (RFC 2047 6.2), so it is encoded with what stands beside it.
     let mut open: Vec<u8> = Vec::new();
     let mut after_encoded = false;
-    for word in text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
-        if word.is_ascii() {
+    for word in words {
+        if stays(word) {
+            after_encoded = is_encoded_word(word);
+            if after_encoded && !open.is_empty() {
+                open.push(b' ');
+            }
             out.extend(encode(&std::mem::take(&mut open)));
-            after_encoded = word.starts_with(b"=?") && word.ends_with(b"?=");
             out.push(String::from_utf8_lossy(word).into_owned());
         } else {
             if !open.is_empty() || after_encoded {
                 open.push(b' ');
             }
             after_encoded = false;
-            open.extend_from_slice(word);
+            open.extend(text(word));
         }
     }
     out.extend(encode(&open));
     out
+}
+
+pub(super) fn is_encoded_word(word: &[u8]) -> bool {
+    word.starts_with(b"=?") && word.ends_with(b"?=")
+}
+
+/// Unstructured text (RFC 5322 2.2.1): words that are not ASCII become encoded words, all others stay.
+pub(super) fn unstructured(text: &[u8]) -> Vec<String> {
+    let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    encode_words(words, <[u8]>::is_ascii, <[u8]>::to_vec)
 }
 
 #[cfg(test)]
@@ -60,6 +77,7 @@ mod tests {
             ("Gr\u{fc}\u{df}e an alle".as_bytes(), "=?utf-8?B?R3LDvMOfZQ==?= an alle"),
             ("a \u{fc} \u{fc} b".as_bytes(), "a =?utf-8?B?w7wgw7w=?= b"),
             ("=?utf-8?Q?x?= \u{fc}".as_bytes(), "=?utf-8?Q?x?= =?utf-8?B?IMO8?="),
+            ("\u{fc} =?utf-8?Q?x?=".as_bytes(), "=?utf-8?B?w7wg?= =?utf-8?Q?x?="),
             (b"\xfc", "=?unknown-8bit?B?/A==?="),
             (b"", ""),
         ] {

@@ -1,5 +1,6 @@
 //! Reads the mailboxes out of an address list (RFC 5322 3.4, with the obsolete forms of 4.4).
 
+use super::lexical::{comment, quoted_string};
 use crate::mail::Address;
 
 /// Mailboxes that are read of one field at most; what follows is not looked at.
@@ -13,10 +14,14 @@ pub fn mailboxes(value: &[u8]) -> Vec<Address> {
     let mut reader = Reader::default();
     let mut rest = value;
     while let Some((&b, tail)) = rest.split_first() {
-        rest = tail;
+        let text = std::mem::replace(&mut rest, tail);
         match b {
-            b'(' => rest = skip_comment(tail),
-            b'"' => rest = reader.quoted(rest),
+            b'(' => rest = behind(text, comment(text)),
+            b'"' => {
+                let end = quoted_string(text);
+                reader.quoted(&text[1..end.map_or(text.len(), |end| end - 1)]);
+                rest = behind(text, end);
+            }
             b' ' | b'\t' | b'\r' | b'\n' => reader.space = true,
             b'<' => reader.open(),
             b'>' if reader.in_angle => reader.in_angle = false,
@@ -71,23 +76,13 @@ impl Reader {
         self.text.push(b);
     }
 
-    /// Takes a quoted string whose opening quote has been read; returns what follows it.
-    fn quoted<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        let mut i = 0;
-        while let Some(&b) = rest.get(i) {
-            match b {
-                b'"' => break,
-                b'\\' => i += 2,
-                _ => i += 1,
-            }
-        }
-        let inner = &rest[..i.min(rest.len())];
+    /// Takes what stands in a quoted string.
+    fn quoted(&mut self, inner: &[u8]) {
         if self.in_angle || !self.has_angle {
             self.push(b'"');
             self.text.extend(inner.iter().filter(|b| !b"\r\n".contains(b)));
             self.text.push(b'"');
         }
-        rest.get(i + 1..).unwrap_or_default()
     }
 
     fn finish(&mut self) {
@@ -100,22 +95,9 @@ impl Reader {
     }
 }
 
-/// Skips a comment, nested ones included, whose opening parenthesis has been read.
-fn skip_comment(text: &[u8]) -> &[u8] {
-    let mut depth = 1_usize;
-    let mut i = 0;
-    while let Some(&b) = text.get(i) {
-        i += if b == b'\\' { 2 } else { 1 };
-        match b {
-            b'(' => depth += 1,
-            b')' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    text.get(i..).unwrap_or_default()
+/// What follows what ends there; nothing when that has no end.
+fn behind(text: &[u8], end: Option<usize>) -> &[u8] {
+    end.map_or(&[], |end| &text[end..])
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 use unicode_normalization::UnicodeNormalization;
 
+use super::lexical::{comment, quoted_string};
 use crate::mail::Address;
 
 /// Mailboxes in one field at most.
@@ -102,7 +103,7 @@ fn unquoted(word: &str) -> String {
     let mut rest = word;
     while let Some(start) = rest.find('"') {
         out.push_str(&rest[..start]);
-        rest = &rest[start + quoted(&rest[start..]).unwrap_or(rest.len() - start)..];
+        rest = &rest[start + quoted_string(&rest.as_bytes()[start..]).unwrap_or(rest.len() - start)..];
     }
     out + rest
 }
@@ -120,7 +121,7 @@ impl<'a> Iterator for Tokens<'a> {
         let (token, length) = match self.rest.chars().next()? {
             ',' => (Some(Token::Comma), 1),
             '(' => {
-                let length = comment(self.rest);
+                let length = comment(self.rest.as_bytes());
                 (length.map(|n| Token::Comment(&self.rest[..n])), length.unwrap_or(1))
             }
             '<' => {
@@ -146,7 +147,7 @@ fn word(text: &str) -> Option<usize> {
             ' ' | '\t' | '\r' | '\n' | ',' | '<' => break,
             // A comment beside a word parts it from what follows for some readers, and not for others.
             '(' | ')' | '>' | ':' | ';' | '\\' | ']' => return None,
-            '"' => quoted(&text[end..])?,
+            '"' => quoted_string(&text.as_bytes()[end..])?,
             '[' => literal(&text[end..])?,
             c if c.is_control() => return None,
             c => c.len_utf8(),
@@ -154,20 +155,6 @@ fn word(text: &str) -> Option<usize> {
     }
     // `word<address>` is two tokens; `word(comment)` is refused above, so nothing is glued together.
     (end > 0).then_some(end)
-}
-
-/// The length of the quoted string at the beginning.
-fn quoted(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (i, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return Some(i + 1),
-            _ => {}
-        }
-    }
-    None
 }
 
 /// The length of the address literal at the beginning.
@@ -183,27 +170,11 @@ fn angle(text: &str) -> Option<usize> {
         end += match text[end..].chars().next()? {
             '>' => return Some(end + 1),
             '<' | '(' | ')' | ',' | ';' => return None,
-            '"' => quoted(&text[end..])?,
+            '"' => quoted_string(&text.as_bytes()[end..])?,
             '[' => literal(&text[end..])?,
             c => c.len_utf8(),
         };
     }
-}
-
-/// The length of the comment at the beginning, with those inside of it.
-fn comment(text: &str) -> Option<usize> {
-    let (mut depth, mut escaped) = (0_usize, false);
-    for (i, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '(' => depth += 1,
-            ')' if depth == 1 => return Some(i + 1),
-            ')' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
 }
 
 #[cfg(test)]

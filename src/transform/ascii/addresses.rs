@@ -6,7 +6,8 @@
 use std::mem::take;
 
 use crate::mail::Address;
-use crate::transform::encoded_words::encode;
+use crate::mail::header::comment;
+use crate::transform::encoded_words::{encode, encode_words, is_encoded_word};
 
 /// The list in ASCII; what is so already stays, but for its white space.
 pub(super) fn to_ascii(value: &[u8]) -> String {
@@ -37,7 +38,7 @@ fn next(text: &[u8]) -> Option<(Token<'_>, &[u8])> {
     Some(match first {
         b',' | b';' | b':' | b'<' | b'>' => (Token::Mark(first), &text[1..]),
         b'(' => {
-            let end = comment_end(text);
+            let end = comment(text).unwrap_or(text.len());
             (Token::Comment(text[1..end].strip_suffix(b")").unwrap_or(&text[1..end])), &text[end..])
         }
         _ => {
@@ -45,23 +46,6 @@ fn next(text: &[u8]) -> Option<(Token<'_>, &[u8])> {
             (Token::Word(&text[..end]), &text[end..])
         }
     })
-}
-
-/// Where the comment ends that begins the text, nested ones included.
-fn comment_end(text: &[u8]) -> usize {
-    let (mut depth, mut at) = (0_usize, 0);
-    while let Some(&b) = text.get(at) {
-        at += if b == b'\\' { 2 } else { 1 };
-        match b {
-            b'(' => depth += 1,
-            b')' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    at.min(text.len())
 }
 
 /// Where the word ends that begins the text. It is never empty.
@@ -196,24 +180,7 @@ fn phrase(words: &[&[u8]]) -> String {
         return String::from_utf8_lossy(&words.join(&b' ')).into_owned();
     }
     // Encoded words that stand here already would be shown as they are written, inside of another.
-    let mut out: Vec<String> = Vec::new();
-    let mut open: Vec<u8> = Vec::new();
-    for word in words {
-        if word.starts_with(b"=?") && word.ends_with(b"?=") {
-            if !open.is_empty() {
-                open.push(b' ');
-                out.extend(encode(&take(&mut open)));
-            }
-            out.push(String::from_utf8_lossy(word).into_owned());
-            continue;
-        }
-        if !open.is_empty() || !out.is_empty() {
-            open.push(b' ');
-        }
-        open.extend(unescaped(word));
-    }
-    out.extend(encode(&open));
-    out.join(" ")
+    encode_words(words.iter().copied(), is_encoded_word, unescaped).join(" ")
 }
 
 /// A word without quotes, and without what escapes an octet (RFC 5322 3.2.1, 3.2.4).
