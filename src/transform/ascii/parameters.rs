@@ -1,9 +1,11 @@
 //! Values with parameters, such as those of Content-Type, in ASCII (RFC 2231).
 
-use std::fmt::Write as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// Octets of an encoded value in one piece at most, so that a line has room for it (RFC 2231 3).
 const PIECE: usize = 54;
+/// All that is encoded: more than must be (RFC 2231 7).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 /// The value with those of its parameters encoded that are not ASCII; `None` when something else is not.
 pub(super) fn to_ascii(value: &[u8]) -> Option<String> {
@@ -62,25 +64,13 @@ fn unquoted(value: &[u8]) -> Vec<u8> {
     out
 }
 
-fn percent(octets: &[u8]) -> String {
-    let mut out = String::new();
-    for &b in octets {
-        if b.is_ascii_alphanumeric() || b"-._".contains(&b) {
-            out.push(char::from(b));
-        } else {
-            // Writing to a string can't fail.
-            let _ = write!(out, "%{b:02X}");
-        }
-    }
-    out
-}
-
 /// A parameter as RFC 2231 writes it, in several pieces when it is long.
 fn encoded(name: &str, value: &[u8]) -> Vec<String> {
     let text = std::str::from_utf8(value).ok();
+    let percent = |octets: &[u8]| percent_encode(octets, RESERVED).to_string();
     let characters: Vec<String> = match text {
         Some(text) => text.chars().map(|c| percent(c.encode_utf8(&mut [0; 4]).as_bytes())).collect(),
-        None => value.iter().map(|&b| percent(&[b])).collect(),
+        None => value.iter().map(|b| percent(std::slice::from_ref(b))).collect(),
     };
     let mut all = vec![format!("{}''", text.map_or("", |_| "utf-8"))];
     // Readers decode each piece for itself, so none parts a character.
