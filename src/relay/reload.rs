@@ -62,11 +62,11 @@ impl Reloader {
             tracing::warn!(event = "config", reason = %warning);
         }
         // What can fail comes first; what follows can't.
+        let prepared = front.prepare(&config).await.map_err(|error| error.to_string())?;
         if config.control_group != before.control_group {
             let group = config.control_group.as_ref();
             socket::admit(&before.data_dir, group).map_err(|error| error.to_string())?;
         }
-        let prepared = front.prepare(&config).await.map_err(|error| error.to_string())?;
         core.reload(config.clone()).await.map_err(|error| error.to_string())?;
         front.follow(core, prepared).await;
         self.log.set(config.log);
