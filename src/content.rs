@@ -23,6 +23,9 @@ pub struct Content {
     place: Octets,
 }
 
+/// What is noted of a message whose content is not what was taken.
+pub(crate) const DAMAGED: &str = "the stored content is damaged";
+
 /// The extension of a file that is not complete yet.
 pub(crate) const PART: &str = "part";
 

@@ -45,7 +45,7 @@ use paper::Paper;
 use tls::Pipe;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use world::{Running, World};
@@ -547,7 +547,8 @@ async fn listen_with(
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(Gate::new(max, per_client));
     let serving = tokio::spawn(async move {
-        mailsluice::listen::serve(socket, door, gate, stopping).await;
+        let closing = oneshot::channel().0;
+        mailsluice::listen::serve(Arc::new(socket), door, gate, stopping, closing).await;
         drop(folder);
     });
     (address, stop, serving)

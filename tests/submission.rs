@@ -33,7 +33,7 @@ use memory_store::MemoryStore;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use world::World;
@@ -88,7 +88,13 @@ async fn open(world: World) -> Submission {
     let door = Arc::new(ArcSwap::from_pointee(Door::new(&listener, Arc::new(services))));
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(Gate::new(9, 2));
-    let serving = tokio::spawn(mailsluice::listen::serve(socket, door.clone(), gate, stopping));
+    let serving = tokio::spawn(mailsluice::listen::serve(
+        Arc::new(socket),
+        door.clone(),
+        gate,
+        stopping,
+        oneshot::channel().0,
+    ));
     Submission { address, store, door, serving, _stop: stop, _folder: folder }
 }
 

@@ -163,17 +163,12 @@ impl Condition {
 
     /// Lets the next attempt be the probe: a person wants it.
     pub(super) fn probe_now(&self, now: Moment) {
-        let mut state = self.lock();
-        if let Some(down) = &mut state.down {
-            down.probe_at = Some(now);
-            state.hurried = true;
-        }
+        self.lock().hurry(now);
     }
 
     /// The same, and what has failed until now is forgotten: a person has seen to it.
     pub(super) fn begin_again(&self, now: Moment) {
-        self.probe_now(now);
-        if let Some(down) = &mut self.lock().down {
+        if let Some(down) = self.lock().hurry(now) {
             (down.failures, down.disabled) = (0, false);
         }
     }
@@ -278,6 +273,14 @@ impl ProbeTimes {
 }
 
 impl ConditionState {
+    /// The next attempt is the probe, whenever it comes.
+    fn hurry(&mut self, now: Moment) -> Option<&mut Down> {
+        let down = self.down.as_mut()?;
+        down.probe_at = Some(now);
+        self.hurried = true;
+        Some(down)
+    }
+
     /// A longer pause holds, whichever came first.
     fn pause(&mut self, until: Moment, reason: String, now: Moment) -> bool {
         let is_longer = self.paused.as_ref().is_none_or(|paused| paused.until < until);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::content::DAMAGED;
 use crate::limits::Amount;
 use crate::store::{Leased, MOST_DOUBTS, Message, QueuedRecipient, RecipientState};
 use crate::upstream::Outcome;
@@ -80,7 +81,7 @@ impl Attempted {
 
     /// The stored content is not what was taken: nothing was tried, and nothing is held against the recipients.
     pub(super) fn damaged(leased: Leased, reason: String) -> Self {
-        let reply = format!("451 4.3.0 the stored content is damaged: {reason}");
+        let reply = format!("451 4.3.0 {DAMAGED}: {reason}");
         Self { damaged: Some(reason), ..Self::all(leased, Outcome::Later, &reply) }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
 use super::gate::Gate;
-use super::serving::accept_all;
+use super::serving::serve;
 use super::sockets::open_beside;
 use crate::config::{self, Listener};
 use crate::session::{Door, Services};
@@ -110,12 +110,7 @@ impl Listeners {
         let weak = Arc::downgrade(&socket);
         let (stop, stopping) = watch::channel(false);
         let (closing, closed) = oneshot::channel();
-        let accepting = accept_all(socket, door.clone(), self.gate.clone(), stopping);
-        let serving = self.tasks.spawn(async move {
-            let mut sessions = accepting.await;
-            drop(closing);
-            while sessions.join_next().await.is_some() {}
-        });
+        let serving = self.tasks.spawn(serve(socket, door.clone(), self.gate.clone(), stopping, closing));
         let open = OpenListener { door, socket: weak, stop, closed, task: serving.id() };
         self.open.insert(address, open);
     }

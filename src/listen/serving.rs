@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -37,21 +37,23 @@ impl Door {
     }
 }
 
-/// Accepts connections until `stopping` turns true, then waits for the sessions to end.
+/// Accepts connections until `stopping` turns true, closes the socket and drops `closing`, then waits for the sessions to end.
 ///
 /// The caller bounds that last wait (`shutdown_grace`): when this is dropped, so are the sessions.
 pub async fn serve(
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     doors: Arc<ArcSwap<Door>>,
     gate: Arc<Gate>,
     stopping: watch::Receiver<bool>,
+    closing: oneshot::Sender<()>,
 ) {
-    let mut sessions = accept_all(Arc::new(socket), doors, gate, stopping).await;
+    let mut sessions = accept_all(socket, doors, gate, stopping).await;
+    drop(closing);
     while sessions.join_next().await.is_some() {}
 }
 
 /// Accepts connections until `stopping` turns true, and closes the socket. Returns the sessions that are left.
-pub(super) async fn accept_all(
+async fn accept_all(
     socket: Arc<TcpListener>,
     doors: Arc<ArcSwap<Door>>,
     gate: Arc<Gate>,

@@ -13,10 +13,8 @@ use governor::nanos::Nanos;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use super::MAX_KEYS;
 use crate::time::{Moment, Timeline};
-
-/// Keys that are remembered at most.
-const MAX_KEYS: usize = 16_384;
 
 /// The relay's time line as governor's clock.
 #[derive(Clone)]

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::strikes::{Leniency, MAX_KEYS, Strikes};
+use super::MAX_KEYS;
+use super::strikes::{Leniency, Strikes};
 use crate::mail::ClientNetwork;
 use crate::time::{Moment, Timeline};
 

@@ -13,3 +13,6 @@ pub mod sender;
 mod strikes;
 pub mod test_mode;
 pub mod users;
+
+/// Clients, names and the like that each count of them remembers at most.
+const MAX_KEYS: usize = 16_384;

@@ -7,10 +7,8 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::MAX_KEYS;
 use crate::time::{Moment, Timeline};
-
-/// Keys that are remembered at most.
-pub(super) const MAX_KEYS: usize = 16_384;
 
 /// How many failures lead to which pauses.
 #[derive(Debug, Clone, Copy)]

@@ -224,13 +224,9 @@ impl Dialogue {
                 })
             }
             DialoguePhase::Recipients(mut transaction) => {
-                let place = transaction.envelope.add(recipient);
-                if let Some(known) = transaction.requests.get_mut(place) {
-                    known.join(request);
-                } else {
-                    transaction.dropped.extend(dropped.then_some(place));
-                    transaction.requests.push(request);
-                }
+                transaction.dropped.extend(dropped.then_some(transaction.envelope.recipients().len()));
+                transaction.envelope.add(recipient);
+                transaction.requests.push(request);
                 DialoguePhase::Recipients(transaction)
             }
         };

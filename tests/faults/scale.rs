@@ -22,12 +22,18 @@ fn is_done_alone(name: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return false;
     }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("scale::{name}"), "--test-threads=1"]);
-    let output = command.env(ALONE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    run_alone(name, &[], (ALONE, "1"));
     true
+}
+
+/// Runs a test of this file in a process of its own, which must pass; returns what it printed.
+fn run_alone(name: &str, more: &[&str], (variable, value): (&str, &str)) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("scale::{name}"), "--test-threads=1"]).args(more);
+    let output = command.env(variable, value).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    text
 }
 
 /// The processor's time that this process has had.
@@ -143,10 +149,8 @@ async fn memory_of_a_relay() {
 }
 
 fn measured(accounts: usize) -> usize {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "scale::memory_of_a_relay", "--nocapture", "--test-threads=1"]);
-    let output = command.env(ACCOUNTS, accounts.to_string()).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let more = ["--ignored", "--nocapture"];
+    let text = run_alone("memory_of_a_relay", &more, (ACCOUNTS, &accounts.to_string()));
     let figure = text.split_once("resident=").map(|(_, rest)| rest.lines().next().unwrap().trim());
     figure.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{rfc3339, some_text};
 use crate::account::AccountView;
 use crate::config::TestAction;
+use crate::content::DAMAGED;
 use crate::lane::{LaneState, LaneStatus};
 use crate::store::{MOST_DOUBTS, MessageState, RecipientState, Summary, SummaryRecipient};
 use crate::time::{Moment, Timeline};
@@ -83,8 +84,7 @@ impl WaitSources<'_> {
 
     /// The reply of a recipient says it where the content is damaged.
     fn why_held(&self) -> &str {
-        let damaged =
-            self.waiting().into_iter().find(|to| to.reply.contains("the stored content is damaged"));
+        let damaged = self.waiting().into_iter().find(|to| to.reply.contains(DAMAGED));
         let test = self.summary.decisions.test.as_ref();
         match (damaged, test.map(|test| test.action)) {
             (Some(to), _) => &to.reply,
