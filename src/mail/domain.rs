@@ -6,7 +6,7 @@ use std::fmt;
 
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// Dots that people type in domain names (UTS 46 2.3).
 const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
@@ -17,7 +17,7 @@ const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 /// address literal. An underscore is met kindly, as real host names have it.
 #[must_use]
 pub fn to_ascii(domain: &str) -> Option<String> {
-    let domain: String = domain.nfc().collect();
+    let domain = composed(domain);
     // What is denied are control characters, the at-sign, and whatever else must not come out of a look-alike.
     let mapped =
         Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::Verify);
@@ -91,8 +91,15 @@ impl Borrow<str> for DomainKey {
 
 /// What has no other canonical form: composed, in lower case.
 pub(super) fn lower(text: &str) -> String {
-    let composed: String = text.nfc().collect();
-    composed.to_lowercase().nfc().collect()
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    composed(&composed(text).to_lowercase()).into_owned()
+}
+
+/// In NFC, which most text is: each message has its addresses compared several times.
+fn composed(text: &str) -> Cow<'_, str> {
+    if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
 }
 
 /// An address literal (RFC 5321 4.1.3) in one spelling.
