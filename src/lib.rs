@@ -37,6 +37,7 @@ pub mod limits;
 pub mod listen;
 pub mod mail;
 pub mod memory;
+pub mod oauth;
 pub mod policy;
 pub mod relay;
 pub mod report;

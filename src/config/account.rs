@@ -1,5 +1,6 @@
 //! The logins of an upstream, what they may send together, and who serves in its place.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -14,6 +15,8 @@ pub struct Login {
     pub user: Option<String>,
     /// The password.
     pub password: Option<SecretString>,
+    /// The name of the sign-in (`[[oauth]]`) whose tokens it logs in with; there is no password then.
+    pub oauth: Option<Arc<str>>,
     /// Whether it serves only messages from its own address; `user` is an address then.
     pub sender_bound: bool,
     /// What it may send by itself.
@@ -24,7 +27,7 @@ impl Login {
     /// An account without login.
     #[must_use]
     pub fn anonymous(limits: Limits) -> Self {
-        Self { user: None, password: None, sender_bound: false, limits }
+        Self { user: None, password: None, oauth: None, sender_bound: false, limits }
     }
 
     /// The name under which it is counted and shown; empty where nobody logs in.

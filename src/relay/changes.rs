@@ -182,12 +182,13 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
 }
 
 fn same_login(old: &Login, new: &Login) -> bool {
-    let Login { user, password, sender_bound, limits } = old;
+    let Login { user, password, oauth, sender_bound, limits } = old;
     let same_password = match (password, &new.password) {
         (Some(old), Some(new)) => same_secret(old, new),
         (old, new) => old.is_none() && new.is_none(),
     };
-    same_password && (user, *sender_bound, limits) == (&new.user, new.sender_bound, &new.limits)
+    same_password
+        && (user, oauth, *sender_bound, limits) == (&new.user, &new.oauth, new.sender_bound, &new.limits)
 }
 
 fn same_user(old: &User, new: &User) -> bool {

@@ -62,7 +62,7 @@ fn account(mut section: Section<'_>, known: &Limits) -> Login {
 
 fn login(section: &mut Section<'_>, limits: Limits) -> Login {
     let password = secret::read_password(section, "password");
-    Login { user: user(section), password, sender_bound: false, limits }
+    Login { user: user(section), password, oauth: None, sender_bound: false, limits }
 }
 
 fn user(section: &mut Section<'_>) -> Option<String> {
