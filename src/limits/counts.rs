@@ -3,6 +3,7 @@
 use super::amount::{Amount, AmountSum};
 use super::calendar::Period;
 use super::ceilings::{Ceilings, Periods};
+use super::even_pace::EvenPace;
 use super::slots::Slots;
 use super::wait::{Cause, Wait};
 use crate::config::Window;
@@ -33,8 +34,7 @@ pub struct ScopeUsage {
 pub struct Counts {
     windows: [Slots; 4],
     under_way: AmountSum,
-    /// The last transaction that has begun, for the even pace.
-    last_begun: Option<(Moment, Amount)>,
+    even_pace: EvenPace,
     batch: BatchProgress,
 }
 
@@ -51,7 +51,7 @@ impl Default for Counts {
         Self {
             windows: Window::ALL.map(Slots::new),
             under_way: AmountSum::default(),
-            last_begun: None,
+            even_pace: EvenPace::default(),
             batch: BatchProgress::default(),
         }
     }
@@ -63,6 +63,7 @@ impl Counts {
     pub fn read(&mut self, usage: &ScopeUsage) {
         self.windows = Window::ALL.map(Slots::new);
         self.under_way = AmountSum::default();
+        self.even_pace.forget_under_way();
         for row in &usage.rows {
             self.windows[row.window as usize].add(row.slot, &row.amount);
         }
@@ -75,20 +76,20 @@ impl Counts {
     pub fn begin(&mut self, amount: &Amount, now: Moment) {
         self.under_way.add(amount.into());
         self.batch.begun = self.batch.begun.saturating_add(amount.messages);
-        self.last_begun = Some((now, *amount));
+        self.even_pace.begin(amount, now);
     }
 
     /// A transaction that is under way gets so much more, and has so much in all then. For the even pace it has begun when it
     /// did.
-    pub fn join(&mut self, more: &Amount, all: &Amount, now: Moment) {
+    pub fn join(&mut self, more: &Amount, all: &Amount) {
         self.under_way.add(more.into());
-        let (at, last) = self.last_begun.unwrap_or((now, *all));
-        self.last_begun = Some((at, last.max(*all)));
+        self.even_pace.join(more, all);
     }
 
     /// A transaction that was begun as `taken` ends; the provider has counted so much of it, or nothing.
     pub fn end(&mut self, taken: &Amount, counted: Option<&Amount>, at: Moment) {
         self.under_way.subtract(taken.into());
+        self.even_pace.end(taken, counted.is_some());
         let Some(counted) = counted else {
             self.batch.begun = self.batch.begun.saturating_sub(taken.messages);
             return;
@@ -104,7 +105,7 @@ impl Counts {
         for &window in windows {
             self.windows[window as usize].clear();
         }
-        self.last_begun = None;
+        self.even_pace = EvenPace::default();
         self.batch = BatchProgress::default();
     }
 
@@ -143,8 +144,7 @@ impl Counts {
         }
         if ceilings.paces_evenly() {
             room.messages = room.messages.min(1);
-            let next = self.last_begun.map(|(at, amount)| at.after(ceilings.even_distance(&amount)));
-            if let Some(next) = next.filter(|next| now < *next) {
+            if let Some(next) = self.even_pace.next(ceilings).filter(|next| now < *next) {
                 wait = Some(Wait::later(wait, Wait { cause: Cause::Even, until: Some(next) }));
             }
         }

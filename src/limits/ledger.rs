@@ -88,8 +88,8 @@ impl Ledger {
     }
 
     /// A transaction that is under way gets so much more, and has so much in all then.
-    pub fn join(&mut self, account: &AccountKey, more: &Amount, all: &Amount, now: Moment) {
-        self.each(account, |counts| counts.join(more, all, now));
+    pub fn join(&mut self, account: &AccountKey, more: &Amount, all: &Amount) {
+        self.each(account, |counts| counts.join(more, all));
     }
 
     /// A transaction that was begun as `taken` ends; the provider has counted so much of it, or nothing.

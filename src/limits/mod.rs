@@ -9,6 +9,7 @@ mod amount;
 mod calendar;
 mod ceilings;
 mod counts;
+mod even_pace;
 mod forecast;
 mod learned;
 mod ledger;

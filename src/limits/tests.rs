@@ -244,6 +244,25 @@ fn an_even_pace_spreads_the_permits() {
 }
 
 #[test]
+fn what_the_provider_has_not_counted_keeps_no_distance() {
+    let own = Ceilings { pace: Pace::Even, ..quotas(Window::Minute, Some(5), None) };
+    let account = AccountKey::new("u", "a");
+    let until = |books: &mut Books, now| books.room("a", 1, now).unwrap_err().until.unwrap();
+    let mut books = Books::of(own);
+    assert!(books.begin("a", 1, 1_000_000));
+    books.ledger.end(&account, &recipients(1), None, Moment(1_000_500));
+    assert!(books.begin("a", 2, 1_000_500), "nothing has gone yet");
+    // Another begins while that one runs, and is given back: the first still keeps its distance.
+    assert!(books.begin("a", 1, 1_012_500));
+    books.ledger.end(&account, &recipients(1), None, Moment(1_012_600));
+    assert!(books.begin("a", 1, 1_012_700));
+    books.end("a", 2, 1_012_800);
+    assert_eq!(until(&mut books, 1_013_000), Moment(1_024_700));
+    books.end("a", 1, 1_013_100);
+    assert_eq!(until(&mut books, 1_013_200), Moment(1_024_700));
+}
+
+#[test]
 fn recipients_that_join_do_not_begin_the_distance_anew() {
     let own = Ceilings { pace: Pace::Even, ..quotas(Window::Minute, Some(5), Some(30)) };
     let mut books = Books::of(own);
@@ -328,7 +347,7 @@ fn join(books: &mut Books, account: &str, taken: u32) -> Result<(), Cause> {
     let more = Amount::of_recipients(1);
     let (ceilings, at) = (books.ceilings(account), Moment(1_000_000));
     books.ledger.room_for_more(&ceilings, &more, at, &books.timeline).map_err(|wait| wait.cause)?;
-    books.ledger.join(&AccountKey::new("u", account), &more, &recipients(taken + 1), at);
+    books.ledger.join(&AccountKey::new("u", account), &more, &recipients(taken + 1));
     Ok(())
 }
 

@@ -99,7 +99,7 @@ impl OpenBooks {
         }
         open.taken = all;
         let account = open.account.clone();
-        self.ledger.join(&account, &Amount { messages: 0, ..*more }, &all, now);
+        self.ledger.join(&account, &Amount { messages: 0, ..*more }, &all);
         Extension::Granted
     }
 }

@@ -253,7 +253,7 @@ impl Writing {
         let (account, all) = (permit.account.clone(), permit.taken);
         self.undo.borrow_mut().push(Undo::Counts(account.clone()));
         let before = self.books.with(|books| {
-            books.ledger.join(&account, &Amount { messages: 0, ..*more }, &all, self.now());
+            books.ledger.join(&account, &Amount { messages: 0, ..*more }, &all);
             books.permits.insert(id, permit)
         });
         self.undo.borrow_mut().extend(before.map(|before| Undo::Was(id, before)));
