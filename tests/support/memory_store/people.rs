@@ -114,7 +114,7 @@ impl Permits for MemoryStore {
         }
         held.taken += more;
         held.recorded = held.recorded.max(held.taken.recipients);
-        state.ledger.join(&held.account, &more, &held.taken, now);
+        state.ledger.join(&held.account, &more, &held.taken);
         Ok(Permitted::Granted(extension.permit))
     }
 
