@@ -19,6 +19,7 @@ mod limits;
 mod load;
 mod machine;
 mod model;
+mod names;
 mod overrides;
 mod presets;
 mod private_key;
@@ -27,6 +28,7 @@ mod reader;
 mod scram;
 mod secret;
 mod sections;
+mod sign_in;
 mod size;
 mod tree;
 mod trust;
@@ -52,6 +54,9 @@ pub use presets::{PRESETS, Preset};
 pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
+pub use sign_in::{
+    ClientCertificate, ClientProof, SealingKey, Secrets, ServiceAccount, SignIn, SignInFlow, SignInProvider,
+};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
 pub use upstream::{Auth, Capture, Security, Smtp, Timeouts, Upstream, UpstreamKind};

@@ -7,9 +7,9 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::names::is_domain;
 use super::reader::Section;
 use super::secret;
-use super::sections::is_domain;
 use super::tree::Value;
 
 /// The longest name or password, in octets (RFC 1929 2).
