@@ -634,7 +634,10 @@ fn check_tells_faults_and_exits_with_2() {
         let told = relay.run(&["--json", "check"]);
         let faults: Vec<&str> = bad.err.lines().collect();
         assert_eq!(told.status, Some(2));
-        assert_eq!(told.json(), json!({"ok": false, "file": null, "faults": faults, "warnings": []}));
+        assert_eq!(
+            told.json(),
+            json!({"ok": false, "file": null, "faults": faults, "warnings": [], "notes": []})
+        );
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::context::CliContext;
 use super::failure::{Failure, warn};
-use crate::config::LoadedConfig;
+use crate::config::{Config, LoadedConfig};
 use crate::report::log::escape::printable;
 
 /// What there is to say of a configuration.
@@ -15,15 +15,18 @@ struct CheckResult {
     file: Option<String>,
     faults: Vec<String>,
     warnings: Vec<String>,
+    /// What is worth knowing, and nothing to mend.
+    notes: Vec<String>,
 }
 
 /// Reads the configuration exactly as `run` does.
 pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
-    let LoadedConfig { path, warnings, .. } = match context.load() {
+    let LoadedConfig { path, warnings, config } = match context.load() {
         Ok(loaded) => loaded,
         Err(faults) if context.json => {
             let faults = faults.all().iter().map(ToString::to_string).collect();
-            let result = CheckResult { ok: false, file: None, faults, warnings: Vec::new() };
+            let result =
+                CheckResult { ok: false, file: None, faults, warnings: Vec::new(), notes: Vec::new() };
             context.print_value(&result, "")?;
             return Err(Failure::ConfigurationTold);
         }
@@ -35,6 +38,21 @@ pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
         warn(&warnings);
     }
     let warnings = warnings.iter().map(ToString::to_string).collect();
-    let result = CheckResult { ok: true, file, faults: Vec::new(), warnings };
-    context.print_value(&result, &format!("{}: ok", printable(&name)))
+    let notes = notes(&config);
+    let text =
+        notes.iter().fold(format!("{}: ok", printable(&name)), |text, note| format!("{text}\nnote: {note}"));
+    let result = CheckResult { ok: true, file, faults: Vec::new(), warnings, notes };
+    context.print_value(&result, &text)
+}
+
+/// What is worth knowing of a configuration without faults.
+fn notes(config: &Config) -> Vec<String> {
+    let stores_grants = config.sign_ins.iter().any(|sign_in| sign_in.needs_grant());
+    if !stores_grants || config.secrets.key.is_some() {
+        return Vec::new();
+    }
+    let folder = printable(&config.data_dir.display().to_string());
+    vec![format!(
+        "sign-ins are stored in {folder} without encryption, protected by its mode alone; [secrets] key encrypts them"
+    )]
 }

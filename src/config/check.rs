@@ -1,9 +1,11 @@
 //! What can only be seen when all upstreams, and all listeners, are known.
 
 mod own_listeners;
+mod sign_ins;
 
 use std::collections::{HashMap, VecDeque};
 
+pub(super) use self::sign_ins::check as sign_ins;
 use super::fault::SourcePlace;
 use super::reader::Section;
 use super::sections::listener::PlacedListener;

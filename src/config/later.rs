@@ -24,8 +24,6 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("", "language", Text("en")),
     ("", "history_days", Number(30)),
     ("", "alert", Empty),
-    ("", "secrets", Empty),
-    ("", "oauth", Empty),
     ("", "rule", Empty),
     ("", "console", Section),
     ("console", "address", Text("off")),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fault::{Fault, Faults, Finding, SourcePlace, Warning};
 use super::machine::Machine;
 use super::reader::{ReadContext, Section, UnknownKey};
-use super::sections::{dkim, listener, queue, session, switches, top, upstream, user};
+use super::sections::{dkim, listener, oauth, queue, secrets, session, switches, top, upstream, user};
 use super::tree::Table;
 use super::{Config, check, files, overrides, tree};
 
@@ -150,7 +150,8 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<(Config, Vec<Warning>)
 }
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.
-const ALL_SECTIONS: &str = "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n";
+const ALL_SECTIONS: &str =
+    "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[oauth]]\n";
 
 /// A fault for each key that no section knows where it stands.
 fn unknown_keys(context: &ReadContext<'_>) -> Vec<Finding> {
@@ -179,6 +180,8 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
     let listeners = listener::read_all(&mut root);
     let upstreams = check::upstreams(&root, upstreams, &listeners);
+    let sign_ins = oauth::read_all(&mut root);
+    let sign_ins = check::sign_ins(&root, sign_ins, &upstreams);
     let config = Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),
@@ -195,6 +198,8 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
         dkim: dkim::read_all(&mut root),
         users: user::read_all(&mut root),
+        sign_ins,
+        secrets: secrets::read(root.section("secrets")),
     };
     check::hostname(&root, &config);
     root.finish();

@@ -19,13 +19,16 @@ mod limits;
 mod load;
 mod machine;
 mod model;
+mod names;
 mod overrides;
 mod presets;
 mod private_key;
+mod proxy;
 mod reader;
 mod scram;
 mod secret;
 mod sections;
+mod sign_in;
 mod size;
 mod tree;
 mod trust;
@@ -49,7 +52,11 @@ pub use model::{
 };
 pub use presets::{PRESETS, Preset};
 pub use private_key::{SigningKeyFault, signing_key};
+pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
+pub use sign_in::{
+    ClientCertificate, ClientProof, SealingKey, Secrets, ServiceAccount, SignIn, SignInFlow, SignInProvider,
+};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
 pub use upstream::{Auth, Capture, Security, Smtp, Timeouts, Upstream, UpstreamKind};

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
-use super::{ByteSize, Identity, Upstream, User};
+use super::{ByteSize, Identity, Secrets, SignIn, Upstream, User};
 use crate::mail::{Address, DomainKey};
 
 /// The whole configuration.
@@ -45,6 +45,10 @@ pub struct Config {
     pub dkim: Vec<DkimEntry>,
     /// `[[user]]`: who may log in.
     pub users: Vec<User>,
+    /// `[[oauth]]`
+    pub sign_ins: Vec<Arc<SignIn>>,
+    /// `[secrets]`
+    pub secrets: Secrets,
 }
 
 /// A group of the machine that has full control over the relay.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    Blacklist, Config, DkimEntry, Listener, Log, Login, Queue, Session, TestMode, Upstream, UpstreamKind,
-    User, UserPassword,
+    Blacklist, Config, DkimEntry, Listener, Log, Login, Queue, Secrets, Session, SignIn, TestMode, Upstream,
+    UpstreamKind, User, UserPassword,
 };
 
 /// Why a configuration can't be put in force while the relay runs: its store is open.
@@ -34,6 +34,8 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         upstreams,
         dkim,
         users,
+        sign_ins,
+        secrets,
     } = old;
     let mut changes = Changes::default();
     changes.key("hostname", hostname, &new.hostname);
@@ -52,6 +54,10 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     let selector = |entry: &DkimEntry| format!("dkim {}._domainkey.{}", entry.selector, entry.domain);
     changes.items(dkim, &new.dkim, selector, |old, new| same_secret(&old.key, &new.key));
     changes.items(users, &new.users, |user| format!("user {}", user.name), same_user);
+    let sign_in = |sign_in: &Arc<SignIn>| format!("oauth {}", sign_in.name);
+    changes.items(sign_ins, &new.sign_ins, sign_in, |old, new| **old == **new);
+    let Secrets { key } = secrets;
+    changes.key("secrets.key", key, &new.secrets.key);
     changes.0
 }
 

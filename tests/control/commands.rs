@@ -76,6 +76,26 @@ fn warnings_say_that_they_are_warnings() {
 }
 
 #[test]
+fn check_says_how_sign_ins_are_protected() {
+    let relay = Relay::start();
+    let config = std::fs::read_to_string(relay.file()).unwrap();
+    let sign_in = "[[oauth]]\nname = \"m365\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\nclient_id = \"x\"\n\
+        flow = \"device_code\"\n";
+    let key = "[secrets]\nkey = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"\n";
+    for (more, is_told) in
+        [(sign_in.to_owned(), true), (format!("{sign_in}{key}"), false), (key.to_owned(), false)]
+    {
+        std::fs::write(relay.file(), format!("{config}\n{more}")).unwrap();
+        let checked = relay.run(&["check"]);
+        assert_eq!(
+            (checked.status, checked.out.contains("without encryption")),
+            (Some(0), is_told),
+            "{checked:?}"
+        );
+    }
+}
+
+#[test]
 fn what_was_done_is_said() {
     let relay = Relay::start();
     let id = relay.enqueue(1, &["a@x.example"], false).to_string();

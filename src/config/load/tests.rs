@@ -1,4 +1,5 @@
 mod documented;
+mod sign_ins;
 mod surroundings;
 
 use std::collections::BTreeMap;

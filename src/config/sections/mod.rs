@@ -4,7 +4,11 @@ pub(super) mod dkim;
 mod fallback;
 pub(super) mod listener;
 mod networks;
+pub(super) mod oauth;
+mod oauth_proof;
+mod oauth_urls;
 pub(super) mod queue;
+pub(super) mod secrets;
 pub(super) mod session;
 pub(super) mod switches;
 pub(super) mod top;
@@ -16,6 +20,7 @@ pub(super) mod user;
 use std::time::Duration;
 
 use super::fault::SourcePlace;
+use super::names::{is_domain, is_ehlo_name};
 use super::reader::Section;
 use super::words::quoted;
 use super::{Filter, Mode};
@@ -26,6 +31,20 @@ const SOME_TIME: Duration = Duration::from_millis(1);
 /// The most of anything that is counted.
 const MANY: i64 = u32::MAX as i64;
 
+/// `name`: what commands and the log call it. Empty where it is wrong.
+fn name(section: &mut Section<'_>, instead: &str) -> String {
+    const LONGEST: usize = 64;
+    if !section.has("name") {
+        section.missing("name", instead);
+    }
+    let is_name = |text: &str| {
+        (1..=LONGEST).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    let read = |text: &str| is_name(text).then(|| text.to_owned());
+    section.parsed("name", "a name", instead, read).unwrap_or_default()
+}
+
 /// Reads a mail address.
 fn address(section: &mut Section<'_>, key: &'static str) -> Option<Address> {
     let parse = |text: &str| Address::parse(text).ok();
@@ -35,16 +54,6 @@ fn address(section: &mut Section<'_>, key: &'static str) -> Option<Address> {
 /// `mode`: when clients are answered.
 fn mode(section: &mut Section<'_>) -> Option<Mode> {
     section.choice("mode", &[("queued", Mode::Queued), ("direct", Mode::Direct)])
-}
-
-/// Whether a text is a host name or domain in ASCII.
-fn is_domain(name: &str) -> bool {
-    name.is_ascii() && !name.starts_with('[') && Address::parse(&format!("a@{name}")).is_ok()
-}
-
-/// Whether a text may follow EHLO (RFC 5321 4.1.1.1): a host name or an address literal.
-fn is_ehlo_name(name: &str) -> bool {
-    name.is_ascii() && Address::parse(&format!("a@{name}")).is_ok()
 }
 
 /// Addresses and domains, each with its place.

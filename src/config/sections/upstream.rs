@@ -69,7 +69,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let place = section.place.clone();
     let default = section.has("default").then(|| section.place_of("default"));
     let kind = section.choice("kind", &[("smtp", KindName::Smtp), ("capture", KindName::Capture)]);
-    let name = name(&mut section);
+    let name = super::name(&mut section, WRITE_NAME);
     let (filters, filter) = filters(&mut section, "filter").into_iter().unzip();
     let is_default = section.flag("default").unwrap_or(false);
     let enabled = section.flag("enabled").unwrap_or(true);
@@ -123,20 +123,6 @@ fn auth(section: &mut Section<'_>) -> Option<Auth> {
     ];
     let auth = section.choice("auth", &auths);
     if section.has("auth") { auth } else { Some(Auth::Auto) }
-}
-
-fn name(section: &mut Section<'_>) -> String {
-    const LONGEST: usize = 64;
-    if !section.has("name") {
-        section.missing("name", WRITE_NAME);
-    }
-    let is_name = |text: &str| {
-        (1..=LONGEST).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-    };
-    section
-        .parsed("name", "a name", WRITE_NAME, |text| is_name(text).then(|| text.to_owned()))
-        .unwrap_or_default()
 }
 
 fn refuse_smtp_keys(section: &mut Section<'_>) {
