@@ -20,7 +20,7 @@ use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::{LaneKind, LaneName, NewSuspension, Store, StoreError, Suspension, SuspensionKind};
 use crate::time::{Moment, Timeline};
-use crate::upstream::{Dial, Mailbox};
+use crate::upstream::{Dial, DialogueHub, Mailbox};
 
 /// All accounts of all upstreams.
 pub struct Accounts {
@@ -160,6 +160,12 @@ impl Accounts {
     #[must_use]
     pub fn of(&self, upstream: &str) -> Vec<Arc<Account>> {
         self.registry().upstreams.get(upstream).map(|members| members.all.clone()).unwrap_or_default()
+    }
+
+    /// Where the connections of an upstream can be listened to; `None` when none of that name was ever configured.
+    #[must_use]
+    pub fn dialogue(&self, upstream: &str) -> Option<Arc<DialogueHub>> {
+        self.registry().states.get(upstream).map(|state| state.dialogue.clone())
     }
 
     /// The accounts by which a lane's mail goes: the one that is bound to its sender, else all that are bound to nobody.
@@ -338,7 +344,7 @@ impl Registry {
         let mut members = Members::default();
         for (place, configured) in upstream.accounts.iter().enumerate() {
             let key = AccountKey { upstream: name.clone(), account: configured.name().into() };
-            let settings = AccountSettings::new(sources, upstream, place, &key);
+            let settings = AccountSettings::new(sources, upstream, place, &key, &state.dialogue);
             let account = match self.known.get(&key) {
                 Some(account) => {
                     account.follow(settings, self.epoch);

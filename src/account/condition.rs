@@ -112,6 +112,11 @@ impl Condition {
         state.disabled.is_some() || state.stopped.is_some()
     }
 
+    /// Whether a person has switched it off.
+    pub(super) fn is_disabled(&self) -> bool {
+        self.lock().disabled.is_some()
+    }
+
     /// How it is down.
     pub(super) fn down(&self) -> Option<Down> {
         self.lock().down.clone()

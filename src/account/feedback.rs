@@ -353,7 +353,7 @@ impl Feedback<'_> {
     }
 
     /// Notes that the upstream answers. When it was down, the mail that waited for it goes on.
-    async fn is_up(&self) {
+    pub(super) async fn is_up(&self) {
         let account = self.account;
         if account.condition.refused_login().is_some() {
             self.accounts.forget_refused_login(account.key()).await;

@@ -15,7 +15,7 @@ use super::tasks::Spawner;
 use super::waiters::{Place, Waiters};
 use crate::limits::{AccountKey, Ceilings, LearnedPace, Scope, Wait};
 use crate::time::Moment;
-use crate::upstream::Transport;
+use crate::upstream::{DialogueHub, Transport};
 
 /// A login of an upstream. It lives by its name, over reloads: they exchange its settings.
 pub struct Account {
@@ -33,6 +33,8 @@ pub(super) struct UpstreamState {
     pub(super) condition: Condition,
     pub(super) pool: Arc<SharedPool>,
     pub(super) refused_senders: AlreadyReported,
+    /// What is said on its connections.
+    pub(super) dialogue: Arc<DialogueHub>,
     /// Whether a window of all accounts together has a quota.
     pub(super) shares_quotas: AtomicBool,
     /// Who waits for each of the accounts, and what is known of it.
@@ -163,6 +165,12 @@ impl Account {
     fn switched_off(&self) -> Option<Obstacle> {
         let off = !self.settings.load().upstream.enabled;
         off.then(|| Obstacle::Disabled("enabled = false in the configuration".to_owned()))
+    }
+
+    /// Whether a person has switched it off, here or in the configuration.
+    #[must_use]
+    pub fn is_switched_off(&self) -> bool {
+        self.switched_off().is_some() || self.upstream.condition.is_disabled() || self.condition.is_disabled()
     }
 
     /// Whether it can't be used until somebody, or a probe, has mended it.

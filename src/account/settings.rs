@@ -9,7 +9,7 @@ use super::condition::ProbeTimes;
 use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
 use crate::limits::{AccountKey, Ceilings, Scope};
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Dial, Mailbox, Transport};
+use crate::upstream::{Connector, Dial, DialogueHub, Mailbox, Transport};
 
 /// What the configuration says of an account.
 pub struct AccountSettings {
@@ -38,6 +38,7 @@ impl AccountSettings {
         upstream: &Arc<Upstream>,
         place: usize,
         key: &AccountKey,
+        dialogue: &Arc<DialogueHub>,
     ) -> Self {
         let account = &upstream.accounts[place];
         let hostname = &sources.config.hostname;
@@ -45,7 +46,7 @@ impl AccountSettings {
             UpstreamKind::Smtp(smtp) => {
                 let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());
                 let connector = Connector::new(dial, smtp, account, hostname, sources.instance);
-                Transport::Smtp(Box::new(connector))
+                Transport::Smtp(Box::new(connector.heard_in(dialogue.clone())))
             }
             UpstreamKind::Capture(_) => Transport::Capture(sources.mailbox.clone()),
         };

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::failure::Failure;
@@ -26,6 +27,8 @@ const ROOT: &str = "/api/v1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the whole exchange; the relay itself gives up a little earlier.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(90);
+/// What there is to say of a relay that has taken a request and says nothing.
+const SILENT: &str = "the relay does not answer: look into its log";
 /// The largest answer, in octets.
 const MAX_ANSWER: usize = 512 * 1024 * 1024;
 
@@ -35,6 +38,23 @@ pub(super) struct Client {
     socket: PathBuf,
     /// The configuration files that were looked for in vain.
     tried: Vec<PathBuf>,
+}
+
+/// What is asked of the relay.
+pub(super) struct ApiRequest<'a> {
+    pub(super) method: &'a Method,
+    pub(super) target: &'a RequestPath,
+    /// Octets that go with it.
+    pub(super) body: Vec<u8>,
+}
+
+/// How an answer that goes on has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StreamEnd {
+    /// There is no more to say.
+    Ended,
+    /// A person has pressed Ctrl-C.
+    Interrupted,
 }
 
 /// An answer, as it came and as it was understood.
@@ -118,34 +138,105 @@ impl Client {
         target: &RequestPath,
         body: Option<Vec<u8>>,
     ) -> Result<Bytes, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
+        let request = ApiRequest { method, target, body: body.unwrap_or_default() };
         let exchange = async {
             let stream = self.connect().await?;
-            timeout(EXCHANGE_TIMEOUT, converse(stream, method, target, body))
-                .await
-                .map_err(|_| Failure::new("the relay does not answer: look into its log"))?
+            let answer = async {
+                let response = begin(stream, request).await?;
+                Ok::<_, Failure>((response.status(), collect(response).await?))
+            };
+            timeout(EXCHANGE_TIMEOUT, answer).await.map_err(|_| Failure::new(SILENT))?
         };
-        let (status, body) = runtime.block_on(exchange)?;
+        let (status, body) = runtime()?.block_on(exchange)?;
         if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
-    async fn connect(&self) -> Result<UnixStream, Failure> {
-        let attempt = async {
-            let (path, _folder) = reachable(&self.socket)?;
-            timeout(CONNECT_TIMEOUT, UnixStream::connect(path)).await?
-        };
-        attempt.await.map_err(|error| unreachable_relay(&self.socket, &self.tried, &error))
+    /// Whether a relay runs.
+    ///
+    /// # Errors
+    /// When that can't be told: one starts or stops just now, or we may not ask it.
+    pub(super) fn finds_relay(&self) -> Result<bool, Failure> {
+        match runtime()?.block_on(self.try_connect()) {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) && !is_locked(&self.socket) => Ok(false),
+            Err(error) => Err(unreachable_relay(&self.socket, &self.tried, &error)),
+        }
     }
+
+    /// Asks for something whose answer goes on, and takes it line by line until it ends, or a person ends it by Ctrl-C.
+    pub(super) fn follow<T: DeserializeOwned>(
+        &self,
+        request: ApiRequest<'_>,
+        mut take: impl FnMut(T) -> Result<(), Failure>,
+    ) -> Result<StreamEnd, Failure> {
+        let following = async {
+            let stream = self.connect().await?;
+            let response = timeout(EXCHANGE_TIMEOUT, begin(stream, request));
+            let response = response.await.map_err(|_| Failure::new(SILENT))??;
+            let status = response.status();
+            if !status.is_success() {
+                return Err(refusal(status, &collect(response).await?));
+            }
+            let (mut body, mut lines) = (response.into_body(), LineBuffer::default());
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(broken)?;
+                for line in lines.push(frame.data_ref().map_or(&[][..], |data| data)) {
+                    take(understand(&line)?.value)?;
+                }
+            }
+            Ok(StreamEnd::Ended)
+        };
+        runtime()?.block_on(async {
+            tokio::select! {
+                ended = following => ended,
+                _ = tokio::signal::ctrl_c() => Ok(StreamEnd::Interrupted),
+            }
+        })
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Failure> {
+        let connected = self.try_connect().await;
+        connected.map_err(|error| unreachable_relay(&self.socket, &self.tried, &error))
+    }
+
+    async fn try_connect(&self) -> io::Result<UnixStream> {
+        let (path, _folder) = reachable(&self.socket)?;
+        timeout(CONNECT_TIMEOUT, UnixStream::connect(path)).await?
+    }
+}
+
+/// The lines of an answer that comes in pieces.
+#[derive(Default)]
+struct LineBuffer(Vec<u8>);
+
+impl LineBuffer {
+    /// Adds a piece, and takes out what is complete.
+    fn push(&mut self, piece: &[u8]) -> Vec<Vec<u8>> {
+        self.0.extend_from_slice(piece);
+        let Some(last) = self.0.iter().rposition(|&octet| octet == b'\n') else { return Vec::new() };
+        let rest = self.0.split_off(last + 1);
+        let whole = std::mem::replace(&mut self.0, rest);
+        whole.split(|&octet| octet == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+    }
+}
+
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Failed(error.into()))
+}
+
+/// Whether nobody listens there.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 fn unreachable_relay(socket: &Path, tried: &[PathBuf], error: &io::Error) -> Failure {
     let path = socket.display();
     let said = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if is_locked(socket) => {
+        _ if is_absent(error) && is_locked(socket) => {
             "the relay is stopping (or starting): try again in a moment".to_owned()
         }
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+        _ if is_absent(error) => {
             format!(
                 "cannot reach the relay at {path}: is it running? start it with: mailsluice run (one that was started with \
                  another data_dir is found by --data-dir)"
@@ -175,15 +266,13 @@ fn is_locked(socket: &Path) -> bool {
     lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_err())
 }
 
-async fn converse(
-    stream: UnixStream,
-    method: &Method,
-    target: &RequestPath,
-    body: Option<Vec<u8>>,
-) -> Result<(StatusCode, Bytes), Failure> {
-    let broken = |error: hyper::Error| {
-        Failure::Failed(anyhow::Error::new(error).context("the connection to the relay broke"))
-    };
+fn broken(error: hyper::Error) -> Failure {
+    Failure::Failed(anyhow::Error::new(error).context("the connection to the relay broke"))
+}
+
+/// Makes a request, and waits for the head of the answer.
+async fn begin(stream: UnixStream, request: ApiRequest<'_>) -> Result<Response<Incoming>, Failure> {
+    let ApiRequest { method, target, body } = request;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends when the sender is dropped or the runtime with it.
     tokio::spawn(connection);
@@ -192,14 +281,17 @@ async fn converse(
         .uri(&target.0)
         .header(HOST, "mailsluice")
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body.unwrap_or_default())))
+        .body(Full::new(Bytes::from(body)))
         .expect("method, encoded target and fixed header fields are valid");
-    let response = sender.send_request(request).await.map_err(broken)?;
-    let status = response.status();
+    sender.send_request(request).await.map_err(broken)
+}
+
+/// Waits for the rest of an answer.
+async fn collect(response: Response<Incoming>) -> Result<Bytes, Failure> {
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
     let body =
         body.map_err(|error| Failure::new(format!("the relay's answer could not be read: {error}")))?;
-    Ok((status, body.to_bytes()))
+    Ok(body.to_bytes())
 }
 
 fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<ApiAnswer<T>, Failure> {
@@ -237,6 +329,16 @@ mod tests {
         assert!(said().contains("is it running?"), "{}", said());
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
         assert!(said().starts_with("the relay is stopping"), "{}", said());
+    }
+
+    #[test]
+    fn lines_may_come_in_pieces() {
+        let mut lines = LineBuffer::default();
+        let mut got = Vec::new();
+        for piece in ["{\"a\"", ":1}\n{\"b\":2}", "\n", "{\"c\":3}\n{"] {
+            got.extend(lines.push(piece.as_bytes()).into_iter().map(|line| String::from_utf8(line).unwrap()));
+        }
+        assert_eq!(got, ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"]);
     }
 
     #[test]

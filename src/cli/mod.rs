@@ -11,12 +11,14 @@ mod hash_password;
 mod limits;
 mod output;
 mod presets;
+mod probe;
 mod queue;
 mod reload;
 mod run;
 mod status;
 mod table;
 mod test_mode;
+mod trace;
 mod upstream;
 mod viewer;
 
@@ -62,6 +64,10 @@ enum MainCommand {
     /// Look at the blacklist, add, remove, check
     #[command(subcommand)]
     Blacklist(blacklist::BlacklistCommand),
+    /// Test accounts: resolve, connect, TLS, EHLO, AUTH; sends nothing, and says what is wrong and what to do
+    Probe(probe::ProbeOptions),
+    /// Show the dialogue with an upstream as it goes on, until Ctrl-C; secrets and contents are left out
+    Trace(trace::TraceOptions),
     /// Show what is used of the limits, or reset them
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
@@ -105,6 +111,8 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Status(options) => status::execute(&options, context),
         MainCommand::Queue(command) => queue::execute(command, context),
         MainCommand::Blacklist(command) => blacklist::execute(command, context),
+        MainCommand::Probe(options) => probe::execute(&options, context),
+        MainCommand::Trace(options) => trace::execute(&options, context),
         MainCommand::Limits(command) => limits::execute(command, context),
         MainCommand::Upstream(command) => upstream::execute(&command, context),
         MainCommand::Reload => reload::execute(context),
@@ -145,6 +153,7 @@ mod tests {
             "mailsluice test-mode on --action burn",
             "mailsluice upstream",
             "mailsluice upstream enable",
+            "mailsluice trace",
         ] {
             let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -59,6 +59,12 @@ impl Viewer {
         time.strftime(format).to_string()
     }
 
+    /// The same with milliseconds, for lines that follow each other quickly.
+    pub(super) fn local_millis(&self, rfc3339: &str) -> String {
+        let millis = rfc3339.rsplit_once('.').map_or("", |(_, rest)| rest.trim_end_matches('Z'));
+        format!("{}.{}", self.local(rfc3339), printable(millis))
+    }
+
     /// A time in the future and how far it is: `14:32:05 (in 4m)`; `now` when it has come.
     pub(super) fn until(&self, rfc3339: &str) -> String {
         match self.seconds_to(rfc3339) {

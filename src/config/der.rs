@@ -1,7 +1,7 @@
 //! As much of DER (X.690) as is needed to look into certificates.
 
 /// SEQUENCE
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 /// INTEGER
 const INTEGER: u8 = 0x02;
 /// `UTCTime`
@@ -11,12 +11,21 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// The version of a certificate, `[0] EXPLICIT`
 const VERSION: u8 = 0xa0;
 
-/// Content of the element that `der` begins with, and what follows it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&[found, length], rest) = der.split_first_chunk::<2>()?;
-    if found != tag {
-        return None;
-    }
+/// What stands in a certificate (RFC 5280 4.1), as far as it is looked at.
+pub(super) struct CertificateBody<'a> {
+    /// Whose signature it bears: the content of a Name.
+    pub(super) issuer: &'a [u8],
+    /// From when, and until when it holds: `YYYYMMDDHHMMSSZ`.
+    pub(super) validity: [String; 2],
+    /// Whose it is: the content of a Name.
+    pub(super) subject: &'a [u8],
+    /// What follows: the key, and the extensions.
+    pub(super) rest: &'a [u8],
+}
+
+/// The element that `der` begins with: its tag, its content, and what follows it.
+pub(super) fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[tag, length], rest) = der.split_first_chunk::<2>()?;
     let (length, rest) = if length < 0x80 {
         (usize::from(length), rest)
     } else {
@@ -24,20 +33,42 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         let (octets, rest) = rest.split_at_checked(count).filter(|_| (1..=4).contains(&count))?;
         (octets.iter().fold(0, |sum, &octet| sum << 8 | usize::from(octet)), rest)
     };
-    rest.split_at_checked(length)
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
 }
 
-/// When a certificate expires (RFC 5280 4.1.2.5): `notAfter` as `YYYYMMDDHHMMSSZ`.
-pub(super) fn not_after(certificate: &[u8]) -> Option<String> {
+/// Content of the element that `der` begins with, when it has this tag, and what follows it.
+pub(super) fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    any(der).filter(|(found, ..)| *found == tag).map(|(_, content, rest)| (content, rest))
+}
+
+/// The elements that follow each other in `der`, as far as they can be read.
+pub(super) fn elements(mut der: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (tag, content, rest) = any(der)?;
+        der = rest;
+        Some((tag, content))
+    })
+}
+
+/// What stands in a certificate.
+pub(super) fn body(certificate: &[u8]) -> Option<CertificateBody<'_>> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (body, _) = element(certificate, SEQUENCE)?;
     let body = element(body, VERSION).map_or(body, |(_, rest)| rest);
     let (_serial, rest) = element(body, INTEGER)?;
     let (_algorithm, rest) = element(rest, SEQUENCE)?;
-    let (_issuer, rest) = element(rest, SEQUENCE)?;
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let (_, rest) = time(validity)?;
-    time(rest).map(|(time, _)| time)
+    let (issuer, rest) = element(rest, SEQUENCE)?;
+    let (validity, rest) = element(rest, SEQUENCE)?;
+    let (subject, rest) = element(rest, SEQUENCE)?;
+    let (not_before, times) = time(validity)?;
+    let (not_after, _) = time(times)?;
+    Some(CertificateBody { issuer, validity: [not_before, not_after], subject, rest })
+}
+
+/// When a certificate expires (RFC 5280 4.1.2.5): `notAfter` as `YYYYMMDDHHMMSSZ`.
+pub(super) fn not_after(certificate: &[u8]) -> Option<String> {
+    body(certificate).map(|body| body.validity[1].clone())
 }
 
 /// The time that `der` begins with, its year in four digits, and what follows it.

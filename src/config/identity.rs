@@ -177,7 +177,7 @@ fn warn_of_expiry(section: &Section<'_>, key: &str, identity: &Identity) {
 }
 
 /// Reads `YYYYMMDDHHMMSSZ`.
-fn timestamp(text: &str) -> Option<Timestamp> {
+pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     let time = DateTime::strptime("%Y%m%d%H%M%S", text.strip_suffix('Z')?).ok()?;
     Some(TimeZone::UTC.to_timestamp(time).unwrap_or(Timestamp::MAX))
 }

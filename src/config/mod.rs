@@ -6,6 +6,7 @@
 
 mod account;
 mod addresses;
+mod certificate;
 mod check;
 mod data_dir;
 mod der;
@@ -38,6 +39,7 @@ mod user;
 mod words;
 
 pub use account::{CausesSet, Fallback, Login, SharedLimits};
+pub use certificate::CertificateFacts;
 pub use data_dir::DataDir;
 pub use fault::{Fault, Faults, Warning, report};
 pub use filter::Filter;

@@ -7,8 +7,10 @@ pub mod api;
 mod error;
 pub mod socket;
 mod state;
+mod stream;
 pub mod view;
 
 pub use error::ApiError;
 pub use socket::{ControlSocket, SocketError};
 pub use state::{ApiState, Reloads, SharedState};
+pub use stream::Streams;

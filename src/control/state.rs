@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use axum::extract::FromRef;
 use tokio::sync::{mpsc, oneshot};
 
+use super::stream::Streams;
 use crate::account::Accounts;
 use crate::config::Config;
 use crate::lane::{LaneStatuses, Wakeups};
@@ -49,23 +50,32 @@ pub type Reloads = mpsc::Sender<oneshot::Sender<Result<Vec<String>, String>>>;
 
 /// The state as requests find it: the one that is in force when they come.
 #[derive(Clone)]
-pub struct SharedState(Arc<ArcSwap<ApiState>>);
+pub struct SharedState {
+    in_force: Arc<ArcSwap<ApiState>>,
+    streams: Streams,
+}
 
 impl SharedState {
     /// With a first state.
     #[must_use]
     pub fn new(state: ApiState) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(state)))
+        Self { in_force: Arc::new(ArcSwap::from_pointee(state)), streams: Streams::default() }
     }
 
     /// Puts another state in force.
     pub fn store(&self, state: ApiState) {
-        self.0.store(Arc::new(state));
+        self.in_force.store(Arc::new(state));
     }
 }
 
 impl FromRef<SharedState> for ApiState {
     fn from_ref(shared: &SharedState) -> Self {
-        (**shared.0.load()).clone()
+        (**shared.in_force.load()).clone()
+    }
+}
+
+impl FromRef<SharedState> for Streams {
+    fn from_ref(shared: &SharedState) -> Self {
+        shared.streams.clone()
     }
 }

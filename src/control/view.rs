@@ -3,16 +3,20 @@
 mod blacklist;
 mod limits;
 mod message;
+mod probe;
 mod status;
 mod test_mode;
+mod trace;
 mod upstream;
 mod waits;
 
 pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 pub use limits::{LimitJson, LimitReset, Used};
 pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Release, Retried};
+pub use probe::{CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, TlsJson};
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};
+pub use trace::{TraceEvent, TraceLine};
 pub use upstream::{AccountJson, UpstreamJson};
 pub use waits::{WaitJson, WaitSources};
 

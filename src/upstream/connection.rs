@@ -14,9 +14,12 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 
 use super::dial::{Dial, Target};
+use super::dialogue::DialogueHub;
 use super::error::{ConnectCause, ConnectError, DialogueFault, Stage};
 use super::login;
+use super::observer::Observer;
 use super::offer::Offer;
+use super::step::{Finding, Offered, TlsFacts};
 use super::stream::{Stream, deadline_in};
 use super::tls::{TlsClient, TlsError};
 use super::wire::Wire;
@@ -38,6 +41,8 @@ pub struct Connector {
     hostname: String,
     own: InstanceId,
     tls: OnceLock<TlsClient>,
+    /// Where its connections can be listened to.
+    hub: Option<Arc<DialogueHub>>,
 }
 
 impl Connector {
@@ -46,7 +51,13 @@ impl Connector {
     #[must_use]
     pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, account: &Login, hostname: &str, own: InstanceId) -> Self {
         let (account, hostname) = (account.clone(), hostname.to_owned());
-        Self { dial, smtp, account, hostname, own, tls: OnceLock::new() }
+        Self { dial, smtp, account, hostname, own, tls: OnceLock::new(), hub: None }
+    }
+
+    /// The same, whose connections can be listened to.
+    #[must_use]
+    pub fn heard_in(self, hub: Arc<DialogueHub>) -> Self {
+        Self { hub: Some(hub), ..self }
     }
 
     /// Makes a connection that is ready for mail.
@@ -54,15 +65,26 @@ impl Connector {
     /// # Errors
     /// Tells at which step it ended and why. No message is at fault.
     pub async fn open(&self) -> Result<Connection, ConnectError> {
+        self.open_before(Observer::default()).await
+    }
+
+    /// The same while somebody looks on.
+    ///
+    /// # Errors
+    /// Tells at which step it ended and why.
+    pub async fn open_before(&self, observer: Observer) -> Result<Connection, ConnectError> {
+        let tap = self.hub.as_ref().map(|hub| hub.connection(self.account.name()));
         let mut opening = Handshake {
             connector: self,
             stage: Stage::Connect,
             host: format!("{}:{}", self.smtp.host, self.smtp.port),
+            observer: observer.with_tap(tap),
         };
-        match opening.run().await {
-            Ok(connection) => Ok(connection),
-            Err(cause) => Err(ConnectError { stage: opening.stage, host: opening.host, cause }),
-        }
+        opening.run().await.map_err(|cause| {
+            let error = ConnectError { stage: opening.stage, host: opening.host.clone(), cause };
+            opening.observer.failed(&error);
+            error
+        })
     }
 
     async fn tls(&self) -> Result<&TlsClient, TlsError> {
@@ -82,6 +104,7 @@ struct Handshake<'a> {
     connector: &'a Connector,
     stage: Stage,
     host: String,
+    observer: Observer,
 }
 
 impl Handshake<'_> {
@@ -91,9 +114,10 @@ impl Handshake<'_> {
         if smtp.security == Security::Tls {
             stream = self.handshake(stream).await?;
         }
-        let mut wire = Wire::new(stream);
+        let mut wire = Wire::new(stream, self.observer.clone());
         self.stage = Stage::Greeting;
-        expect(wire.reply(times.greeting).await?, 220)?;
+        let greeting = expect(wire.reply(times.greeting).await?, 220)?;
+        self.observer.found(|| Finding::Greeted(greeting));
         let mut capabilities = self.hello(&mut wire).await?;
         if smtp.security == Security::StartTls {
             wire = self.start_tls(wire, &capabilities).await?;
@@ -102,7 +126,7 @@ impl Handshake<'_> {
         }
         self.stage = Stage::Auth;
         let shielded = smtp.security != Security::None || peer.ip().to_canonical().is_loopback();
-        login::login(&mut wire, smtp, &self.connector.account, &capabilities.auth, shielded).await?;
+        self.login(&mut wire, &capabilities, shielded).await?;
         Ok(Connection {
             wire,
             capabilities,
@@ -117,14 +141,31 @@ impl Handshake<'_> {
         })
     }
 
+    /// Logs in; whoever looks on sees nothing of what is said.
+    async fn login(
+        &self,
+        wire: &mut Wire,
+        capabilities: &Capabilities,
+        shielded: bool,
+    ) -> Result<(), ConnectCause> {
+        let Connector { smtp, account, .. } = self.connector;
+        wire.conceal(true);
+        let done = login::login(wire, smtp, account, &capabilities.auth, shielded).await;
+        wire.conceal(false);
+        done?;
+        self.observer.found(|| Finding::LoggedIn(wire.mechanism().map(str::to_owned)));
+        Ok(())
+    }
+
     async fn connect(&mut self) -> Result<(Box<dyn Stream>, SocketAddr), ConnectCause> {
         let smtp = &self.connector.smtp;
         let target = Target { host: smtp.host.clone(), port: smtp.port, source_address: smtp.source_address };
         let deadline = deadline_in(smtp.timeouts.connect);
-        let dialled = timeout_at(deadline, self.connector.dial.dial(&target, deadline))
+        let dialled = timeout_at(deadline, self.connector.dial.dial(&target, deadline, &self.observer))
             .await
             .map_err(|_| DialogueFault::TimedOut(smtp.timeouts.connect))??;
         self.host = format!("{}[{}]:{}", smtp.host, dialled.peer.ip(), dialled.peer.port());
+        self.observer.found(|| Finding::Connected(dialled.peer));
         Ok((dialled.stream, dialled.peer))
     }
 
@@ -135,7 +176,9 @@ impl Handshake<'_> {
         let client = self.connector.tls().await?;
         let limit = smtp.timeouts.connect;
         let shaken = timeout_at(deadline_in(limit), client.handshake(name, stream)).await;
-        Ok(shaken.map_err(|_| DialogueFault::TimedOut(limit))??)
+        let stream = shaken.map_err(|_| DialogueFault::TimedOut(limit))??;
+        self.observer.found(|| Finding::Secured(Box::new(TlsFacts::of(stream.get_ref().1, name))));
+        Ok(Box::new(stream))
     }
 
     /// EHLO, or HELO for a server that does not know it (RFC 5321 3.2). The mail of a relay that meets itself would go round
@@ -146,11 +189,17 @@ impl Handshake<'_> {
         let name = smtp.ehlo.as_deref().unwrap_or(&self.connector.hostname);
         let reply = wire.command(&format!("EHLO {name}"), smtp.timeouts.command).await?;
         if !EHLO_UNKNOWN.contains(&reply.code) {
-            let capabilities = Capabilities::from_ehlo(&expect(reply, 250)?);
+            let reply = expect(reply, 250)?;
+            let capabilities = Capabilities::from_ehlo(&reply);
+            self.observer.found(|| {
+                let lines = reply.lines.into_iter().skip(1).collect();
+                Finding::Offers(Some(Box::new(Offered { lines, capabilities: capabilities.clone() })))
+            });
             let is_ourselves = capabilities.instance == Some(self.connector.own);
             return if is_ourselves { Err(ConnectCause::OwnListener) } else { Ok(capabilities) };
         }
         expect(wire.command(&format!("HELO {name}"), smtp.timeouts.command).await?, 250)?;
+        self.observer.found(|| Finding::Offers(None));
         Ok(Capabilities::default())
     }
 
@@ -163,7 +212,8 @@ impl Handshake<'_> {
         if wire.has_rest() {
             return Err(ConnectCause::Injection);
         }
-        Ok(Wire::new(self.handshake(wire.into_stream()).await?))
+        self.observer.found(|| Finding::BeginsTls);
+        Ok(Wire::new(self.handshake(wire.into_stream()).await?, self.observer.clone()))
     }
 }
 

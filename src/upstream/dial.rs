@@ -7,6 +7,8 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::DialError;
+use super::observer::Observer;
+use super::step::Finding;
 use super::stream::Stream;
 
 /// The most addresses of one name that are tried.
@@ -34,11 +36,16 @@ pub struct Dialled {
 /// Reaches upstreams. The tests have one without a network.
 #[async_trait]
 pub trait Dial: Send + Sync {
-    /// Connects before the deadline.
+    /// Connects before the deadline. The observer is told of the addresses that are found, and of each that fails.
     ///
     /// # Errors
     /// Names each address that was tried, and why it failed.
-    async fn dial(&self, target: &Target, deadline: Instant) -> Result<Dialled, DialError>;
+    async fn dial(
+        &self,
+        target: &Target,
+        deadline: Instant,
+        observer: &Observer,
+    ) -> Result<Dialled, DialError>;
 }
 
 /// TCP, with the names of the system's resolver.
@@ -47,16 +54,24 @@ pub struct TcpDial;
 
 #[async_trait]
 impl Dial for TcpDial {
-    async fn dial(&self, target: &Target, deadline: Instant) -> Result<Dialled, DialError> {
+    async fn dial(
+        &self,
+        target: &Target,
+        deadline: Instant,
+        observer: &Observer,
+    ) -> Result<Dialled, DialError> {
         let addresses = resolve(target, deadline).await?;
-        let mut tried = Vec::new();
+        observer.found(|| Finding::Resolved(addresses.clone()));
+        let mut tried: Vec<(SocketAddr, String)> = Vec::new();
         for (index, &address) in addresses.iter().enumerate() {
             let until = share(deadline, addresses.len() - index);
-            match timeout_at(until, connect(address, target.source_address)).await {
+            let reason = match timeout_at(until, connect(address, target.source_address)).await {
                 Ok(Ok(stream)) => return Ok(Dialled { stream: Box::new(stream), peer: address }),
-                Ok(Err(error)) => tried.push((address, plain(&error))),
-                Err(_) => tried.push((address, "no answer".to_owned())),
-            }
+                Ok(Err(error)) => plain(&error),
+                Err(_) => "no answer".to_owned(),
+            };
+            observer.tried(address, &reason);
+            tried.push((address, reason));
         }
         Err(DialError::Unreachable { host: target.host.clone(), tried })
     }
@@ -137,6 +152,10 @@ mod tests {
 
     use crate::upstream::stream::deadline_in;
 
+    fn nobody() -> Observer {
+        Observer::default()
+    }
+
     fn target(host: &str, port: u16) -> Target {
         Target { host: host.to_owned(), port, source_address: None }
     }
@@ -166,7 +185,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let source = "127.0.0.9".parse().unwrap();
         let to = Target { source_address: Some(source), ..target("127.0.0.1", address.port()) };
-        let dialled = TcpDial.dial(&to, deadline_in(Duration::from_secs(5))).await.ok().unwrap();
+        let dialled = TcpDial.dial(&to, deadline_in(Duration::from_secs(5)), &nobody()).await.ok().unwrap();
         assert_eq!(dialled.peer, address);
         assert_eq!(listener.accept().await.unwrap().1.ip(), source);
     }
@@ -177,7 +196,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let deadline = deadline_in(Duration::from_secs(5));
-        let dialled = TcpDial.dial(&target("localhost", address.port()), deadline).await.ok().unwrap();
+        let dialled =
+            TcpDial.dial(&target("localhost", address.port()), deadline, &nobody()).await.ok().unwrap();
         assert_eq!(dialled.peer, address);
     }
 
@@ -185,17 +205,18 @@ mod tests {
     async fn tells_what_was_tried() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let deadline = deadline_in(Duration::from_secs(5));
-        let error = TcpDial.dial(&target("127.0.0.1", port), deadline).await.err().unwrap().to_string();
+        let error =
+            TcpDial.dial(&target("127.0.0.1", port), deadline, &nobody()).await.err().unwrap().to_string();
         assert_eq!(error, format!("connect to 127.0.0.1:{port}: connection refused"));
         let v6 = Target { source_address: Some("::1".parse().unwrap()), ..target("127.0.0.1", port) };
-        let error = TcpDial.dial(&v6, deadline).await.err().unwrap();
+        let error = TcpDial.dial(&v6, deadline, &nobody()).await.err().unwrap();
         assert_eq!(error, DialError::Family { host: "127.0.0.1".into() });
     }
 
     #[tokio::test]
     async fn a_name_that_is_none() {
         let error = TcpDial
-            .dial(&target("no name at all", 25), deadline_in(Duration::from_secs(5)))
+            .dial(&target("no name at all", 25), deadline_in(Duration::from_secs(5)), &nobody())
             .await
             .err()
             .unwrap();

@@ -8,11 +8,15 @@ mod capture;
 mod classify;
 mod connection;
 mod dial;
+mod dialogue;
 mod error;
 mod login;
+mod observer;
 mod offer;
+mod remedy;
 pub mod replies;
 mod reuse;
+mod step;
 mod stream;
 mod tls;
 mod transaction;
@@ -25,12 +29,15 @@ pub use capture::{CaptureError, Mailbox};
 pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
 pub use connection::{Connection, Connector};
 pub use dial::{Dial, Dialled, Target, TcpDial};
+pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
 pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage};
+pub use observer::Observer;
 pub use offer::Offer;
 pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
     rows, stated_wait,
 };
+pub use step::{ConnectStep, Finding, Offered, StepFailure, StepName, TlsFacts};
 pub use stream::Stream;
 pub use tls::{TlsClient, TlsError};
 pub use transaction::{Requests, Steps, Transaction};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
@@ -117,12 +118,15 @@ impl TlsClient {
     ///
     /// # Errors
     /// Says what is wrong with the certificate or the handshake.
-    pub async fn handshake(&self, name: &str, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, TlsError> {
+    pub async fn handshake(
+        &self,
+        name: &str,
+        stream: Box<dyn Stream>,
+    ) -> Result<TlsStream<Box<dyn Stream>>, TlsError> {
         let bare = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
         let server = ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(name.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let stream = connector.connect(server, stream).await.map_err(|error| explain(&error, name))?;
-        Ok(Box::new(stream))
+        connector.connect(server, stream).await.map_err(|error| explain(&error, name))
     }
 }
 

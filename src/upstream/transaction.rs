@@ -192,6 +192,7 @@ impl Connection {
         progress: &mut Progress,
     ) -> Result<(), Ended> {
         let lines: String = group.iter().map(|&command| self.line(command, transaction)).collect();
+        lines.lines().for_each(|line| self.wire.show(line));
         let mut rest = lines.as_bytes();
         let mut sent = false;
         for &command in group {
@@ -246,6 +247,7 @@ impl Connection {
 
     /// Sends the content and the final dot. Gives the final reply when it came before the last flush was done.
     async fn blocks(&mut self, content: &[u8]) -> Result<Option<Reply>, Ended> {
+        self.wire.observer().sent_content(content.len());
         let mut encoder = Encoder::new();
         let mut octets = Vec::with_capacity(content.len().min(BLOCK) + content.len().min(BLOCK) / 16 + 8);
         let mut parts = content.chunks(BLOCK).peekable();

@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout_at;
 
 use super::error::DialogueFault;
+use super::observer::{Observer, concealed};
 use super::stream::{Stream, deadline_in};
-use crate::smtp::{Reply, ReplyParser};
+use crate::smtp::{Reply, ReplyError, ReplyParser};
 
 /// How much is read at once, in octets.
 const READ_SIZE: usize = 4096;
@@ -51,11 +52,40 @@ pub(crate) struct Wire {
     buffer: Box<[u8; READ_SIZE]>,
     /// Whether the upstream has said by itself that it closes.
     closing: bool,
+    /// Who looks on.
+    observer: Observer,
+    /// Whether a login is under way, of which nobody is shown what is said.
+    concealed: bool,
+    /// By which mechanism we have tried to log in last.
+    mechanism: Option<String>,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, parser: ReplyParser::new(), buffer: Box::new([0; READ_SIZE]), closing: false }
+    pub(crate) fn new(stream: Box<dyn Stream>, observer: Observer) -> Self {
+        Self {
+            stream,
+            parser: ReplyParser::new(),
+            buffer: Box::new([0; READ_SIZE]),
+            closing: false,
+            observer,
+            concealed: false,
+            mechanism: None,
+        }
+    }
+
+    /// From now on secrets are said, until a login has ended: nothing of it is shown but the mechanism and the codes.
+    pub(crate) fn conceal(&mut self, concealed: bool) {
+        self.concealed = concealed;
+    }
+
+    /// By which mechanism we have tried to log in last.
+    pub(crate) fn mechanism(&self) -> Option<&str> {
+        self.mechanism.as_deref()
+    }
+
+    /// Who looks on.
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.observer
     }
 
     /// Whether something has arrived that belongs to no command of ours.
@@ -68,10 +98,19 @@ impl Wire {
         self.closing
     }
 
+    /// The next reply that has come; whoever looks on sees it.
+    fn next_reply(&mut self) -> Result<Option<Reply>, ReplyError> {
+        let reply = self.parser.next();
+        if let Ok(Some(reply)) = &reply {
+            self.observer.heard(reply, self.concealed);
+        }
+        reply
+    }
+
     /// Looks whether more has come than was asked for. Does not wait.
     pub(crate) fn surplus(&mut self) -> Surplus {
         loop {
-            match self.parser.next() {
+            match self.next_reply() {
                 Ok(Some(reply)) if reply.code == 421 => {
                     self.closing = true;
                     return Surplus::Closing;
@@ -96,17 +135,23 @@ impl Wire {
     pub(crate) async fn reply(&mut self, limit: Duration) -> Result<Reply, DialogueFault> {
         let whole = async {
             loop {
-                if let Some(reply) = self.parser.next()? {
+                if let Some(reply) = self.next_reply()? {
                     return Ok(reply);
                 }
                 self.step(None).await?;
             }
         };
-        timeout_at(deadline_in(limit), whole).await.unwrap_or(Err(DialogueFault::TimedOut(limit)))
+        let whole =
+            timeout_at(deadline_in(limit), whole).await.unwrap_or(Err(DialogueFault::TimedOut(limit)));
+        whole.inspect_err(|fault| self.observer.note_fault(fault))
     }
 
     /// Sends one command line and waits for its reply.
     pub(crate) async fn command(&mut self, line: &str, limit: Duration) -> Result<Reply, DialogueFault> {
+        self.show(line);
+        if let Some(auth) = line.strip_prefix("AUTH ").filter(|_| self.concealed) {
+            self.mechanism = auth.split(' ').next().map(str::to_owned);
+        }
         let octets = format!("{line}\r\n");
         match self.send(&mut octets.as_bytes(), limit).await? {
             WireEvent::Reply(reply) => Ok(reply),
@@ -114,8 +159,17 @@ impl Wire {
         }
     }
 
+    /// Lets whoever looks on see a command.
+    pub(crate) fn show(&self, line: &str) {
+        if self.concealed {
+            self.observer.said(&concealed(line));
+        } else {
+            self.observer.said(line);
+        }
+    }
+
     /// Sends `rest`, until all is sent or a reply comes. `rest` is cut down to what the stream has not taken yet,
-    /// whatever the outcome.
+    /// whatever the outcome. Nobody is shown what it is: it may be a content.
     pub(crate) async fn send(
         &mut self,
         rest: &mut &[u8],
@@ -123,7 +177,7 @@ impl Wire {
     ) -> Result<WireEvent, DialogueFault> {
         let all = async {
             loop {
-                if let Some(reply) = self.parser.next()? {
+                if let Some(reply) = self.next_reply()? {
                     return Ok(WireEvent::Reply(reply));
                 }
                 match self.step(Some(rest)).await {
@@ -134,7 +188,8 @@ impl Wire {
                 }
             }
         };
-        timeout_at(deadline_in(limit), all).await.unwrap_or(Err(DialogueFault::TimedOut(limit)))
+        let all = timeout_at(deadline_in(limit), all).await.unwrap_or(Err(DialogueFault::TimedOut(limit)));
+        all.inspect_err(|fault| self.observer.note_fault(fault))
     }
 
     /// Writes some of `octets` (flushes when there are none left, does neither for `None`); reads when the stream

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use mailsluice::smtp::InstanceId;
-use mailsluice::upstream::{Connector, Dial, DialError, Dialled, Stage, Stream, Target};
+use mailsluice::upstream::{Connector, Dial, DialError, Dialled, Observer, Stage, Stream, Target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -60,8 +60,13 @@ struct StuckDial(Arc<UpstreamDial>, Flush);
 
 #[async_trait]
 impl Dial for StuckDial {
-    async fn dial(&self, target: &Target, deadline: Instant) -> Result<Dialled, DialError> {
-        let Dialled { stream, peer } = self.0.dial(target, deadline).await?;
+    async fn dial(
+        &self,
+        target: &Target,
+        deadline: Instant,
+        observer: &Observer,
+    ) -> Result<Dialled, DialError> {
+        let Dialled { stream, peer } = self.0.dial(target, deadline, observer).await?;
         Ok(Dialled { stream: Box::new(Stuck { inner: stream, flush: self.1, dot: false }), peer })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use mailsluice::session::{self, Door};
-use mailsluice::upstream::{Dial, DialError, Dialled, Target};
+use mailsluice::upstream::{Dial, DialError, Dialled, Observer, Target};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -42,7 +42,7 @@ impl Host for OtherName {
 
 #[async_trait]
 impl Dial for OtherName {
-    async fn dial(&self, _: &Target, _: Instant) -> Result<Dialled, DialError> {
+    async fn dial(&self, _: &Target, _: Instant, _: &Observer) -> Result<Dialled, DialError> {
         let door = self.0.lock().unwrap().clone().unwrap();
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let stopping = watch::channel(false).1;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use mailsluice::upstream::{Dial, DialError, Dialled, Target};
+use mailsluice::upstream::{Dial, DialError, Dialled, Observer, Target};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -108,7 +108,7 @@ impl Provider {
 
 #[async_trait]
 impl Dial for Provider {
-    async fn dial(&self, target: &Target, _deadline: Instant) -> Result<Dialled, DialError> {
+    async fn dial(&self, target: &Target, _deadline: Instant, _: &Observer) -> Result<Dialled, DialError> {
         let peer = "192.0.2.25:25".parse().unwrap();
         if self.book().refuses_until.is_some_and(|until| Instant::now() < until) {
             let tried = vec![(peer, "Connection refused".to_owned())];

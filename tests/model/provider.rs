@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use mailsluice::upstream::{Dial, DialError, Dialled, Target};
+use mailsluice::upstream::{Dial, DialError, Dialled, Observer, Target};
 use tokio::time::Instant;
 
 use super::dice::Dice;
@@ -68,7 +68,7 @@ pub(crate) struct Provider {
 
 #[async_trait]
 impl Dial for Provider {
-    async fn dial(&self, target: &Target, _deadline: Instant) -> Result<Dialled, DialError> {
+    async fn dial(&self, target: &Target, _deadline: Instant, _: &Observer) -> Result<Dialled, DialError> {
         let peer = "192.0.2.25:25".parse().unwrap();
         self.facts.note(|book, now| book.dialled.insert(self.host, now));
         match self.mood().connect {

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailsluice::upstream::{Stream, Target};
+use mailsluice::upstream::{Observer, Stream, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ impl Client {
     /// Connected, and greeted.
     pub(crate) async fn connect(service: &Office365) -> Self {
         let target = Target { host: "smtp.office365.com".into(), port: 587, source_address: None };
-        let stream = service.dial().dial(&target, Instant::now()).await.unwrap().stream;
+        let stream = service.dial().dial(&target, Instant::now(), &Observer::default()).await.unwrap().stream;
         let mut client = Self { stream, input: Vec::new() };
         assert!(client.reply().await.starts_with("220 "));
         client

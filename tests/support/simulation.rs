@@ -19,7 +19,7 @@ use mailsluice::store::{
     NewSuspension, Priority, Recipients, Store, SuspensionKind, Totals,
 };
 use mailsluice::time::Clock;
-use mailsluice::upstream::{Dial, DialError, Dialled, Target};
+use mailsluice::upstream::{Dial, DialError, Dialled, Observer, Target};
 use tokio::time::Instant;
 
 use super::office365::Office365;
@@ -95,9 +95,14 @@ pub struct Hosts(pub BTreeMap<String, Arc<dyn Dial>>);
 
 #[async_trait]
 impl Dial for Hosts {
-    async fn dial(&self, target: &Target, deadline: Instant) -> Result<Dialled, DialError> {
+    async fn dial(
+        &self,
+        target: &Target,
+        deadline: Instant,
+        observer: &Observer,
+    ) -> Result<Dialled, DialError> {
         match self.0.get(&target.host) {
-            Some(way) => way.dial(target, deadline).await,
+            Some(way) => way.dial(target, deadline, observer).await,
             None => Err(DialError::Unresolved { host: target.host.clone(), reason: "no such host".into() }),
         }
     }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use mailsluice::upstream::{Dial, DialError, Dialled, Stream, Target};
+use mailsluice::upstream::{Dial, DialError, Dialled, Observer, Stream, Target};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -190,7 +190,7 @@ pub struct UpstreamDial {
 
 #[async_trait]
 impl Dial for UpstreamDial {
-    async fn dial(&self, target: &Target, _deadline: Instant) -> Result<Dialled, DialError> {
+    async fn dial(&self, target: &Target, _deadline: Instant, _: &Observer) -> Result<Dialled, DialError> {
         let (ours, theirs) = tokio::io::duplex(self.buffer);
         let (most, act) = self.upstream.script().most_open;
         let is_full = act == Act::Refuse && self.upstream.open_connections() >= most;

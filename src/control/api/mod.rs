@@ -2,10 +2,12 @@
 
 mod blacklist;
 mod limits;
+mod probe;
 mod queue;
 mod reload;
 mod status;
 mod test_mode;
+mod trace;
 mod upstreams;
 
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub fn router(state: SharedState) -> Router {
         .route("/upstreams", get(upstreams::list))
         .route("/upstreams/{name}/enable", post(upstreams::enable))
         .route("/upstreams/{name}/disable", post(upstreams::disable))
+        .route("/upstreams/{name}/trace", get(trace::follow))
+        .route("/probe", post(probe::run))
         .route("/reload", post(reload::reload))
         .route("/test-mode", get(test_mode::show).put(test_mode::set));
     Router::new()

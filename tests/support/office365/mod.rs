@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mailsluice::upstream::{Dial, DialError, Dialled, Stream, Target};
+use mailsluice::upstream::{Dial, DialError, Dialled, Observer, Stream, Target};
 use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -312,7 +312,7 @@ struct Pipe(Office365);
 
 #[async_trait]
 impl Dial for Pipe {
-    async fn dial(&self, target: &Target, _deadline: Instant) -> Result<Dialled, DialError> {
+    async fn dial(&self, target: &Target, _deadline: Instant, _: &Observer) -> Result<Dialled, DialError> {
         const BUFFER: usize = 64 * 1024;
         let peer: SocketAddr = ([192, 0, 2, 36], target.port).into();
         if self.0.state().unreachable {

@@ -1,0 +1,260 @@
+//! `mailsluice probe`
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use hyper::Method;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::client::{ApiRequest, Client, RequestPath, StreamEnd, runtime};
+use super::context::CliContext;
+use super::failure::{Failure, complain, warn};
+use super::output::{self, count};
+use crate::config::{Config, Login, Upstream, UpstreamKind};
+use crate::control::view::{CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson};
+use crate::report::log::escape::printable;
+use crate::smtp::InstanceId;
+use crate::upstream::{Connector, Observer, TcpDial};
+
+/// Events that wait to be shown.
+const WAITING: usize = 32;
+
+/// The account test: each connection is made ready for mail, and closed again.
+///
+/// No mail is sent, and nothing of the limits is used. A running relay makes the connections, within those that the account may
+/// have; a probe that succeeds ends what the relay holds against the account: that it is down, or that its login was refused.
+/// Without a running relay the configuration is read, and the connections are made from here.
+#[derive(Debug, clap::Args)]
+pub(super) struct ProbeOptions {
+    /// The upstreams, also those that are disabled [default: all that are enabled]
+    #[arg(value_name = "UPSTREAM")]
+    upstreams: Vec<String>,
+}
+
+/// An account that was probed, as `--json` has it.
+#[derive(Debug, Serialize)]
+struct ProbedJson {
+    #[serde(flatten)]
+    account: ProbedAccount,
+    #[serde(flatten)]
+    result: ProbeResult,
+    steps: Vec<StepJson>,
+}
+
+/// What has come of the probe until now.
+struct ProbeShow {
+    json: bool,
+    done: Vec<ProbedJson>,
+}
+
+pub(super) fn execute(options: &ProbeOptions, context: &CliContext) -> Result<(), Failure> {
+    let client = context.client()?;
+    let mut show = ProbeShow { json: context.json, done: Vec::new() };
+    let ended = if client.finds_relay()? {
+        by_the_relay(&client, options, &mut show)?
+    } else {
+        from_here(options, context, &mut show)?
+    };
+    show.conclude(ended)
+}
+
+fn by_the_relay(client: &Client, options: &ProbeOptions, show: &mut ProbeShow) -> Result<StreamEnd, Failure> {
+    let request = ProbeRequest { upstreams: options.upstreams.clone() };
+    let body = serde_json::to_vec(&request).map_err(|error| Failure::Failed(error.into()))?;
+    let target = RequestPath::path(&["probe"]);
+    client.follow(ApiRequest { method: &Method::POST, target: &target, body }, |event| show.take(event))
+}
+
+/// No relay runs: the configuration says all.
+fn from_here(
+    options: &ProbeOptions,
+    context: &CliContext,
+    show: &mut ProbeShow,
+) -> Result<StreamEnd, Failure> {
+    let loaded = context.load()?;
+    warn(&loaded.warnings);
+    let config = loaded.config;
+    let known = |name: &&String| config.upstreams.iter().any(|upstream| upstream.name == **name);
+    if let Some(unknown) = options.upstreams.iter().find(|name| !known(name)) {
+        return Err(Failure::new(format!("there is no upstream {unknown} in the configuration")));
+    }
+    runtime()?.block_on(async {
+        let (events, mut told) = mpsc::channel(WAITING);
+        let probing = probe_all(&config, &options.upstreams, events);
+        let showing = async {
+            while let Some(event) = told.recv().await {
+                show.take(event)?;
+            }
+            Ok(StreamEnd::Ended)
+        };
+        tokio::select! {
+            // It ends the events, and so what shows them.
+            ended = async { tokio::join!(probing, showing).1 } => ended,
+            _ = tokio::signal::ctrl_c() => Ok(StreamEnd::Interrupted),
+        }
+    })
+}
+
+async fn probe_all(config: &Config, names: &[String], events: mpsc::Sender<ProbeEvent>) {
+    let is_wanted = |upstream: &&Arc<Upstream>| {
+        if names.is_empty() { upstream.enabled } else { names.contains(&upstream.name) }
+    };
+    for upstream in config.upstreams.iter().filter(is_wanted) {
+        for login in &upstream.accounts {
+            let (host, connector) = connector(config, upstream, login).unzip();
+            let begun = ProbedAccount {
+                upstream: upstream.name.clone(),
+                account: login.name().to_owned(),
+                host,
+                enabled: upstream.enabled,
+            };
+            // Who shows them is there, or all of this is gone.
+            let _ = events.send(ProbeEvent::Begun(begun)).await;
+            let result = match connector {
+                Some(connector) => {
+                    let run = ProbeEvent::tell_steps(&events, |steps| async move {
+                        let connection = connector.open_before(Observer::of_steps(steps)).await?;
+                        connection.quit().await;
+                        Ok(())
+                    });
+                    ProbeResult::new(&run.await)
+                }
+                None => ProbeResult::new(&Ok(())),
+            };
+            let _ = events.send(ProbeEvent::Ended(result)).await;
+        }
+    }
+}
+
+/// By what an account connects, and where to; nothing for the local mailbox.
+fn connector(config: &Config, upstream: &Upstream, login: &Login) -> Option<(String, Connector)> {
+    let UpstreamKind::Smtp(smtp) = &upstream.kind else { return None };
+    let host = format!("{}:{}", smtp.host, smtp.port);
+    let (smtp, own) = ((**smtp).clone(), InstanceId::random());
+    Some((host, Connector::new(Arc::new(TcpDial), smtp, login, &config.hostname, own)))
+}
+
+impl ProbeShow {
+    /// Shows what has happened.
+    fn take(&mut self, event: ProbeEvent) -> Result<(), Failure> {
+        let text = match event {
+            ProbeEvent::Begun(account) => {
+                let text = heading(&account);
+                let result =
+                    ProbeResult { reason: Some("not finished".to_owned()), ..ProbeResult::default() };
+                self.done.push(ProbedJson { account, result, steps: Vec::new() });
+                text
+            }
+            ProbeEvent::Step(step) => {
+                let text = line(&step);
+                self.last(|last| last.steps.push(*step));
+                text
+            }
+            ProbeEvent::Ended(result) => {
+                let said = self.done.last().and_then(|last| last.steps.last());
+                let text = verdict(&result, said);
+                self.last(|last| last.result = result);
+                text
+            }
+        };
+        if self.json { Ok(()) } else { output::text(&text) }
+    }
+
+    fn last(&mut self, change: impl FnOnce(&mut ProbedJson)) {
+        if let Some(last) = self.done.last_mut() {
+            change(last);
+        }
+    }
+
+    /// Says what it came to, all in all.
+    fn conclude(self, ended: StreamEnd) -> Result<(), Failure> {
+        let failed = self.done.iter().any(|one| one.account.enabled && !one.result.ok);
+        let ready = self.done.iter().filter(|one| one.result.ok).count();
+        if self.json {
+            let raw = serde_json::to_string(&self.done).map_err(|error| Failure::Failed(error.into()))?;
+            output::json(&raw)?;
+        } else if self.done.is_empty() {
+            output::text("No upstream is enabled.")?;
+        } else {
+            let all = count(self.done.len() as u64, "account");
+            output::text(&format!("{ready} of {all} can log in and send."))?;
+        }
+        if ended == StreamEnd::Interrupted {
+            complain("mailsluice: interrupted");
+            return Err(Failure::Told);
+        }
+        if failed { Err(Failure::Told) } else { Ok(()) }
+    }
+}
+
+fn heading(account: &ProbedAccount) -> String {
+    let ProbedAccount { upstream, account, host, enabled } = account;
+    let mut text = printable(upstream);
+    if !account.is_empty() {
+        let _ = write!(text, " {}", printable(account));
+    }
+    match host {
+        Some(host) => {
+            let _ = write!(text, " at {}", printable(host));
+        }
+        None => text.push_str(", the local mailbox"),
+    }
+    if !enabled {
+        text.push_str(" (disabled)");
+    }
+    text
+}
+
+/// The name of a step as it stands in the dialogue.
+fn shown(step: &str) -> &str {
+    match step {
+        "tls" => "TLS",
+        "ehlo" => "EHLO",
+        "starttls" => "STARTTLS",
+        "auth" => "AUTH",
+        other => other,
+    }
+}
+
+fn line(step: &StepJson) -> String {
+    let millis = (step.seconds * 1000.0).round();
+    let mut text = format!("  {:<9} {millis:>6} ms  ", printable(shown(&step.step)));
+    match (&step.detail, &step.reason) {
+        (Some(detail), _) => text.push_str(&printable(detail)),
+        (None, reason) => {
+            let _ = write!(text, "failed: {}", printable(reason.as_deref().unwrap_or_default()));
+        }
+    }
+    for certificate in step.tls.iter().flat_map(|tls| tls.chain.iter().skip(1)) {
+        let CertificateJson { subject, issuer, not_after, .. } = certificate;
+        let until = not_after.as_deref().and_then(|until| until.get(..10)).unwrap_or("?");
+        let _ = write!(
+            text,
+            "\n{:24}signed by {} until {}, issued by {}",
+            "",
+            printable(subject),
+            printable(until),
+            printable(issuer)
+        );
+    }
+    text
+}
+
+/// What became of an account. What the last step has said is not said again.
+fn verdict(result: &ProbeResult, last: Option<&StepJson>) -> String {
+    let mut text = match (result.ok, &result.reason) {
+        (true, _) => "  ok".to_owned(),
+        (false, Some(reason)) if last.is_none_or(|last| last.reason.as_ref() != Some(reason)) => {
+            format!("  failed: {}", printable(reason))
+        }
+        (false, _) => "  failed".to_owned(),
+    };
+    if let Some(note) = &result.note {
+        let _ = write!(text, ", but no mail goes by it: {}", printable(note));
+    }
+    if let Some(action) = &result.action {
+        let _ = write!(text, "\n  to do: {}", printable(action));
+    }
+    text
+}

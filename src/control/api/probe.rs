@@ -1,0 +1,75 @@
+//! Probes that people want: each account's connection is made ready, and closed again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract;
+use axum::extract::rejection::JsonRejection;
+use axum::response::Response;
+use tokio::sync::mpsc;
+
+use super::limits::must_exist;
+use super::upstreams::enabling;
+use crate::account::Account;
+use crate::config::UpstreamKind;
+use crate::control::view::{ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount};
+use crate::control::{ApiError, ApiState, Streams};
+
+pub(super) async fn run(
+    extract::State(state): extract::State<ApiState>,
+    extract::State(streams): extract::State<Streams>,
+    request: Result<Json<ProbeRequest>, JsonRejection>,
+) -> Result<Response, ApiError> {
+    let ProbeRequest { upstreams } = request?.0;
+    upstreams.iter().try_for_each(|name| must_exist(&state, name))?;
+    let configured = state.config.upstreams.iter();
+    let wanted = configured.filter(|upstream| upstreams.is_empty() || upstreams.contains(&upstream.name));
+    let accounts: Vec<Arc<Account>> = wanted
+        .flat_map(|upstream| state.accounts.of(&upstream.name))
+        .filter(|account| !upstreams.is_empty() || !account.is_switched_off())
+        .collect();
+    streams.answer(|events| async move {
+        for account in accounts {
+            probe(&state, &account, &events).await;
+        }
+    })
+}
+
+async fn probe(state: &ApiState, account: &Arc<Account>, events: &mpsc::Sender<ProbeEvent>) {
+    let settings = account.settings();
+    let host = match &settings.upstream.kind {
+        UpstreamKind::Smtp(smtp) => Some(format!("{}:{}", smtp.host, smtp.port)),
+        UpstreamKind::Capture(_) => None,
+    };
+    let begun = ProbedAccount {
+        upstream: account.key().upstream.to_string(),
+        account: account.key().account.to_string(),
+        host,
+        enabled: !account.is_switched_off(),
+    };
+    // When the client has gone, so is this.
+    let _ = events.send(ProbeEvent::Begun(begun)).await;
+    let result = match account.probe_turn().await {
+        Ok(turn) => {
+            let run = ProbeEvent::tell_steps(events, |steps| turn.run(&state.accounts, steps)).await;
+            ProbeResult::new(&run)
+        }
+        Err(busy) => ProbeResult {
+            reason: Some(busy.to_string()),
+            action: Some(format!(
+                "the account is sending: probe it later, or see what it does: mailsluice trace {}",
+                account.key().upstream
+            )),
+            ..ProbeResult::default()
+        },
+    };
+    let result = if result.ok { with_obstacle(state, account, result) } else { result };
+    let _ = events.send(ProbeEvent::Ended(result)).await;
+}
+
+/// The upstream takes the login; what keeps mail from going by it is something else.
+fn with_obstacle(state: &ApiState, account: &Account, result: ProbeResult) -> ProbeResult {
+    let Some(obstacle) = account.shown_obstacle(state.timeline.now()) else { return result };
+    let action = obstacle.state().needs_a_person().then(|| enabling(state, &account.key().upstream));
+    ProbeResult { note: Some(obstacle.reason()), action, ..result }
+}

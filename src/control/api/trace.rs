@@ -1,0 +1,35 @@
+//! The dialogue with an upstream, while it goes on.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{self, Path};
+use axum::response::Response;
+
+use super::limits::must_exist;
+use crate::config::UpstreamKind;
+use crate::control::view::TraceEvent;
+use crate::control::{ApiError, ApiState, Streams};
+
+pub(super) async fn follow(
+    extract::State(state): extract::State<ApiState>,
+    extract::State(streams): extract::State<Streams>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let name = name?.0;
+    must_exist(&state, &name)?;
+    let upstream = state.router.upstream(&name);
+    let speaks = upstream.is_some_and(|upstream| matches!(upstream.kind, UpstreamKind::Smtp(_)));
+    let hub = state.accounts.dialogue(&name).filter(|_| speaks);
+    let hub = hub.ok_or_else(|| {
+        ApiError::Conflict(format!("{name} is the local mailbox: there is no dialogue to be shown"))
+    })?;
+    // Whoever has the answer misses nothing from then on.
+    let mut watch = hub.watch();
+    streams.answer(|events| async move {
+        loop {
+            let event = TraceEvent::new(watch.next().await, &state.timeline);
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    })
+}

@@ -1,0 +1,192 @@
+//! Who looks on while a connection is made and used: a person who probes an account, or who traces an upstream.
+//!
+//! Secrets and contents can't get here: the wire knows when a login is under way and shows nothing of it, and what carries a
+//! content is never handed over. While nobody looks, nothing is made for them.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::dialogue::{ConnectionTap, Speaker};
+use super::error::{ConnectCause, ConnectError, DialError, DialogueFault};
+use super::step::{ConnectStep, Finding, StepFailure, StepName};
+use crate::smtp::Reply;
+
+/// What stands in place of a secret.
+const HIDDEN: &str = "[…]";
+
+/// Who looks on. Clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Observer {
+    steps: Option<Arc<StepSink>>,
+    tap: Option<Arc<ConnectionTap>>,
+}
+
+/// Takes the steps of a connection that is being made.
+#[derive(Debug)]
+struct StepSink {
+    steps: mpsc::Sender<ConnectStep>,
+    /// When the last step had ended.
+    since: Mutex<Instant>,
+}
+
+impl Observer {
+    /// Somebody who wants to know of each step, the first of which begins now. What does not fit into the channel is lost:
+    /// there are never more than some twenty.
+    #[must_use]
+    pub fn of_steps(steps: mpsc::Sender<ConnectStep>) -> Self {
+        let sink = StepSink { steps, since: Mutex::new(Instant::now()) };
+        Self { steps: Some(Arc::new(sink)), tap: None }
+    }
+
+    /// The same, and whoever listens to the connection.
+    pub(super) fn with_tap(self, tap: Option<ConnectionTap>) -> Self {
+        Self { tap: tap.map(Arc::new), ..self }
+    }
+
+    /// A step has succeeded.
+    pub fn found(&self, finding: impl FnOnce() -> Finding) {
+        if self.steps.is_none() && !self.is_tapped() {
+            return;
+        }
+        let finding = finding();
+        // All else is seen in the lines themselves.
+        if matches!(finding, Finding::Connected(_) | Finding::Secured(_)) {
+            self.note(&finding.to_string());
+        }
+        self.step(finding.step(), Ok(finding));
+    }
+
+    /// An address could not be reached; others may be tried.
+    pub fn tried(&self, address: SocketAddr, reason: &str) {
+        if self.steps.is_none() && !self.is_tapped() {
+            return;
+        }
+        let reason = format!("{address}: {reason}");
+        self.note(&reason);
+        self.step(StepName::Connect, Err(StepFailure { reason, action: None, reply: None }));
+    }
+
+    /// The connection does not come about.
+    pub(super) fn failed(&self, error: &ConnectError) {
+        if self.steps.is_none() && !self.is_tapped() {
+            return;
+        }
+        self.note(&error.words());
+        let name = match &error.cause {
+            // Each address was told of.
+            ConnectCause::Dial(DialError::Unreachable { .. }) => return,
+            ConnectCause::Dial(_) => StepName::Resolve,
+            _ => error.stage.into(),
+        };
+        self.step(name, Err(StepFailure::of(error)));
+    }
+
+    /// We say this.
+    pub(super) fn said(&self, line: &str) {
+        if let Some(tap) = &self.tap {
+            tap.tell(Speaker::Client, line);
+        }
+    }
+
+    /// A content of so many octets is on its way.
+    pub(super) fn sent_content(&self, octets: usize) {
+        if self.is_tapped() {
+            self.said(&format!("[content, {} octets]", grouped(octets)));
+        }
+    }
+
+    /// The upstream has answered. `concealed`: what it says may repeat a secret.
+    pub(super) fn heard(&self, reply: &Reply, concealed: bool) {
+        let Some(tap) = self.tap.as_ref().filter(|tap| tap.is_watched()) else { return };
+        let status = reply.status.map_or(String::new(), |(c, s, d)| format!("{c}.{s}.{d} "));
+        if concealed {
+            return tap.tell(Speaker::Server, &format!("{} {status}{HIDDEN}", reply.code));
+        }
+        let last = reply.lines.len().saturating_sub(1);
+        for (place, text) in reply.lines.iter().enumerate() {
+            let separator = if place == last { ' ' } else { '-' };
+            tap.tell(Speaker::Server, &format!("{}{separator}{status}{text}", reply.code));
+        }
+    }
+
+    /// Something has happened beside the words.
+    pub(super) fn note(&self, words: &str) {
+        if let Some(tap) = &self.tap {
+            tap.tell(Speaker::Nobody, words);
+        }
+    }
+
+    /// The dialogue has broken.
+    pub(super) fn note_fault(&self, fault: &DialogueFault) {
+        if self.is_tapped() {
+            self.note(&fault.to_string());
+        }
+    }
+
+    /// Whether somebody listens to the lines.
+    pub(super) fn is_tapped(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.is_watched())
+    }
+
+    fn step(&self, name: StepName, outcome: Result<Finding, StepFailure>) {
+        let Some(sink) = &self.steps else { return };
+        let mut since = sink.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let took = now - std::mem::replace(&mut *since, now);
+        // Whoever looked may be gone.
+        let _ = sink.steps.try_send(ConnectStep { name, took, outcome });
+    }
+}
+
+/// A line of a login as it is shown: the mechanism alone.
+pub(super) fn concealed(line: &str) -> String {
+    let mut words = line.split(' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some("AUTH"), Some(mechanism), None) => format!("AUTH {mechanism}"),
+        (Some("AUTH"), Some(mechanism), Some(_)) => format!("AUTH {mechanism} {HIDDEN}"),
+        (Some("*"), None, _) => "*".to_owned(),
+        _ => HIDDEN.to_owned(),
+    }
+}
+
+/// A number that can be read at a glance: `12,345`.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_login_the_mechanism_is_shown() {
+        for (line, want) in [
+            ("AUTH PLAIN AGFubmEAc2VjcmV0", "AUTH PLAIN […]"),
+            ("AUTH LOGIN", "AUTH LOGIN"),
+            ("AGFubmEAc2VjcmV0", "[…]"),
+            ("c2VjcmV0 AUTH x", "[…]"),
+            ("", "[…]"),
+            ("*", "*"),
+        ] {
+            assert_eq!(concealed(line), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_groups() {
+        for (number, want) in [(0, "0"), (999, "999"), (12_345, "12,345"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), want);
+        }
+    }
+}
