@@ -161,6 +161,8 @@ fn config(folder: &std::path::Path) -> Config {
         shutdown_grace: Duration::from_secs(8),
         timezone: jiff::tz::TimeZone::UTC,
         watch: false,
+        secrets: Secrets::default(),
+        sign_ins: vec![],
         log: Log { format: LogFormat::Text, level: LogLevel::Info, subject: false },
         listeners: vec![Listener {
             address: "127.0.0.1:2525".parse().unwrap(),
