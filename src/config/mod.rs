@@ -22,6 +22,7 @@ mod model;
 mod overrides;
 mod presets;
 mod private_key;
+mod proxy;
 mod reader;
 mod scram;
 mod secret;
@@ -49,6 +50,7 @@ pub use model::{
 };
 pub use presets::{PRESETS, Preset};
 pub use private_key::{SigningKeyFault, signing_key};
+pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};

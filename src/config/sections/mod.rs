@@ -38,7 +38,7 @@ fn mode(section: &mut Section<'_>) -> Option<Mode> {
 }
 
 /// Whether a text is a host name or domain in ASCII.
-fn is_domain(name: &str) -> bool {
+pub(super) fn is_domain(name: &str) -> bool {
     name.is_ascii() && !name.starts_with('[') && Address::parse(&format!("a@{name}")).is_ok()
 }
 
