@@ -27,17 +27,35 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// When a certificate expires (RFC 5280 4.1.2.5): `notAfter` as `YYYYMMDDHHMMSSZ`.
-pub(super) fn not_after(certificate: &[u8]) -> Option<String> {
+/// What is looked at in a certificate (RFC 5280 4.1).
+struct CertificateParts<'a> {
+    issuer: &'a [u8],
+    validity: &'a [u8],
+    subject: &'a [u8],
+}
+
+fn parts(certificate: &[u8]) -> Option<CertificateParts<'_>> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (body, _) = element(certificate, SEQUENCE)?;
     let body = element(body, VERSION).map_or(body, |(_, rest)| rest);
     let (_serial, rest) = element(body, INTEGER)?;
     let (_algorithm, rest) = element(rest, SEQUENCE)?;
-    let (_issuer, rest) = element(rest, SEQUENCE)?;
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let (_, rest) = time(validity)?;
+    let (issuer, rest) = element(rest, SEQUENCE)?;
+    let (validity, rest) = element(rest, SEQUENCE)?;
+    let (subject, _) = element(rest, SEQUENCE)?;
+    Some(CertificateParts { issuer, validity, subject })
+}
+
+/// When a certificate expires (RFC 5280 4.1.2.5): `notAfter` as `YYYYMMDDHHMMSSZ`.
+pub(super) fn not_after(certificate: &[u8]) -> Option<String> {
+    let (_, rest) = time(parts(certificate)?.validity)?;
     time(rest).map(|(time, _)| time)
+}
+
+/// Whether a certificate, in DER, names itself as its issuer (RFC 5280 3.2).
+#[must_use]
+pub fn is_self_issued(certificate: &[u8]) -> bool {
+    parts(certificate).is_some_and(|parts| parts.issuer == parts.subject)
 }
 
 /// The time that `der` begins with, its year in four digits, and what follows it.
@@ -68,6 +86,20 @@ mod tests {
         assert_eq!(dated(2031).as_deref(), Some("20310307000000Z"));
         assert_eq!(dated(1999).as_deref(), Some("19990307000000Z"));
         assert_eq!(dated(2077).as_deref(), Some("20770307000000Z"));
+    }
+
+    #[test]
+    fn tells_who_signed_itself() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let named = |name: &str| {
+            let mut params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            params
+        };
+        let own = named("one").self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::new(named("two"), rcgen::KeyPair::generate().unwrap());
+        let signed = named("one").signed_by(&key, &issuer).unwrap();
+        assert!(is_self_issued(own.der()) && !is_self_issued(signed.der()) && !is_self_issued(b"x"));
     }
 
     #[test]

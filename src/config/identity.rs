@@ -1,7 +1,7 @@
-//! What a listener proves itself with: a certificate chain and its private key, looked at before anybody relies on them.
+//! What a listener proves itself with, or we to an upstream: a certificate chain and its private key, looked at before anybody relies on them.
 
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Chain and key, in the form that a TLS server takes.
+    /// Chain and key, in the form that TLS takes them.
     #[must_use]
     pub fn certified_key(&self) -> Arc<CertifiedKey> {
         self.certified.clone()
@@ -104,58 +104,66 @@ pub enum IdentityFault {
     Mismatch,
 }
 
+/// A file that a key of the configuration names.
+pub(super) struct NamedFile {
+    /// The key.
+    pub(super) key: &'static str,
+    /// Its value.
+    pub(super) path: PathBuf,
+}
+
 /// Reads both files, notes what is wrong with them.
-pub(super) fn read(section: &Section<'_>, certificate: &Path, key: &Path) -> Option<Identity> {
-    let certificates = text(section, "certificate", certificate);
-    let secret = text(section, "key", key);
+pub(super) fn read(section: &Section<'_>, certificate: &NamedFile, key: &NamedFile) -> Option<Identity> {
+    let (certificates, secret) = (text(section, certificate), text(section, key));
     let (certificates, secret) = certificates.zip(secret)?;
     if secret.open_to_others {
-        let instead = format!("chmod 600 {}", key.display());
-        section.warning(&section.place_of("key"), "key", "can be read by others", &instead);
+        let instead = format!("chmod 600 {}", key.path.display());
+        section.warning(&section.place_of(key.key), key.key, "can be read by others", &instead);
     }
     match Identity::from_pem(&certificates.text, &secret.text) {
         Ok(identity) => {
-            warn_of_expiry(section, &identity);
+            warn_of_expiry(section, certificate.key, &identity);
             Some(identity)
         }
         Err(fault) => {
-            explain(section, &fault, (certificate, key));
+            explain(section, &fault, certificate, key);
             None
         }
     }
 }
 
-fn text(section: &Section<'_>, key: &str, path: &Path) -> Option<files::FileText> {
-    let read = files::read(path, LONGEST);
+fn text(section: &Section<'_>, file: &NamedFile) -> Option<files::FileText> {
+    let read = files::read(&file.path, LONGEST);
     read.map_err(|why| {
         let instead = "write the path of a PEM file that the relay can read";
-        section.fault(&section.place_of(key), key, &why, instead);
+        section.fault(&section.place_of(file.key), file.key, &why, instead);
     })
     .ok()
 }
 
-fn explain(section: &Section<'_>, fault: &IdentityFault, (certificate, key): (&Path, &Path)) {
+fn explain(section: &Section<'_>, fault: &IdentityFault, certificate: &NamedFile, key: &NamedFile) {
+    let (of_certificate, of_key) = (certificate.path.display(), key.path.display());
     let (name, what, instead) = match fault {
         IdentityFault::Mismatch => (
-            "key",
-            format!("{} is not the key of the certificate {}", key.display(), certificate.display()),
+            key.key,
+            format!("{of_key} is not the key of the certificate {of_certificate}"),
             "write the two files that belong together, the relay's own certificate first in its file",
         ),
         IdentityFault::NoKey(_) | IdentityFault::Key => (
-            "key",
-            format!("{} {fault}", key.display()),
+            key.key,
+            format!("{of_key} {fault}"),
             "write a private key in PEM: RSA, ECDSA (P-256, P-384) or Ed25519, without a passphrase",
         ),
         _ => (
-            "certificate",
-            format!("{} {fault}", certificate.display()),
+            certificate.key,
+            format!("{of_certificate} {fault}"),
             "write the certificate with its chain, in PEM",
         ),
     };
     section.fault(&section.place_of(name), name, &what, instead);
 }
 
-fn warn_of_expiry(section: &Section<'_>, identity: &Identity) {
+fn warn_of_expiry(section: &Section<'_>, key: &str, identity: &Identity) {
     let Some(expires) = identity.expires else { return };
     let now = section.context.machine.now;
     let what = if expires <= now {
@@ -165,7 +173,7 @@ fn warn_of_expiry(section: &Section<'_>, identity: &Identity) {
     } else {
         return;
     };
-    section.warning(&section.place_of("certificate"), "certificate", &what, "renew it");
+    section.warning(&section.place_of(key), key, &what, "renew it");
 }
 
 /// Reads `YYYYMMDDHHMMSSZ`.

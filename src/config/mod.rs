@@ -12,6 +12,7 @@ mod der;
 mod fault;
 mod files;
 mod filter;
+mod host_names;
 mod identity;
 mod known_keys;
 mod later;
@@ -20,6 +21,7 @@ mod load;
 mod machine;
 mod model;
 mod overrides;
+mod pin;
 mod presets;
 mod private_key;
 mod proxy;
@@ -37,6 +39,7 @@ mod words;
 
 pub use account::{CausesSet, Fallback, Login, SharedLimits};
 pub use data_dir::DataDir;
+pub use der::is_self_issued;
 pub use fault::{Fault, Faults, Warning, report};
 pub use filter::Filter;
 pub use identity::Identity;
@@ -48,11 +51,12 @@ pub use model::{
     LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode,
     TlsMode,
 };
+pub use pin::Pin;
 pub use presets::{PRESETS, Preset};
 pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
-pub use upstream::{Auth, Capture, Security, Smtp, Timeouts, Upstream, UpstreamKind};
+pub use upstream::{Auth, Capture, ClientTls, Security, Smtp, Timeouts, Upstream, UpstreamKind};
 pub use user::{User, UserPassword, UserPriority};

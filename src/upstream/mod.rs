@@ -11,10 +11,12 @@ mod dial;
 mod error;
 mod login;
 mod offer;
+mod proxy;
 pub mod replies;
 mod reuse;
 mod stream;
 mod tls;
+mod tls_error;
 mod transaction;
 mod transport;
 mod trust_verifier;
@@ -25,13 +27,14 @@ pub use capture::{CaptureError, Mailbox};
 pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
 pub use connection::{Connection, Connector};
 pub use dial::{Dial, Dialled, Target, TcpDial};
-pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage};
+pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage, TunnelFault};
 pub use offer::Offer;
 pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
     rows, stated_wait,
 };
 pub use stream::Stream;
-pub use tls::{TlsClient, TlsError};
+pub use tls::TlsClient;
+pub use tls_error::TlsError;
 pub use transaction::{Requests, Steps, Transaction};
 pub use transport::{Link, Outgoing, Transport};

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::networks::{self, WRITE_NETS, is_very_wide, is_whole_internet};
 use crate::config::fault::SourcePlace;
-use crate::config::identity;
+use crate::config::identity::{self, NamedFile};
 use crate::config::reader::Section;
 use crate::config::{Identity, Listener, ServerAuth, ServerTls, TlsMode};
 
@@ -126,6 +126,8 @@ fn tls(section: &mut Section<'_>) -> (Option<TlsMode>, Option<Identity>) {
             section.warning(&section.place_of(name), name, what, r#"write tls = "starttls" or "implicit""#);
         }
     }
+    let certificate = certificate.map(|path| NamedFile { key: "certificate", path });
+    let key = key.map(|path| NamedFile { key: "key", path });
     let files = certificate.zip(key).filter(|_| mode.is_some());
     (mode, files.and_then(|(certificate, key)| identity::read(section, &certificate, &key)))
 }

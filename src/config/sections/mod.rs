@@ -11,6 +11,7 @@ pub(super) mod top;
 pub(super) mod upstream;
 mod upstream_limits;
 mod upstream_logins;
+mod upstream_tls;
 pub(super) mod user;
 
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::mail::Address;
 
 /// The least time where nothing at all makes no sense.
 const SOME_TIME: Duration = Duration::from_millis(1);
+/// What to write where a host name is wanted.
+const WRITE_HOST_NAME: &str = r#"write a host name, such as "smtp.firm.example""#;
 /// The most of anything that is counted.
 const MANY: i64 = u32::MAX as i64;
 
@@ -35,16 +38,6 @@ fn address(section: &mut Section<'_>, key: &'static str) -> Option<Address> {
 /// `mode`: when clients are answered.
 fn mode(section: &mut Section<'_>) -> Option<Mode> {
     section.choice("mode", &[("queued", Mode::Queued), ("direct", Mode::Direct)])
-}
-
-/// Whether a text is a host name or domain in ASCII.
-pub(super) fn is_domain(name: &str) -> bool {
-    name.is_ascii() && !name.starts_with('[') && Address::parse(&format!("a@{name}")).is_ok()
-}
-
-/// Whether a text may follow EHLO (RFC 5321 4.1.1.1): a host name or an address literal.
-fn is_ehlo_name(name: &str) -> bool {
-    name.is_ascii() && Address::parse(&format!("a@{name}")).is_ok()
 }
 
 /// Addresses and domains, each with its place.
