@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::host_names::is_domain;
+use super::names::is_domain;
 use super::reader::Section;
 use super::secret;
 

@@ -100,6 +100,9 @@ impl Handshake<'_> {
             stream = self.handshake(stream).await?;
         }
         let mut wire = self.greeting(Wire::new(stream)).await?;
+        if smtp.security == Security::StartTls {
+            nothing_unasked(&mut wire)?;
+        }
         let mut capabilities = self.hello(&mut wire).await?;
         if smtp.security == Security::StartTls {
             wire = self.start_tls(wire, &capabilities).await?;
@@ -203,17 +206,21 @@ impl Handshake<'_> {
         if !capabilities.starttls {
             return Err(ConnectCause::StartTlsNotOffered);
         }
-        // A reply that has come before the command would be taken for the reply to it.
-        match wire.surplus() {
-            Surplus::Nothing => {}
-            Surplus::Closing => return Err(DialogueFault::Closed.into()),
-            Surplus::Reply => return Err(ConnectCause::Injection),
-        }
+        nothing_unasked(&mut wire)?;
         expect(wire.command("STARTTLS", self.connector.smtp.timeouts.command).await?, 220)?;
         if wire.surplus() != Surplus::Nothing {
             return Err(ConnectCause::Injection);
         }
         Ok(Wire::new(self.handshake(wire.into_stream()).await?))
+    }
+}
+
+/// Before TLS nothing may come without a command: it would be taken for the reply to the next one.
+fn nothing_unasked(wire: &mut Wire) -> Result<(), ConnectCause> {
+    match wire.surplus() {
+        Surplus::Nothing => Ok(()),
+        Surplus::Closing => Err(DialogueFault::Closed.into()),
+        Surplus::Reply => Err(ConnectCause::Injection),
     }
 }
 

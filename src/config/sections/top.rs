@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::tz::{self, TimeZone};
 
 use crate::config::ControlGroup;
-use crate::config::host_names::is_ehlo_name;
+use crate::config::names::is_ehlo_name;
 use crate::config::reader::Section;
 use crate::config::words::{nearest, quoted};
 

@@ -7,7 +7,7 @@ use super::upstream_limits::{limits, shared_limits, timeouts};
 use super::upstream_logins::logins;
 use super::{MANY, WRITE_HOST_NAME, filters, upstream_tls};
 use crate::config::fault::SourcePlace;
-use crate::config::host_names::{is_domain, is_ehlo_name};
+use crate::config::names::{is_domain, is_ehlo_name};
 use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, one_of, quoted};

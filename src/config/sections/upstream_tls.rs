@@ -1,8 +1,8 @@
 //! The keys of `[[upstream]]` that tell how it and we prove who we are.
 
 use super::WRITE_HOST_NAME;
-use crate::config::host_names::is_domain;
 use crate::config::identity::{self, NamedFile};
+use crate::config::names::is_domain;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
 use crate::config::{ClientTls, Identity, Pin, Security, TrustedCertificates, files};

@@ -1,4 +1,4 @@
-//! What a host name is, where one is wanted.
+//! Names of hosts, as they stand in the configuration.
 
 use crate::mail::Address;
 
