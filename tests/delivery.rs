@@ -13,6 +13,8 @@ mod extensions;
 mod flush;
 #[path = "delivery/matrix.rs"]
 mod matrix;
+#[path = "delivery/proxy.rs"]
+mod proxy;
 #[path = "delivery/security.rs"]
 mod security;
 #[path = "delivery/steps.rs"]

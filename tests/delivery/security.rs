@@ -4,6 +4,7 @@ use mailsluice::config::{Auth, ClientTls, Login, Security, Smtp};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{ConnectCause, ConnectError, Connector, LoginError, Stage, TlsError};
 use tokio::time::Instant;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream};
 use super::{TIMEOUTS, anna, nobody, open, open_as, recipients, send, smtp};
@@ -122,6 +123,39 @@ async fn a_handshake_that_hangs() {
         let config = Smtp { security, tls: authority.tls(), ..smtp() };
         let error = fails(&upstream, config).await;
         assert_eq!((error.stage, started.elapsed().as_secs()), (Stage::Tls, TIMEOUTS.connect.as_secs()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_wants_to_know_who_we_are() {
+    let (authority, stranger) = (Authority::new(), Authority::named("Another"));
+    let ours = authority.client("relay.firm.example");
+    let unknown = stranger.client("relay.firm.example");
+    for version in [&TLS12, &TLS13] {
+        for security in [Security::StartTls, Security::Tls] {
+            for (identity, want) in [
+                (Some(&ours), None),
+                (
+                    None,
+                    Some("the upstream wants a client certificate; set client_certificate and client_key"),
+                ),
+                (Some(&unknown), Some("the upstream refuses our client certificate (")),
+            ] {
+                let server = authority.server_for_clients("smtp.firm.example", version);
+                let mut script = Script::default().with_login("PLAIN").with_tls(server);
+                script.implicit_tls = security == Security::Tls;
+                let upstream = Upstream::new(script);
+                let tls = ClientTls { identity: identity.cloned(), ..authority.tls() };
+                let opened = open_as(&upstream, Smtp { security, tls, ..smtp() }, &anna("secret")).await;
+                let name = format!("{version:?} {security:?} {want:?}");
+                assert_eq!(upstream.commands_of("AUTH").len(), usize::from(want.is_none()), "{name}");
+                let (Some(want), Err(error)) = (want, &opened) else {
+                    assert!(want.is_none() && opened.is_ok(), "{name}: {:?}", opened.err());
+                    continue;
+                };
+                assert!(error.needs_a_person() && error.to_string().contains(want), "{name}: {error}");
+            }
+        }
     }
 }
 
