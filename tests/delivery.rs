@@ -13,6 +13,8 @@ mod extensions;
 mod flush;
 #[path = "delivery/matrix.rs"]
 mod matrix;
+#[path = "delivery/proxy.rs"]
+mod proxy;
 #[path = "delivery/security.rs"]
 mod security;
 #[path = "delivery/steps.rs"]
@@ -20,7 +22,7 @@ mod steps;
 
 use std::time::Duration;
 
-use mailsluice::config::{Auth, Limits, Login, Security, Smtp, Timeouts};
+use mailsluice::config::{Auth, ClientTls, Limits, Login, Security, Smtp, Timeouts};
 use mailsluice::mail::{Address, Body, ReversePath};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
@@ -44,10 +46,10 @@ fn smtp() -> Smtp {
         host: "smtp.firm.example".to_owned(),
         port: 25,
         security: Security::None,
-        ca_file: None,
-        tls_name: None,
+        tls: ClientTls::default(),
         ehlo: None,
         source_address: None,
+        proxy: None,
         auth: Auth::Auto,
         allow_plaintext_auth: false,
         timeouts: TIMEOUTS,

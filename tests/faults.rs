@@ -20,6 +20,8 @@ mod reload;
 mod scale;
 #[path = "faults/stages.rs"]
 mod stages;
+#[path = "faults/tls.rs"]
+mod tls;
 #[path = "faults/together.rs"]
 mod together;
 #[path = "faults/verdicts.rs"]

@@ -71,6 +71,12 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<String> {
     body(certificate).map(|body| body.validity[1].clone())
 }
 
+/// Whether a certificate, in DER, names itself as its issuer (RFC 5280 3.2).
+#[must_use]
+pub fn is_self_issued(certificate: &[u8]) -> bool {
+    body(certificate).is_some_and(|body| body.issuer == body.subject)
+}
+
 /// The time that `der` begins with, its year in four digits, and what follows it.
 fn time(der: &[u8]) -> Option<(String, &[u8])> {
     if let Some((text, rest)) = element(der, GENERALIZED_TIME) {
@@ -99,6 +105,20 @@ mod tests {
         assert_eq!(dated(2031).as_deref(), Some("20310307000000Z"));
         assert_eq!(dated(1999).as_deref(), Some("19990307000000Z"));
         assert_eq!(dated(2077).as_deref(), Some("20770307000000Z"));
+    }
+
+    #[test]
+    fn tells_who_signed_itself() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let named = |name: &str| {
+            let mut params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            params
+        };
+        let own = named("one").self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::new(named("two"), rcgen::KeyPair::generate().unwrap());
+        let signed = named("one").signed_by(&key, &issuer).unwrap();
+        assert!(is_self_issued(own.der()) && !is_self_issued(signed.der()) && !is_self_issued(b"x"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod machine;
 mod model;
 mod names;
 mod overrides;
+mod pin;
 mod presets;
 mod private_key;
 mod proxy;
@@ -41,6 +42,7 @@ mod words;
 pub use account::{CausesSet, Fallback, Login, SharedLimits};
 pub use certificate::CertificateFacts;
 pub use data_dir::DataDir;
+pub use der::is_self_issued;
 pub use fault::{Fault, Faults, Warning, report};
 pub use filter::Filter;
 pub use identity::Identity;
@@ -52,6 +54,7 @@ pub use model::{
     LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode,
     TlsMode,
 };
+pub use pin::Pin;
 pub use presets::{PRESETS, Preset};
 pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
@@ -61,5 +64,5 @@ pub use sign_in::{
 };
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
-pub use upstream::{Auth, Capture, Security, Smtp, Timeouts, Upstream, UpstreamKind};
+pub use upstream::{Auth, Capture, ClientTls, Security, Smtp, Timeouts, Upstream, UpstreamKind};
 pub use user::{User, UserPassword, UserPriority};

@@ -55,16 +55,18 @@ pub enum NotAProxy {
     #[error("is not the URL of a proxy")]
     NoUrl,
     /// A proxy of another kind.
-    #[error("is a URL, but neither of SOCKS 5 nor of HTTP")]
+    #[error("is a URL, but of neither a SOCKS 5 nor an HTTP proxy")]
     Protocol,
     /// The host is not one.
     #[error("has no host name or IP address")]
     Host,
     /// More than scheme, login, host and port.
-    #[error("has more behind the port")]
+    #[error("has more than host and port")]
     Path,
     /// A name or a password that no proxy takes.
-    #[error("has a user or password that is too long, lacks the user, or has a control character in it")]
+    #[error(
+        "has a login that no proxy takes: user or password is missing, too long, or has control characters"
+    )]
     Login,
 }
 
@@ -89,8 +91,13 @@ impl Proxy {
         if host.parse::<IpAddr>().is_err() && !is_domain(bare) {
             return Err(NotAProxy::Host);
         }
-        let (host, port) = (host.to_owned(), url.port().unwrap_or(usual_port));
-        Ok(Self { protocol, host, port, login: login(&url)? })
+        let (host, port, login) = (host.to_owned(), url.port().unwrap_or(usual_port), login(&url)?);
+        let has_password = |login: &ProxyLogin| !login.password.expose_secret().is_empty();
+        // RFC 1929 2 wants one octet at least.
+        if protocol == ProxyProtocol::Socks5 && !login.as_ref().is_none_or(has_password) {
+            return Err(NotAProxy::Login);
+        }
+        Ok(Self { protocol, host, port, login })
     }
 
     /// Host and port, as they stand in a URL.
@@ -192,7 +199,7 @@ mod tests {
             ("http://[2001:db8::1]", "http://[2001:db8::1]:80", None),
             ("http://anna:hush@proxy:3128", "http://proxy:3128", Some(("anna", "hush"))),
             ("socks5://a%40b:%C3%BC%3A%2F@h:1", "socks5://h:1", Some(("a@b", "\u{fc}:/"))),
-            ("socks5://anna@h:1", "socks5://h:1", Some(("anna", ""))),
+            ("http://anna@h:1", "http://h:1", Some(("anna", ""))),
         ] {
             let proxy = Proxy::parse(text).unwrap();
             assert_eq!(parts(&proxy), (shown.to_owned(), login), "{text}");
@@ -219,6 +226,7 @@ mod tests {
             ("http://h?x", Path),
             ("http://h#x", Path),
             ("http://:x@h", Login),
+            ("socks5://anna@h", Login),
             ("http://a%3Ab:x@h", Login),
             ("http://a:%0d%0ax@h", Login),
             ("http://a:%ff@h", Login),

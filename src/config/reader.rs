@@ -298,6 +298,17 @@ impl<'a> Section<'a> {
         (texts.len() == nodes.len()).then_some(texts)
     }
 
+    /// The same, where a sole one may stand without a list.
+    pub(super) fn one_or_more_texts(&mut self, key: &'static str) -> Option<Vec<(SourcePlace, &'a str)>> {
+        match self.table.0.get(key) {
+            Some((_, Node { place, value: Value::Text(text) })) => {
+                self.known.push(key);
+                Some(vec![(place.clone(), text)])
+            }
+            _ => self.texts(key),
+        }
+    }
+
     /// A section in this one; an empty one when it is not there.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
         let instead = format!("write [{}] and its keys below", self.name(key));

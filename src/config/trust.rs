@@ -11,6 +11,15 @@ pub struct TrustedCertificates {
     roots: RootCertStore,
 }
 
+/// They are equal when the certificates are.
+impl PartialEq for TrustedCertificates {
+    fn eq(&self, other: &Self) -> bool {
+        self.certificates == other.certificates
+    }
+}
+
+impl Eq for TrustedCertificates {}
+
 /// Why certificates can't be used. It is the operator's to mend.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

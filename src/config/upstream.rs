@@ -1,10 +1,9 @@
 //! An upstream, as `[[upstream]]` describes it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ByteSize, Fallback, Filter, Login, SharedLimits};
+use super::{ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, TrustedCertificates};
 
 /// `[[upstream]]`
 #[derive(Debug, Clone)]
@@ -67,20 +66,33 @@ pub struct Smtp {
     pub port: u16,
     /// How the connection is secured.
     pub security: Security,
-    /// Certificates to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The name in the upstream's certificate when it is not `host`.
-    pub tls_name: Option<String>,
+    /// How it and we prove who we are, where there is TLS.
+    pub tls: ClientTls,
     /// Our name in EHLO when it is not `hostname`.
     pub ehlo: Option<String>,
     /// The local address that we connect from.
     pub source_address: Option<IpAddr>,
+    /// Who connects in our place.
+    pub proxy: Option<Proxy>,
     /// How we log in.
     pub auth: Auth,
     /// Whether a password may go over an open connection beyond loopback.
     pub allow_plaintext_auth: bool,
     /// How long we wait for it.
     pub timeouts: Timeouts,
+}
+
+/// How an upstream and we prove who we are in TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClientTls {
+    /// Certificates to trust instead of the system's.
+    pub trusted: Option<TrustedCertificates>,
+    /// The name in the upstream's certificate when it is not `host`.
+    pub name: Option<String>,
+    /// The public keys of which it must have one; empty when any will do.
+    pub pins: Vec<Pin>,
+    /// What we prove ourselves with to who asks.
+    pub identity: Option<Identity>,
 }
 
 /// How a connection is secured. What is configured is required.

@@ -243,6 +243,12 @@ mod tests {
             ("\"one\"", "\"two\"", &["user erp: changed"]),
             ("\"erp\"", "\"crm\"", &["user crm: new", "user erp: gone"]),
             ("host = \"h\"", "host = \"g\"", &["upstream main: changed"]),
+            ("host = \"h\"", "host = \"h\"\nproxy = \"http://p\"", &["upstream main: changed"]),
+            (
+                "host = \"h\"",
+                "host = \"h\"\npin = \"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"",
+                &["upstream main: changed"],
+            ),
             ("host = \"h\"", "host = \"h\"\nuser = \"u\"\npassword = \"p\"", &["upstream main: changed"]),
             (
                 "hostname = \"relay.example\"",

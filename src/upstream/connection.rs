@@ -11,24 +11,32 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
-use super::dial::{Dial, Target};
+use super::dial::Dial;
 use super::dialogue::DialogueHub;
 use super::error::{ConnectCause, ConnectError, DialogueFault, Stage};
 use super::login;
 use super::observer::Observer;
 use super::offer::Offer;
+use super::proxy::{self, Way};
 use super::step::{Finding, Offered, TlsFacts};
 use super::stream::{Stream, deadline_in};
-use super::tls::{TlsClient, TlsError};
-use super::wire::Wire;
+use super::tls::TlsClient;
+use super::tls_error::TlsError;
+use super::wire::{Surplus, Wire};
 use crate::config::{Login, Security, Smtp, Timeouts};
 use crate::smtp::extension::Capabilities;
 use crate::smtp::{InstanceId, Reply};
 
 /// Replies to EHLO that say that it is not known; HELO may be (RFC 5321 4.1.1.1, 4.2.4).
 const EHLO_UNKNOWN: [u16; 5] = [500, 501, 502, 504, 550];
+
+/// An upstream that closes sooner, without a greeting, turns us away; one that closes later may have waited for TLS.
+const TURNED_AWAY: Duration = Duration::from_secs(10);
+
+/// How long an upstream without a greeting has to show that it speaks TLS.
+const TLS_LOOK: Duration = Duration::from_secs(10);
 
 /// How long the end of a stream may take when all has been said.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -91,8 +99,8 @@ impl Connector {
         if let Some(client) = self.tls.get() {
             return Ok(client);
         }
-        let ca_file = self.smtp.ca_file.clone();
-        let client = tokio::task::spawn_blocking(move || TlsClient::new(ca_file.as_deref()))
+        let tls = self.smtp.tls.clone();
+        let client = tokio::task::spawn_blocking(move || TlsClient::new(&tls))
             .await
             .map_err(|error| TlsError::NoRoots(error.to_string()))??;
         Ok(self.tls.get_or_init(|| client))
@@ -110,14 +118,14 @@ struct Handshake<'a> {
 impl Handshake<'_> {
     async fn run(&mut self) -> Result<Connection, ConnectCause> {
         let (smtp, times) = (&self.connector.smtp, self.connector.smtp.timeouts);
-        let (mut stream, peer) = self.connect().await?;
+        let Way { mut stream, address } = self.connect().await?;
         if smtp.security == Security::Tls {
             stream = self.handshake(stream).await?;
         }
-        let mut wire = Wire::new(stream, self.observer.clone());
-        self.stage = Stage::Greeting;
-        let greeting = expect(wire.reply(times.greeting).await?, 220)?;
-        self.observer.found(|| Finding::Greeted(greeting));
+        let mut wire = self.greeting(Wire::new(stream, self.observer.clone())).await?;
+        if smtp.security == Security::StartTls {
+            nothing_unasked(&mut wire)?;
+        }
         let mut capabilities = self.hello(&mut wire).await?;
         if smtp.security == Security::StartTls {
             wire = self.start_tls(wire, &capabilities).await?;
@@ -125,13 +133,15 @@ impl Handshake<'_> {
             capabilities = self.hello(&mut wire).await?;
         }
         self.stage = Stage::Auth;
-        let shielded = smtp.security != Security::None || peer.ip().to_canonical().is_loopback();
+        // Who is there behind a proxy is not known.
+        let is_loopback = address.is_some_and(|address| address.ip().to_canonical().is_loopback());
+        let shielded = smtp.security != Security::None || is_loopback;
         self.login(&mut wire, &capabilities, shielded).await?;
         Ok(Connection {
             wire,
             capabilities,
             host: self.host.clone(),
-            peer,
+            address,
             timeouts: times,
             state: ConnectionState::Ready,
             messages: 0,
@@ -157,22 +167,61 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    async fn connect(&mut self) -> Result<(Box<dyn Stream>, SocketAddr), ConnectCause> {
+    async fn connect(&mut self) -> Result<Way, ConnectCause> {
         let smtp = &self.connector.smtp;
-        let target = Target { host: smtp.host.clone(), port: smtp.port, source_address: smtp.source_address };
         let deadline = deadline_in(smtp.timeouts.connect);
-        let dialled = timeout_at(deadline, self.connector.dial.dial(&target, deadline, &self.observer))
+        let way = timeout_at(deadline, proxy::reach(&*self.connector.dial, smtp, deadline, &self.observer))
             .await
             .map_err(|_| DialogueFault::TimedOut(smtp.timeouts.connect))??;
-        self.host = format!("{}[{}]:{}", smtp.host, dialled.peer.ip(), dialled.peer.port());
-        self.observer.found(|| Finding::Connected(dialled.peer));
-        Ok((dialled.stream, dialled.peer))
+        if let Some(address) = way.address {
+            self.host = format!("{}[{}]:{}", smtp.host, address.ip(), address.port());
+        }
+        Ok(way)
+    }
+
+    async fn greeting(&mut self, mut wire: Wire) -> Result<Wire, ConnectCause> {
+        self.stage = Stage::Greeting;
+        let (smtp, started) = (&self.connector.smtp, Instant::now());
+        let fault = match wire.reply(smtp.timeouts.greeting).await {
+            Ok(reply) => {
+                let greeting = expect(reply, 220)?;
+                self.observer.found(|| Finding::Greeted(greeting));
+                return Ok(wire);
+            }
+            Err(fault) => fault,
+        };
+        // What begins in TLS says nothing, or ends with an alert, which is no reply.
+        let may_wait_for_tls = match fault {
+            DialogueFault::TimedOut(_) => !wire.has_rest(),
+            DialogueFault::Closed | DialogueFault::Broken(_) => started.elapsed() >= TURNED_AWAY,
+            DialogueFault::Garbage(_) | DialogueFault::CutOff => true,
+            _ => false,
+        };
+        drop(wire);
+        if smtp.security != Security::Tls && may_wait_for_tls {
+            let look = timeout_at(deadline_in(TLS_LOOK), self.speaks_tls_at_once()).await;
+            self.stage = Stage::Greeting;
+            if look.unwrap_or(false) {
+                return Err(ConnectCause::TlsAtOnce);
+            }
+        }
+        Err(fault.into())
+    }
+
+    /// Whether an upstream that has not greeted answers a TLS handshake instead, right or wrong. Nothing else is said to it.
+    async fn speaks_tls_at_once(&mut self) -> bool {
+        let Ok(way) = self.connect().await else { return false };
+        match self.handshake(way.stream).await {
+            Ok(_) => true,
+            Err(ConnectCause::Tls(error)) => error.is_of_a_tls_server(),
+            Err(_) => false,
+        }
     }
 
     async fn handshake(&mut self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, ConnectCause> {
         self.stage = Stage::Tls;
         let smtp = &self.connector.smtp;
-        let name = smtp.tls_name.as_deref().unwrap_or(&smtp.host);
+        let name = smtp.tls.name.as_deref().unwrap_or(&smtp.host);
         let client = self.connector.tls().await?;
         let limit = smtp.timeouts.connect;
         let shaken = timeout_at(deadline_in(limit), client.handshake(name, stream)).await;
@@ -208,12 +257,22 @@ impl Handshake<'_> {
         if !capabilities.starttls {
             return Err(ConnectCause::StartTlsNotOffered);
         }
+        nothing_unasked(&mut wire)?;
         expect(wire.command("STARTTLS", self.connector.smtp.timeouts.command).await?, 220)?;
-        if wire.has_rest() {
+        if wire.surplus() != Surplus::Nothing {
             return Err(ConnectCause::Injection);
         }
         self.observer.found(|| Finding::BeginsTls);
         Ok(Wire::new(self.handshake(wire.into_stream()).await?, self.observer.clone()))
+    }
+}
+
+/// Before TLS nothing may come without a command: it would be taken for the reply to the next one.
+fn nothing_unasked(wire: &mut Wire) -> Result<(), ConnectCause> {
+    match wire.surplus() {
+        Surplus::Nothing => Ok(()),
+        Surplus::Closing => Err(DialogueFault::Closed.into()),
+        Surplus::Reply => Err(ConnectCause::Injection),
     }
 }
 
@@ -242,7 +301,7 @@ pub struct Connection {
     pub(super) wire: Wire,
     pub(super) capabilities: Capabilities,
     host: String,
-    peer: SocketAddr,
+    address: Option<SocketAddr>,
     pub(super) timeouts: Timeouts,
     pub(super) state: ConnectionState,
     pub(super) messages: u32,
@@ -274,16 +333,16 @@ impl Connection {
         }
     }
 
-    /// The upstream as the log names it: `name[address]:port`.
+    /// The upstream as the log names it: `name[address]:port`, or `name:port` over a proxy.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The address that answered.
+    /// The address that answered; `None` when only a proxy knows it.
     #[must_use]
-    pub fn peer(&self) -> SocketAddr {
-        self.peer
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// How many messages the upstream has accepted over it.

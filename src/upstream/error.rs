@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::tls::TlsError;
+use super::tls_error::TlsError;
 use crate::smtp::sasl::{Mechanism, SaslError};
 use crate::smtp::{Reply, ReplyError};
 
@@ -63,6 +63,12 @@ pub enum DialogueFault {
     /// The upstream closed the connection.
     #[error("the upstream closed the connection")]
     Closed,
+    /// The upstream closed the connection when it had said half of a reply.
+    #[error("the upstream closed the connection in the middle of a reply")]
+    CutOff,
+    /// The upstream ended TLS, and said why.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The connection broke; what the system says.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -106,6 +112,50 @@ pub enum DialError {
         /// The addresses in the order in which they were tried, and why each failed.
         tried: Vec<(SocketAddr, String)>,
     },
+    /// The proxy gave no connection.
+    #[error("connect to {target} over the proxy {proxy}: {fault}")]
+    Proxy {
+        /// The proxy, without its login.
+        proxy: String,
+        /// The upstream: name and port.
+        target: String,
+        /// What happened.
+        fault: TunnelFault,
+    },
+}
+
+/// Why a proxy gave no connection to an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TunnelFault {
+    /// The proxy itself could not be reached.
+    #[error("{0}; check proxy")]
+    Unreachable(Box<DialError>),
+    /// Nothing, or not all, came in time.
+    #[error("no answer from the proxy in time")]
+    TimedOut,
+    /// The line to the proxy broke.
+    #[error("the proxy gave no answer: {0}")]
+    Broken(String),
+    /// What came is not what was to be spoken.
+    #[error("the proxy speaks another protocol; check scheme and port of proxy")]
+    OtherProtocol,
+    /// Name or password are wrong.
+    #[error("the proxy refuses the login; check user and password in proxy")]
+    Login,
+    /// The proxy wants a login, and there is none.
+    #[error("the proxy wants a login; write user:password@ before the host in proxy")]
+    LoginWanted,
+    /// The proxy said no, or could not reach the upstream.
+    #[error("the proxy answers: {0}")]
+    Refused(String),
+}
+
+impl TunnelFault {
+    /// Whether it stays like this until a person changes something.
+    fn needs_a_person(&self) -> bool {
+        matches!(self, Self::OtherProtocol | Self::Login | Self::LoginWanted)
+    }
 }
 
 /// Each address once: a host that is an address is not named before it.
@@ -184,11 +234,19 @@ pub enum ConnectCause {
         "the upstream does not offer STARTTLS, and clear text is no substitute; check port (587), or use security = \"tls\" (465), or \"none\" for a server on this machine that has no TLS"
     )]
     StartTlsNotOffered,
-    /// Something stood in the stream behind the reply to STARTTLS: somebody may be injecting (CVE-2011-0411).
+    /// Something stood in the stream behind the reply to STARTTLS or before the command: somebody may be injecting
+    /// (CVE-2011-0411).
     #[error(
-        "the upstream sent unencrypted data behind its reply to STARTTLS; the connection can't be trusted"
+        "the upstream sent unencrypted data around its reply to STARTTLS that belongs to no command; somebody may have \
+        injected it, and the connection can't be trusted"
     )]
     Injection,
+    /// It says nothing in clear text, and answers a TLS handshake.
+    #[error(
+        "the upstream speaks TLS from the first octet on this port; set security = \"tls\", or port to the one with \
+        STARTTLS (587)"
+    )]
+    TlsAtOnce,
     /// No login was possible.
     #[error(transparent)]
     Login(#[from] LoginError),
@@ -254,9 +312,10 @@ impl ConnectError {
                 tried.iter().all(|(_, reason)| reason.to_lowercase().contains("refused"))
             }
             (ConnectCause::Refused(reply), Stage::Greeting) => reply.code == 421,
-            (ConnectCause::Fault(DialogueFault::Closed | DialogueFault::Broken(_)), stage) => {
-                stage == Stage::Greeting
-            }
+            (
+                ConnectCause::Fault(DialogueFault::Closed | DialogueFault::CutOff | DialogueFault::Broken(_)),
+                stage,
+            ) => stage == Stage::Greeting,
             _ => false,
         }
     }
@@ -266,12 +325,15 @@ impl ConnectError {
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
         match &self.cause {
+            ConnectCause::Dial(DialError::Proxy { fault, .. }) => fault.needs_a_person(),
             ConnectCause::Dial(error) => matches!(error, DialError::Family { .. }),
+            ConnectCause::Fault(DialogueFault::Tls(error)) => error.needs_a_person(),
             ConnectCause::Fault(_) => false,
             ConnectCause::Refused(reply) => reply.is_permanent(),
             ConnectCause::Tls(error) => error.needs_a_person(),
             ConnectCause::StartTlsNotOffered
             | ConnectCause::Injection
+            | ConnectCause::TlsAtOnce
             | ConnectCause::Login(_)
             | ConnectCause::OwnListener => true,
         }

@@ -13,12 +13,14 @@ mod error;
 mod login;
 mod observer;
 mod offer;
+mod proxy;
 mod remedy;
 pub mod replies;
 mod reuse;
 mod step;
 mod stream;
 mod tls;
+mod tls_error;
 mod transaction;
 mod transport;
 mod trust_verifier;
@@ -30,7 +32,7 @@ pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcom
 pub use connection::{Connection, Connector};
 pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
-pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage};
+pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage, TunnelFault};
 pub use observer::Observer;
 pub use offer::Offer;
 pub use replies::{
@@ -39,6 +41,7 @@ pub use replies::{
 };
 pub use step::{ConnectStep, Finding, Offered, StepFailure, StepName, TlsFacts};
 pub use stream::Stream;
-pub use tls::{TlsClient, TlsError};
+pub use tls::TlsClient;
+pub use tls_error::TlsError;
 pub use transaction::{Requests, Steps, Transaction};
 pub use transport::{Link, Outgoing, Transport};

@@ -53,7 +53,7 @@ impl Observer {
         }
         let finding = finding();
         // All else is seen in the lines themselves.
-        if matches!(finding, Finding::Connected(_) | Finding::Secured(_)) {
+        if matches!(finding, Finding::Connected(_) | Finding::Tunnelled(_) | Finding::Secured(_)) {
             self.note(&finding.to_string());
         }
         self.step(finding.step(), Ok(finding));
@@ -78,6 +78,7 @@ impl Observer {
         let name = match &error.cause {
             // Each address was told of.
             ConnectCause::Dial(DialError::Unreachable { .. }) => return,
+            ConnectCause::Dial(DialError::Proxy { .. }) => StepName::Connect,
             ConnectCause::Dial(_) => StepName::Resolve,
             _ => error.stage.into(),
         };

@@ -33,7 +33,9 @@ impl ConnectError {
                 let advice = if advice.is_empty() && is_login { CHECK_LOGIN } else { advice };
                 (text, Some(advice.to_owned()).filter(|advice| !advice.is_empty()))
             }
-            ConnectCause::Fault(fault) => (text, self.of_fault(fault).map(str::to_owned)),
+            ConnectCause::Fault(fault) if !matches!(fault, DialogueFault::Tls(_)) => {
+                (text, self.of_fault(fault).map(str::to_owned))
+            }
             ConnectCause::Dial(DialError::Unreachable { tried, .. }) => {
                 let advice = unreachable(tried.iter().map(|(_, reason)| reason.as_str()));
                 (text, Some(advice.to_owned()))

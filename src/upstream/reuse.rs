@@ -45,7 +45,7 @@ impl RecipientResult {
     /// A result of MAIL that an end of the connection may explain.
     fn may_be_the_connections(&self, used: bool) -> bool {
         match &self.answer {
-            Answer::Failed(DialogueFault::Closed | DialogueFault::Broken(_)) => true,
+            Answer::Failed(DialogueFault::Closed | DialogueFault::CutOff | DialogueFault::Broken(_)) => true,
             Answer::Failed(_) => used,
             Answer::Refused(reply) => (used || reply.code == 421) && self.is_plain_refusal(),
             _ => false,

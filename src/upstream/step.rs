@@ -48,6 +48,8 @@ pub enum Finding {
     Resolved(Vec<SocketAddr>),
     /// The address that answered.
     Connected(SocketAddr),
+    /// The proxy that has reached the upstream.
+    Tunnelled(String),
     /// Whom the upstream has proved to be.
     Secured(Box<TlsFacts>),
     /// Its first words.
@@ -128,7 +130,7 @@ impl Finding {
     pub(super) fn step(&self) -> StepName {
         match self {
             Self::Resolved(_) => StepName::Resolve,
-            Self::Connected(_) => StepName::Connect,
+            Self::Connected(_) | Self::Tunnelled(_) => StepName::Connect,
             Self::Secured(_) => StepName::Tls,
             Self::Greeted(_) => StepName::Greeting,
             Self::Offers(_) => StepName::Hello,
@@ -155,6 +157,7 @@ impl fmt::Display for Finding {
                 f.write_str(&all.join(", "))
             }
             Self::Connected(address) => address.fmt(f),
+            Self::Tunnelled(proxy) => write!(f, "over the proxy {proxy}"),
             Self::Secured(facts) => facts.fmt(f),
             Self::Greeted(reply) => reply.fmt(f),
             Self::Offers(None) => f.write_str("it knows HELO alone, and offers nothing"),

@@ -1,117 +1,54 @@
-//! TLS towards upstreams (RFC 3207, RFC 8314). What is configured is required: there is no way from here to clear text.
+//! TLS towards upstreams (RFC 3207, RFC 8314): 1.2 and up. What is configured is required: there is no way from here to
+//! clear text.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::ResolvesClientCert;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SignatureScheme};
 
-use super::stream::Stream;
-use super::trust_verifier::{TrustVerifier, is_ca_as_end_entity};
-use crate::config::TrustedCertificates;
-
-/// Why there is no TLS that we can trust, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// `ca_file` can't be used.
-    #[error("ca_file {path}: {reason}; it must hold certificates in PEM form")]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The system has no certificates to trust.
-    #[error("the system has no trusted certificates: {0}; install ca-certificates, or set ca_file")]
-    NoRoots(String),
-    /// The name to verify is no name.
-    #[error("{0:?} can't be a name in a certificate; set tls_name")]
-    Name(String),
-    /// Nobody whom we trust vouches for the certificate.
-    #[error(
-        "the upstream's certificate is not signed by an authority that is trusted here; if it has its own, set ca_file"
-    )]
-    UnknownIssuer,
-    /// The certificate is for other names.
-    #[error("the upstream's certificate is not for {0}; set host or tls_name to a name in the certificate")]
-    WrongName(String),
-    /// The certificate has run out.
-    #[error(
-        "the upstream's certificate has expired; its operator must renew it (or this machine's clock is wrong)"
-    )]
-    Expired,
-    /// The certificate is for later.
-    #[error("the upstream's certificate is not valid yet; check this machine's clock")]
-    NotYetValid,
-    /// The certificate is not meant for a server.
-    #[error(
-        "its certificate is a CA's own (CA:TRUE): name this very certificate in ca_file, or have it use one that the CA \
-        has signed"
-    )]
-    IsCa,
-    /// The signature of an authority of the right name does not fit.
-    #[error(
-        "the signature of the upstream's certificate does not verify: it is of another authority with the same name, \
-        which belongs into ca_file, or a key is too short (RSA from 2048 bits), and its operator must renew it"
-    )]
-    BadSignature,
-    /// The certificate has no name that counts (RFC 9525 6.3).
-    #[error(
-        "the upstream's certificate has no subjectAltName, so that nobody can tell whose it is: have it made again with \
-        `subjectAltName = DNS:{0}`"
-    )]
-    NoName(String),
-    /// The certificate is bad in another way.
-    #[error("the upstream's certificate is not valid: {0}")]
-    Certificate(String),
-    /// What came is not TLS.
-    #[error(
-        "the upstream does not speak TLS here; check port and security (465 is \"tls\", 587 is \"starttls\")"
-    )]
-    NotTls,
-    /// The handshake failed.
-    #[error("the TLS handshake failed: {0}")]
-    Handshake(String),
-}
-
-impl TlsError {
-    /// Whether it stays like this until a person changes something.
-    #[must_use]
-    pub fn needs_a_person(&self) -> bool {
-        !matches!(self, Self::Handshake(_))
-    }
-}
+use super::stream::{FirstOctets, Stream};
+use super::tls_error::{HandshakeFacts, TlsError};
+use super::trust_verifier::TrustVerifier;
+use crate::config::ClientTls;
 
 /// What is needed to open TLS connections to one upstream. Keeps sessions for resumption.
 #[derive(Clone)]
 pub struct TlsClient {
     config: Arc<ClientConfig>,
+    identity: Arc<OwnIdentity>,
 }
 
 impl TlsClient {
-    /// Trusts the certificates in `ca_file`, or else those of the system. Reads files: not for a busy thread.
+    /// Trusts whom `tls` says, or else the authorities of the system. May read files: not for a busy thread.
     ///
     /// # Errors
-    /// When there is nothing to trust.
+    /// When there is nobody to trust.
     #[expect(clippy::missing_panics_doc, reason = "the provider is a constant, and knows both versions")]
-    pub fn new(ca_file: Option<&Path>) -> Result<Self, TlsError> {
+    pub fn new(tls: &ClientTls) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .expect("the provider knows TLS 1.2 and 1.3");
-        let builder = match ca_file {
-            Some(path) => {
-                let verifier = TrustVerifier::new(trusted(path)?, provider);
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-            }
-            None => builder.with_root_certificates(system_roots()?),
+        let algorithms = provider.signature_verification_algorithms;
+        let pins = tls.pins.clone();
+        let verifier = match &tls.trusted {
+            Some(trusted) => TrustVerifier::new(trusted.clone(), pins, algorithms),
+            None => TrustVerifier::of_system(system_roots(pins.is_empty())?, pins, algorithms),
         };
-        Ok(Self { config: Arc::new(builder.with_no_client_auth()) })
+        let identity = Arc::new(OwnIdentity {
+            certified: tls.identity.as_ref().map(crate::config::Identity::certified_key),
+            asked: AtomicBool::new(false),
+        });
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows TLS 1.2 and 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(identity.clone());
+        Ok(Self { config: Arc::new(config), identity })
     }
 
     /// Does the handshake and verifies that the upstream is `name`.
@@ -122,26 +59,31 @@ impl TlsClient {
         &self,
         name: &str,
         stream: Box<dyn Stream>,
-    ) -> Result<TlsStream<Box<dyn Stream>>, TlsError> {
+    ) -> Result<TlsStream<FirstOctets>, TlsError> {
         let bare = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
         let server = ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(name.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        connector.connect(server, stream).await.map_err(|error| explain(&error, name))
+        let shaken = connector.connect(server, FirstOctets::new(stream)).into_fallible().await;
+        let stream = shaken.map_err(|(error, stream)| {
+            let facts = HandshakeFacts {
+                name,
+                first: stream.first(),
+                asked: self.identity.asked.load(Ordering::Relaxed),
+                has_identity: self.identity.certified.is_some(),
+            };
+            TlsError::of_handshake(&error, &facts)
+        })?;
+        Ok(stream)
     }
 }
 
-fn trusted(path: &Path) -> Result<TrustedCertificates, TlsError> {
-    let fault = |reason: String| TlsError::CaFile { path: path.to_owned(), reason };
-    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-    TrustedCertificates::from_pem(&pem).map_err(|error| fault(error.to_string()))
-}
-
-fn system_roots() -> Result<RootCertStore, TlsError> {
+/// The authorities of the system. Without any, there must be something else to go by.
+fn system_roots(required: bool) -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     // Old systems carry a few roots that no longer parse; they vouch for nobody, so they are passed over.
     roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
+    if roots.is_empty() && required {
         let reasons: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
         return Err(TlsError::NoRoots(if reasons.is_empty() {
             "none found".to_owned()
@@ -152,46 +94,20 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Turns what the library reports into what a person can act upon.
-fn explain(error: &io::Error, name: &str) -> TlsError {
-    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
-        return TlsError::Handshake(error.to_string());
-    };
-    match error {
-        Error::InvalidCertificate(fault) => match fault {
-            CertificateError::UnknownIssuer => TlsError::UnknownIssuer,
-            CertificateError::BadSignature => TlsError::BadSignature,
-            CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-                TlsError::NoName(name.to_owned())
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                TlsError::WrongName(name.to_owned())
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsError::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                TlsError::NotYetValid
-            }
-            other if is_ca_as_end_entity(other) => TlsError::IsCa,
-            other => otherwise(&other.to_string()),
-        },
-        Error::InvalidMessage(_) => TlsError::NotTls,
-        other => TlsError::Handshake(other.to_string()),
+/// What we show to an upstream that asks who we are, and whether one has asked.
+#[derive(Debug)]
+struct OwnIdentity {
+    certified: Option<Arc<CertifiedKey>>,
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for OwnIdentity {
+    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.certified.clone()
     }
-}
 
-/// A fault that the library has no variant of its own for: it gives the verifier's name for it.
-fn otherwise(text: &str) -> TlsError {
-    let bare = text.trim_start_matches("Other(").trim_start_matches("OtherError(").trim_end_matches(')');
-    TlsError::Certificate(bare.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn has_the_words_of_the_library_without_their_wrapping() {
-        let other = TlsError::Certificate("MaximumSignatureChecksExceeded".into());
-        assert_eq!(otherwise("Other(OtherError(MaximumSignatureChecksExceeded))"), other);
+    fn has_certs(&self) -> bool {
+        self.certified.is_some()
     }
 }

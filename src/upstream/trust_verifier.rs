@@ -1,33 +1,75 @@
-//! Who is trusted by `ca_file`: whom its certificates have signed, and whoever has one of these very certificates.
+//! Whom we trust to be an upstream: whom the authorities of the system or of `ca_file` have signed, whoever has one of the
+//! very certificates in `ca_file`, and, self-signed, whoever has a key that is pinned.
 //!
 //! Local servers often make a certificate for themselves that says that it is a CA's (`openssl req -x509`, Proton
 //! Bridge). No chain may end in such a one, but a person who names it in `ca_file` means that server.
+//!
+//! A pin holds beside all that. A self-signed certificate says nothing that its key does not say as well, so that there the
+//! pin stands in place of issuer and name; its time still counts.
 
 use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
-use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use tokio_rustls::rustls::crypto::{
+    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 
-use crate::config::TrustedCertificates;
+use crate::config::{Pin, TrustedCertificates, is_self_issued};
 
-/// Verifies upstreams by the certificates of a `ca_file`.
+/// Verifies upstreams by authorities, certificates and pins.
 #[derive(Debug)]
 pub(super) struct TrustVerifier {
-    chains: Arc<WebPkiServerVerifier>,
-    trusted: TrustedCertificates,
+    roots: RootCertStore,
+    trusted: Option<TrustedCertificates>,
+    /// The keys of which an upstream must have one; empty when any will do.
+    pins: Vec<Pin>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// What is wrong with the public key in a certificate; with the pin that it would have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum KeyFault {
+    /// It is none of those that are pinned.
+    #[error("the key is not pinned: {0}")]
+    OtherKey(Pin),
+    /// Only the key itself vouches for the certificate.
+    #[error("the certificate is self-signed: {0}")]
+    SelfSigned(Pin),
+}
+
+impl From<KeyFault> for Error {
+    fn from(fault: KeyFault) -> Self {
+        CertificateError::Other(OtherError(Arc::new(fault))).into()
+    }
 }
 
 impl TrustVerifier {
-    pub(super) fn new(trusted: TrustedCertificates, provider: Arc<CryptoProvider>) -> Self {
-        let roots = Arc::new(trusted.roots().clone());
-        let chains = WebPkiServerVerifier::builder_with_provider(roots, provider)
-            .build()
-            .expect("there is a root at least, and no revocation list");
-        Self { chains, trusted }
+    /// Trusts the certificates of a `ca_file`.
+    pub(super) fn new(
+        trusted: TrustedCertificates,
+        pins: Vec<Pin>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        Self { roots: trusted.roots().clone(), trusted: Some(trusted), pins, algorithms }
+    }
+
+    /// Trusts these authorities.
+    pub(super) fn of_system(
+        roots: RootCertStore,
+        pins: Vec<Pin>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        Self { roots, trusted: None, pins, algorithms }
+    }
+
+    fn holds(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.trusted.as_ref().is_some_and(|trusted| trusted.holds(certificate))
     }
 }
 
@@ -37,19 +79,38 @@ impl ServerCertVerifier for TrustVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // Whether it is a CA's is asked last but for the name: its time has been looked at.
-            Err(Error::InvalidCertificate(fault))
-                if is_ca_as_end_entity(&fault) && self.trusted.holds(end_entity) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verdict => verdict,
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let pin = Pin::of(&certificate.subject_public_key_info());
+        if !self.pins.is_empty() && !self.pins.contains(&pin) {
+            return Err(KeyFault::OtherKey(pin).into());
         }
+        let algorithms = self.algorithms.all;
+        match verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &self.roots,
+            intermediates,
+            now,
+            algorithms,
+        ) {
+            Ok(()) => {}
+            // Whether it is a CA's is asked after its time.
+            Err(Error::InvalidCertificate(fault))
+                if is_ca_as_end_entity(&fault) && self.holds(end_entity) => {}
+            Err(Error::InvalidCertificate(fault))
+                if is_of_unknown_issuer(&fault) && is_self_issued(end_entity) =>
+            {
+                return match self.pins.is_empty() {
+                    true => Err(KeyFault::SelfSigned(pin).into()),
+                    false => Ok(ServerCertVerified::assertion()),
+                };
+            }
+            Err(error) => return Err(error),
+        }
+        verify_server_name(&certificate, server_name)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -58,7 +119,7 @@ impl ServerCertVerifier for TrustVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -67,12 +128,19 @@ impl ServerCertVerifier for TrustVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
+}
+
+/// Whether nobody whom we trust vouches for a certificate whose time is right: its issuer is not known, another of the same
+/// name is, or it is a CA's own, of which that is not asked.
+fn is_of_unknown_issuer(fault: &CertificateError) -> bool {
+    matches!(fault, CertificateError::UnknownIssuer | CertificateError::BadSignature)
+        || is_ca_as_end_entity(fault)
 }
 
 /// Whether a CA's own certificate was shown as a server's. The library has no variant of its own for that.
@@ -82,29 +150,32 @@ pub(super) fn is_ca_as_end_entity(fault: &CertificateError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PublicKeyData as _, date_time_ymd};
     use rustls_pki_types::PrivateKeyDer;
     use tokio::io::duplex;
     use tokio_rustls::TlsAcceptor;
     use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::crypto::aws_lc_rs;
 
-    use super::super::tls::{TlsClient, TlsError};
+    use super::super::tls::TlsClient;
+    use super::super::tls_error::TlsError;
     use super::*;
+    use crate::config::ClientTls;
 
     struct Own {
         pem: String,
+        pin: Pin,
         server: Arc<ServerConfig>,
     }
 
-    /// A server with a certificate of its own making that says that it is a CA's.
-    fn own(names: &[&str], year: i32) -> Own {
+    /// A server with a certificate of its own making, which may say that it is a CA's.
+    fn own(names: &[&str], year: i32, is_ca: bool) -> Own {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        if is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
         params.not_after = date_time_ymd(year, 1, 1);
         let certificate = params.self_signed(&key).unwrap();
         let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -116,13 +187,18 @@ mod tests {
                 PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
             )
             .unwrap();
-        Own { pem: certificate.pem(), server: Arc::new(server) }
+        let pin = Pin::of(&key.subject_public_key_info());
+        Own { pem: certificate.pem(), pin, server: Arc::new(server) }
     }
 
-    async fn handshake(server: &Own, trusted: &Own, name: &str) -> Result<(), TlsError> {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(trusted.pem.as_bytes()).unwrap();
-        let client = TlsClient::new(Some(file.path())).unwrap();
+    /// Trusts this certificate, and asks for these keys.
+    fn tls(trusted: &Own, pins: &[Pin]) -> ClientTls {
+        let trusted = TrustedCertificates::from_pem(trusted.pem.as_bytes()).unwrap();
+        ClientTls { trusted: Some(trusted), pins: pins.to_vec(), ..ClientTls::default() }
+    }
+
+    async fn handshake(server: &Own, tls: &ClientTls, name: &str) -> Result<(), TlsError> {
+        let client = TlsClient::new(tls).unwrap();
         let (near, far) = duplex(64 << 10);
         let acceptor = TlsAcceptor::from(server.server.clone());
         let serving = tokio::spawn(async move { drop(acceptor.accept(far).await) });
@@ -131,22 +207,82 @@ mod tests {
         done
     }
 
+    fn expired(year: i32) -> TlsError {
+        TlsError::Expired(format!("{year}-01-01T00:00:00Z").parse().unwrap())
+    }
+
+    fn wrong_name(presented: &[&str]) -> TlsError {
+        let presented = presented.iter().map(ToString::to_string).collect();
+        TlsError::WrongName { wanted: "x.example".into(), presented }
+    }
+
     #[tokio::test]
     async fn a_certificate_that_is_named_itself_is_trusted_though_it_is_a_cas() {
-        let (bridge, other) = (own(&["localhost", "127.0.0.1"], 2100), own(&["localhost"], 2100));
-        assert_eq!(handshake(&bridge, &bridge, "localhost").await, Ok(()));
-        assert_eq!(handshake(&bridge, &bridge, "127.0.0.1").await, Ok(()));
-        for (name, server, trusted, host, want) in [
-            ("another name", &bridge, &bridge, "x.example", TlsError::WrongName("x.example".into())),
-            ("another certificate", &bridge, &other, "localhost", TlsError::IsCa),
-            ("no name", &own(&[], 2100), &own(&[], 2100), "localhost", TlsError::IsCa),
-        ] {
-            assert_eq!(handshake(server, trusted, host).await, Err(want), "{name}");
-        }
-        let nameless = own(&[], 2100);
+        let bridge = own(&["localhost", "127.0.0.1"], 2100, true);
+        let named = tls(&bridge, &[]);
+        assert_eq!(handshake(&bridge, &named, "localhost").await, Ok(()));
+        assert_eq!(handshake(&bridge, &named, "127.0.0.1").await, Ok(()));
+        let want = wrong_name(&["localhost", "127.0.0.1"]);
+        assert_eq!(handshake(&bridge, &named, "x.example").await, Err(want));
+        let nameless = own(&[], 2100, true);
         let none = Err(TlsError::NoName("localhost".into()));
-        assert_eq!(handshake(&nameless, &nameless, "localhost").await, none);
-        let old = own(&["localhost"], 2020);
-        assert_eq!(handshake(&old, &old, "localhost").await, Err(TlsError::Expired));
+        assert_eq!(handshake(&nameless, &tls(&nameless, &[]), "localhost").await, none);
+        let old = own(&["localhost"], 2020, true);
+        assert_eq!(handshake(&old, &tls(&old, &[]), "localhost").await, Err(expired(2020)));
+    }
+
+    #[tokio::test]
+    async fn who_signed_itself_is_told_so_with_the_pin_that_would_trust_it() {
+        let stranger = own(&["elsewhere"], 2100, false);
+        for is_ca in [false, true] {
+            for (names, year, want) in [
+                (&["localhost"][..], 2100, None),
+                (&["x.example"], 2100, None),
+                (&[], 2100, None),
+                (&["localhost"], 2020, Some(expired(2020))),
+            ] {
+                let server = own(names, year, is_ca);
+                let want = want.unwrap_or(TlsError::SelfSigned(server.pin));
+                assert_eq!(
+                    handshake(&server, &tls(&stranger, &[]), "localhost").await,
+                    Err(want),
+                    "{names:?} {is_ca}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pin_stands_in_place_of_issuer_and_name_but_not_of_time() {
+        let stranger = own(&["elsewhere"], 2100, false);
+        for is_ca in [false, true] {
+            for (names, year, want) in [
+                (&["localhost"][..], 2100, Ok(())),
+                (&["x.example"], 2100, Ok(())),
+                (&[], 2100, Ok(())),
+                (&["localhost"], 2020, Err(expired(2020))),
+            ] {
+                let server = own(names, year, is_ca);
+                let pinned = tls(&stranger, &[stranger.pin, server.pin]);
+                assert_eq!(handshake(&server, &pinned, "localhost").await, want, "{names:?} {is_ca}");
+                let other = tls(&stranger, &[stranger.pin]);
+                let want = Err(TlsError::OtherKey(server.pin));
+                assert_eq!(handshake(&server, &other, "localhost").await, want, "{names:?} {is_ca}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pin_holds_beside_what_is_trusted() {
+        for is_ca in [false, true] {
+            let server = own(&["localhost"], 2100, is_ca);
+            let other = own(&["localhost"], 2100, is_ca).pin;
+            let of = |pins: &[Pin]| tls(&server, pins);
+            assert_eq!(handshake(&server, &of(&[server.pin]), "localhost").await, Ok(()));
+            let want = Err(TlsError::OtherKey(server.pin));
+            assert_eq!(handshake(&server, &of(&[other]), "localhost").await, want);
+            let want = Err(wrong_name(&["localhost"]));
+            assert_eq!(handshake(&server, &of(&[server.pin]), "x.example").await, want);
+        }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout_at;
 use super::error::DialogueFault;
 use super::observer::{Observer, concealed};
 use super::stream::{Stream, deadline_in};
+use super::tls_error::TlsError;
 use crate::smtp::{Reply, ReplyError, ReplyParser};
 
 /// How much is read at once, in octets.
@@ -204,14 +205,22 @@ impl Wire {
             if sent.is_ready() { sent } else { self.poll_read(cx) }
         });
         match step.await {
-            Ok(WireStep::Wrote(0) | WireStep::Read(0)) => Err(DialogueFault::Closed),
+            Ok(WireStep::Wrote(0) | WireStep::Read(0)) => Err(self.closed()),
             Ok(WireStep::Read(n)) => {
                 self.parser.push(&self.buffer[..n]);
                 Ok(WireStep::Read(n))
             }
             Ok(done) => Ok(done),
-            Err(error) => Err(broken(&error)),
+            Err(error) => match broken(&error) {
+                DialogueFault::Closed => Err(self.closed()),
+                fault => Err(fault),
+            },
         }
+    }
+
+    /// The stream has ended: perhaps with half of a reply.
+    fn closed(&self) -> DialogueFault {
+        if self.parser.has_rest() { DialogueFault::CutOff } else { DialogueFault::Closed }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<WireStep>> {
@@ -222,7 +231,11 @@ impl Wire {
 
     /// A reply may stand in the stream though it takes nothing more: an upstream that gives up often says why.
     async fn closing_reply(&mut self, fault: DialogueFault) -> Result<WireEvent, DialogueFault> {
-        self.reply(CLOSING_REPLY).await.map(WireEvent::Reply).map_err(|_| fault)
+        match self.reply(CLOSING_REPLY).await {
+            Ok(reply) => Ok(WireEvent::Reply(reply)),
+            Err(told @ DialogueFault::Tls(_)) => Err(told),
+            Err(_) => Err(fault),
+        }
     }
 
     /// Whether the stream is silent and open, as it should be between two commands. Does not wait.
@@ -238,6 +251,9 @@ impl Wire {
 }
 
 fn broken(error: &io::Error) -> DialogueFault {
+    if let Some(error) = TlsError::of_line(error) {
+        return error.into();
+    }
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => DialogueFault::Closed,
         _ => DialogueFault::Broken(error.to_string()),

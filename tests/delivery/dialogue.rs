@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailsluice::config::{Auth, Security, Smtp};
+use mailsluice::config::{Auth, ClientTls, Security, Smtp};
 use mailsluice::mail::{Body, ReversePath};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
@@ -206,7 +206,6 @@ async fn a_send_that_is_cancelled_ends_the_use() {
 #[tokio::test]
 async fn over_the_network_with_tls_and_login() {
     let authority = Authority::new();
-    let ca = authority.ca_file();
     let script = Script::default().with_login("LOGIN").with_tls(authority.server("localhost"));
     let upstream = Upstream::new(script);
     let listening = upstream.listen().await;
@@ -214,8 +213,7 @@ async fn over_the_network_with_tls_and_login() {
         host: "127.0.0.1".to_owned(),
         port: listening.address.port(),
         security: Security::StartTls,
-        ca_file: Some(ca.path().to_owned()),
-        tls_name: Some("localhost".to_owned()),
+        tls: ClientTls { name: Some("localhost".to_owned()), ..authority.tls() },
         auth: Auth::Auto,
         ..smtp()
     };

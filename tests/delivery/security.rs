@@ -1,9 +1,10 @@
 //! TLS and logins: what is configured is required, and errors say what to do.
 
-use mailsluice::config::{Auth, Login, Security, Smtp};
+use mailsluice::config::{Auth, ClientTls, Login, Security, Smtp};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{ConnectCause, ConnectError, Connector, LoginError, Stage, TlsError};
 use tokio::time::Instant;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream};
 use super::{TIMEOUTS, anna, nobody, open, open_as, recipients, send, smtp};
@@ -26,13 +27,12 @@ async fn fails_as(upstream: &Upstream, smtp: Smtp, account: &Login) -> ConnectEr
 #[tokio::test(start_paused = true)]
 async fn tls_both_ways() {
     let authority = Authority::new();
-    let ca = authority.ca_file();
     for security in [Security::StartTls, Security::Tls] {
         let mut script =
             Script::default().with_login("PLAIN").with_tls(authority.server("smtp.firm.example"));
         script.implicit_tls = security == Security::Tls;
         let upstream = Upstream::new(script);
-        let config = Smtp { security, ca_file: Some(ca.path().to_owned()), ..smtp() };
+        let config = Smtp { security, tls: authority.tls(), ..smtp() };
         let mut connection = open_as(&upstream, config, &anna("secret")).await.unwrap();
         assert_eq!(connection.host(), "smtp.firm.example[192.0.2.25]:25");
         let content = b"Subject: x\r\n\r\n.dot\r\n".repeat(20_000);
@@ -48,44 +48,47 @@ async fn tls_both_ways() {
 #[tokio::test(start_paused = true)]
 async fn certificates_that_prove_nothing() {
     let authority = Authority::new();
-    let ca = authority.ca_file();
-    let (other_ca, namesake_ca) = (Authority::named("Another").ca_file(), Authority::new().ca_file());
+    let (trusted, other, namesake) =
+        (authority.tls(), Authority::named("Another").tls(), Authority::new().tls());
     let good = authority.server("smtp.firm.example");
     let named = authority.server("mail.elsewhere.example");
-    let expired = authority.expired_server("smtp.firm.example");
-    for (server, file, want, advice) in [
-        (&good, &other_ca, TlsError::UnknownIssuer, "ca_file"),
-        (&good, &namesake_ca, TlsError::BadSignature, "ca_file"),
-        (&named, &ca, TlsError::WrongName("smtp.firm.example".into()), "tls_name"),
-        (&expired, &ca, TlsError::Expired, "expired"),
+    let expired = authority.server_in("smtp.firm.example", 2019..2020);
+    let early = authority.server_in("smtp.firm.example", 2090..2091);
+    let wrong_name = TlsError::WrongName {
+        wanted: "smtp.firm.example".into(),
+        presented: vec!["mail.elsewhere.example".into()],
+    };
+    for (server, tls, want, advice) in [
+        (&good, &other, TlsError::UnknownIssuer, "ca_file"),
+        (&good, &namesake, TlsError::BadSignature, "ca_file"),
+        (
+            &named,
+            &trusted,
+            wrong_name,
+            "not for smtp.firm.example, but for mail.elsewhere.example; set host or tls_name",
+        ),
+        (
+            &expired,
+            &trusted,
+            TlsError::Expired("2020-01-01T00:00:00Z".parse().unwrap()),
+            "expired at 2020-01-01",
+        ),
+        (&early, &trusted, TlsError::NotYetValid("2090-01-01T00:00:00Z".parse().unwrap()), "from 2090-01-01"),
     ] {
         let upstream = Upstream::new(Script::default().with_tls(server.clone()));
-        let config = Smtp { security: Security::StartTls, ca_file: Some(file.path().to_owned()), ..smtp() };
+        let config = Smtp { security: Security::StartTls, tls: tls.clone(), ..smtp() };
         let error = fails(&upstream, config).await;
         assert_eq!((error.stage, &error.cause), (Stage::Tls, &ConnectCause::Tls(want)));
         assert!(error.needs_a_person() && error.to_string().contains(advice), "{error}");
     }
     let upstream = Upstream::new(Script::default().with_tls(named));
-    let tls_name = Some("mail.elsewhere.example".to_owned());
-    let ca_file = Some(ca.path().to_owned());
-    open(&upstream, Smtp { security: Security::StartTls, ca_file, tls_name, ..smtp() }).await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_ca_file_that_is_none() {
-    let empty = tempfile::NamedTempFile::new().unwrap();
-    let upstream = Upstream::new(Script::default().with_tls(Authority::new().server("smtp.firm.example")));
-    for path in [empty.path(), "/no/such/file".as_ref()] {
-        let config = Smtp { security: Security::StartTls, ca_file: Some(path.to_owned()), ..smtp() };
-        let error = fails(&upstream, config).await;
-        assert!(matches!(error.cause, ConnectCause::Tls(TlsError::CaFile { .. })), "{error}");
-    }
+    let tls = ClientTls { name: Some("mail.elsewhere.example".to_owned()), ..trusted };
+    open(&upstream, Smtp { security: Security::StartTls, tls, ..smtp() }).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn starttls_is_never_given_up() {
     let authority = Authority::new();
-    let ca = authority.ca_file();
     let secure = || Script::default().with_tls(authority.server("smtp.firm.example"));
     let refusal = |code| Act::reply(code, "no TLS today");
     for (script, stage, want) in [
@@ -103,7 +106,7 @@ async fn starttls_is_never_given_up() {
         (secure().with(Step::Handshake, Act::Drop), Stage::Tls, "handshake"),
     ] {
         let upstream = Upstream::new(script);
-        let config = Smtp { security: Security::StartTls, ca_file: Some(ca.path().to_owned()), ..smtp() };
+        let config = Smtp { security: Security::StartTls, tls: authority.tls(), ..smtp() };
         let error = fails(&upstream, config).await;
         assert!(error.stage == stage && error.to_string().contains(want), "{want}: {error}");
     }
@@ -112,15 +115,47 @@ async fn starttls_is_never_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_hangs() {
     let authority = Authority::new();
-    let ca = authority.ca_file();
     for (security, implicit_tls) in [(Security::StartTls, false), (Security::Tls, true)] {
         let mut script = Script::default().with_tls(authority.server("smtp.firm.example"));
         script.implicit_tls = implicit_tls;
         let upstream = Upstream::new(script.with(Step::Handshake, Act::Hang));
         let started = Instant::now();
-        let config = Smtp { security, ca_file: Some(ca.path().to_owned()), ..smtp() };
+        let config = Smtp { security, tls: authority.tls(), ..smtp() };
         let error = fails(&upstream, config).await;
         assert_eq!((error.stage, started.elapsed().as_secs()), (Stage::Tls, TIMEOUTS.connect.as_secs()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_wants_to_know_who_we_are() {
+    let (authority, stranger) = (Authority::new(), Authority::named("Another"));
+    let ours = authority.client("relay.firm.example");
+    let unknown = stranger.client("relay.firm.example");
+    for version in [&TLS12, &TLS13] {
+        for security in [Security::StartTls, Security::Tls] {
+            for (identity, want) in [
+                (Some(&ours), None),
+                (
+                    None,
+                    Some("the upstream wants a client certificate; set client_certificate and client_key"),
+                ),
+                (Some(&unknown), Some("the upstream refuses our client certificate (")),
+            ] {
+                let server = authority.server_for_clients("smtp.firm.example", version);
+                let mut script = Script::default().with_login("PLAIN").with_tls(server);
+                script.implicit_tls = security == Security::Tls;
+                let upstream = Upstream::new(script);
+                let tls = ClientTls { identity: identity.cloned(), ..authority.tls() };
+                let opened = open_as(&upstream, Smtp { security, tls, ..smtp() }, &anna("secret")).await;
+                let name = format!("{version:?} {security:?} {want:?}");
+                assert_eq!(upstream.commands_of("AUTH").len(), usize::from(want.is_none()), "{name}");
+                let (Some(want), Err(error)) = (want, &opened) else {
+                    assert!(want.is_none() && opened.is_ok(), "{name}: {:?}", opened.err());
+                    continue;
+                };
+                assert!(error.needs_a_person() && error.to_string().contains(want), "{name}: {error}");
+            }
+        }
     }
 }
 
@@ -189,7 +224,6 @@ async fn odd_challenges_end_the_exchange() {
 async fn an_upstream_that_is_this_relay_itself() {
     let own = InstanceId::random();
     let authority = Authority::new();
-    let ca = authority.ca_file();
     for security in [Security::None, Security::StartTls, Security::Tls] {
         for (announced, is_ourselves) in [(own, true), (InstanceId::random(), false)] {
             let mut script = Script::default().offering(&format!("XMAILSLUICE {announced}"));
@@ -198,7 +232,7 @@ async fn an_upstream_that_is_this_relay_itself() {
             }
             script.implicit_tls = security == Security::Tls;
             let upstream = Upstream::new(script);
-            let config = Smtp { security, ca_file: Some(ca.path().to_owned()), ..smtp() };
+            let config = Smtp { security, tls: authority.tls(), ..smtp() };
             let connector = Connector::new(upstream.dial(), config, &nobody(), "relay.firm.example", own);
             let error = connector.open().await.err();
             assert_eq!(error.is_some(), is_ourselves, "{security:?}: {error:?}");

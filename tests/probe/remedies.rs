@@ -141,7 +141,7 @@ async fn certificates_are_told_and_what_is_wrong_with_them() {
         (&good, &ca, "", ""),
         (&good, &other, "not signed by an authority that is trusted here", "set ca_file"),
         (&authority.server("mail.elsewhere.example"), &ca, "is not for main", "tls_name"),
-        (&authority.expired_server("main"), &ca, "has expired", "renew it"),
+        (&authority.server_in("main", 2020..2021), &ca, "expired at 2021-01-01", "renew it"),
     ] {
         let upstream = Upstream::new(Script::default().with_login("PLAIN").with_tls(server.clone()));
         let keys = format!("security = \"starttls\"\nca_file = {:?}\n{LOGIN}", ca.path());

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use authority::Authority;
+pub use authority::{Authority, SelfSigned};
 pub use script::{Act, Script, Step, Whose};
 
 /// One message whose content arrived in full.

@@ -16,6 +16,10 @@ pub(super) fn check(root: &Section<'_>, reads: &[Read], listeners: &[PlacedListe
     let machine = root.context.machine;
     for read in reads {
         let UpstreamKind::Smtp(smtp) = &read.upstream.kind else { continue };
+        if smtp.proxy.is_some() {
+            // Where a name leads is the proxy's to know.
+            continue;
+        }
         if let Some(PlacedListener { listener, place }) =
             listeners.iter().find(|placed| is_met(placed, smtp, machine))
         {

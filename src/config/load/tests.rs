@@ -181,10 +181,13 @@ fn reads_every_key() {
     assert_eq!(office.fallback.on, CausesSet { unreachable: false, disabled: true, quota: true });
     assert_eq!((office.disable_after, local.disable_after), (0, 5));
     let smtp = smtp(office);
-    assert_eq!((smtp.host.as_str(), smtp.port, smtp.security), ("192.0.2.1", 25, Security::None));
+    assert_eq!((smtp.host.as_str(), smtp.port, smtp.security), ("192.0.2.1", 25, Security::StartTls));
     assert_eq!((smtp.auth, own.user.as_deref(), smtp.allow_plaintext_auth), (Auth::Login, Some("me"), true));
     assert_eq!(own.password.as_ref().map(ExposeSecret::expose_secret), Some("hush"));
-    assert_eq!((smtp.tls_name.as_deref(), smtp.ehlo.as_deref()), (Some("tls.example"), Some("[192.0.2.2]")));
+    assert_eq!((smtp.tls.name.as_deref(), smtp.ehlo.as_deref()), (Some("tls.example"), Some("[192.0.2.2]")));
+    assert_eq!((&smtp.tls.pins, &smtp.tls.identity), (&vec![crate::config::Pin::of(b"")], &None));
+    let proxy = smtp.proxy.as_ref().unwrap();
+    assert_eq!((proxy.to_string(), proxy.login.is_some()), ("socks5://192.0.2.4:1080".to_owned(), true));
     assert_eq!(smtp.timeouts.final_dot, Duration::from_secs(66));
     assert!(matches!(&local.kind, UpstreamKind::Capture(capture) if capture.max == 77));
 }

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::is_domain;
+use crate::config::names::is_domain;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
 use crate::config::{DkimEntry, private_key, secret};

@@ -15,12 +15,12 @@ pub(super) mod top;
 pub(super) mod upstream;
 mod upstream_limits;
 mod upstream_logins;
+mod upstream_tls;
 pub(super) mod user;
 
 use std::time::Duration;
 
 use super::fault::SourcePlace;
-use super::names::{is_domain, is_ehlo_name};
 use super::reader::Section;
 use super::words::quoted;
 use super::{Filter, Mode};
@@ -28,6 +28,8 @@ use crate::mail::Address;
 
 /// The least time where nothing at all makes no sense.
 const SOME_TIME: Duration = Duration::from_millis(1);
+/// What to write where a host name is wanted.
+const WRITE_HOST_NAME: &str = r#"write a host name, such as "smtp.firm.example""#;
 /// The most of anything that is counted.
 const MANY: i64 = u32::MAX as i64;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::tz::{self, TimeZone};
 
-use super::is_ehlo_name;
 use crate::config::ControlGroup;
+use crate::config::names::is_ehlo_name;
 use crate::config::reader::Section;
 use crate::config::words::{nearest, quoted};
 

@@ -5,29 +5,32 @@ use std::net::IpAddr;
 use super::fallback;
 use super::upstream_limits::{limits, shared_limits, timeouts};
 use super::upstream_logins::logins;
-use super::{MANY, filters, is_domain, is_ehlo_name};
+use super::{MANY, WRITE_HOST_NAME, filters, upstream_tls};
 use crate::config::fault::SourcePlace;
+use crate::config::names::{is_domain, is_ehlo_name};
 use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, one_of, quoted};
-use crate::config::{
-    Auth, Capture, Limits, Login, Security, Smtp, TrustedCertificates, Upstream, UpstreamKind, files,
-};
+use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind, proxy};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
 /// Failed connections or logins in a row that disable an upstream.
 const DISABLE_AFTER: u32 = 5;
 /// The keys of a smart host; the local mailbox has none of them.
-const SMTP_KEYS: [&str; 15] = [
+const SMTP_KEYS: [&str; 19] = [
     "preset",
     "host",
     "port",
     "security",
     "ca_file",
+    "client_certificate",
+    "client_key",
     "tls_name",
+    "pin",
     "ehlo",
     "source_address",
+    "proxy",
     "auth",
     "allow_plaintext_auth",
     "user",
@@ -155,21 +158,20 @@ fn preset(section: &mut Section<'_>) -> Option<&'static Preset> {
 fn smtp(section: &mut Section<'_>, preset: Option<&Preset>, auth: Auth) -> Smtp {
     let host = host(section, preset);
     let (port, security) = connection(section, preset);
-    let name = r#"write a host name, such as "smtp.firm.example""#;
-    let host_name = |text: &str| is_domain(text).then(|| text.to_owned());
+    let ehlo = |text: &str| is_ehlo_name(text).then(|| text.to_owned());
     Smtp {
         host,
         port,
         security,
-        ca_file: ca_file(section),
-        tls_name: section.parsed("tls_name", "a host name", name, host_name),
-        ehlo: section.parsed("ehlo", "a host name", name, |text| is_ehlo_name(text).then(|| text.to_owned())),
+        tls: upstream_tls::read(section, security),
+        ehlo: section.parsed("ehlo", "a host name", WRITE_HOST_NAME, ehlo),
         source_address: section.parsed(
             "source_address",
             "an IP address",
             "write one of this machine's addresses",
             |text| text.parse::<IpAddr>().ok(),
         ),
+        proxy: proxy::read(section, "proxy"),
         auth,
         allow_plaintext_auth: section.flag("allow_plaintext_auth").unwrap_or(false),
         timeouts: timeouts(section.section("timeouts")),
@@ -231,23 +233,4 @@ fn warn_of_mismatch(section: &Section<'_>, port: u16, security: Security) {
         _ => return,
     };
     section.warning(&section.place_of("security"), "security", what, instead);
-}
-
-fn ca_file(section: &mut Section<'_>) -> Option<std::path::PathBuf> {
-    const LONGEST: u64 = 4 << 20;
-    let path = section.path("ca_file")?;
-    let what = match files::octets(&path, LONGEST) {
-        Ok((octets, _)) => match TrustedCertificates::from_pem(&octets) {
-            Ok(_) => return Some(path),
-            Err(fault) => format!("cannot use {} ({fault})", path.display()),
-        },
-        Err(why) => why,
-    };
-    section.fault(
-        &section.place_of("ca_file"),
-        "ca_file",
-        &what,
-        "write the path of a file with certificates in PEM",
-    );
-    None
 }

@@ -102,7 +102,9 @@ fn check_account(section: &Section<'_>) {
 }
 
 fn check_shield(section: &Section<'_>, smtp: &Smtp, has_password: bool) {
-    let in_clear = smtp.security == Security::None && smtp.auth != Auth::CramMd5 && !is_loopback(&smtp.host);
+    // What is loopback to a proxy is not ours.
+    let stays_here = smtp.proxy.is_none() && is_loopback(&smtp.host);
+    let in_clear = smtp.security == Security::None && smtp.auth != Auth::CramMd5 && !stays_here;
     if in_clear && has_password && !smtp.allow_plaintext_auth {
         let what = "would send the password in clear text over the network";
         let instead = r#"write "starttls" or "tls", or allow_plaintext_auth = true"#;

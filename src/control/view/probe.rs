@@ -145,7 +145,7 @@ impl StepJson {
                 (self.offers, self.size) = (lines.clone(), capabilities.max_size());
             }
             Finding::LoggedIn(mechanism) => self.mechanism.clone_from(mechanism),
-            Finding::Greeted(_) | Finding::BeginsTls | Finding::Offers(None) => {}
+            Finding::Tunnelled(_) | Finding::Greeted(_) | Finding::BeginsTls | Finding::Offers(None) => {}
         }
         self
     }

@@ -69,6 +69,8 @@ pub enum Act {
     ReplyAndDrop(u16, String),
     /// These octets instead of a reply.
     Raw(Vec<u8>),
+    /// These octets instead of a reply, then it closes the connection.
+    RawAndDrop(Vec<u8>),
     /// The normal reply, and these octets at once behind it.
     Append(Vec<u8>),
     /// Nothing ever again.

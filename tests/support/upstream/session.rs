@@ -326,6 +326,10 @@ impl Session {
                 self.write(&octets).await?;
                 Ok(Flow::Refused)
             }
+            Act::RawAndDrop(octets) => {
+                self.write(&octets).await?;
+                Ok(Flow::End)
+            }
             Act::Append(octets) => {
                 self.write(&[normal.as_bytes(), &octets].concat()).await?;
                 Ok(Flow::Done)
