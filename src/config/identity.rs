@@ -126,7 +126,7 @@ pub(super) fn read(section: &Section<'_>, certificate: &Path, key: &Path) -> Opt
 }
 
 fn text(section: &Section<'_>, key: &str, path: &Path) -> Option<files::FileText> {
-    let read = files::read(path, LONGEST);
+    let read = section.context.read_file(path, LONGEST);
     read.map_err(|why| {
         let instead = "write the path of a PEM file that the relay can read";
         section.fault(&section.place_of(key), key, &why, instead);

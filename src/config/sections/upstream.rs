@@ -11,7 +11,7 @@ use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, one_of, quoted};
 use crate::config::{
-    Auth, Capture, Limits, Login, Security, Smtp, TrustedCertificates, Upstream, UpstreamKind, files,
+    Auth, Capture, Limits, Login, Security, Smtp, TrustedCertificates, Upstream, UpstreamKind,
 };
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
@@ -250,8 +250,8 @@ fn warn_of_mismatch(section: &Section<'_>, port: u16, security: Security) {
 fn ca_file(section: &mut Section<'_>) -> Option<std::path::PathBuf> {
     const LONGEST: u64 = 4 << 20;
     let path = section.path("ca_file")?;
-    let what = match files::octets(&path, LONGEST) {
-        Ok((octets, _)) => match TrustedCertificates::from_pem(&octets) {
+    let what = match section.context.read_octets(&path, LONGEST) {
+        Ok(octets) => match TrustedCertificates::from_pem(&octets) {
             Ok(_) => return Some(path),
             Err(fault) => format!("cannot use {} ({fault})", path.display()),
         },
