@@ -37,7 +37,7 @@ use crate::upstream::TcpDial;
 /// # Errors
 /// When it can't start, or a part of it fails in a way that only a restart can mend.
 pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Result<(), RelayError> {
-    let mut reloader = Reloader::new(loaded.path.clone(), reread, log).await;
+    let mut reloader = Reloader::new(&loaded, reread, log).await;
     let config = Arc::new(loaded.config);
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);

@@ -133,7 +133,7 @@ pub(super) fn read(section: &Section<'_>, certificate: &NamedFile, key: &NamedFi
 }
 
 fn text(section: &Section<'_>, file: &NamedFile) -> Option<files::FileText> {
-    let read = files::read(&file.path, LONGEST);
+    let read = section.context.read_file(&file.path, LONGEST);
     read.map_err(|why| {
         let instead = "write the path of a PEM file that the relay can read";
         section.fault(&section.place_of(file.key), file.key, &why, instead);

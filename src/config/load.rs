@@ -24,6 +24,8 @@ pub struct LoadedConfig {
     pub warnings: Vec<Warning>,
     /// The file, as it was named; `None` when there was none.
     pub path: Option<PathBuf>,
+    /// The files that it names, and that were read with it: secrets, certificates, keys.
+    pub files: Vec<PathBuf>,
 }
 
 /// The file that is read.
@@ -60,8 +62,7 @@ impl Config {
             ConfigFile::Nowhere(tried) => {
                 let folder = machine.working_folder.clone();
                 let nothing = Source { text: "", name: None, folder, tried, open_to_others: false };
-                let (config, warnings) = read(&nothing, machine)?;
-                return Ok(LoadedConfig { config, warnings, path: None });
+                return read(&nothing, machine);
             }
         };
         let name = path.display().to_string();
@@ -79,8 +80,7 @@ impl Config {
         let folder = full.parent().unwrap_or(&machine.working_folder).to_owned();
         let source =
             Source { text: &text, name: Some(name.clone()), folder, tried: Vec::new(), open_to_others };
-        let (config, warnings) = read(&source, machine)?;
-        Ok(LoadedConfig { config, warnings, path: Some(path) })
+        Ok(LoadedConfig { path: Some(path), ..read(&source, machine)? })
     }
 
     /// Reads a configuration from a text, with no environment, as if it stood in `folder/mailsluice.toml` of a machine
@@ -92,9 +92,7 @@ impl Config {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let machine = Machine::bare(&folder);
         let name = Some("mailsluice.toml".to_owned());
-        let (config, warnings) =
-            read(&Source { text, name, folder, tried: Vec::new(), open_to_others: false }, &machine)?;
-        Ok(LoadedConfig { config, warnings, path: None })
+        read(&Source { text, name, folder, tried: Vec::new(), open_to_others: false }, &machine)
     }
 }
 
@@ -126,7 +124,7 @@ fn of_file(path: &Path, place: SourcePlace, what: &str, instead: &str) -> Faults
     Faults(vec![Fault(Finding { place, key, what, instead }.line(Some(&path.display().to_string())))])
 }
 
-fn read(source: &Source<'_>, machine: &Machine) -> Result<(Config, Vec<Warning>), Faults> {
+fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> {
     let line = |finding: &Finding| finding.line(source.name.as_deref());
     let faults = |mut findings: Vec<Finding>| {
         findings.sort();
@@ -146,7 +144,8 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<(Config, Vec<Warning>)
     }
     let mut warnings = context.warnings.take();
     warnings.sort();
-    Ok((config, warnings.iter().map(|finding| Warning(line(finding))).collect()))
+    let warnings = warnings.iter().map(|finding| Warning(line(finding))).collect();
+    Ok(LoadedConfig { config, warnings, path: None, files: context.files.take().into_iter().collect() })
 }
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.

@@ -1,12 +1,14 @@
 //! Reads one section of the configuration: takes out values, collects every finding, and tells which keys are unknown.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ByteSize;
 use super::fault::{Finding, SourcePlace};
+use super::files::{self, FileText};
 use super::known_keys::{KnownKeys, SectionPath};
 use super::later::{self, KeyStatus};
 use super::machine::Machine;
@@ -33,6 +35,8 @@ pub(super) struct ReadContext<'a> {
     pub(super) known: RefCell<KnownKeys>,
     /// The keys that nobody has asked for.
     pub(super) unknown: RefCell<Vec<UnknownKey>>,
+    /// The files that were read since the configuration names them.
+    pub(super) files: RefCell<BTreeSet<PathBuf>>,
 }
 
 /// A key that no section knows where it stands.
@@ -45,9 +49,27 @@ pub(super) struct UnknownKey {
 impl<'a> ReadContext<'a> {
     pub(super) fn new(machine: &'a Machine, folder: PathBuf, file_is_open: bool) -> Self {
         let (faults, warnings, nothing) = Default::default();
-        let (known, unknown) = Default::default();
+        let (known, unknown, files) = Default::default();
         let tried = Vec::new();
-        Self { machine, folder, tried, file_is_open, faults, warnings, nothing, known, unknown }
+        Self { machine, folder, tried, file_is_open, faults, warnings, nothing, known, unknown, files }
+    }
+
+    /// Reads a file that the configuration names, of at most `most` octets.
+    ///
+    /// # Errors
+    /// As [`files::read`].
+    pub(super) fn read_file(&self, path: &Path, most: u64) -> Result<FileText, String> {
+        self.files.borrow_mut().insert(path.to_owned());
+        files::read(path, most)
+    }
+
+    /// The octets of such a file.
+    ///
+    /// # Errors
+    /// As [`files::octets`].
+    pub(super) fn read_octets(&self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
+        self.files.borrow_mut().insert(path.to_owned());
+        files::octets(path, most).map(|(octets, _)| octets)
     }
 }
 

@@ -3,7 +3,6 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::fault::SourcePlace;
-use super::files;
 use super::reader::Section;
 use super::tree::{Node, Table, Value};
 
@@ -81,7 +80,7 @@ fn source(section: &Section<'_>, key: &str, node: &Node, table: &Table) -> Optio
 
 fn from_file(section: &Section<'_>, key: &str, source: &Node, name: &str) -> Option<SecretString> {
     let path = section.context.folder.join(name);
-    match files::read(&path, LONGEST) {
+    match section.context.read_file(&path, LONGEST) {
         Ok(file) => {
             if file.open_to_others {
                 let instead = format!("chmod 600 {}", path.display());

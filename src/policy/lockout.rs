@@ -1,7 +1,9 @@
 //! Failed logins: each delays its answer, and too many lock out for a time, which grows.
 //!
 //! Guesses at one name lock that name from that client. Guesses at many names lock, from that client, all names that
-//! have never logged in from there. So nobody guesses without limit, and a stranger behind the same NAT, or behind the
+//! have never logged in from there: since the relay was started, which is not kept over a restart. The failures are not
+//! either, so who works there has logged in again long before a guesser has used up as many names anew; to keep it, each
+//! login would be a write, and who comes from where would lie on the disk. So nobody guesses without limit, and a stranger behind the same NAT, or behind the
 //! proxy of a container, does not lock out those who work there. Nothing is counted per name alone: nobody locks a user
 //! out from elsewhere.
 
@@ -70,19 +72,20 @@ impl Lockout {
         self.names.pause(&who).max(for_all)
     }
 
-    /// Counts a failed login. Returns how long after the attempt its answer may come.
-    pub fn failed(&self, client: IpAddr, name: &NameDigest) -> Duration {
+    /// Counts a failed login; `user` is who has that name, for the log. Returns how long after the attempt its answer may
+    /// come.
+    pub fn failed(&self, client: IpAddr, name: &NameDigest, user: Option<&str>) -> Duration {
         let who = ClientName(ClientNetwork::of(client), *name);
         let strike = self.names.strike(who);
         if let Some(pause) = strike.pause {
-            log_locked(client, "this name from this client", pause);
+            log_locked(client, user, "this name from this client", pause);
         }
         // Further guesses at the same name are the name's affair.
         if strike.number == 1
             && !self.logins.has(&who)
             && let Some(pause) = self.clients.strike(who.0).pause
         {
-            log_locked(client, "names that have not logged in from this client", pause);
+            log_locked(client, None, "names that have not logged in from this client", pause);
         }
         FIRST_DELAY.saturating_mul(1 << (strike.number - 1).min(8)).min(LONGEST_DELAY)
     }
@@ -95,8 +98,8 @@ impl Lockout {
     }
 }
 
-fn log_locked(client: IpAddr, reason: &str, pause: Duration) {
-    tracing::warn!(event = "locked_out", client = %client, reason, delay = ?pause);
+fn log_locked(client: IpAddr, user: Option<&str>, reason: &str, pause: Duration) {
+    tracing::warn!(event = "locked_out", client = %client, user, reason, delay = ?pause);
 }
 
 /// Who has logged in from where, since the relay was started, and when last.
@@ -143,7 +146,7 @@ mod tests {
     fn guess_names(lockout: &Lockout, client: IpAddr, from: u32) -> u32 {
         let mut number = from;
         while lockout.locked(client, &name(number)).is_none() {
-            let _ = lockout.failed(client, &name(number));
+            let _ = lockout.failed(client, &name(number), None);
             number += 1;
         }
         number - from
@@ -159,7 +162,7 @@ mod tests {
         let mut delays = Vec::new();
         for _ in 0..NAME.allowed {
             assert_eq!(lockout.locked(bad, &ANNA), None);
-            delays.push(lockout.failed(bad, &ANNA).as_secs());
+            delays.push(lockout.failed(bad, &ANNA, None).as_secs());
         }
         assert_eq!(delays, [1, 2, 4, 8, 8]);
         for minutes in [1, 2, 4, 8, 15, 15] {
@@ -171,10 +174,10 @@ mod tests {
             assert!(lockout.locked(bad, &ANNA).is_some());
             hands.advance(Duration::from_millis(1));
             assert_eq!(lockout.locked(bad, &ANNA), None);
-            assert_eq!(lockout.failed(bad, &ANNA), LONGEST_DELAY, "one more try, not five");
+            assert_eq!(lockout.failed(bad, &ANNA, None), LONGEST_DELAY, "one more try, not five");
         }
         lockout.succeeded(bad, &ANNA);
-        assert_eq!(lockout.failed(bad, &ANNA), FIRST_DELAY, "all is forgiven");
+        assert_eq!(lockout.failed(bad, &ANNA, None), FIRST_DELAY, "all is forgiven");
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
         // Who works there may mistype all the same, and is locked by its own mistakes alone.
         for _ in 0..NAME.allowed {
             assert_eq!(lockout.locked(nat, &ANNA), None);
-            let _ = lockout.failed(nat, &ANNA);
+            let _ = lockout.failed(nat, &ANNA, None);
         }
         assert_eq!(lockout.locked(nat, &ANNA), Some(NAME.first));
         for (number, seconds) in [30, 60, 120, 240, 480, 900, 900].into_iter().enumerate() {
@@ -206,7 +209,7 @@ mod tests {
         let lockout = Lockout::new(hands.timeline());
         for _ in 0..500 {
             if lockout.locked(ip("192.0.2.1"), &ANNA).is_none() {
-                let _ = lockout.failed(ip("192.0.2.1"), &ANNA);
+                let _ = lockout.failed(ip("192.0.2.1"), &ANNA, None);
             }
             assert_eq!(lockout.locked(ip("192.0.2.1"), &BERT), None);
             hands.advance(Duration::from_mins(1));
@@ -219,7 +222,7 @@ mod tests {
         for number in 0..NAMES.allowed {
             let client = ip(&format!("2001:db8::{number:x}"));
             assert_eq!(lockout.locked(client, &name(number)), None);
-            let _ = lockout.failed(client, &name(number));
+            let _ = lockout.failed(client, &name(number), None);
         }
         assert_eq!(lockout.locked(ip("2001:db8::ffff"), &BERT), Some(NAMES.first));
         assert_eq!(lockout.locked(ip("2001:db8:0:1::1"), &BERT), None);
@@ -231,7 +234,7 @@ mod tests {
         let lockout = Lockout::new(hands.timeline());
         for number in 0..MAX_KEYS as u32 * 2 {
             let client = IpAddr::from(number.to_be_bytes());
-            let _ = lockout.failed(client, &ANNA);
+            let _ = lockout.failed(client, &ANNA, None);
             lockout.succeeded(client, &BERT);
             hands.advance(Duration::from_millis(1));
         }

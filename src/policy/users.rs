@@ -131,6 +131,13 @@ struct KnownUser {
     credential: Credential,
 }
 
+impl KnownUser {
+    /// The name, as the log may have it; that of nobody may be a password in the wrong field.
+    fn known_name(&self) -> Option<&str> {
+        Some(&*self.name).filter(|name| !name.is_empty())
+    }
+}
+
 impl Users {
     /// Takes the users of a configuration; nobody has failed to log in yet.
     #[must_use]
@@ -226,7 +233,7 @@ impl Users {
             let _turn = turn;
             let right = account.credential.verify(&password, &key, &cost);
             // Here, so that hanging up does not help.
-            (!right).then(|| shared.lockout.failed(client, &digest))
+            (!right).then(|| shared.lockout.failed(client, &digest, account.known_name()))
         };
         let delay = tokio::task::spawn_blocking(check).await.map_err(|_| LoginRefused::Busy)?;
         if delay.is_none() {
@@ -261,7 +268,8 @@ impl Users {
     ) -> Result<LoggedIn, LoginRefused> {
         let attempt = self.attempt(origin.client, name)?;
         let failed = |reason| {
-            let delay = self.shared.lockout.failed(origin.client, &attempt.digest);
+            let delay =
+                self.shared.lockout.failed(origin.client, &attempt.digest, attempt.account.known_name());
             Err(WrongLogin { delay, reason })
         };
         let checked = match attempt.account.credential.scram() {
@@ -315,7 +323,7 @@ impl LoginAttempt {
             return Ok(LoggedIn { name });
         };
         // A name that is not known is not logged: it may be a password in the wrong field.
-        let user = (!name.is_empty()).then_some(&*name);
+        let user = self.account.known_name();
         tracing::info!(
             event = "login_failed",
             session = origin.session,

@@ -1,11 +1,13 @@
-//! Sees when the configuration file changes (`watch = true`): written in place, replaced by another, or reached by a link
-//! that now leads elsewhere, as Kubernetes does it.
+//! Sees when the configuration file changes, or a file that it names: a secret, a certificate, a key (`watch = true`).
+//! Such a file is written in place, replaced by another, or reached by a link that now leads elsewhere, as Kubernetes does
+//! it.
 //!
-//! It looks every two seconds at what the path leads to. That costs a look-up in memory, and works where the system sends
+//! It looks every two seconds at what the paths lead to. That costs look-ups in memory, and works where the system sends
 //! no word of changes: network file systems, bind mounts, links anywhere on the way.
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -23,56 +25,87 @@ struct FileStamp {
     changed: (i64, i64),
 }
 
-/// Looks at a file now and then.
+/// Looks at the configuration file, and at the files that it names, now and then.
 #[derive(Debug)]
 pub(super) struct FileWatch {
+    /// The configuration file.
     path: Option<PathBuf>,
-    /// As it was when it was read last.
-    read: Option<FileStamp>,
-    /// As it was at the last look.
-    seen: Option<FileStamp>,
+    /// The others.
+    named: Vec<PathBuf>,
+    /// As they were when they were read last; the configuration file first.
+    read: Vec<Option<FileStamp>>,
+    /// As they were at the last look.
+    seen: Vec<Option<FileStamp>>,
     looks: Interval,
 }
 
 impl FileWatch {
-    /// Watches this file, which has just been read. Without one there is nothing to see.
-    pub(super) async fn new(path: Option<PathBuf>) -> Self {
+    /// Watches these files, which have just been read: the configuration file, and those that it names. Where there are none
+    /// there is nothing to see.
+    pub(super) async fn new(path: Option<PathBuf>, named: Vec<PathBuf>) -> Self {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch = Self { path, read: None, seen: None, looks };
+        let mut watch = Self { path, named, read: Vec::new(), seen: Vec::new(), looks };
         watch.note_read().await;
         watch
     }
 
-    /// The file is about to be read.
+    /// The files are about to be read.
     pub(super) async fn note_read(&mut self) {
-        self.read = self.stamp().await;
-        self.seen = self.read;
+        self.read = self.stamps().await;
+        self.seen.clone_from(&self.read);
     }
 
-    /// Waits until the file is another than was read, and stays as it is from one look to the next. One that is away is
+    /// The configuration names these files from now on, and they have just been read.
+    pub(super) async fn follow(&mut self, named: Vec<PathBuf>) {
+        let before: HashMap<PathBuf, Option<FileStamp>> =
+            self.paths().cloned().zip(self.read.clone()).collect();
+        self.named = named;
+        let now = self.stamps().await;
+        // One that was known keeps the stamp that it had before it was read: it may have changed since.
+        let paths = self.paths().zip(now);
+        self.read = paths.map(|(path, now)| before.get(path).copied().unwrap_or(now)).collect();
+        self.seen.clone_from(&self.read);
+    }
+
+    /// Waits until a file is another than was read, and all stay as they are from one look to the next. One that is away is
     /// waited for: it is being replaced. Cancel-safe.
     pub(super) async fn changed(&mut self) {
         loop {
             self.looks.tick().await;
-            let now = self.stamp().await;
-            let is_settled = std::mem::replace(&mut self.seen, now) == now;
-            if is_settled && now.is_some() && now != self.read {
+            let now = self.stamps().await;
+            let is_away = self.path.is_some() && now.first().is_none_or(Option::is_none);
+            let has_changed = now.iter().zip(&self.read).any(|(now, read)| now.is_some() && now != read);
+            let is_settled = self.seen == now;
+            self.seen = now;
+            if is_settled && has_changed && !is_away {
                 return;
             }
         }
     }
 
-    async fn stamp(&self) -> Option<FileStamp> {
-        let facts = tokio::fs::metadata(self.path.as_ref()?).await.ok()?;
-        Some(FileStamp {
-            device: facts.dev(),
-            inode: facts.ino(),
-            size: facts.len(),
-            modified: (facts.mtime(), facts.mtime_nsec()),
-            changed: (facts.ctime(), facts.ctime_nsec()),
-        })
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.path.iter().chain(&self.named)
     }
+
+    async fn stamps(&self) -> Vec<Option<FileStamp>> {
+        let mut stamps = Vec::new();
+        for path in self.paths() {
+            stamps.push(stamp(path).await);
+        }
+        stamps
+    }
+}
+
+async fn stamp(path: &Path) -> Option<FileStamp> {
+    let facts = tokio::fs::metadata(path).await.ok()?;
+    Some(FileStamp {
+        device: facts.dev(),
+        inode: facts.ino(),
+        size: facts.len(),
+        modified: (facts.mtime(), facts.mtime_nsec()),
+        changed: (facts.ctime(), facts.ctime_nsec()),
+    })
 }
 
 #[cfg(test)]
@@ -80,7 +113,6 @@ mod tests {
     use std::fs;
     use std::io::Write as _;
     use std::os::unix::fs::symlink;
-    use std::path::Path;
     use std::time::SystemTime;
 
     use tokio::time::timeout;
@@ -130,7 +162,7 @@ mod tests {
         for (name, change) in changes {
             let folder = tempfile::tempdir().unwrap();
             mounted(folder.path());
-            let mut watch = FileWatch::new(Some(folder.path().join("relay.toml"))).await;
+            let mut watch = FileWatch::new(Some(folder.path().join("relay.toml")), Vec::new()).await;
             assert!(timeout(LONG, watch.changed()).await.is_err(), "{name}: nothing has changed");
             change(folder.path());
             timeout(LONG, watch.changed()).await.unwrap_or_else(|_| panic!("{name}: not seen"));
@@ -144,7 +176,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.toml");
         write(&path, "first\n");
-        let mut watch = FileWatch::new(Some(path.clone())).await;
+        let mut watch = FileWatch::new(Some(path.clone()), Vec::new()).await;
         fs::remove_file(&path).unwrap();
         assert!(timeout(LONG, watch.changed()).await.is_err());
         for length in 1..20 {
@@ -153,6 +185,33 @@ mod tests {
             tokio::time::advance(LOOK).await;
         }
         timeout(LONG, watch.changed()).await.unwrap();
-        assert!(timeout(LONG, FileWatch::new(None).await.changed()).await.is_err());
+        assert!(timeout(LONG, FileWatch::new(None, Vec::new()).await.changed()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sees_the_files_that_the_configuration_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, password, key] =
+            ["relay.toml", "password", "key.pem"].map(|name| folder.path().join(name));
+        for path in [&file, &password, &key] {
+            write(path, "first\n");
+        }
+        let mut watch = FileWatch::new(Some(file.clone()), vec![password.clone()]).await;
+        write(&key, "nobody names it\n");
+        assert!(timeout(LONG, watch.changed()).await.is_err());
+        write(&password, "another\n");
+        timeout(LONG, watch.changed()).await.unwrap();
+        // Read again, and found to name another file now.
+        watch.note_read().await;
+        watch.follow(vec![key.clone()]).await;
+        write(&password, "nobody names it\n");
+        assert!(timeout(LONG, watch.changed()).await.is_err());
+        fs::remove_file(&key).unwrap();
+        assert!(timeout(LONG, watch.changed()).await.is_err(), "it is being replaced");
+        write(&file, "names it no more\n");
+        timeout(LONG, watch.changed()).await.expect("one that is away is in nobody's way");
+        watch.note_read().await;
+        write(&key, "it is back, and longer\n");
+        timeout(LONG, watch.changed()).await.unwrap();
     }
 }

@@ -1,6 +1,5 @@
 //! Puts a configuration that was read again in force, all of it or nothing.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::changes;
@@ -23,9 +22,10 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// `path` is the file that was read, if there was one.
-    pub(super) async fn new(path: Option<PathBuf>, reread: Reread, log: log::Control) -> Self {
-        Self { reread: Arc::new(reread), log, watch: FileWatch::new(path).await }
+    /// For what was read first.
+    pub(super) async fn new(loaded: &LoadedConfig, reread: Reread, log: log::Control) -> Self {
+        let watch = FileWatch::new(loaded.path.clone(), loaded.files.clone()).await;
+        Self { reread: Arc::new(reread), log, watch }
     }
 
     /// Reads the configuration again and puts it in force. Returns what has changed, or all faults.
@@ -53,6 +53,7 @@ impl Reloader {
         let loaded =
             tokio::task::spawn_blocking(move || reread()).await.map_err(|error| error.to_string())?;
         let loaded = loaded.map_err(|faults| faults.to_string())?;
+        self.watch.follow(loaded.files).await;
         let before = core.context.config.clone();
         let config = Arc::new(loaded.config);
         if let Some(fault) = changes::needs_restart(&before, &config) {

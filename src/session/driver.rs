@@ -68,6 +68,7 @@ pub async fn run<S>(
         door,
         doors: &doors,
         stopping,
+        user: None,
         under_way: None,
         asked: Asked::Nothing,
         chunks: None,
@@ -132,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         }
         self.channel.say(&dialogue.greeting());
         loop {
+            self.user = dialogue.user().cloned();
             self.under_way = dialogue.in_transaction().then(|| dialogue.reverse_path().to_owned());
             if !dialogue.in_transaction() {
                 self.memory = EnvelopeMemory::default();

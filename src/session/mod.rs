@@ -29,7 +29,7 @@ use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
 use crate::policy::users::Users;
 use crate::route::Router;
-use crate::smtp::{InstanceId, Reply};
+use crate::smtp::InstanceId;
 use crate::store::Intake;
 use crate::time::Timeline;
 
@@ -91,21 +91,4 @@ pub struct Peer {
     pub listener: Arc<Listener>,
     /// TLS as the listener's `tls` says, with the certificate that is in force; `None` is clear text alone.
     pub tls: Option<Arc<ServerConfig>>,
-}
-
-/// Logs that a recipient, or a whole message, was refused. `to` is empty for a whole message; no `reply` where nobody
-/// was left to read one.
-fn log_rejected(peer: &Peer, from: &str, to: &str, reply: Option<&Reply>, reason: &str) {
-    let to = (!to.is_empty()).then_some(to);
-    let reply = reply.map(Reply::to_string);
-    tracing::info!(
-        event = "rejected",
-        session = peer.session_id,
-        client = %peer.ip,
-        listener = %peer.listener.address,
-        from,
-        to,
-        reply,
-        reason,
-    );
 }

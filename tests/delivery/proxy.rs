@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use mailsluice::config::{Proxy, Security, Smtp};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
-    ConnectCause, ConnectError, Connection, Connector, Dial, DialError, Dialled, LoginError, Stage, Stream,
-    Target, TcpDial,
+    ConnectCause, ConnectError, Connection, Connector, Dial, DialError, Dialled, LoginError, Observer, Stage,
+    Stream, Target, TcpDial,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, copy_bidirectional, duplex};
 use tokio::net::TcpListener;

@@ -24,8 +24,11 @@ SYNCS = "fsync,fdatasync"
 class Fault:
     """While it is in force, the named calls of the relay fail as `how` says (strace's inject expression)."""
 
-    def __init__(self, relay, calls, how):
-        self.words = ["strace", "-f", "-p", str(relay.pid()), "-e", f"trace={calls}", "-e", f"inject={calls}:{how}"]
+    def __init__(self, relay, calls, how, path=None):
+        """With a path, of those calls only the ones at that file."""
+        only = ["-P", str(path)] if path else []
+        inject = ["-e", f"trace={calls}", "-e", f"inject={calls}:{how}"]
+        self.words = ["strace", "-f", "-p", str(relay.pid()), *only, *inject]
         self.file = relay.folder / "strace"
         self.process = None
 
@@ -206,3 +209,33 @@ def test_a_queue_that_is_lost_is_refused_and_nothing_is_touched(lost, start_rela
     relay.start()
     relay.wait_empty()
     all_arrived(["kept"], sink)
+
+
+def test_a_log_that_cannot_be_moved_is_told_once_and_takes_mail_all_the_same(start_relay, sink):
+    """queue.db can't be written, its log can: nothing is refused, and what was taken is moved when the disk is mended."""
+    relay = start_relay(upstream_to(sink.port))
+    relay.command("upstream", "disable", "sink")
+    size, many = 60_000, 340  # more than the 4000 pages from which on the log is moved; none of them a file
+    acknowledged = []
+
+    def fill(numbers):
+        for number in numbers:
+            assert try_to_send(relay, f"c{number}", size) == 250
+            acknowledged.append(f"c{number}")
+
+    with Fault(relay, "pwrite64", "error=EIO", path=relay.data / "queue.db") as fault:
+        fill(range(many))
+        relay.wait_event("checkpoint_failed")
+        fill(range(many, many + 20))
+        assert fault.injected()
+    assert len(relay.events("checkpoint_failed")) == 1 and not relay.events("store_broken")
+    more = iter(range(many + 20, many + 1000))
+
+    def recovered():
+        fill([next(more)])
+        return relay.events("checkpoint_recovered")
+
+    wait_until(recovered, 60, relay.log_tail)  # it is tried again after ten seconds, at a commit
+    relay.command("upstream", "enable", "sink")
+    relay.wait_empty()
+    all_arrived(acknowledged, sink)

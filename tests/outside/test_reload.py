@@ -106,6 +106,17 @@ def test_a_watched_file_is_read_when_a_link_leads_to_another(start_relay):
     assert not relay.events("config_not_reloaded")
 
 
+def test_a_watched_secret_is_read_when_it_changes(start_relay, tmp_path):
+    secret = tmp_path / "password"
+    secret.write_text("first\n")
+    secret.chmod(0o600)
+    login = f'allow_plaintext_auth = true\nuser = "anna"\npassword = {{ file = "{secret}" }}'
+    relay = start_relay(upstream_to(9, login), top="watch = true")
+    secret.write_text("another, and longer\n")
+    reloaded = relay.wait_event("config_reloaded")[0]
+    assert "upstream sink" in reloaded["changed"], reloaded
+
+
 def test_held_mail_goes_where_a_person_says(start_relay, sink):
     relay = start_relay(upstream_to(sink.port))
     relay.command("test-mode", "on", "--action", "hold", "--address", "test@firm.example")

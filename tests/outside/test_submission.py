@@ -1,6 +1,7 @@
 """Clients that people use log in over STARTTLS and implicit TLS; who logs in sends as itself alone."""
 
 import base64
+import socket
 import subprocess
 from types import SimpleNamespace
 
@@ -170,3 +171,21 @@ def test_status_tells_how_each_listener_lets_in(submission):
     place = submission()
     listeners = place.relay.command("status")["listeners"]
     assert [(each["tls"], each["auth"]) for each in listeners] == [("starttls", "required"), ("implicit", "required")]
+
+
+def test_who_is_locked_out_is_named(start_relay, sink):
+    """By a name that somebody has; another may be a password in the wrong field."""
+    listener = 'auth = "optional"\nauth_without_tls = true\n[[user]]\nname = "printer"\npassword = "right"\n'
+    relay = start_relay(listener + upstream_to(sink.port))
+    for name in ("printer", "nobody"):
+        for _ in range(5):
+            # Who hangs up is counted all the same, and need not wait for the answer.
+            with socket.create_connection(("127.0.0.1", relay.port), 10) as client, client.makefile("rwb") as stream:
+                assert stream.readline().startswith(b"220")
+                answer = base64.b64encode(f"\0{name}\0wrong".encode()).decode()
+                stream.write(f"EHLO x\r\nAUTH PLAIN {answer}\r\n".encode())
+                stream.flush()
+                while not stream.readline().startswith(b"250 "):
+                    pass
+    relay.wait_event("locked_out", count=2)
+    assert [event.get("user") for event in relay.events("locked_out")] == ["printer", None]

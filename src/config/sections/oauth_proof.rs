@@ -157,7 +157,7 @@ fn certificate(section: &mut Section<'_>) -> Option<ClientCertificate> {
     let certificate = section.path(CERTIFICATE).map(|path| NamedFile { key: CERTIFICATE, path });
     let (key, certificate) = (section.path(KEY).map(|path| NamedFile { key: KEY, path })?, certificate?);
     let identity = identity::read(section, &certificate, &key)?;
-    let key = SecretString::from(files::read(&key.path, LONGEST_KEY).ok()?.text);
+    let key = SecretString::from(section.context.read_file(&key.path, LONGEST_KEY).ok()?.text);
     let is_rsa = matches!(private_key::signing_key(key.expose_secret()), Ok(DkimKey::Rsa(_)));
     if !is_rsa {
         let what = "is not an RSA key of 2048 bits or more, as providers want it";

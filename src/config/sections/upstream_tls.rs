@@ -28,8 +28,8 @@ pub(super) fn read(section: &mut Section<'_>, security: Security) -> ClientTls {
 fn trusted(section: &mut Section<'_>) -> Option<TrustedCertificates> {
     const LONGEST: u64 = 4 << 20;
     let path = section.path("ca_file")?;
-    let what = match files::octets(&path, LONGEST) {
-        Ok((octets, _)) => match TrustedCertificates::from_pem(&octets) {
+    let what = match section.context.read_octets(&path, LONGEST) {
+        Ok(octets) => match TrustedCertificates::from_pem(&octets) {
             Ok(trusted) => return Some(trusted),
             Err(fault) => format!("cannot use {} ({fault})", path.display()),
         },

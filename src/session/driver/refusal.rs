@@ -2,7 +2,6 @@
 
 use super::session::{Flow, SessionDriver};
 use crate::session::channel::Gone;
-use crate::session::log_rejected;
 use crate::session::state::Dialogue;
 use crate::smtp::Reply;
 use crate::smtp::command::{About, Command, CommandError, Forward, IgnoredParameter};
@@ -61,7 +60,7 @@ impl<S> SessionDriver<'_, S> {
             None if line.reply.code == 421 => (dialogue.reverse_path(), ""),
             None => return,
         };
-        log_rejected(&self.peer, from, to, Some(&line.reply), line.reason);
+        self.reject(from, to, &line.reply, line.reason);
     }
 
     /// Logs a parameter that the mail goes on without.
@@ -91,7 +90,7 @@ impl<S> SessionDriver<'_, S> {
             About::Sender(path) => (path.as_str(), ""),
             About::Recipient(path) => (dialogue.reverse_path(), path.as_str()),
         };
-        log_rejected(&self.peer, from, to, Some(reply), word(reply));
+        self.reject(from, to, reply, word(reply));
     }
 
     /// Logs that a message was under way when the session was broken off.
@@ -104,6 +103,6 @@ impl<S> SessionDriver<'_, S> {
             // Where TLS begins no message is under way, a stop waits for messages, and QUIT is no accident.
             Ok(Flow::On | Flow::Quit) | Err(Gone::Tls(_) | Gone::Stopping) => return,
         };
-        log_rejected(&self.peer, from, "", last, reason);
+        self.log_rejected(from, "", last, reason);
     }
 }

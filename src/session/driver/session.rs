@@ -14,7 +14,7 @@ use crate::session::channel::Channel;
 use crate::session::direct::Asked;
 use crate::session::receive::Receiver;
 use crate::session::state::{Hello, MailTransaction};
-use crate::session::{Door, Peer, Services, log_rejected};
+use crate::session::{Door, Peer, Services};
 use crate::smtp::Reply;
 use crate::smtp::line::LineReader;
 
@@ -30,6 +30,8 @@ pub(super) struct SessionDriver<'a, S> {
     pub(super) door: Arc<Door>,
     pub(super) doors: &'a ArcSwap<Door>,
     pub(super) stopping: watch::Receiver<bool>,
+    /// Who has logged in.
+    pub(super) user: Option<LoggedIn>,
     /// The sender of the message that is under way.
     pub(super) under_way: Option<String>,
     /// What the upstream was asked about it, in direct mode.
@@ -41,7 +43,24 @@ pub(super) struct SessionDriver<'a, S> {
 impl<S> SessionDriver<'_, S> {
     /// Logs that a recipient, or a whole message, was refused.
     pub(super) fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
-        log_rejected(&self.peer, from, to, Some(reply), reason);
+        self.log_rejected(from, to, Some(reply), reason);
+    }
+
+    /// The same; `to` is empty for a whole message, and there is no `reply` where nobody was left to read one.
+    pub(super) fn log_rejected(&self, from: &str, to: &str, reply: Option<&Reply>, reason: &str) {
+        let to = (!to.is_empty()).then_some(to);
+        let reply = reply.map(Reply::to_string);
+        tracing::info!(
+            event = "rejected",
+            session = self.peer.session_id,
+            client = %self.peer.ip,
+            listener = %self.peer.listener.address,
+            user = self.user.as_ref().map(|user| &*user.name),
+            from,
+            to,
+            reply,
+            reason,
+        );
     }
 }
 

@@ -26,7 +26,7 @@ fn takes_everything_from_the_environment() {
             ("MAILSLUICE__LOG__FORMAT", "json"),
         ],
     );
-    let LoadedConfig { config, warnings, path } = Config::load(None, &machine).unwrap();
+    let LoadedConfig { config, warnings, path, .. } = Config::load(None, &machine).unwrap();
     assert_eq!((warnings, path), (vec![], None));
     let upstream = &config.upstreams[0];
     assert_eq!((upstream.name.as_str(), upstream.default, upstream.filter.len()), ("default", true, 2));
