@@ -4,17 +4,25 @@ use serde::Serialize;
 
 use super::context::CliContext;
 use super::failure::{Failure, warn};
-use crate::config::LoadedConfig;
+use crate::config::{Fault, LoadedConfig, Located, Warning};
 use crate::report::log::escape::printable;
 
 /// What there is to say of a configuration.
 #[derive(Serialize)]
 struct CheckResult {
     ok: bool,
-    /// The file, as far as there is one that can be read.
+    /// The file; `None` when there is none.
     file: Option<String>,
-    faults: Vec<String>,
-    warnings: Vec<String>,
+    faults: Vec<Located>,
+    warnings: Vec<Located>,
+}
+
+impl CheckResult {
+    fn new(file: Option<String>, faults: &[Fault], warnings: &[Warning]) -> Self {
+        let faults: Vec<_> = faults.iter().map(|fault| fault.located().clone()).collect();
+        let warnings = warnings.iter().map(|warning| warning.located().clone()).collect();
+        Self { ok: faults.is_empty(), file, faults, warnings }
+    }
 }
 
 /// Reads the configuration exactly as `run` does.
@@ -22,9 +30,8 @@ pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     let LoadedConfig { path, warnings, .. } = match context.load() {
         Ok(loaded) => loaded,
         Err(faults) if context.json => {
-            let faults = faults.all().iter().map(ToString::to_string).collect();
-            let result = CheckResult { ok: false, file: None, faults, warnings: Vec::new() };
-            context.print_value(&result, "")?;
+            let file = faults.file().map(str::to_owned);
+            context.print_value(&CheckResult::new(file, faults.all(), faults.warnings()), "")?;
             return Err(Failure::ConfigurationTold);
         }
         Err(faults) => return Err(faults.into()),
@@ -34,7 +41,5 @@ pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     if !context.json {
         warn(&warnings);
     }
-    let warnings = warnings.iter().map(ToString::to_string).collect();
-    let result = CheckResult { ok: true, file, faults: Vec::new(), warnings };
-    context.print_value(&result, &format!("{}: ok", printable(&name)))
+    context.print_value(&CheckResult::new(file, &[], &warnings), &format!("{}: ok", printable(&name)))
 }

@@ -1,4 +1,5 @@
 mod documented;
+mod doubts;
 mod surroundings;
 
 use std::collections::BTreeMap;
