@@ -688,12 +688,23 @@ fn check_tells_faults_and_exits_with_2() {
         let run = relay.run(&["run"]);
         assert_eq!((run.status, run.out, run.err), (Some(2), String::new(), bad.err.clone()), "check is run");
         let told = relay.run(&["--json", "check"]);
-        let faults: Vec<&str> = bad.err.lines().collect();
-        assert_eq!(told.status, Some(2));
-        assert_eq!(
-            told.json(),
-            json!({"ok": false, "file": null, "faults": faults, "warnings": [], "notes": []})
-        );
+        assert_eq!((told.status, told.err.as_str()), (Some(2), ""));
+        let (told, file) = (told.json(), relay.file().display().to_string());
+        assert_eq!((&told["ok"], &told["file"]), (&json!(false), &json!(file)));
+        assert!(told["warnings"].as_array().unwrap().iter().all(|warning| warning["file"] == json!(file)));
+        let line = |fault: &Value| {
+            let text = |key: &str| fault[key].as_str().unwrap().to_owned();
+            let (line, column) = (&fault["line"], &fault["column"]);
+            format!(
+                "{}:{line}:{column}: {}: {}: {}",
+                text("file"),
+                text("key"),
+                text("text"),
+                text("instead")
+            )
+        };
+        let faults: Vec<String> = told["faults"].as_array().unwrap().iter().map(line).collect();
+        assert_eq!(faults, bad.err.lines().collect::<Vec<_>>());
     }
 }
 

@@ -4,30 +4,36 @@ use serde::Serialize;
 
 use super::context::CliContext;
 use super::failure::{Failure, warn};
-use crate::config::{Config, LoadedConfig};
+use crate::config::{Config, Fault, LoadedConfig, Located, Warning};
 use crate::report::log::escape::printable;
 
 /// What there is to say of a configuration.
 #[derive(Serialize)]
 struct CheckResult {
     ok: bool,
-    /// The file, as far as there is one that can be read.
+    /// The file; `None` when there is none.
     file: Option<String>,
-    faults: Vec<String>,
-    warnings: Vec<String>,
+    faults: Vec<Located>,
+    warnings: Vec<Located>,
     /// What is worth knowing, and nothing to mend.
     notes: Vec<String>,
 }
 
+impl CheckResult {
+    fn new(file: Option<String>, faults: &[Fault], warnings: &[Warning]) -> Self {
+        let faults: Vec<_> = faults.iter().map(|fault| fault.located().clone()).collect();
+        let warnings = warnings.iter().map(|warning| warning.located().clone()).collect();
+        Self { ok: faults.is_empty(), file, faults, warnings, notes: Vec::new() }
+    }
+}
+
 /// Reads the configuration exactly as `run` does.
 pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
-    let LoadedConfig { path, warnings, config } = match context.load() {
+    let LoadedConfig { path, warnings, config, .. } = match context.load() {
         Ok(loaded) => loaded,
         Err(faults) if context.json => {
-            let faults = faults.all().iter().map(ToString::to_string).collect();
-            let result =
-                CheckResult { ok: false, file: None, faults, warnings: Vec::new(), notes: Vec::new() };
-            context.print_value(&result, "")?;
+            let file = faults.file().map(str::to_owned);
+            context.print_value(&CheckResult::new(file, faults.all(), faults.warnings()), "")?;
             return Err(Failure::ConfigurationTold);
         }
         Err(faults) => return Err(faults.into()),
@@ -37,11 +43,10 @@ pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     if !context.json {
         warn(&warnings);
     }
-    let warnings = warnings.iter().map(ToString::to_string).collect();
     let notes = notes(&config);
     let text =
         notes.iter().fold(format!("{}: ok", printable(&name)), |text, note| format!("{text}\nnote: {note}"));
-    let result = CheckResult { ok: true, file, faults: Vec::new(), warnings, notes };
+    let result = CheckResult { notes, ..CheckResult::new(file, &[], &warnings) };
     context.print_value(&result, &text)
 }
 

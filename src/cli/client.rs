@@ -254,7 +254,8 @@ fn unreachable_relay(socket: &Path, tried: &[PathBuf], error: &io::Error) -> Fai
         return Failure::new(said);
     }
     let tried: Vec<String> = tried.iter().map(|file| file.display().to_string()).collect();
-    let advice = "name the relay's folder by --data-dir, or its configuration by --config";
+    let advice = "name the relay's folder by --data-dir or MAILSLUICE__DATA_DIR, or its configuration by --config or \
+                  MAILSLUICE_CONFIG";
     Failure::new(format!("{said}; no configuration was found at {}: {advice}", tried.join(" or ")))
 }
 

@@ -1,13 +1,24 @@
 //! The addresses of this machine, as the kernel lists them.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// What Linux says; nothing where it does not.
 pub(super) fn of_this_machine() -> Vec<IpAddr> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let (four, six) = (read("/proc/net/fib_trie"), read("/proc/net/if_inet6"));
     ipv4(&four).map(IpAddr::from).chain(ipv6(&six).map(IpAddr::from)).collect()
+}
+
+/// Whether a socket of this machine can have that address. Its port is not touched.
+pub(super) fn is_own(mut address: SocketAddr) -> bool {
+    address.set_port(0);
+    let no_such = |error: &io::Error| {
+        let family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+        error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(family)
+    };
+    !UdpSocket::bind(address).is_err_and(|error| no_such(&error))
 }
 
 /// From the routing table as a tree: an address, and on the next line that it is a local one.
@@ -29,6 +40,18 @@ fn ipv6(if_inet6: &str) -> impl Iterator<Item = Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn knows_its_own_addresses() {
+        for (address, want) in [
+            ("127.0.0.1:25", true),
+            ("0.0.0.0:25", true),
+            ("192.0.2.7:25", false),
+            ("[2001:db8::7]:25", false),
+        ] {
+            assert_eq!(is_own(address.parse().unwrap()), want, "{address}");
+        }
+    }
 
     #[test]
     fn reads_what_linux_lists() {

@@ -1,5 +1,6 @@
 //! What can only be seen when all upstreams, and all listeners, are known.
 
+pub(super) mod machine;
 mod own_listeners;
 mod sign_ins;
 
@@ -11,7 +12,7 @@ use super::reader::Section;
 use super::sections::listener::PlacedListener;
 use super::sections::upstream::Read;
 use super::words::{nearest, one_of, quoted};
-use super::{Config, Filter, Upstream, UpstreamKind};
+use super::{Config, Filter, ServerAuth, Upstream, UpstreamKind};
 
 /// Checks the upstreams against each other and the listeners, and settles which one is the default.
 pub(super) fn upstreams(
@@ -47,7 +48,7 @@ fn no_upstream(root: &Section<'_>) {
         let instead = "write one of them, name another by --config, or set MAILSLUICE__UPSTREAM__HOST";
         (format!("is missing, and no configuration was found at {}", tried.join(" or ")), instead)
     };
-    root.fault(&root.place, "upstream", &what, instead);
+    root.missing_because("upstream", &what, instead);
 }
 
 /// Warns of a name without a dot, where some upstream is told it.
@@ -59,6 +60,16 @@ pub(super) fn hostname(root: &Section<'_>, config: &Config) {
         let what = format!("{} has no dot, and many providers refuse such a name in EHLO", quoted(name));
         let instead = r#"write the full name of this machine, such as "relay.firm.example""#;
         root.warning(&root.place_of("hostname"), "hostname", &what, instead);
+    }
+}
+
+/// Warns of users who can log in nowhere.
+pub(super) fn users(root: &Section<'_>, config: &Config) {
+    let takes_logins = config.listeners.iter().any(|listener| listener.auth != ServerAuth::None);
+    if let Some(user) = config.users.first().filter(|_| !takes_logins) {
+        let what = format!("no listener takes logins, so that {} has no use", quoted(&user.name));
+        let instead = r#"write auth = "optional" or "required" in [[listener]]"#;
+        root.warning(&root.place_of("user"), "user", &what, instead);
     }
 }
 

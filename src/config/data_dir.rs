@@ -3,13 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fault::{Fault, Faults};
+use super::fault::Faults;
 use super::load::{self, ConfigFile};
 use super::machine::Machine;
 use super::overrides::{self, PREFIX};
 use super::reader::{ReadContext, Section};
 use super::sections::top;
 use super::tree::{self, Table};
+
+const WRITE_FOLDER: &str =
+    "name the relay's folder by --data-dir or MAILSLUICE__DATA_DIR, or another file by --config";
 
 /// Where the relay keeps its data, as far as it can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +39,7 @@ impl DataDir {
         };
         let mut tree = match &file {
             Some(file) if !is_named => {
-                tree::parse_readable(&String::from_utf8_lossy(&load::octets(file, machine)?.0))
+                tree::parse_readable(&String::from_utf8_lossy(&load::octets(file, machine, WRITE_FOLDER)?.0))
             }
             _ => Table::default(),
         };
@@ -51,7 +54,7 @@ impl DataDir {
         if faults.is_empty() {
             return Ok(Self { path, tried });
         }
-        Err(Faults(faults.iter().map(|finding| Fault(finding.line(name.as_deref()))).collect()))
+        Err(load::faults(&faults, &[], name.as_deref()))
     }
 }
 
@@ -108,6 +111,7 @@ mod tests {
         assert_eq!(found(&flag), own("flag"));
         let gone = Some(Path::new("gone.toml"));
         assert_eq!(DataDir::find(gone, &flag).unwrap().path, own("flag"));
-        assert!(DataDir::find(gone, &machine(folder.path(), &[])).is_err());
+        let fault = DataDir::find(gone, &machine(folder.path(), &[])).unwrap_err().to_string();
+        assert!(fault.ends_with(WRITE_FOLDER), "{fault}");
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn octets(path: &Path, most: u64) -> Result<(Vec<u8>, bool), String> 
 }
 
 /// The system's words without its number.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }

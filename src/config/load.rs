@@ -1,19 +1,22 @@
 //! Finds the file, reads it, applies the environment, and checks everything.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fault::{Fault, Faults, Finding, SourcePlace, Warning};
+use super::known_keys::KnownKeys;
 use super::machine::Machine;
-use super::reader::{ReadContext, Section, UnknownKey};
+use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
 use super::sections::{dkim, listener, oauth, queue, secrets, session, switches, top, upstream, user};
 use super::tree::Table;
-use super::{Config, check, files, overrides, tree};
+use super::{Config, check, files, overrides, syntax, tree};
 
 /// The longest configuration file, in octets.
 const LONGEST: u64 = 1 << 20;
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "MAILSLUICE_CONFIG";
+const WRITE_FILE: &str = "write the path of a file that the relay can read";
 
 /// A configuration that was read, and how.
 #[derive(Debug, Clone)]
@@ -52,7 +55,7 @@ impl Config {
     /// Reads the configuration: the file at `path`, else the one that `MAILSLUICE_CONFIG` names, else the first of
     /// the usual files that is there, else none; then the environment's `MAILSLUICE__…`.
     ///
-    /// Does no more than reading: nothing is made, bound or connected. Blocks on the file system.
+    /// Does no more than looking: nothing is made, no port is taken, nobody is connected to. Blocks on the file system.
     ///
     /// # Errors
     /// All faults at once. The operator must mend them; a relay that runs keeps its old configuration.
@@ -67,7 +70,7 @@ impl Config {
         };
         let name = path.display().to_string();
         let full = machine.working_folder.join(&path);
-        let (octets, open_to_others) = octets(&path, machine)?;
+        let (octets, open_to_others) = octets(&path, machine, WRITE_FILE)?;
         let text = String::from_utf8(octets).map_err(|error| {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = String::from_utf8_lossy(good);
@@ -112,64 +115,93 @@ pub(super) fn find(path: Option<&Path>, machine: &Machine) -> ConfigFile {
 }
 
 /// The octets of the file, and whether others can read it.
-pub(super) fn octets(path: &Path, machine: &Machine) -> Result<(Vec<u8>, bool), Faults> {
-    const INSTEAD: &str = "write the path of a file that the relay can read";
+pub(super) fn octets(path: &Path, machine: &Machine, instead: &str) -> Result<(Vec<u8>, bool), Faults> {
     files::octets(&machine.working_folder.join(path), LONGEST)
-        .map_err(|what| of_file(path, SourcePlace::Start, &what, INSTEAD))
+        .map_err(|what| of_file(path, SourcePlace::Start, &what, instead))
 }
 
 /// A fault of the file as such.
-fn of_file(path: &Path, place: SourcePlace, what: &str, instead: &str) -> Faults {
+pub(super) fn of_file(path: &Path, place: SourcePlace, what: &str, instead: &str) -> Faults {
     let (key, what, instead) = ("file".to_owned(), what.to_owned(), instead.to_owned());
-    Faults(vec![Fault(Finding { place, key, what, instead }.line(Some(&path.display().to_string())))])
+    faults(&[Finding { place, key, what, instead }], &[], Some(&path.display().to_string()))
+}
+
+/// All findings about a file, each once and in its order.
+pub(super) fn faults(found: &[Finding], warnings: &[Finding], file: Option<&str>) -> Faults {
+    Faults {
+        all: in_order(found).map(|finding| Fault(finding.of_file(file))).collect(),
+        warnings: in_order(warnings).map(|finding| Warning(finding.of_file(file))).collect(),
+        file: file.map(str::to_owned),
+    }
+}
+
+fn in_order(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    findings.iter().collect::<BTreeSet<_>>().into_iter()
 }
 
 fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> {
-    let line = |finding: &Finding| finding.line(source.name.as_deref());
-    let faults = |mut findings: Vec<Finding>| {
-        findings.sort();
-        findings.dedup();
-        Faults(findings.iter().map(|finding| Fault(line(finding))).collect())
-    };
-    let mut tree = tree::parse(source.text).map_err(faults)?;
+    let name = source.name.as_deref();
+    let mut tree = tree::parse(source.text).map_err(|errors| {
+        faults(&syntax::explain(source.text, &errors, &known_keys(machine, &source.folder)), &[], name)
+    })?;
     let mut context = ReadContext::new(machine, source.folder.clone(), source.open_to_others);
     context.tried.clone_from(&source.tried);
     let wrong_names = overrides::apply(&mut tree, &machine.environment);
     context.faults.borrow_mut().extend(wrong_names);
     let config = sections(&context, &tree);
     let mut found = context.faults.take();
-    found.extend(unknown_keys(&context));
-    if !found.is_empty() {
-        return Err(faults(found));
-    }
+    found.extend(keys(&context));
     let mut warnings = context.warnings.take();
-    warnings.sort();
-    let warnings = warnings.iter().map(|finding| Warning(line(finding))).collect();
-    Ok(LoadedConfig { config, warnings, path: None, files: context.files.take().into_iter().collect() })
+    let is_named = |name: &str| {
+        name == FILE_VARIABLE || source.text.contains(name) || machine.environment.values().any(|v| v == name)
+    };
+    let known = || known_keys(machine, &source.folder).names().collect();
+    warnings.extend(overrides::single_underscores(&machine.environment, is_named, known));
+    let told = faults(&found, &warnings, name);
+    if !told.all.is_empty() {
+        return Err(told);
+    }
+    let files = context.files.take().into_iter().collect();
+    Ok(LoadedConfig { config, warnings: told.warnings, path: None, files })
 }
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.
 const ALL_SECTIONS: &str =
     "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[oauth]]\n";
 
-/// A fault for each key that no section knows where it stands.
-fn unknown_keys(context: &ReadContext<'_>) -> Vec<Finding> {
-    let unknown = context.unknown.take();
-    if unknown.is_empty() {
-        return Vec::new();
-    }
-    // What the file does not have has not told its keys yet.
-    let sample = ReadContext::new(context.machine, context.folder.clone(), false);
+/// The keys of all sections, whether a configuration has them or not.
+fn known_keys(machine: &Machine, folder: &Path) -> KnownKeys {
+    let sample = ReadContext::new(machine, folder.to_owned(), false);
     let tree = tree::parse(ALL_SECTIONS).unwrap_or_default();
     sections(&sample, &tree);
-    let known = sample.known.into_inner();
-    let fault = |UnknownKey { place, section, key }: UnknownKey| Finding {
-        place,
-        instead: known.advice(&section, &key),
-        key: section.name(&key),
-        what: "is not a key here".to_owned(),
+    sample.known.into_inner()
+}
+
+/// A fault for each key that no section knows where it stands, and for each that is missing, unless it is there by a
+/// wrong name.
+fn keys(context: &ReadContext<'_>) -> Vec<Finding> {
+    let (unknown, missing) = (context.unknown.take(), context.missing.take());
+    let known =
+        if unknown.is_empty() { KnownKeys::default() } else { known_keys(context.machine, &context.folder) };
+    let mut meant_by_wrong_names = Vec::new();
+    let mut found = Vec::new();
+    for UnknownKey { place, section, section_place, key } in unknown {
+        let meant = known.meant(&section, &key);
+        let instead = match place {
+            SourcePlace::Environment(_) => meant.advice_for_variable(),
+            _ => meant.advice(&section),
+        };
+        found.push(Finding { place, key: section.name(&key), what: "is not a key here".to_owned(), instead });
+        meant_by_wrong_names.extend(meant.key().map(|key| (section_place, key)));
+    }
+    let is_there = |missing: &MissingKey| {
+        let is_it = |(place, key): &(SourcePlace, String)| {
+            *place == missing.section_place && *key == missing.finding.key
+        };
+        meant_by_wrong_names.iter().any(is_it)
     };
-    unknown.into_iter().map(fault).collect()
+    found.extend(missing.into_iter().filter(|missing| !is_there(missing)).map(|missing| missing.finding));
+    found
 }
 
 /// Reads all sections. Where something is wrong, a fault is noted and any value stands in.
@@ -179,6 +211,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
     let listeners = listener::read_all(&mut root);
     let upstreams = check::upstreams(&root, upstreams, &listeners);
+    check::machine::listeners(&root, &listeners);
     let sign_ins = oauth::read_all(&mut root);
     let sign_ins = check::sign_ins(&root, sign_ins, &upstreams);
     let config = Config {
@@ -201,6 +234,8 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         secrets: secrets::read(root.section("secrets")),
     };
     check::hostname(&root, &config);
+    check::users(&root, &config);
+    check::machine::data_dir(&root, &config.data_dir);
     root.finish();
     config
 }

@@ -33,6 +33,8 @@ pub struct Machine {
     pub now: Timestamp,
     /// Its time zone; UTC when it does not say.
     pub timezone: TimeZone,
+    /// Whether it is the machine of this process, so that its folders and addresses can be looked at.
+    pub is_here: bool,
 }
 
 impl Machine {
@@ -55,6 +57,7 @@ impl Machine {
                 .into(),
             now: SystemClock.wall(),
             timezone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
+            is_here: true,
         }
     }
 
@@ -72,6 +75,7 @@ impl Machine {
             data_dir: None,
             now: Timestamp::default(),
             timezone: TimeZone::UTC,
+            is_here: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the environment changes: `MAILSLUICE__SECTION__KEY=value`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::{Finding, SourcePlace};
 use super::tree::{Node, Table, Value};
@@ -9,6 +9,11 @@ use super::tree::{Node, Table, Value};
 pub(super) const PREFIX: &str = "MAILSLUICE__";
 /// The sections that stand in the file as `[[…]]`; the environment reaches the only one of a kind.
 const REPEATED: [&str; 3] = ["listener", "upstream", "dkim"];
+
+/// The variable of a key, by its full name.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
 
 /// Writes the variables into the tree. They become untyped values; names that are no keys are told by the reader,
 /// which finds them where it looks for unknown keys.
@@ -93,6 +98,29 @@ fn insert(table: &mut Table, name: &str, path: &[&str], value: &str) -> Result<(
     insert(inner, name, rest, value)
 }
 
+/// Variables that were meant for a key and are not read: `MAILSLUICE_UPSTREAM_HOST`, with single underscores. Those that
+/// are named elsewhere, as the source of a secret, are meant as they are.
+pub(super) fn single_underscores(
+    environment: &BTreeMap<String, String>,
+    is_named: impl Fn(&str) -> bool,
+    keys: impl Fn() -> BTreeSet<String>,
+) -> Vec<Finding> {
+    let single = |name: &&String| {
+        name.starts_with("MAILSLUICE_") && !name.starts_with(PREFIX) && !is_named(name.as_str())
+    };
+    let names: Vec<&String> = environment.keys().filter(single).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let keys = keys();
+    let finding = |name: &String| {
+        let meant = keys.iter().map(|key| variable(key)).find(|key| key.replace("__", "_") == *name)?;
+        let (what, instead) = ("is not read".to_owned(), format!("write {meant}"));
+        Some(Finding { place: SourcePlace::Environment(name.clone()), key: String::new(), what, instead })
+    };
+    names.into_iter().filter_map(finding).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +130,8 @@ mod tests {
         let mut root = tree::parse(file).unwrap_or_default();
         let environment =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let findings = apply(&mut root, &environment).iter().map(|finding| finding.line(None)).collect();
+        let findings =
+            apply(&mut root, &environment).iter().map(|finding| finding.of_file(None).to_string()).collect();
         (root, findings)
     }
 

@@ -26,10 +26,18 @@ struct Known {
     recipients: [u32; 4],
     recipients_per_message: u32,
     mebibytes: u64,
+    /// Whether it takes clients by their address, without a login.
+    by_address: bool,
 }
 
-const UNKNOWN: Known =
-    Known { connections: 0, messages: [0; 4], recipients: [0; 4], recipients_per_message: 0, mebibytes: 0 };
+const UNKNOWN: Known = Known {
+    connections: 0,
+    messages: [0; 4],
+    recipients: [0; 4],
+    recipients_per_message: 0,
+    mebibytes: 0,
+    by_address: false,
+};
 
 const fn unlimited(name: &'static str, host: &'static str, port: u16) -> Preset {
     limited(name, host, port, UNKNOWN)
@@ -44,6 +52,7 @@ const fn limited(name: &'static str, host: &'static str, port: u16, known: Known
 pub const PRESETS: &[Preset] = &[
     limited("office365", "smtp.office365.com", 587, Known {
         connections: 3, messages: [30, 0, 0, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 500, mebibytes: 35,
+        ..UNKNOWN
     }),
     limited("office365-hve", "smtp.hve.mx.microsoft", 587, Known { recipients_per_message: 50, mebibytes: 10, ..UNKNOWN }),
     limited("azure-communication", "smtp.azurecomm.net", 587, Known {
@@ -54,7 +63,8 @@ pub const PRESETS: &[Preset] = &[
         messages: [0, 0, 2_000, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 100, ..UNKNOWN
     }),
     limited("google-relay", "smtp-relay.gmail.com", 465, Known {
-        messages: [0, 0, 10_000, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 100, ..UNKNOWN
+        messages: [0, 0, 10_000, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 100, by_address: true,
+        ..UNKNOWN
     }),
     Preset {
         name: "ses", host: None, hosts: "\"email-smtp.REGION.amazonaws.com\" with your region", port: 465,
@@ -66,7 +76,7 @@ pub const PRESETS: &[Preset] = &[
     limited("postmark", "smtp.postmarkapp.com", 587, Known { recipients_per_message: 50, mebibytes: 10, ..UNKNOWN }),
     unlimited("brevo", "smtp-relay.brevo.com", 587),
     unlimited("mailjet", "in-v3.mailjet.com", 465),
-    unlimited("smtp2go", "mail.smtp2go.com", 2525),
+    limited("smtp2go", "mail.smtp2go.com", 2525, Known { by_address: true, ..UNKNOWN }),
     unlimited("fastmail", "smtp.fastmail.com", 465),
     limited("icloud", "smtp.mail.me.com", 587, Known {
         messages: [0, 0, 1_000, 0], recipients: [0, 0, 1_000, 0], recipients_per_message: 500, mebibytes: 20, ..UNKNOWN
@@ -88,7 +98,7 @@ pub const PRESETS: &[Preset] = &[
     unlimited("bluewin", "smtpauths.bluewin.ch", 465),
     unlimited("a1", "securemail.a1.net", 587),
     unlimited("orange-fr", "smtp.orange.fr", 465),
-    unlimited("free-fr", "smtp.free.fr", 465),
+    limited("free-fr", "smtp.free.fr", 465, Known { by_address: true, ..UNKNOWN }),
 ];
 
 /// The preset of that name.
@@ -106,6 +116,11 @@ impl Preset {
     #[must_use]
     pub fn security(&self) -> Security {
         security_of(self.port)
+    }
+
+    /// Whether it takes mail of those alone who log in.
+    pub(super) fn needs_login(&self) -> bool {
+        !self.known.by_address
     }
 
     /// The provider's limits, on top of our own defaults.

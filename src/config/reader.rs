@@ -1,77 +1,20 @@
 //! Reads one section of the configuration: takes out values, collects every finding, and tells which keys are unknown.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+mod context;
+
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ByteSize;
 use super::fault::{Finding, SourcePlace};
-use super::files::{self, FileText};
-use super::known_keys::{KnownKeys, SectionPath};
+use super::known_keys::SectionPath;
 use super::later::{self, KeyStatus};
-use super::machine::Machine;
-use super::overrides::PREFIX;
+use super::overrides::variable;
 use super::tree::{Node, Table, Value};
 use super::units::{self, WRITE_SIZE, WRITE_TIME, WRITE_TIME_OR_NEVER};
 use super::words::{one_of, quoted};
-
-/// What all sections of one configuration share.
-pub(super) struct ReadContext<'a> {
-    /// The surroundings.
-    pub(super) machine: &'a Machine,
-    /// What relative paths are relative to. Absolute.
-    pub(super) folder: PathBuf,
-    /// The files that were looked for in vain; empty when there is one.
-    pub(super) tried: Vec<PathBuf>,
-    /// Whether other users of the machine can read the file.
-    pub(super) file_is_open: bool,
-    pub(super) faults: RefCell<Vec<Finding>>,
-    pub(super) warnings: RefCell<Vec<Finding>>,
-    /// Stands in for a section that is not there.
-    nothing: Table,
-    /// The keys of each section that has been read.
-    pub(super) known: RefCell<KnownKeys>,
-    /// The keys that nobody has asked for.
-    pub(super) unknown: RefCell<Vec<UnknownKey>>,
-    /// The files that were read since the configuration names them.
-    pub(super) files: RefCell<BTreeSet<PathBuf>>,
-}
-
-/// A key that no section knows where it stands.
-pub(super) struct UnknownKey {
-    pub(super) place: SourcePlace,
-    pub(super) section: SectionPath,
-    pub(super) key: String,
-}
-
-impl<'a> ReadContext<'a> {
-    pub(super) fn new(machine: &'a Machine, folder: PathBuf, file_is_open: bool) -> Self {
-        let (faults, warnings, nothing) = Default::default();
-        let (known, unknown, files) = Default::default();
-        let tried = Vec::new();
-        Self { machine, folder, tried, file_is_open, faults, warnings, nothing, known, unknown, files }
-    }
-
-    /// Reads a file that the configuration names, of at most `most` octets.
-    ///
-    /// # Errors
-    /// As [`files::read`].
-    pub(super) fn read_file(&self, path: &Path, most: u64) -> Result<FileText, String> {
-        self.files.borrow_mut().insert(path.to_owned());
-        files::read(path, most)
-    }
-
-    /// The octets of such a file.
-    ///
-    /// # Errors
-    /// As [`files::octets`].
-    pub(super) fn read_octets(&self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
-        self.files.borrow_mut().insert(path.to_owned());
-        files::octets(path, most).map(|(octets, _)| octets)
-    }
-}
+pub(super) use context::{MissingKey, ReadContext, UnknownKey};
 
 /// A section and what has been read of it.
 pub(super) struct Section<'a> {
@@ -110,14 +53,19 @@ impl<'a> Section<'a> {
 
     /// Notes that a key must be there.
     pub(super) fn missing(&self, key: &str, instead: &str) {
+        self.missing_because(key, "is missing", instead);
+    }
+
+    /// Notes that a key must be there, and why.
+    pub(super) fn missing_because(&self, key: &str, what: &str, instead: &str) {
+        let key = self.name(key);
         let place = match &self.place {
-            SourcePlace::Environment(_) => {
-                let name = self.name(key).replace('.', "__").to_uppercase();
-                SourcePlace::Environment(format!("{PREFIX}{name}"))
-            }
+            SourcePlace::Environment(_) => SourcePlace::Environment(variable(&key)),
             place => place.clone(),
         };
-        self.fault(&place, key, "is missing", instead);
+        let finding = Finding { place, key, what: what.to_owned(), instead: instead.to_owned() };
+        let missing = MissingKey { section_place: self.place.clone(), finding };
+        self.context.missing.borrow_mut().push(missing);
     }
 
     /// The place of a key's value, or of the section when the key is not there.
@@ -145,7 +93,31 @@ impl<'a> Section<'a> {
     }
 
     fn wrong_type(&self, node: &Node, key: &str, wanted: &str, instead: &str) {
-        self.fault(&node.place, key, &format!("is {}, not {wanted}", node.value.kind()), instead);
+        match &node.value {
+            Value::Untyped(_) => self.wrong_value(node, key, &format!("is not {wanted}"), instead),
+            value => self.fault(&node.place, key, &format!("is {}, not {wanted}", value.kind()), instead),
+        }
+    }
+
+    /// Notes a fault of a value. In a variable quotes are a part of it, and often the only fault.
+    fn wrong_value(&self, node: &Node, key: &str, what: &str, instead: &str) {
+        match &node.value {
+            Value::Untyped(text) if text.len() > 1 && text.starts_with('"') && text.ends_with('"') => {
+                self.fault(
+                    &node.place,
+                    key,
+                    "has quotes, which belong to the value here",
+                    "write it without them",
+                );
+            }
+            _ => self.fault(&node.place, key, what, instead),
+        }
+    }
+
+    /// Notes that a section was written as a variable.
+    fn section_as_variable(&self, node: &Node, key: &str) {
+        let instead = format!("write {}__KEY, with the name of a key of it", variable(&self.name(key)));
+        self.fault(&node.place, key, "is a section, not a key", &instead);
     }
 
     /// A text; else the key "is …, not `wanted`".
@@ -168,18 +140,28 @@ impl<'a> Section<'a> {
     ) -> Option<T> {
         let text = self.text(key, wanted, instead)?;
         let value = parse(text);
-        if value.is_none() {
-            self.fault(&self.place_of(key), key, &format!("{} is not {wanted}", quoted(text)), instead);
+        if let (None, Some((_, node))) = (&value, self.table.0.get(key)) {
+            self.wrong_value(node, key, &format!("{} is not {wanted}", quoted(text)), instead);
         }
         value
     }
 
     /// A path; relative ones start at the file's folder.
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
-        let path = self.parsed(key, "a path", "write the path of a file or folder", |text| {
-            (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
-        })?;
-        Some(self.context.folder.join(path))
+        let is_path = |text: &str| (!text.is_empty() && !text.contains('\0')).then(|| text.to_owned());
+        let path = self.parsed(key, "a path", "write the path of a file or folder", is_path)?;
+        self.whole_path(&self.place_of(key), key, &path)
+    }
+
+    /// The path that a text stands for. What only a shell would understand is a fault.
+    pub(super) fn whole_path(&self, place: &SourcePlace, key: &str, text: &str) -> Option<PathBuf> {
+        let mark = ["~", "$"].into_iter().find(|mark| text.starts_with(mark));
+        if let Some(mark) = mark {
+            let what = format!("begins with {mark}, which means nothing here");
+            self.fault(place, key, &what, "write the whole path, or one that starts at the file's folder");
+            return None;
+        }
+        Some(self.context.folder.join(text))
     }
 
     /// Reads a key that takes one of some words.
@@ -187,13 +169,13 @@ impl<'a> Section<'a> {
         let instead = format!("write {}", one_of(options.iter().map(|(name, _)| *name)));
         let text = self.text(key, "one of its values", &instead)?;
         let value = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        if value.is_none() {
+        if let (None, Some((_, node))) = (value, self.table.0.get(key)) {
             let why = if later::is_later_value(self.path.dotted(), key, text) {
                 "is not in this version yet"
             } else {
                 "is not one of its values"
             };
-            self.fault(&self.place_of(key), key, &format!("{} {why}", quoted(text)), &instead);
+            self.wrong_value(node, key, &format!("{} {why}", quoted(text)), &instead);
         }
         value
     }
@@ -341,22 +323,40 @@ impl<'a> Section<'a> {
     pub(super) fn inner(&mut self, key: &'static str, instead: &str) -> Self {
         let (place, table) = match self.node(key) {
             Some(Node { place, value: Value::Table(table) }) => (place.clone(), table),
+            Some(node) if matches!(node.value, Value::Untyped(_)) => {
+                self.section_as_variable(node, key);
+                (node.place.clone(), self.context.nothing())
+            }
             Some(node) => {
                 self.wrong_type(node, key, "a table", instead);
-                (node.place.clone(), &self.context.nothing)
+                (node.place.clone(), self.context.nothing())
             }
-            None => (self.place.clone(), &self.context.nothing),
+            None => (self.place.clone(), self.context.nothing()),
         };
         Self { context: self.context, place, path: self.path.inner(key), table, known: Vec::new() }
     }
 
-    /// The sections of a name that may stand several times.
+    /// The sections of a name that may stand several times. One that was written as if it could stand only once is read
+    /// all the same, so that all that is wrong in it is told at once.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
         let Some(node) = self.node(key) else { return Vec::new() };
         let instead = format!("write [[{}]] and its keys below", self.name(key));
-        let Value::List(nodes) = &node.value else {
-            self.wrong_type(node, key, "a list of tables", &instead);
-            return Vec::new();
+        let nodes = match (&node.value, &node.place) {
+            (Value::List(nodes), _) => nodes.as_slice(),
+            (Value::Table(_), SourcePlace::Environment(_)) => {
+                let what = "is not reached by variables, since it may stand several times";
+                let instead = format!("write [[{}]] into the file", self.name(key));
+                self.fault(&node.place, key, what, &instead);
+                return Vec::new();
+            }
+            (Value::Untyped(_), _) => {
+                self.section_as_variable(node, key);
+                return Vec::new();
+            }
+            (value, _) => {
+                self.wrong_type(node, key, "a list of tables", &instead);
+                if matches!(value, Value::Table(_)) { std::slice::from_ref(node) } else { return Vec::new() }
+            }
         };
         let mut sections = Vec::with_capacity(nodes.len());
         for node in nodes {
@@ -391,8 +391,9 @@ impl<'a> Section<'a> {
                 self.fault(place, key, "is not in this version yet", "remove it");
             }
             (KeyStatus::Unknown, _) => {
-                let (place, section, key) = (place.clone(), self.path.clone(), key.to_owned());
-                self.context.unknown.borrow_mut().push(UnknownKey { place, section, key });
+                let (place, section_place, key) = (place.clone(), self.place.clone(), key.to_owned());
+                let unknown = UnknownKey { place, section: self.path.clone(), section_place, key };
+                self.context.unknown.borrow_mut().push(unknown);
             }
         }
     }

@@ -19,7 +19,13 @@ pub(super) fn read_password(section: &mut Section<'_>, key: &'static str) -> Opt
         text if text.starts_with('\u{feff}') => "begins with a byte-order mark",
         // PLAIN separates its parts with it (RFC 4616 2).
         text if text.contains('\0') => "has a NUL in it",
-        _ => return Some(password),
+        text => {
+            if text.starts_with([' ', '\t']) || text.ends_with([' ', '\t']) {
+                let what = "begins or ends with a blank, which is sent with it";
+                section.warning(&section.place_of(key), key, what, "remove it, if it is not meant");
+            }
+            return Some(password);
+        }
     };
     section.fault(&section.place_of(key), key, what, ALONE);
     None
@@ -79,7 +85,7 @@ fn source(section: &Section<'_>, key: &str, node: &Node, table: &Table) -> Optio
 }
 
 fn from_file(section: &Section<'_>, key: &str, source: &Node, name: &str) -> Option<SecretString> {
-    let path = section.context.folder.join(name);
+    let path = section.whole_path(&source.place, key, name)?;
     match section.context.read_file(&path, LONGEST) {
         Ok(file) => {
             if file.open_to_others {

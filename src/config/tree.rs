@@ -1,11 +1,13 @@
 //! The configuration as a tree of values that know where they were written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::fault::{Finding, SourcePlace};
+use super::fault::SourcePlace;
+use super::lines::Lines;
 
 /// A value and its place. No `Debug`: it may be a secret.
 pub(super) struct Node {
@@ -55,61 +57,89 @@ impl Value {
     }
 }
 
+/// What breaks the grammar of TOML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SyntaxError {
+    /// Where, in octets.
+    pub(super) span: Range<usize>,
+    /// In the words of whoever knows the grammar.
+    pub(super) message: String,
+}
+
+/// How often a text is read again without the lines that are wrong.
+const ROUNDS: usize = 4;
+
 /// Reads TOML.
 ///
 /// # Errors
-/// One finding for each line that breaks the grammar. The rest is not looked at then: what a broken line meant, and
-/// which table it opened, can only be guessed.
-pub(super) fn parse(text: &str) -> Result<Table, Vec<Finding>> {
-    let lines = LineStarts::of(text);
+/// All that breaks the grammar, at least one. The rest is not looked at then: what a broken line meant, and which table
+/// it opened, can only be guessed.
+pub(super) fn parse(text: &str) -> Result<Table, Vec<SyntaxError>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
-        return Ok(lines.table(root.get_ref()));
+        return Ok(Lines::of(text).table(root.get_ref()));
     }
-    let mut findings: Vec<Finding> = errors.iter().map(|error| lines.finding(error)).collect();
-    findings.sort();
-    findings.dedup_by(|later, first| same_line(&later.place, &first.place));
-    Err(findings)
+    let mut all: Vec<SyntaxError> = errors.iter().map(SyntaxError::of).collect();
+    // Behind some errors the library looks at little, so the lines that are wrong go, and it reads the rest.
+    let mut rest = text.to_owned();
+    for _ in 0..ROUNDS {
+        let shorter = without_lines(&rest, &all);
+        if shorter == rest {
+            break;
+        }
+        rest = shorter;
+        let (_, errors) = DeTable::parse_recoverable(&rest);
+        // Where the heading of a section is gone, keys seem to stand twice.
+        let more = errors.iter().map(SyntaxError::of).filter(|error| !error.is_duplicate());
+        all.extend(more);
+    }
+    Err(all)
+}
+
+/// A text with blanks in place of the lines of these errors, but for those that are a part of a list.
+fn without_lines(text: &str, errors: &[SyntaxError]) -> String {
+    let lines = Lines::of(text);
+    let wrong: BTreeSet<usize> = errors
+        .iter()
+        .filter(|error| !error.is_in_value())
+        .map(|error| lines.number(error.span.start))
+        .collect();
+    let lines = text.split_inclusive('\n').enumerate().map(|(at, line)| {
+        let length = line.trim_end_matches('\n').len();
+        if wrong.contains(&(at + 1)) { " ".repeat(length) + &line[length..] } else { line.to_owned() }
+    });
+    lines.collect()
+}
+
+impl SyntaxError {
+    fn of(error: &toml::de::Error) -> Self {
+        let message = error.message().trim().replace('\n', ", ");
+        Self { span: error.span().unwrap_or(0..0), message }
+    }
+
+    /// Whether it is in a list or an inline table, which may have several lines.
+    pub(super) fn is_in_value(&self) -> bool {
+        self.is_in_list()
+            || ["inline table", "key-value pairs"].iter().any(|part| self.message.contains(part))
+    }
+
+    /// Whether it is in a list.
+    pub(super) fn is_in_list(&self) -> bool {
+        ["array elements", "in array", "unclosed array,"].iter().any(|part| self.message.contains(part))
+    }
+
+    /// Whether a key or a section stands twice.
+    pub(super) fn is_duplicate(&self) -> bool {
+        self.message.starts_with("duplicate key")
+    }
 }
 
 /// Reads as much of a text as is TOML, and passes over the rest.
 pub(super) fn parse_readable(text: &str) -> Table {
-    LineStarts::of(text).table(DeTable::parse_recoverable(text).0.get_ref())
+    Lines::of(text).table(DeTable::parse_recoverable(text).0.get_ref())
 }
 
-fn same_line(a: &SourcePlace, b: &SourcePlace) -> bool {
-    matches!((a, b), (SourcePlace::File(a, _), SourcePlace::File(b, _)) if a == b)
-}
-
-/// Where the lines of a text start.
-struct LineStarts<'a> {
-    text: &'a str,
-    starts: Vec<usize>,
-}
-
-impl<'a> LineStarts<'a> {
-    fn of(text: &'a str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
-    }
-
-    fn place(&self, offset: usize) -> SourcePlace {
-        let line = self.starts.partition_point(|&start| start <= offset);
-        let start = self.starts[line.saturating_sub(1)];
-        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
-        SourcePlace::File(line, column)
-    }
-
-    fn finding(&self, error: &toml::de::Error) -> Finding {
-        let place = error.span().map_or(SourcePlace::Start, |span| self.place(span.start));
-        let what = match error.message().trim() {
-            "" => "is not valid TOML".to_owned(),
-            message => format!("is not valid TOML ({})", message.replace('\n', ", ")),
-        };
-        let instead = "write one `key = value` or one `[section]` on a line, texts in quotes".to_owned();
-        Finding { place, key: "syntax".to_owned(), what, instead }
-    }
-
+impl Lines<'_> {
     fn table(&self, table: &DeTable<'_>) -> Table {
         let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let name: &std::borrow::Cow<'_, str> = key.get_ref();
@@ -162,13 +192,6 @@ mod tests {
         );
         let Value::Table(user) = &users[0].value else { panic!("no table") };
         assert!(matches!(user.0["c"].1.value, Value::Integer(Some(1000))));
-    }
-
-    #[test]
-    fn tells_all_syntax_errors() {
-        let Err(findings) = parse("a = \nb = 1\nb = 2\nc = \"x\n") else { panic!("no error") };
-        let places: Vec<_> = findings.into_iter().map(|finding| finding.place).collect();
-        assert_eq!(places, [SourcePlace::File(1, 5), SourcePlace::File(3, 1), SourcePlace::File(4, 7)]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::domain;
+use super::lexical::{inside, quoted_string};
 
 /// The longest domain (RFC 5321 4.5.3.1.2), in octets.
 const MAX_DOMAIN: usize = 255;
@@ -156,27 +157,24 @@ pub(super) fn unquoted(local: &str) -> Cow<'_, str> {
     let Some(inner) = local.strip_prefix('"').and_then(|local| local.strip_suffix('"')) else {
         return Cow::Borrowed(local);
     };
-    let mut chars = inner.chars();
-    let mut text = String::with_capacity(inner.len());
-    while let Some(c) = chars.next() {
-        text.extend(if c == '\\' { chars.next() } else { Some(c) });
-    }
-    Cow::Owned(text)
+    let octets = inside(inner.as_bytes()).map(|(b, _)| b).collect();
+    Cow::Owned(String::from_utf8(octets).expect("backslashes alone were taken out"))
 }
 
 /// Where the `@` stands that follows a quoted string (RFC 5321 4.1.2, `Quoted-string`).
 fn quoted_end(text: &[u8]) -> Result<usize, AddressError> {
-    let mut i = 1;
-    while let Some(&b) = text.get(i) {
-        match b {
-            b'"' if text.get(i + 1) == Some(&b'@') => return Ok(i + 1),
-            b'"' if i + 1 == text.len() => return Err(AddressError::NoDomain),
-            b'\\' if text.get(i + 1).is_some_and(|n| (0x20..0x7f).contains(n)) => i += 2,
-            b' ' | b'!' | 0x23..=0x5b | 0x5d..=0x7e | 0x80.. => i += 1,
-            _ => return Err(AddressError::Local),
-        }
+    let end = quoted_string(text).ok_or(AddressError::Local)?;
+    let is_text = |(b, is_escaped)| match b {
+        b' '..=b'~' if is_escaped => true,
+        b' ' | b'!' | 0x23..=0x5b | 0x5d..=0x7e | 0x80.. => !is_escaped,
+        _ => false,
+    };
+    match text.get(end) {
+        _ if !inside(&text[1..end - 1]).all(is_text) => Err(AddressError::Local),
+        Some(b'@') => Ok(end),
+        Some(_) => Err(AddressError::Local),
+        None => Err(AddressError::NoDomain),
     }
-    Err(AddressError::Local)
 }
 
 /// `atext` of RFC 5322 3.2.3, with the UTF-8 of RFC 6532 3.2.

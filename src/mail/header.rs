@@ -3,7 +3,6 @@
 //! Everything here takes any octets, never panics, and takes time that grows with their number only.
 
 mod edit;
-mod lexical;
 mod mailboxes;
 mod section;
 mod strict;
@@ -12,7 +11,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use edit::{FieldChange, Header, MAX_LINE, fold};
-pub use lexical::comment;
 pub use mailboxes::mailboxes;
 pub use section::{BYTE_ORDER_MARK, HeaderLine, to_fields};
 pub use strict::strict_mailboxes;

@@ -11,6 +11,7 @@ mod envelope;
 pub mod header;
 mod key;
 mod label;
+pub mod lexical;
 pub mod message_id;
 mod queue_id;
 pub mod received;

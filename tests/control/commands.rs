@@ -55,6 +55,46 @@ fn without_a_configuration_the_paths_are_named() {
         assert_eq!(done.status, Some(if arguments == ["status"] { 1 } else { 2 }), "{done:?}");
         assert!(done.err.contains("no configuration was found at /"), "{done:?}");
         assert!(done.err.contains("/config/mailsluice.toml or /etc/mailsluice/mailsluice.toml"), "{done:?}");
+        let ways = "name the relay's folder by --data-dir or MAILSLUICE__DATA_DIR, or its configuration by --config or \
+                    MAILSLUICE_CONFIG";
+        assert_eq!(done.err.contains(ways), arguments == ["status"], "{done:?}");
+    }
+    let told = elsewhere(&["check", "--json"], &[("MAILSLUICE__UPSTREAM__HSOT", "h")]);
+    let fault = &told.json()["faults"][0];
+    assert_eq!(
+        fault,
+        &json!({"file": null, "line": null, "column": null, "variable": "MAILSLUICE__UPSTREAM__HSOT", "key": "upstream.hsot",
+            "text": "is not a key here", "instead": "write MAILSLUICE__UPSTREAM__HOST"})
+    );
+}
+
+#[test]
+fn check_finds_what_the_machine_would_refuse() {
+    let relay = Relay::start();
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupied.local_addr().unwrap().port();
+    for (data_dir, listener, want) in [
+        ("data", format!("127.0.0.1:{port}"), ""),
+        ("mailsluice.toml", "127.0.0.1:0".to_owned(), ":1:12: data_dir: "),
+        ("mailsluice.toml/data", "127.0.0.1:0".to_owned(), "mailsluice.toml is not a folder: write "),
+        (
+            "data",
+            "192.0.2.7:25".to_owned(),
+            ":3:11: listener.address: 192.0.2.7 is not an address of this machine: ",
+        ),
+    ] {
+        let text = format!(
+            "data_dir = \"{data_dir}\"\n[[listener]]\naddress = \"{listener}\"\nrelay_from = [\"127.0.0.1\"]\n\
+             [[upstream]]\nname = \"a\"\nkind = \"capture\"\n"
+        );
+        std::fs::write(relay.file(), text).unwrap();
+        let checked = relay.run(&["check"]);
+        assert_eq!(checked.status, Some(if want.is_empty() { 0 } else { 2 }), "{checked:?}");
+        assert!(checked.err.contains(want), "{checked:?}");
+        if !want.is_empty() {
+            let run = relay.run(&["run"]);
+            assert_eq!((run.status, run.err), (Some(2), checked.err), "check is run");
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 mod documented;
+mod doubts;
 mod sign_ins;
 mod surroundings;
 

@@ -11,7 +11,7 @@ use crate::config::names::{is_domain, is_ehlo_name};
 use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, one_of, quoted};
-use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind, proxy};
+use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind, addresses, proxy};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
@@ -112,7 +112,20 @@ fn smart_host(section: &mut Section<'_>) -> (Smtp, Vec<Login>) {
     let auth = auth(section);
     let smtp = smtp(section, preset, auth.unwrap_or(Auth::Auto));
     let accounts = logins(section, &smtp, auth, &limits);
+    warn_without_login(section, preset);
     (smtp, accounts)
+}
+
+/// Warns where nobody logs in at a provider that takes no mail without.
+fn warn_without_login(section: &Section<'_>, preset: Option<&Preset>) {
+    const LOGIN_KEYS: [&str; 6] = ["host", "auth", "user", "password", "account", "oauth"];
+    if let Some(preset) = preset.filter(|preset| preset.needs_login())
+        && !LOGIN_KEYS.iter().any(|key| section.has(key))
+    {
+        let what =
+            format!("{} takes mail of those alone who log in, and there is no user", quoted(preset.name));
+        section.warning(&section.place_of("preset"), "preset", &what, "write user and password");
+    }
 }
 
 /// `auth`; `None` when it is wrong.
@@ -165,17 +178,24 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>, auth: Auth) -> Smtp 
         security,
         tls: upstream_tls::read(section, security),
         ehlo: section.parsed("ehlo", "a host name", WRITE_HOST_NAME, ehlo),
-        source_address: section.parsed(
-            "source_address",
-            "an IP address",
-            "write one of this machine's addresses",
-            |text| text.parse::<IpAddr>().ok(),
-        ),
+        source_address: source_address(section),
         proxy: proxy::read(section, "proxy"),
         auth,
         allow_plaintext_auth: section.flag("allow_plaintext_auth").unwrap_or(false),
         timeouts: timeouts(section.section("timeouts")),
     }
+}
+
+/// The address to connect from. One that the machine does not have now may come with a network that is not up yet.
+fn source_address(section: &mut Section<'_>) -> Option<IpAddr> {
+    const INSTEAD: &str = "write one of this machine's addresses";
+    let parse = |text: &str| text.parse::<IpAddr>().ok();
+    let ip = section.parsed("source_address", "an IP address", INSTEAD, parse)?;
+    if section.context.machine.is_here && !addresses::is_own((ip, 0).into()) {
+        let what = format!("{ip} is not an address of this machine now, so that nothing can be sent");
+        section.warning(&section.place_of("source_address"), "source_address", &what, INSTEAD);
+    }
+    Some(ip)
 }
 
 fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
@@ -225,6 +245,10 @@ fn warn_of_mismatch(section: &Section<'_>, port: u16, security: Security) {
         (465, Security::StartTls) => (
             r#"is "starttls", and port 465 speaks TLS from the first octet"#,
             r#"write security = "tls", or port = 587"#,
+        ),
+        (465, Security::None) => (
+            r#"is "none", and port 465 speaks TLS from the first octet"#,
+            r#"write security = "tls", or another port"#,
         ),
         (587, Security::Tls) => (
             r#"is "tls", and port 587 begins in clear text"#,

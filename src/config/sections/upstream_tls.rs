@@ -5,7 +5,7 @@ use crate::config::identity::{self, NamedFile};
 use crate::config::names::is_domain;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
-use crate::config::{ClientTls, Identity, Pin, Security, TrustedCertificates, files};
+use crate::config::{ClientTls, Identity, Pin, Security, TrustedCertificates};
 
 /// The keys that have a meaning in TLS alone.
 const KEYS: [&str; 5] = ["ca_file", "client_certificate", "client_key", "tls_name", "pin"];

@@ -1,7 +1,7 @@
 //! Reads the mailboxes out of an address list (RFC 5322 3.4, with the obsolete forms of 4.4).
 
-use super::lexical::{comment, quoted_string};
 use crate::mail::Address;
+use crate::mail::lexical::{comment, quoted_string};
 
 /// Mailboxes that are read of one field at most; what follows is not looked at.
 const MAX_MAILBOXES: usize = 10_000;

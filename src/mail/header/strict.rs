@@ -4,8 +4,8 @@ use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 use unicode_normalization::UnicodeNormalization;
 
-use super::lexical::{comment, quoted_string};
 use crate::mail::Address;
+use crate::mail::lexical::{comment, outside, quoted_string};
 
 /// Mailboxes in one field at most.
 const MAX_MAILBOXES: usize = 100;
@@ -67,7 +67,7 @@ fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
         Some(Token::Angle(inner)) => {
             for token in tokens {
                 let Token::Word(word) = token else { return None };
-                if unquoted(word).contains('@') {
+                if outside(word.as_bytes()).any(|(_, b)| b == b'@') {
                     found.push(address(word)?);
                 }
             }
@@ -95,17 +95,6 @@ fn looks_like_mailbox(text: &str) -> bool {
         _ => false,
     };
     decoded || looks_so(text)
-}
-
-/// A word without what is in quotes.
-fn unquoted(word: &str) -> String {
-    let mut out = String::new();
-    let mut rest = word;
-    while let Some(start) = rest.find('"') {
-        out.push_str(&rest[..start]);
-        rest = &rest[start + quoted_string(&rest.as_bytes()[start..]).unwrap_or(rest.len() - start)..];
-    }
-    out + rest
 }
 
 struct Tokens<'a> {

@@ -1,5 +1,7 @@
 //! The path of MAIL and RCPT (RFC 5321 4.1.2) and the parameters behind it.
 
+use crate::mail::lexical::outside;
+
 /// What separates words; a tab is met kindly.
 pub(super) const WHITE: [char; 2] = [' ', '\t'];
 
@@ -10,29 +12,19 @@ pub(super) fn split<'a>(argument: &'a str, keyword: &str) -> Option<(&'a str, &'
     let rest = argument[head.len()..].trim_start_matches(WHITE).strip_prefix(':')?.trim_start_matches(WHITE);
     let (path, parameters) = match rest.strip_prefix('<') {
         Some(inside) => {
-            let end = unquoted(inside, |b| b == b'>')?;
+            let end = unquoted(inside, b">")?;
             (strip_route(&inside[..end])?, &inside[end + 1..])
         }
         None if rest.is_empty() => return None,
-        None => rest.split_at(unquoted(rest, |b| b == b' ' || b == b'\t').unwrap_or(rest.len())),
+        None => rest.split_at(unquoted(rest, b" \t").unwrap_or(rest.len())),
     };
     let apart = parameters.is_empty() || parameters.starts_with(WHITE);
     apart.then_some((path, parameters))
 }
 
-/// The first octet outside of a quoted string that is `wanted`.
-fn unquoted(text: &str, wanted: impl Fn(u8) -> bool) -> Option<usize> {
-    let (mut quoted, mut escaped) = (false, false);
-    for (i, b) in text.bytes().enumerate() {
-        match b {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if !quoted && wanted(b) => return Some(i),
-            _ => {}
-        }
-    }
-    None
+/// The first octet outside of a quoted string that is one of these.
+fn unquoted(text: &str, wanted: &[u8]) -> Option<usize> {
+    outside(text.as_bytes()).find(|(_, b)| wanted.contains(b)).map(|(at, _)| at)
 }
 
 /// `@a,@b:u@d` becomes `u@d` (RFC 5321 4.1.2: a source route is accepted and ignored).

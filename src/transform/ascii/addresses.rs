@@ -6,7 +6,7 @@
 use std::mem::take;
 
 use crate::mail::Address;
-use crate::mail::header::comment;
+use crate::mail::lexical::{comment, quoted_string};
 use crate::transform::encoded_words::{encode, encode_words, is_encoded_word};
 
 /// The list in ASCII; what is so already stays, but for its white space.
@@ -51,14 +51,16 @@ fn next(text: &[u8]) -> Option<(Token<'_>, &[u8])> {
 /// Where the word ends that begins the text. It is never empty.
 fn word_end(text: &[u8]) -> usize {
     let mut at = 0;
-    let (mut quoted, mut literal) = (false, false);
+    let mut literal = false;
     while let Some(&b) = text.get(at) {
         match b {
-            b'\\' if quoted => at += 1,
-            b'"' => quoted = !quoted,
-            b'[' if !quoted => literal = true,
-            b']' if !quoted => literal = false,
-            _ if quoted || literal => {}
+            b'"' => {
+                at += quoted_string(&text[at..]).unwrap_or(text.len() - at);
+                continue;
+            }
+            b'[' => literal = true,
+            b']' => literal = false,
+            _ if literal => {}
             b',' | b';' | b':' | b'<' | b'>' | b'(' => break,
             b if b.is_ascii_whitespace() => break,
             _ => {}

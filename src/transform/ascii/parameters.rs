@@ -2,6 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
+use crate::mail::lexical::{inside, outside};
+
 /// Octets of an encoded value in one piece at most, so that a line has room for it (RFC 2231 3).
 const PIECE: usize = 54;
 /// All that is encoded: more than must be (RFC 2231 7).
@@ -31,37 +33,17 @@ fn is_plain(name: &str) -> bool {
 
 /// What stands between the semicolons that are in no quoted string.
 fn pieces(value: &[u8]) -> Vec<&[u8]> {
-    let (mut found, mut start) = (Vec::new(), 0);
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, &b) in value.iter().enumerate() {
-        match b {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b';' if !quoted => {
-                found.push(&value[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    found.push(&value[start..]);
-    found
+    let ends = outside(value).filter(|(_, b)| *b == b';').map(|(at, _)| at).chain([value.len()]);
+    let mut start = 0;
+    ends.map(|end| &value[std::mem::replace(&mut start, end + 1)..end]).collect()
 }
 
 /// A value without its quotes.
 fn unquoted(value: &[u8]) -> Vec<u8> {
     let Some(inner) = value.strip_prefix(b"\"") else { return value.to_vec() };
-    let mut octets = inner.strip_suffix(b"\"").unwrap_or(inner).iter();
-    let mut out = Vec::new();
-    while let Some(&b) = octets.next() {
-        match b {
-            b'\r' | b'\n' => {}
-            b'\\' => out.extend(octets.next()),
-            b => out.push(b),
-        }
-    }
-    out
+    let is_folding = |b: u8, is_escaped: bool| !is_escaped && (b == b'\r' || b == b'\n');
+    let octets = inside(inner.strip_suffix(b"\"").unwrap_or(inner));
+    octets.filter(|&(b, is_escaped)| !is_folding(b, is_escaped)).map(|(b, _)| b).collect()
 }
 
 /// A parameter as RFC 2231 writes it, in several pieces when it is long.

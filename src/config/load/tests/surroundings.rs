@@ -60,12 +60,97 @@ fn tells_faults_of_the_environment() {
             "environment: MAILSLUICE__COLOUR: is not a key here: remove it",
             "environment: MAILSLUICE__LISTENER__RELAY_FROM: is missing: write addresses or networks such as \
              \"10.0.0.0/8\", or auth = \"required\", or listen on 127.0.0.1",
-            "environment: MAILSLUICE__UPSTREAM__HOST: is missing: write its name or IP address alone, such as \
-             \"smtp.firm.example\"",
-            "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key here: write host",
+            "environment: MAILSLUICE__UPSTREAM__HSOT: is not a key here: write MAILSLUICE__UPSTREAM__HOST",
             "environment: MAILSLUICE__UPSTREAM__PORT: 70000 is out of range: write a whole number from 1 to 65535",
             "environment: MAILSLUICE__UPSTREAM__USER: is missing: write the login name, or remove password and auth",
         ]
+    );
+}
+
+#[test]
+fn says_which_variable_and_what_it_may_hold() {
+    for (name, value, want) in [
+        (
+            "MAILSLUICE__LOG",
+            "debug",
+            "LOG: is a section, not a key: write MAILSLUICE__LOG__KEY, with the name of a key of it",
+        ),
+        (
+            "MAILSLUICE__UPSTREAM",
+            "h",
+            "UPSTREAM: is a section, not a key: write MAILSLUICE__UPSTREAM__KEY, with the name of a key of it",
+        ),
+        (
+            "MAILSLUICE__SESSION__PER_DAY",
+            "5",
+            "SESSION__PER_DAY: is not a key here: write MAILSLUICE__UPSTREAM__LIMITS__PER_DAY",
+        ),
+        (
+            "MAILSLUICE__USER__NAME",
+            "erp",
+            "USER__NAME: is not reached by variables, since it may stand several times: write [[user]] into the file",
+        ),
+        (
+            "MAILSLUICE__DKIM__PRIVATE_KEY",
+            "x",
+            "DKIM__PRIVATE_KEY: is not a key here: write MAILSLUICE__DKIM__KEY",
+        ),
+        ("MAILSLUICE__LOG__LEVL", "debug", "LOG__LEVL: is not a key here: write MAILSLUICE__LOG__LEVEL"),
+        ("MAILSLUICE__LOGS__LEVEL", "debug", "LOGS__LEVEL: is not a key here: write MAILSLUICE__LOG__KEY"),
+        (
+            "MAILSLUICE__LOG__LEVEL",
+            "\"debug\"",
+            "LOG__LEVEL: has quotes, which belong to the value here: write it without them",
+        ),
+        (
+            "MAILSLUICE__LOG__LEVEL",
+            "loud",
+            "LOG__LEVEL: \"loud\" is not one of its values: write \"error\", \"warn\", \"info\" or \"debug\"",
+        ),
+        ("MAILSLUICE__WATCH", "yes", "WATCH: is not true or false: write true or false without quotes"),
+        (
+            "MAILSLUICE__WATCH",
+            "\"true\"",
+            "WATCH: has quotes, which belong to the value here: write it without them",
+        ),
+        (
+            "MAILSLUICE__QUEUE__MAX_MESSAGES",
+            "many",
+            "QUEUE__MAX_MESSAGES: is not a whole number: write a whole number from 1 to 9223372036854775807",
+        ),
+        ("MAILSLUICE__HSOT", "h", "HSOT: is not a key here: write MAILSLUICE__UPSTREAM__HOST"),
+    ] {
+        let machine = machine(Path::new("/"), &[("MAILSLUICE__HOSTNAME", "relay.example"), (name, value)]);
+        let faults = match Config::load(None, &machine) {
+            Ok(_) => panic!("{name}={value}"),
+            Err(faults) => faults.to_string(),
+        };
+        assert!(
+            faults.lines().any(|line| line == format!("environment: MAILSLUICE__{want}")),
+            "{name}: {faults}"
+        );
+    }
+    let set = [("MAILSLUICE__UPSTREAM__HOST", "h"), ("MAILSLUICE__UPSTREAM__ACCOUNT__USER", "me")];
+    let faults = Config::load(None, &machine(Path::new("/"), &set)).unwrap_err().to_string();
+    assert!(faults.contains("ACCOUNT__USER: is not reached by variables"), "{faults}");
+}
+
+#[test]
+fn variables_with_single_underscores_are_told() {
+    let set = [
+        ("MAILSLUICE__UPSTREAM__HOST", "smtp.firm.example"),
+        ("MAILSLUICE__UPSTREAM__USER", "me"),
+        ("MAILSLUICE__UPSTREAM__PASSWORD__ENV", "MAILSLUICE_UPSTREAM_PASSWORD"),
+        ("MAILSLUICE_UPSTREAM_PASSWORD", "hush"),
+        ("MAILSLUICE_QUEUE_RETRY_MAX", "2h"),
+        ("MAILSLUICE_VERSION", "1"),
+        ("MAILSLUICE_CONFIG", ""),
+    ];
+    let warnings = Config::load(None, &machine(Path::new("/"), &set)).unwrap().warnings;
+    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["environment: MAILSLUICE_QUEUE_RETRY_MAX: is not read: write MAILSLUICE__QUEUE__RETRY_MAX"]
     );
 }
 

@@ -1,0 +1,62 @@
+//! What a person should look at, and what only a shell would understand.
+
+use super::*;
+
+fn warnings(text: &str) -> Vec<String> {
+    loaded(text).warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_preset_without_a_login_is_told() {
+    for (keys, is_told) in [
+        ("preset = \"office365\"", true),
+        ("preset = \"office365\"\nuser = \"me\"\npassword = \"x\"", false),
+        ("preset = \"office365\"\n[[upstream.account]]\nuser = \"me\"\npassword = \"x\"", false),
+        ("preset = \"office365\"\nauth = \"none\"", false),
+        ("preset = \"office365\"\nhost = \"firm-example.mail.protection.outlook.com\"", false),
+        ("preset = \"google-relay\"", false),
+    ] {
+        let told = warnings(&format!("[[upstream]]\nname = \"a\"\n{keys}\n"));
+        let want = "mailsluice.toml:3:10: upstream.preset: \"office365\" takes mail of those alone who log in, and there is \
+                    no user: write user and password";
+        assert_eq!(told, Vec::from_iter(is_told.then_some(want)), "{keys}");
+    }
+}
+
+#[test]
+fn users_who_can_log_in_nowhere_are_told() {
+    let user = format!("{SOLE}[[user]]\nname = \"erp\"\npassword = \"x\"\n");
+    let told = warnings(&user);
+    assert_eq!(told.len(), 1);
+    let want = "user: no listener takes logins, so that \"erp\" has no use: write auth = \"optional\" or \"required\" in \
+                [[listener]]";
+    assert!(told[0].starts_with("mailsluice.toml:4:") && told[0].ends_with(want), "{told:?}");
+    assert_eq!(warnings(&format!("{user}[[listener]]\nauth = \"optional\"\n")), Vec::<String>::new());
+}
+
+#[test]
+fn a_password_with_a_blank_at_its_end_is_told_and_not_shown() {
+    for (password, count) in [("hush", 0), ("hu sh", 0), ("hush ", 1), (" hush", 1), ("hush\\t", 1)] {
+        let told = warnings(&format!("{SOLE}user = \"me\"\npassword = \"{password}\"\n"));
+        assert_eq!(told.len(), count, "{password:?} {told:?}");
+        assert!(
+            told.iter().all(|line| line.contains(":5:12: upstream.password: begins or ends with a blank"))
+        );
+        assert!(!told.concat().contains("hush"));
+    }
+}
+
+#[test]
+fn port_465_in_clear_text_is_told() {
+    for (keys, is_told) in [
+        ("port = 465\nsecurity = \"none\"", true),
+        ("port = 465", false),
+        ("port = 25\nsecurity = \"none\"", false),
+    ] {
+        let told = warnings(&format!("{SOLE}{keys}\n"));
+        assert_eq!(told.len(), usize::from(is_told), "{told:?}");
+        assert!(
+            told.iter().all(|line| line.contains("upstream.security: is \"none\", and port 465 speaks TLS"))
+        );
+    }
+}
