@@ -22,6 +22,8 @@ mod refused_login;
 mod reported;
 mod settings;
 mod tasks;
+mod token_watch;
+mod used_connections;
 mod verdict;
 mod view;
 mod waiters;

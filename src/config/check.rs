@@ -1,5 +1,6 @@
 //! What can only be seen when all upstreams, and all listeners, are known.
 
+mod named_sign_ins;
 mod own_listeners;
 
 use std::collections::{HashMap, VecDeque};
@@ -10,6 +11,8 @@ use super::sections::listener::PlacedListener;
 use super::sections::upstream::Read;
 use super::words::{nearest, one_of, quoted};
 use super::{Config, Filter, Upstream, UpstreamKind};
+
+pub(super) use self::named_sign_ins::check as named_sign_ins;
 
 /// Checks the upstreams against each other and the listeners, and settles which one is the default.
 pub(super) fn upstreams(

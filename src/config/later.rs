@@ -25,7 +25,6 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("", "history_days", Number(30)),
     ("", "alert", Empty),
     ("", "secrets", Empty),
-    ("", "oauth", Empty),
     ("", "rule", Empty),
     ("", "console", Section),
     ("console", "address", Text("off")),
@@ -35,14 +34,8 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("upstream", "client_key", Empty),
     ("upstream", "pin", Empty),
     ("upstream", "proxy", Empty),
-    ("upstream", "oauth", Empty),
     ("upstream", "sender", Empty),
-    ("upstream.account", "oauth", Empty),
 ];
-
-/// Section, key, and values that come later for a key that is there already.
-const VALUES: &[(&str, &str, &[&str])] =
-    &[("upstream", "auth", &["scram-sha-256", "xoauth2", "oauthbearer"])];
 
 /// What a key that no section of this version reads is.
 pub(super) enum KeyStatus {
@@ -64,11 +57,6 @@ pub(super) fn key_status(section: &str, key: &str, node: &Node) -> KeyStatus {
         Some((_, _, harmless)) if accepts(harmless, &node.value) => KeyStatus::Harmless,
         Some(_) => KeyStatus::NotYet,
     }
-}
-
-/// Whether a value of a key comes later.
-pub(super) fn is_later_value(section: &str, key: &str, value: &str) -> bool {
-    VALUES.iter().any(|row| row.0 == section && row.1 == key && row.2.contains(&value))
 }
 
 fn accepts(harmless: &Harmless, value: &Value) -> bool {

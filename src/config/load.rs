@@ -178,6 +178,12 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let test_mode = switches::test_mode(root.section("test_mode"));
     let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
     let listeners = listener::read_all(&mut root);
+    let sign_ins: Vec<String> = root
+        .sections("oauth")
+        .iter()
+        .filter_map(|sign_in| sign_in.written("name").map(|(_, name)| name.to_owned()))
+        .collect();
+    check::named_sign_ins(&root, &upstreams, &sign_ins);
     let upstreams = check::upstreams(&root, upstreams, &listeners);
     let config = Config {
         hostname: top::hostname(&mut root),

@@ -166,12 +166,8 @@ impl<'a> Section<'a> {
         let text = self.text(key, "one of its values", &instead)?;
         let value = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if value.is_none() {
-            let why = if later::is_later_value(self.path.dotted(), key, text) {
-                "is not in this version yet"
-            } else {
-                "is not one of its values"
-            };
-            self.fault(&self.place_of(key), key, &format!("{} {why}", quoted(text)), &instead);
+            let what = format!("{} is not one of its values", quoted(text));
+            self.fault(&self.place_of(key), key, &what, &instead);
         }
         value
     }

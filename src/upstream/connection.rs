@@ -13,15 +13,17 @@ use std::time::Duration;
 
 use tokio::time::timeout_at;
 
+use super::credentials::{Credentials, PresentedLogin};
 use super::dial::{Dial, Target};
-use super::error::{ConnectCause, ConnectError, DialogueFault, Stage};
-use super::login;
+use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, Stage};
+use super::login::{self, LoginLine};
 use super::offer::Offer;
 use super::stream::{Stream, deadline_in};
-use super::tls::{TlsClient, TlsError};
+use super::tls::{Secured, TlsClient, TlsError};
 use super::wire::Wire;
-use crate::config::{Login, Security, Smtp, Timeouts};
+use crate::config::{Security, Smtp, Timeouts};
 use crate::smtp::extension::Capabilities;
+use crate::smtp::sasl::ChannelBinding;
 use crate::smtp::{InstanceId, Reply};
 
 /// Replies to EHLO that say that it is not known; HELO may be (RFC 5321 4.1.1.1, 4.2.4).
@@ -34,7 +36,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub struct Connector {
     dial: Arc<dyn Dial>,
     smtp: Smtp,
-    account: Login,
+    credentials: Option<Credentials>,
     hostname: String,
     own: InstanceId,
     tls: OnceLock<TlsClient>,
@@ -44,25 +46,56 @@ impl Connector {
     /// For an account of an upstream; `hostname` is our name in EHLO unless the upstream has its own, and an upstream that
     /// announces `own` is ourselves. Certificates are read when the first connection needs them.
     #[must_use]
-    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, account: &Login, hostname: &str, own: InstanceId) -> Self {
-        let (account, hostname) = (account.clone(), hostname.to_owned());
-        Self { dial, smtp, account, hostname, own, tls: OnceLock::new() }
+    pub fn new(
+        dial: Arc<dyn Dial>,
+        smtp: Smtp,
+        credentials: Option<Credentials>,
+        hostname: &str,
+        own: InstanceId,
+    ) -> Self {
+        Self { dial, smtp, credentials, hostname: hostname.to_owned(), own, tls: OnceLock::new() }
     }
 
-    /// Makes a connection that is ready for mail.
+    /// Makes a connection that is ready for mail. A login that is refused for its token is made once more over another
+    /// connection with another token.
     ///
     /// # Errors
     /// Tells at which step it ended and why. No message is at fault.
     pub async fn open(&self) -> Result<Connection, ConnectError> {
+        let Some(credentials) = &self.credentials else { return self.open_as(None).await };
+        let no_login =
+            |error: LoginError, host| ConnectError { stage: Stage::Auth, host, cause: error.into() };
+        let mut login =
+            credentials.present().await.map_err(|error| no_login(error, self.configured_host()))?;
+        loop {
+            let error = match self.open_as(Some(&login)).await {
+                Err(error) if login::wants_another_token(&error.cause) => error,
+                other => return other,
+            };
+            login = match credentials.instead_of(&login).await {
+                Some(Ok(other)) => other,
+                Some(Err(why)) => return Err(no_login(why, error.host)),
+                None => return Err(error),
+            };
+        }
+    }
+
+    async fn open_as(&self, login: Option<&PresentedLogin>) -> Result<Connection, ConnectError> {
         let mut opening = Handshake {
             connector: self,
+            login,
             stage: Stage::Connect,
-            host: format!("{}:{}", self.smtp.host, self.smtp.port),
+            host: self.configured_host(),
+            binding: None,
         };
         match opening.run().await {
             Ok(connection) => Ok(connection),
             Err(cause) => Err(ConnectError { stage: opening.stage, host: opening.host, cause }),
         }
+    }
+
+    fn configured_host(&self) -> String {
+        format!("{}:{}", self.smtp.host, self.smtp.port)
     }
 
     async fn tls(&self) -> Result<&TlsClient, TlsError> {
@@ -80,8 +113,11 @@ impl Connector {
 /// A connection that is being made.
 struct Handshake<'a> {
     connector: &'a Connector,
+    login: Option<&'a PresentedLogin>,
     stage: Stage,
     host: String,
+    /// What a login can be bound to, once there is TLS.
+    binding: Option<ChannelBinding>,
 }
 
 impl Handshake<'_> {
@@ -102,7 +138,8 @@ impl Handshake<'_> {
         }
         self.stage = Stage::Auth;
         let shielded = smtp.security != Security::None || peer.ip().to_canonical().is_loopback();
-        login::login(&mut wire, smtp, &self.connector.account, &capabilities.auth, shielded).await?;
+        let line = LoginLine { offered: &capabilities.auth, shielded, binding: self.binding };
+        login::login(&mut wire, smtp, self.login, &line).await?;
         Ok(Connection {
             wire,
             capabilities,
@@ -135,7 +172,9 @@ impl Handshake<'_> {
         let client = self.connector.tls().await?;
         let limit = smtp.timeouts.connect;
         let shaken = timeout_at(deadline_in(limit), client.handshake(name, stream)).await;
-        Ok(shaken.map_err(|_| DialogueFault::TimedOut(limit))??)
+        let Secured { stream, binding } = shaken.map_err(|_| DialogueFault::TimedOut(limit))??;
+        self.binding = binding;
+        Ok(stream)
     }
 
     /// EHLO, or HELO for a server that does not know it (RFC 5321 3.2). The mail of a relay that meets itself would go round

@@ -7,6 +7,7 @@ mod answer;
 mod capture;
 mod classify;
 mod connection;
+mod credentials;
 mod dial;
 mod error;
 mod login;
@@ -24,8 +25,11 @@ pub use answer::{Answer, RecipientResult, TransactionResult};
 pub use capture::{CaptureError, Mailbox};
 pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
 pub use connection::{Connection, Connector};
+pub use credentials::{Credentials, TokenLogin};
 pub use dial::{Dial, Dialled, Target, TcpDial};
-pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage};
+pub use error::{
+    ConnectCause, ConnectError, DialError, DialogueFault, LoginError, LoginMethod, LoginRefusal, Stage,
+};
 pub use offer::Offer;
 pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,

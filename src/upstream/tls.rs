@@ -7,11 +7,17 @@ use std::sync::Arc;
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, ClientConnection, Error, ProtocolVersion, RootCertStore,
+};
 
 use super::stream::Stream;
 use super::trust_verifier::{TrustVerifier, is_ca_as_end_entity};
 use crate::config::TrustedCertificates;
+use crate::smtp::sasl::ChannelBinding;
+
+/// What a login is bound to (RFC 9266 2).
+const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// Why there is no TLS that we can trust, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +92,14 @@ impl TlsError {
     }
 }
 
+/// A stream that is encrypted from here on.
+pub struct Secured {
+    /// The stream.
+    pub stream: Box<dyn Stream>,
+    /// What a login over it can be bound to; TLS 1.3 alone has it without conditions.
+    pub binding: Option<ChannelBinding>,
+}
+
 /// What is needed to open TLS connections to one upstream. Keeps sessions for resumption.
 #[derive(Clone)]
 pub struct TlsClient {
@@ -117,13 +131,20 @@ impl TlsClient {
     ///
     /// # Errors
     /// Says what is wrong with the certificate or the handshake.
-    pub async fn handshake(&self, name: &str, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, TlsError> {
+    pub async fn handshake(&self, name: &str, stream: Box<dyn Stream>) -> Result<Secured, TlsError> {
         let bare = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
         let server = ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(name.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect(server, stream).await.map_err(|error| explain(&error, name))?;
-        Ok(Box::new(stream))
+        let binding = binding(stream.get_ref().1);
+        Ok(Secured { stream: Box::new(stream), binding })
     }
+}
+
+fn binding(connection: &ClientConnection) -> Option<ChannelBinding> {
+    let has_it = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+    let exported = has_it.then(|| connection.export_keying_material([0; 32], BINDING_LABEL, Some(b"")).ok());
+    exported.flatten().map(ChannelBinding)
 }
 
 fn trusted(path: &Path) -> Result<TrustedCertificates, TlsError> {

@@ -174,6 +174,7 @@ fn waiting(
     let due_behind_limit = summary.due > until.unwrap_or(now).max(now);
     match own {
         LaneState::Disabled { .. } => (Some("disabled"), until),
+        LaneState::SignIn { .. } => (Some("sign_in"), until),
         LaneState::Down { .. } => (Some("connection"), later),
         LaneState::Limited { .. } if !due_behind_limit => (Some("limit"), later),
         LaneState::Busy { .. } if summary.due <= now => (Some("connection"), Some(summary.due)),
