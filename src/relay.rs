@@ -47,7 +47,7 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
-    let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial)).await?;
+    let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default()).await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
     let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;
@@ -113,7 +113,7 @@ fn log_started(core: &Core, file: Option<&Path>) {
         origin = test.origin,
     );
     for stop in core.context.accounts.stops(&upstreams) {
-        let (upstream, action) = (&stop.upstream, stop.action());
+        let upstream = &stop.upstream;
         let next = stop.until.map(|until| format!("{:.3}", core.context.timeline.wall_at(until)));
         tracing::warn!(
             event = "stop_in_force",
@@ -121,7 +121,7 @@ fn log_started(core: &Core, file: Option<&Path>) {
             account = stop.account,
             reason = stop.reason,
             next,
-            action
+            action = stop.action
         );
     }
     if test.enabled {

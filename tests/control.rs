@@ -103,6 +103,7 @@ impl Relay {
             wakeups: wakeups.clone(),
             dial: Arc::new(TcpDial),
             instance: InstanceId::random(),
+            sign_ins: Arc::default(),
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
@@ -458,6 +459,8 @@ fn the_list_tells_what_each_message_waits_for() {
         (LaneState::Down { reason: reason(), until: Some(soon) }, json!("connection"), true),
         (LaneState::Limited { reason: reason(), until: Some(soon) }, json!("limit"), true),
         (LaneState::Disabled { reason: reason(), until: None }, json!("disabled"), false),
+        (LaneState::SignIn { reason: reason(), until: None, action: None }, json!("sign_in"), false),
+        (LaneState::SignIn { reason: reason(), until: Some(soon), action: None }, json!("sign_in"), true),
     ] {
         relay.state.statuses.set(&m365, lane);
         let entry = relay.run(&["queue", "list", "--json"]).json()[0].clone();

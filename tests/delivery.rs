@@ -19,6 +19,8 @@ mod proxy;
 mod security;
 #[path = "delivery/steps.rs"]
 mod steps;
+#[path = "delivery/tokens.rs"]
+mod tokens;
 
 use std::time::Duration;
 
@@ -26,8 +28,8 @@ use mailsluice::config::{Auth, ClientTls, Limits, Login, Security, Smtp, Timeout
 use mailsluice::mail::{Address, Body, ReversePath};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
-    ConnectError, Connection, Connector, DeferralCause, Outcome, Requests, Transaction, TransactionResult,
-    classify,
+    ConnectError, Connection, Connector, Credentials, DeferralCause, Outcome, Requests, Transaction,
+    TransactionResult, classify,
 };
 use support::upstream::{Script, Upstream};
 
@@ -69,7 +71,10 @@ async fn open(upstream: &Upstream, smtp: Smtp) -> Result<Connection, ConnectErro
 }
 
 async fn open_as(upstream: &Upstream, smtp: Smtp, account: &Login) -> Result<Connection, ConnectError> {
-    Connector::new(upstream.dial(), smtp, account, "relay.firm.example", InstanceId::random()).open().await
+    let credentials = Credentials::of(account, |name| unreachable!("no sign-in {name}"));
+    Connector::new(upstream.dial(), smtp, credentials, "relay.firm.example", InstanceId::random())
+        .open()
+        .await
 }
 
 /// No login.

@@ -18,6 +18,8 @@ mod own_listener;
 mod reload;
 #[path = "faults/scale.rs"]
 mod scale;
+#[path = "faults/sign_in.rs"]
+mod sign_in;
 #[path = "faults/stages.rs"]
 mod stages;
 #[path = "faults/tls.rs"]

@@ -12,10 +12,12 @@ use super::login::{Account, UpstreamState};
 use super::refused_login::LoginParts;
 use super::settings::{AccountSettings, SettingsSources};
 use super::tasks::{BackgroundTasks, Spawner};
+use super::token_watch::watch_token;
 use crate::config::{Config, Fallback, Upstream, UpstreamKind};
 use crate::lane::Wakeups;
 use crate::limits::AccountKey;
 use crate::mail::AddressKey;
+use crate::oauth::SignIns;
 use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::{LaneKind, LaneName, NewSuspension, Store, StoreError, Suspension, SuspensionKind};
@@ -29,6 +31,7 @@ pub struct Accounts {
     pub(super) wakeups: Arc<Wakeups>,
     dial: Arc<dyn Dial>,
     instance: InstanceId,
+    sign_ins: Arc<SignIns>,
     pub(super) router: ArcSwap<Router>,
     registry: Mutex<Registry>,
     tasks: Arc<BackgroundTasks>,
@@ -69,19 +72,22 @@ pub struct AccountServices {
     pub dial: Arc<dyn Dial>,
     /// Who we are: an upstream that says that it is this one is ourselves.
     pub instance: InstanceId,
+    /// Where tokens come from.
+    pub sign_ins: Arc<SignIns>,
 }
 
 impl Accounts {
     /// No accounts yet; [`Accounts::configure`] makes them.
     #[must_use]
     pub fn new(services: AccountServices, router: Arc<Router>) -> Self {
-        let AccountServices { store, timeline, wakeups, dial, instance } = services;
+        let AccountServices { store, timeline, wakeups, dial, instance, sign_ins } = services;
         Self {
             store,
             timeline,
             wakeups,
             dial,
             instance,
+            sign_ins,
             router: ArcSwap::new(router),
             registry: Mutex::default(),
             tasks: Arc::default(),
@@ -102,7 +108,9 @@ impl Accounts {
         if !Arc::ptr_eq(&before, router) {
             before.retire();
         }
-        let sources = SettingsSources { config, dial: &self.dial, instance: self.instance, mailbox };
+        let sign_ins = &self.sign_ins;
+        let sources =
+            SettingsSources { config, dial: &self.dial, instance: self.instance, mailbox, sign_ins };
         let mut registry = self.registry();
         registry.epoch += 1;
         let known: Vec<Arc<Account>> = registry.known.values().cloned().collect();
@@ -119,7 +127,10 @@ impl Accounts {
         let is_gone = |account: &&Arc<Account>| !configured.contains(account.key());
         known.iter().filter(is_gone).for_each(|account| account.pool.set_epoch(registry.epoch));
         drop(registry);
-        self.all().iter().for_each(|account| account.wake_all());
+        for account in self.all() {
+            watch_token(&account, &self.timeline, &self.wakeups, &self.tasks.spawner());
+            account.wake_all();
+        }
     }
 
     /// Which upstream serves a sender, by the configuration in force.

@@ -123,6 +123,9 @@ impl Candidates {
             Obstacle::Busy => false,
             Obstacle::Down(down) if down.is_login => on.disabled,
             Obstacle::Down(down) => on.unreachable || (on.disabled && down.disabled),
+            // Only a person can help, or it is mended by itself.
+            Obstacle::NoToken(why) if why.until.is_none() => on.disabled,
+            Obstacle::NoToken(_) => on.unreachable,
             Obstacle::Disabled(_) => on.disabled,
             Obstacle::Limited(_) | Obstacle::Paused(_) => {
                 on.quota && obstacle.until().is_some_and(|until| until.since(now) > self.fallback.after)

@@ -36,6 +36,8 @@ struct ConditionState {
     probing: bool,
     /// Whether the next probe comes before its time, since a person wants it.
     hurried: bool,
+    /// Whether it is down since its token was refused, and there was no other.
+    awaits_token: bool,
     /// Whether anything was ever tried since the start.
     tried: bool,
     /// By what answers are judged that may be about one message as well as about the account.
@@ -139,6 +141,7 @@ impl Condition {
         state.precedents.answered();
         state.refused_login = None;
         state.hurried = false;
+        state.awaits_token = false;
         state.down.take()
     }
 
@@ -169,6 +172,17 @@ impl Condition {
     /// Lets the next attempt be the probe: a person wants it.
     pub(super) fn probe_now(&self, now: Moment) {
         self.lock().hurry(now);
+    }
+
+    /// It is down since its token was refused, and there was no other.
+    pub(super) fn await_token(&self) {
+        self.lock().awaits_token = true;
+    }
+
+    /// There is another token: lets the next attempt be the probe, if that is what it is down for. Whether it is.
+    pub(super) fn token_came(&self, now: Moment) -> bool {
+        let mut state = self.lock();
+        std::mem::take(&mut state.awaits_token) && state.hurry(now).is_some()
     }
 
     /// The same, and what has failed until now is forgotten: a person has seen to it.
@@ -298,6 +312,7 @@ impl ConditionState {
     /// Probes come at growing intervals, up to `longest`.
     fn fail(&mut self, reason: &str, now: Moment, (times, longest): (&ProbeTimes, Duration)) -> Down {
         self.tried = true;
+        self.awaits_token = false;
         let known = self.down.as_ref().filter(|down| down.probe_at.is_some_and(|at| now < at));
         if let Some(down) = known {
             // Several connections failed at once: that is one failure.

@@ -10,7 +10,7 @@ use super::login::Account;
 use super::obstacle::Down;
 use super::refused_login::LoginParts;
 use super::refused_senders::{SenderRefusal, address_of, part};
-use super::verdict::{Answered, Judgement, MailFacts, RefusedWhenUsed, Verdict, is_broken};
+use super::verdict::{Answered, Judgement, MailFacts, Verdict, is_broken};
 use super::view::mend_then_enable;
 use crate::config::Window;
 use crate::limits::{Scope, Slowdown};
@@ -18,8 +18,8 @@ use crate::smtp::Reply;
 use crate::store::{NewSuspension, SuspensionKind};
 use crate::time::Moment;
 use crate::upstream::{
-    AppliesTo, ConnectError, RecipientResult, ReplyAction, Senders, Slow, Stage, TransactionResult, row_for,
-    stated_wait,
+    AppliesTo, ConnectCause, ConnectError, LoginError, RecipientResult, ReplyAction, Senders, Slow, Stage,
+    row_for, stated_wait,
 };
 
 /// A pause for a quota lasts at least so long, so that room that comes back bit by bit is not asked for bit by bit.
@@ -37,7 +37,8 @@ pub(crate) struct Feedback<'a> {
 impl Feedback<'_> {
     /// From a connection that could not be made ready.
     pub(crate) async fn connection_failed(&self, error: &ConnectError) {
-        if self.is_one_too_many(error) {
+        // Without a token nothing was tried; who waits is told when there is one.
+        if error.no_token().is_some() || self.is_one_too_many(error) {
             return;
         }
         let own = if error.stage < Stage::Auth { AppliesTo::Upstream } else { AppliesTo::Account };
@@ -47,8 +48,8 @@ impl Feedback<'_> {
             Some((reply, row, ReplyAction::Pause { scope, until })) => {
                 self.pause(scope, until, reply, row.advice).await;
             }
-            Some((_, row, ReplyAction::Stop { .. })) if error.stage == Stage::Auth => {
-                self.refuse_login(&format!("{error}: {}", row.advice)).await;
+            Some((_, _, ReplyAction::Stop { .. })) if error.stage == Stage::Auth => {
+                self.refuse_login(&error.to_string()).await;
             }
             Some((_, row, ReplyAction::Stop { scope })) => {
                 self.stop(scope, &format!("{error}: {}", row.advice)).await;
@@ -57,6 +58,9 @@ impl Feedback<'_> {
                 self.unreachable(scope, &error.to_string(), error.needs_a_person()).await;
             }
             _ => self.unreachable(own, &error.to_string(), error.needs_a_person()).await,
+        }
+        if matches!(error.cause, ConnectCause::Login(LoginError::NotReplaced(_))) {
+            self.account.condition.await_token();
         }
     }
 
@@ -399,44 +403,7 @@ impl Feedback<'_> {
         }
     }
 
-    /// Whether a transaction is to be made again over a new connection: what a used one refuses proves nothing, unless a new
-    /// one has refused the same a short time ago.
-    pub(crate) fn is_in_doubt(&self, result: &TransactionResult, is_used: bool) -> bool {
-        let is_confirmed = |stage, reply| {
-            self.account.condition.with_precedents(|before| before.is_confirmed(stage, reply, self.now()))
-        };
-        let first =
-            result.recipients.first().and_then(|first| first.refusal().map(|reply| (first.stage, reply)));
-        result.proves_nothing(is_used) && !first.is_some_and(|(stage, reply)| is_confirmed(stage, reply))
-    }
-
-    /// What became of a transaction over a new connection.
-    pub(crate) fn tried_again(&self, before: &RefusedWhenUsed, after: &TransactionResult) {
-        let Some(refused) = before.result.recipients.first() else { return };
-        let Some(reply) = refused.refusal() else { return };
-        if after.is_like(&before.result) {
-            self.account.condition.with_precedents(|known| known.confirm(refused.stage, reply, self.now()));
-        } else if before.carried > 0 {
-            self.session_ended(before.carried);
-        }
-    }
-
-    /// A connection that had carried messages was refused what a new one was not.
-    fn session_ended(&self, messages: u32) {
-        let (upstream, account) = self.names();
-        if let Some(most) = self.account.pool.session_ended_after(messages) {
-            let reason = "the upstream takes no more over one connection: messages_per_connection sets it";
-            tracing::info!(
-                event = "slowed",
-                upstream,
-                account,
-                reason,
-                pace = format!("{most} messages a connection")
-            );
-        }
-    }
-
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         self.accounts.timeline.now()
     }
 
@@ -444,7 +411,7 @@ impl Feedback<'_> {
         format!("{:.3}", self.accounts.timeline.wall_at(moment))
     }
 
-    fn names(&self) -> (&str, &str) {
+    pub(super) fn names(&self) -> (&str, &str) {
         (&self.account.key().upstream, &self.account.key().account)
     }
 }

@@ -11,7 +11,7 @@ use super::obstacle::{Down, Obstacle};
 use super::pool::{Pool, PooledConnection, SharedPool};
 use super::refused_senders::RefusedSenders;
 use super::settings::AccountSettings;
-use super::tasks::Spawner;
+use super::tasks::{SoleTask, Spawner};
 use super::waiters::{Place, Waiters};
 use crate::limits::{AccountKey, Ceilings, LearnedPace, Scope, Wait};
 use crate::time::Moment;
@@ -25,6 +25,8 @@ pub struct Account {
     pub(super) condition: Condition,
     pub(super) pool: Arc<Pool>,
     pub(super) waiters: Waiters,
+    /// Sees when there is a token, or none any more.
+    pub(super) token_watch: SoleTask,
 }
 
 /// What all accounts of an upstream share. It lives by its name, too.
@@ -76,6 +78,7 @@ impl Account {
             condition,
             pool: Pool::new(&upstream.pool, waiters.clone(), spawner),
             waiters,
+            token_watch: SoleTask::default(),
             settings: ArcSwap::from_pointee(settings),
         };
         account.follow_pace();
@@ -151,7 +154,12 @@ impl Account {
     #[must_use]
     pub fn obstacle(&self, now: Moment) -> Option<Obstacle> {
         let both = || Obstacle::graver(self.upstream.condition.obstacle(now), self.condition.obstacle(now));
-        self.switched_off().or_else(both)
+        self.switched_off().or_else(|| Obstacle::graver(self.no_token(), both()))
+    }
+
+    /// What of that is its own affair, and not that of its upstream.
+    pub(super) fn own_obstacle(&self, now: Moment) -> Option<Obstacle> {
+        Obstacle::graver(self.no_token(), self.condition.obstacle(now))
     }
 
     /// The same for a person who looks: also that it is down when a probe is due.
@@ -159,7 +167,12 @@ impl Account {
     pub fn shown_obstacle(&self, now: Moment) -> Option<Obstacle> {
         let both = || Obstacle::graver(self.upstream.condition.shown(now), self.condition.shown(now));
         let is_limit = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Limited(_));
-        self.switched_off().or_else(both).filter(|obstacle| !is_limit(obstacle))
+        let all = || Obstacle::graver(self.no_token(), both());
+        self.switched_off().or_else(all).filter(|obstacle| !is_limit(obstacle))
+    }
+
+    fn no_token(&self) -> Option<Obstacle> {
+        self.settings.load().no_token().map(Obstacle::NoToken)
     }
 
     fn switched_off(&self) -> Option<Obstacle> {
@@ -176,13 +189,20 @@ impl Account {
     /// Whether it can't be used until somebody, or a probe, has mended it.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.switched_off().is_some() || self.upstream.condition.is_broken() || self.condition.is_broken()
+        self.switched_off().is_some()
+            || self.no_token().is_some()
+            || self.upstream.condition.is_broken()
+            || self.condition.is_broken()
     }
 
     /// Whether nothing goes by it until a person has seen to it.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.switched_off().is_some() || self.upstream.condition.is_stopped() || self.condition.is_stopped()
+        let needs_sign_in = || self.no_token().is_some_and(|obstacle| obstacle.until().is_none());
+        self.switched_off().is_some()
+            || needs_sign_in()
+            || self.upstream.condition.is_stopped()
+            || self.condition.is_stopped()
     }
 
     /// How many connections it may have, and all accounts of its upstream together, by the configuration and by what answers

@@ -23,6 +23,8 @@ mod refused_login;
 mod refused_senders;
 mod settings;
 mod tasks;
+mod token_watch;
+mod used_connections;
 mod verdict;
 mod view;
 mod waiters;

@@ -2,6 +2,7 @@
 
 use crate::lane::LaneState;
 use crate::limits::{Cause, Wait};
+use crate::oauth::NoToken;
 use crate::time::Moment;
 
 /// Why an account can't send now.
@@ -15,6 +16,8 @@ pub enum Obstacle {
     Paused(Pause),
     /// The upstream does not answer.
     Down(Down),
+    /// There is no token to log in with: nothing is tried.
+    NoToken(NoToken),
     /// Switched off: why.
     Disabled(String),
 }
@@ -72,7 +75,8 @@ impl Obstacle {
             Self::Busy => 0,
             Self::Limited(_) | Self::Paused(_) => 1,
             Self::Down(_) => 2,
-            Self::Disabled(_) => 3,
+            Self::NoToken(_) => 3,
+            Self::Disabled(_) => 4,
         };
         (kind, self.until().map_or(i64::MAX, |until| until.0))
     }
@@ -84,6 +88,7 @@ impl Obstacle {
             Self::Limited(wait) => wait.until,
             Self::Paused(pause) => Some(pause.until),
             Self::Down(down) => down.probe_at,
+            Self::NoToken(why) => why.until,
             Self::Busy | Self::Disabled(_) => None,
         }
     }
@@ -94,9 +99,10 @@ impl Obstacle {
         match self {
             Self::Busy => "all connections are in use".to_owned(),
             Self::Limited(wait) => wait.cause.to_string(),
-            Self::Paused(Pause { reason, .. }) | Self::Down(Down { reason, .. }) | Self::Disabled(reason) => {
-                reason.clone()
-            }
+            Self::Paused(Pause { reason, .. })
+            | Self::Down(Down { reason, .. })
+            | Self::NoToken(NoToken { reason, .. })
+            | Self::Disabled(reason) => reason.clone(),
         }
     }
 
@@ -111,6 +117,7 @@ impl Obstacle {
                 LaneState::Disabled { reason, until }
             }
             Self::Down(_) => LaneState::Down { reason, until },
+            Self::NoToken(why) => LaneState::SignIn { reason, until, action: why.action.clone() },
         }
     }
 
@@ -133,7 +140,7 @@ impl Obstacle {
         match self {
             Self::Limited(wait) => !matches!(wait.cause, Cause::Even | Cause::Batch),
             Self::Paused(_) => true,
-            Self::Busy | Self::Down(_) | Self::Disabled(_) => false,
+            Self::Busy | Self::Down(_) | Self::NoToken(_) | Self::Disabled(_) => false,
         }
     }
 }
@@ -146,11 +153,22 @@ mod tests {
     fn the_earliest_end_wins() {
         let limited =
             |until: Option<i64>| Obstacle::Limited(Wait { cause: Cause::Even, until: until.map(Moment) });
+        let no_token = |until: Option<i64>| {
+            Obstacle::NoToken(NoToken { reason: "x".into(), until: until.map(Moment), action: None })
+        };
+        let down = || {
+            let probe_at = Some(Moment(5));
+            let reason = "refused".to_owned();
+            Obstacle::Down(Down { reason, probe_at, failures: 1, disabled: false, is_login: false })
+        };
         for (a, b, want) in [
             (limited(Some(5)), limited(Some(3)), limited(Some(3))),
             (limited(None), limited(Some(3)), limited(Some(3))),
             (Obstacle::Disabled("x".into()), limited(None), limited(None)),
             (limited(None), Obstacle::Busy, Obstacle::Busy),
+            (no_token(None), no_token(Some(9)), no_token(Some(9))),
+            (no_token(Some(1)), down(), down()),
+            (no_token(None), Obstacle::Disabled("x".into()), no_token(None)),
         ] {
             assert_eq!(Obstacle::nearer(Some(a.clone()), b.clone()), want);
             assert_eq!(Obstacle::nearer(Some(b), a), want);

@@ -11,7 +11,7 @@ use crate::config::UpstreamKind;
 pub(super) struct LoginParts(Vec<u8>);
 
 impl LoginParts {
-    /// User, password and mechanism; each with its length, so that none runs into the next.
+    /// User, password, sign-in and mechanism; each with its length, so that none runs into the next.
     pub(super) fn of(settings: &AccountSettings) -> Self {
         let account = settings.account();
         let auth = match &settings.upstream.kind {
@@ -19,8 +19,10 @@ impl LoginParts {
             UpstreamKind::Capture(_) => String::new(),
         };
         let password = account.password.as_ref().map_or("", |password| password.expose_secret());
+        let sign_in = account.oauth.as_deref();
         let mut parts = Vec::new();
-        for part in [account.name(), password, &auth] {
+        // Without a sign-in it is as it was before there were any, so that a hash from then still fits.
+        for part in [account.name(), password, &auth].into_iter().chain(sign_in) {
             parts.extend((part.len() as u64).to_be_bytes());
             parts.extend(part.as_bytes());
         }

@@ -9,8 +9,9 @@ use secrecy::ExposeSecret;
 use super::condition::ProbeTimes;
 use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
 use crate::limits::{AccountKey, Ceilings, Scope};
+use crate::oauth::{NoToken, Resource, SignIns, TokenHandle};
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Dial, DialogueHub, Mailbox, Transport};
+use crate::upstream::{Connector, Credentials, Dial, DialogueHub, Mailbox, Transport};
 
 /// What the configuration says of an account.
 pub struct AccountSettings {
@@ -20,6 +21,8 @@ pub struct AccountSettings {
     place: usize,
     /// How the upstream is reached.
     pub(crate) transport: Transport,
+    /// Where its tokens come from, if it logs in with tokens.
+    token: Option<TokenHandle>,
     hostname: String,
     ceilings: [(Scope, Ceilings); 2],
     pub(super) times: ProbeTimes,
@@ -33,6 +36,7 @@ pub(super) struct SettingsSources<'a> {
     pub(super) dial: &'a Arc<dyn Dial>,
     pub(super) instance: InstanceId,
     pub(super) mailbox: &'a Arc<Mailbox>,
+    pub(super) sign_ins: &'a SignIns,
 }
 
 impl AccountSettings {
@@ -45,10 +49,13 @@ impl AccountSettings {
     ) -> Self {
         let account = &upstream.accounts[place];
         let hostname = &sources.config.hostname;
+        let mut token = None;
         let transport = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
                 let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());
-                let connector = Connector::new(dial, smtp, account, hostname, sources.instance);
+                let handle = |name: &str| sources.sign_ins.handle(name, Resource::Smtp);
+                let credentials = Credentials::of(account, |name| token.insert(handle(name)).clone());
+                let connector = Connector::new(dial, smtp, credentials, hostname, sources.instance);
                 Transport::Smtp(Box::new(connector.heard_in(dialogue.clone())))
             }
             UpstreamKind::Capture(_) => Transport::Capture(sources.mailbox.clone()),
@@ -58,11 +65,22 @@ impl AccountSettings {
             upstream: upstream.clone(),
             place,
             transport,
+            token,
             hostname: hostname.clone(),
             ceilings: ceilings(upstream, &account.limits, key, zone),
             retry_max: sources.config.queue.retry_max,
             times: ProbeTimes::new(&sources.config.queue, upstream.disable_after),
         }
+    }
+
+    /// Where its tokens come from, if it logs in with tokens.
+    pub(super) fn token(&self) -> Option<&TokenHandle> {
+        self.token.as_ref()
+    }
+
+    /// Why it can't log in now; `None` when it can, or needs no token for that.
+    pub(super) fn no_token(&self) -> Option<NoToken> {
+        self.token.as_ref()?.current().err()
     }
 
     /// The account as the configuration has it.
@@ -87,7 +105,7 @@ impl AccountSettings {
         let login = |settings: &Self| {
             let account = settings.account();
             let password = account.password.as_ref().map(|secret| secret.expose_secret().to_owned());
-            (account.user.clone(), password)
+            (account.user.clone(), password, account.oauth.clone())
         };
         let same_host = match (&self.upstream.kind, &other.upstream.kind) {
             (UpstreamKind::Smtp(a), UpstreamKind::Smtp(b)) => a == b,

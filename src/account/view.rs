@@ -53,16 +53,8 @@ pub struct StopInForce {
     pub reason: String,
     /// Until when; `None` when a person must see to it.
     pub until: Option<Moment>,
-    /// Whether a person should see to it: it is no pause that only has to end.
-    needs_a_person: bool,
-}
-
-impl StopInForce {
-    /// What a person does about it; nothing about a pause.
-    #[must_use]
-    pub fn action(&self) -> Option<String> {
-        self.needs_a_person.then(|| mend_then_enable(&self.upstream))
-    }
+    /// What a person does about it; `None` for a pause that only has to end.
+    pub action: Option<String>,
 }
 
 /// What a person does about a stop.
@@ -77,6 +69,7 @@ impl Accounts {
         let now = self.timeline.now();
         let is_stop = |obstacle: &Obstacle| match obstacle {
             Obstacle::Disabled(_) | Obstacle::Paused(_) => true,
+            Obstacle::NoToken(why) => why.until.is_none(),
             Obstacle::Down(down) => down.is_login,
             Obstacle::Busy | Obstacle::Limited(_) => false,
         };
@@ -88,7 +81,11 @@ impl Accounts {
                 account: account.map(str::to_owned),
                 reason: obstacle.reason(),
                 until: obstacle.until(),
-                needs_a_person: !matches!(obstacle, Obstacle::Paused(_)),
+                action: match &obstacle {
+                    Obstacle::Paused(_) => None,
+                    Obstacle::NoToken(why) => why.action.clone(),
+                    _ => Some(mend_then_enable(upstream)),
+                },
             };
             let of_all = accounts.first().and_then(|first| first.upstream.condition.obstacle(now));
             if let Some(obstacle) = of_all.filter(is_stop) {
@@ -96,7 +93,7 @@ impl Accounts {
                 continue;
             }
             for account in &accounts {
-                if let Some(obstacle) = account.condition.obstacle(now).filter(is_stop) {
+                if let Some(obstacle) = account.own_obstacle(now).filter(is_stop) {
                     stops.push(stop(account.name(), obstacle));
                 }
             }
@@ -207,7 +204,10 @@ impl Accounts {
         let capacity = |index: usize, mut counts: Counts| {
             let availability = match candidates.get(index) {
                 Some(account) if account.is_stopped() => Availability::Never,
-                Some(account) => paused(account.condition.pause(now).map(|pause| pause.until)),
+                Some(account) => {
+                    let token = account.settings().no_token().and_then(|why| why.until);
+                    paused(account.condition.pause(now).map(|pause| pause.until).max(token))
+                }
                 None => paused(first.upstream.condition.pause(now).map(|pause| pause.until)),
             };
             Capacity::new(&scopes[index].1, &mut counts, availability, now, &self.timeline)

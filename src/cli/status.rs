@@ -209,6 +209,7 @@ mod tests {
             tried: true,
             reason: reason.map(str::to_owned),
             until: None,
+            action: None,
             connections: 1,
             most_connections: 3,
             pace: (state == "up").then(|| "20 messages a minute".to_owned()),

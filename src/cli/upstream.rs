@@ -83,6 +83,7 @@ mod tests {
             tried: true,
             reason: reason.map(str::to_owned),
             until: (state == "limited").then(|| "2026-11-22T07:00:40.000Z".to_owned()),
+            action: None,
             connections: 2,
             most_connections: 3,
             pace: None,

@@ -1,6 +1,7 @@
 //! What can only be seen when all upstreams, and all listeners, are known.
 
 pub(super) mod machine;
+mod named_sign_ins;
 mod own_listeners;
 mod sign_ins;
 
@@ -13,6 +14,8 @@ use super::sections::listener::PlacedListener;
 use super::sections::upstream::Read;
 use super::words::{nearest, one_of, quoted};
 use super::{Config, Filter, ServerAuth, Upstream, UpstreamKind};
+
+pub(super) use self::named_sign_ins::check as named_sign_ins;
 
 /// Checks the upstreams against each other and the listeners, and settles which one is the default.
 pub(super) fn upstreams(

@@ -29,14 +29,8 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("console", "address", Text("off")),
     ("console", "metrics", Text("signed-in")),
     ("console", "user", Empty),
-    ("upstream", "oauth", Empty),
     ("upstream", "sender", Empty),
-    ("upstream.account", "oauth", Empty),
 ];
-
-/// Section, key, and values that come later for a key that is there already.
-const VALUES: &[(&str, &str, &[&str])] =
-    &[("upstream", "auth", &["scram-sha-256", "xoauth2", "oauthbearer"])];
 
 /// What a key that no section of this version reads is.
 pub(super) enum KeyStatus {
@@ -58,11 +52,6 @@ pub(super) fn key_status(section: &str, key: &str, node: &Node) -> KeyStatus {
         Some((_, _, harmless)) if accepts(harmless, &node.value) => KeyStatus::Harmless,
         Some(_) => KeyStatus::NotYet,
     }
-}
-
-/// Whether a value of a key comes later.
-pub(super) fn is_later_value(section: &str, key: &str, value: &str) -> bool {
-    VALUES.iter().any(|row| row.0 == section && row.1 == key && row.2.contains(&value))
 }
 
 fn accepts(harmless: &Harmless, value: &Value) -> bool {

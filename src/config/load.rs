@@ -210,9 +210,10 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let test_mode = switches::test_mode(root.section("test_mode"));
     let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
     let listeners = listener::read_all(&mut root);
+    let sign_ins = oauth::read_all(&mut root);
+    check::named_sign_ins(&root, &upstreams, &sign_ins);
     let upstreams = check::upstreams(&root, upstreams, &listeners);
     check::machine::listeners(&root, &listeners);
-    let sign_ins = oauth::read_all(&mut root);
     let sign_ins = check::sign_ins(&root, sign_ins, &upstreams);
     let config = Config {
         hostname: top::hostname(&mut root),

@@ -170,12 +170,7 @@ impl<'a> Section<'a> {
         let text = self.text(key, "one of its values", &instead)?;
         let value = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if let (None, Some((_, node))) = (value, self.table.0.get(key)) {
-            let why = if later::is_later_value(self.path.dotted(), key, text) {
-                "is not in this version yet"
-            } else {
-                "is not one of its values"
-            };
-            self.wrong_value(node, key, &format!("{} {why}", quoted(text)), &instead);
+            self.wrong_value(node, key, &format!("{} is not one of its values", quoted(text)), &instead);
         }
         value
     }

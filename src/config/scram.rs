@@ -1,15 +1,12 @@
 //! What is stored of a password for SCRAM-SHA-256 (RFC 5802 3, RFC 7677).
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The least number of iterations (RFC 7677 4).
-const MIN_ITERATIONS: u32 = 4096;
-/// More would let every login cost seconds.
-const MAX_ITERATIONS: u32 = 1_000_000;
 /// The longest salt, in octets.
 const MAX_SALT: usize = 64;
 
@@ -33,6 +30,9 @@ pub struct ScramVerifier {
 }
 
 impl ScramVerifier {
+    /// How often a password may be hashed: fewer protect it too little (RFC 7677 4), more would let every login cost seconds.
+    pub const ITERATIONS: RangeInclusive<u32> = 4096..=1_000_000;
+
     /// The text for the configuration. It is a secret.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -70,7 +70,7 @@ impl FromStr for ScramVerifier {
         let key = |text: &str| octets(text)?.try_into().map_err(|_| NotAVerifier);
         let iterations: u32 = iterations.parse().map_err(|_| NotAVerifier)?;
         let salt = octets(salt)?;
-        let in_range = (MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations)
+        let in_range = Self::ITERATIONS.contains(&iterations)
             && (1..=MAX_SALT).contains(&salt.len())
             && mechanism == MECHANISM;
         if !in_range {

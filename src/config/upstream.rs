@@ -76,7 +76,7 @@ pub struct Smtp {
     pub proxy: Option<Proxy>,
     /// How we log in.
     pub auth: Auth,
-    /// Whether a password may go over an open connection beyond loopback.
+    /// Whether a password or token may go over an open connection beyond loopback.
     pub allow_plaintext_auth: bool,
     /// How long we wait for it.
     pub timeouts: Timeouts,
@@ -111,7 +111,8 @@ pub enum Security {
 pub enum Auth {
     /// Not at all.
     None,
-    /// The best mechanism that both sides know; none when no user is configured.
+    /// The strongest mechanism that both sides know and for which there is a password or a token; none when no user is
+    /// configured.
     Auto,
     /// PLAIN (RFC 4616).
     Plain,
@@ -119,6 +120,32 @@ pub enum Auth {
     Login,
     /// CRAM-MD5 (RFC 2195).
     CramMd5,
+    /// SCRAM-SHA-256 (RFC 7677), bound to the connection where both sides can (RFC 9266).
+    ScramSha256,
+    /// XOAUTH2, with a token.
+    XOAuth2,
+    /// OAUTHBEARER (RFC 7628), with a token.
+    OAuthBearer,
+}
+
+impl Auth {
+    /// Whether it takes a token alone.
+    #[must_use]
+    pub fn takes_token(self) -> bool {
+        matches!(self, Self::XOAuth2 | Self::OAuthBearer)
+    }
+
+    /// Whether it takes a password alone.
+    #[must_use]
+    pub fn takes_password(self) -> bool {
+        matches!(self, Self::Plain | Self::Login | Self::CramMd5 | Self::ScramSha256)
+    }
+
+    /// Whether who reads an open connection may read the password or the token.
+    #[must_use]
+    pub fn is_clear_text(self) -> bool {
+        !matches!(self, Self::None | Self::CramMd5 | Self::ScramSha256)
+    }
 }
 
 /// How long we wait for an upstream (RFC 5321 4.5.3.2).

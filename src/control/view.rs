@@ -17,7 +17,7 @@ pub use probe::{CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAc
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};
 pub use trace::{TraceEvent, TraceLine};
-pub use upstream::{AccountJson, RefusedSenderJson, UpstreamJson};
+pub use upstream::{AccountJson, RefusedSenderJson, UpstreamJson, action};
 pub use waits::{WaitJson, WaitSources};
 
 use jiff::Timestamp;

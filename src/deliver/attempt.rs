@@ -241,6 +241,11 @@ impl Job {
                     Attempted { host, outcomes, sends_reports: offer.dsn, ..Attempted::new(leased) };
                 if offer.local { attempted } else { attempted.counted() }
             }
+            // There was nothing to log in with: it waits until there is, and was not tried.
+            AttemptEnd::NotReady(error) if error.no_token().is_some() => {
+                settle::hand_back(&self.lane, &self.account, leased).await;
+                return None;
+            }
             AttemptEnd::NotReady(error) => {
                 self.feedback().connection_failed(&error).await;
                 let attempted = Attempted::all(leased, Outcome::UPSTREAM, &error.words());

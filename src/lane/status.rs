@@ -30,6 +30,15 @@ pub enum LaneState {
         /// When there is room again; `None` when a running transaction must end first.
         until: Option<Moment>,
     },
+    /// There is no token to log in with.
+    SignIn {
+        /// Why, in words.
+        reason: String,
+        /// When another is asked for; `None` when a person must see to it.
+        until: Option<Moment>,
+        /// What a person does about it.
+        action: Option<String>,
+    },
     /// Switched off: by the configuration, by a person, or since it has failed too often.
     Disabled {
         /// Why.
@@ -57,10 +66,7 @@ pub struct LaneStatuses {
 }
 
 impl LaneState {
-    /// The name of what is switched off.
-    pub const DISABLED: &str = "disabled";
-
-    /// `up`, `down`, `limited` or `disabled`.
+    /// `up`, `down`, `limited`, `sign_in` or `disabled`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -68,7 +74,8 @@ impl LaneState {
             Self::Up | Self::Busy { .. } => "up",
             Self::Down { .. } => "down",
             Self::Limited { .. } => "limited",
-            Self::Disabled { .. } => Self::DISABLED,
+            Self::SignIn { .. } => "sign_in",
+            Self::Disabled { .. } => "disabled",
         }
     }
 
@@ -80,6 +87,7 @@ impl LaneState {
             Self::Busy { reason }
             | Self::Down { reason, .. }
             | Self::Limited { reason, .. }
+            | Self::SignIn { reason, .. }
             | Self::Disabled { reason, .. } => reason,
         }
     }
@@ -87,7 +95,16 @@ impl LaneState {
     /// Whether a person should see to it, though it may be tried again by itself, too.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Disabled { .. })
+        matches!(self, Self::Disabled { .. } | Self::SignIn { until: None, .. })
+    }
+
+    /// What a person does about it, where that is known; `None` is what lets any upstream send again.
+    #[must_use]
+    pub fn action(&self) -> Option<&str> {
+        match self {
+            Self::SignIn { action, .. } => action.as_deref(),
+            _ => None,
+        }
     }
 
     /// Until when, where that is known.
@@ -95,7 +112,10 @@ impl LaneState {
     pub fn until(&self) -> Option<Moment> {
         match self {
             Self::Up | Self::Busy { .. } => None,
-            Self::Down { until, .. } | Self::Limited { until, .. } | Self::Disabled { until, .. } => *until,
+            Self::Down { until, .. }
+            | Self::Limited { until, .. }
+            | Self::SignIn { until, .. }
+            | Self::Disabled { until, .. } => *until,
         }
     }
 }

@@ -197,8 +197,10 @@ impl EstimatedLane {
     fn eta(&self, when: Option<Moment>, due: Moment) -> Option<Moment> {
         let when = when?;
         match self.status.as_ref().filter(|status| status.via.is_none()).map(|status| &status.state) {
-            Some(LaneState::Disabled { .. }) => None,
-            Some(LaneState::Down { until: Some(until), .. }) => Some(when.max(*until).max(due)),
+            Some(LaneState::Disabled { .. } | LaneState::SignIn { until: None, .. }) => None,
+            Some(
+                LaneState::Down { until: Some(until), .. } | LaneState::SignIn { until: Some(until), .. },
+            ) => Some(when.max(*until).max(due)),
             _ => Some(when.max(due)),
         }
     }

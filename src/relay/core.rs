@@ -13,11 +13,12 @@ use crate::config::{Capture, Config, Fallback, Limits, Login, SharedLimits, Upst
 use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
+use crate::oauth::SignIns;
 use crate::policy::test_mode::Switch;
 use crate::policy::users::LoginSecret;
 use crate::route::Router;
 use crate::smtp::InstanceId;
-use crate::store::{LaneName, Orphans, Store, StoreError};
+use crate::store::{LaneName, Orphans, Store, StoreError, Suspension};
 use crate::time::Moment;
 use crate::transform::Signer;
 use crate::upstream::{Dial, Mailbox};
@@ -58,6 +59,7 @@ impl Core {
         config: Arc<Config>,
         store: Arc<dyn Store>,
         dial: Arc<dyn Dial>,
+        sign_ins: Arc<SignIns>,
     ) -> Result<Self, RelayError> {
         let timeline = store.timeline().clone();
         let signer = Arc::new(Signer::new(&config.dkim)?);
@@ -72,6 +74,7 @@ impl Core {
             wakeups: wakeups.clone(),
             dial,
             instance,
+            sign_ins,
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
@@ -107,12 +110,17 @@ impl Core {
             exchanges,
             house: JoinSet::new(),
         };
-        core.configure_accounts();
-        core.context.accounts.restore(&suspensions);
-        core.begin_sending();
-        core.retry_after_reading();
-        core.keep_house();
+        core.begin(&suspensions);
         Ok(core)
+    }
+
+    /// Sends, from now on, by what a former process has stored.
+    fn begin(&mut self, suspensions: &[Suspension]) {
+        self.configure_accounts();
+        self.context.accounts.restore(suspensions);
+        self.begin_sending();
+        self.retry_after_reading();
+        self.keep_house();
     }
 
     fn keep_house(&mut self) {

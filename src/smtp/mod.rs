@@ -11,8 +11,10 @@ pub mod long_lines;
 mod reply;
 mod reply_parser;
 pub mod sasl;
+mod sasl_prep;
 pub mod sasl_server;
 pub mod scram;
+mod scram_client;
 
 pub use instance::{INSTANCE_KEYWORD, InstanceId};
 pub use reply::{EnhancedStatus, Reply};

@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's side: its messages and its arithmetic. No I/O, no clock, no dice.
+//! SCRAM-SHA-256 (RFC 5802, RFC 7677): the arithmetic of both sides, and the server's messages. No I/O, no clock, no dice.
 //!
 //! The server knows a verifier, never the password. Names and passwords are compared octet by octet: what RFC 4013 would
 //! make of letters beyond ASCII is left to the clients.
@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use pbkdf2::pbkdf2_hmac_array;
 use sha2::{Digest, Sha256};
 
 use crate::config::ScramVerifier;
@@ -17,6 +18,33 @@ const MAX_NONCE: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the message breaks the grammar of SCRAM")]
 pub struct Malformed;
+
+/// What follows from a password (RFC 5802 3): the client's key and what a server knows of it. Debug output shows nothing.
+pub struct ScramKeys {
+    /// HMAC(`SaltedPassword`, "Client Key").
+    pub(super) client_key: [u8; 32],
+    /// H(`ClientKey`).
+    pub stored_key: [u8; 32],
+    /// HMAC(`SaltedPassword`, "Server Key").
+    pub server_key: [u8; 32],
+}
+
+impl ScramKeys {
+    /// Hashes the password so many times, which takes its time: `Hi` of RFC 5802 2.2 is PBKDF2 (RFC 8018 5.2) with one block.
+    #[must_use]
+    pub fn derive(password: &str, salt: &[u8], iterations: u32) -> Self {
+        let salted = pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, iterations);
+        let client_key = hmac(&salted, b"Client Key");
+        let stored_key = Sha256::digest(client_key).into();
+        Self { client_key, stored_key, server_key: hmac(&salted, b"Server Key") }
+    }
+}
+
+impl std::fmt::Debug for ScramKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScramKeys").finish_non_exhaustive()
+    }
+}
 
 /// The client's first message, and what must be remembered of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,8 +133,7 @@ impl ServerFirst {
         }
         let signed = format!("{},{unsigned}", self.so_far);
         let signature = hmac(&self.verifier.stored_key, signed.as_bytes());
-        let mut client_key = proof;
-        client_key.iter_mut().zip(signature).for_each(|(octet, mask)| *octet ^= mask);
+        let client_key = masked(proof, signature);
         // Hashes are compared, of which a client can't choose a single octet: how long that takes tells nothing.
         let known = <[u8; 32]>::from(Sha256::digest(client_key)) == self.verifier.stored_key;
         let proof = || format!("v={}", STANDARD.encode(hmac(&self.verifier.server_key, signed.as_bytes())));
@@ -131,7 +158,12 @@ fn sasl_name(text: &str) -> Result<String, Malformed> {
     if name.is_empty() || name.contains('\0') { Err(Malformed) } else { Ok(name) }
 }
 
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+/// A key under a signature, or the key again: the proof of RFC 5802 3.
+pub(super) fn masked(key: [u8; 32], signature: [u8; 32]) -> [u8; 32] {
+    std::array::from_fn(|at| key[at] ^ signature[at])
+}
+
+pub(super) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);
     mac.finalize().into_bytes().into()
@@ -141,21 +173,10 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
 pub(super) mod tests {
     use super::*;
 
-    /// Makes the verifier of a password (RFC 5802 3), as a client and `hash-password` do.
+    /// The verifier of a password.
     pub(in crate::smtp) fn verifier(password: &str, salt: &[u8], iterations: u32) -> ScramVerifier {
-        let mut block = hmac(password.as_bytes(), &[salt, &1_u32.to_be_bytes()].concat());
-        let mut salted = block;
-        for _ in 1..iterations {
-            block = hmac(password.as_bytes(), &block);
-            salted.iter_mut().zip(block).for_each(|(sum, octet)| *sum ^= octet);
-        }
-        let stored_key = Sha256::digest(hmac(&salted, b"Client Key")).into();
-        ScramVerifier {
-            iterations,
-            salt: salt.to_vec(),
-            stored_key,
-            server_key: hmac(&salted, b"Server Key"),
-        }
+        let ScramKeys { stored_key, server_key, .. } = ScramKeys::derive(password, salt, iterations);
+        ScramVerifier { iterations, salt: salt.to_vec(), stored_key, server_key }
     }
 
     /// The login of RFC 7677 3.

@@ -13,20 +13,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::credentials::{Credentials, PresentedLogin};
 use super::dial::Dial;
 use super::dialogue::DialogueHub;
-use super::error::{ConnectCause, ConnectError, DialogueFault, Stage};
-use super::login;
+use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, Stage};
+use super::login::{self, LoginLine};
 use super::observer::Observer;
 use super::offer::Offer;
 use super::proxy::{self, Way};
 use super::step::{Finding, Offered, TlsFacts};
 use super::stream::{Stream, deadline_in};
-use super::tls::TlsClient;
+use super::tls::{self, TlsClient};
 use super::tls_error::TlsError;
 use super::wire::{Surplus, Wire};
-use crate::config::{Login, Security, Smtp, Timeouts};
+use crate::config::{Security, Smtp, Timeouts};
 use crate::smtp::extension::Capabilities;
+use crate::smtp::sasl::ChannelBinding;
 use crate::smtp::{InstanceId, Reply};
 
 /// Replies to EHLO that say that it is not known; HELO may be (RFC 5321 4.1.1.1, 4.2.4).
@@ -45,7 +47,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub struct Connector {
     dial: Arc<dyn Dial>,
     smtp: Smtp,
-    account: Login,
+    credentials: Option<Credentials>,
     hostname: String,
     own: InstanceId,
     tls: OnceLock<TlsClient>,
@@ -57,9 +59,14 @@ impl Connector {
     /// For an account of an upstream; `hostname` is our name in EHLO unless the upstream has its own, and an upstream that
     /// announces `own` is ourselves. Certificates are read when the first connection needs them.
     #[must_use]
-    pub fn new(dial: Arc<dyn Dial>, smtp: Smtp, account: &Login, hostname: &str, own: InstanceId) -> Self {
-        let (account, hostname) = (account.clone(), hostname.to_owned());
-        Self { dial, smtp, account, hostname, own, tls: OnceLock::new(), hub: None }
+    pub fn new(
+        dial: Arc<dyn Dial>,
+        smtp: Smtp,
+        credentials: Option<Credentials>,
+        hostname: &str,
+        own: InstanceId,
+    ) -> Self {
+        Self { dial, smtp, credentials, hostname: hostname.to_owned(), own, tls: OnceLock::new(), hub: None }
     }
 
     /// The same, whose connections can be listened to.
@@ -68,7 +75,8 @@ impl Connector {
         Self { hub: Some(hub), ..self }
     }
 
-    /// Makes a connection that is ready for mail.
+    /// Makes a connection that is ready for mail. A login that is refused for its token is made once more over another
+    /// connection with another token.
     ///
     /// # Errors
     /// Tells at which step it ended and why. No message is at fault.
@@ -81,18 +89,51 @@ impl Connector {
     /// # Errors
     /// Tells at which step it ended and why.
     pub async fn open_before(&self, observer: Observer) -> Result<Connection, ConnectError> {
-        let tap = self.hub.as_ref().map(|hub| hub.connection(self.account.name()));
+        let Some(credentials) = &self.credentials else { return self.open_as(None, &observer).await };
+        let no_login = |error: LoginError, host| {
+            let error = ConnectError { stage: Stage::Auth, host, cause: error.into() };
+            observer.failed(&error);
+            error
+        };
+        let mut login =
+            credentials.present().await.map_err(|error| no_login(error, self.configured_host()))?;
+        loop {
+            let error = match self.open_as(Some(&login), &observer).await {
+                Err(error) if login::wants_another_token(&error.cause) => error,
+                other => return other,
+            };
+            login = match credentials.instead_of(&login).await {
+                Some(Ok(other)) => other,
+                Some(Err(why)) => return Err(no_login(why, error.host)),
+                None => return Err(error),
+            };
+        }
+    }
+
+    async fn open_as(
+        &self,
+        login: Option<&PresentedLogin>,
+        observer: &Observer,
+    ) -> Result<Connection, ConnectError> {
+        let user = login.map_or("", |login| &login.user);
+        let tap = self.hub.as_ref().map(|hub| hub.connection(user));
         let mut opening = Handshake {
             connector: self,
+            login,
             stage: Stage::Connect,
-            host: format!("{}:{}", self.smtp.host, self.smtp.port),
-            observer: observer.with_tap(tap),
+            host: self.configured_host(),
+            observer: observer.clone().with_tap(tap),
+            binding: None,
         };
         opening.run().await.map_err(|cause| {
             let error = ConnectError { stage: opening.stage, host: opening.host.clone(), cause };
             opening.observer.failed(&error);
             error
         })
+    }
+
+    fn configured_host(&self) -> String {
+        format!("{}:{}", self.smtp.host, self.smtp.port)
     }
 
     async fn tls(&self) -> Result<&TlsClient, TlsError> {
@@ -110,9 +151,12 @@ impl Connector {
 /// A connection that is being made.
 struct Handshake<'a> {
     connector: &'a Connector,
+    login: Option<&'a PresentedLogin>,
     stage: Stage,
     host: String,
     observer: Observer,
+    /// What a login can be bound to, once there is TLS.
+    binding: Option<ChannelBinding>,
 }
 
 impl Handshake<'_> {
@@ -136,7 +180,8 @@ impl Handshake<'_> {
         // Who is there behind a proxy is not known.
         let is_loopback = address.is_some_and(|address| address.ip().to_canonical().is_loopback());
         let shielded = smtp.security != Security::None || is_loopback;
-        self.login(&mut wire, &capabilities, shielded).await?;
+        let line = LoginLine { offered: &capabilities.auth, shielded, binding: self.binding };
+        self.login(&mut wire, &line).await?;
         Ok(Connection {
             wire,
             capabilities,
@@ -155,12 +200,10 @@ impl Handshake<'_> {
     async fn login(
         &self,
         wire: &mut Wire,
-        capabilities: &Capabilities,
-        shielded: bool,
+        line: &LoginLine<'_>,
     ) -> Result<(), ConnectCause> {
-        let Connector { smtp, account, .. } = self.connector;
         wire.conceal(true);
-        let done = login::login(wire, smtp, account, &capabilities.auth, shielded).await;
+        let done = login::login(wire, &self.connector.smtp, self.login, line).await;
         wire.conceal(false);
         done?;
         self.observer.found(|| Finding::LoggedIn(wire.mechanism().map(str::to_owned)));
@@ -226,7 +269,9 @@ impl Handshake<'_> {
         let limit = smtp.timeouts.connect;
         let shaken = timeout_at(deadline_in(limit), client.handshake(name, stream)).await;
         let stream = shaken.map_err(|_| DialogueFault::TimedOut(limit))??;
-        self.observer.found(|| Finding::Secured(Box::new(TlsFacts::of(stream.get_ref().1, name))));
+        let connection = stream.get_ref().1;
+        self.observer.found(|| Finding::Secured(Box::new(TlsFacts::of(connection, name))));
+        self.binding = tls::binding(connection);
         Ok(Box::new(stream))
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::tls_error::TlsError;
+use crate::oauth::NoToken;
 use crate::smtp::sasl::{Mechanism, SaslError};
 use crate::smtp::{Reply, ReplyError};
 
@@ -192,11 +193,27 @@ pub enum LoginError {
         /// Offered.
         offered: Vec<String>,
     },
-    /// The password would go over an open line.
+    /// The upstream takes no tokens; there is no falling back to a password.
     #[error(
-        "the password would be sent unencrypted; set security to \"starttls\" or \"tls\" (or allow_plaintext_auth)"
+        "the upstream takes no tokens (XOAUTH2, OAUTHBEARER): it offers {}; check host and port, or use a password \
+        in place of oauth",
+        offer_list(offered)
+    )]
+    NoneForToken {
+        /// Offered.
+        offered: Vec<String>,
+    },
+    /// The password, or the token, would go over an open line.
+    #[error(
+        "the password or token would be sent unencrypted; set security to \"starttls\" or \"tls\" (or allow_plaintext_auth)"
     )]
     OpenLine,
+    /// The sign-in has no token at present: nothing was tried.
+    #[error("{0}")]
+    NoToken(NoToken),
+    /// The upstream refuses the token that there is, and another could not be had.
+    #[error("{0}; it is asked for again at the next try")]
+    NotReplaced(NoToken),
     /// The mechanism could not go on.
     #[error(transparent)]
     Sasl(#[from] SaslError),
@@ -213,6 +230,44 @@ fn offer_list(offered: &[String]) -> String {
     offered.iter().take(10).map(clean).collect::<Vec<_>>().join(" ")
 }
 
+/// By what somebody has logged in: what to do about a refusal depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LoginMethod {
+    /// A password.
+    Password,
+    /// A token.
+    Token,
+}
+
+/// A login that the upstream has refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginRefusal {
+    /// What it has answered.
+    pub reply: Reply,
+    /// What the login was made with.
+    pub method: LoginMethod,
+    /// What it has said about the token beside that (RFC 7628 3.2.2).
+    pub detail: Option<String>,
+    /// What to do about it, in words.
+    pub advice: &'static str,
+}
+
+impl fmt::Display for LoginRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.told(), self.advice)
+    }
+}
+
+impl LoginRefusal {
+    /// What the upstream has answered, for where the advice stands beside it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let Self { reply, detail, .. } = self;
+        let detail = detail.as_ref().map_or(String::new(), |detail| format!(" ({detail})"));
+        format!("{reply}{detail}")
+    }
+}
+
 /// What stopped a connection from being made ready.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -226,6 +281,9 @@ pub enum ConnectCause {
     /// The upstream said no.
     #[error("{0}")]
     Refused(Reply),
+    /// The upstream refuses the login.
+    #[error("{0}")]
+    LoginRefused(LoginRefusal),
     /// There is no TLS that we can trust.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -282,14 +340,10 @@ impl ConnectError {
     #[must_use]
     pub fn words(&self) -> String {
         let Self { stage, cause, .. } = self;
-        let advice = match cause {
-            ConnectCause::Dial(_) => return cause.to_string(),
-            ConnectCause::Refused(reply) if *stage == Stage::Auth && reply.is_permanent() => {
-                "; check user and password"
-            }
-            _ => "",
-        };
-        format!("at {stage}: {cause}{advice}")
+        match cause {
+            ConnectCause::Dial(_) => cause.to_string(),
+            _ => format!("at {stage}: {cause}"),
+        }
     }
 
     /// The upstream's reply, where it gave one.
@@ -299,6 +353,16 @@ impl ConnectError {
             ConnectCause::Refused(reply) | ConnectCause::Fault(DialogueFault::Unexpected(reply)) => {
                 Some(reply)
             }
+            ConnectCause::LoginRefused(refusal) => Some(&refusal.reply),
+            _ => None,
+        }
+    }
+
+    /// Why there was nothing to log in with; the upstream was not asked, or has refused what there was.
+    #[must_use]
+    pub fn no_token(&self) -> Option<&NoToken> {
+        match &self.cause {
+            ConnectCause::Login(LoginError::NoToken(why)) => Some(why),
             _ => None,
         }
     }
@@ -328,8 +392,11 @@ impl ConnectError {
             ConnectCause::Dial(DialError::Proxy { fault, .. }) => fault.needs_a_person(),
             ConnectCause::Dial(error) => matches!(error, DialError::Family { .. }),
             ConnectCause::Fault(DialogueFault::Tls(error)) => error.needs_a_person(),
-            ConnectCause::Fault(_) => false,
+            // A sign-in tries again by itself.
+            ConnectCause::Fault(_) | ConnectCause::Login(LoginError::NotReplaced(_)) => false,
             ConnectCause::Refused(reply) => reply.is_permanent(),
+            ConnectCause::LoginRefused(refusal) => refusal.reply.is_permanent(),
+            ConnectCause::Login(LoginError::NoToken(why)) => why.until.is_none(),
             ConnectCause::Tls(error) => error.needs_a_person(),
             ConnectCause::StartTlsNotOffered
             | ConnectCause::Injection
@@ -373,14 +440,32 @@ mod tests {
     }
 
     #[test]
-    fn advises_who_cannot_log_in() {
-        let refused = |reply| ConnectError {
+    fn says_what_a_refused_login_was_told() {
+        let refused = |reply, detail: Option<&str>| ConnectError {
             stage: Stage::Auth,
             host: "mx[192.0.2.1]:587".into(),
-            cause: ConnectCause::Refused(reply),
+            cause: ConnectCause::LoginRefused(LoginRefusal {
+                reply,
+                method: LoginMethod::Token,
+                detail: detail.map(str::to_owned),
+                advice: "sign in anew",
+            }),
         };
-        let wrong = refused(Reply::new(535, (5, 7, 8), "no"));
-        assert_eq!(wrong.to_string(), "mx[192.0.2.1]:587: at AUTH: 535 5.7.8 no; check user and password");
-        assert_eq!(refused(Reply::new(454, (4, 7, 0), "later")).words(), "at AUTH: 454 4.7.0 later");
+        let wrong = refused(Reply::new(535, (5, 7, 8), "no"), Some("status 401"));
+        assert_eq!(wrong.to_string(), "mx[192.0.2.1]:587: at AUTH: 535 5.7.8 no (status 401): sign in anew");
+        assert!(wrong.needs_a_person());
+        let later = refused(Reply::new(454, (4, 7, 0), "later"), None);
+        assert_eq!(later.words(), "at AUTH: 454 4.7.0 later: sign in anew");
+        assert!(!later.needs_a_person());
+    }
+
+    #[test]
+    fn who_can_help_when_there_is_no_token() {
+        for (until, want) in [(None, true), (Some(crate::time::Moment(5)), false)] {
+            let why = NoToken { reason: "nobody has signed in".into(), until, action: None };
+            let cause = LoginError::NoToken(why.clone()).into();
+            let error = ConnectError { stage: Stage::Auth, host: "mx:587".into(), cause };
+            assert_eq!((error.no_token(), error.needs_a_person()), (Some(&why), want));
+        }
     }
 }

@@ -7,6 +7,7 @@ mod answer;
 mod capture;
 mod classify;
 mod connection;
+mod credentials;
 mod dial;
 mod dialogue;
 mod error;
@@ -30,9 +31,13 @@ pub use answer::{Answer, RecipientResult, TransactionResult};
 pub use capture::{CaptureError, Mailbox};
 pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
 pub use connection::{Connection, Connector};
+pub use credentials::{Credentials, TokenLogin};
 pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
-pub use error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage, TunnelFault};
+pub use error::{
+    ConnectCause, ConnectError, DialError, DialogueFault, LoginError, LoginMethod, LoginRefusal, Stage,
+    TunnelFault,
+};
 pub use observer::Observer;
 pub use offer::Offer;
 pub use replies::{

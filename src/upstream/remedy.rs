@@ -33,6 +33,10 @@ impl ConnectError {
                 let advice = if advice.is_empty() && is_login { CHECK_LOGIN } else { advice };
                 (text, Some(advice.to_owned()).filter(|advice| !advice.is_empty()))
             }
+            ConnectCause::LoginRefused(refusal) => (refusal.told(), Some(refusal.advice.to_owned())),
+            ConnectCause::Login(LoginError::NoToken(why) | LoginError::NotReplaced(why)) => {
+                (why.reason.clone(), why.action.clone())
+            }
             ConnectCause::Fault(fault) if !matches!(fault, DialogueFault::Tls(_)) => {
                 (text, self.of_fault(fault).map(str::to_owned))
             }

@@ -10,12 +10,16 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::ResolvesClientCert;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SignatureScheme};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, SignatureScheme};
 
 use super::stream::{FirstOctets, Stream};
 use super::tls_error::{HandshakeFacts, TlsError};
 use super::trust_verifier::TrustVerifier;
 use crate::config::ClientTls;
+use crate::smtp::sasl::ChannelBinding;
+
+/// What a login is bound to (RFC 9266 2).
+const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// What is needed to open TLS connections to one upstream. Keeps sessions for resumption.
 #[derive(Clone)]
@@ -75,6 +79,13 @@ impl TlsClient {
         })?;
         Ok(stream)
     }
+}
+
+/// What a login over a connection can be bound to; TLS 1.3 alone has it without conditions.
+pub(super) fn binding(connection: &ClientConnection) -> Option<ChannelBinding> {
+    let has_it = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+    let exported = has_it.then(|| connection.export_keying_material([0; 32], BINDING_LABEL, Some(b"")).ok());
+    exported.flatten().map(ChannelBinding)
 }
 
 /// The authorities of the system. Without any, there must be something else to go by.

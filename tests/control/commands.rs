@@ -1,5 +1,7 @@
 //! What the commands need, and what they say they have done.
 
+use mailsluice::config::{Limits, Login, Upstream};
+
 use super::*;
 
 /// The command without `--config`, in a folder where nothing is, with these variables alone.
@@ -199,6 +201,34 @@ fn status_tells_what_was_not_tried_and_who_needs_a_person() {
     assert!(status.out.contains(want), "{status:?}");
     assert_eq!(relay.run(&["status"]).status, Some(0));
     assert_eq!(relay.run(&["status", "--json"]).json()["needs_a_person"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn status_tells_who_must_sign_in() {
+    let relay = Relay::start();
+    let mut config = (*relay.state.config).clone();
+    let login = Login {
+        user: Some("a@firm.example".to_owned()),
+        oauth: Some("m365".into()),
+        ..Login::anonymous(Limits::default())
+    };
+    let upstream = Upstream { accounts: vec![login], ..(*config.upstreams[0]).clone() };
+    config.upstreams[0] = Arc::new(upstream);
+    let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
+    relay.state.accounts.configure(&config, &[], &relay.state.router, &mailbox);
+    let status = relay.run(&["status", "--check"]);
+    assert_eq!(status.status, Some(1), "{status:?}");
+    let want = "NEEDS A PERSON: upstream m365 account a@firm.example: nobody has signed in yet for m365: \
+        mailsluice connect m365\n";
+    assert!(status.out.contains(want), "{status:?}");
+    let listed = relay.run(&["upstream", "list", "--json"]).json()[0].clone();
+    assert_eq!((&listed["state"], &listed["until"]), (&json!("sign_in"), &json!(null)), "{listed}");
+    for of in [&listed, &listed["accounts"][0]] {
+        assert_eq!(of["action"], json!("mailsluice connect m365"), "{listed}");
+        assert_eq!(of["reason"], json!("nobody has signed in yet for m365"), "{listed}");
+    }
+    let text = relay.run(&["upstream", "list"]).out;
+    assert!(text.contains("sign_in") && text.contains("mailsluice connect m365"), "{text}");
 }
 
 #[test]

@@ -208,6 +208,22 @@ fn an_upstream_that_is_down_says_when_it_is_probed() {
             false,
             Some("enable it"),
         ),
+        (
+            LaneState::SignIn {
+                reason: reason(),
+                until: None,
+                action: Some("mailsluice connect m365".to_owned()),
+            },
+            "it goes as soon as somebody has signed in",
+            false,
+            Some("mailsluice connect m365"),
+        ),
+        (
+            LaneState::SignIn { reason: reason(), until: Some(soon), action: None },
+            "another token is asked for, and it goes with that",
+            true,
+            None,
+        ),
     ] {
         let found = waits(None, &[account("a", state, AppliesTo::Account)]);
         assert_eq!(found.len(), 1, "{found:?}");

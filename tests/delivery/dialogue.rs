@@ -6,12 +6,12 @@ use mailsluice::config::{Auth, ClientTls, Security, Smtp};
 use mailsluice::mail::{Body, ReversePath};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
-    Connector, DialogueFault, Requests, Stage, TcpDial, Transaction, blacklist_candidate,
+    Connector, Credentials, DialogueFault, Requests, Stage, TcpDial, Transaction, blacklist_candidate,
 };
 use proptest::prelude::*;
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream, UpstreamDial};
-use super::{TIMEOUTS, address, anna, connected, nobody, open, recipients, send, smtp, verdicts};
+use super::{TIMEOUTS, address, anna, connected, open, recipients, send, smtp, verdicts};
 
 #[tokio::test(start_paused = true)]
 async fn parameters_only_where_offered() {
@@ -137,7 +137,7 @@ async fn a_thousand_recipients_through_a_narrow_pipe() {
         let upstream = Upstream::new(Script::default().with(Step::Rcpt(500), Act::reply(550, "5.1.1 no")));
         let dial = UpstreamDial { buffer, ..(*upstream.dial()).clone() };
         let dial = std::sync::Arc::new(dial);
-        let connector = Connector::new(dial, smtp(), &nobody(), "relay.firm.example", InstanceId::random());
+        let connector = Connector::new(dial, smtp(), None, "relay.firm.example", InstanceId::random());
         let mut connection = connector.open().await.unwrap();
         let result = send(&mut connection, &recipients(1000), b"hello").await;
         let verdicts = verdicts(&result);
@@ -218,7 +218,8 @@ async fn over_the_network_with_tls_and_login() {
         ..smtp()
     };
     let (dial, own) = (std::sync::Arc::new(TcpDial), InstanceId::random());
-    let connector = Connector::new(dial, config, &anna("secret"), "relay.firm.example", own);
+    let credentials = Credentials::of(&anna("secret"), |_| unreachable!());
+    let connector = Connector::new(dial, config, credentials, "relay.firm.example", own);
     let content = b"Subject: big\r\n\r\n.\r\n..\r\nline\r\n".repeat(40_000);
     let mut connection = connector.open().await.unwrap();
     assert_eq!(connection.host(), format!("127.0.0.1[127.0.0.1]:{}", listening.address.port()));

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::support::upstream::{Act, Script, Step, Upstream, UpstreamDial};
-use super::{TIMEOUTS, nobody, recipients, send, smtp, verdicts};
+use super::{TIMEOUTS, recipients, send, smtp, verdicts};
 
 /// What flushing does once a final dot was written.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,11 +86,10 @@ async fn after_the_dot_nothing_is_certain_without_a_reply() {
     ] {
         let upstream = Upstream::new(Script::default().with(Step::Dot, act.clone()));
         let dial = Arc::new(StuckDial(upstream.dial(), flush));
-        let mut connection =
-            Connector::new(dial, smtp(), &nobody(), "relay.firm.example", InstanceId::random())
-                .open()
-                .await
-                .unwrap();
+        let mut connection = Connector::new(dial, smtp(), None, "relay.firm.example", InstanceId::random())
+            .open()
+            .await
+            .unwrap();
         let started = Instant::now();
         let result = send(&mut connection, &recipients(2), b"hello").await;
         assert_eq!(verdicts(&result), want, "{flush:?} {act:?}: {result:?}");

@@ -166,6 +166,9 @@ async fn each_mechanism() {
         ("LOGIN", Auth::Login, true, "AUTH LOGIN"),
         ("CRAM-MD5", Auth::CramMd5, false, "AUTH CRAM-MD5"),
         ("LOGIN PLAIN CRAM-MD5", Auth::Auto, false, "AUTH CRAM-MD5"),
+        ("SCRAM-SHA-256", Auth::ScramSha256, false, "AUTH SCRAM-SHA-256 "),
+        ("LOGIN PLAIN CRAM-MD5 SCRAM-SHA-256", Auth::Auto, false, "AUTH SCRAM-SHA-256 "),
+        ("SCRAM-SHA-256-PLUS SCRAM-SHA-256", Auth::Auto, false, "AUTH SCRAM-SHA-256 "),
         ("LOGIN PLAIN", Auth::Auto, true, "AUTH PLAIN "),
     ] {
         let upstream = Upstream::new(Script::default().with_login(offered));
@@ -233,7 +236,7 @@ async fn an_upstream_that_is_this_relay_itself() {
             script.implicit_tls = security == Security::Tls;
             let upstream = Upstream::new(script);
             let config = Smtp { security, tls: authority.tls(), ..smtp() };
-            let connector = Connector::new(upstream.dial(), config, &nobody(), "relay.firm.example", own);
+            let connector = Connector::new(upstream.dial(), config, None, "relay.firm.example", own);
             let error = connector.open().await.err();
             assert_eq!(error.is_some(), is_ourselves, "{security:?}: {error:?}");
             let Some(error) = error else { continue };

@@ -3,6 +3,7 @@
 //! It speaks over anything: pipes, so that a test can stop the clock ([`UpstreamDial`]), or TCP on loopback
 //! ([`Upstream::listen`]). The script can be changed while it runs; it is read again at each step.
 
+mod auth;
 mod authority;
 mod script;
 mod session;
@@ -48,6 +49,7 @@ struct Record {
     open: usize,
     most_open: usize,
     turned_away: usize,
+    tokens: Vec<String>,
 }
 
 /// The upstream. Clones are the same one.
@@ -80,6 +82,11 @@ impl Upstream {
     /// The command lines that begin with a word.
     pub fn commands_of(&self, verb: &str) -> Vec<String> {
         self.commands().into_iter().filter(|line| line.starts_with(verb)).collect()
+    }
+
+    /// Every token that was offered, in order.
+    pub fn tokens(&self) -> Vec<String> {
+        self.record().tokens.clone()
     }
 
     /// How many connections were made.

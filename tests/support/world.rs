@@ -93,6 +93,7 @@ impl World {
             wakeups: wakeups.clone(),
             dial: Arc::new(TcpDial),
             instance: InstanceId::random(),
+            sign_ins: Arc::default(),
         };
         let accounts = Accounts::new(services, router.clone());
         let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));

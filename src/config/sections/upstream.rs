@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::fallback;
 use super::upstream_limits::{limits, shared_limits, timeouts};
-use super::upstream_logins::logins;
+use super::upstream_logins::{NamedSignIn, ReadLogins, logins};
 use super::{MANY, WRITE_HOST_NAME, filters, upstream_tls};
 use crate::config::fault::SourcePlace;
 use crate::config::names::{is_domain, is_ehlo_name};
@@ -18,7 +18,7 @@ const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", s
 /// Failed connections or logins in a row that disable an upstream.
 const DISABLE_AFTER: u32 = 5;
 /// The keys of a smart host; the local mailbox has none of them.
-const SMTP_KEYS: [&str; 19] = [
+const SMTP_KEYS: [&str; 20] = [
     "preset",
     "host",
     "port",
@@ -35,6 +35,7 @@ const SMTP_KEYS: [&str; 19] = [
     "allow_plaintext_auth",
     "user",
     "password",
+    "oauth",
     "account",
     "disable_after",
     "timeouts",
@@ -55,6 +56,8 @@ pub(in crate::config) struct Read {
     pub(in crate::config) filters: Vec<SourcePlace>,
     /// Where each fallback is.
     pub(in crate::config) fallbacks: Vec<SourcePlace>,
+    /// The sign-ins that its logins name, and where.
+    pub(in crate::config) sign_ins: Vec<NamedSignIn>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,13 +80,14 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let is_default = section.flag("default").unwrap_or(false);
     let enabled = section.flag("enabled").unwrap_or(true);
     let sign = section.flag("sign").unwrap_or(true);
-    let (kind, accounts) = if kind == Some(KindName::Capture) {
+    let (kind, logins) = if kind == Some(KindName::Capture) {
         refuse_smtp_keys(&mut section);
         let limits = limits(section.section("limits"), &Limits::default());
-        (UpstreamKind::Capture(Capture { max: capture_max }), vec![Login::anonymous(limits)])
+        let logins = ReadLogins { logins: vec![Login::anonymous(limits)], sign_ins: Vec::new() };
+        (UpstreamKind::Capture(Capture { max: capture_max }), logins)
     } else {
-        let (smtp, accounts) = smart_host(&mut section);
-        (UpstreamKind::Smtp(Box::new(smtp)), accounts)
+        let (smtp, logins) = smart_host(&mut section);
+        (UpstreamKind::Smtp(Box::new(smtp)), logins)
     };
     let shared_limits = shared_limits(section.section("shared_limits"));
     let (fallback, fallbacks) = fallback::read(&mut section);
@@ -97,15 +101,16 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         filter,
         sign,
         kind,
-        accounts,
+        accounts: logins.logins,
         shared_limits,
         fallback,
         disable_after,
     };
-    Read { upstream, place, host, name: name_place, default, filters, fallbacks }
+    let sign_ins = logins.sign_ins;
+    Read { upstream, place, host, name: name_place, default, filters, fallbacks, sign_ins }
 }
 
-fn smart_host(section: &mut Section<'_>) -> (Smtp, Vec<Login>) {
+fn smart_host(section: &mut Section<'_>) -> (Smtp, ReadLogins) {
     let preset = preset(section);
     let known = preset.map_or_else(Limits::default, Preset::limits);
     let limits = limits(section.section("limits"), &known);
@@ -136,6 +141,9 @@ fn auth(section: &mut Section<'_>) -> Option<Auth> {
         ("plain", Auth::Plain),
         ("login", Auth::Login),
         ("cram-md5", Auth::CramMd5),
+        ("scram-sha-256", Auth::ScramSha256),
+        ("xoauth2", Auth::XOAuth2),
+        ("oauthbearer", Auth::OAuthBearer),
     ];
     let auth = section.choice("auth", &auths);
     if section.has("auth") { auth } else { Some(Auth::Auto) }

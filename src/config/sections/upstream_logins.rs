@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::upstream_limits::limits;
 use crate::config::fault::SourcePlace;
@@ -11,6 +12,21 @@ use crate::config::{Auth, Limits, Login, Security, Smtp, secret};
 use crate::mail::{Address, AddressKey};
 
 const WRITE_SECRET: &str = r#"write { file = "…" } or { env = "…" }"#;
+const WRITE_SIGN_IN: &str = "write the name of an [[oauth]]";
+
+/// The name of a sign-in, as an upstream or account writes it.
+pub(in crate::config) struct NamedSignIn {
+    pub(in crate::config) name: Arc<str>,
+    /// The key, in whose section it stands.
+    pub(in crate::config) key: &'static str,
+    pub(in crate::config) place: SourcePlace,
+}
+
+/// The logins of an upstream, and the sign-ins that they name.
+pub(super) struct ReadLogins {
+    pub(super) logins: Vec<Login>,
+    pub(super) sign_ins: Vec<NamedSignIn>,
+}
 
 /// All logins, the upstream's own first; at least one. `auth` is `None` when it is wrong, so that nothing that depends
 /// on it is said. What an account does not say of its limits is as in `known`.
@@ -19,27 +35,39 @@ pub(super) fn logins(
     smtp: &Smtp,
     auth: Option<Auth>,
     known: &Limits,
-) -> Vec<Login> {
+) -> ReadLogins {
     let more = section.sections("account");
     let own = login(section, known.clone());
     let is_alone = more.is_empty();
-    let has_own = is_alone || section.has("user") || section.has("password");
+    let has_own = is_alone || ["user", "password", "oauth"].iter().any(|key| section.has(key));
     match auth {
         None => {}
         Some(Auth::None) => refuse(section, &more),
         Some(auth) => {
-            check_own(section, is_alone && auth != Auth::Auto);
+            check_own(section, auth, is_alone);
+            check_kind(section, section, auth);
             for account in &more {
-                check_account(account);
+                check_account(account, auth);
+                check_kind(account, section, auth);
             }
-            let has_password = section.has("password") || more.iter().any(|account| account.has("password"));
-            check_shield(section, smtp, has_password);
+            check_shield(section, smtp, &more);
         }
     }
     check_doubles(section, &more);
-    let mut accounts = if has_own { vec![own] } else { Vec::new() };
-    accounts.extend(more.into_iter().map(|section| account(section, known)));
-    accounts
+    let sign_in = |section: &Section<'_>, login: &Login, key| {
+        let place = section.place_of("oauth");
+        login.oauth.clone().map(|name| NamedSignIn { name, key, place })
+    };
+    let mut sign_ins: Vec<NamedSignIn> = sign_in(section, &own, "upstream.oauth").into_iter().collect();
+    let mut logins = if has_own { vec![own] } else { Vec::new() };
+    for section in more {
+        let place = section.place_of("oauth");
+        let account = account(section, known);
+        let named = |name| NamedSignIn { name, key: "upstream.account.oauth", place };
+        sign_ins.extend(account.oauth.clone().map(named));
+        logins.push(account);
+    }
+    ReadLogins { logins, sign_ins }
 }
 
 /// Reads one of `[[upstream.account]]`.
@@ -62,7 +90,10 @@ fn account(mut section: Section<'_>, known: &Limits) -> Login {
 
 fn login(section: &mut Section<'_>, limits: Limits) -> Login {
     let password = secret::read_password(section, "password");
-    Login { user: user(section), password, oauth: None, sender_bound: false, limits }
+    let oauth = section.parsed("oauth", "the name of an [[oauth]]", WRITE_SIGN_IN, |text| {
+        (!text.is_empty()).then(|| Arc::from(text))
+    });
+    Login { user: user(section), password, oauth, sender_bound: false, limits }
 }
 
 fn user(section: &mut Section<'_>) -> Option<String> {
@@ -74,7 +105,7 @@ fn user(section: &mut Section<'_>) -> Option<String> {
 fn refuse(section: &Section<'_>, more: &[Section<'_>]) {
     const WHAT: &str = "has no use with auth = \"none\"";
     const INSTEAD: &str = "remove it, or remove auth";
-    for key in ["user", "password"].into_iter().filter(|key| section.has(key)) {
+    for key in ["user", "password", "oauth"].into_iter().filter(|key| section.has(key)) {
         section.fault(&section.place_of(key), key, WHAT, INSTEAD);
     }
     for account in more {
@@ -82,33 +113,72 @@ fn refuse(section: &Section<'_>, more: &[Section<'_>]) {
     }
 }
 
-fn check_own(section: &Section<'_>, wants_login: bool) {
-    let (has_user, has_password) = (section.has("user"), section.has("password"));
-    if !has_user && (has_password || wants_login) {
+fn check_own(section: &Section<'_>, auth: Auth, is_alone: bool) {
+    let wants_login = is_alone && auth != Auth::Auto;
+    let has_user = section.has("user");
+    if !has_user && section.has("oauth") {
+        section.missing("user", "write the address of the mailbox that sends: it goes with the token");
+    } else if !has_user && (section.has("password") || wants_login) {
         section.missing("user", "write the login name, or remove password and auth");
     }
-    if !has_password && (has_user || wants_login) {
-        section.missing("password", &format!("{WRITE_SECRET}, or remove user and auth"));
+    if !has_secret(section) && (has_user || wants_login) {
+        missing_secret(section, auth, "user and auth");
     }
 }
 
-fn check_account(section: &Section<'_>) {
+fn check_account(section: &Section<'_>, auth: Auth) {
     if !section.has("user") {
         section.missing("user", "write its login name, or remove the account");
     }
-    if !section.has("password") {
-        section.missing("password", &format!("{WRITE_SECRET}, or remove the account"));
+    if !has_secret(section) {
+        missing_secret(section, auth, "the account");
     }
 }
 
-fn check_shield(section: &Section<'_>, smtp: &Smtp, has_password: bool) {
+fn has_secret(section: &Section<'_>) -> bool {
+    section.has("password") || section.has("oauth")
+}
+
+fn missing_secret(section: &Section<'_>, auth: Auth, or_remove: &str) {
+    let (key, write) = if auth.takes_token() { ("oauth", WRITE_SIGN_IN) } else { ("password", WRITE_SECRET) };
+    section.missing(key, &format!("{write}, or remove {or_remove}"));
+}
+
+/// A login is made with a password or with tokens, never with one in place of the other; `upstream` is where `auth` stands.
+fn check_kind(section: &Section<'_>, upstream: &Section<'_>, auth: Auth) {
+    let (has_password, has_oauth) = (section.has("password"), section.has("oauth"));
+    if has_password && has_oauth {
+        let what = "stands beside password, which is never used in its place";
+        return section.fault(&section.place_of("oauth"), "oauth", what, "remove one of them");
+    }
+    let written = upstream.written("auth").map_or("", |(_, auth)| auth);
+    if has_oauth && auth.takes_password() {
+        let what = format!("has no use with auth = {}, which takes a password", quoted(written));
+        section.fault(&section.place_of("oauth"), "oauth", &what, r#"remove auth, or write "xoauth2""#);
+    }
+    if has_password && auth.takes_token() {
+        let what = format!("has no use with auth = {}, which takes a token", quoted(written));
+        section.fault(
+            &section.place_of("password"),
+            "password",
+            &what,
+            "write oauth in its place, or remove auth",
+        );
+    }
+}
+
+fn check_shield(section: &Section<'_>, smtp: &Smtp, more: &[Section<'_>]) {
     // What is loopback to a proxy is not ours.
     let stays_here = smtp.proxy.is_none() && is_loopback(&smtp.host);
-    let in_clear = smtp.security == Security::None && smtp.auth != Auth::CramMd5 && !stays_here;
-    if in_clear && has_password && !smtp.allow_plaintext_auth {
-        let what = "would send the password in clear text over the network";
+    let is_open = smtp.security == Security::None && !stays_here;
+    if !is_open || !smtp.auth.is_clear_text() || smtp.allow_plaintext_auth {
+        return;
+    }
+    let has = |key: &str| std::iter::once(section).chain(more).any(|section| section.has(key));
+    if let Some(secret) = [("password", "password"), ("oauth", "token")].iter().find(|(key, _)| has(key)) {
+        let what = format!("would send the {} in clear text over the network", secret.1);
         let instead = r#"write "starttls" or "tls", or allow_plaintext_auth = true"#;
-        section.fault(&section.place_of("security"), "security", what, instead);
+        section.fault(&section.place_of("security"), "security", &what, instead);
     }
 }
 

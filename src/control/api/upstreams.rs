@@ -6,7 +6,7 @@ use axum::extract::{self, Path};
 
 use super::limits::{limits_of, must_exist};
 use crate::config::{self, UpstreamKind};
-use crate::control::view::{AccountJson, RefusedSenderJson, UpstreamJson, rfc3339};
+use crate::control::view::{AccountJson, RefusedSenderJson, UpstreamJson, action, rfc3339};
 use crate::control::{ApiError, ApiState};
 use crate::lane::LaneState;
 use crate::store::{NewSuspension, SuspensionKind};
@@ -77,14 +77,14 @@ pub(super) fn faults(state: &ApiState, upstream: &UpstreamJson) -> Vec<String> {
     {
         return Vec::new();
     }
-    let stopped = |account: &&AccountJson| account.state == LaneState::DISABLED;
     let words = |account: &AccountJson| {
         let whose =
             if account.account.is_empty() { String::new() } else { format!(" account {}", account.account) };
         let reason = account.reason.as_deref().unwrap_or_default();
-        format!("upstream {}{whose}: {reason}: {}", upstream.name, enabling(state, &upstream.name))
+        let action = account.action.as_deref().unwrap_or_default();
+        format!("upstream {}{whose}: {reason}: {action}", upstream.name)
     };
-    let accounts = upstream.accounts.iter().filter(stopped);
+    let accounts = upstream.accounts.iter().filter(|account| account.action.is_some());
     let accounts = accounts.filter(|account| !is_meant(account.reason.as_deref())).map(words);
     accounts.chain(refusals(upstream)).collect()
 }
@@ -140,8 +140,9 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
         UpstreamKind::Smtp(smtp) => Some(smtp),
         UpstreamKind::Capture(_) => None,
     };
-    let needs_a_person =
-        lane.needs_a_person() || accounts.iter().any(|account| account.state.needs_a_person());
+    let enable = enabling(state, name);
+    let states = accounts.iter().map(|account| &account.state);
+    let action = std::iter::once(&lane).chain(states).find_map(|state| action(state, &enable));
     let refused = state.accounts.refused_senders(name);
     let lanes = state.statuses.snapshot();
     let mut own = lanes.iter().filter(|status| status.lane.upstream() == name);
@@ -153,11 +154,14 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
         tried: smtp.is_none() || accounts.iter().any(|account| account.tried),
         reason: Some(lane.reason().to_owned()).filter(|reason| !reason.is_empty()),
         until: lane.until().map(|at| rfc3339(state.timeline.wall_at(at))),
-        action: needs_a_person.then(|| enabling(state, name)),
+        action,
         host: smtp.map(|s| s.host.clone()),
         port: smtp.map(|s| s.port),
         fallback: own.find_map(|lane| lane.via.clone()),
-        accounts: accounts.into_iter().map(|account| AccountJson::new(account, &state.timeline)).collect(),
+        accounts: accounts
+            .into_iter()
+            .map(|account| AccountJson::new(account, &enable, &state.timeline))
+            .collect(),
         limits: limits_of(state, Some(name)).await?,
         refused_senders: refused
             .into_iter()

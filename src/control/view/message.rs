@@ -189,6 +189,7 @@ fn waiting(
     match own {
         // A probe takes one message, and nobody knows which.
         LaneState::Disabled { .. } => (Some("disabled"), None),
+        LaneState::SignIn { .. } => (Some("sign_in"), until),
         LaneState::Down { .. } => (Some("connection"), later.or(Some(summary.due))),
         LaneState::Limited { .. } if !due_behind_limit => (Some("limit"), later),
         LaneState::Busy { .. } if summary.due <= now => (Some("connection"), Some(summary.due)),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::LimitJson;
 use super::{rfc3339, some_text};
 use crate::account::{AccountView, RefusedSender};
+use crate::lane::LaneState;
 use crate::time::Timeline;
 
 /// An upstream and how it is.
@@ -14,7 +15,7 @@ pub struct UpstreamJson {
     pub name: String,
     /// Whether it takes what no filter matches.
     pub default: bool,
-    /// `up down disabled limited`
+    /// `up down disabled limited sign_in`
     pub state: String,
     /// Whether it was tried since the start; what was not is only believed to be up.
     pub tried: bool,
@@ -75,7 +76,7 @@ pub struct AccountJson {
     pub account: String,
     /// Whether it serves its own address alone.
     pub sender_bound: bool,
-    /// `up down disabled limited`
+    /// `up down disabled limited sign_in`
     pub state: String,
     /// Whether it was tried since the start.
     pub tried: bool,
@@ -83,6 +84,8 @@ pub struct AccountJson {
     pub reason: Option<String>,
     /// Until when, as far as is known.
     pub until: Option<String>,
+    /// What a person does to let it send again; null while it does not wait for a person.
+    pub action: Option<String>,
     /// Connections that are open.
     pub connections: u32,
     /// Connections that may be open at present.
@@ -91,11 +94,19 @@ pub struct AccountJson {
     pub pace: Option<String>,
 }
 
+/// What a person does about a state; `None` when it is over by itself, or nothing is wrong. `enable` lets an upstream send
+/// again.
+#[must_use]
+pub fn action(state: &LaneState, enable: &str) -> Option<String> {
+    state.needs_a_person().then(|| state.action().unwrap_or(enable).to_owned())
+}
+
 impl AccountJson {
-    /// A login as the interface shows it.
+    /// A login as the interface shows it; `enable` lets its upstream send again.
     #[must_use]
-    pub fn new(view: AccountView, timeline: &Timeline) -> Self {
+    pub fn new(view: AccountView, enable: &str, timeline: &Timeline) -> Self {
         Self {
+            action: action(&view.state, enable),
             account: view.account,
             sender_bound: view.sender_bound,
             state: view.state.name().to_owned(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::upstream::action;
 use super::{rfc3339, some_text};
 use crate::account::AccountView;
 use crate::config::TestAction;
@@ -22,7 +23,7 @@ pub struct WaitJson {
     pub name: Option<String>,
     /// The recipients, where it is theirs or the message's.
     pub recipients: Vec<String>,
-    /// `deferred in_doubt held busy down limited disabled`
+    /// `deferred in_doubt held busy down limited sign_in disabled`
     pub state: String,
     /// The reply, or what is in the way, in words; empty when there is no more to say.
     pub reason: String,
@@ -186,6 +187,8 @@ impl WaitSources<'_> {
             (LaneState::Down { .. }, None) => "a probe is under way",
             (LaneState::Down { .. }, _) | (LaneState::Disabled { .. }, Some(_)) => "a probe is made",
             (LaneState::Disabled { .. }, None) => "nothing, until a person has seen to it",
+            (LaneState::SignIn { .. }, None) => "it goes as soon as somebody has signed in",
+            (LaneState::SignIn { .. }, Some(_)) => "another token is asked for, and it goes with that",
             (LaneState::Limited { .. }, None) => {
                 "mail goes on when a transaction that is under way has ended"
             }
@@ -201,7 +204,7 @@ impl WaitSources<'_> {
             reason: state.reason().to_owned(),
             then: then.to_owned(),
             next: until.map(|until| self.wall(until)),
-            action: state.needs_a_person().then(|| self.enable.to_owned()),
+            action: action(state, self.enable),
         }
     }
 

@@ -40,7 +40,15 @@ pub(super) fn passed_on(reply: &Reply) -> Reply {
 
 /// No connection came about.
 pub(super) fn unreachable(upstream: &str, error: &ConnectError) -> DirectRefusal {
-    down(upstream, &error.to_string())
+    match error.no_token() {
+        Some(why) => no_token(upstream, &why.reason),
+        None => down(upstream, &error.to_string()),
+    }
+}
+
+/// There is nothing to log in with.
+fn no_token(upstream: &str, reason: &str) -> DirectRefusal {
+    ours((4, 7, 0), format!("{upstream} waits for a sign-in: {reason}"), "sign_in")
 }
 
 /// No connection came about some time ago, and none is tried yet.
@@ -61,6 +69,7 @@ pub(super) fn obstacle(context: &Context, upstream: &str, obstacle: &Obstacle) -
         }
         Obstacle::Down(found) if found.is_login => disabled(upstream, &found.reason),
         Obstacle::Down(found) => down(upstream, &found.reason),
+        Obstacle::NoToken(why) => no_token(upstream, &why.reason),
         Obstacle::Disabled(reason) => disabled(upstream, reason),
     }
 }

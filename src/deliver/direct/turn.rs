@@ -100,7 +100,7 @@ impl<'a> DirectTurn<'a> {
         let is_worth_it = match obstacle {
             Obstacle::Busy | Obstacle::Down(Down { probe_at: None, .. }) => true,
             Obstacle::Limited(_) | Obstacle::Paused(_) => ends.is_none_or(|ends| ends <= left),
-            Obstacle::Down(_) | Obstacle::Disabled(_) => false,
+            Obstacle::Down(_) | Obstacle::NoToken(_) | Obstacle::Disabled(_) => false,
         };
         (is_worth_it && !left.is_zero()).then(|| ends.map_or(left, |ends| ends.min(left)))
     }

@@ -6,11 +6,11 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
-use pbkdf2::pbkdf2_hmac_array;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use crate::config::{ScramVerifier, User, UserPassword};
+use crate::smtp::scram::ScramKeys;
 
 /// How often SCRAM hashes a password that we hash ourselves; every login costs the client as much.
 pub(super) const SCRAM_ITERATIONS: u32 = 20_000;
@@ -150,16 +150,9 @@ pub fn scram_verifier(password: &SecretString) -> ScramVerifier {
 }
 
 fn derive(password: &SecretString, iterations: u32, salt: Vec<u8>) -> ScramVerifier {
-    let salted = salted_password(password, iterations, &salt);
-    let signed =
-        |text: &[u8]| -> [u8; 32] { hmac(&salted).chain_update(text).finalize().into_bytes().into() };
-    let stored_key = Sha256::digest(signed(b"Client Key")).into();
-    ScramVerifier { iterations, salt, stored_key, server_key: signed(b"Server Key") }
-}
-
-/// `Hi(password, salt, i)` of RFC 5802 2.2, which is PBKDF2 (RFC 8018 5.2) with one block.
-fn salted_password(password: &SecretString, iterations: u32, salt: &[u8]) -> [u8; 32] {
-    pbkdf2_hmac_array::<Sha256, 32>(password.expose_secret().as_bytes(), salt, iterations)
+    let ScramKeys { stored_key, server_key, .. } =
+        ScramKeys::derive(password.expose_secret(), &salt, iterations);
+    ScramVerifier { iterations, salt, stored_key, server_key }
 }
 
 fn hmac(key: &[u8]) -> Hmac<Sha256> {
@@ -170,6 +163,7 @@ fn hmac(key: &[u8]) -> Hmac<Sha256> {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
+    use sha2::Digest as _;
 
     use super::*;
 

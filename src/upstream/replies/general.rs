@@ -3,6 +3,11 @@
 use super::row::{AppliesTo, Codes, ROW, ReplyAction, Row, StatusPattern};
 use crate::upstream::error::Stage;
 
+const LOGIN_REFUSED: &str =
+    "the upstream refuses the login: check user and password, and whether it may send by SMTP";
+const TOKEN_REFUSED: &str = "the upstream refuses the token: check user, and the sign-in's scope; `mailsluice connect` signs \
+     in anew";
+
 /// What no other row is about.
 pub(super) static LAST: Row =
     Row { advice: "the upstream gave an answer that has no meaning here; it is tried again", ..ROW };
@@ -19,12 +24,22 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Class(4),
         action: ReplyAction::Unavailable { scope: AppliesTo::Account },
         advice: "the upstream can't check logins at present; user and password need not be wrong",
+        token_advice: Some("the upstream can't check logins at present; the token need not be wrong"),
+        ..ROW
+    },
+    Row {
+        stages: Stage::Auth..=Stage::Auth,
+        codes: Codes::Of(&[535]),
+        action: ReplyAction::Refresh,
+        advice: LOGIN_REFUSED,
+        token_advice: Some(TOKEN_REFUSED),
         ..ROW
     },
     Row {
         stages: Stage::Auth..=Stage::Auth,
         action: ReplyAction::Unavailable { scope: AppliesTo::Account },
-        advice: "the upstream refuses the login: check user and password, and whether it may send by SMTP",
+        advice: LOGIN_REFUSED,
+        token_advice: Some(TOKEN_REFUSED),
         ..ROW
     },
     Row {

@@ -21,8 +21,12 @@ const POLICY: Row = Row {
 };
 const SLOW: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1) };
 
-const LOGIN_REFUSED: &str = "the login was refused: check user and password, or sign in again; for an app with OAuth, its permission \
-     SMTP.SendAsApp, the mailbox permission (Add-MailboxPermission) and the object id of its service principal";
+const LOGIN_REFUSED: &str = "the login was refused: check user and password; or Microsoft wants OAuth, as it ends logins by \
+     password: set oauth in place of password, then `mailsluice connect`";
+const TOKEN_REFUSED: &str = "the token was refused: SMTP AUTH must be on for the mailbox (Set-CASMailbox -Identity MAILBOX \
+     -SmtpClientAuthenticationDisabled $false; wait up to an hour), and user must be the mailbox that signed in, or one that it \
+     has the right to (Add-MailboxPermission); an app needs SMTP.SendAsApp with admin consent, and Add-MailboxPermission for \
+     the object id of its enterprise application";
 const TOKEN_EXPIRED: &str = "the token has expired or is about to: a new one is fetched";
 const NOT_PERMITTED: &str = "the account may not send as this From: give it the right (Add-RecipientPermission SENDER \
      -Trustee ACCOUNT -AccessRights SendAs), or route this sender to its own account";
@@ -98,6 +102,7 @@ pub(super) static ROWS: &[Row] = &[
         text: &["temporary authentication failure"],
         action: ReplyAction::Unavailable { scope: AppliesTo::Account },
         advice: "Office 365 can't check logins at present; user and password need not be wrong",
+        token_advice: Some("Office 365 can't check logins at present; the token need not be wrong"),
         ..LOGIN
     },
     Row {
@@ -105,6 +110,7 @@ pub(super) static ROWS: &[Row] = &[
         status: Exact(5, 7, 3),
         action: ReplyAction::Refresh,
         advice: LOGIN_REFUSED,
+        token_advice: Some(TOKEN_REFUSED),
         ..LOGIN
     },
     Row {
@@ -124,12 +130,20 @@ pub(super) static ROWS: &[Row] = &[
         text: &["basic authentication is disabled"],
         advice: "logins by password are switched off here: use OAuth, or allow basic authentication for SMTP in the \
                  authentication policy",
+        token_advice: Some(
+            "the tenant takes no login for sending, not by token either: see whether SMTP AUTH is on for it and for this \
+             mailbox (Set-CASMailbox -Identity MAILBOX -SmtpClientAuthenticationDisabled $false)",
+        ),
         ..POLICY
     },
     Row {
         text: &["security defaults"],
         advice: "the tenant's security defaults refuse logins by password: use OAuth, or replace them by conditional access \
                  that leaves this mailbox out",
+        token_advice: Some(
+            "the tenant's security defaults refuse this login: turn SMTP AUTH on for this mailbox alone (Set-CASMailbox \
+             -Identity MAILBOX -SmtpClientAuthenticationDisabled $false), or replace them by conditional access",
+        ),
         ..POLICY
     },
     Row {
@@ -142,6 +156,7 @@ pub(super) static ROWS: &[Row] = &[
         text: &["user credentials were incorrect"],
         action: ReplyAction::Refresh,
         advice: LOGIN_REFUSED,
+        token_advice: Some(TOKEN_REFUSED),
         ..POLICY
     },
     Row {

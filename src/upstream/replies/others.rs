@@ -17,6 +17,8 @@ const fn slow(seconds: u64, connections: bool) -> ReplyAction {
     ReplyAction::Slow(Slow { connections, hard: false, wait: Duration::from_secs(seconds) })
 }
 
+const TOKEN_REFUSED: &str = "Google refuses the token: user must be the account that signed in, with the scope \
+     https://mail.google.com/ (a service account needs domain-wide delegation for it); `mailsluice connect` signs in anew";
 const ADDRESS_RATE: &str =
     "Google takes less mail from this address for a while: lower per_minute or connections";
 
@@ -73,6 +75,9 @@ pub(super) static ROWS: &[Row] = &[
         text: &["too many login attempts"],
         action: ReplyAction::Unavailable { scope: AppliesTo::Account },
         advice: "too many logins in a short time; it is tried again more slowly, the password need not be wrong",
+        token_advice: Some(
+            "too many logins in a short time; it is tried again more slowly, the token need not be wrong",
+        ),
         ..GOOGLE
     },
     Row {
@@ -83,6 +88,7 @@ pub(super) static ROWS: &[Row] = &[
         action: ReplyAction::Refresh,
         advice: "Google refuses the login: it takes no account password here, make an app password \
                  (https://myaccount.google.com/apppasswords) or use OAuth",
+        token_advice: Some(TOKEN_REFUSED),
         ..GOOGLE
     },
     Row {
@@ -92,6 +98,7 @@ pub(super) static ROWS: &[Row] = &[
         text: GSMTP,
         action: ReplyAction::Refresh,
         advice: "Google wants an app password (https://myaccount.google.com/apppasswords) or OAuth for this account",
+        token_advice: Some(TOKEN_REFUSED),
         ..GOOGLE
     },
     Row {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Window;
 use crate::smtp::{EnhancedStatus, Reply};
-use crate::upstream::error::Stage;
+use crate::upstream::error::{LoginMethod, Stage};
 
 /// Whose words a row knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,6 +137,8 @@ pub struct Row {
     pub action: ReplyAction,
     /// What it means and what to do, in words for the operator; no full stop at the end.
     pub advice: &'static str,
+    /// The same for who has logged in with a token, where that is something else.
+    pub token_advice: Option<&'static str>,
 }
 
 /// What rows begin with: any refusal behind the login.
@@ -149,6 +151,7 @@ pub(super) const ROW: Row = Row {
     unless: &[],
     action: ReplyAction::Defer,
     advice: "",
+    token_advice: None,
 };
 
 impl Codes {
@@ -176,6 +179,15 @@ impl StatusPattern {
 }
 
 impl Row {
+    /// What it means and what to do, for who has logged in like this.
+    #[must_use]
+    pub fn advice_for(&self, method: LoginMethod) -> &'static str {
+        match method {
+            LoginMethod::Password => self.advice,
+            LoginMethod::Token => self.token_advice.unwrap_or(self.advice),
+        }
+    }
+
     /// Whether it is about this reply; `text` is the reply's, in lower case.
     pub(super) fn fits(&self, stage: Stage, reply: &Reply, text: &str) -> bool {
         self.stages.contains(&stage)

@@ -1,10 +1,12 @@
 mod hosters;
+mod logins;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::*;
 use crate::config::Window;
+use crate::upstream::error::LoginMethod;
 use Provider::{Amazon, Any, Google, Microsoft};
 use ReplyAction::{Bounce, Defer, Refresh, Retry, Split};
 use Stage::{Auth, Connect, Data, FinalDot, Greeting, Hello, Mail, Rcpt};
@@ -106,7 +108,10 @@ const SAID: &[(Stage, &str, Provider, ReplyAction)] = &[
     (Greeting, "554 5.3.2 no SMTP service here", Any, AWAY),
     (Connect, "421 4.3.2 closing", Any, AWAY),
     (Auth, "454 4.7.0 the directory does not answer", Any, NO_LOGIN),
-    (Auth, "535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6", Any, NO_LOGIN),
+    (Auth, "535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6", Any, Refresh),
+    (Auth, "535 Incorrect authentication data", Any, Refresh),
+    (Auth, "534 5.7.9 Authentication mechanism is too weak", Any, NO_LOGIN),
+    (Auth, "550 5.7.1 this account sends no mail", Any, NO_LOGIN),
     (Mail, "421 4.3.2 shutting down", Any, Defer),
     (Rcpt, "421 4.3.2 shutting down", Any, Defer),
     (Rcpt, "452 4.3.1 Insufficient system storage", Any, Split),
@@ -144,7 +149,7 @@ const LOOKS_ALIKE: &[(Stage, &str, ReplyAction)] = &[
     (FinalDot, "554 5.2.0 STOREDRV.Submission.Exception:CorruptDataException", Bounce),
     (FinalDot, "550 5.4.5 network congestion", Bounce),
     (FinalDot, "454 4.7.1 Relay access denied", Defer),
-    (Auth, "535 5.7.8 SmtpClientAuthentication is disabled for the Tenant", NO_LOGIN),
+    (Auth, "535 5.7.8 SmtpClientAuthentication is disabled for the Tenant", Refresh),
     // Before the login nothing is about a message, whatever it says.
     (Greeting, "550 5.7.1 Daily SMTP relay limit exceeded for customer.", AWAY),
     (Hello, "554 5.2.0 SubmissionQuotaExceededException", AWAY),
@@ -187,8 +192,10 @@ fn look_alikes_are_something_else() {
 #[test]
 fn each_row_says_what_to_do() {
     for row in rows().chain([&general::LAST]) {
-        assert!(row.advice.len() > 20 && !row.advice.ends_with('.') && row.advice.is_ascii(), "{row:?}");
-        assert!(!row.advice.contains("  "), "{row:?}");
+        for advice in [LoginMethod::Password, LoginMethod::Token].map(|method| row.advice_for(method)) {
+            assert!(advice.len() > 20 && !advice.ends_with('.') && advice.is_ascii(), "{row:?}");
+            assert!(!advice.contains("  "), "{row:?}");
+        }
         let mut parts = row.text.iter().chain(row.unless);
         assert!(parts.all(|part| !part.is_empty() && *part == part.to_lowercase()), "{row:?}");
         if row.provider != Any {

@@ -119,6 +119,14 @@ pub struct Script {
     pub login: Option<(String, String)>,
     /// Who else may, with the same password.
     pub others: Vec<String>,
+    /// The tokens that it takes, from anybody.
+    pub tokens: Vec<String>,
+    /// What it answers to another token.
+    pub token_refusal: String,
+    /// Whether it says why before that, in JSON (RFC 7628 3.2.2).
+    pub token_error: Option<String>,
+    /// How often SCRAM hashes the password.
+    pub iterations: u32,
     /// MAIL is refused without a login.
     pub require_auth: bool,
     /// The certificate; STARTTLS is offered when there is one.
@@ -141,6 +149,10 @@ impl Default for Script {
             most_open: (usize::MAX, Act::Normal),
             login: None,
             others: Vec::new(),
+            tokens: Vec::new(),
+            token_refusal: "535 5.7.8 bad token".to_owned(),
+            token_error: None,
+            iterations: 4096,
             require_auth: false,
             tls: None,
             implicit_tls: false,
@@ -199,6 +211,21 @@ impl Script {
     pub fn with_logins(mut self, users: &[&str]) -> Self {
         self.others.extend(users.iter().map(|&user| user.to_owned()));
         self.with_login("PLAIN")
+    }
+
+    /// Offers these mechanisms to whoever has one of these tokens.
+    #[must_use]
+    pub fn with_tokens(mut self, mechanisms: &str, tokens: &[&str]) -> Self {
+        self.tokens = tokens.iter().map(|&token| token.to_owned()).collect();
+        self.require_auth = true;
+        self.offering(&format!("AUTH {mechanisms}"))
+    }
+
+    /// Answers this to a token that it does not take.
+    #[must_use]
+    pub fn refusing_tokens(mut self, reply: &str) -> Self {
+        reply.clone_into(&mut self.token_refusal);
+        self
     }
 
     /// Offers STARTTLS with this certificate.

@@ -3,9 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use mailsluice::upstream::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep};
@@ -14,10 +11,8 @@ use tokio_rustls::TlsAcceptor;
 use super::super::lines::take_line;
 use super::{Act, Seen, Step, Upstream, Whose};
 
-const CHALLENGE: &str = "<1896.697170952@upstream.example>";
-
 /// Whether the dialogue goes on.
-enum Flow {
+pub(super) enum Flow {
     /// The step was done.
     Done,
     /// It was refused.
@@ -27,11 +22,13 @@ enum Flow {
 }
 
 pub struct Session {
-    upstream: Upstream,
+    pub(super) upstream: Upstream,
     stream: Box<dyn Stream>,
     inbox: Vec<u8>,
-    user: Option<String>,
+    pub(super) user: Option<String>,
     tls: bool,
+    /// What a login can be bound to (RFC 9266).
+    pub(super) binding: Option<[u8; 32]>,
     transaction: Option<Seen>,
     rcpts: usize,
     /// The reverse-path and the recipients of the last transaction, accepted or not.
@@ -48,6 +45,7 @@ impl Session {
             inbox: Vec::new(),
             user: None,
             tls: false,
+            binding: None,
             transaction: None,
             rcpts: 0,
             named: Default::default(),
@@ -135,59 +133,12 @@ impl Session {
         let config = self.upstream.script().tls.expect("a script with TLS has a certificate");
         let (placeholder, _) = tokio::io::duplex(1);
         let stream = std::mem::replace(&mut self.stream, Box::new(placeholder));
-        self.stream = Box::new(TlsAcceptor::from(config).accept(stream).await?);
+        let accepted = TlsAcceptor::from(config).accept(stream).await?;
+        let (label, context) = (b"EXPORTER-Channel-Binding", Some(&b""[..]));
+        self.binding = accepted.get_ref().1.export_keying_material([0; 32], label, context).ok();
+        self.stream = Box::new(accepted);
         self.tls = true;
         Ok(true)
-    }
-
-    async fn auth(&mut self, line: &str) -> io::Result<Flow> {
-        if self.act(Step::Auth) != Act::Normal {
-            return self.play(Step::Auth, "235 2.7.0 welcome\r\n").await;
-        }
-        let mut words = line.split(' ').skip(1);
-        let mechanism = words.next().unwrap_or_default();
-        let initial = words.next().map(str::to_owned);
-        let Some((user, password)) = self.upstream.script().login else {
-            return self.say("503 5.5.1 no AUTH here\r\n").await;
-        };
-        let mut user = user;
-        let good = match mechanism {
-            "PLAIN" => {
-                let answer = self.answer(initial, "").await?;
-                let others = self.upstream.script().others;
-                user = others
-                    .into_iter()
-                    .find(|other| answer.starts_with(&format!("\0{other}\0")))
-                    .unwrap_or(user);
-                answer == format!("\0{user}\0{password}")
-            }
-            "LOGIN" => {
-                let given = self.answer(initial, "Username:").await?;
-                self.answer(None, "Password:").await? == password && given == user
-            }
-            "CRAM-MD5" => self.answer(None, CHALLENGE).await? == format!("{user} {}", digest(&password)),
-            _ => return self.say("504 5.5.4 unknown mechanism\r\n").await,
-        };
-        if !good {
-            return self.say("535 5.7.8 bad credentials\r\n").await;
-        }
-        self.user = Some(user);
-        self.say("235 2.7.0 welcome\r\n").await
-    }
-
-    /// The client's answer to a challenge, decoded.
-    async fn answer(&mut self, initial: Option<String>, challenge: &str) -> io::Result<String> {
-        let encoded = if let Some(initial) = initial {
-            initial
-        } else {
-            self.say(&format!("334 {}\r\n", STANDARD.encode(challenge))).await?;
-            self.line().await?
-        };
-        Ok(STANDARD
-            .decode(encoded)
-            .ok()
-            .and_then(|octets| String::from_utf8(octets).ok())
-            .unwrap_or_default())
     }
 
     async fn mail(&mut self, line: &str) -> io::Result<Flow> {
@@ -297,7 +248,7 @@ impl Session {
         }
     }
 
-    fn act(&self, step: Step) -> Act {
+    pub(super) fn act(&self, step: Step) -> Act {
         self.upstream.script().act_for(step, |whose| match whose {
             Whose::User(name) => self.user.as_ref() == Some(name),
             Whose::Sender(address) => self.named.0 == *address,
@@ -307,7 +258,7 @@ impl Session {
     }
 
     /// Does what the script says, or else gives the normal reply.
-    async fn play(&mut self, step: Step, normal: &str) -> io::Result<Flow> {
+    pub(super) async fn play(&mut self, step: Step, normal: &str) -> io::Result<Flow> {
         self.enact(self.act(step), normal).await
     }
 
@@ -347,7 +298,7 @@ impl Session {
         }
     }
 
-    async fn say(&mut self, reply: &str) -> io::Result<Flow> {
+    pub(super) async fn say(&mut self, reply: &str) -> io::Result<Flow> {
         self.write(reply.as_bytes()).await?;
         Ok(Flow::Done)
     }
@@ -366,7 +317,7 @@ impl Session {
     }
 
     /// A command line, without its end.
-    async fn line(&mut self) -> io::Result<String> {
+    pub(super) async fn line(&mut self) -> io::Result<String> {
         loop {
             if let Some(line) = take_line(&mut self.inbox) {
                 return Ok(line);
@@ -393,12 +344,6 @@ fn path(line: &str) -> String {
     let start = line.find('<').map_or(line.len(), |at| at + 1);
     let end = line.rfind('>').unwrap_or(line.len());
     line.get(start..end).unwrap_or_default().to_owned()
-}
-
-fn digest(password: &str) -> String {
-    let mut mac = Hmac::<md5::Md5>::new_from_slice(password.as_bytes()).unwrap();
-    mac.update(CHALLENGE.as_bytes());
-    mac.finalize().into_bytes().iter().fold(String::new(), |hex, octet| hex + &format!("{octet:02x}"))
 }
 
 /// Finds the end of the content.

@@ -1,0 +1,60 @@
+//! Sees when an account has a token to log in with again, or none any more, and wakes who waits for it.
+
+use std::sync::{Arc, Weak};
+
+use super::login::Account;
+use super::tasks::Spawner;
+use crate::lane::Wakeups;
+use crate::oauth::{NoToken, TokenHandle};
+use crate::time::Timeline;
+
+/// Watches the token of the account's settings in force from now on, and no other any more.
+pub(super) fn watch_token(
+    account: &Arc<Account>,
+    timeline: &Timeline,
+    wakeups: &Arc<Wakeups>,
+    spawner: &Spawner,
+) {
+    let settings = account.settings();
+    let changes = settings.token().map(|token| TokenChanges {
+        token: token.clone(),
+        timeline: timeline.clone(),
+        wakeups: wakeups.clone(),
+    });
+    let task = changes.and_then(|changes| spawner.begin(changes.tell(Arc::downgrade(account))));
+    account.token_watch.replace(task);
+}
+
+/// What a change of the token is told by.
+struct TokenChanges {
+    token: TokenHandle,
+    timeline: Timeline,
+    wakeups: Arc<Wakeups>,
+}
+
+impl TokenChanges {
+    /// Tells until nobody keeps the token any more.
+    async fn tell(mut self, account: Weak<Account>) {
+        let mut known: Option<NoToken> = self.token.current().err();
+        while self.token.changed().await {
+            let Some(account) = account.upgrade() else { return };
+            let before = std::mem::replace(&mut known, self.token.current().err());
+            match (&before, &known) {
+                // One token takes another's place, which is no news but to who waits for that.
+                (None, None) => {
+                    if account.condition.token_came(self.timeline.now()) {
+                        account.wake_all();
+                    }
+                    continue;
+                }
+                (before, known) if before == known => continue,
+                // Who has signed in has mended whatever was wrong with the login.
+                (Some(_), None) => account.condition.probe_now(self.timeline.now()),
+                (_, Some(_)) => account.pool.close_idle(),
+            }
+            account.wake_all();
+            // Lanes that have nothing to send now show how they are, too.
+            self.wakeups.wake_all();
+        }
+    }
+}
