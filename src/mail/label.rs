@@ -4,16 +4,18 @@ use mail_parser::MessageParser;
 
 use super::header::{Field, Fields};
 
-/// The longest Message-ID and the longest subject that are kept, in characters.
+/// The longest Message-ID and the longest subject, in characters.
 const LONGEST: usize = 250;
+/// What is kept of a Subject field, in octets: room for the longest subject, each character an encoded word of its own.
+const LONGEST_FIELD: usize = 8 * 1024;
 
 /// Message-ID and Subject of a header section (RFC 5322 3.6.4, 3.6.5), for people. Both may hold anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MessageLabel {
     /// The Message-ID with its angle brackets; `None` when there is none.
     pub message_id: Option<String>,
-    /// The subject, its encoded words (RFC 2047) decoded; `None` when there is none.
-    pub subject: Option<String>,
+    /// The Subject field as it is, cut when it is longer than any subject that is shown.
+    subject: Option<Vec<u8>>,
 }
 
 impl MessageLabel {
@@ -25,11 +27,24 @@ impl MessageLabel {
             if field.is("Message-ID") && label.message_id.is_none() {
                 label.message_id = short(&String::from_utf8_lossy(&field.unfolded()));
             } else if field.is("Subject") && label.subject.is_none() {
-                label.subject = short(&decoded_subject(&field));
+                label.subject = Some(beginning(field.raw()).to_vec());
             }
         }
         label
     }
+
+    /// The subject, its encoded words (RFC 2047) decoded; `None` when there is none. Decoded at each call: few ask.
+    #[must_use]
+    pub fn subject(&self) -> Option<String> {
+        short(&decoded_subject(&Field::of(self.subject.as_deref()?)))
+    }
+}
+
+/// As much of a field as is kept, in whole characters.
+fn beginning(field: &[u8]) -> &[u8] {
+    let continues = |at: &usize| field.get(*at).is_some_and(|b| b & 0xc0 == 0x80);
+    let end = (0..=LONGEST_FIELD.min(field.len())).rev().find(|at| !continues(at)).unwrap_or_default();
+    &field[..end]
 }
 
 /// A Subject field as a person reads it: encoded words decoded.
@@ -61,12 +76,24 @@ mod tests {
         ] {
             let label = MessageLabel::of(content.as_bytes());
             assert_eq!(
-                (label.message_id.as_deref(), label.subject.as_deref()),
+                (label.message_id.as_deref(), label.subject().as_deref()),
                 (message_id, subject),
                 "{content}"
             );
         }
         let long = MessageLabel::of(format!("Subject: {}\r\n\r\n", "ü".repeat(3000)).as_bytes());
-        assert_eq!(long.subject.unwrap().chars().count(), LONGEST);
+        assert_eq!(long.subject().unwrap(), "ü".repeat(LONGEST));
+    }
+
+    #[test]
+    fn keeps_enough_of_the_longest_subject() {
+        for word in ["=?utf-8?q?=F0=9F=93=A7?=", "=?utf-8?b?8J+Tpw==?="] {
+            let label =
+                MessageLabel::of(format!("Subject: {}\r\n\r\n", [word; 300].join("\r\n ")).as_bytes());
+            assert_eq!(label.subject().unwrap(), "📧".repeat(LONGEST), "{word}");
+        }
+        let endless = MessageLabel::of(format!("Subject: x{}\r\n\r\n", "ü".repeat(LONGEST_FIELD)).as_bytes());
+        assert!(endless.subject.as_ref().unwrap().len() <= LONGEST_FIELD);
+        assert!(!endless.subject().unwrap().contains(char::REPLACEMENT_CHARACTER));
     }
 }

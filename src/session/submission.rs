@@ -154,7 +154,7 @@ pub(super) struct Searchable<'a> {
     pub(super) recipients: usize,
     pub(super) message_id: Option<&'a str>,
     /// `None` when subjects are not logged, too.
-    pub(super) subject: Option<&'a str>,
+    pub(super) subject: Option<String>,
 }
 
 impl<'a> Searchable<'a> {
@@ -164,7 +164,7 @@ impl<'a> Searchable<'a> {
             to: &recipients[0].address,
             recipients: recipients.len(),
             message_id: label.message_id.as_deref(),
-            subject: label.subject.as_deref().filter(|_| with_subject),
+            subject: if with_subject { label.subject() } else { None },
         }
     }
 }
@@ -182,7 +182,7 @@ impl AcceptedLine<'_> {
             to = %found_by.to,
             recipients = found_by.recipients,
             message_id = found_by.message_id,
-            subject = found_by.subject,
+            subject = found_by.subject.as_deref(),
             size = self.size,
             upstream = self.upstream.name,
             eta,

@@ -170,6 +170,9 @@ pub trait Admin: Send + Sync {
     /// The content as stored.
     async fn content(&self, queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// The first so many octets of the content as stored, or all where there are fewer.
+    async fn beginning(&self, queue_id: QueueId, most: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Makes a message that waits due now, with all of its recipients; one that was tried too often in doubt may be tried
     /// once more. Returns the lane where it stands, which is to be woken; `None` when no such
     /// message waits. Waits for one that is being sent.

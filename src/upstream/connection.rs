@@ -197,11 +197,7 @@ impl Handshake<'_> {
     }
 
     /// Logs in; whoever looks on sees nothing of what is said.
-    async fn login(
-        &self,
-        wire: &mut Wire,
-        line: &LoginLine<'_>,
-    ) -> Result<(), ConnectCause> {
+    async fn login(&self, wire: &mut Wire, line: &LoginLine<'_>) -> Result<(), ConnectCause> {
         wire.conceal(true);
         let done = login::login(wire, &self.connector.smtp, self.login, line).await;
         wire.conceal(false);

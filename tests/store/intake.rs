@@ -24,6 +24,10 @@ pub(crate) async fn what_comes_in_is_in_the_queue(world: impl World) {
         (MessageState::Ready, 1_000_000, Moment(1_000_000))
     );
     assert_eq!(store.content(id(1)).await.unwrap().unwrap(), b"Subject: 1\r\n\r\n");
+    for (most, want) in [(0, &b""[..]), (7, b"Subject"), (99, b"Subject: 1\r\n\r\n")] {
+        assert_eq!(store.beginning(id(1), most).await.unwrap().unwrap(), want);
+    }
+    assert_eq!(store.beginning(id(9), 7).await.unwrap(), None);
     assert_eq!((store.show(id(9)).await.unwrap(), store.content(id(9)).await.unwrap()), (None, None));
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.ready, counts.held), (1, 1));

@@ -21,13 +21,18 @@ use crate::control::view::{
 };
 use crate::control::{ApiError, ApiState};
 use crate::lane::{LaneState, LaneStatus};
-use crate::mail::{Address, MessageLabel, QueueId};
+use crate::mail::{Address, MessageLabel, QueueId, header};
 use crate::store::{
     Decisions, LaneName, ListFilter, MessageState, RecipientState, StoreError, Summary, TestTreatment,
 };
 
 /// How long a message that is being sent is waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Header sections are hardly ever longer, in octets.
+const USUAL_HEADER: u64 = 64 << 10;
+/// No more is read for Message-ID and subject: twice what is accepted, for our own fields and for folding.
+const LONGEST_HEADER: u64 = 2 << 20;
 
 type IdPath = Result<Path<String>, PathRejection>;
 
@@ -111,9 +116,21 @@ pub(super) async fn show(
     let (lane, accounts) = lane_of(&state, &message.lane).await?;
     let enable = enabling(&state, message.lane.upstream());
     let sources = sources(&state, &message, (lane.as_ref(), &accounts), &enable);
-    // It may have left since it was found.
-    let content = state.store.content(message.queue_id.clone()).await?.unwrap_or_default();
-    Ok(Json(MessageDetail::new(&sources, MessageLabel::of(&content), eta)))
+    let label = label(&state, &message.queue_id).await?;
+    Ok(Json(MessageDetail::new(&sources, &label, eta)))
+}
+
+/// By what a person knows a message again. Of its content no more is read than the header section.
+async fn label(state: &ApiState, queue_id: &QueueId) -> Result<MessageLabel, ApiError> {
+    let mut octets = Vec::new();
+    for most in [USUAL_HEADER, LONGEST_HEADER] {
+        // It may have left since it was found.
+        octets = state.store.beginning(queue_id.clone(), most).await?.unwrap_or_default();
+        if header::end(&octets).is_some() {
+            break;
+        }
+    }
+    Ok(MessageLabel::of(&octets))
 }
 
 pub(super) async fn content(

@@ -201,12 +201,12 @@ fn waiting(
 impl MessageDetail {
     /// All that is known about a message.
     #[must_use]
-    pub fn new(sources: &WaitSources<'_>, label: MessageLabel, eta: Option<Moment>) -> Self {
+    pub fn new(sources: &WaitSources<'_>, label: &MessageLabel, eta: Option<Moment>) -> Self {
         let &WaitSources { summary, lane, timeline, .. } = sources;
         Self {
             message: MessageJson::new(summary, lane, eta, timeline),
-            message_id: label.message_id,
-            subject: label.subject,
+            message_id: label.message_id.clone(),
+            subject: label.subject(),
             sender: summary.sender.clone(),
             attempts: summary.attempts,
             helo: summary.client.helo.clone(),

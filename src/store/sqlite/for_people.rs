@@ -30,6 +30,14 @@ impl Admin for SqliteStore {
         }
     }
 
+    async fn beginning(&self, queue_id: QueueId, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let content_dir = self.content_dir.clone();
+        match self.read(move |db| listing::content(db, &queue_id, &content_dir)).await? {
+            Some(content) => Ok(Some(content.beginning(most).await?)),
+            None => Ok(None),
+        }
+    }
+
     async fn retry(&self, queue_id: QueueId) -> Result<Option<LaneName>, StoreError> {
         self.when_settled(move |db| change::retry(db, &queue_id)).await
     }

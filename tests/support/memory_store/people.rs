@@ -217,6 +217,11 @@ impl Admin for MemoryStore {
         }
     }
 
+    async fn beginning(&self, queue_id: QueueId, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let content = self.content(queue_id).await?;
+        Ok(content.map(|octets| octets.into_iter().take(most as usize).collect()))
+    }
+
     async fn retry(&self, queue_id: QueueId) -> Result<Option<LaneName>, StoreError> {
         let now = self.now();
         let retry = |state: &mut MemoryState, id| {
