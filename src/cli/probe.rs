@@ -13,9 +13,10 @@ use super::failure::{Failure, complain, warn};
 use super::output::{self, count};
 use crate::config::{Config, Login, Upstream, UpstreamKind};
 use crate::control::view::{CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson};
+use crate::oauth::{Resource, SignIns};
 use crate::report::log::escape::printable;
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Observer, TcpDial};
+use crate::upstream::{Connector, Credentials, Observer, TcpDial};
 
 /// Events that wait to be shown.
 const WAITING: usize = 32;
@@ -132,7 +133,8 @@ fn connector(config: &Config, upstream: &Upstream, login: &Login) -> Option<(Str
     let UpstreamKind::Smtp(smtp) = &upstream.kind else { return None };
     let host = format!("{}:{}", smtp.host, smtp.port);
     let (smtp, own) = ((**smtp).clone(), InstanceId::random());
-    Some((host, Connector::new(Arc::new(TcpDial), smtp, login, &config.hostname, own)))
+    let credentials = Credentials::of(login, |name| SignIns::default().handle(name, Resource::Smtp));
+    Some((host, Connector::new(Arc::new(TcpDial), smtp, credentials, &config.hostname, own)))
 }
 
 impl ProbeShow {

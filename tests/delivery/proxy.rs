@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use mailsluice::config::{Proxy, Security, Smtp};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
-    ConnectCause, ConnectError, Connection, Connector, Dial, DialError, Dialled, LoginError, Observer, Stage,
-    Stream, Target, TcpDial,
+    ConnectCause, ConnectError, Connection, Connector, Credentials, Dial, DialError, Dialled, LoginError,
+    Observer, Stage, Stream, Target, TcpDial,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, copy_bidirectional, duplex};
 use tokio::net::TcpListener;
@@ -155,8 +155,9 @@ impl Dial for ScriptedProxy {
 
 async fn open(dial: impl Dial + 'static, proxy: &str, config: Smtp) -> Result<Connection, ConnectError> {
     let config = Smtp { proxy: Some(Proxy::parse(proxy).unwrap()), ..config };
-    let account = anna("secret");
-    Connector::new(Arc::new(dial), config, &account, "relay.firm.example", InstanceId::random()).open().await
+    let credentials = Credentials::of(&anna("secret"), |_| unreachable!());
+    let own = InstanceId::random();
+    Connector::new(Arc::new(dial), config, credentials, "relay.firm.example", own).open().await
 }
 
 fn in_clear() -> Smtp {

@@ -262,7 +262,6 @@ async fn no_token_in_any_error() {
 #[tokio::test(start_paused = true)]
 async fn scram_is_bound_to_its_connection() {
     let authority = Authority::new();
-    let ca = authority.ca_file();
     let all = "PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS";
     for (offered, auth, want) in [
         (all, Auth::Auto, "AUTH SCRAM-SHA-256-PLUS cD10bHMtZXhwb3J0ZXIs"),
@@ -271,8 +270,7 @@ async fn scram_is_bound_to_its_connection() {
     ] {
         let script = Script::default().with_login(offered).with_tls(authority.server("smtp.firm.example"));
         let upstream = Upstream::new(script);
-        let config =
-            Smtp { auth, security: Security::StartTls, ca_file: Some(ca.path().to_owned()), ..smtp() };
+        let config = Smtp { auth, security: Security::StartTls, tls: authority.tls(), ..smtp() };
         let opened = super::open_as(&upstream, config, &anna("secret")).await;
         assert!(opened.is_ok(), "{offered}: {:?}", opened.err());
         let said = upstream.commands_of("AUTH").remove(0);

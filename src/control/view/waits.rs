@@ -69,7 +69,7 @@ impl WaitSources<'_> {
     pub fn waits_though_due(&self) -> Vec<WaitJson> {
         let keeps = |wait: &WaitJson| match wait.state.as_str() {
             "down" | "busy" => false,
-            LaneState::DISABLED => wait.next.is_none(),
+            "disabled" | "sign_in" => wait.next.is_none(),
             _ => true,
         };
         match self.summary.state {
