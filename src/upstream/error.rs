@@ -327,10 +327,11 @@ impl ConnectError {
         match &self.cause {
             ConnectCause::Dial(DialError::Proxy { fault, .. }) => fault.needs_a_person(),
             ConnectCause::Dial(error) => matches!(error, DialError::Family { .. }),
-            ConnectCause::Fault(DialogueFault::Tls(error)) => error.needs_a_person(),
-            ConnectCause::Fault(_) => false,
             ConnectCause::Refused(reply) => reply.is_permanent(),
-            ConnectCause::Tls(error) => error.needs_a_person(),
+            ConnectCause::Tls(error) | ConnectCause::Fault(DialogueFault::Tls(error)) => {
+                error.needs_a_person()
+            }
+            ConnectCause::Fault(_) => false,
             ConnectCause::StartTlsNotOffered
             | ConnectCause::Injection
             | ConnectCause::TlsAtOnce
