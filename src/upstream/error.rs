@@ -391,13 +391,14 @@ impl ConnectError {
         match &self.cause {
             ConnectCause::Dial(DialError::Proxy { fault, .. }) => fault.needs_a_person(),
             ConnectCause::Dial(error) => matches!(error, DialError::Family { .. }),
-            ConnectCause::Fault(DialogueFault::Tls(error)) => error.needs_a_person(),
+            ConnectCause::Tls(error) | ConnectCause::Fault(DialogueFault::Tls(error)) => {
+                error.needs_a_person()
+            }
             // A sign-in tries again by itself.
             ConnectCause::Fault(_) | ConnectCause::Login(LoginError::NotReplaced(_)) => false,
             ConnectCause::Refused(reply) => reply.is_permanent(),
             ConnectCause::LoginRefused(refusal) => refusal.reply.is_permanent(),
             ConnectCause::Login(LoginError::NoToken(why)) => why.until.is_none(),
-            ConnectCause::Tls(error) => error.needs_a_person(),
             ConnectCause::StartTlsNotOffered
             | ConnectCause::Injection
             | ConnectCause::TlsAtOnce

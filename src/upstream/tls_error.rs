@@ -206,6 +206,8 @@ impl TlsError {
                     None => Self::UnknownIssuer,
                 }
             }
+            // The library says so of a time that ends before it begins; all else has its context.
+            CertificateError::Expired => Self::Certificate("its time ends before it begins".into()),
             other if is_ca_as_end_entity(other) => Self::IsCa,
             other => otherwise(&other.to_string()),
         }

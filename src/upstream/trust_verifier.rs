@@ -102,9 +102,12 @@ impl ServerCertVerifier for TrustVerifier {
             Err(Error::InvalidCertificate(fault))
                 if is_of_unknown_issuer(&fault) && is_self_issued(end_entity) =>
             {
-                return match self.pins.is_empty() {
-                    true => Err(KeyFault::SelfSigned(pin).into()),
-                    false => Ok(ServerCertVerified::assertion()),
+                // That it has a pinned key has been seen above.
+                let is_pinned = !self.pins.is_empty();
+                return if is_pinned {
+                    Ok(ServerCertVerified::assertion())
+                } else {
+                    Err(KeyFault::SelfSigned(pin).into())
                 };
             }
             Err(error) => return Err(error),

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 
-use rcgen::CertificateParams;
 use tokio::time::sleep;
 
 use super::FROM;
@@ -56,7 +55,7 @@ async fn waits(upstream: &Upstream, security: &str, ca: &Authority, name: &str) 
 
 /// Faults of certificates, with what the log says of each.
 fn faulty_certificates(ca: &Authority) -> Vec<(&'static str, Script, String)> {
-    let own = SelfSigned::new(CertificateParams::new(vec![HOST.to_owned()]).unwrap());
+    let own = SelfSigned::new(HOST);
     let (expired, early) = (ca.server_in(HOST, 2019..2020), ca.server_in(HOST, 2090..2091));
     let told = |text: &str| text.to_owned();
     vec![

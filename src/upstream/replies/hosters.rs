@@ -7,6 +7,7 @@
 
 use super::row::{AppliesTo, Codes, ROW, ReplyAction, Row, Senders};
 use crate::config::Window;
+use crate::upstream::error::Stage;
 
 const PERMANENT: Row = Row { codes: Codes::Class(5), ..ROW };
 const NO_LOGIN: ReplyAction = ReplyAction::Unavailable { scope: AppliesTo::Account };
@@ -239,6 +240,15 @@ const ADDRESS_REFUSED: &str = "the upstream refuses this machine's address: look
      see that it has a PTR record, or send over an account with a login";
 
 pub(super) static ROWS: &[Row] = &[
+    // Postfix ends the handshake as if all were well, and says it in its next reply.
+    Row {
+        stages: Stage::Connect..=Stage::Auth,
+        text: &["client certificate"],
+        action: ReplyAction::Unavailable { scope: AppliesTo::Upstream },
+        advice: "the upstream wants a client certificate that it trusts: set client_certificate and client_key to those that \
+                 its operator gave you",
+        ..ROW
+    },
     // Quotas. They come first, as they are said in an envelope of other words ("Recipient address rejected: …").
     Row {
         text: &["max defers and failures per hour"],

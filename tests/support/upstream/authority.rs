@@ -106,7 +106,9 @@ pub struct SelfSigned {
 }
 
 impl SelfSigned {
-    pub fn new(params: CertificateParams) -> Self {
+    /// With a certificate for this name.
+    pub fn new(name: &str) -> Self {
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let pin = Pin::of(&key.subject_public_key_info());

@@ -11,6 +11,8 @@ const DAY: ReplyAction = PAUSE;
 
 #[rustfmt::skip]
 pub(super) const SAID: &[(Stage, &str, ReplyAction)] = &[
+    (Hello, "421 4.7.1 mx.firm.example Error: No client certificate presented", AWAY),
+    (Hello, "421 4.7.1 mx.firm.example Error: Client certificate not trusted", AWAY),
     // A login is missing, or is another one's.
     (Mail, "530 5.7.0 Must issue a STARTTLS command first", NO_LOGIN),
     (Mail, "535 5.7.8 log in anew", NO_LOGIN),
