@@ -160,6 +160,10 @@ impl Relay {
 
     /// Puts a message into the queue; `n` makes its name.
     fn enqueue(&self, n: u32, recipients: &[&str], held: bool) -> QueueId {
+        self.enqueue_content(n, recipients, held, b"Subject: x\r\n\r\nhello\xff\r\n".to_vec())
+    }
+
+    fn enqueue_content(&self, n: u32, recipients: &[&str], held: bool, content: Vec<u8>) -> QueueId {
         let queue_id = QueueId::new(1_795_329_600_000 + i64::from(n), n);
         let recipient = |a: &&str| NewRecipient {
             address: Address::parse(a).unwrap(),
@@ -186,7 +190,7 @@ impl Relay {
             decisions: Decisions::default(),
             held,
             recipients: Recipients::new(recipients.iter().map(recipient).collect()).unwrap(),
-            content: Content::memory(b"Subject: x\r\n\r\nhello\xff\r\n".to_vec()),
+            content: Content::memory(content),
         };
         self.runtime.block_on(self.state.store.enqueue(message)).unwrap();
         queue_id

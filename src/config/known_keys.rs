@@ -186,18 +186,20 @@ impl Meant<'_> {
         }
     }
 
-    /// What to do about such a variable.
-    pub(super) fn advice_for_variable(&self) -> String {
-        let name = match self {
+    /// What to do about a variable by that name, for such a key of that section or for one in it.
+    pub(super) fn advice_for_variable(&self, name: &str, section: &SectionPath, key: &str) -> String {
+        let rest = name.strip_prefix(&variable(&section.name(key))).unwrap_or_default();
+        let meant = match self {
             Self::Synonym(synonym, path) => path.variable(synonym.key.rsplit('.').next().unwrap_or_default()),
             Self::Here(key, path) => path.variable(key),
-            Self::Section(name, _) => Some(format!("{}__KEY", variable(name))),
+            Self::Section(name, _) => Some(variable(name)),
             Self::Elsewhere(key, paths) | Self::ElsewhereAs(key, paths) => {
                 paths.iter().find_map(|path| path.variable(key))
             }
             Self::Nothing => None,
         };
-        name.map_or_else(|| "remove it".to_owned(), |name| format!("write {name}"))
+        let rest = if rest.is_empty() && matches!(self, Self::Section(..)) { "__KEY" } else { rest };
+        meant.map_or_else(|| "remove it".to_owned(), |meant| format!("write {meant}{rest}"))
     }
 }
 

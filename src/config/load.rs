@@ -187,8 +187,8 @@ fn keys(context: &ReadContext<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for UnknownKey { place, section, section_place, key } in unknown {
         let meant = known.meant(&section, &key);
-        let instead = match place {
-            SourcePlace::Environment(_) => meant.advice_for_variable(),
+        let instead = match &place {
+            SourcePlace::Environment(name) => meant.advice_for_variable(name, &section, &key),
             _ => meant.advice(&section),
         };
         found.push(Finding { place, key: section.name(&key), what: "is not a key here".to_owned(), instead });

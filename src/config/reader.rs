@@ -99,6 +99,13 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Notes a fault of the value of a key that is there.
+    pub(super) fn unfit(&self, key: &str, what: &str, instead: &str) {
+        if let Some((_, node)) = self.table.0.get(key) {
+            self.wrong_value(node, key, what, instead);
+        }
+    }
+
     /// Notes a fault of a value. In a variable quotes are a part of it, and often the only fault.
     fn wrong_value(&self, node: &Node, key: &str, what: &str, instead: &str) {
         match &node.value {
@@ -140,8 +147,8 @@ impl<'a> Section<'a> {
     ) -> Option<T> {
         let text = self.text(key, wanted, instead)?;
         let value = parse(text);
-        if let (None, Some((_, node))) = (&value, self.table.0.get(key)) {
-            self.wrong_value(node, key, &format!("{} is not {wanted}", quoted(text)), instead);
+        if value.is_none() {
+            self.unfit(key, &format!("{} is not {wanted}", quoted(text)), instead);
         }
         value
     }
@@ -169,8 +176,8 @@ impl<'a> Section<'a> {
         let instead = format!("write {}", one_of(options.iter().map(|(name, _)| *name)));
         let text = self.text(key, "one of its values", &instead)?;
         let value = options.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        if let (None, Some((_, node))) = (value, self.table.0.get(key)) {
-            self.wrong_value(node, key, &format!("{} is not one of its values", quoted(text)), &instead);
+        if value.is_none() {
+            self.unfit(key, &format!("{} is not one of its values", quoted(text)), &instead);
         }
         value
     }

@@ -233,8 +233,13 @@ fn bare_words(name: Option<&str>, key: &str, value: &str) -> Words {
         }
         _ => {}
     }
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".:/_-*[]".contains(c);
     let is_shown = name.is_some_and(|name| !SECRETS.iter().any(|part| name.contains(part)));
+    let number = value.trim_start_matches('0');
+    if !number.is_empty() && number.len() < value.len() && number.bytes().all(|b| b.is_ascii_digit()) {
+        let number = if is_shown { number } else { "…" };
+        return words("a number begins with 0", &format!("write {key} = {number}, or a text in quotes"));
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".:/_-*[]".contains(c);
     let instead = match value {
         value if is_shown && value.len() <= 80 && value.chars().all(is_plain) => {
             format!("write {key} = \"{value}\"")

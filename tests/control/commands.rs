@@ -181,6 +181,12 @@ fn a_message_is_known_by_its_id_and_subject() {
     let shown = relay.run(&["queue", "show", &id, "--json"]).json();
     assert_eq!((&shown["subject"], &shown["message_id"]), (&json!("x"), &json!(null)));
     assert!(relay.run(&["queue", "show", &id]).out.contains("Subject:      x\n"));
+    // Behind more than a header section usually has, and with a body that nobody looks at.
+    let far = format!("X-Far: {}\r\nMessage-ID: <a@b>\r\nSubject: far\r\n\r\n", "far\r\n ".repeat(20_000));
+    let content = [far.as_bytes(), b"Subject: body\r\n".repeat(100_000).as_slice()].concat();
+    let id = relay.enqueue_content(2, &["a@x.example"], false, content).to_string();
+    let shown = relay.run(&["queue", "show", &id, "--json"]).json();
+    assert_eq!((&shown["subject"], &shown["message_id"]), (&json!("far"), &json!("<a@b>")));
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub(in crate::config) fn timezone(root: &mut Section<'_>) -> TimeZone {
         let meant = near.and_then(|near| zones.iter().find(|zone| zone.to_lowercase() == near));
         let instead = meant.map_or_else(|| WRITE_ZONE.to_owned(), |zone| format!("write {zone:?}"));
         let what = format!("{} is not the name of a time zone", quoted(name));
-        root.fault(&root.place_of("timezone"), "timezone", &what, &instead);
+        root.unfit("timezone", &what, &instead);
         own
     })
 }

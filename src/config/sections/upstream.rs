@@ -166,12 +166,7 @@ fn preset(section: &mut Section<'_>) -> Option<&'static Preset> {
             Some(name) => format!("write {name:?}, or host, port and security"),
             None => format!("write {}, or host, port and security", one_of(names)),
         };
-        section.fault(
-            &section.place_of("preset"),
-            "preset",
-            &format!("{} is not known", quoted(text)),
-            &instead,
-        );
+        section.unfit("preset", &format!("{} is not known", quoted(text)), &instead);
     }
     found
 }
@@ -213,7 +208,7 @@ fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
             return text.to_owned();
         }
         // What was written may hold a login (`user:password@host`), so it is not shown.
-        section.fault(&section.place_of("host"), "host", "is not a host name or IP address", WRITE_HOST);
+        section.unfit("host", "is not a host name or IP address", WRITE_HOST);
     } else if !section.has("host") {
         match preset {
             Some(Preset { host: Some(host), .. }) => return (*host).to_owned(),

@@ -41,6 +41,10 @@ const MEANT: &[(&str, &str)] = &[
         "2:8: upstream.host: a text stands without quotes: write host = \"…\"",
     ),
     ("pasword = hush", "1:11: syntax: a text stands without quotes: write key = \"…\""),
+    (
+        "[[upstream]]\nport = 0587",
+        "2:8: upstream.port: a number begins with 0: write port = 587, or a text in quotes",
+    ),
     ("watch = Yes", "1:9: watch: yes and no are true and false here: write watch = true"),
     ("watch = FALSE", "1:9: watch: yes and no are true and false here: write watch = false"),
     ("hostname =", "1:11: hostname: the value is missing: write one behind the ="),
@@ -164,6 +168,7 @@ fn repeats_nothing_that_may_be_secret() {
         "[[upstream]]\npassword hush",
         "[[upstream]]\npassword = hush\npassword = hush2",
         "hush = hush\nhush = 1",
+        "[[upstream]]\npassword = 0123hush",
         "[hush",
         "hush",
         "-----BEGIN PRIVATE KEY-----\nhush==\n-----END",

@@ -96,7 +96,7 @@ fn says_which_variable_and_what_it_may_hold() {
             "DKIM__PRIVATE_KEY: is not a key here: write MAILSLUICE__DKIM__KEY",
         ),
         ("MAILSLUICE__LOG__LEVL", "debug", "LOG__LEVL: is not a key here: write MAILSLUICE__LOG__LEVEL"),
-        ("MAILSLUICE__LOGS__LEVEL", "debug", "LOGS__LEVEL: is not a key here: write MAILSLUICE__LOG__KEY"),
+        ("MAILSLUICE__LOGS__LEVEL", "debug", "LOGS__LEVEL: is not a key here: write MAILSLUICE__LOG__LEVEL"),
         (
             "MAILSLUICE__LOG__LEVEL",
             "\"debug\"",
@@ -117,6 +117,12 @@ fn says_which_variable_and_what_it_may_hold() {
             "MAILSLUICE__QUEUE__MAX_MESSAGES",
             "many",
             "QUEUE__MAX_MESSAGES: is not a whole number: write a whole number from 1 to 9223372036854775807",
+        ),
+        ("MAILSLUICE__LOGS", "debug", "LOGS: is not a key here: write MAILSLUICE__LOG__KEY"),
+        (
+            "MAILSLUICE__UPSTREAM__PRESET",
+            "\"gmail\"",
+            "UPSTREAM__PRESET: has quotes, which belong to the value here: write it without them",
         ),
         ("MAILSLUICE__HSOT", "h", "HSOT: is not a key here: write MAILSLUICE__UPSTREAM__HOST"),
     ] {
