@@ -346,7 +346,6 @@ fn what_is_not_there_is_a_failure_that_says_so() {
     for (arguments, told) in [
         (&["queue", "show", unknown][..], "is not in the queue"),
         (&["queue", "show", unknown, "--content"], "is not in the queue"),
-        (&["queue", "show", "../../status"], "a queue id has 16 characters"),
         (&["queue", "retry", unknown], "is not in the queue"),
         (&["queue", "list", "--upstream", "nobody"], "there is no upstream nobody: there is m365, off"),
         (&["limits", "show", "nobody"], "there is no upstream nobody: there is m365, off"),
@@ -355,8 +354,6 @@ fn what_is_not_there_is_a_failure_that_says_so() {
         (&["upstream", "disable", "nobody"], "there is no upstream nobody"),
         (&["upstream", "enable", "off"], "off has `enabled = false` in the configuration file: change that"),
         (&["blacklist", "remove", "x@y"], "x@y is not on the blacklist"),
-        (&["blacklist", "add", "x"], "write local@domain, @domain or *.domain"),
-        (&["blacklist", "add", "x@y", "--expires", "soon"], "the expiry is not understood"),
         (&["test-mode", "on"], "there is no test address"),
     ] {
         let outcome = relay.run(arguments);
@@ -370,6 +367,65 @@ fn what_is_not_there_is_a_failure_that_says_so() {
         (Some(1), format!("{id} is deleted\n")),
         "the others are done all the same"
     );
+}
+
+#[test]
+fn what_is_written_wrong_is_wrong_use() {
+    let relay = Relay::start();
+    let id = "a queue id has 16 characters";
+    let pattern = "write local@domain, @domain or *.domain";
+    for (arguments, told) in [
+        (&["queue", "show", "../../status"][..], id),
+        (&["queue", "show", ""], id),
+        (&["queue", "show", "", "--content"], id),
+        (&["queue", "retry", "0000000000000000", "x"], id),
+        (&["queue", "hold", "x"], id),
+        (&["queue", "release", "x", "--to", "test"], id),
+        (&["queue", "delete", "000000000000000U"], id),
+        (&["queue", "list", "--sender", "anna"], "anna is no address: the address has no domain"),
+        (&["queue", "list", "--recipient", "a b@x.example"], "a b@x.example is no address: the local part"),
+        (&["queue", "list", "--recipient", ""], "is no address"),
+        (&["blacklist", "add", "x"], pattern),
+        (&["blacklist", "add", ""], pattern),
+        (&["blacklist", "remove", "@"], pattern),
+        (&["blacklist", "check", "x"], pattern),
+        (&["blacklist", "check", "*.@x"], pattern),
+        (&["blacklist", "add", "x@y", "--expires", "soon"], "the expiry is not understood"),
+        (&["blacklist", "add", "x@y", "--reason", "two\nlines"], "the reason must be one line"),
+        (&["test-mode", "on", "--address", "me"], "the address has no domain"),
+    ] {
+        let outcome = relay.run(arguments);
+        assert_eq!(outcome.status, Some(2), "{arguments:?} {outcome:?}");
+        assert!(outcome.err.contains(told), "{arguments:?} {outcome:?}");
+        assert_eq!(outcome.out, "", "{arguments:?}");
+    }
+    let reports = relay.run(&["queue", "list", "--sender", "<>"]);
+    assert_eq!((reports.status, reports.out.as_str()), (Some(0), "Nothing in the queue.\n"), "{reports:?}");
+}
+
+#[test]
+fn a_domain_is_checked_against_the_blacklist() {
+    let relay = Relay::start();
+    for entry in ["@spam.example", "*.bulk.example", "joe@firm.example"] {
+        assert_eq!(relay.run(&["blacklist", "add", entry]).status, Some(0), "{entry}");
+    }
+    for (asked, listed) in [
+        ("@Spam.Example", Some("@spam.example")),
+        ("@a.spam.example", None),
+        ("*.spam.example", None),
+        ("@a.bulk.example", Some("*.bulk.example")),
+        ("@bulk.example", None),
+        ("*.bulk.example", Some("*.bulk.example")),
+        ("*.a.bulk.example", Some("*.bulk.example")),
+        ("@firm.example", None),
+        ("joe@firm.example", Some("joe@firm.example")),
+        ("x@a.bulk.example", Some("*.bulk.example")),
+    ] {
+        let checked = relay.run(&["blacklist", "check", asked, "--json"]);
+        let entry = checked.json()["entry"]["address"].clone();
+        assert_eq!(entry.as_str(), listed, "{asked}");
+        assert_eq!(checked.status, Some(i32::from(listed.is_none())), "{asked}");
+    }
 }
 
 #[test]

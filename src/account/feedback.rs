@@ -9,11 +9,11 @@ use super::condition::Condition;
 use super::login::Account;
 use super::obstacle::Down;
 use super::refused_login::LoginParts;
+use super::refused_senders::{SenderRefusal, address_of, part};
 use super::verdict::{Answered, Judgement, MailFacts, RefusedWhenUsed, Verdict, is_broken};
 use super::view::mend_then_enable;
 use crate::config::Window;
 use crate::limits::{Scope, Slowdown};
-use crate::mail::ReversePath;
 use crate::smtp::Reply;
 use crate::store::{NewSuspension, SuspensionKind};
 use crate::time::Moment;
@@ -90,6 +90,10 @@ impl Feedback<'_> {
 
     /// From a transaction: what the answers mean for their recipients, and about the account.
     pub(crate) async fn transaction(&self, mail: &MailFacts<'_>, answers: &[Answered<'_>]) -> Judgement {
+        if answers.iter().any(|(_, answer)| answer.is_taken()) {
+            let address = address_of(mail.sender, mail.reverse_path);
+            self.account.upstream.refused_senders.accepted(self.names().1, address);
+        }
         let verdicts = self.judge(mail, answers);
         let judgement = Judgement::new(answers, &verdicts);
         let mut learned = false;
@@ -295,15 +299,11 @@ impl Feedback<'_> {
     /// The account may not send as this sender. Its mail waits, and is tried again as any that is deferred.
     fn stop_sender(&self, senders: Senders, mail: &MailFacts<'_>, reply: &Reply, advice: &str) {
         let (upstream, account) = self.names();
-        let sender = match (mail.sender, mail.reverse_path) {
-            ("", ReversePath::Address(address)) => address.as_str(),
-            (sender, _) => sender,
-        };
-        let sender = match senders {
-            Senders::Address => sender,
-            Senders::Domain => sender.rsplit_once('@').map_or(sender, |(_, domain)| domain),
-        };
-        if self.account.upstream.refused_senders.note(sender) {
+        let sender = part(address_of(mail.sender, mail.reverse_path), senders);
+        // What is refused rests for the longest time; by then it has been refused again.
+        let lasts = self.account.settings().retry_max.saturating_mul(2);
+        let refusal = SenderRefusal { account, sender, reply: reply.to_string(), advice, lasts };
+        if self.account.upstream.refused_senders.note(&refusal, self.now()) {
             tracing::error!(
                 event = "sender_refused", upstream, account, from = sender, %reply, reason = advice
             );

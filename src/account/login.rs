@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use super::condition::{Condition, ProbeRight};
 use super::obstacle::{Down, Obstacle};
 use super::pool::{Pool, PooledConnection, SharedPool};
-use super::reported::AlreadyReported;
+use super::refused_senders::RefusedSenders;
 use super::settings::AccountSettings;
 use super::tasks::Spawner;
 use super::waiters::{Place, Waiters};
@@ -32,7 +32,7 @@ pub struct Account {
 pub(super) struct UpstreamState {
     pub(super) condition: Condition,
     pub(super) pool: Arc<SharedPool>,
-    pub(super) refused_senders: AlreadyReported,
+    pub(super) refused_senders: RefusedSenders,
     /// Whether a window of all accounts together has a quota.
     pub(super) shares_quotas: AtomicBool,
     /// Who waits for each of the accounts, and what is known of it.

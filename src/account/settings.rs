@@ -1,6 +1,7 @@
 //! What the configuration says of an account; a reload exchanges it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use secrecy::ExposeSecret;
@@ -22,6 +23,8 @@ pub struct AccountSettings {
     hostname: String,
     ceilings: [(Scope, Ceilings); 2],
     pub(super) times: ProbeTimes,
+    /// The longest that a recipient rests.
+    pub(super) retry_max: Duration,
 }
 
 /// What accounts are made with.
@@ -56,6 +59,7 @@ impl AccountSettings {
             transport,
             hostname: hostname.clone(),
             ceilings: ceilings(upstream, &account.limits, key, zone),
+            retry_max: sources.config.queue.retry_max,
             times: ProbeTimes::new(&sources.config.queue, upstream.disable_after),
         }
     }

@@ -1,8 +1,11 @@
 //! How accounts and their limits are, for people and for estimates: read, never changed.
 
+use std::sync::Arc;
+
 use super::accounts::Accounts;
 use super::login::Account;
 use super::obstacle::Obstacle;
+use super::refused_senders::RefusedSender;
 use crate::lane::LaneState;
 use crate::limits::{Amount, Availability, Capacity, Cause, Counts, Forecast, LimitLine, Scope};
 use crate::store::{LaneName, StoreError};
@@ -106,8 +109,20 @@ impl Accounts {
     /// # Errors
     /// When the store can't be asked.
     pub async fn view(&self, upstream: &str) -> Result<Option<UpstreamView>, StoreError> {
+        self.view_of(self.of(upstream)).await
+    }
+
+    /// How the accounts are that serve a lane; `None` when there are none.
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub async fn lane_view(&self, lane: &LaneName) -> Result<Option<UpstreamView>, StoreError> {
+        self.view_of(self.of_lane(lane)).await
+    }
+
+    async fn view_of(&self, all: Vec<Arc<Account>>) -> Result<Option<UpstreamView>, StoreError> {
         let (mut accounts, mut nearest, mut all_wait) = (Vec::new(), None, true);
-        for account in self.of(upstream) {
+        for account in all {
             let obstacle = self.shown_obstacle(&account).await?;
             accounts.push(AccountView::new(&account, obstacle.as_ref(), self.timeline.now()));
             match obstacle {
@@ -122,17 +137,15 @@ impl Accounts {
         Ok(Some(UpstreamView { state, accounts }))
     }
 
-    /// How the accounts are that serve a lane.
-    ///
-    /// # Errors
-    /// When the store can't be asked.
-    pub async fn lane_view(&self, lane: &LaneName) -> Result<Vec<AccountView>, StoreError> {
-        let mut accounts = Vec::new();
-        for account in self.of_lane(lane) {
-            let obstacle = self.shown_obstacle(&account).await?;
-            accounts.push(AccountView::new(&account, obstacle.as_ref(), self.timeline.now()));
-        }
-        Ok(accounts)
+    /// The senders as whom accounts of an upstream may not send at present, by the provider's word.
+    #[must_use]
+    pub fn refused_senders(&self, upstream: &str) -> Vec<RefusedSender> {
+        let accounts = self.of(upstream);
+        let Some(first) = accounts.first() else { return Vec::new() };
+        let mut refused = first.upstream.refused_senders.all(self.timeline.now());
+        // One that has left the configuration sends nothing any more.
+        refused.retain(|one| accounts.iter().any(|account| *account.key().account == *one.account));
+        refused
     }
 
     /// What is in an account's way, without trying. The short waits between any two messages are nothing.

@@ -13,8 +13,12 @@ use crate::report::log::escape::printable;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum BlacklistCommand {
     /// All entries
+    #[command(after_help = "Example:\n  mailsluice blacklist list")]
     List,
     /// Add an address, @domain or *.domain
+    #[command(
+        after_help = "Example:\n  mailsluice blacklist add @spam.example --reason \"only spam\" --expires 30d"
+    )]
     Add {
         /// The address, @domain or *.domain
         address: String,
@@ -26,13 +30,15 @@ pub(super) enum BlacklistCommand {
         expires: Option<String>,
     },
     /// Remove an entry
+    #[command(after_help = "Example:\n  mailsluice blacklist remove @spam.example")]
     Remove {
         /// The entry, as `list` shows it
         address: String,
     },
-    /// Whether mail to an address is refused; exit status 1 when it is not
+    /// Whether mail to an address, @domain or *.domain is refused; exit status 1 when it is not
+    #[command(after_help = "Example:\n  mailsluice blacklist check anna@customer.example")]
     Check {
-        /// The address
+        /// The address, or @domain or *.domain: whether an entry covers all of it
         address: String,
     },
 }

@@ -215,6 +215,7 @@ fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<ApiAnswer<T>, Failure>
 fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     match serde_json::from_slice::<ErrorBody>(body) {
         Ok(told) if status == StatusCode::UNPROCESSABLE_ENTITY => Failure::Configuration(told.error),
+        Ok(told) if status == StatusCode::BAD_REQUEST => Failure::Wrong(told.error),
         Ok(told) => Failure::new(told.error),
         Err(_) => Failure::new(format!("the relay answered with {status}")),
     }

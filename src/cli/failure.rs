@@ -11,6 +11,8 @@ use crate::report::log::escape::printable;
 pub(super) enum Failure {
     /// The command failed, or there is nothing by that name: exit status 1.
     Failed(anyhow::Error),
+    /// The command was wrong, and nothing was done: exit status 2.
+    Wrong(String),
     /// The command failed, and what there was to say has been said: exit status 1.
     Told,
     /// The configuration is wrong, a fault per line: exit status 2.
@@ -35,6 +37,10 @@ impl Failure {
                 ExitCode::from(1)
             }
             Self::Told => ExitCode::from(1),
+            Self::Wrong(what) => {
+                complain(&format!("mailsluice: {what}"));
+                ExitCode::from(2)
+            }
             Self::ConfigurationTold => ExitCode::from(2),
             Self::Configuration(faults) => {
                 complain(&faults);

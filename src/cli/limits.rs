@@ -16,11 +16,13 @@ use crate::report::log::escape::printable;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum LimitsCommand {
     /// What is used of the limits, by account and window
+    #[command(after_help = "Example:\n  mailsluice limits show office365")]
     Show {
         /// Of this upstream only
         upstream: Option<String>,
     },
     /// Forget what was counted, pauses by the provider's word and learned paces, so that mail goes again at once
+    #[command(after_help = "Example:\n  mailsluice limits reset office365 --window minute,hour")]
     Reset {
         /// The upstream
         upstream: String,

@@ -19,6 +19,7 @@ mod table;
 mod test_mode;
 mod upstream;
 mod viewer;
+mod wrapping;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,20 +28,30 @@ use clap::{Parser, Subcommand};
 
 use context::CliContext;
 use failure::Failure;
+use viewer::Viewer;
+
+/// What the help calls the options of all commands.
+const GLOBAL: &str = "Options of all commands";
+/// What the program's end tells.
+const EXIT_STATUSES: &str = "\
+Exit status:
+  0  done
+  1  failed; also when nothing is there by that id or name
+  2  wrong use, or a configuration with faults";
 
 /// A local SMTP relay: takes mail from programs that only speak plain SMTP and sends it on, signed, throttled, retried
 /// and never lost.
 #[derive(Debug, Parser)]
-#[command(name = "mailsluice", version, propagate_version = true)]
+#[command(name = "mailsluice", version, propagate_version = true, term_width = 0, after_help = EXIT_STATUSES)]
 struct Arguments {
     /// The configuration file [default: config/mailsluice.toml, else /etc/mailsluice/mailsluice.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     config: Option<PathBuf>,
     /// The relay's data folder, whatever the configuration says; commands to a running relay need nothing else
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = GLOBAL)]
     data_dir: Option<PathBuf>,
     /// Answer in JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     #[command(subcommand)]
     command: MainCommand,
@@ -49,12 +60,16 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum MainCommand {
     /// Run the relay, in the foreground
+    #[command(after_help = "Example:\n  mailsluice run --config /etc/mailsluice/mailsluice.toml")]
     Run,
     /// Validate the configuration
+    #[command(after_help = "Example:\n  mailsluice check --config mailsluice.toml")]
     Check,
     /// Show the providers whose hosts and limits are known: a word for `preset` in [[upstream]]
+    #[command(after_help = "Example:\n  mailsluice presets")]
     Presets,
     /// Show listeners, upstreams, limits, the queue and test mode
+    #[command(after_help = "Example:\n  mailsluice status --check")]
     Status(status::StatusOptions),
     /// Look at the queue, try again, delete
     #[command(subcommand)]
@@ -69,11 +84,13 @@ enum MainCommand {
     #[command(subcommand)]
     Upstream(upstream::UpstreamCommand),
     /// Read the configuration again; a bad one is reported and the old one stays in force
+    #[command(after_help = "Example:\n  mailsluice reload")]
     Reload,
     /// Switch test mode on or off
     #[command(subcommand, name = "test-mode")]
     TestMode(test_mode::TestModeCommand),
     /// Hash a password for [[user]]: asks for it, or reads one line from stdin
+    #[command(after_help = "Example:\n  mailsluice hash-password")]
     #[command(name = "hash-password")]
     HashPassword(hash_password::Options),
 }
@@ -83,10 +100,13 @@ enum MainCommand {
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // When nobody reads the help any more, that is no failure.
+        Err(error) if error.use_stderr() => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+        Err(help) => {
+            let told = output::text(&Viewer::now().help(&help.render().to_string()));
+            return told.map_or_else(Failure::report, |()| ExitCode::SUCCESS);
         }
     };
     let Arguments { config, data_dir, json, command } = arguments;
@@ -122,6 +142,23 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_a_terminal() {
+        let viewer = Viewer::utc("2026-11-22T07:00:00Z").with_width(80);
+        let mut all = vec![Arguments::command()];
+        let mut seen = 0;
+        while let Some(mut command) = all.pop() {
+            for text in [command.render_help(), command.render_long_help()] {
+                let text = viewer.help(&text.to_string());
+                let wide = text.lines().find(|line| wrapping::columns(line) > 80);
+                assert_eq!(wide, None, "{}\n{text}", command.get_name());
+            }
+            seen += 1;
+            all.extend(command.get_subcommands().cloned());
+        }
+        assert!(seen > 20, "only {seen}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::output::count;
 use super::table::TextTable;
 use super::viewer::{Viewer, span};
 use super::{limits, test_mode};
-use crate::control::view::{AccountJson, ListenerJson, StatusJson, UpstreamJson};
+use crate::control::view::{AccountJson, ListenerJson, RefusedSenderJson, StatusJson, UpstreamJson};
 use crate::limits::SHARED;
 use crate::report::log::escape::printable;
 use crate::store::Totals;
@@ -29,24 +29,21 @@ pub(super) fn execute(options: &StatusOptions, context: &CliContext) -> Result<(
 }
 
 fn render(status: &StatusJson, viewer: &Viewer) -> String {
-    let mut lines =
-        vec![format!("mailsluice {}, up for {}", printable(&status.version), span(status.uptime))];
-    lines.extend(status.needs_a_person.iter().map(|what| format!("NEEDS A PERSON: {}", printable(what))));
-    lines.push(test_mode::describe(&status.test_mode));
-    lines.extend(status.listeners.iter().map(listener));
-    lines.push(String::new());
-    lines.push(upstreams(&status.upstreams, viewer));
+    let mut head = vec![format!("mailsluice {}, up for {}", printable(&status.version), span(status.uptime))];
+    head.extend(status.needs_a_person.iter().map(|what| format!("NEEDS A PERSON: {}", printable(what))));
+    head.push(test_mode::describe(&status.test_mode));
+    head.extend(status.listeners.iter().map(listener));
     let queue = &status.queue;
-    lines.push(format!(
+    let queue = format!(
         "Queue: {} (ready {}, deferred {}, held {}, sending {})",
         count(queue.ready + queue.deferred + queue.held + queue.sending, "message"),
         queue.ready,
         queue.deferred,
         queue.held,
         queue.sending
-    ));
-    lines.push(totals(&status.totals));
-    lines.join("\n")
+    );
+    let (head, totals) = (viewer.sentences(&head.join("\n")), viewer.sentences(&totals(&status.totals)));
+    format!("{head}\n\n{}\n{queue}\n{totals}", upstreams(&status.upstreams, viewer))
 }
 
 fn listener(listener: &ListenerJson) -> String {
@@ -68,7 +65,7 @@ fn listener(listener: &ListenerJson) -> String {
 
 fn upstreams(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
     let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"])
-        .folding(&["HOST", "LIMITS LEFT"]);
+        .folding(&["LIMITS LEFT", "HOST"]);
     for upstream in upstreams {
         table.row(&[
             format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),
@@ -100,8 +97,19 @@ pub(super) fn notes(upstream: &UpstreamJson, viewer: &Viewer) -> Vec<String> {
     notes.extend(
         upstream.accounts.iter().filter(tells_more).map(|account| describe(account, upstream, viewer)),
     );
-    notes.extend(upstream.action.as_ref().map(|action| format!("to let it send again: {action}")));
+    notes.extend(upstream.refused_senders.iter().map(|refused| refused_sender(refused, several, viewer)));
+    let probed = upstream.state == "disabled" && upstream.until.is_some();
+    let how = if probed { "it is tried by itself then; to try at once" } else { "to let it send again" };
+    notes.extend(upstream.action.as_ref().map(|action| format!("{how}: {action}")));
     notes
+}
+
+/// `refuses mail from me@firm.example since 07:00:40 (5m ago): 553 5.7.1 not owned by auth user`
+fn refused_sender(refused: &RefusedSenderJson, several: bool, viewer: &Viewer) -> String {
+    let RefusedSenderJson { sender, account, since, reply, .. } = refused;
+    let by = if several { format!("{account}: ") } else { String::new() };
+    let (since, age) = (viewer.local(since), viewer.age(since));
+    format!("{by}refuses mail from {sender} since {since} ({age} ago): {reply}")
 }
 
 /// `erp@firm.example: limited until 07:00:40 (in 40s): limit per minute; slowed down to 20 messages a minute`
@@ -151,7 +159,7 @@ pub(super) fn host(upstream: &UpstreamJson) -> String {
 /// Until when an upstream, or an account, takes nothing. One that is down and due is being tried at this moment.
 pub(super) fn until(state: &str, until: Option<&str>, viewer: &Viewer) -> String {
     match until.map(|time| viewer.until(time)) {
-        Some(time) if time == "now" && state == "down" => PROBING.to_owned(),
+        Some(time) if time == "now" && matches!(state, "down" | "disabled") => PROBING.to_owned(),
         time => time.unwrap_or_default(),
     }
 }
@@ -191,7 +199,7 @@ fn totals(t: &Totals) -> String {
 mod tests {
     use super::*;
     use crate::control::view::TestModeJson;
-    use crate::store::QueueCounts;
+    use crate::store::{QueueCounts, TestModeCounts};
 
     fn account(name: &str, state: &str, reason: Option<&str>) -> AccountJson {
         AccountJson {
@@ -214,7 +222,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             uptime: 12_000,
             test_mode: TestModeJson {
-                outside_test_mode: 0,
+                counts: TestModeCounts::default(),
                 enabled: true,
                 action: "redirect".to_owned(),
                 address: Some("test@firm.example".to_owned()),
@@ -249,6 +257,13 @@ mod tests {
                     account("b@firm.example", "disabled", Some("535 no")),
                 ],
                 limits: vec![],
+                refused_senders: vec![RefusedSenderJson {
+                    sender: "me@firm.example".to_owned(),
+                    account: "a@firm.example".to_owned(),
+                    since: "2026-11-22T06:50:00.000Z".to_owned(),
+                    reply: "553 no".to_owned(),
+                    action: "use its own account".to_owned(),
+                }],
             }],
             queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
             totals: Totals {
@@ -271,7 +286,8 @@ mailsluice 0.1.0, up for 3h 20m
 NEEDS A PERSON: upstream m365 account b@firm.example: 535 \\u001bno
 Test mode: ON, all mail goes to test@firm.example (set by command)
 Listening on 127.0.0.1:2525, relays for ::1/128
-Listening on 192.0.2.9:587 with STARTTLS, relays for 192.0.2.0/24 and who logs in
+Listening on 192.0.2.9:587 with STARTTLS, relays for 192.0.2.0/24 and who logs
+  in
 Listening on [::]:465 with TLS, relays for who logs in
 
 UPSTREAM        STATE  UNTIL             HOST                  LIMITS LEFT
@@ -280,10 +296,12 @@ m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
     its mail takes the fallback backup
     a@firm.example: up; slowed down to 20 messages a minute
     b@firm.example: disabled: 535 no
+    a@firm.example: refuses mail from me@firm.example since 06:50:00 (10m ago): 553 no
     to let it send again: mailsluice upstream enable m365
 
 Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
-Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 dropped + 0 captured + 1 deleted + 3 queued";
+Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired +
+  0 dropped + 0 captured + 1 deleted + 3 queued";
         assert_eq!(render(&status, &viewer), want);
         assert_eq!(
             obstacles(&status.upstreams, &viewer),

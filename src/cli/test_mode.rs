@@ -9,12 +9,17 @@ use super::failure::Failure;
 use super::output::count;
 use crate::control::view::{TestModeChange, TestModeJson};
 use crate::report::log::escape::printable;
+use crate::store::TestModeCounts;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum TestModeCommand {
     /// Whether it is on, and what it does
+    #[command(after_help = "Example:\n  mailsluice test-mode status")]
     Status,
     /// Switch it on: no message accepted from now on reaches its recipients
+    #[command(
+        after_help = "Example:\n  mailsluice test-mode on --action redirect --address test@firm.example"
+    )]
     On {
         /// Where redirected mail goes [default: as before]
         #[arg(long, value_name = "ADDRESS")]
@@ -24,6 +29,7 @@ pub(super) enum TestModeCommand {
         action: Option<String>,
     },
     /// Switch it off; mail accepted while it was on keeps its treatment
+    #[command(after_help = "Example:\n  mailsluice test-mode off")]
     Off,
 }
 
@@ -39,32 +45,69 @@ pub(super) fn execute(command: TestModeCommand, context: &CliContext) -> Result<
         Some(change) => client.submit(&Method::PUT, &target, &change)?,
         None => client.get::<TestModeJson>(&target)?,
     };
-    context.print(&reply, |mode, _| describe(mode))
+    context.print(&reply, |mode, viewer| viewer.sentences(&describe(mode)))
 }
 
-/// Test mode: `Test mode: ON, all mail goes to test@firm.example (set by …)`, and in a line of its own what is no test.
+/// Test mode: `Test mode: ON, all mail goes to test@firm.example (set by …)`, and in lines of their own what becomes of the
+/// mail that was accepted before.
 pub(super) fn describe(mode: &TestModeJson) -> String {
     let origin = printable(&mode.origin);
-    if !mode.enabled {
-        return format!("Test mode: off (set by {origin})");
-    }
-    let what = match (mode.action.as_str(), &mode.address) {
-        ("redirect", Some(address)) => format!("all mail goes to {}", printable(address)),
-        ("hold", _) => "all mail is held in the queue".to_owned(),
-        ("capture", _) => "all mail is kept in the local mailbox".to_owned(),
-        (other, _) => printable(other),
+    let what = match (mode.enabled, mode.action.as_str(), &mode.address) {
+        (false, ..) => format!("Test mode: off (set by {origin})"),
+        (true, "redirect", Some(address)) => {
+            format!("Test mode: ON, all mail goes to {} (set by {origin})", printable(address))
+        }
+        (true, "hold", _) => format!("Test mode: ON, all mail is held in the queue (set by {origin})"),
+        (true, "capture", _) => {
+            format!("Test mode: ON, all mail is kept in the local mailbox (set by {origin})")
+        }
+        (true, other, _) => format!("Test mode: ON, {} (set by {origin})", printable(other)),
     };
-    format!("Test mode: ON, {what} (set by {origin}){}", outside_test_mode(mode.outside_test_mode))
+    let lines = if mode.enabled { what_is_no_test(&mode.counts) } else { what_stays_a_test(&mode.counts) };
+    lines.into_iter().fold(what, |text, line| format!("{text}\n  {line}"))
 }
 
 /// What test mode does not concern, though it is on.
-fn outside_test_mode(messages: u64) -> String {
-    if messages == 0 {
-        return String::new();
+fn what_is_no_test(counts: &TestModeCounts) -> Vec<String> {
+    let mut lines = Vec::new();
+    let TestModeCounts { outside_test_mode: waiting, outside_test_mode_held: held, .. } = *counts;
+    if waiting > 0 {
+        let (goes, its) = if waiting == 1 { ("goes", "its") } else { ("go", "their") };
+        let messages = count(waiting, "message");
+        lines.push(format!(
+            "{messages} accepted before {goes} to {its} recipients: see `mailsluice queue list`"
+        ));
     }
-    let (goes, its) = if messages == 1 { ("goes", "its") } else { ("go", "their") };
-    let messages = count(messages, "message");
-    format!("\n  {messages} accepted before {goes} to {its} recipients: see `mailsluice queue list`")
+    if held > 0 {
+        let waits = if held == 1 { "waits" } else { "wait" };
+        let messages = count(held, "message");
+        lines.push(format!(
+            "{messages} accepted before {waits} for release: see `mailsluice queue list --state held`"
+        ));
+    }
+    lines
+}
+
+/// What keeps its treatment, though test mode is off.
+fn what_stays_a_test(counts: &TestModeCounts) -> Vec<String> {
+    let mut lines = Vec::new();
+    if counts.tests > 0 {
+        let (is, they, tests, reaches, its) = if counts.tests == 1 {
+            ("is", "it", "a test", "reaches", "its")
+        } else {
+            ("are", "they", "tests", "reach", "their")
+        };
+        let messages = count(counts.tests, "message");
+        lines.push(format!(
+            "{messages} in the queue {is} still {tests}: accepted while it was on, {they} never {reaches} {its} recipients"
+        ));
+    }
+    if counts.tests_held > 0 {
+        let waits = if counts.tests_held == 1 { "waits" } else { "wait" };
+        let tests = count(counts.tests_held, "test");
+        lines.push(format!("{tests} {waits} for release: see `mailsluice queue list --state held`"));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -72,31 +115,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_is_no_test() {
-        let mode = |enabled, outside_test_mode| TestModeJson {
+    fn says_what_becomes_of_mail_that_was_accepted_before() {
+        let mode = |enabled, counts: [u64; 4]| TestModeJson {
             enabled,
             action: "redirect".to_owned(),
             address: Some("test@firm.example".to_owned()),
             origin: "command".to_owned(),
-            outside_test_mode,
+            counts: TestModeCounts {
+                outside_test_mode: counts[0],
+                outside_test_mode_held: counts[1],
+                tests: counts[2],
+                tests_held: counts[3],
+            },
         };
-        for (enabled, outside_test_mode, want) in [
-            (false, 3, "Test mode: off (set by command)"),
-            (true, 0, "Test mode: ON, all mail goes to test@firm.example (set by command)"),
+        let on = "Test mode: ON, all mail goes to test@firm.example (set by command)";
+        for (enabled, counts, want) in [
+            (false, [3, 3, 0, 0], "Test mode: off (set by command)".to_owned()),
+            (
+                false,
+                [0, 0, 1, 2],
+                "Test mode: off (set by command)\n  1 message in the queue is still a test: accepted while it was on, it \
+                 never reaches its recipients\n  2 tests wait for release: see `mailsluice queue list --state held`"
+                    .to_owned(),
+            ),
+            (true, [0, 0, 3, 3], on.to_owned()),
             (
                 true,
-                1,
-                "Test mode: ON, all mail goes to test@firm.example (set by command)\n  1 message accepted before goes to \
-                 its recipients: see `mailsluice queue list`",
+                [1, 1, 0, 0],
+                format!(
+                    "{on}\n  1 message accepted before goes to its recipients: see `mailsluice queue list`\n  1 message \
+                     accepted before waits for release: see `mailsluice queue list --state held`"
+                ),
             ),
             (
                 true,
-                3,
-                "Test mode: ON, all mail goes to test@firm.example (set by command)\n  3 messages accepted before go to \
-                 their recipients: see `mailsluice queue list`",
+                [3, 0, 0, 0],
+                format!("{on}\n  3 messages accepted before go to their recipients: see `mailsluice queue list`"),
             ),
         ] {
-            assert_eq!(describe(&mode(enabled, outside_test_mode)), want);
+            assert_eq!(describe(&mode(enabled, counts)), want);
         }
     }
 }

@@ -13,11 +13,13 @@ use crate::control::view::UpstreamJson;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum UpstreamCommand {
     /// How the upstreams and their accounts are: what can send, what can't, why, and until when
+    #[command(after_help = "Example:\n  mailsluice upstream list")]
     List,
     /// Let an upstream send again that was disabled by hand or has stopped by itself
     ///
     /// Mail that waited for it goes at once. A pause that the provider has asked for stays: `limits reset` ends that. One that
     /// has `enabled = false` in the configuration file is enabled there.
+    #[command(after_help = "Example:\n  mailsluice upstream enable office365")]
     Enable {
         /// The upstream
         upstream: String,
@@ -25,6 +27,7 @@ pub(super) enum UpstreamCommand {
     /// Send nothing by an upstream until it is enabled again, over restarts and reloads
     ///
     /// What is under way may end. Its mail waits, or takes its fallback; it never goes by another upstream else.
+    #[command(after_help = "Example:\n  mailsluice upstream disable office365")]
     Disable {
         /// The upstream
         upstream: String,
@@ -48,7 +51,7 @@ pub(super) fn execute(command: &UpstreamCommand, context: &CliContext) -> Result
 
 fn render(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
     let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "CONNECTIONS", "LIMITS LEFT"])
-        .folding(&["HOST", "CONNECTIONS", "LIMITS LEFT"]);
+        .folding(&["LIMITS LEFT", "CONNECTIONS", "HOST"]);
     for upstream in upstreams {
         let open: u32 = upstream.accounts.iter().map(|account| account.connections).sum();
         table.row(&[
@@ -106,6 +109,7 @@ mod tests {
                     next_free: None,
                     reason: None,
                 }],
+                refused_senders: vec![],
             };
         let several = vec![
             account("a@firm.example", "up", None),

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::wrapping::{WIDTH, hanging, wrapped};
 use crate::report::log::escape::printable;
 use crate::time::{Clock as _, SystemClock};
 
@@ -33,6 +34,32 @@ impl Viewer {
     /// How many columns a line may have; `None` is any number.
     pub(super) fn width(&self) -> Option<u16> {
         self.width
+    }
+
+    /// Sentences, each in a line, broken where the terminal ends. What reads them without one gets lines of 80 columns.
+    pub(super) fn sentences(&self, text: &str) -> String {
+        let width = self.width.unwrap_or(WIDTH);
+        text.lines().flat_map(|line| wrapped(line, width)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A name and what it is, broken in the same way; the value begins in that column.
+    pub(super) fn field(&self, name: &str, value: &str, column: usize) -> String {
+        let name = format!("{:<column$}", format!("{name}:"));
+        hanging(&name, value, self.width.unwrap_or(WIDTH), column).join("\n")
+    }
+
+    /// The help of a command, broken where the terminal ends: what is said of an option stays beside it.
+    pub(super) fn help(&self, text: &str) -> String {
+        let Some(width) = self.width else { return text.to_owned() };
+        let line = |line: &str| {
+            let indent = line.len() - line.trim_start().len();
+            // Behind an option, an argument or a command there are two spaces at least.
+            let gap = line[indent..].find("  ").filter(|_| indent > 0).map(|at| indent + at);
+            let Some(gap) = gap else { return hanging("", line, width, indent) };
+            let said = line[gap..].trim_start();
+            hanging(&line[..line.len() - said.len()], said, width, line.len() - said.len())
+        };
+        text.lines().flat_map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// The zone of the times that were shown, as a line of its own; nothing when there were none.

@@ -97,7 +97,7 @@ impl From<TestModeError> for ApiError {
     fn from(error: TestModeError) -> Self {
         match error {
             TestModeError::Store(error) => Self::Store(error),
-            wrong => Self::BadRequest(wrong.to_string()),
+            wrong => Self::Conflict(wrong.to_string()),
         }
     }
 }

@@ -13,7 +13,7 @@ pub use limits::{LimitJson, LimitReset, Used};
 pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Release, Retried};
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};
-pub use upstream::{AccountJson, UpstreamJson};
+pub use upstream::{AccountJson, RefusedSenderJson, UpstreamJson};
 pub use waits::{WaitJson, WaitSources};
 
 use jiff::Timestamp;

@@ -19,7 +19,7 @@ pub use types::{
     MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit, NewRecipient, NewSuspension,
     Orphans, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted, Priority, QueueCounts,
     QueuedRecipient, RecipientState, Recipients, Recovered, Settlement, StoreError, Summary,
-    SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TestTreatment, Totals, TroubledDomain,
-    domain_key, is_in_trouble, pattern_key, patterns_covering,
+    SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TestModeCounts, TestTreatment, Totals,
+    TroubledDomain, domain_key, is_in_trouble, pattern_key, patterns_covering,
 };
 pub use upload::Upload;

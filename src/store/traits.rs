@@ -12,7 +12,7 @@ use super::{
     Ask, BlacklistEntry, Claimed, Decisions, EnqueueError, LaneMove, LaneName, LaneSender, Lease, ListFilter,
     MailboxFailure, MailboxFindings, MessageId, NewBlacklistEntry, NewMessage, NewPermit, NewSuspension,
     Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered, Settlement,
-    StoreError, Summary, Suspension, SuspensionKind, Totals, Upload,
+    StoreError, Summary, Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
 };
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -191,8 +191,8 @@ pub trait Admin: Send + Sync {
     /// Messages by state.
     async fn counts(&self) -> Result<QueueCounts, StoreError>;
 
-    /// How many messages of clients in the queue are no tests: they go to their recipients.
-    async fn outside_test_mode(&self) -> Result<u64, StoreError>;
+    /// How many messages of clients in the queue are tests, and how many are none.
+    async fn test_mode_counts(&self) -> Result<TestModeCounts, StoreError>;
 
     /// The sums since the store was made.
     async fn totals(&self) -> Result<Totals, StoreError>;

@@ -135,7 +135,7 @@ fn status_tells_what_was_not_tried_and_who_needs_a_person() {
     relay.runtime.block_on(relay.state.accounts.suspend(stop)).unwrap();
     let status = relay.run(&["status", "--check"]);
     assert_eq!(status.status, Some(1), "{status:?}");
-    let want = "NEEDS A PERSON: upstream m365: 554 5.7.1 blocked: mailsluice upstream enable m365\n";
+    let want = "NEEDS A PERSON: upstream m365: 554 5.7.1 blocked:\n  mailsluice upstream enable m365\n";
     assert!(status.out.contains(want), "{status:?}");
     assert_eq!(relay.run(&["status"]).status, Some(0));
     assert_eq!(relay.run(&["status", "--json"]).json()["needs_a_person"].as_array().unwrap().len(), 1);

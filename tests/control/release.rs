@@ -13,13 +13,29 @@ fn what_was_accepted_before_is_counted() {
     let off = relay.run(&["status"]).out;
     assert!(off.contains("\nTest mode: off") && !off.contains("accepted before"), "{off}");
     relay.enqueue(2, &["c@x.example"], true);
-    let said = "  2 messages accepted before go to their recipients: see `mailsluice queue list`\n";
+    let said = "  1 message accepted before goes to its recipients: see `mailsluice queue list`\n  1 message accepted before \
+                waits for release: see\n    `mailsluice queue list --state held`\n";
     let on = relay.run(&["test-mode", "on", "--address", "test@firm.example"]);
     assert!(on.out.starts_with("Test mode: ON, ") && on.out.ends_with(said), "{on:?}");
     let status = relay.run(&["status"]).out;
     assert!(status.contains(said), "{status}");
-    assert_eq!(relay.run(&["test-mode", "status", "--json"]).json()["outside_test_mode"], json!(2));
-    assert_eq!(relay.run(&["status", "--json"]).json()["test_mode"]["outside_test_mode"], json!(2));
+    let counts = |mode: &Value| {
+        ["outside_test_mode", "outside_test_mode_held", "tests", "tests_held"].map(|key| mode[key].clone())
+    };
+    let want = [json!(1), json!(1), json!(0), json!(0)];
+    assert_eq!(counts(&relay.run(&["test-mode", "status", "--json"]).json()), want);
+    assert_eq!(counts(&relay.run(&["status", "--json"]).json()["test_mode"]), want);
+    let test = TestTreatment { action: TestAction::Hold, address: None };
+    let id = relay.enqueue(3, &["d@x.example"], true);
+    let decided = relay.state.store.release(id.clone(), Decisions::of_test(test));
+    relay.runtime.block_on(decided).unwrap();
+    let off = relay.run(&["test-mode", "off"]).out;
+    let said = "Test mode: off (set by command)\n  1 message in the queue is still a test: accepted while it was on, it never\n    \
+                reaches its recipients\n";
+    assert_eq!(off, said);
+    relay.runtime.block_on(relay.state.store.hold(id)).unwrap();
+    let off = relay.run(&["test-mode", "status"]).out;
+    assert!(off.ends_with("  1 test waits for release: see `mailsluice queue list --state held`\n"), "{off}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn what_is_held_waits_for_a_person() {
     assert_eq!(facts(&waits[0]), want);
     assert!(
         text.contains(
-            "the message: held: by a person\n    nothing, until a person releases or deletes it (mailsluice "
+            "the message: held: by a person\n    nothing, until a person releases or deletes it\n      (mailsluice "
         ),
         "{text}"
     );
@@ -234,4 +234,91 @@ fn an_upstream_that_is_down_says_when_it_is_probed() {
     assert_eq!((found[0].applies_to.as_str(), found[0].state.as_str()), ("account", "busy"));
     let gone = waits(Some(&lane(down(Some(soon)), None)), &[]);
     assert_eq!((gone[0].applies_to.as_str(), gone[0].then.as_str()), ("upstream", "a probe is made"));
+}
+
+/// What a list says of the first message: what it waits for, and in how many seconds it is tried.
+fn listed(relay: &Relay) -> (Value, Option<i64>) {
+    let first = relay.run(&["queue", "list", "--json"]).json()[0].clone();
+    let next = first["next_attempt"].is_string().then(|| ahead(relay, &first["next_attempt"]));
+    (first["waiting_for"].clone(), next)
+}
+
+#[test]
+fn the_list_tells_what_holds_mail_up_the_longest() {
+    const HOUR: i64 = 3_600;
+    let about = |seconds: i64| {
+        move |next: Option<i64>| next.is_some_and(|next| (seconds - 10..=seconds).contains(&next))
+    };
+    // The lane has nothing that is due, and says nothing of its own.
+    for (kind, hours, want, fits) in [
+        (
+            SuspensionKind::Paused,
+            Some(3),
+            json!("limit"),
+            Box::new(about(3 * HOUR)) as Box<dyn Fn(Option<i64>) -> bool>,
+        ),
+        (SuspensionKind::Paused, Some(0), json!("retry"), Box::new(about(HOUR))),
+        (SuspensionKind::Disabled, None, json!("disabled"), Box::new(|next| next.is_none())),
+        (SuspensionKind::Stopped, None, json!("disabled"), Box::new(|next| next.is_none())),
+        (SuspensionKind::Login, Some(3), json!("disabled"), Box::new(|next| next.is_none())),
+    ] {
+        let relay = Relay::start();
+        relay.enqueue(1, &["a@x.example"], false);
+        relay.settle(relay.attempt());
+        assert_eq!(listed(&relay).0, json!("retry"));
+        let lasts = hours.map(|hours| Duration::from_mins(hours * 60 + 1));
+        relay.suspend(Some("").filter(|_| kind == SuspensionKind::Login), kind, lasts, "no more");
+        let (waiting_for, next) = listed(&relay);
+        let next = next.map(|next| next - if hours == Some(3) { 60 } else { 0 });
+        assert!(waiting_for == want && fits(next), "{kind:?} {hours:?}: {waiting_for} {next:?}");
+        let shown = relay.run(&["queue", "list"]).out;
+        assert_eq!(shown.contains("m365 is "), want != json!("nothing"), "{shown}");
+    }
+}
+
+#[test]
+fn a_retry_tells_what_keeps_the_message_from_going() {
+    let relay = Relay::start();
+    let id = relay.enqueue(1, &["a@x.example"], false).to_string();
+    relay.settle(relay.attempt());
+    assert_eq!(relay.run(&["queue", "retry", &id]).out, format!("{id} is due now\n"));
+    relay.fill_the_minute();
+    let retry = relay.run(&["queue", "retry", &id]);
+    let want = format!(
+        "{id} is due, but can't go yet:\nthe account: limited: limit per minute\n    mail goes on at "
+    );
+    assert!(retry.status == Some(0) && retry.out.starts_with(&want), "{retry:?}");
+    let waits = relay.run(&["queue", "retry", &id, "--json"]).json()[0]["waits"].clone();
+    assert_eq!((waits.as_array().unwrap().len(), &waits[0]["state"]), (1, &json!("limited")), "{waits}");
+    let all = relay.run(&["queue", "retry", "--all"]).out;
+    assert!(all.starts_with("1 message is due now\n"), "{all}");
+
+    relay.suspend(None, SuspensionKind::Disabled, None, "disabled by hand");
+    let retry = relay.run(&["queue", "retry", &id]).out;
+    let want = format!(
+        "{id} is due, but can't go yet:\nthe upstream m365: disabled: disabled by hand\n    nothing, until a person has seen to \
+         it (mailsluice upstream enable m365)\n"
+    );
+    assert_eq!(retry, want);
+    relay.run(&["queue", "hold", &id]);
+    let retry = relay.run(&["queue", "retry", &id]);
+    let want = format!(
+        "mailsluice: {id} is held: a retry does not release it; say `mailsluice queue release {id} --to recipients`\n"
+    );
+    assert_eq!((retry.status, retry.err), (Some(1), want));
+}
+
+#[test]
+fn what_is_down_or_refused_its_login_is_tried_at_once() {
+    let relay = Relay::start();
+    let id = relay.enqueue(1, &["a@x.example"], false).to_string();
+    relay.suspend(Some(""), SuspensionKind::Login, Some(Duration::from_hours(1)), "535 no");
+    assert_eq!(relay.run(&["queue", "retry", &id]).out, format!("{id} is due now\n"));
+    let list = relay.run(&["upstream", "list"]).out;
+    assert!(
+        list.contains("    it is tried by itself then; to try at once: mailsluice upstream enable m365\n"),
+        "{list}"
+    );
+    let enabled = relay.run(&["upstream", "enable", "m365"]).out;
+    assert!(enabled.contains("m365 (default)  down   probing now"), "{enabled}");
 }

@@ -1,7 +1,6 @@
 //! docs/commands.md is what the program says of its commands; docs/stuck-message.md has each word that a message waits for.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
@@ -12,28 +11,52 @@ use super::root;
 const BEGIN: &str = "<!-- by the program: UPDATE_DOCS=1 cargo test --test documented -->\n";
 const END: &str = "<!-- end -->\n";
 
-fn help(words: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_mailsluice")).args(words).arg("--help").output().unwrap();
+fn help(words: &[&str], flag: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_mailsluice")).args(words).arg(flag).output().unwrap();
     assert!(output.status.success(), "{words:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The lines below a heading of a help text, up to the next empty one: a name, and what is said of it.
+fn rows(help: &str, heading: &str) -> Vec<(String, String)> {
+    let lines = help.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.is_empty());
+    let split = |line: &str| {
+        let (name, said) = line.trim().split_once("  ").unwrap_or((line.trim(), ""));
+        (name.to_owned(), said.trim().to_owned())
+    };
+    lines.map(split).collect()
+}
+
 /// The commands that a help text names, with what they do.
 fn commands(help: &str) -> Vec<(String, String)> {
-    let lines =
-        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let split = |line: &str| {
-        let (name, about) = line.trim().split_once(' ')?;
-        (name != "help").then(|| (name.to_owned(), about.trim().to_owned()))
-    };
-    lines.filter_map(split).collect()
+    rows(help, "Commands:").into_iter().filter(|(name, _)| name != "help").collect()
 }
 
 /// What follows `Usage: ` in a help text.
-fn usage(words: &[&str]) -> String {
-    let help = help(words);
-    let line = help.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap();
-    line.replace("[OPTIONS] ", "").replace(" [OPTIONS]", "")
+fn usage(help: &str) -> String {
+    help.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap().to_owned()
+}
+
+/// A table of what is said of names; nothing where there are none.
+fn table(head: &str, rows: &[(String, String)]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let row = |(name, said): &(String, String)| format!("| `{name}` | {} |\n", said.replace('|', "\\|"));
+    format!("| {head} | |\n|---|---|\n{}\n", rows.iter().map(row).collect::<String>())
+}
+
+/// All about one command: usage, what it does, its arguments and options, and an example that has its name.
+fn section(words: &[&str]) -> String {
+    let (short, long) = (help(words, "-h"), help(words, "--help"));
+    let about = long.split("\n\nUsage: ").next().unwrap().trim();
+    let mut options = rows(&short, "Options:");
+    options.retain(|(name, _)| !name.starts_with("-h,") && !name.starts_with("-V,"));
+    let example = short.split("Example:\n").nth(1).unwrap_or_default().trim();
+    let name = format!("mailsluice {}", words.join(" "));
+    assert!(example.starts_with(&name), "the help of `{name}` has no example of it");
+    let (arguments, options) = (table("Argument", &rows(&short, "Arguments:")), table("Option", &options));
+    format!("### {name}\n\n`{}`\n\n{about}\n\n{arguments}{options}```sh\n{example}\n```\n\n", usage(&short))
 }
 
 /// Puts what the program says between the marks of a document, or fails when something else stands there.
@@ -54,18 +77,27 @@ fn hold(document: &str, said: &str) {
 
 #[test]
 fn every_command() {
-    let mut table = "| Command | Does |\n|---|---|\n".to_owned();
-    for (name, about) in commands(&help(&[])) {
-        let below = commands(&help(&[&name]));
+    let main = help(&[], "-h");
+    let mut overview = Vec::new();
+    let mut sections = String::new();
+    for (name, about) in commands(&main) {
+        let below = commands(&help(&[&name], "-h"));
         if below.is_empty() {
-            let _ = writeln!(table, "| `{}` | {about} |", usage(&[&name]));
+            overview.push((format!("mailsluice {name}"), about));
+            sections += &section(&[&name]);
         }
         for (word, about) in below {
-            let _ = writeln!(table, "| `{}` | {about} |", usage(&[&name, &word]));
+            overview.push((format!("mailsluice {name} {word}"), about));
+            sections += &section(&[&name, &word]);
         }
     }
-    assert!(table.lines().count() > 15, "{table}");
-    hold("docs/commands.md", &table);
+    assert!(overview.len() > 15, "{overview:?}");
+    let globals = rows(&main, "Options of all commands:");
+    let statuses = rows(&main, "Exit status:");
+    assert!(globals.len() >= 3 && statuses.len() >= 3, "{globals:?} {statuses:?}");
+    let (overview, globals) = (table("Command", &overview), table("Option of all commands", &globals));
+    let said = format!("{overview}{globals}{}{sections}", table("Exit status", &statuses));
+    hold("docs/commands.md", &said);
 }
 
 /// A row for each preset, as `mailsluice presets --json` tells it.

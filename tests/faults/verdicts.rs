@@ -199,3 +199,34 @@ async fn what_is_made_again_counts_again() {
     assert_eq!(up.commands_of("MAIL").len(), 4, "four in a minute");
     sim.until_empty(secs(200)).await;
 }
+
+/// A person is told as whom an account may not send: until it may, or until no such mail is there any more.
+#[tokio::test(start_paused = true)]
+async fn a_refused_sender_is_shown_until_it_is_over() {
+    let refused = || Act::reply(553, "5.7.1 Sender address rejected: not owned by user anna");
+    let up = Upstream::new(Script::default().with(Step::Mail, refused()));
+    let mut sim = Simulation::new(&one(""), &[("up", &up)]);
+    sim.start().await;
+    let shown = |sim: &Simulation| -> Vec<_> {
+        let refused = sim.core.as_ref().unwrap().context.accounts.refused_senders("main");
+        refused.into_iter().map(|one| (one.sender, one.since)).collect()
+    };
+    assert_eq!(shown(&sim), []);
+    sim.submit(FROM, &["x@there.example"]).await;
+    sleep(secs(10)).await;
+    let first = shown(&sim);
+    assert_eq!(first.iter().map(|(sender, _)| sender.as_str()).collect::<Vec<_>>(), [FROM]);
+    sleep(secs(6 * HOUR)).await;
+    assert!(up.commands_of("MAIL").len() > 3, "it is tried again");
+    assert_eq!(shown(&sim), first, "and refused since then");
+    up.set(Script::default());
+    sim.until_empty(secs(2 * HOUR)).await;
+    assert_eq!(shown(&sim), [], "such mail was accepted");
+    up.set(Script::default().with(Step::Mail, refused()));
+    let id = sim.submit(FROM, &["x@there.example"]).await;
+    sleep(secs(10)).await;
+    assert_eq!(shown(&sim).len(), 1);
+    sim.store().delete(id).await.unwrap();
+    sleep(secs(3 * HOUR)).await;
+    assert_eq!(shown(&sim), [], "nothing is refused any more");
+}

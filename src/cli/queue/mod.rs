@@ -8,10 +8,12 @@ use hyper::Method;
 use super::client::{ApiAnswer, Client, RequestPath};
 use super::context::CliContext;
 use super::failure::Failure;
+use super::viewer::Viewer;
 use super::{output, status};
 use crate::control::view::{
     DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, StatusJson,
 };
+use crate::mail::{QueueId, QueueIdError};
 use crate::report::log::escape::printable;
 use crate::store::QueueCounts;
 use view::Extent;
@@ -19,34 +21,42 @@ use view::Extent;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum QueueCommand {
     /// What is in the queue, oldest first: what waits, for what, until when
+    #[command(
+        after_help = "Example:\n  mailsluice queue list --state deferred --recipient anna@customer.example"
+    )]
     List(QueueFilter),
     /// All that is known about a message
+    #[command(after_help = "Example:\n  mailsluice queue show 01M8B598RBW1B5PE")]
     Show {
         /// Its queue id
+        #[arg(value_parser = queue_id)]
         id: String,
         /// Print its content instead
         #[arg(long)]
         content: bool,
     },
     /// Try again now; a message that is being sent is waited for
+    #[command(after_help = "Example:\n  mailsluice queue retry 01M8B598RBW1B5PE")]
     Retry {
         /// Queue ids
-        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        #[arg(value_name = "ID", value_parser = queue_id, required_unless_present = "all", conflicts_with = "all")]
         ids: Vec<String>,
         /// All messages that wait for a retry
         #[arg(long)]
         all: bool,
     },
     /// Keep until it is released; a message that is being sent is waited for
+    #[command(after_help = "Example:\n  mailsluice queue hold 01M8B598RBW1B5PE")]
     Hold {
         /// Queue ids
-        #[arg(value_name = "ID", required = true)]
+        #[arg(value_name = "ID", value_parser = queue_id, required = true)]
         ids: Vec<String>,
     },
     /// Let held messages go, to the test address or to their recipients
+    #[command(after_help = "Example:\n  mailsluice queue release 01M8B598RBW1B5PE --to recipients")]
     Release {
         /// Queue ids
-        #[arg(value_name = "ID", required = true)]
+        #[arg(value_name = "ID", value_parser = queue_id, required = true)]
         ids: Vec<String>,
         /// Where to
         #[arg(long, value_parser = PossibleValuesParser::new(["test", "recipients"]))]
@@ -56,9 +66,10 @@ pub(super) enum QueueCommand {
         yes: bool,
     },
     /// Delete for good, without a report; a message that is being sent is waited for
+    #[command(after_help = "Example:\n  mailsluice queue delete 01M8B598RBW1B5PE")]
     Delete {
         /// Queue ids
-        #[arg(value_name = "ID", required = true)]
+        #[arg(value_name = "ID", value_parser = queue_id, required = true)]
         ids: Vec<String>,
     },
 }
@@ -83,6 +94,11 @@ pub(super) struct QueueFilter {
     limit: Option<u32>,
 }
 
+/// A queue id as it was typed, if it is one.
+fn queue_id(text: &str) -> Result<String, QueueIdError> {
+    QueueId::parse(text).map(|id| id.to_string())
+}
+
 pub(super) fn execute(command: QueueCommand, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
     match command {
@@ -94,7 +110,8 @@ pub(super) fn execute(command: QueueCommand, context: &CliContext) -> Result<(),
         }
         QueueCommand::Retry { all: true, .. } => {
             let reply = client.command::<Retried>(&Method::POST, &RequestPath::path(&["queue", "retry"]))?;
-            context.print(&reply, |done, _| format!("{} due now", output::count(done.messages, "message")))
+            let state = client.get::<StatusJson>(&RequestPath::path(&["status"]))?.value;
+            context.print(&reply, |done, viewer| view::retried(done, state.upstreams, viewer))
         }
         QueueCommand::Retry { ids, .. } => each(QueueAction::Retry, &ids, context, |id| {
             client.command(&Method::POST, &RequestPath::path(&["queue", id, "retry"]))
@@ -130,9 +147,11 @@ fn list(filter: &QueueFilter, client: &Client, context: &CliContext) -> Result<(
         return output::text(&view::nothing(all(&state.queue)));
     }
     let extent = filter.extent(reply.value.len(), &state.queue);
-    state.upstreams.retain(|one| filter.upstream.as_ref().is_none_or(|wanted| one.name == *wanted));
+    // Those whose mail is listed.
+    state.upstreams.retain(|one| reply.value.iter().any(|message| message.upstream == one.name));
     context.print(&reply, |messages, viewer| {
-        view::list(messages, extent, viewer) + &status::obstacles(&state.upstreams, viewer)
+        let obstacles = status::obstacles(&state.upstreams, viewer);
+        view::list(messages, extent, viewer) + &viewer.sentences(&obstacles)
     })
 }
 
@@ -193,9 +212,16 @@ fn each(
             }
         }
     }
-    let line = |done: &Done| format!("{} {}", printable(&done.queue_id), action.words(done.outcome));
-    let lines: Vec<String> = done.iter().map(line).collect();
-    context.print_value(&done, &lines.join("\n"))?;
+    let viewer = Viewer::now();
+    let line = |done: &Done| match done.waits.as_slice() {
+        [] => format!("{} {}\n", printable(&done.queue_id), action.words(done.outcome)),
+        waits => {
+            let waits: String = waits.iter().map(|wait| view::wait(wait, &viewer)).collect();
+            format!("{} is due, but can't go yet:\n{waits}", printable(&done.queue_id))
+        }
+    };
+    let lines: String = done.iter().map(line).collect();
+    context.print_value(&done, &(lines + &viewer.zone_line()))?;
     if failed { Err(Failure::Told) } else { Ok(()) }
 }
 

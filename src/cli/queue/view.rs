@@ -1,14 +1,17 @@
 //! The queue as a person wants to see it.
 
 use crate::cli::output::{count, size};
+use crate::cli::status;
 use crate::cli::table::TextTable;
 use crate::cli::viewer::Viewer;
-use crate::control::view::{MessageDetail, MessageJson, RecipientJson, WaitJson};
+use crate::control::view::{MessageDetail, MessageJson, RecipientJson, Retried, UpstreamJson, WaitJson};
 use crate::mail::AddressKey;
 use crate::report::log::escape::printable;
 
-/// The columns of a list that go below the rows of a narrow terminal.
-const FOLDING: [&str; 4] = ["WAITS FOR", "NEXT ATTEMPT", "GOES ABOUT", "UPSTREAM"];
+/// The columns of a list that go below the rows of a narrow terminal, one after the other.
+const FOLDING: [&str; 7] = ["GOES ABOUT", "UPSTREAM", "NEXT ATTEMPT", "WAITS FOR", "SIZE", "TO", "FROM"];
+/// Where the values begin of what is known of a message.
+const VALUES: usize = 14;
 
 /// How much of the queue a list shows.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +45,7 @@ pub(super) fn list(messages: &[MessageJson], extent: Extent, viewer: &Viewer) ->
             message.queue_id.clone(),
             state,
             message.waiting_for.clone().unwrap_or_default(),
-            message.next_attempt.as_deref().map_or_else(String::new, |time| viewer.until(time)),
+            next_attempt(message, viewer),
             message.eta.as_deref().map_or_else(String::new, |time| viewer.until(time)),
             viewer.age(&message.accepted_at),
             size(message.size),
@@ -66,6 +69,23 @@ pub(super) fn nothing(in_the_queue: u64) -> String {
     }
 }
 
+/// What became of all that waited for a retry.
+pub(super) fn retried(done: &Retried, mut upstreams: Vec<UpstreamJson>, viewer: &Viewer) -> String {
+    // What is down is tried at once, and so is a login that was refused.
+    upstreams.retain(|one| done.upstreams.contains(&one.name) && !is_tried_now(one));
+    let obstacles = viewer.sentences(&status::obstacles(&upstreams, viewer));
+    let verb = if done.messages == 1 { "is" } else { "are" };
+    format!("{} {verb} due now\n{obstacles}", count(done.messages, "message"))
+}
+
+fn is_tried_now(upstream: &UpstreamJson) -> bool {
+    match upstream.state.as_str() {
+        "down" => true,
+        "disabled" => upstream.until.is_some(),
+        _ => false,
+    }
+}
+
 /// All that is known about one message.
 pub(super) fn detail(detail: &MessageDetail, viewer: &Viewer) -> String {
     let message = &detail.message;
@@ -78,7 +98,7 @@ pub(super) fn detail(detail: &MessageDetail, viewer: &Viewer) -> String {
             "Fallback",
             detail.fallback.as_ref().map_or_else(String::new, |via| format!("it takes {via} instead")),
         ),
-        ("Next attempt", message.next_attempt.as_deref().map_or_else(String::new, |time| viewer.until(time))),
+        ("Next attempt", next_attempt(message, viewer)),
         ("Goes about", message.eta.as_deref().map_or_else(String::new, |time| viewer.until(time))),
         ("Attempts", detail.attempts.to_string()),
         (
@@ -103,7 +123,7 @@ pub(super) fn detail(detail: &MessageDetail, viewer: &Viewer) -> String {
     let lines: Vec<String> = lines
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{:<14}{}", format!("{name}:"), printable(&value)))
+        .map(|(name, value)| viewer.field(name, &printable(&value), VALUES))
         .collect();
     let mut table = TextTable::new(&["RECIPIENT", "STATE", "ATTEMPTS"]);
     for recipient in &message.to {
@@ -118,7 +138,7 @@ pub(super) fn detail(detail: &MessageDetail, viewer: &Viewer) -> String {
 }
 
 /// Something that a message waits for: whose affair it is and why, and below that what happens next.
-fn wait(wait: &WaitJson, viewer: &Viewer) -> String {
+pub(super) fn wait(wait: &WaitJson, viewer: &Viewer) -> String {
     let who = match (wait.applies_to.as_str(), &wait.name, wait.recipients.as_slice()) {
         ("recipient", _, [only]) => only.clone(),
         ("recipient", _, [first, others @ ..]) => format!("{first} +{}", others.len()),
@@ -138,7 +158,18 @@ fn wait(wait: &WaitJson, viewer: &Viewer) -> String {
     };
     let action = wait.action.as_ref().map_or_else(String::new, |action| format!(" ({action})"));
     let then = format!("{}{next}{action}", wait.then);
-    format!("{}\n    {}\n", printable(&format!("{who}: {state}{reason}")), printable(&then))
+    let lines = format!("{}\n    {}", printable(&format!("{who}: {state}{reason}")), printable(&then));
+    viewer.sentences(&lines) + "\n"
+}
+
+/// When a message is tried; or what must happen before, where nobody knows when that is.
+fn next_attempt(message: &MessageJson, viewer: &Viewer) -> String {
+    match (message.next_attempt.as_deref(), message.waiting_for.as_deref()) {
+        (Some(time), _) => viewer.until(time),
+        (None, Some("disabled")) => format!("when {} is enabled", message.upstream),
+        (None, Some("release")) => "when it is released".to_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 fn client(detail: &MessageDetail) -> String {
@@ -233,6 +264,33 @@ QUEUE ID          STATE     WAITS FOR  NEXT ATTEMPT      GOES ABOUT        AGE  
     }
 
     #[test]
+    fn at_80_columns_addresses_stay_whole_and_everything_is_there() {
+        let disabled = MessageJson {
+            from: "newsletter@marketing.firm.example".to_owned(),
+            to: vec![recipient("anna.schmidt@purchasing.customer.example", "waiting", None)],
+            waiting_for: Some("disabled".to_owned()),
+            next_attempt: None,
+            eta: None,
+            ..message()
+        };
+        let held = MessageJson { waiting_for: Some("release".to_owned()), next_attempt: None, ..message() };
+        let viewer = Viewer::utc("2026-11-22T07:00:00Z").with_width(80);
+        let want = "\
+QUEUE ID          STATE     AGE  FROM
+1HK2M3N4P5Q6R7S8  deferred  10m  newsletter@marketing.firm.example
+    waits for: disabled; next attempt: when m365 is enabled; size: 10 KiB
+    upstream: m365; to: anna.schmidt@purchasing.customer.example
+1HK2M3N4P5Q6R7S8  deferred  10m  <>
+    waits for: release; next attempt: when it is released
+    goes about: 07:05:00 (in 5m); size: 10 KiB; upstream: m365
+    to: late@x.example +1
+    450 4.2.0 \\u001b[2J busy
+2 messages: 2 deferred
+";
+        assert_eq!(list(&[disabled, held], Extent::All, &viewer), want);
+    }
+
+    #[test]
     fn a_message_shows_each_recipient_with_its_reply() {
         let detail = super::detail(
             &MessageDetail {
@@ -289,7 +347,8 @@ Client:       127.0.0.1 (evil\\u009b2J) at 127.0.0.1:2525
 Sender:       erp@firm.example
 
 late@x.example: deferred for its own sake: 450 4.2.0 \\u001b[2J busy
-    it is tried again at 07:04:00 (in 4m) (mailsluice queue retry 1HK2M3N4P5Q6R7S8)
+    it is tried again at 07:04:00 (in 4m)
+      (mailsluice queue retry 1HK2M3N4P5Q6R7S8)
 the upstream m365: disabled: 535 no
     nothing, until a person has seen to it (mailsluice upstream enable m365)
 

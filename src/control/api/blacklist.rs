@@ -13,7 +13,8 @@ use serde::Deserialize;
 use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 use crate::control::{ApiError, ApiState};
 use crate::mail::Address;
-use crate::store::{NewBlacklistEntry, pattern_key};
+use crate::store::{BlacklistEntry, NewBlacklistEntry, pattern_key, patterns_covering};
+use crate::time::Moment;
 
 /// The longest reason, in characters: it stands in an SMTP reply.
 const MAX_REASON: usize = 200;
@@ -62,12 +63,27 @@ pub(super) async fn check(
     extract::State(state): extract::State<ApiState>,
     query: Result<Query<AddressQuery>, QueryRejection>,
 ) -> Result<Json<BlacklistAnswer>, ApiError> {
-    let address = Address::parse(&query?.address)?;
-    let found = state.store.blacklisted(std::slice::from_ref(&address)).await?;
-    let address = address.key().into();
-    let entry = found.into_iter().flatten().next();
+    let text = query?.0.address;
+    let pattern = pattern(&text)?;
+    let entry = match Address::parse(text.trim()) {
+        Ok(address) => state.store.blacklisted(&[address]).await?.into_iter().flatten().next(),
+        Err(_) => covering(&pattern, state.store.blacklist().await?, state.timeline.now()),
+    };
     let entry = entry.map(|entry| BlacklistLine::new(entry, &state.timeline));
-    Ok(Json(BlacklistAnswer { address, listed: entry.is_some(), entry }))
+    Ok(Json(BlacklistAnswer { address: pattern, listed: entry.is_some(), entry }))
+}
+
+/// The entry that covers all addresses of `@domain`, or of `*.domain`.
+fn covering(pattern: &str, entries: Vec<BlacklistEntry>, now: Moment) -> Option<BlacklistEntry> {
+    let (address, kinds): (String, &[&str]) = match pattern.strip_prefix('@') {
+        Some(domain) => (format!("x@{domain}"), &["@", "*."]),
+        None => (format!("x@x.{}", pattern.trim_start_matches("*.")), &["*."]),
+    };
+    let covering = patterns_covering(&address);
+    let covers = |entry: &BlacklistEntry| {
+        kinds.iter().any(|kind| entry.pattern.starts_with(kind)) && covering.contains(&entry.pattern)
+    };
+    entries.into_iter().find(|entry| entry.expires.is_none_or(|end| end > now) && covers(entry))
 }
 
 /// An address, `@domain` or `*.domain`, as it is stored.
@@ -80,7 +96,7 @@ fn pattern(text: &str) -> Result<String, ApiError> {
     };
     match parsed {
         Ok(_) => Ok(pattern_key(text)),
-        Err(_) => Err(ApiError::BadRequest(format!("{text}: write local@domain, @domain or *.domain"))),
+        Err(_) => Err(ApiError::BadRequest(format!("`{text}`: write local@domain, @domain or *.domain"))),
     }
 }
 

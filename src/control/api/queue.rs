@@ -1,5 +1,6 @@
 //! The queue: look at it, try again, delete.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -12,14 +13,18 @@ use tokio::time::timeout;
 
 use super::limits::must_exist;
 use super::upstreams::enabling;
+use crate::account::AccountView;
 use crate::config::TestAction;
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, WaitSources,
+    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, WaitJson,
+    WaitSources,
 };
 use crate::control::{ApiError, ApiState};
-use crate::lane::LaneStatus;
+use crate::lane::{LaneState, LaneStatus};
 use crate::mail::{Address, MessageLabel, QueueId};
-use crate::store::{Decisions, ListFilter, MessageState, RecipientState, StoreError, Summary, TestTreatment};
+use crate::store::{
+    Decisions, LaneName, ListFilter, MessageState, RecipientState, StoreError, Summary, TestTreatment,
+};
 
 /// How long a message that is being sent is waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -51,10 +56,22 @@ impl ListQuery {
         Ok(ListFilter {
             upstream: self.upstream,
             state,
-            sender: self.sender,
-            recipient: self.recipient,
+            sender: self.sender.as_deref().map(sender_filter).transpose()?,
+            recipient: self.recipient.as_deref().map(address_filter).transpose()?,
             limit: self.limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT) as u32,
         })
+    }
+}
+
+/// An address; `<>` or nothing is the null reverse-path of reports.
+fn sender_filter(text: &str) -> Result<String, ApiError> {
+    if text.is_empty() || text == "<>" { Ok(String::new()) } else { address_filter(text) }
+}
+
+fn address_filter(text: &str) -> Result<String, ApiError> {
+    match Address::parse(text) {
+        Ok(address) => Ok(address.to_string()),
+        Err(error) => Err(ApiError::BadRequest(format!("{text} is no address: {error}"))),
     }
 }
 
@@ -63,7 +80,6 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Vec<MessageJson>>, ApiError> {
     let filter = query?.0.filter()?;
-    let lanes = state.statuses.snapshot();
     let upstream = filter.upstream.clone();
     let messages = state.store.list(filter).await?;
     // One that has left the configuration may have left mail behind.
@@ -71,9 +87,17 @@ pub(super) async fn list(
         must_exist(&state, &name)?;
     }
     let etas = state.estimate.of_all(&messages).await?;
+    let mut lanes: HashMap<&LaneName, Option<LaneStatus>> = HashMap::new();
+    for message in &messages {
+        if !lanes.contains_key(&message.lane) {
+            let (status, _) = lane_of(&state, &message.lane).await?;
+            lanes.insert(&message.lane, status);
+        }
+    }
     let line = |message: &Summary| {
         let eta = etas.get(&message.id).copied();
-        MessageJson::new(message, status_of(&lanes, message), eta, &state.timeline)
+        let lane = lanes.get(&message.lane).and_then(Option::as_ref);
+        MessageJson::new(message, lane, eta, &state.timeline)
     };
     Ok(Json(messages.iter().map(line).collect()))
 }
@@ -84,14 +108,9 @@ pub(super) async fn show(
 ) -> Result<Json<MessageDetail>, ApiError> {
     let message = find(&state, &QueueId::parse(&id?)?).await?;
     let eta = state.estimate.of(&message).await?;
-    let lane = state.statuses.of(&message.lane);
-    let sources = WaitSources {
-        summary: &message,
-        lane: lane.as_ref(),
-        accounts: &state.accounts.lane_view(&message.lane).await?,
-        enable: &enabling(&state, message.lane.upstream()),
-        timeline: &state.timeline,
-    };
+    let (lane, accounts) = lane_of(&state, &message.lane).await?;
+    let enable = enabling(&state, message.lane.upstream());
+    let sources = sources(&state, &message, (lane.as_ref(), &accounts), &enable);
     // It may have left since it was found.
     let content = state.store.content(message.queue_id.clone()).await?.unwrap_or_default();
     Ok(Json(MessageDetail::new(&sources, MessageLabel::of(&content), eta)))
@@ -113,7 +132,11 @@ pub(super) async fn retry(
     let id = QueueId::parse(&id?)?;
     let message = find(&state, &id).await?;
     if message.state == MessageState::Held {
-        return Err(ApiError::Conflict(format!("{id} is held: a retry does not release it")));
+        let held = waits_though_due(&state, &message).await?.pop();
+        let release = held.and_then(|held| held.action).unwrap_or_default();
+        return Err(ApiError::Conflict(format!(
+            "{id} is held: a retry does not release it; say `{release}`"
+        )));
     }
     let lane = settled(&id, state.store.retry(id.clone())).await?;
     let outcome = if lane.is_none() { DoneOutcome::Gone } else { DoneOutcome::Due };
@@ -121,7 +144,18 @@ pub(super) async fn retry(
         state.wakeups.retry(&lane);
         tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = lane.upstream());
     }
-    Ok(Json(Done { queue_id: id.to_string(), outcome }))
+    let mut done = Done::new(&id, outcome);
+    // It may have gone already.
+    if let Some(message) = state.store.show(id).await? {
+        done.waits = waits_though_due(&state, &message).await?;
+    }
+    Ok(Json(done))
+}
+
+async fn waits_though_due(state: &ApiState, message: &Summary) -> Result<Vec<WaitJson>, ApiError> {
+    let (lane, accounts) = lane_of(state, &message.lane).await?;
+    let enable = enabling(state, message.lane.upstream());
+    Ok(sources(state, message, (lane.as_ref(), &accounts), &enable).waits_though_due())
 }
 
 pub(super) async fn retry_all(
@@ -130,7 +164,11 @@ pub(super) async fn retry_all(
     let messages = state.store.retry_all().await?;
     state.wakeups.retry_all();
     tracing::info!(event = "retried", messages);
-    Ok(Json(Retried { messages }))
+    let lanes = state.statuses.snapshot();
+    let waiting = lanes.iter().filter(|status| state.store.lane_load(&status.lane).messages > 0);
+    let mut upstreams: Vec<_> = waiting.map(|status| status.lane.upstream().to_owned()).collect();
+    upstreams.dedup();
+    Ok(Json(Retried { messages, upstreams }))
 }
 
 pub(super) async fn hold(
@@ -144,7 +182,7 @@ pub(super) async fn hold(
         tracing::info!(event = "held", queue_id = %id, reason = "by a person");
     }
     let outcome = if held { DoneOutcome::Held } else { DoneOutcome::Gone };
-    Ok(Json(Done { queue_id: id.to_string(), outcome }))
+    Ok(Json(Done::new(&id, outcome)))
 }
 
 pub(super) async fn release(
@@ -162,7 +200,7 @@ pub(super) async fn release(
     let to = test.as_ref().and_then(|test| test.address.as_ref()).map(ToString::to_string);
     tracing::info!(event = "released", queue_id = %id, to, reason = "by a person");
     state.wakeups.wake(&lane);
-    Ok(Json(Done { queue_id: id.to_string(), outcome: DoneOutcome::Released }))
+    Ok(Json(Done::new(&id, DoneOutcome::Released)))
 }
 
 /// How a released message is treated. One that was accepted to be redirected is never sent to its recipients.
@@ -222,7 +260,7 @@ pub(super) async fn delete(
         }
         None => DoneOutcome::Gone,
     };
-    Ok(Json(Done { queue_id: id.to_string(), outcome }))
+    Ok(Json(Done::new(&id, outcome)))
 }
 
 /// Waits, within bounds, for a message that is being sent.
@@ -245,7 +283,28 @@ fn unknown(id: &QueueId) -> ApiError {
     ApiError::NotFound(format!("{id} is not in the queue: `mailsluice queue list` shows what is"))
 }
 
-fn status_of<'a>(lanes: &'a [LaneStatus], message: &Summary) -> Option<&'a LaneStatus> {
-    let place = lanes.binary_search_by(|status| status.lane.cmp(&message.lane)).ok()?;
-    lanes.get(place)
+/// How a lane is, and the accounts that serve it. A lane in which nothing is due does not look at what its accounts can do:
+/// what is in the way of all of them is in its way.
+async fn lane_of(
+    state: &ApiState,
+    name: &LaneName,
+) -> Result<(Option<LaneStatus>, Vec<AccountView>), ApiError> {
+    let said = state.statuses.of(name);
+    let Some(view) = state.accounts.lane_view(name).await? else { return Ok((said, Vec::new())) };
+    let stands_in = said.as_ref().is_some_and(|lane| lane.via.is_some());
+    let lane = match view.state {
+        LaneState::Up => said,
+        _ if stands_in => said,
+        obstacle => Some(LaneStatus { lane: name.clone(), state: obstacle, via: None }),
+    };
+    Ok((lane, view.accounts))
+}
+
+fn sources<'a>(
+    state: &'a ApiState,
+    summary: &'a Summary,
+    (lane, accounts): (Option<&'a LaneStatus>, &'a [AccountView]),
+    enable: &'a str,
+) -> WaitSources<'a> {
+    WaitSources { summary, lane, accounts, enable, timeline: &state.timeline }
 }

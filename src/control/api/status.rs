@@ -21,7 +21,7 @@ pub(super) async fn show(
     Ok(Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
-        test_mode: TestModeJson::new(state.test_mode.state(), state.store.outside_test_mode().await?),
+        test_mode: TestModeJson::new(state.test_mode.state(), state.store.test_mode_counts().await?),
         listeners: state.config.listeners.iter().map(listener).collect(),
         upstreams,
         queue: counts,

@@ -12,7 +12,7 @@ use crate::policy::test_mode::action_from_name;
 pub(super) async fn show(
     extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<TestModeJson>, ApiError> {
-    Ok(Json(TestModeJson::new(state.test_mode.state(), state.store.outside_test_mode().await?)))
+    Ok(Json(TestModeJson::new(state.test_mode.state(), state.store.test_mode_counts().await?)))
 }
 
 pub(super) async fn set(
@@ -25,5 +25,5 @@ pub(super) async fn set(
         change.action.as_deref().map(|name| action_from_name(name).ok_or_else(unknown)).transpose()?;
     let address = change.address.as_deref().map(Address::parse).transpose()?;
     let set = state.test_mode.set(change.enabled, action, address).await?;
-    Ok(Json(TestModeJson::new(set, state.store.outside_test_mode().await?)))
+    Ok(Json(TestModeJson::new(set, state.store.test_mode_counts().await?)))
 }

@@ -6,13 +6,16 @@ use axum::extract::{self, Path};
 
 use super::limits::{limits_of, must_exist};
 use crate::config::{self, UpstreamKind};
-use crate::control::view::{AccountJson, UpstreamJson, rfc3339};
+use crate::control::view::{AccountJson, RefusedSenderJson, UpstreamJson, rfc3339};
 use crate::control::{ApiError, ApiState};
 use crate::lane::LaneState;
 use crate::store::{NewSuspension, SuspensionKind};
 
 /// Why an upstream is off that a person has switched off.
 const BY_HAND: &str = "disabled by hand";
+
+/// Refused senders that are named in a sentence.
+const NAMED: usize = 5;
 
 type NamePath = Result<Path<String>, PathRejection>;
 
@@ -65,7 +68,8 @@ pub(super) async fn enable(
     one(&state, &name).await
 }
 
-/// What of an upstream has stopped that nobody has switched off: why, and what a person does about it.
+/// What of an upstream has stopped that nobody has switched off, and as whom it does not let us send: why, and what a person
+/// does about it.
 pub(super) fn faults(state: &ApiState, upstream: &UpstreamJson) -> Vec<String> {
     let is_meant = |reason: Option<&str>| reason == Some(BY_HAND);
     if is_meant(upstream.reason.as_deref())
@@ -81,7 +85,26 @@ pub(super) fn faults(state: &ApiState, upstream: &UpstreamJson) -> Vec<String> {
         format!("upstream {}{whose}: {reason}: {}", upstream.name, enabling(state, &upstream.name))
     };
     let accounts = upstream.accounts.iter().filter(stopped);
-    accounts.filter(|account| !is_meant(account.reason.as_deref())).map(words).collect()
+    let accounts = accounts.filter(|account| !is_meant(account.reason.as_deref())).map(words);
+    accounts.chain(refusals(upstream)).collect()
+}
+
+/// The senders that an upstream refuses, those with the same advice together.
+fn refusals(upstream: &UpstreamJson) -> Vec<String> {
+    let mut by_advice: Vec<(&str, Vec<&str>)> = Vec::new();
+    for refused in &upstream.refused_senders {
+        match by_advice.iter_mut().find(|(advice, _)| *advice == refused.action) {
+            Some((_, senders)) => senders.push(&refused.sender),
+            None => by_advice.push((&refused.action, vec![&refused.sender])),
+        }
+    }
+    let words = |(advice, senders): (&str, Vec<&str>)| {
+        let more = senders.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let senders = senders[..senders.len().min(NAMED)].join(", ");
+        format!("upstream {} refuses mail from {senders}{more}: {advice}", upstream.name)
+    };
+    by_advice.into_iter().map(words).collect()
 }
 
 /// What a person does to let an upstream send again.
@@ -119,6 +142,7 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
     };
     let needs_a_person =
         lane.needs_a_person() || accounts.iter().any(|account| account.state.needs_a_person());
+    let refused = state.accounts.refused_senders(name);
     let lanes = state.statuses.snapshot();
     let mut own = lanes.iter().filter(|status| status.lane.upstream() == name);
     Ok(UpstreamJson {
@@ -135,5 +159,9 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
         fallback: own.find_map(|lane| lane.via.clone()),
         accounts: accounts.into_iter().map(|account| AccountJson::new(account, &state.timeline)).collect(),
         limits: limits_of(state, Some(name)).await?,
+        refused_senders: refused
+            .into_iter()
+            .map(|one| RefusedSenderJson::new(one, &state.timeline))
+            .collect(),
     })
 }

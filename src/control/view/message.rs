@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::waits::{WaitJson, WaitSources};
 use super::{rfc3339, some_text, wall_ms};
 use crate::lane::{LaneState, LaneStatus};
-use crate::mail::MessageLabel;
+use crate::mail::{MessageLabel, QueueId};
 use crate::policy::test_mode::action_name;
 use crate::store::{MessageState, RecipientState, Summary, SummaryRecipient};
 use crate::time::{Moment, Timeline};
@@ -89,6 +89,17 @@ pub struct Done {
     pub queue_id: String,
     /// What became of it.
     pub outcome: DoneOutcome,
+    /// What it still waits for, though it is due.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitJson>,
+}
+
+impl Done {
+    /// What became of a message that waits for nothing any more.
+    #[must_use]
+    pub fn new(queue_id: &QueueId, outcome: DoneOutcome) -> Self {
+        Self { queue_id: queue_id.to_string(), outcome, waits: Vec::new() }
+    }
 }
 
 /// What became of a message.
@@ -112,6 +123,9 @@ pub enum DoneOutcome {
 pub struct Retried {
     /// Messages that are due now.
     pub messages: u64,
+    /// The upstreams for which mail waits.
+    #[serde(default)]
+    pub upstreams: Vec<String>,
 }
 
 /// Where a held message goes.
@@ -169,12 +183,13 @@ fn waiting(
     // While another upstream stands in, it is not held up by its own.
     let own = lane.filter(|lane| lane.via.is_none()).map_or(&LaneState::Up, |lane| &lane.state);
     let until = own.until();
-    let later = Some(until.map_or(summary.due, |until| until.max(summary.due)));
+    let later = until.map(|until| until.max(summary.due));
     // While the limit opens before the message is due, the limit does not hold it up.
     let due_behind_limit = summary.due > until.unwrap_or(now).max(now);
     match own {
-        LaneState::Disabled { .. } => (Some("disabled"), until),
-        LaneState::Down { .. } => (Some("connection"), later),
+        // A probe takes one message, and nobody knows which.
+        LaneState::Disabled { .. } => (Some("disabled"), None),
+        LaneState::Down { .. } => (Some("connection"), later.or(Some(summary.due))),
         LaneState::Limited { .. } if !due_behind_limit => (Some("limit"), later),
         LaneState::Busy { .. } if summary.due <= now => (Some("connection"), Some(summary.due)),
         _ if state == MessageState::Deferred => (Some("retry"), Some(summary.due)),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::policy::test_mode::{TestState, action_name};
+use crate::store::TestModeCounts;
 
 /// Test mode as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,9 +16,9 @@ pub struct TestModeJson {
     pub address: Option<String>,
     /// Who set it.
     pub origin: String,
-    /// Messages in the queue that are no tests: accepted while it was off, they go to their recipients.
-    #[serde(default)]
-    pub outside_test_mode: u64,
+    /// What it makes of the messages in the queue.
+    #[serde(flatten)]
+    pub counts: TestModeCounts,
 }
 
 /// Test mode as it shall be.
@@ -35,15 +36,15 @@ pub struct TestModeChange {
 }
 
 impl TestModeJson {
-    /// The state, with how many messages in the queue it does not concern.
+    /// The state, with what is in the queue.
     #[must_use]
-    pub fn new(state: TestState, outside_test_mode: u64) -> Self {
+    pub fn new(state: TestState, counts: TestModeCounts) -> Self {
         Self {
             enabled: state.enabled,
             action: action_name(state.action).to_owned(),
             address: state.address.map(|a| a.to_string()),
             origin: state.origin,
-            outside_test_mode,
+            counts,
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::LimitJson;
 use super::{rfc3339, some_text};
-use crate::account::AccountView;
+use crate::account::{AccountView, RefusedSender};
 use crate::time::Timeline;
 
 /// An upstream and how it is.
@@ -34,6 +34,38 @@ pub struct UpstreamJson {
     pub accounts: Vec<AccountJson>,
     /// What is used of its limits, by account and window.
     pub limits: Vec<LimitJson>,
+    /// Senders as whom its accounts may not send, by the provider's word.
+    #[serde(default)]
+    pub refused_senders: Vec<RefusedSenderJson>,
+}
+
+/// A sender as whom an account may not send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSenderJson {
+    /// An address, or a domain.
+    pub sender: String,
+    /// The account; empty for an upstream without a login.
+    pub account: String,
+    /// When it was refused first.
+    pub since: String,
+    /// The provider's words.
+    pub reply: String,
+    /// What to do about it, in words.
+    pub action: String,
+}
+
+impl RefusedSenderJson {
+    /// A refused sender as the interface shows it.
+    #[must_use]
+    pub fn new(refused: RefusedSender, timeline: &Timeline) -> Self {
+        Self {
+            sender: refused.sender,
+            account: refused.account,
+            since: rfc3339(timeline.wall_at(refused.since)),
+            reply: refused.reply,
+            action: refused.advice,
+        }
+    }
 }
 
 /// A login of an upstream and how it is.

@@ -63,6 +63,23 @@ impl WaitSources<'_> {
         }
     }
 
+    /// What still keeps a message from going that a person has just made due. What is down is tried at once.
+    #[must_use]
+    pub fn waits_though_due(&self) -> Vec<WaitJson> {
+        let keeps = |wait: &WaitJson| match wait.state.as_str() {
+            "down" | "busy" => false,
+            LaneState::DISABLED => wait.next.is_none(),
+            _ => true,
+        };
+        match self.summary.state {
+            MessageState::Held => vec![self.held()],
+            MessageState::Sending => Vec::new(),
+            MessageState::Ready | MessageState::Deferred => {
+                self.in_the_way().into_iter().filter(keeps).collect()
+            }
+        }
+    }
+
     fn held(&self) -> WaitJson {
         let waiting = self.waiting();
         let id = &self.summary.queue_id;

@@ -9,7 +9,7 @@ use super::{blacklist, change, mailboxes};
 use crate::mail::QueueId;
 use crate::store::{
     Admin, BlacklistEntry, Decisions, LaneName, ListFilter, NewBlacklistEntry, QueueCounts, StoreError,
-    Summary, Totals, pattern_key,
+    Summary, TestModeCounts, Totals, pattern_key,
 };
 
 #[async_trait]
@@ -63,8 +63,8 @@ impl Admin for SqliteStore {
         self.read(listing::counts).await
     }
 
-    async fn outside_test_mode(&self) -> Result<u64, StoreError> {
-        self.read(listing::outside_test_mode).await
+    async fn test_mode_counts(&self) -> Result<TestModeCounts, StoreError> {
+        self.read(listing::test_mode_counts).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -8,7 +8,7 @@ use super::rows::{self, HELD, SENDING, WAITING};
 use crate::mail::{AddressKey, QueueId};
 use crate::store::{
     Content, LaneSender, ListFilter, MessageId, MessageState, QueueCounts, RecipientState, Summary,
-    SummaryRecipient, Totals,
+    SummaryRecipient, TestModeCounts, Totals,
 };
 use crate::time::Moment;
 
@@ -66,9 +66,25 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<QueueCounts> {
     })
 }
 
-pub(super) fn outside_test_mode(db: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM message WHERE kind = 0 AND json_extract(decisions, '$.test') IS NULL";
-    db.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+pub(super) fn test_mode_counts(db: &Connection) -> rusqlite::Result<TestModeCounts> {
+    let sql = format!(
+        "SELECT json_extract(decisions, '$.test') IS NULL, state = {HELD}, count(*) FROM message WHERE kind = 0 \
+         GROUP BY 1, 2"
+    );
+    let mut select = db.prepare_cached(&sql)?;
+    let mut counts = TestModeCounts::default();
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))?;
+    for row in rows {
+        let (is_outside, is_held, count) = row?;
+        let place = match (is_outside, is_held) {
+            (true, false) => &mut counts.outside_test_mode,
+            (true, true) => &mut counts.outside_test_mode_held,
+            (false, false) => &mut counts.tests,
+            (false, true) => &mut counts.tests_held,
+        };
+        *place = count.unsigned_abs();
+    }
+    Ok(counts)
 }
 
 pub(super) fn totals(db: &Connection) -> rusqlite::Result<Totals> {

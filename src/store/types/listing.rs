@@ -111,6 +111,19 @@ pub struct QueueCounts {
     pub sending: u64,
 }
 
+/// Messages of clients in the queue, by what test mode makes of them. The control interface shows it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TestModeCounts {
+    /// No tests: accepted while test mode was off, they go to their recipients.
+    pub outside_test_mode: u64,
+    /// No tests either, and held: they go to their recipients when a person releases them.
+    pub outside_test_mode_held: u64,
+    /// Tests: they do not reach their recipients, whatever happens later.
+    pub tests: u64,
+    /// Tests that are held until a person releases or deletes them.
+    pub tests_held: u64,
+}
+
 /// Recipients since the store was made:
 /// `accepted + generated = sent + bounced + expired + dropped + captured + deleted + queued`. The control interface shows
 /// it as it is.

@@ -273,11 +273,22 @@ impl Admin for MemoryStore {
         Ok(counts)
     }
 
-    async fn outside_test_mode(&self) -> Result<u64, StoreError> {
+    async fn test_mode_counts(&self) -> Result<TestModeCounts, StoreError> {
         let state = self.state();
-        let is_none =
-            |entry: &&Entry| entry.new.kind == MessageKind::Submitted && entry.new.decisions.test.is_none();
-        Ok(state.queue.values().filter(is_none).count() as u64)
+        let mut counts = TestModeCounts::default();
+        for (id, entry) in &state.queue {
+            if entry.new.kind != MessageKind::Submitted {
+                continue;
+            }
+            let is_held = summary(*id, entry).state == MessageState::Held;
+            *match (entry.new.decisions.test.is_none(), is_held) {
+                (true, false) => &mut counts.outside_test_mode,
+                (true, true) => &mut counts.outside_test_mode_held,
+                (false, false) => &mut counts.tests,
+                (false, true) => &mut counts.tests_held,
+            } += 1;
+        }
+        Ok(counts)
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {
