@@ -40,6 +40,8 @@ struct ConditionState {
     awaits_token: bool,
     /// Whether anything was ever tried since the start.
     tried: bool,
+    /// The failures in a row, as of the last time that they were told.
+    told: u32,
     /// By what answers are judged that may be about one message as well as about the account.
     precedents: Precedents,
     /// The store has said that there is no room, and until when; `None` when that may have changed since.
@@ -142,7 +144,13 @@ impl Condition {
         state.refused_login = None;
         state.hurried = false;
         state.awaits_token = false;
+        state.told = 0;
         state.down.take()
+    }
+
+    /// Whether so many failures in a row are news. Several connections that fail at once are one failure.
+    pub(super) fn is_news(&self, failures: u32) -> bool {
+        std::mem::replace(&mut self.lock().told, failures) != failures
     }
 
     /// No connection that is ready for mail came about.
@@ -346,11 +354,14 @@ mod tests {
         let at = first.probe_at.unwrap();
         assert!(at >= Moment(10_000) && at <= Moment(11_000), "{first:?}");
         assert_eq!(condition.unreachable("refused", Moment(5), &TIMES), first);
+        assert!(condition.is_news(first.failures) && !condition.is_news(first.failures));
         let second = condition.unreachable("refused", at, &TIMES);
         assert!(second.probe_at.unwrap().since(at) >= Duration::from_secs(20));
+        assert!(condition.is_news(second.failures));
         assert!(condition.answered().is_some());
         assert!(condition.answered().is_none());
         assert_eq!(condition.down(), None);
+        assert!(condition.is_news(second.failures), "after it has answered all is news");
     }
 
     #[test]

@@ -306,12 +306,8 @@ impl Feedback<'_> {
         let sender = part(address_of(mail.sender, mail.reverse_path), senders);
         // What is refused rests for the longest time; by then it has been refused again.
         let lasts = self.account.settings().retry_max.saturating_mul(2);
-        let refusal = SenderRefusal { account, sender, reply: reply.to_string(), advice, lasts };
-        if self.account.upstream.refused_senders.note(&refusal, self.now()) {
-            tracing::error!(
-                event = "sender_refused", upstream, account, from = sender, %reply, reason = advice
-            );
-        }
+        let refusal = SenderRefusal { upstream, account, sender, reply, advice, lasts };
+        self.account.upstream.refused_senders.note(&refusal, self.now());
     }
 
     /// The account, or the upstream, can't be used; probes find out when it can. After too many failures a person is told;
@@ -343,6 +339,9 @@ impl Feedback<'_> {
         match scope {
             AppliesTo::Account => self.account.wake_all(),
             AppliesTo::Upstream => self.account.upstream.wake_all(),
+        }
+        if !self.condition(scope).is_news(down.failures) {
+            return;
         }
         let (upstream, account) = (&*self.account.key().upstream, self.account.name());
         let next = down.probe_at.map(|at| self.wall(at));

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::mail::ReversePath;
+use crate::smtp::Reply;
 use crate::time::Moment;
 use crate::upstream::Senders;
 
@@ -39,18 +40,30 @@ type AccountSender = (String, String);
 pub(super) struct RefusedSenders(Mutex<HashMap<AccountSender, RefusedSender>>);
 
 /// A refusal of a sender.
+#[derive(Clone, Copy)]
 pub(super) struct SenderRefusal<'a> {
+    pub(super) upstream: &'a str,
     pub(super) account: &'a str,
     pub(super) sender: &'a str,
-    pub(super) reply: String,
+    pub(super) reply: &'a Reply,
     pub(super) advice: &'a str,
     /// How long it is until mail of that sender would have been refused again.
     pub(super) lasts: Duration,
 }
 
 impl RefusedSenders {
+    /// Notes a refusal, and says so when it is news.
+    pub(super) fn note(&self, refusal: &SenderRefusal<'_>, now: Moment) {
+        if self.is_news(refusal, now) {
+            let &SenderRefusal { upstream, account, sender, reply, advice, .. } = refusal;
+            tracing::error!(
+                event = "sender_refused", upstream, account, from = sender, %reply, reason = advice
+            );
+        }
+    }
+
     /// Notes a refusal; whether it is news.
-    pub(super) fn note(&self, refusal: &SenderRefusal<'_>, now: Moment) -> bool {
+    fn is_news(&self, refusal: &SenderRefusal<'_>, now: Moment) -> bool {
         let mut all = self.lock();
         all.retain(|_, known| known.until > now);
         let key = (refusal.account.to_owned(), refusal.sender.to_owned());
@@ -63,7 +76,7 @@ impl RefusedSenders {
             sender: key.1.clone(),
             account: key.0.clone(),
             since: since.unwrap_or(now),
-            reply: refusal.reply.clone(),
+            reply: refusal.reply.to_string(),
             advice: refusal.advice.to_owned(),
             until: now.after(refusal.lasts),
         };
@@ -113,9 +126,11 @@ pub(super) fn part(address: &str, senders: Senders) -> &str {
 mod tests {
     use super::*;
 
-    fn refusal<'a>(account: &'a str, sender: &'a str) -> SenderRefusal<'a> {
-        let lasts = Duration::from_mins(1);
-        SenderRefusal { account, sender, reply: "553 no".to_owned(), advice: "use its own account", lasts }
+    fn is_news(senders: &RefusedSenders, account: &str, sender: &str, now: i64) -> bool {
+        let (reply, lasts) = (&Reply::bare(553, vec!["no".to_owned()]), Duration::from_mins(1));
+        let refusal =
+            SenderRefusal { upstream: "up", account, sender, reply, advice: "use its own account", lasts };
+        senders.is_news(&refusal, Moment(now))
     }
 
     fn shown(senders: &RefusedSenders, now: i64) -> Vec<String> {
@@ -125,32 +140,32 @@ mod tests {
     #[test]
     fn is_news_once_and_over_when_mail_was_sent() {
         let senders = RefusedSenders::default();
-        assert!(senders.note(&refusal("a", "me@firm.example"), Moment(0)));
-        assert!(!senders.note(&refusal("a", "me@firm.example"), Moment(50_000)));
-        assert!(senders.note(&refusal("a", "firm.example"), Moment(50_000)));
-        assert!(senders.note(&refusal("b", "me@firm.example"), Moment(50_000)));
+        assert!(is_news(&senders, "a", "me@firm.example", 0));
+        assert!(!is_news(&senders, "a", "me@firm.example", 50_000));
+        assert!(is_news(&senders, "a", "firm.example", 50_000));
+        assert!(is_news(&senders, "b", "me@firm.example", 50_000));
         assert_eq!(senders.all(Moment(60_001))[0].since, Moment(0), "the last refusal counts for its end");
         senders.accepted("a", "you@else.example");
         assert_eq!(shown(&senders, 60_001), ["a me@firm.example", "a firm.example", "b me@firm.example"]);
         senders.accepted("a", "me@firm.example");
         assert_eq!(shown(&senders, 60_001), ["b me@firm.example"], "the domain is over as well");
-        assert!(senders.note(&refusal("a", "me@firm.example"), Moment(60_001)), "news again");
+        assert!(is_news(&senders, "a", "me@firm.example", 60_001), "news again");
     }
 
     #[test]
     fn ends_by_itself() {
         let senders = RefusedSenders::default();
-        let _ = senders.note(&refusal("a", "me@firm.example"), Moment(0));
+        let _ = is_news(&senders, "a", "me@firm.example", 0);
         assert_eq!(shown(&senders, 59_999).len(), 1);
         assert_eq!(shown(&senders, 60_000).len(), 0);
-        assert!(senders.note(&refusal("a", "me@firm.example"), Moment(60_000)), "news again");
+        assert!(is_news(&senders, "a", "me@firm.example", 60_000), "news again");
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let senders = RefusedSenders::default();
         for number in 0..MOST as i64 * 2 {
-            let _ = senders.note(&refusal("a", &format!("{number}@firm.example")), Moment(number));
+            let _ = is_news(&senders, "a", &format!("{number}@firm.example"), number);
         }
         let all = senders.all(Moment(0));
         assert_eq!(all.len(), MOST);

@@ -58,7 +58,7 @@ pub(super) fn execute(command: BlacklistCommand, context: &CliContext) -> Result
                     .expires_at
                     .as_deref()
                     .map_or_else(String::new, |e| format!(" until {}", viewer.local(e)));
-                format!("{} is on the blacklist{end}", printable(&entry.address))
+                viewer.sentences(&format!("{} is on the blacklist{end}", printable(&entry.address)))
             })
         }
         BlacklistCommand::Remove { address } => {
@@ -70,7 +70,7 @@ pub(super) fn execute(command: BlacklistCommand, context: &CliContext) -> Result
         BlacklistCommand::Check { address } => {
             let target = RequestPath::path(&["blacklist", "check"]).with("address", Some(&address));
             let reply = client.get(&target)?;
-            context.print(&reply, verdict)?;
+            context.print(&reply, |answer, viewer| viewer.sentences(&verdict(answer, viewer)))?;
             if reply.value.listed { Ok(()) } else { Err(Failure::Told) }
         }
     }
@@ -80,7 +80,8 @@ fn render(entries: &[BlacklistLine], viewer: &Viewer) -> String {
     if entries.is_empty() {
         return "The blacklist is empty.".to_owned();
     }
-    let mut table = TextTable::new(&["ADDRESS", "SOURCE", "ADDED", "EXPIRES", "REASON"]);
+    let mut table = TextTable::new(&["ADDRESS", "SOURCE", "ADDED", "EXPIRES", "REASON"])
+        .folding(&["REASON", "SOURCE", "ADDED", "EXPIRES"]);
     for entry in entries {
         table.row(&[
             entry.address.clone(),
@@ -105,5 +106,34 @@ fn verdict(answer: &BlacklistAnswer, viewer: &Viewer) -> String {
                 .map_or_else(String::new, |e| format!(", until {}", viewer.local(e)));
             format!("{address} is on the blacklist: {pattern} ({reason}), {}{end}", printable(&entry.source))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_stands_below_at_80_columns() {
+        let entry = |address: &str, reason: &str, expires: Option<&str>| BlacklistLine {
+            address: address.to_owned(),
+            reason: reason.to_owned(),
+            source: "manual".to_owned(),
+            added_at: "2026-11-22T06:50:00.000Z".to_owned(),
+            expires_at: expires.map(str::to_owned),
+        };
+        let long = "only spam, complained about by the purchasing department in October";
+        let entries = [
+            entry("anna.schmidt@purchasing.customer.example", "added by hand", None),
+            entry("@spam.example", long, Some("2026-12-22T06:50:00.000Z")),
+        ];
+        let want = "\
+ADDRESS                                   SOURCE  ADDED     EXPIRES
+anna.schmidt@purchasing.customer.example  manual  06:50:00  never
+    reason: added by hand
+@spam.example                             manual  06:50:00  2026-12-22 06:50:00
+    reason: only spam, complained about by the purchasing department in October
+";
+        assert_eq!(render(&entries, &Viewer::utc("2026-11-22T07:00:00Z").with_width(80)), want);
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::viewer::terminal_width;
+use super::wrapping::wrapped;
 use crate::config::{Faults, Warning};
 use crate::report::log::escape::printable;
 
@@ -69,9 +71,11 @@ pub(super) fn warn(warnings: &[Warning]) {
 /// Writes lines to stderr, harmless for a terminal. When that can't be written either, nothing is left to do.
 pub(super) fn complain(text: &str) {
     use std::io::Write as _;
+    let width = terminal_width(&io::stderr());
     let mut stderr = io::stderr().lock();
-    for line in text.lines() {
-        let _ = writeln!(stderr, "{}", printable(line));
+    for line in text.lines().map(printable) {
+        let lines = width.map_or_else(|| vec![line.clone()], |width| wrapped(&line, width));
+        let _ = writeln!(stderr, "{}", lines.join("\n"));
     }
 }
 

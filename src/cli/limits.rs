@@ -101,7 +101,7 @@ fn render(limits: &[LimitJson], viewer: &Viewer) -> String {
         return "No limits are configured.".to_owned();
     }
     let mut table = TextTable::new(&["UPSTREAM", "ACCOUNT", "WINDOW", "MESSAGES", "RECIPIENTS", "NEXT FREE"])
-        .folding(&["NEXT FREE"]);
+        .folding(&["NEXT FREE", "RECIPIENTS", "MESSAGES", "WINDOW"]);
     let mut told: Option<(&String, &String)> = None;
     for limit in limits {
         table.row(&[

@@ -64,8 +64,11 @@ fn listener(listener: &ListenerJson) -> String {
 }
 
 fn upstreams(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
-    let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"])
-        .folding(&["LIMITS LEFT", "HOST"]);
+    let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "LIMITS LEFT"]).folding(&[
+        "LIMITS LEFT",
+        "HOST",
+        "UNTIL",
+    ]);
     for upstream in upstreams {
         table.row(&[
             format!("{}{}", upstream.name, if upstream.default { " (default)" } else { "" }),

@@ -51,7 +51,7 @@ pub(super) fn execute(command: &UpstreamCommand, context: &CliContext) -> Result
 
 fn render(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
     let mut table = TextTable::new(&["UPSTREAM", "STATE", "UNTIL", "HOST", "CONNECTIONS", "LIMITS LEFT"])
-        .folding(&["LIMITS LEFT", "CONNECTIONS", "HOST"]);
+        .folding(&["LIMITS LEFT", "CONNECTIONS", "HOST", "UNTIL"]);
     for upstream in upstreams {
         let open: u32 = upstream.accounts.iter().map(|account| account.connections).sum();
         table.row(&[

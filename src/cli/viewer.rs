@@ -1,7 +1,8 @@
 //! Who looks: in which zone their times are, and how wide their terminal is.
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -24,10 +25,7 @@ pub(super) struct Viewer {
 impl Viewer {
     /// Here and now.
     pub(super) fn now() -> Self {
-        let stdout = io::stdout();
-        let size = || rustix::termios::tcgetwinsize(&stdout).ok();
-        let width =
-            stdout.is_terminal().then(size).flatten().map(|size| size.ws_col).filter(|&width| width > 0);
+        let width = terminal_width(&io::stdout());
         Self { now: SystemClock.wall(), zone: TimeZone::system(), width, has_seen_times: Cell::new(false) }
     }
 
@@ -114,6 +112,12 @@ impl Viewer {
         // Rounded up, so that "in 0s" never stands for something that is yet to come.
         Some((time.as_millisecond() - self.now.as_millisecond() + 999).div_euclid(1000))
     }
+}
+
+/// How many columns the terminal has that a stream leads to; `None` when it leads to none, or that does not tell.
+pub(super) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> Option<u16> {
+    let size = || rustix::termios::tcgetwinsize(stream).ok();
+    stream.is_terminal().then(size).flatten().map(|size| size.ws_col).filter(|&width| width > 0)
 }
 
 /// A duration in its two largest units: `45s`, `4m`, `3h 20m`, `5d 2h`.
