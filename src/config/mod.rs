@@ -54,5 +54,6 @@ pub use private_key::{SigningKeyFault, signing_key};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
+pub use units::duration;
 pub use upstream::{Auth, Capture, Security, Smtp, Timeouts, Upstream, UpstreamKind};
 pub use user::{User, UserPassword, UserPriority};

@@ -19,7 +19,7 @@ use super::error::{ConnectCause, ConnectError, DialogueFault, Stage};
 use super::login;
 use super::observer::Observer;
 use super::offer::Offer;
-use super::step::{Finding, Offered, TlsFacts};
+use super::step::{Offered, StepFinding, TlsFacts};
 use super::stream::{Stream, deadline_in};
 use super::tls::{TlsClient, TlsError};
 use super::wire::Wire;
@@ -117,7 +117,7 @@ impl Handshake<'_> {
         let mut wire = Wire::new(stream, self.observer.clone());
         self.stage = Stage::Greeting;
         let greeting = expect(wire.reply(times.greeting).await?, 220)?;
-        self.observer.found(|| Finding::Greeted(greeting));
+        self.observer.found(|| StepFinding::Greeted(greeting));
         let mut capabilities = self.hello(&mut wire).await?;
         if smtp.security == Security::StartTls {
             wire = self.start_tls(wire, &capabilities).await?;
@@ -153,7 +153,7 @@ impl Handshake<'_> {
         let done = login::login(wire, smtp, account, &capabilities.auth, shielded).await;
         wire.conceal(false);
         done?;
-        self.observer.found(|| Finding::LoggedIn(wire.mechanism().map(str::to_owned)));
+        self.observer.found(|| StepFinding::LoggedIn(wire.mechanism().map(str::to_owned)));
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Handshake<'_> {
             .await
             .map_err(|_| DialogueFault::TimedOut(smtp.timeouts.connect))??;
         self.host = format!("{}[{}]:{}", smtp.host, dialled.peer.ip(), dialled.peer.port());
-        self.observer.found(|| Finding::Connected(dialled.peer));
+        self.observer.found(|| StepFinding::Connected(dialled.peer));
         Ok((dialled.stream, dialled.peer))
     }
 
@@ -177,7 +177,7 @@ impl Handshake<'_> {
         let limit = smtp.timeouts.connect;
         let shaken = timeout_at(deadline_in(limit), client.handshake(name, stream)).await;
         let stream = shaken.map_err(|_| DialogueFault::TimedOut(limit))??;
-        self.observer.found(|| Finding::Secured(Box::new(TlsFacts::of(stream.get_ref().1, name))));
+        self.observer.found(|| StepFinding::Secured(Box::new(TlsFacts::of(stream.get_ref().1, name))));
         Ok(Box::new(stream))
     }
 
@@ -193,13 +193,13 @@ impl Handshake<'_> {
             let capabilities = Capabilities::from_ehlo(&reply);
             self.observer.found(|| {
                 let lines = reply.lines.into_iter().skip(1).collect();
-                Finding::Offers(Some(Box::new(Offered { lines, capabilities: capabilities.clone() })))
+                StepFinding::Offers(Some(Box::new(Offered { lines, capabilities: capabilities.clone() })))
             });
             let is_ourselves = capabilities.instance == Some(self.connector.own);
             return if is_ourselves { Err(ConnectCause::OwnListener) } else { Ok(capabilities) };
         }
         expect(wire.command(&format!("HELO {name}"), smtp.timeouts.command).await?, 250)?;
-        self.observer.found(|| Finding::Offers(None));
+        self.observer.found(|| StepFinding::Offers(None));
         Ok(Capabilities::default())
     }
 
@@ -212,7 +212,7 @@ impl Handshake<'_> {
         if wire.has_rest() {
             return Err(ConnectCause::Injection);
         }
-        self.observer.found(|| Finding::BeginsTls);
+        self.observer.found(|| StepFinding::BeginsTls);
         Ok(Wire::new(self.handshake(wire.into_stream()).await?, self.observer.clone()))
     }
 }
