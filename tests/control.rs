@@ -24,9 +24,10 @@ use std::time::{Duration, Instant};
 use mailsluice::account::{AccountServices, Accounts};
 use mailsluice::config::{Config, Machine, Window};
 use mailsluice::control::{ApiState, ControlSocket, SharedState};
-use mailsluice::lane::{LaneState, LaneStatuses, Wakeups};
+use mailsluice::lane::{LaneState, LaneStatuses, LimitWaits, Wakeups};
 use mailsluice::limits::{AccountKey, Amount};
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use mailsluice::memory::MemoryBudget;
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::route::Router;
@@ -116,6 +117,9 @@ impl Relay {
             statuses: statuses.clone(),
         });
         let state = ApiState {
+            limit_waits: LimitWaits::default(),
+            outcomes: Arc::default(),
+            memory: MemoryBudget::new(1 << 20),
             router,
             accounts,
             estimate: Arc::new(estimate),

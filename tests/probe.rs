@@ -1,4 +1,4 @@
-//! What a person finds out about an upstream: the account test, the live dialogue.
+//! What a person finds out about an upstream: the account test, the live dialogue, a test mail.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 #![allow(clippy::disallowed_methods, reason = "a test writes where it likes")]
@@ -11,6 +11,8 @@ mod accounts;
 mod commands;
 #[path = "probe/remedies.rs"]
 mod remedies;
+#[path = "probe/send.rs"]
+mod send;
 #[path = "probe/slots.rs"]
 mod slots;
 #[path = "probe/trace.rs"]

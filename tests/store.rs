@@ -217,6 +217,7 @@ conformance! {
         nothing_disappears;
     rerouting:
         each_sender_goes_to_its_lane
+        what_a_person_has_sent_by_an_upstream_stays
         what_is_held_moves_and_what_is_sent_stays
         many_messages_move_in_one_walk;
     windows:

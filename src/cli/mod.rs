@@ -15,6 +15,7 @@ mod probe;
 mod queue;
 mod reload;
 mod run;
+mod send;
 mod status;
 mod table;
 mod test_mode;
@@ -81,6 +82,8 @@ enum MainCommand {
     Blacklist(blacklist::BlacklistCommand),
     /// Test accounts: resolve, connect, TLS, EHLO, AUTH; sends nothing, and says what is wrong and what to do
     Probe(probe::ProbeOptions),
+    /// Send a real test mail through the running relay, and wait for its outcome
+    Send(send::SendOptions),
     /// Show the dialogue with an upstream as it goes on, until Ctrl-C; secrets and contents are left out
     Trace(trace::TraceOptions),
     /// Show what is used of the limits, or reset them
@@ -132,6 +135,7 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Queue(command) => queue::execute(command, context),
         MainCommand::Blacklist(command) => blacklist::execute(command, context),
         MainCommand::Probe(options) => probe::execute(&options, context),
+        MainCommand::Send(options) => send::execute(&options, context),
         MainCommand::Trace(options) => trace::execute(&options, context),
         MainCommand::Limits(command) => limits::execute(command, context),
         MainCommand::Upstream(command) => upstream::execute(&command, context),
@@ -191,6 +195,9 @@ mod tests {
             "mailsluice upstream",
             "mailsluice upstream enable",
             "mailsluice trace",
+            "mailsluice send",
+            "mailsluice send --to nobody",
+            "mailsluice send --to a@b.example --timeout soon",
         ] {
             let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -67,5 +67,6 @@ pub use sign_in::{
 };
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
+pub use units::duration;
 pub use upstream::{Auth, Capture, ClientTls, Security, Smtp, Timeouts, Upstream, UpstreamKind};
 pub use user::{User, UserPassword, UserPriority};

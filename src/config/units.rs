@@ -17,7 +17,8 @@ pub(super) const WRITE_TIME_OR_NEVER: &str =
 pub(super) const WRITE_SIZE: &str = r#"write a number and its unit, such as "64KiB", "35MiB" or "1GiB""#;
 
 /// Reads a time such as `30s`. Units: `ms`, `s`, `m`, `h`, `d`, `w`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let milliseconds = match unit {
         "ms" => 1,

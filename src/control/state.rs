@@ -9,7 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::stream::Streams;
 use crate::account::Accounts;
 use crate::config::Config;
-use crate::lane::{LaneStatuses, Wakeups};
+use crate::deliver::OutcomeWatchers;
+use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
+use crate::memory::MemoryBudget;
 use crate::policy::estimate::Estimate;
 use crate::policy::test_mode::Switch;
 use crate::route::Router;
@@ -33,6 +35,12 @@ pub struct ApiState {
     pub wakeups: Arc<Wakeups>,
     /// How the lanes are.
     pub statuses: Arc<LaneStatuses>,
+    /// How long lanes have waited for limits.
+    pub limit_waits: LimitWaits,
+    /// Who waits for what becomes of a message.
+    pub outcomes: Arc<OutcomeWatchers>,
+    /// Memory for what is handed in.
+    pub memory: MemoryBudget,
     /// Which upstream serves a sender.
     pub router: Arc<Router>,
     /// Who may send, and how the limits are.

@@ -65,10 +65,18 @@ pub(super) async fn run(mut job: Job, mut leased: Leased) {
 fn lane_now(context: &Context, message: &Message) -> LaneName {
     match message.disposition() {
         Disposition::Captured => LaneName::captured(),
+        // Nobody but a person has decided that it goes by this upstream, and no routing changes that.
+        Disposition::Sent | Disposition::OneCopy if is_decided(context, message) => message.lane.clone(),
         Disposition::Sent | Disposition::OneCopy => {
             context.router.lane(&message.sender).unwrap_or_else(LaneName::unrouted)
         }
     }
+}
+
+/// Whether a message stands in a lane of the upstream by which a person wants it to go.
+fn is_decided(context: &Context, message: &Message) -> bool {
+    message.decisions.upstream.as_deref().is_some_and(|upstream| upstream == message.lane.upstream())
+        && context.router.serves(&message.lane)
 }
 
 /// What the dialogue with the upstream came to.
@@ -361,7 +369,8 @@ async fn move_to_lane(lane: &LaneSettings, account: &Account, leased: Leased, to
     let now = context.timeline.now();
     let waited = |lane: &LaneName| context.limit_waits.of(lane, now).as_millis() as i64;
     let credit = waited(&lane.name) - waited(&to);
-    let moves = vec![LaneMove { sender, to: to.clone(), credit }];
+    let with_decided = !context.router.serves(&lane.name);
+    let moves = vec![LaneMove { sender, to: to.clone(), credit, with_decided }];
     if let Err(error) = context.store.reroute(lane.name.clone(), moves).await {
         tracing::error!(event = "store", upstream = to.as_str(), reason = %error);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::outcomes::OutcomeWatchers;
 use crate::account::Accounts;
 use crate::config::Config;
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
@@ -45,6 +46,8 @@ pub struct Context {
     pub statuses: Arc<LaneStatuses>,
     /// How long the lanes have waited for limits.
     pub limit_waits: LimitWaits,
+    /// Who waits for what becomes of a message.
+    pub outcomes: Arc<OutcomeWatchers>,
     /// Who may send.
     pub accounts: Arc<Accounts>,
     /// Octets of content that may be in memory, of all lanes together.

@@ -91,19 +91,19 @@ impl Core {
             wakeups,
             statuses: Arc::new(LaneStatuses::default()),
             limit_waits,
+            outcomes: Arc::default(),
             accounts,
             phase: watched,
         });
         let exchanges = Exchanges::default();
         // It knows no accounts yet; `configure` makes another one.
         let direct = Arc::new(DirectService::new(context.clone(), exchanges.clone()));
-        let started = context.timeline.now();
         let mut core = Self {
+            started: context.timeline.now(),
             context,
             direct,
             test_mode,
             login_secret,
-            started,
             instance,
             phase,
             lanes: Lanes::default(),

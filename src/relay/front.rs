@@ -68,7 +68,7 @@ impl Front {
             memory: MemoryBudget::new(config.session.memory_in()),
         };
         listeners.follow(sockets, &config.listeners, &services(core, &lasting)).await;
-        let state = SharedState::new(control_state(core, &reloads));
+        let state = SharedState::new(control_state(core, &lasting, &reloads));
         let mut serving = JoinSet::new();
         serving.spawn(control.serve(state.clone(), stopped(stopping.clone())));
         Self { listeners, control: serving, state, reloads, lasting }
@@ -99,7 +99,7 @@ impl Front {
         core.context.store.set_max_messages(config.queue.max_messages);
         let services = services(core, &self.lasting);
         self.listeners.follow(prepared.sockets, &config.listeners, &services).await;
-        self.state.store(control_state(core, &self.reloads));
+        self.state.store(control_state(core, &self.lasting, &self.reloads));
     }
 
     /// Waits for a part that ends although nobody has told it to.
@@ -157,7 +157,7 @@ fn estimate(core: &Core) -> Arc<Estimate> {
     Arc::new(Estimate::new(sources))
 }
 
-fn control_state(core: &Core, reloads: &Reloads) -> ApiState {
+fn control_state(core: &Core, lasting: &Lasting, reloads: &Reloads) -> ApiState {
     let context = &core.context;
     ApiState {
         store: context.store.clone(),
@@ -167,6 +167,9 @@ fn control_state(core: &Core, reloads: &Reloads) -> ApiState {
         version: env!("CARGO_PKG_VERSION"),
         wakeups: context.wakeups.clone(),
         statuses: context.statuses.clone(),
+        limit_waits: context.limit_waits.clone(),
+        outcomes: context.outcomes.clone(),
+        memory: lasting.memory.clone(),
         router: context.router.clone(),
         accounts: context.accounts.clone(),
         estimate: estimate(core),

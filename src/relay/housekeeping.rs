@@ -73,7 +73,8 @@ pub(super) async fn reroute(context: &Context) -> Result<(), StoreError> {
         let to = router.lane(&place.sender).unwrap_or_else(LaneName::unrouted);
         if to != place.lane {
             let credit = waited(&place.lane) - waited(&to);
-            let one = LaneMove { sender: place.sender, to, credit };
+            let with_decided = !router.serves(&place.lane);
+            let one = LaneMove { sender: place.sender, to, credit, with_decided };
             moves.entry(place.lane).or_default().push(one);
         }
     }
@@ -83,6 +84,10 @@ pub(super) async fn reroute(context: &Context) -> Result<(), StoreError> {
         targets.dedup();
         let senders = moves.len();
         let messages = context.store.reroute(from.clone(), moves).await?;
+        if messages == 0 {
+            // Whatever stands there is to stay.
+            continue;
+        }
         let to = targets.iter().map(LaneName::as_str).collect::<Vec<_>>().join(",");
         tracing::info!(event = "rerouted", messages, senders, reason = from.as_str(), upstream = to);
         for target in &targets {

@@ -1,4 +1,5 @@
-//! What the outside learns: the log, and the reports to senders.
+//! What the outside learns: the log, the reports to senders, and the test mail that a person sends.
 
 pub mod dsn;
 pub mod log;
+pub mod test_mail;

@@ -106,15 +106,19 @@ impl Router {
         Some(lane_name(&self.upstreams[index], self.bound_to(index, &sender)))
     }
 
-    /// Whether the sender's upstream has an account that may send for it.
+    /// The lane of an upstream for a sender's mail, whoever serves the sender; `None` when none of its accounts may send for it.
     #[must_use]
-    pub fn has_account(&self, sender: &str) -> bool {
-        let sender = AddressKey::of_text(sender);
-        let serves = |index: usize| {
-            self.bound_to(index, &sender).is_some()
-                || self.upstreams[index].accounts.len() > self.bound[index].len()
-        };
-        self.index(&sender).is_some_and(serves)
+    pub fn lane_of(&self, upstream: &str, sender: &str) -> Option<LaneName> {
+        let index = self.upstreams.iter().position(|u| u.name == upstream)?;
+        let bound = self.bound_to(index, &AddressKey::of_text(sender));
+        let has_free = self.upstreams[index].accounts.len() > self.bound[index].len();
+        (bound.is_some() || has_free).then(|| lane_name(&self.upstreams[index], bound))
+    }
+
+    /// Whether a lane is one of an upstream of the configuration.
+    #[must_use]
+    pub fn serves(&self, lane: &LaneName) -> bool {
+        self.lanes_of(lane.upstream()).contains(lane)
     }
 
     /// All lanes of an upstream.

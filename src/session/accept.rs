@@ -8,6 +8,7 @@ use crate::config::{ByteSize, TestAction, Upstream, UserPriority};
 use crate::mail::{Address, RecipientRequest};
 use crate::policy::estimate::Accepted;
 use crate::policy::users::LoggedIn;
+use crate::route::Router;
 use crate::smtp::Reply;
 use crate::store::{
     ClientInfo, Decisions, LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
@@ -28,18 +29,26 @@ pub async fn accept(
     let sender = sender(submission.author.mailboxes(), &submission.transaction);
     let upstream =
         services.router.route(&sender).ok_or_else(|| SubmissionError::NoRoute { sender: named(&sender) })?;
-    let size = submission.content.len();
-    if !services.router.has_account(&sender) {
-        return Err(SubmissionError::NoAccount { upstream: upstream.name.clone(), sender: named(&sender) });
-    }
-    if let Some(ByteSize(max)) = upstream.message_size().filter(|max| size > max.0) {
-        return Err(SubmissionError::TooLarge { max });
-    }
+    admit(&services.router, upstream, &sender, submission.content.len())?;
     let test = services.test_mode.current();
     if is_direct(services, peer) && is_sent_at_once(upstream, test.as_ref()) && !submission.all_dropped() {
         return send(services, peer, submission, (upstream, sender, test)).await;
     }
     queue(services, peer, submission, (upstream, sender, test)).await
+}
+
+/// Whether an upstream can take a sender's message of that size.
+///
+/// # Errors
+/// With the reason why it can't, whatever happens.
+pub fn admit(router: &Router, upstream: &Upstream, sender: &str, size: u64) -> Result<(), SubmissionError> {
+    if router.lane_of(&upstream.name, sender).is_none() {
+        return Err(SubmissionError::NoAccount { upstream: upstream.name.clone(), sender: named(sender) });
+    }
+    match upstream.message_size().filter(|max| size > max.0) {
+        Some(ByteSize(max)) => Err(SubmissionError::TooLarge { max }),
+        None => Ok(()),
+    }
 }
 
 /// Puts the message into the queue.
@@ -81,7 +90,7 @@ async fn queue(
         request: transaction.request.clone(),
         client,
         held,
-        decisions: Decisions { test: test.clone() },
+        decisions: Decisions { test: test.clone(), upstream: None },
         recipients: recipients.clone(),
         content,
     };

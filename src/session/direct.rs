@@ -86,7 +86,7 @@ pub(super) async fn send(
             user: user.map(|user| user.name.to_string()),
             listener: peer.listener.address.to_string(),
         },
-        decisions: Decisions { test },
+        decisions: Decisions { test, upstream: None },
         recipients,
         size,
         content,

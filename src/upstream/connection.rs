@@ -21,7 +21,7 @@ use super::login::{self, LoginLine};
 use super::observer::Observer;
 use super::offer::Offer;
 use super::proxy::{self, Way};
-use super::step::{Finding, Offered, TlsFacts};
+use super::step::{Offered, StepFinding, TlsFacts};
 use super::stream::{Stream, deadline_in};
 use super::tls::{self, TlsClient};
 use super::tls_error::TlsError;
@@ -202,7 +202,7 @@ impl Handshake<'_> {
         let done = login::login(wire, &self.connector.smtp, self.login, line).await;
         wire.conceal(false);
         done?;
-        self.observer.found(|| Finding::LoggedIn(wire.mechanism().map(str::to_owned)));
+        self.observer.found(|| StepFinding::LoggedIn(wire.mechanism().map(str::to_owned)));
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Handshake<'_> {
         let fault = match wire.reply(smtp.timeouts.greeting).await {
             Ok(reply) => {
                 let greeting = expect(reply, 220)?;
-                self.observer.found(|| Finding::Greeted(greeting));
+                self.observer.found(|| StepFinding::Greeted(greeting));
                 return Ok(wire);
             }
             Err(fault) => fault,
@@ -266,7 +266,7 @@ impl Handshake<'_> {
         let shaken = timeout_at(deadline_in(limit), client.handshake(name, stream)).await;
         let stream = shaken.map_err(|_| DialogueFault::TimedOut(limit))??;
         let connection = stream.get_ref().1;
-        self.observer.found(|| Finding::Secured(Box::new(TlsFacts::of(connection, name))));
+        self.observer.found(|| StepFinding::Secured(Box::new(TlsFacts::of(connection, name))));
         self.binding = tls::binding(connection);
         Ok(Box::new(stream))
     }
@@ -283,13 +283,13 @@ impl Handshake<'_> {
             let capabilities = Capabilities::from_ehlo(&reply);
             self.observer.found(|| {
                 let lines = reply.lines.into_iter().skip(1).collect();
-                Finding::Offers(Some(Box::new(Offered { lines, capabilities: capabilities.clone() })))
+                StepFinding::Offers(Some(Box::new(Offered { lines, capabilities: capabilities.clone() })))
             });
             let is_ourselves = capabilities.instance == Some(self.connector.own);
             return if is_ourselves { Err(ConnectCause::OwnListener) } else { Ok(capabilities) };
         }
         expect(wire.command(&format!("HELO {name}"), smtp.timeouts.command).await?, 250)?;
-        self.observer.found(|| Finding::Offers(None));
+        self.observer.found(|| StepFinding::Offers(None));
         Ok(Capabilities::default())
     }
 
@@ -303,7 +303,7 @@ impl Handshake<'_> {
         if wire.surplus() != Surplus::Nothing {
             return Err(ConnectCause::Injection);
         }
-        self.observer.found(|| Finding::BeginsTls);
+        self.observer.found(|| StepFinding::BeginsTls);
         Ok(Wire::new(self.handshake(wire.into_stream()).await?, self.observer.clone()))
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::DialError;
 use super::observer::Observer;
-use super::step::Finding;
+use super::step::StepFinding;
 use super::stream::Stream;
 
 /// The most addresses of one name that are tried.
@@ -61,7 +61,7 @@ impl Dial for TcpDial {
         observer: &Observer,
     ) -> Result<Dialled, DialError> {
         let addresses = resolve(target, deadline).await?;
-        observer.found(|| Finding::Resolved(addresses.clone()));
+        observer.found(|| StepFinding::Resolved(addresses.clone()));
         let mut tried: Vec<(SocketAddr, String)> = Vec::new();
         for (index, &address) in addresses.iter().enumerate() {
             let until = share(deadline, addresses.len() - index);

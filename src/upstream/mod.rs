@@ -44,7 +44,7 @@ pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
     rows, stated_wait,
 };
-pub use step::{ConnectStep, Finding, Offered, StepFailure, StepName, TlsFacts};
+pub use step::{ConnectStep, Offered, StepFailure, StepFinding, StepName, TlsFacts};
 pub use stream::Stream;
 pub use tls::TlsClient;
 pub use tls_error::TlsError;

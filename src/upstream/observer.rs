@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::dialogue::{ConnectionTap, Speaker};
 use super::error::{ConnectCause, ConnectError, DialError, DialogueFault};
-use super::step::{ConnectStep, Finding, StepFailure, StepName};
+use super::step::{ConnectStep, StepFailure, StepFinding, StepName};
 use crate::smtp::Reply;
 
 /// What stands in place of a secret.
@@ -47,13 +47,14 @@ impl Observer {
     }
 
     /// A step has succeeded.
-    pub fn found(&self, finding: impl FnOnce() -> Finding) {
+    pub fn found(&self, finding: impl FnOnce() -> StepFinding) {
         if self.steps.is_none() && !self.is_tapped() {
             return;
         }
         let finding = finding();
         // All else is seen in the lines themselves.
-        if matches!(finding, Finding::Connected(_) | Finding::Tunnelled(_) | Finding::Secured(_)) {
+        if matches!(finding, StepFinding::Connected(_) | StepFinding::Tunnelled(_) | StepFinding::Secured(_))
+        {
             self.note(&finding.to_string());
         }
         self.step(finding.step(), Ok(finding));
@@ -132,7 +133,7 @@ impl Observer {
         self.tap.as_ref().is_some_and(|tap| tap.is_watched())
     }
 
-    fn step(&self, name: StepName, outcome: Result<Finding, StepFailure>) {
+    fn step(&self, name: StepName, outcome: Result<StepFinding, StepFailure>) {
         let Some(sink) = &self.steps else { return };
         let mut since = sink.since.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -21,7 +21,7 @@ use tokio_socks::{Error as SocksError, TargetAddr};
 use super::dial::{Dial, Dialled, Target};
 use super::error::{DialError, TunnelFault};
 use super::observer::Observer;
-use super::step::Finding;
+use super::step::StepFinding;
 use super::stream::Stream;
 use crate::config::{Proxy, ProxyLogin, ProxyProtocol, Smtp};
 
@@ -42,7 +42,7 @@ pub(super) async fn reach(
     let Some(proxy) = &smtp.proxy else {
         let target = Target { host: smtp.host.clone(), port: smtp.port, source_address: smtp.source_address };
         let Dialled { stream, peer } = dial.dial(&target, deadline, observer).await?;
-        observer.found(|| Finding::Connected(peer));
+        observer.found(|| StepFinding::Connected(peer));
         return Ok(Way { stream, address: Some(peer) });
     };
     let fault = |fault| DialError::Proxy { proxy: proxy.to_string(), target: authority(smtp), fault };
@@ -56,7 +56,7 @@ pub(super) async fn reach(
         }
     };
     let stream = timeout_at(deadline, tunnel).await.unwrap_or(Err(TunnelFault::TimedOut)).map_err(fault)?;
-    observer.found(|| Finding::Tunnelled(proxy.to_string()));
+    observer.found(|| StepFinding::Tunnelled(proxy.to_string()));
     Ok(Way { stream, address: None })
 }
 

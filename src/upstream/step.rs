@@ -19,7 +19,7 @@ pub struct ConnectStep {
     /// How long it took.
     pub took: Duration,
     /// What was found, or why it did not succeed.
-    pub outcome: Result<Finding, StepFailure>,
+    pub outcome: Result<StepFinding, StepFailure>,
 }
 
 /// Which step it is.
@@ -43,7 +43,7 @@ pub enum StepName {
 
 /// What a step has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum StepFinding {
     /// The addresses of the host, in the order in which they are tried.
     Resolved(Vec<SocketAddr>),
     /// The address that answered.
@@ -125,7 +125,7 @@ impl From<Stage> for StepName {
     }
 }
 
-impl Finding {
+impl StepFinding {
     /// The step that finds it.
     pub(super) fn step(&self) -> StepName {
         match self {
@@ -149,7 +149,7 @@ impl StepFailure {
 }
 
 /// In words for a person; what the upstream has said is not escaped.
-impl fmt::Display for Finding {
+impl fmt::Display for StepFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resolved(addresses) => {

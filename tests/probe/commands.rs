@@ -153,3 +153,73 @@ async fn a_running_relay_makes_the_probe_and_shows_the_dialogue() {
     drop(stop);
     serving.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_mail_and_its_outcome() {
+    let upstream = Upstream::new(Script::default());
+    let config = "data_dir = \"data\"\nhostname = \"relay.firm.example\"\n[[upstream]]\nname = \"main\"\ndefault = true\n\
+        host = \"main\"\nsecurity = \"none\"\n";
+    let mut sim = Simulation::new(config, &[("main", &upstream)]);
+    let file = sim.dir.path().join("mailsluice.toml");
+    std::fs::write(&file, config).unwrap();
+    let attached = sim.dir.path().join("list.csv");
+    std::fs::write(&attached, "a;b\n").unwrap();
+    sim.start().await;
+    let (stop, serving) = sim.control().serve(&sim.config.data_dir);
+    let subject = "Grüße";
+    let arguments = ["send", "--to", "b@dest.example", "--subject", subject, "--attach"];
+    let sent = run(&file, &[&arguments[..], &[attached.to_str().unwrap()]].concat()).await;
+    let (out, err) = said(&sent);
+    assert_eq!((sent.status.code(), err.as_str()), (Some(0), ""), "{out}");
+    let lines: Vec<&str> = out.lines().filter(|line| *line != "it is being sent").collect();
+    assert!(lines[0].ends_with(" from postmaster@relay.firm.example is queued for main"), "{out}");
+    assert_eq!(lines[1..], ["b@dest.example: sent: 250 2.0.0 queued as 42"]);
+    let content = String::from_utf8(upstream.messages().remove(0).content).unwrap();
+    assert!(
+        content.contains("list.csv")
+            && content.contains("This is a test of Mailsluice at relay.firm.example."),
+        "{content}"
+    );
+
+    upstream.set(Script::default().with(Step::AnyRcpt, Act::reply(550, "5.1.1 nobody here")));
+    let bounced = run(&file, &["send", "--to", "b@dest.example", "--from", "a@firm.example", "--json"]).await;
+    let json: Value = serde_json::from_slice(&bounced.stdout).unwrap();
+    assert_eq!((bounced.status.code(), &json["end"]), (Some(1), &"settled".into()), "{json}");
+    assert_eq!(json["recipients"][0]["state"], "bounced");
+    assert_eq!(json["recipients"][0]["reply"], "550 5.1.1 nobody here");
+
+    upstream.set(Script::default().with(Step::AnyRcpt, Act::reply(451, "4.3.0 later")));
+    let deferred = run(&file, &["send", "--to", "c@dest.example", "--timeout", "1s"]).await;
+    let (out, err) = said(&deferred);
+    assert_eq!(deferred.status.code(), Some(1), "{out}");
+    assert!(out.contains("c@dest.example: deferred: 451 4.3.0 later; it is tried again at "), "{out}");
+    assert!(
+        err.starts_with("mailsluice: not sent yet, it stays in the queue: mailsluice queue show "),
+        "{err}"
+    );
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailsluice"));
+    command.arg("--config").arg(&file).args(["send", "--to", "d@dest.example"]).stdin(Stdio::null());
+    let mut waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut first = String::new();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(waiting.stdout.as_mut().unwrap()),
+            &mut first,
+        )
+        .unwrap();
+        let pid = rustix::process::Pid::from_child(&waiting);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        waiting.wait_with_output().unwrap()
+    });
+    let ended = ended.await.unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(
+        said(&ended).1.starts_with("mailsluice: it stays in the queue: mailsluice queue show "),
+        "{ended:?}"
+    );
+    let missing = run(&file, &["send", "--to", "d@dest.example", "--attach", "/no/such/file"]).await;
+    assert!(said(&missing).1.contains("cannot read /no/such/file"), "{missing:?}");
+    drop(stop);
+    serving.await.unwrap();
+}

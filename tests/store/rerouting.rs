@@ -14,7 +14,7 @@ fn from(sender: &str, new: NewMessage) -> NewMessage {
 }
 
 fn to(sender: &str, lane: &str, credit: i64) -> LaneMove {
-    LaneMove { sender: sender.into(), to: LaneName::parse(lane), credit }
+    LaneMove { sender: sender.into(), to: LaneName::parse(lane), credit, with_decided: false }
 }
 
 async fn lanes(world: &impl World) -> Vec<(String, String)> {
@@ -51,6 +51,20 @@ pub(crate) async fn each_sender_goes_to_its_lane(world: impl World) {
     assert_eq!(claimed[0].message.age_base, 1_000_040, "its age counts from later by the credit");
     assert_eq!(claimed[0].message.lane.as_str(), "w");
     assert_eq!(names(&claim(&world, 9).await), [id(4)]);
+}
+
+pub(crate) async fn what_a_person_has_sent_by_an_upstream_stays(world: impl World) {
+    let store = world.store();
+    let decisions = Decisions { upstream: Some("u".into()), ..Decisions::default() };
+    store.enqueue(NewMessage { decisions, ..from("a@x", message(1, &["a@b"])) }).await.unwrap();
+    store.enqueue(from("a@x", message(2, &["a@b"]))).await.unwrap();
+    assert_eq!(store.reroute(lane(), vec![to("a@x", "w", 0)]).await.unwrap(), 1);
+    let pair = |lane: &str, sender: &str| (lane.to_owned(), sender.to_owned());
+    assert_eq!(lanes(&world).await, [pair("u", "a@x"), pair("w", "a@x")]);
+    let all = LaneMove { with_decided: true, ..to("a@x", "w", 0) };
+    assert_eq!(store.reroute(lane(), vec![all]).await.unwrap(), 1, "its lane is no more");
+    let claimed = leased(store.claim(Ask { lane: LaneName::of_upstream("w"), ..ask(9) }).await.unwrap());
+    assert_eq!(claimed[0].message.decisions.upstream.as_deref(), Some("u"));
 }
 
 pub(crate) async fn what_is_held_moves_and_what_is_sent_stays(world: impl World) {

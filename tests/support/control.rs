@@ -11,6 +11,7 @@ use hyper::body::Bytes;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use mailsluice::control::{ApiState, ControlSocket, SharedState, api};
+use mailsluice::memory::MemoryBudget;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -118,6 +119,9 @@ impl Simulation {
             version: "9.9.9",
             wakeups: context.wakeups.clone(),
             statuses: context.statuses.clone(),
+            limit_waits: context.limit_waits.clone(),
+            outcomes: context.outcomes.clone(),
+            memory: MemoryBudget::new(1 << 20),
             router: context.router.clone(),
             accounts: context.accounts.clone(),
             estimate: Arc::new(self.estimate()),

@@ -1,10 +1,12 @@
 //! The requests under `/api/v1`, a file per subject.
 
 mod blacklist;
+mod following;
 mod limits;
 mod probe;
 mod queue;
 mod reload;
+mod send;
 mod status;
 mod test_mode;
 mod trace;
@@ -45,6 +47,8 @@ pub fn router(state: SharedState) -> Router {
         .route("/upstreams/{name}/disable", post(upstreams::disable))
         .route("/upstreams/{name}/trace", get(trace::follow))
         .route("/probe", post(probe::run))
+        // A content is bounded by what reads it.
+        .route("/send", get(send::plan).post(send::submit).layer(DefaultBodyLimit::disable()))
         .route("/reload", post(reload::reload))
         .route("/test-mode", get(test_mode::show).put(test_mode::set));
     Router::new()

@@ -210,7 +210,7 @@ pub(super) async fn release(
     let id = QueueId::parse(&id?)?;
     let message = find(&state, &id).await?;
     let test = released_test(&state, &message, &release?.0)?;
-    let decisions = Decisions { test: test.clone() };
+    let decisions = Decisions { test: test.clone(), ..message.decisions.clone() };
     let lane = state.store.release(id.clone(), decisions).await?;
     let lane =
         lane.ok_or_else(|| ApiError::Conflict(format!("{id} is not held: there is nothing to release")))?;

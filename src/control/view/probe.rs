@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::rfc3339;
 use crate::config::CertificateFacts;
-use crate::upstream::{ConnectError, ConnectStep, Finding, Offered, StepFailure, TlsFacts};
+use crate::upstream::{ConnectError, ConnectStep, Offered, StepFailure, StepFinding, TlsFacts};
 
 /// Steps that wait to be told: there are never more of one connection.
 const STEPS: usize = 64;
@@ -132,20 +132,23 @@ impl StepJson {
         }
     }
 
-    fn with(mut self, finding: &Finding) -> Self {
+    fn with(mut self, finding: &StepFinding) -> Self {
         (self.ok, self.detail) = (true, Some(finding.to_string()));
         match finding {
-            Finding::Resolved(all) => {
+            StepFinding::Resolved(all) => {
                 self.addresses = all.iter().map(|address| address.ip().to_string()).collect();
             }
-            Finding::Connected(address) => self.addresses = vec![address.ip().to_string()],
-            Finding::Secured(facts) => self.tls = Some(TlsJson::new(facts)),
-            Finding::Offers(Some(offered)) => {
+            StepFinding::Connected(address) => self.addresses = vec![address.ip().to_string()],
+            StepFinding::Secured(facts) => self.tls = Some(TlsJson::new(facts)),
+            StepFinding::Offers(Some(offered)) => {
                 let Offered { lines, capabilities } = &**offered;
                 (self.offers, self.size) = (lines.clone(), capabilities.max_size());
             }
-            Finding::LoggedIn(mechanism) => self.mechanism.clone_from(mechanism),
-            Finding::Tunnelled(_) | Finding::Greeted(_) | Finding::BeginsTls | Finding::Offers(None) => {}
+            StepFinding::LoggedIn(mechanism) => self.mechanism.clone_from(mechanism),
+            StepFinding::Tunnelled(_)
+            | StepFinding::Greeted(_)
+            | StepFinding::BeginsTls
+            | StepFinding::Offers(None) => {}
         }
         self
     }

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use rusqlite::Row;
 
 use super::writing::{QueuePlace, Writing};
-use crate::store::{LaneMove, LaneName};
+use crate::store::{Decisions, LaneMove, LaneName};
 
 /// Messages that are looked at in one transaction.
 const PORTION: usize = 2_000;
 
 // They walk along the indexes `message_due` and `message_held`, and go on where they have stopped.
-pub(super) const WAITING: &str = "SELECT route, priority, submitter, due, waiting, id, sender FROM message \
+pub(super) const WAITING: &str = "SELECT route, priority, submitter, due, waiting, id, sender, decisions FROM message \
     WHERE route = ?1 AND state = 0 AND (priority, due, id) > (?2, ?3, ?4) ORDER BY priority, due, id LIMIT ?5";
-pub(super) const HELD: &str = "SELECT route, priority, submitter, due, waiting, id, sender FROM message \
+pub(super) const HELD: &str = "SELECT route, priority, submitter, due, waiting, id, sender, decisions FROM message \
     WHERE route = ?1 AND state = 2 AND id > ?2 ORDER BY id LIMIT ?3";
 
 /// Where a walk through a lane has come to.
@@ -38,6 +38,8 @@ struct Found {
     place: QueuePlace,
     id: i64,
     sender: String,
+    /// Whether a person has decided by which upstream it goes.
+    decided: bool,
 }
 
 impl LanePosition {
@@ -64,8 +66,9 @@ pub(super) fn portion(
     let mut update =
         db.prepare_cached("UPDATE message SET route = ?2, age_base = age_base + ?3 WHERE id = ?1")?;
     let mut count = 0;
-    for Found { place, id, sender } in found {
-        let Some(to) = moves.get(&sender).filter(|to| to.to != *from) else { continue };
+    for Found { place, id, sender, decided } in found {
+        let fits = |to: &&LaneMove| to.to != *from && (to.with_decided || !decided);
+        let Some(to) = moves.get(&sender).filter(fits) else { continue };
         update.execute((id, to.to.as_str(), to.credit))?;
         count += 1;
         if !at.held {
@@ -87,5 +90,9 @@ fn look(db: &Writing, from: &LaneName, at: LanePosition) -> rusqlite::Result<Vec
 }
 
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    Ok(Found { place: QueuePlace::read(row)?, id: row.get(5)?, sender: row.get(6)? })
+    let decisions: Option<String> = row.get(7)?;
+    let decided = decisions.is_some_and(|text| {
+        Decisions::from_text(Some(&text)).is_ok_and(|decisions| decisions.upstream.is_some())
+    });
+    Ok(Found { place: QueuePlace::read(row)?, id: row.get(5)?, sender: row.get(6)?, decided })
 }

@@ -178,4 +178,6 @@ pub struct LaneMove {
     /// Milliseconds that make its age count from later: what the old lane had waited for limits less what the new one
     /// has.
     pub credit: i64,
+    /// Whether mail goes with it that a person has sent by this very upstream: only when its lane is no more.
+    pub with_decided: bool,
 }

@@ -10,6 +10,9 @@ use crate::mail::Address;
 pub struct Decisions {
     /// The test mode that was in force.
     pub test: Option<TestTreatment>,
+    /// The upstream by which a person wants it to go, whoever serves its sender: it stays in a lane of that one for as long as
+    /// there is that lane.
+    pub upstream: Option<String>,
 }
 
 /// What test mode does with a message.
@@ -40,6 +43,8 @@ pub enum DecisionsError {
 struct DecisionsRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     test: Option<TestRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upstream: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,7 +61,7 @@ impl Decisions {
     /// The decisions of a message that test mode is to treat like this.
     #[must_use]
     pub fn of_test(test: TestTreatment) -> Self {
-        Self { test: Some(test) }
+        Self { test: Some(test), upstream: None }
     }
 
     /// The record as it is stored; `None` when nothing was decided.
@@ -76,7 +81,8 @@ impl Decisions {
                 .to_owned(),
             address: test.address.as_ref().map(ToString::to_string),
         });
-        Some(serde_json::to_string(&DecisionsRecord { test }).expect("plain fields always serialise"))
+        let record = DecisionsRecord { test, upstream: self.upstream.clone() };
+        Some(serde_json::to_string(&record).expect("plain fields always serialise"))
     }
 
     /// Reads a record.
@@ -86,7 +92,7 @@ impl Decisions {
     pub fn from_text(text: Option<&str>) -> Result<Self, DecisionsError> {
         let Some(text) = text else { return Ok(Self::default()) };
         let record: DecisionsRecord = serde_json::from_str(text)?;
-        Ok(Self { test: record.test.map(TestTreatment::try_from).transpose()? })
+        Ok(Self { test: record.test.map(TestTreatment::try_from).transpose()?, upstream: record.upstream })
     }
 }
 
@@ -115,6 +121,9 @@ mod tests {
                 assert_eq!(Decisions::from_text(text.as_deref()).unwrap(), decisions, "{text:?}");
             }
         }
+        let to_one = Decisions { upstream: Some("main".to_owned()), ..Decisions::default() };
+        assert_eq!(to_one.to_text().as_deref(), Some(r#"{"upstream":"main"}"#));
+        assert_eq!(Decisions::from_text(to_one.to_text().as_deref()).unwrap(), to_one);
         for wrong in ["", "{", r#"{"test":{"action":"burn"}}"#, r#"{"test":{"action":"hold","address":"x"}}"#]
         {
             assert!(Decisions::from_text(Some(wrong)).is_err(), "{wrong}");

@@ -316,7 +316,11 @@ impl Claims for MemoryStore {
         let mut count = 0;
         for entry in state.queue.values_mut() {
             let fits = entry.lane == from && entry.state != EntryState::Sending;
-            let to = moves.iter().find(|to| fits && to.sender == entry.new.sender && to.to != from);
+            let decided = entry.new.decisions.upstream.is_some();
+            let goes = |to: &&LaneMove| {
+                fits && to.sender == entry.new.sender && to.to != from && (to.with_decided || !decided)
+            };
+            let to = moves.iter().find(goes);
             if let Some(to) = to {
                 entry.lane = to.to.clone();
                 entry.age_base += to.credit;

@@ -34,6 +34,7 @@ async fn rerouting_costs() {
             to: LaneName::of_upstream("v"),
             sender: used.sender,
             credit: 0,
+            with_decided: false,
         });
         assert_eq!(store.reroute(lane(), moves.collect()).await.unwrap(), u64::from(all));
         println!(

@@ -198,7 +198,7 @@ impl World {
             Step::Reroute(back) => {
                 let (from, to) = if back { ("v", "u") } else { ("u", "v") };
                 let to = LaneName::of_upstream(to);
-                let to = LaneMove { sender: "a@firm.example".into(), to, credit: 0 };
+                let to = LaneMove { sender: "a@firm.example".into(), to, credit: 0, with_decided: false };
                 store.reroute(LaneName::of_upstream(from), vec![to]).await.unwrap();
                 let left = self.table(&format!("route = '{from}'"));
                 assert_eq!(left, Load::default());

@@ -140,7 +140,12 @@ async fn what_waits_again_has_its_turn_again() {
             "reroute" => {
                 let (here, there) = (lane(), LaneName::of_upstream("v"));
                 let to = |to: &LaneName| {
-                    vec![LaneMove { sender: "a@firm.example".into(), to: to.clone(), credit: 0 }]
+                    vec![LaneMove {
+                        sender: "a@firm.example".into(),
+                        to: to.clone(),
+                        credit: 0,
+                        with_decided: false,
+                    }]
                 };
                 store.retry_all().await.unwrap();
                 assert_eq!(store.reroute(here.clone(), to(&there)).await.unwrap(), 1);

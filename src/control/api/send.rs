@@ -1,0 +1,307 @@
+//! A test mail: it goes into the queue like any that was accepted, and whoever sent it is told what becomes of it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{self, RawQuery};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+
+use super::following::{Following, InQueue};
+use super::limits::must_exist;
+use crate::config::{BounceFrom, TestAction, Upstream};
+use crate::control::view::{QueuedJson, SendPlan, rfc3339};
+use crate::control::{ApiError, ApiState, Streams};
+use crate::mail::{Address, Body as BodyKind, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use crate::policy::blacklist::{self, BlacklistResult};
+use crate::policy::estimate::Accepted;
+use crate::policy::test_mode::action_name;
+use crate::session::accept::admit;
+use crate::session::receive::{Arrival, Receiver, Refusal, Taken};
+use crate::session::submission::SubmissionError;
+use crate::store::{
+    ClientInfo, Decisions, LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
+    TestTreatment,
+};
+
+/// What such a mail came in by, as the queue shows it.
+const CONTROL: &str = "control";
+/// For how long its outcome is waited for, if nobody says, and at most.
+const TIMEOUT: (Duration, Duration) = (Duration::from_mins(2), Duration::from_hours(1));
+
+/// What is asked for.
+#[derive(Debug, Default)]
+struct SendQuery {
+    from: Option<Address>,
+    to: Vec<Address>,
+    upstream: Option<String>,
+    timeout: Option<Duration>,
+}
+
+/// A mail that is sent.
+struct Sending {
+    from: Address,
+    to: Vec<Address>,
+    upstream: Arc<Upstream>,
+    /// Whether the upstream was asked for.
+    decided: bool,
+}
+
+impl SendQuery {
+    fn read(query: Option<&str>) -> Result<Self, ApiError> {
+        let mut read = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "from" => read.from = Some(Address::parse(&value)?),
+                "to" => read.to.push(Address::parse(&value)?),
+                "upstream" => read.upstream = Some(value.into_owned()),
+                "timeout" => {
+                    let seconds = value.parse().map_err(|_| {
+                        ApiError::BadRequest(
+                            "timeout: write how many seconds to wait for the outcome".to_owned(),
+                        )
+                    })?;
+                    read.timeout = Some(Duration::from_secs(seconds));
+                }
+                other => return Err(ApiError::BadRequest(format!("there is no parameter {other}"))),
+            }
+        }
+        Ok(read)
+    }
+
+    /// As whose it goes, and by which upstream.
+    fn decide(self, state: &ApiState) -> Result<Sending, ApiError> {
+        let decided = self.upstream.is_some();
+        let router = &state.router;
+        if let Some(name) = &self.upstream {
+            must_exist(state, name)?;
+        }
+        let by_name = self.upstream.as_deref().and_then(|name| router.upstream(name));
+        let from = match self.from {
+            Some(from) => from,
+            None => default_from(state, by_name.or_else(|| router.route("")).map(|upstream| &**upstream)),
+        };
+        let upstream = by_name
+            .or_else(|| router.route(from.as_str()))
+            .ok_or_else(|| refused(&SubmissionError::NoRoute { sender: from.to_string() }))?;
+        Ok(Sending { from, to: self.to, upstream: upstream.clone(), decided })
+    }
+}
+
+/// Some providers take only mail that is from the account's own address.
+fn default_from(state: &ApiState, upstream: Option<&Upstream>) -> Address {
+    let accounts = upstream.iter().flat_map(|upstream| &upstream.accounts);
+    let own = accounts.filter_map(|account| Address::parse(account.name()).ok()).next();
+    let reports = match &state.config.queue.bounce_from {
+        BounceFrom::Address(address) => Some(address.clone()),
+        BounceFrom::Auto => None,
+    };
+    let at_host = || Address::parse(&format!("postmaster@{}", state.config.hostname)).ok();
+    own.or(reports)
+        .or_else(at_host)
+        .unwrap_or_else(|| Address::parse("postmaster@localhost").expect("it is a mailbox"))
+}
+
+fn refused(error: &SubmissionError) -> ApiError {
+    ApiError::Conflict(error.to_string())
+}
+
+/// Who would send it, by what, and how large it may be.
+pub(super) async fn plan(
+    extract::State(state): extract::State<ApiState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<SendPlan>, ApiError> {
+    let sending = SendQuery::read(query.as_deref())?.decide(&state)?;
+    let most = state.config.session.max_message_size.0;
+    let of_upstream = sending.upstream.message_size().map_or(u64::MAX, |most| most.0);
+    Ok(Json(SendPlan {
+        from: sending.from.to_string(),
+        upstream: sending.upstream.name.clone(),
+        hostname: state.config.hostname.clone(),
+        max_size: most.min(of_upstream),
+    }))
+}
+
+/// Takes the content in the body, and tells what becomes of it.
+pub(super) async fn submit(
+    extract::State(state): extract::State<ApiState>,
+    extract::State(streams): extract::State<Streams>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let query = SendQuery::read(query.as_deref())?;
+    let patience = query.timeout.unwrap_or(TIMEOUT.0).min(TIMEOUT.1);
+    let sending = query.decide(&state)?;
+    let recipients = recipients(&state, &sending.to).await?;
+    let queue_id = QueueId::new(state.timeline.wall().as_millisecond(), rand::random());
+    let (taken, body) = receive(&state, &sending, &queue_id, body).await?;
+    let watch = state.outcomes.watch(&queue_id);
+    let (message, label) = message(&state, sending, (queue_id, recipients, taken, body))?;
+    let queued = enqueue(&state, message, label).await?;
+    streams.answer(|events| async move { Following::new(state, events, watch).run(queued, patience).await })
+}
+
+/// The recipients, those on the blacklist refused or dropped as everywhere.
+async fn recipients(state: &ApiState, to: &[Address]) -> Result<Recipients, ApiError> {
+    let mut all = Vec::new();
+    for address in to {
+        let found = blacklist::look_up(&*state.store, state.config.blacklist.action, address).await?;
+        if let BlacklistResult::Refused(reply) = &found {
+            let what = format!("{}: mailsluice blacklist remove {address}", reply.lines.join(" "));
+            return Err(ApiError::Conflict(what));
+        }
+        let dropped = matches!(found, BlacklistResult::Dropped { .. });
+        all.push(NewRecipient { address: address.clone(), dropped, request: RecipientRequest::default() });
+    }
+    if all.len() > state.config.session.max_recipients as usize {
+        return Err(ApiError::Conflict("more recipients than [session] max_recipients allows".to_owned()));
+    }
+    Recipients::new(all).ok_or_else(|| ApiError::BadRequest("say to whom: to=ADDRESS".to_owned()))
+}
+
+/// Takes the content as a session does, within the same bounds.
+async fn receive(
+    state: &ApiState,
+    sending: &Sending,
+    queue_id: &QueueId,
+    mut body: Body,
+) -> Result<(Taken, BodyKind), ApiError> {
+    let arrival = Arrival {
+        queue_id: queue_id.clone(),
+        helo: CONTROL.to_owned(),
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        hostname: state.config.hostname.clone(),
+        protocol: "HTTP",
+        recipient: match &sending.to[..] {
+            [only] => Some(only.clone()),
+            _ => None,
+        },
+        submitter: None,
+        date: state.timeline.wall(),
+    };
+    let upload = state.store.upload(queue_id);
+    let mut receiver = Receiver::new(arrival, &state.config.session, &state.memory, upload).in_chunks();
+    let wrong = |refusal: &Refusal| ApiError::Conflict(refusal.to_string());
+    let mut kind = BodyKind::SevenBit;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let Some(octets) = frame.data_ref() else { continue };
+        receiver.feed(octets).await;
+        if !octets.is_ascii() {
+            kind = BodyKind::EightBitMime;
+        }
+        if let Some(refusal) = receiver.refusal() {
+            return Err(wrong(&refusal));
+        }
+    }
+    Ok((receiver.finish().await.map_err(|refusal| wrong(&refusal))?, kind))
+}
+
+/// By what a person finds it in the log.
+struct Searched {
+    upstream: String,
+    message_id: Option<String>,
+    subject: Option<String>,
+}
+
+fn message(
+    state: &ApiState,
+    sending: Sending,
+    (queue_id, recipients, taken, body): (QueueId, Recipients, Taken, BodyKind),
+) -> Result<(NewMessage, Searched), ApiError> {
+    let Sending { from, to, upstream, decided } = sending;
+    let Taken { content, author, label } = taken;
+    let sender: String = match author.mailboxes() {
+        [only] => only.key().into(),
+        _ => from.key().into(),
+    };
+    // A content of another From than was announced goes where that one's mail goes.
+    let upstream = if decided { Some(&upstream) } else { state.router.route(&sender) };
+    let upstream = upstream.ok_or_else(|| refused(&SubmissionError::NoRoute { sender: sender.clone() }))?;
+    admit(&state.router, upstream, &sender, content.len()).map_err(|error| refused(&error))?;
+    let test = state.test_mode.current();
+    let lane = match test.as_ref().map(|test| test.action) {
+        Some(TestAction::Capture) => LaneName::captured(),
+        _ => state.router.lane_of(&upstream.name, &sender).unwrap_or_else(LaneName::unrouted),
+    };
+    let searched = Searched {
+        upstream: upstream.name.clone(),
+        message_id: label.message_id,
+        subject: label.subject.filter(|_| state.config.log.subject),
+    };
+    let message = NewMessage {
+        queue_id,
+        kind: MessageKind::Submitted,
+        priority: Priority::Normal,
+        limit_wait: state.limit_waits.of(&lane, state.timeline.now()),
+        lane,
+        smtputf8: !from.is_ascii() || to.iter().any(|to| !to.is_ascii()),
+        reverse_path: ReversePath::Address(from),
+        sender,
+        body,
+        request: MessageRequest::default(),
+        client: ClientInfo { address: CONTROL.into(), listener: CONTROL.into(), ..ClientInfo::default() },
+        held: test.as_ref().is_some_and(|test| test.action == TestAction::Hold),
+        decisions: Decisions { test, upstream: decided.then(|| upstream.name.clone()) },
+        recipients,
+        content,
+    };
+    Ok((message, searched))
+}
+
+async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> Result<InQueue, ApiError> {
+    let (queue_id, lane, test) =
+        (message.queue_id.clone(), message.lane.clone(), message.decisions.test.clone());
+    let (from, size, held) = (message.reverse_path.to_string(), message.content.len(), message.held);
+    let recipients = message.recipients.clone();
+    let submitter = message.client.submitter();
+    let taken = state.store.enqueue(message).await.map_err(SubmissionError::NotQueued);
+    taken.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let accepted = Accepted {
+        queue_id: &queue_id,
+        lane: &lane,
+        submitter: &submitter,
+        priority: Priority::Normal,
+        recipients: recipients.kept() as u64,
+    };
+    let waits = !held && recipients.kept() > 0;
+    let eta = if waits { state.estimate.of_accepted(accepted).await } else { None };
+    let eta = eta.map(|eta| rfc3339(state.timeline.wall_at(eta)));
+    let Searched { upstream, message_id, subject } = searched;
+    let test_mode = test.as_ref().map(|test| action_name(test.action).to_owned());
+    tracing::info!(
+        event = "accepted",
+        %queue_id,
+        client = CONTROL,
+        listener = CONTROL,
+        from,
+        to = %recipients[0].address,
+        recipients = recipients.len(),
+        message_id,
+        subject,
+        size,
+        upstream,
+        eta,
+        test_mode
+    );
+    let names = |dropped: bool| -> Vec<String> {
+        let which = recipients.iter().filter(|recipient| recipient.dropped == dropped);
+        which.map(|recipient| recipient.address.to_string()).collect()
+    };
+    let (open, dropped) = (names(false), names(true));
+    for to in &dropped {
+        tracing::info!(event = "dropped", %queue_id, from, to, client = CONTROL, upstream, reason = "blacklist");
+    }
+    state.wakeups.wake(&lane);
+    if state.router.is_outdated() {
+        state.wakeups.call_unserved();
+    }
+    let copy = test.filter(|test| test.action == TestAction::Redirect);
+    let test_address =
+        copy.and_then(|TestTreatment { address, .. }| address).map(|address| address.to_string());
+    let json = QueuedJson { queue_id: queue_id.to_string(), from, upstream, eta, test_mode, test_address };
+    Ok(InQueue { json, queue_id, held, open, dropped })
+}
