@@ -349,8 +349,10 @@ impl Registry {
         let mut members = Members::default();
         for (place, configured) in upstream.accounts.iter().enumerate() {
             let key = AccountKey { upstream: name.clone(), account: configured.name().into() };
-            let settings = AccountSettings::new(sources, upstream, place, &key);
-            let account = match self.known.get(&key) {
+            let known = self.known.get(&key);
+            let before = known.map(|account| account.settings());
+            let settings = AccountSettings::new(sources, upstream, place, &key, before.as_deref());
+            let account = match known {
                 Some(account) => {
                     account.follow(settings, self.epoch);
                     account.clone()

@@ -10,7 +10,7 @@ use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
 use crate::limits::{AccountKey, Ceilings, Scope};
 use crate::oauth::{NoToken, Resource, SignIns, TokenHandle};
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Credentials, Dial, Mailbox, Transport};
+use crate::upstream::{Connector, Credentials, Dial, Mailbox, RefusedToken, Transport};
 
 /// What the configuration says of an account.
 pub struct AccountSettings {
@@ -22,6 +22,8 @@ pub struct AccountSettings {
     pub(crate) transport: Transport,
     /// Where its tokens come from, if it logs in with tokens.
     token: Option<TokenHandle>,
+    /// Outlives reloads, as the account does.
+    refused_token: RefusedToken,
     hostname: String,
     ceilings: [(Scope, Ceilings); 2],
     pub(super) times: ProbeTimes,
@@ -42,15 +44,17 @@ impl AccountSettings {
         upstream: &Arc<Upstream>,
         place: usize,
         key: &AccountKey,
+        before: Option<&Self>,
     ) -> Self {
         let account = &upstream.accounts[place];
         let hostname = &sources.config.hostname;
-        let mut token = None;
+        let refused_token = before.map(|before| before.refused_token.clone()).unwrap_or_default();
+        let sign_in = account.oauth.as_deref();
+        let token = sign_in.map(|name| sources.sign_ins.handle(name, Resource::Smtp));
         let transport = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
                 let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());
-                let handle = |name: &str| sources.sign_ins.handle(name, Resource::Smtp);
-                let credentials = Credentials::of(account, |name| token.insert(handle(name)).clone());
+                let credentials = Credentials::of(account, token.clone(), refused_token.clone());
                 let connector = Connector::new(dial, smtp, credentials, hostname, sources.instance);
                 Transport::Smtp(Box::new(connector))
             }
@@ -62,6 +66,7 @@ impl AccountSettings {
             place,
             transport,
             token,
+            refused_token,
             hostname: hostname.clone(),
             ceilings: ceilings(upstream, &account.limits, key, zone),
             times: ProbeTimes::new(&sources.config.queue, upstream.disable_after),
