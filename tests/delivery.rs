@@ -28,8 +28,8 @@ use mailsluice::config::{Auth, ClientTls, Limits, Login, Security, Smtp, Timeout
 use mailsluice::mail::{Address, Body, ReversePath};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
-    ConnectError, Connection, Connector, Credentials, DeferralCause, Outcome, Requests, Transaction,
-    TransactionResult, classify,
+    ConnectError, Connection, Connector, Credentials, DeferralCause, Outcome, RefusedToken, Requests,
+    Transaction, TransactionResult, classify,
 };
 use support::upstream::{Script, Upstream};
 
@@ -71,7 +71,7 @@ async fn open(upstream: &Upstream, smtp: Smtp) -> Result<Connection, ConnectErro
 }
 
 async fn open_as(upstream: &Upstream, smtp: Smtp, account: &Login) -> Result<Connection, ConnectError> {
-    let credentials = Credentials::of(account, |name| unreachable!("no sign-in {name}"));
+    let credentials = Credentials::of(account, None, RefusedToken::default());
     Connector::new(upstream.dial(), smtp, credentials, "relay.firm.example", InstanceId::random())
         .open()
         .await

@@ -10,7 +10,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::candidates::Candidates;
 use super::login::{Account, UpstreamState};
 use super::refused_login::LoginParts;
-use super::settings::{AccountSettings, SettingsSources};
+use super::settings::{AccountSettings, ConfiguredAccount, SettingsSources};
 use super::tasks::{BackgroundTasks, Spawner};
 use super::token_watch::watch_token;
 use crate::config::{Config, Fallback, Upstream, UpstreamKind};
@@ -355,8 +355,17 @@ impl Registry {
         let mut members = Members::default();
         for (place, configured) in upstream.accounts.iter().enumerate() {
             let key = AccountKey { upstream: name.clone(), account: configured.name().into() };
-            let settings = AccountSettings::new(sources, upstream, place, &key, &state.dialogue);
-            let account = match self.known.get(&key) {
+            let known = self.known.get(&key);
+            let before = known.map(|account| account.settings());
+            let configured_account = ConfiguredAccount {
+                upstream,
+                place,
+                key: &key,
+                dialogue: &state.dialogue,
+                before: before.as_deref(),
+            };
+            let settings = AccountSettings::new(sources, &configured_account);
+            let account = match known {
                 Some(account) => {
                     account.follow(settings, self.epoch);
                     account.clone()

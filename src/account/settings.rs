@@ -11,7 +11,7 @@ use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
 use crate::limits::{AccountKey, Ceilings, Scope};
 use crate::oauth::{NoToken, Resource, SignIns, TokenHandle};
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Credentials, Dial, DialogueHub, Mailbox, Transport};
+use crate::upstream::{Connector, Credentials, Dial, DialogueHub, Mailbox, RefusedToken, Transport};
 
 /// What the configuration says of an account.
 pub struct AccountSettings {
@@ -23,6 +23,8 @@ pub struct AccountSettings {
     pub(crate) transport: Transport,
     /// Where its tokens come from, if it logs in with tokens.
     token: Option<TokenHandle>,
+    /// Outlives reloads, as the account does.
+    refused_token: RefusedToken,
     hostname: String,
     ceilings: [(Scope, Ceilings); 2],
     pub(super) times: ProbeTimes,
@@ -39,22 +41,30 @@ pub(super) struct SettingsSources<'a> {
     pub(super) sign_ins: &'a SignIns,
 }
 
+/// An account of the configuration.
+pub(super) struct ConfiguredAccount<'a> {
+    pub(super) upstream: &'a Arc<Upstream>,
+    /// Its place among those of the upstream.
+    pub(super) place: usize,
+    pub(super) key: &'a AccountKey,
+    /// What is said on the connections of the upstream.
+    pub(super) dialogue: &'a Arc<DialogueHub>,
+    /// Its settings by the configuration before, if it had it.
+    pub(super) before: Option<&'a AccountSettings>,
+}
+
 impl AccountSettings {
-    pub(super) fn new(
-        sources: &SettingsSources<'_>,
-        upstream: &Arc<Upstream>,
-        place: usize,
-        key: &AccountKey,
-        dialogue: &Arc<DialogueHub>,
-    ) -> Self {
+    pub(super) fn new(sources: &SettingsSources<'_>, account: &ConfiguredAccount<'_>) -> Self {
+        let &ConfiguredAccount { upstream, place, key, dialogue, before } = account;
         let account = &upstream.accounts[place];
         let hostname = &sources.config.hostname;
-        let mut token = None;
+        let refused_token = before.map(|before| before.refused_token.clone()).unwrap_or_default();
+        let sign_in = account.oauth.as_deref();
+        let token = sign_in.map(|name| sources.sign_ins.handle(name, Resource::Smtp));
         let transport = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
                 let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());
-                let handle = |name: &str| sources.sign_ins.handle(name, Resource::Smtp);
-                let credentials = Credentials::of(account, |name| token.insert(handle(name)).clone());
+                let credentials = Credentials::of(account, token.clone(), refused_token.clone());
                 let connector = Connector::new(dial, smtp, credentials, hostname, sources.instance);
                 Transport::Smtp(Box::new(connector.heard_in(dialogue.clone())))
             }
@@ -66,6 +76,7 @@ impl AccountSettings {
             place,
             transport,
             token,
+            refused_token,
             hostname: hostname.clone(),
             ceilings: ceilings(upstream, &account.limits, key, zone),
             retry_max: sources.config.queue.retry_max,

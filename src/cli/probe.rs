@@ -16,7 +16,7 @@ use crate::control::view::{CertificateJson, ProbeEvent, ProbeRequest, ProbeResul
 use crate::oauth::{Resource, SignIns};
 use crate::report::log::escape::printable;
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Credentials, Observer, TcpDial};
+use crate::upstream::{Connector, Credentials, Observer, RefusedToken, TcpDial};
 
 /// Events that wait to be shown.
 const WAITING: usize = 32;
@@ -133,7 +133,8 @@ fn connector(config: &Config, upstream: &Upstream, login: &Login) -> Option<(Str
     let UpstreamKind::Smtp(smtp) = &upstream.kind else { return None };
     let host = format!("{}:{}", smtp.host, smtp.port);
     let (smtp, own) = ((**smtp).clone(), InstanceId::random());
-    let credentials = Credentials::of(login, |name| SignIns::default().handle(name, Resource::Smtp));
+    let token = login.oauth.as_deref().map(|name| SignIns::default().handle(name, Resource::Smtp));
+    let credentials = Credentials::of(login, token, RefusedToken::default());
     Some((host, Connector::new(Arc::new(TcpDial), smtp, credentials, &config.hostname, own)))
 }
 

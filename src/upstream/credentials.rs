@@ -1,6 +1,6 @@
 //! By what an account logs in: a password, or the token of a sign-in, which another can take the place of once.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
 
@@ -28,9 +28,12 @@ pub struct TokenLogin {
     /// Whose mailbox it is, which may be another than the one that signed in.
     user: String,
     token: TokenHandle,
-    /// The token that the upstream has refused: it is not offered again.
-    refused: Mutex<Option<AccessToken>>,
+    refused: RefusedToken,
 }
+
+/// The token of an account that its upstream has refused last: it is not offered again. Clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct RefusedToken(Arc<Mutex<Option<AccessToken>>>);
 
 /// What one login is made with. Debug output does not show it.
 #[derive(Debug)]
@@ -44,15 +47,15 @@ pub(super) struct PresentedLogin {
 }
 
 impl Credentials {
-    /// Those of an account; `None` where nobody logs in. `token` tells where the tokens of a sign-in come from.
+    /// Those of an account; `None` where nobody logs in. `token` is where its tokens come from, if it names a sign-in, and
+    /// `refused` the one that is known not to do.
     #[must_use]
-    pub fn of(login: &Login, token: impl FnOnce(&str) -> TokenHandle) -> Option<Self> {
+    pub fn of(login: &Login, token: Option<TokenHandle>, refused: RefusedToken) -> Option<Self> {
         let user = login.user.clone()?;
-        if let Some(sign_in) = &login.oauth {
-            let token = token(sign_in);
-            return Some(Self::Token(TokenLogin { user, token, refused: Mutex::default() }));
+        match (&login.oauth, token) {
+            (None, _) => Some(Self::Password { user, password: login.password.clone()? }),
+            (Some(_), token) => Some(Self::Token(TokenLogin { user, token: token?, refused })),
         }
-        Some(Self::Password { user, password: login.password.clone()? })
     }
 
     /// What to log in with now. Where the token at hand was refused already, another is asked for first.
@@ -66,8 +69,11 @@ impl Credentials {
             }),
             Self::Token(login) => {
                 let token = login.token.current().map_err(LoginError::NoToken)?;
-                let is_refused = login.refused().as_ref().is_some_and(|refused| refused.is(&token));
-                if is_refused { login.replace(&token).await } else { Ok(login.presented(token, false)) }
+                if login.refused.is(&token) {
+                    login.replace(&token).await
+                } else {
+                    Ok(login.presented(token, false))
+                }
             }
         }
     }
@@ -81,7 +87,7 @@ impl Credentials {
         refused: &PresentedLogin,
     ) -> Option<Result<PresentedLogin, LoginError>> {
         let (Self::Token(login), Some(token)) = (self, &refused.token) else { return None };
-        *login.refused() = Some(token.clone());
+        login.refused.note(token);
         if refused.is_replacement { None } else { Some(login.replace(token).await) }
     }
 }
@@ -102,9 +108,16 @@ impl TokenLogin {
         let secret = token.expose().into();
         PresentedLogin { user: self.user.clone(), secret, token: Some(token), is_replacement }
     }
+}
 
-    fn refused(&self) -> std::sync::MutexGuard<'_, Option<AccessToken>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+impl RefusedToken {
+    fn is(&self, token: &AccessToken) -> bool {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().is_some_and(|refused| refused.is(token))
+    }
+
+    fn note(&self, token: &AccessToken) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
     }
 }
 

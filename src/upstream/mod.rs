@@ -31,7 +31,7 @@ pub use answer::{Answer, RecipientResult, TransactionResult};
 pub use capture::{CaptureError, Mailbox};
 pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
 pub use connection::{Connection, Connector};
-pub use credentials::{Credentials, TokenLogin};
+pub use credentials::{Credentials, RefusedToken, TokenLogin};
 pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
 pub use error::{

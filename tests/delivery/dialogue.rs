@@ -6,7 +6,8 @@ use mailsluice::config::{Auth, ClientTls, Security, Smtp};
 use mailsluice::mail::{Body, ReversePath};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
-    Connector, Credentials, DialogueFault, Requests, Stage, TcpDial, Transaction, blacklist_candidate,
+    Connector, Credentials, DialogueFault, RefusedToken, Requests, Stage, TcpDial, Transaction,
+    blacklist_candidate,
 };
 use proptest::prelude::*;
 
@@ -218,7 +219,7 @@ async fn over_the_network_with_tls_and_login() {
         ..smtp()
     };
     let (dial, own) = (std::sync::Arc::new(TcpDial), InstanceId::random());
-    let credentials = Credentials::of(&anna("secret"), |_| unreachable!());
+    let credentials = Credentials::of(&anna("secret"), None, RefusedToken::default());
     let connector = Connector::new(dial, config, credentials, "relay.firm.example", own);
     let content = b"Subject: big\r\n\r\n.\r\n..\r\nline\r\n".repeat(40_000);
     let mut connection = connector.open().await.unwrap();

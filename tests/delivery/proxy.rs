@@ -155,7 +155,7 @@ impl Dial for ScriptedProxy {
 
 async fn open(dial: impl Dial + 'static, proxy: &str, config: Smtp) -> Result<Connection, ConnectError> {
     let config = Smtp { proxy: Some(Proxy::parse(proxy).unwrap()), ..config };
-    let credentials = Credentials::of(&anna("secret"), |_| unreachable!());
+    let credentials = Credentials::of(&anna("secret"), None, RefusedToken::default());
     let own = InstanceId::random();
     Connector::new(Arc::new(dial), config, credentials, "relay.firm.example", own).open().await
 }

@@ -4,7 +4,7 @@
 use mailsluice::config::{Auth, Login, Security, Smtp};
 use mailsluice::oauth::{AccessToken, NoToken, Resource, SignIns, TokenFeed, TokenState};
 use mailsluice::smtp::InstanceId;
-use mailsluice::upstream::{ConnectError, Connection, Connector, Credentials, Stage};
+use mailsluice::upstream::{ConnectError, Connection, Connector, Credentials, RefusedToken, Stage};
 use tokio::task::JoinHandle;
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream};
@@ -30,7 +30,8 @@ impl Keeper {
     fn connector(&self, upstream: &Upstream, smtp: Smtp) -> Connector {
         let login =
             Login { user: Some("shared@firm.example".into()), oauth: Some("m365".into()), ..nobody() };
-        let credentials = Credentials::of(&login, |name| self.sign_ins.handle(name, Resource::Smtp));
+        let token = self.sign_ins.handle("m365", Resource::Smtp);
+        let credentials = Credentials::of(&login, Some(token), RefusedToken::default());
         Connector::new(upstream.dial(), smtp, credentials, "relay.firm.example", InstanceId::random())
     }
 
@@ -198,7 +199,8 @@ async fn nothing_is_sent_in_place_of_a_token() {
     let sign_ins = SignIns::default();
     let login =
         Login { user: Some("a@firm.example".into()), oauth: Some("m365".into()), ..anna("s3cr3t-pw") };
-    let credentials = Credentials::of(&login, |name| sign_ins.handle(name, Resource::Smtp));
+    let token = sign_ins.handle("m365", Resource::Smtp);
+    let credentials = Credentials::of(&login, Some(token), RefusedToken::default());
     let own = InstanceId::random();
     let connector = Connector::new(upstream.dial(), open_line(), credentials, "relay.firm.example", own);
     let error = error_of(connector.open().await);
@@ -226,7 +228,8 @@ async fn a_sign_in_that_ends_while_a_token_is_replaced() {
     let mut feed = sign_ins.feed("m365", Resource::Smtp);
     feed.set(ready("old"));
     let login = Login { user: Some("a@firm.example".into()), oauth: Some("m365".into()), ..nobody() };
-    let credentials = Credentials::of(&login, |name| sign_ins.handle(name, Resource::Smtp));
+    let token = sign_ins.handle("m365", Resource::Smtp);
+    let credentials = Credentials::of(&login, Some(token), RefusedToken::default());
     let own = InstanceId::random();
     let connector = Connector::new(upstream.dial(), open_line(), credentials, "relay.firm.example", own);
     let keeper = tokio::spawn(async move {

@@ -285,7 +285,9 @@ async fn mail_goes_when_a_refused_token_is_replaced_at_last() {
             () = &mut idle => break,
         }
     }
-    assert_eq!(up.tokens(), ["old"], "it is not offered again");
+    sim.reload(&toml("[upstream.limits]\nconnections = 2\n")).await;
+    sleep(secs(120)).await;
+    assert_eq!(up.tokens(), ["old"], "it is not offered again, nor after a reload");
     assert!(sim.store().suspensions().await.unwrap().is_empty(), "no login was wrong");
     feed.set(ready("new"));
     sim.until_empty(secs(1)).await;

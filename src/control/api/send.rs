@@ -229,8 +229,8 @@ fn message(
     };
     let searched = Searched {
         upstream: upstream.name.clone(),
+        subject: if state.config.log.subject { label.subject() } else { None },
         message_id: label.message_id,
-        subject: label.subject.filter(|_| state.config.log.subject),
     };
     let message = NewMessage {
         queue_id,
