@@ -238,7 +238,10 @@ impl Handshake<'_> {
         };
         drop(wire);
         if smtp.security != Security::Tls && may_wait_for_tls {
+            // Whoever looks on is not shown the look.
+            let observer = std::mem::take(&mut self.observer);
             let look = timeout_at(deadline_in(TLS_LOOK), self.speaks_tls_at_once()).await;
+            self.observer = observer;
             self.stage = Stage::Greeting;
             if look.unwrap_or(false) {
                 return Err(ConnectCause::TlsAtOnce);

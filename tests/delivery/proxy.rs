@@ -7,7 +7,7 @@ use mailsluice::config::{Proxy, Security, Smtp};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
     ConnectCause, ConnectError, Connection, Connector, Credentials, Dial, DialError, Dialled, LoginError,
-    Observer, Stage, Stream, Target, TcpDial,
+    Observer, RefusedToken, Stage, Stream, Target, TcpDial,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, copy_bidirectional, duplex};
 use tokio::net::TcpListener;
