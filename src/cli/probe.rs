@@ -12,7 +12,9 @@ use super::context::CliContext;
 use super::failure::{Failure, complain, warn};
 use super::output::{self, count};
 use crate::config::{Config, Login, Upstream, UpstreamKind};
-use crate::control::view::{CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson};
+use crate::control::view::{
+    CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, tell_steps,
+};
 use crate::oauth::{Resource, SignIns};
 use crate::report::log::escape::printable;
 use crate::smtp::InstanceId;
@@ -114,7 +116,7 @@ async fn probe_all(config: &Config, names: &[String], events: mpsc::Sender<Probe
             let _ = events.send(ProbeEvent::Begun(begun)).await;
             let result = match connector {
                 Some(connector) => {
-                    let run = ProbeEvent::tell_steps(&events, |steps| async move {
+                    let run = tell_steps(&events, |steps| async move {
                         let connection = connector.open_before(Observer::of_steps(steps)).await?;
                         connection.quit().await;
                         Ok(())

@@ -14,7 +14,9 @@ mod waits;
 pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 pub use limits::{LimitJson, LimitReset, Used};
 pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Release, Retried};
-pub use probe::{CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, TlsJson};
+pub use probe::{
+    CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, TlsJson, tell_steps,
+};
 pub use send::{OutcomeJson, QueuedJson, SendEnd, SendEvent, SendPlan, WaitingJson};
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};

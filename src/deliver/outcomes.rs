@@ -61,14 +61,15 @@ impl OutcomeWatchers {
         let Some(sender) = by_id.get(&message.queue_id) else { return };
         for delivery in deliveries {
             let recipient = message.recipients.iter().find(|recipient| recipient.index == delivery.index);
-            let news = recipient.map(|recipient| RecipientNews {
+            let Some(recipient) = recipient else { continue };
+            let news = RecipientNews {
                 address: recipient.address.to_string(),
                 state: delivery.state,
                 reply: delivery.reply.clone(),
                 again_in: delivery.again_in,
-            });
+            };
             // Whoever waits may have gone just now, or read too slowly.
-            news.into_iter().for_each(|news| drop(sender.try_send(news)));
+            let _ = sender.try_send(news);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The test mail that a person sends through a running relay.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Mailbox;
@@ -71,7 +73,8 @@ fn text(hostname: &str, date: Timestamp, attachments: &[Attachment]) -> String {
         rfc5322_date(date)
     );
     for Attachment { name, content } in attachments {
-        text.push_str(&format!("\r\nAttached: {} ({} octets)\r\n", one_line(name), content.len()));
+        // Writing to a string can't fail.
+        let _ = write!(text, "\r\nAttached: {} ({} octets)\r\n", one_line(name), content.len());
     }
     text
 }

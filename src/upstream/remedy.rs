@@ -41,7 +41,8 @@ impl ConnectError {
                 (text, self.of_fault(fault).map(str::to_owned))
             }
             ConnectCause::Dial(DialError::Unreachable { tried, .. }) => {
-                let advice = unreachable(tried.iter().map(|(_, reason)| reason.as_str()));
+                let reasons: Vec<&str> = tried.iter().map(|(_, reason)| reason.as_str()).collect();
+                let advice = unreachable(&reasons);
                 (text, Some(advice.to_owned()))
             }
             ConnectCause::Login(LoginError::NotOffered { .. }) => {
@@ -72,8 +73,8 @@ impl ConnectError {
 }
 
 /// What may be wrong where each address fails like this.
-fn unreachable<'a>(reasons: impl Iterator<Item = &'a str> + Clone) -> &'static str {
-    let all = |part: &str| reasons.clone().all(|reason| reason.to_lowercase().contains(part));
+fn unreachable(reasons: &[&str]) -> &'static str {
+    let all = |part: &str| reasons.iter().all(|reason| reason.to_lowercase().contains(part));
     if all("refused") {
         "nothing takes connections there: check host and port, and whether the server runs"
     } else if all("no answer") || all("timed out") {

@@ -136,13 +136,19 @@ async fn a_running_relay_makes_the_probe_and_shows_the_dialogue() {
     assert_eq!(timeless(&out)[..3], want);
     assert_eq!(upstream.connections(), 1, "the relay has made it");
 
-    // Ctrl-C.
-    let pid = rustix::process::Pid::from_child(&trace);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let ended = tokio::task::spawn_blocking(move || (trace.wait().unwrap(), trace)).await.unwrap();
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut ended.1.stdout.unwrap(), &mut text).unwrap();
-    assert_eq!(ended.0.code(), Some(0), "{text}");
+    // All that was said has been shown when Ctrl-C comes.
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut lines = std::io::BufReader::new(trace.stdout.take().unwrap());
+        let mut text = String::new();
+        while !text.contains("the connection is closed") {
+            assert!(std::io::BufRead::read_line(&mut lines, &mut text).unwrap() > 0, "{text}");
+        }
+        let pid = rustix::process::Pid::from_child(&trace);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        (trace.wait().unwrap(), text)
+    });
+    let (status, text) = ended.await.unwrap();
+    assert_eq!(status.code(), Some(0), "{text}");
     let first = text.lines().next().unwrap();
     assert!(first.ends_with(" #1 anna -- 192.0.2.25:25"), "{text}");
     assert!(text.contains(" C: AUTH PLAIN […]\n") && text.contains(" S: 235 2.7.0 […]\n"), "{text}");

@@ -60,6 +60,8 @@ impl Following {
         let mut shown: Option<WaitingJson> = None;
         while !open.is_empty() {
             tokio::select! {
+                // What has become of a recipient is told before how the others stand.
+                biased;
                 news = self.watch.next() => self.news(&news, open).await,
                 () = sleep_until(deadline) => return SendEnd::Waiting,
                 () = sleep_until(look) => {

@@ -12,7 +12,7 @@ use super::limits::must_exist;
 use super::upstreams::enabling;
 use crate::account::Account;
 use crate::config::UpstreamKind;
-use crate::control::view::{ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount};
+use crate::control::view::{ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, tell_steps};
 use crate::control::{ApiError, ApiState, Streams};
 
 pub(super) async fn run(
@@ -51,7 +51,7 @@ async fn probe(state: &ApiState, account: &Arc<Account>, events: &mpsc::Sender<P
     let _ = events.send(ProbeEvent::Begun(begun)).await;
     let result = match account.probe_turn().await {
         Ok(turn) => {
-            let run = ProbeEvent::tell_steps(events, |steps| turn.run(&state.accounts, steps)).await;
+            let run = tell_steps(events, |steps| turn.run(&state.accounts, steps)).await;
             ProbeResult::new(&run)
         }
         Err(busy) => ProbeResult {

@@ -93,8 +93,8 @@ impl SendQuery {
 
 /// Some providers take only mail that is from the account's own address.
 fn default_from(state: &ApiState, upstream: Option<&Upstream>) -> Address {
-    let accounts = upstream.iter().flat_map(|upstream| &upstream.accounts);
-    let own = accounts.filter_map(|account| Address::parse(account.name()).ok()).next();
+    let mut accounts = upstream.iter().flat_map(|upstream| &upstream.accounts);
+    let own = accounts.find_map(|account| Address::parse(account.name()).ok());
     let reports = match &state.config.queue.bounce_from {
         BounceFrom::Address(address) => Some(address.clone()),
         BounceFrom::Auto => None,
@@ -156,7 +156,7 @@ async fn recipients(state: &ApiState, to: &[Address]) -> Result<Recipients, ApiE
         let dropped = matches!(found, BlacklistResult::Dropped { .. });
         all.push(NewRecipient { address: address.clone(), dropped, request: RecipientRequest::default() });
     }
-    if all.len() > state.config.session.max_recipients as usize {
+    if all.len() > state.config.session.max_recipients {
         return Err(ApiError::Conflict("more recipients than [session] max_recipients allows".to_owned()));
     }
     Recipients::new(all).ok_or_else(|| ApiError::BadRequest("say to whom: to=ADDRESS".to_owned()))

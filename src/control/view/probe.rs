@@ -189,30 +189,28 @@ impl ProbeResult {
     }
 }
 
-impl ProbeEvent {
-    /// Tells of the steps of a connection while it is made, and returns what came of it. When nobody listens any more, it goes
-    /// on all the same: whoever wants it to end drops it.
-    pub async fn tell_steps<T, F: Future<Output = T>>(
-        events: &mpsc::Sender<Self>,
-        connect: impl FnOnce(mpsc::Sender<ConnectStep>) -> F,
-    ) -> T {
-        let (sender, mut steps) = mpsc::channel(STEPS);
-        let connecting = connect(sender);
-        tokio::pin!(connecting);
-        let mut result = None;
-        loop {
-            tokio::select! {
-                biased;
-                step = steps.recv() => match step {
-                    Some(step) => drop(events.send(Self::Step(Box::new(StepJson::new(&step)))).await),
-                    None => break,
-                },
-                done = &mut connecting, if result.is_none() => result = Some(done),
-            }
+/// Tells of the steps of a connection while it is made, and returns what came of it. When nobody listens any more, it goes
+/// on all the same: whoever wants it to end drops it.
+pub async fn tell_steps<T, F: Future<Output = T>>(
+    events: &mpsc::Sender<ProbeEvent>,
+    connect: impl FnOnce(mpsc::Sender<ConnectStep>) -> F,
+) -> T {
+    let (sender, mut steps) = mpsc::channel(STEPS);
+    let connecting = connect(sender);
+    tokio::pin!(connecting);
+    let mut result = None;
+    loop {
+        tokio::select! {
+            biased;
+            step = steps.recv() => match step {
+                Some(step) => drop(events.send(ProbeEvent::Step(Box::new(StepJson::new(&step)))).await),
+                None => break,
+            },
+            done = &mut connecting, if result.is_none() => result = Some(done),
         }
-        match result {
-            Some(done) => done,
-            None => connecting.await,
-        }
+    }
+    match result {
+        Some(done) => done,
+        None => connecting.await,
     }
 }
