@@ -3,7 +3,23 @@
 //! A *sign-in* is an entry of `[[oauth]]`. It gives an access token for each *resource* (SMTP, Graph). Who logs in holds a
 //! [`TokenHandle`]: it tells the token that is good now, or why there is none and what to do, and never waits. Whoever keeps
 //! the tokens writes to the [`TokenFeed`] at the other end.
+//!
+//! A [`TokenEndpoint`] asks the provider; it speaks to the network by the [`HttpClient`] that is handed in.
 
+mod answer;
+mod assertion;
+mod endpoint;
+mod error;
+mod http;
+mod interactive;
+#[cfg(test)]
+mod testing;
 mod token;
 
+pub use answer::Issued;
+pub use assertion::AssertionError;
+pub use endpoint::TokenEndpoint;
+pub use error::{TokenRefusal, TokenRemedy, TokenRequestError, admin_consent_url, connect_action};
+pub use http::{HttpClient, HttpError, LONGEST_ANSWER, REQUEST_LIMIT, WebClient};
+pub use interactive::{Authorization, DeviceCode, RedirectError};
 pub use token::{AccessToken, NoToken, Renewal, Resource, TokenFeed, TokenHandle, TokenState, token_channel};

@@ -216,5 +216,7 @@ fn config(folder: &std::path::Path) -> Config {
         })],
         dkim: vec![],
         users: vec![],
+        sign_ins: vec![],
+        secrets: Secrets::default(),
     }
 }
