@@ -47,7 +47,7 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
-    let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial)).await?;
+    let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default()).await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
     let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;

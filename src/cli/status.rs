@@ -7,7 +7,7 @@ use super::output::count;
 use super::table::TextTable;
 use super::viewer::{Viewer, span};
 use super::{limits, test_mode};
-use crate::control::view::{AccountJson, ListenerJson, StatusJson, UpstreamJson};
+use crate::control::view::{AccountJson, ListenerJson, SignInJson, StatusJson, UpstreamJson};
 use crate::limits::SHARED;
 use crate::report::log::escape::printable;
 use crate::store::Totals;
@@ -36,6 +36,7 @@ fn render(status: &StatusJson, viewer: &Viewer) -> String {
     lines.extend(status.listeners.iter().map(listener));
     lines.push(String::new());
     lines.push(upstreams(&status.upstreams, viewer));
+    lines.extend(status.sign_ins.iter().map(sign_in));
     let queue = &status.queue;
     lines.push(format!(
         "Queue: {} (ready {}, deferred {}, held {}, sending {})",
@@ -64,6 +65,20 @@ fn listener(listener: &ListenerJson) -> String {
         _ => "",
     };
     format!("Listening on {}{tls}, relays for {who}", printable(&listener.address))
+}
+
+/// `Sign-in m365 as chief@firm.example: in order`
+fn sign_in(sign_in: &SignInJson) -> String {
+    let whose = sign_in.account.as_ref().map_or_else(String::new, |account| format!(" as {account}"));
+    let reason =
+        sign_in.reason.as_deref().or_else(|| sign_in.tokens.iter().find_map(|token| token.reason.as_deref()));
+    let state = match (reason, &sign_in.action) {
+        (Some(reason), Some(action)) => format!("{reason}; {action}"),
+        (Some(reason), None) => reason.to_owned(),
+        (None, _) if sign_in.tokens.is_empty() => "not in use".to_owned(),
+        (None, _) => "in order".to_owned(),
+    };
+    printable(&format!("Sign-in {}{whose}: {state}", sign_in.name))
 }
 
 fn upstreams(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
@@ -250,6 +265,16 @@ mod tests {
                 ],
                 limits: vec![],
             }],
+            sign_ins: vec![SignInJson {
+                name: "m365".to_owned(),
+                flow: "device_code".to_owned(),
+                account: Some("chief@firm.example".to_owned()),
+                signed_in_at: None,
+                renewed_at: None,
+                reason: Some("the sign-in was revoked".to_owned()),
+                action: Some("run `mailsluice connect m365`".to_owned()),
+                tokens: Vec::new(),
+            }],
             queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
             totals: Totals {
                 accepted: 5,
@@ -282,6 +307,7 @@ m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
     b@firm.example: disabled: 535 no
     to let it send again: mailsluice upstream enable m365
 
+Sign-in m365 as chief@firm.example: the sign-in was revoked; run `mailsluice connect m365`
 Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
 Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired + 0 dropped + 0 captured + 1 deleted + 3 queued";
         assert_eq!(render(&status, &viewer), want);

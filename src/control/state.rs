@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::account::Accounts;
 use crate::config::Config;
 use crate::lane::{LaneStatuses, Wakeups};
+use crate::oauth::SignIns;
 use crate::policy::estimate::Estimate;
 use crate::policy::test_mode::Switch;
 use crate::route::Router;
@@ -38,6 +39,8 @@ pub struct ApiState {
     pub accounts: Arc<Accounts>,
     /// When mail will probably go.
     pub estimate: Arc<Estimate>,
+    /// Where tokens come from.
+    pub sign_ins: Arc<SignIns>,
     /// Test mode.
     pub test_mode: Arc<Switch>,
     /// Asks the relay to read its configuration again.

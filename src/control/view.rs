@@ -3,6 +3,7 @@
 mod blacklist;
 mod limits;
 mod message;
+mod sign_in;
 mod status;
 mod test_mode;
 mod upstream;
@@ -11,6 +12,7 @@ mod waits;
 pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 pub use limits::{LimitJson, LimitReset, Used};
 pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Release, Retried};
+pub use sign_in::{SignInGrantJson, SignInJson, TokenJson};
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};
 pub use upstream::{AccountJson, UpstreamJson};

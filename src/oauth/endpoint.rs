@@ -1,5 +1,6 @@
 //! The token endpoint of a sign-in: what is asked there without a person.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -7,9 +8,9 @@ use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
 };
 use oauth2::{
-    AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ErrorResponse, ExtraTokenFields,
-    RefreshToken, RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse, TokenResponse,
-    TokenUrl,
+    AsyncHttpClient, AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ErrorResponse,
+    ExtraTokenFields, RefreshToken, RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse,
+    TokenResponse, TokenUrl,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,7 @@ impl TokenEndpoint {
         for (name, value) in self.proof().await? {
             request = request.add_extra_param(name, value);
         }
-        self.issued(request.request_async(&|request| self.call(request)).await)
+        self.issued(request.request_async(self).await)
     }
 
     /// A token for the application itself (RFC 6749 4.4).
@@ -135,7 +136,7 @@ impl TokenEndpoint {
         for (name, value) in self.proof().await? {
             request = request.add_extra_param(name, value);
         }
-        self.issued(request.request_async(&|request| self.call(request)).await)
+        self.issued(request.request_async(self).await)
     }
 
     /// A token for what needs no grant of a person: the application, the machine, or a service account in the name of `user`.
@@ -169,7 +170,7 @@ impl TokenEndpoint {
             .header("accept", "application/json")
             .body(body.into_bytes());
         let request = request.map_err(|error| TokenRequestError::Request(error.to_string()))?;
-        answer::read(&self.host(), &self.call(request).await?)
+        answer::read(&self.host(), &self.send(request).await?)
     }
 
     async fn managed_identity(&self, resource: Resource) -> Result<Issued, TokenRequestError> {
@@ -184,7 +185,7 @@ impl TokenEndpoint {
         // The header field proves that no page in a browser has made the request.
         let request = Request::get(url.as_str()).header("metadata", "true").body(Vec::new());
         let request = request.map_err(|error| TokenRequestError::Request(error.to_string()))?;
-        answer::read(&self.host(), &self.call(request).await?)
+        answer::read(&self.host(), &self.send(request).await?)
     }
 
     /// The library's client, with the secret if there is one.
@@ -219,7 +220,7 @@ impl TokenEndpoint {
     }
 
     /// Sends a request. What is no answer of such a server is an error.
-    pub(super) async fn call(
+    pub(super) async fn send(
         &self,
         request: Request<Vec<u8>>,
     ) -> Result<Response<Vec<u8>>, TokenRequestError> {
@@ -270,6 +271,16 @@ impl TokenEndpoint {
                 TokenRequestError::Garbage { host: self.host(), status: 200 }
             }
         }
+    }
+}
+
+/// How the library sends its requests.
+impl<'c> AsyncHttpClient<'c> for TokenEndpoint {
+    type Error = TokenRequestError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Vec<u8>>, TokenRequestError>> + Send + 'c>>;
+
+    fn call(&'c self, request: Request<Vec<u8>>) -> Self::Future {
+        Box::pin(self.send(request))
     }
 }
 

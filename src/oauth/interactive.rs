@@ -128,7 +128,7 @@ impl TokenEndpoint {
         for (name, value) in self.proof().await? {
             request = request.add_extra_param(name, value);
         }
-        let answer = request.request_async(&|request| self.call(request)).await;
+        let answer = request.request_async(self).await;
         answer.map(DeviceCode).map_err(|error| self.failure(error))
     }
 
@@ -143,8 +143,7 @@ impl TokenEndpoint {
         for (name, value) in self.proof().await? {
             request = request.add_extra_param(name, value);
         }
-        let http = |request| self.call(request);
-        let polled = request.request_async(&http, tokio::time::sleep, Some(code.expires_in()));
+        let polled = request.request_async(self, tokio::time::sleep, Some(code.expires_in()));
         match tokio::time::timeout(code.expires_in(), polled).await {
             Ok(answer) => self.issued(answer),
             Err(_) => {
@@ -199,7 +198,7 @@ impl TokenEndpoint {
         for (name, value) in self.proof().await? {
             request = request.add_extra_param(name, value);
         }
-        self.issued(request.request_async(&|request| self.call(request)).await)
+        self.issued(request.request_async(self).await)
     }
 }
 

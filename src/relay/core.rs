@@ -13,11 +13,12 @@ use crate::config::{Capture, Config, Fallback, Limits, Login, SharedLimits, Upst
 use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
+use crate::oauth::SignIns;
 use crate::policy::test_mode::Switch;
 use crate::policy::users::LoginSecret;
 use crate::route::Router;
 use crate::smtp::InstanceId;
-use crate::store::{LaneName, Orphans, Store, StoreError};
+use crate::store::{LaneName, Orphans, SignInStore, Store, StoreError, Suspension};
 use crate::time::Moment;
 use crate::transform::Signer;
 use crate::upstream::{Dial, Mailbox};
@@ -39,6 +40,8 @@ pub struct Core {
     pub login_secret: LoginSecret,
     /// When it was started.
     pub started: Moment,
+    /// Where tokens come from.
+    pub sign_ins: Arc<SignIns>,
     /// Who it is: its listeners announce it, and its upstreams must not.
     pub instance: InstanceId,
     phase: watch::Sender<Phase>,
@@ -58,6 +61,7 @@ impl Core {
         config: Arc<Config>,
         store: Arc<dyn Store>,
         dial: Arc<dyn Dial>,
+        sign_ins: Arc<SignIns>,
     ) -> Result<Self, RelayError> {
         let timeline = store.timeline().clone();
         let signer = Arc::new(Signer::new(&config.dkim)?);
@@ -101,18 +105,24 @@ impl Core {
             test_mode,
             login_secret,
             started,
+            sign_ins,
             instance,
             phase,
             lanes: Lanes::default(),
             exchanges,
             house: JoinSet::new(),
         };
-        core.configure_accounts();
-        core.context.accounts.restore(&suspensions);
-        core.begin_sending();
-        core.retry_after_reading();
-        core.keep_house();
+        core.begin(&suspensions);
         Ok(core)
+    }
+
+    /// Sends, from now on, by what a former process has stored.
+    fn begin(&mut self, suspensions: &[Suspension]) {
+        self.configure_accounts();
+        self.context.accounts.restore(suspensions);
+        self.begin_sending();
+        self.retry_after_reading();
+        self.keep_house();
     }
 
     fn keep_house(&mut self) {
@@ -148,7 +158,10 @@ impl Core {
     }
 
     fn configure_accounts(&self) {
-        let Context { config, router, accounts, .. } = &*self.context;
+        let Context { config, router, accounts, store, timeline, .. } = &*self.context;
+        // They come first: accounts ask for their tokens.
+        let grants: Arc<dyn SignInStore> = store.clone();
+        self.sign_ins.configure(config, &grants, timeline);
         let folder = config.data_dir.join("captured");
         let mailbox = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
         accounts.configure(config, &own_upstreams(config), router, &mailbox);
@@ -171,6 +184,7 @@ impl Core {
             let _ = tokio::time::timeout(STORE_GRACE, self.all_ended()).await;
         }
         self.house.shutdown().await;
+        self.sign_ins.stop(STORE_GRACE).await;
         let noted = self.context.store.note_clock();
         if let Ok(Err(error)) = tokio::time::timeout(STORE_GRACE, noted).await {
             tracing::error!(event = "store", reason = %error);

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use mailsluice::config::Config;
 use mailsluice::lane::LaneStatus;
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use mailsluice::oauth::SignIns;
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::relay::Core;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
@@ -108,6 +109,8 @@ pub struct Simulation {
     pub dir: tempfile::TempDir,
     pub clock: Arc<TestClock>,
     pub hosts: Hosts,
+    /// Where tokens come from.
+    pub sign_ins: Arc<SignIns>,
     pub config: Arc<Config>,
     pub core: Option<Core>,
     pub store: Option<Arc<SqliteStore>>,
@@ -126,6 +129,7 @@ impl Simulation {
             dir,
             clock: TestClock::new(),
             hosts: Hosts(hosts.collect()),
+            sign_ins: Arc::default(),
             config,
             core: None,
             store: None,
@@ -144,7 +148,9 @@ impl Simulation {
         let store = SqliteStore::open(folder, 1_000_000, self.threading, clock).unwrap();
         let store = Arc::new(store);
         self.store = Some(store.clone());
-        let core = Core::start(self.config.clone(), store, Arc::new(self.hosts.clone())).await;
+        let core =
+            Core::start(self.config.clone(), store, Arc::new(self.hosts.clone()), self.sign_ins.clone())
+                .await;
         self.core = Some(core.unwrap());
     }
 

@@ -4,6 +4,7 @@ mod blacklist;
 mod limits;
 mod queue;
 mod reload;
+mod sign_ins;
 mod status;
 mod test_mode;
 mod upstreams;
@@ -14,7 +15,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use super::{ApiError, SharedState};
 
@@ -41,6 +42,8 @@ pub fn router(state: SharedState) -> Router {
         .route("/upstreams", get(upstreams::list))
         .route("/upstreams/{name}/enable", post(upstreams::enable))
         .route("/upstreams/{name}/disable", post(upstreams::disable))
+        .route("/sign-ins", get(sign_ins::list))
+        .route("/sign-ins/{name}", put(sign_ins::accept))
         .route("/reload", post(reload::reload))
         .route("/test-mode", get(test_mode::show).put(test_mode::set));
     Router::new()
