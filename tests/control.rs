@@ -130,6 +130,7 @@ impl Relay {
             version: "9.9.9",
             wakeups,
             statuses,
+            sign_ins: Arc::default(),
             test_mode: Arc::new(test_mode),
             reloads: tokio::sync::mpsc::channel(1).0,
         };

@@ -28,6 +28,8 @@ mod memory_store;
 mod people;
 #[path = "store/rerouting.rs"]
 mod rerouting;
+#[path = "store/sign_ins.rs"]
+mod sign_ins;
 #[path = "store/windows.rs"]
 mod windows;
 
@@ -220,6 +222,9 @@ conformance! {
         what_a_person_has_sent_by_an_upstream_stays
         what_is_held_moves_and_what_is_sent_stays
         many_messages_move_in_one_walk;
+    sign_ins:
+        a_grant_lasts_and_its_token_is_replaced
+        a_sign_in_begins_anew;
     windows:
         no_window_is_overrun;
 }

@@ -60,7 +60,8 @@ impl AccountSettings {
         let hostname = &sources.config.hostname;
         let refused_token = before.map(|before| before.refused_token.clone()).unwrap_or_default();
         let sign_in = account.oauth.as_deref();
-        let token = sign_in.map(|name| sources.sign_ins.handle(name, Resource::Smtp));
+        let by = account.name();
+        let token = sign_in.map(|name| sources.sign_ins.handle_of(name, Resource::Smtp, by));
         let transport = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
                 let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());

@@ -7,7 +7,9 @@ use super::output::count;
 use super::table::TextTable;
 use super::viewer::{Viewer, span};
 use super::{limits, test_mode};
-use crate::control::view::{AccountJson, ListenerJson, RefusedSenderJson, StatusJson, UpstreamJson};
+use crate::control::view::{
+    AccountJson, ListenerJson, RefusedSenderJson, SignInJson, StatusJson, UpstreamJson,
+};
 use crate::limits::SHARED;
 use crate::report::log::escape::printable;
 use crate::store::Totals;
@@ -43,7 +45,9 @@ fn render(status: &StatusJson, viewer: &Viewer) -> String {
         queue.sending
     );
     let (head, totals) = (viewer.sentences(&head.join("\n")), viewer.sentences(&totals(&status.totals)));
-    format!("{head}\n\n{}\n{queue}\n{totals}", upstreams(&status.upstreams, viewer))
+    let sign_ins = status.sign_ins.iter().map(|one| viewer.sentences(&sign_in(one)) + "\n");
+    let sign_ins: String = sign_ins.collect();
+    format!("{head}\n\n{}\n{sign_ins}{queue}\n{totals}", upstreams(&status.upstreams, viewer))
 }
 
 fn listener(listener: &ListenerJson) -> String {
@@ -61,6 +65,20 @@ fn listener(listener: &ListenerJson) -> String {
         _ => "",
     };
     format!("Listening on {}{tls}, relays for {who}", printable(&listener.address))
+}
+
+/// `Sign-in m365 as chief@firm.example: in order`
+fn sign_in(sign_in: &SignInJson) -> String {
+    let whose = sign_in.account.as_ref().map_or_else(String::new, |account| format!(" as {account}"));
+    let reason =
+        sign_in.reason.as_deref().or_else(|| sign_in.tokens.iter().find_map(|token| token.reason.as_deref()));
+    let state = match (reason, &sign_in.action) {
+        (Some(reason), Some(action)) => format!("{reason}; {action}"),
+        (Some(reason), None) => reason.to_owned(),
+        (None, _) if sign_in.tokens.is_empty() => "not in use".to_owned(),
+        (None, _) => "in order".to_owned(),
+    };
+    printable(&format!("Sign-in {}{whose}: {state}", sign_in.name))
 }
 
 fn upstreams(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
@@ -269,6 +287,16 @@ mod tests {
                     action: "use its own account".to_owned(),
                 }],
             }],
+            sign_ins: vec![SignInJson {
+                name: "m365".to_owned(),
+                flow: "device_code".to_owned(),
+                account: Some("chief@firm.example".to_owned()),
+                signed_in_at: None,
+                renewed_at: None,
+                reason: Some("the sign-in was revoked".to_owned()),
+                action: Some("run `mailsluice connect m365`".to_owned()),
+                tokens: Vec::new(),
+            }],
             queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
             totals: Totals {
                 accepted: 5,
@@ -303,6 +331,7 @@ m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
     a@firm.example: refuses mail from me@firm.example since 06:50:00 (10m ago): 553 no
     to let it send again: mailsluice upstream enable m365
 
+Sign-in m365 as chief@firm.example: the sign-in was revoked; run `mailsluice connect m365`
 Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
 Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired +
   0 dropped + 0 captured + 1 deleted + 3 queued";

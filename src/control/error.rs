@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::view::ErrorBody;
 use crate::mail::{AddressError, QueueIdError};
+use crate::oauth::AcceptError;
 use crate::policy::test_mode::TestModeError;
 use crate::store::StoreError;
 
@@ -98,6 +99,17 @@ impl From<TestModeError> for ApiError {
         match error {
             TestModeError::Store(error) => Self::Store(error),
             wrong => Self::Conflict(wrong.to_string()),
+        }
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Unknown(_) => Self::NotFound(error.to_string()),
+            AcceptError::NotNeeded { .. } => Self::Conflict(error.to_string()),
+            AcceptError::Stopping => Self::Unavailable(error.to_string()),
+            AcceptError::Store(error) => Self::Store(error),
         }
     }
 }

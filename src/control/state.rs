@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::deliver::OutcomeWatchers;
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
+use crate::oauth::SignIns;
 use crate::policy::estimate::Estimate;
 use crate::policy::test_mode::Switch;
 use crate::route::Router;
@@ -47,6 +48,8 @@ pub struct ApiState {
     pub accounts: Arc<Accounts>,
     /// When mail will probably go.
     pub estimate: Arc<Estimate>,
+    /// Where tokens come from.
+    pub sign_ins: Arc<SignIns>,
     /// Test mode.
     pub test_mode: Arc<Switch>,
     /// Asks the relay to read its configuration again.

@@ -5,6 +5,7 @@ mod limits;
 mod message;
 mod probe;
 mod send;
+mod sign_in;
 mod status;
 mod test_mode;
 mod trace;
@@ -18,6 +19,7 @@ pub use probe::{
     CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, TlsJson, tell_steps,
 };
 pub use send::{OutcomeJson, QueuedJson, SendEnd, SendEvent, SendPlan, WaitingJson};
+pub use sign_in::{SignInGrantJson, SignInJson, TokenJson};
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};
 pub use trace::{TraceEvent, TraceLine};

@@ -3,9 +3,39 @@
 //! A *sign-in* is an entry of `[[oauth]]`. It gives an access token for each *resource* (SMTP, Graph). Who logs in holds a
 //! [`TokenHandle`]: it tells the token that is good now, or why there is none and what to do, and never waits. Whoever keeps
 //! the tokens writes to the [`TokenFeed`] at the other end.
+//!
+//! [`SignIns`] has a *keeper* for each: a task that renews its tokens ahead of their end, alone, and stores what a person's
+//! sign-in gave (its *grant*) before it uses anything that came with it.
+//!
+//! A [`TokenEndpoint`] asks the provider; it speaks to the network by the [`HttpClient`] that is handed in.
 
+mod answer;
+mod assertion;
+mod endpoint;
+mod error;
+mod expiring;
+mod grant;
+mod http;
+mod interactive;
+mod keeper;
+mod keeper_log;
+mod kept;
+mod sealing;
+mod seat;
 mod sign_ins;
+mod status;
+#[cfg(test)]
+mod testing;
 mod token;
 
-pub use sign_ins::SignIns;
+pub use answer::Issued;
+pub use assertion::AssertionError;
+pub use endpoint::TokenEndpoint;
+pub use error::{TokenRefusal, TokenRemedy, TokenRequestError, admin_consent_url, connect_action};
+pub use grant::{SignInGrant, client_fingerprint, nobody_has_signed_in};
+pub use http::{HttpClient, HttpError, LONGEST_ANSWER, REQUEST_LIMIT, WebClient};
+pub use interactive::{Authorization, DeviceCode, RedirectError};
+pub use keeper::SignInServices;
+pub use sign_ins::{AcceptError, SignIns};
+pub use status::{SignInStatus, TokenStatus};
 pub use token::{AccessToken, NoToken, Renewal, Resource, TokenFeed, TokenHandle, TokenState, token_channel};

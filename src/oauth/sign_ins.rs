@@ -1,57 +1,263 @@
-//! The sign-ins by name, and where their tokens are to be had.
+//! All sign-ins, by name.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::token::{NoToken, Resource, TokenFeed, TokenHandle, TokenState, token_channel};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
-/// The sign-ins by name. It lives over reloads.
-#[derive(Debug, Default)]
+use super::grant::{SignInGrant, nobody_has_signed_in};
+use super::http::{HttpClient, WebClient};
+use super::keeper::{Keeper, SignInServices, Ways};
+use super::sealing::Seal;
+use super::seat::{KeeperCommand, Seat, TokenKey};
+use super::status::SignInStatus;
+use super::token::{
+    MAX_RENEWALS, NoToken, Renewal, Resource, TokenFeed, TokenHandle, TokenState, token_channel,
+};
+use crate::config::{Config, SignIn, SignInFlow};
+use crate::store::{SignInStore, StoreError};
+use crate::time::Timeline;
+
+/// Commands that may wait.
+const MAX_COMMANDS: usize = 16;
+
+/// The sign-ins of a relay. Handles outlive reloads: whose sign-in is gone reads so.
 pub struct SignIns {
+    http: Arc<dyn HttpClient>,
+    places: Mutex<HashMap<String, Place>>,
+    /// Tokens that come from elsewhere.
     fed: Mutex<HashMap<(String, Resource), TokenHandle>>,
+    stop: watch::Sender<bool>,
+}
+
+/// A name, and who keeps its tokens, if it is one of the configuration.
+#[derive(Debug)]
+struct Place {
+    seat: Arc<Seat>,
+    /// Until a keeper takes it.
+    renewals: Option<mpsc::Receiver<Renewal>>,
+    keeper: Option<Hired>,
+}
+
+/// A keeper at work.
+#[derive(Debug)]
+struct Hired {
+    sign_in: Arc<SignIn>,
+    commands: mpsc::Sender<KeeperCommand>,
+    task: JoinHandle<()>,
+}
+
+/// Why a grant was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The configuration in force has no such sign-in.
+    #[error(
+        "there is no [[oauth]] named {0} in the configuration in force: add it, and run `mailsluice reload`"
+    )]
+    Unknown(String),
+    /// It needs nobody to sign in.
+    #[error("nobody signs in for {name}: its flow is {flow}")]
+    NotNeeded {
+        /// Its name.
+        name: String,
+        /// Its flow.
+        flow: &'static str,
+    },
+    /// It could not be stored. What was there before is still in force.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The relay is going down.
+    #[error("the relay is stopping: try again when it runs")]
+    Stopping,
 }
 
 impl SignIns {
-    /// The token of a sign-in for a resource, now and later.
+    /// None yet. Providers are reached by this client.
     #[must_use]
-    pub fn handle(&self, name: &str, resource: Resource) -> TokenHandle {
-        let fed = self.fed.lock().unwrap_or_else(PoisonError::into_inner);
-        fed.get(&(name.to_owned(), resource)).cloned().unwrap_or_else(|| token_channel(name, nobody(name)).1)
+    pub fn new(http: Arc<dyn HttpClient>) -> Self {
+        Self { http, places: Mutex::default(), fed: Mutex::default(), stop: watch::Sender::new(false) }
     }
 
-    /// Tokens that come from elsewhere, for tests: the other end of what [`SignIns::handle`] gives from now on.
+    /// Puts the sign-ins of a configuration in force; grants last in the store. To be called where tasks can be started.
+    pub fn configure(&self, config: &Config, store: &Arc<dyn SignInStore>, timeline: &Timeline) {
+        let services =
+            SignInServices { store: store.clone(), http: self.http.clone(), timeline: timeline.clone() };
+        let seal = Seal(config.secrets.key.clone());
+        let mut places = self.places();
+        for (name, place) in places.iter_mut() {
+            if !config.sign_ins.iter().any(|sign_in| *sign_in.name == *name.as_str()) {
+                place.dismiss();
+            }
+        }
+        for sign_in in &config.sign_ins {
+            let place = places.entry(sign_in.name.to_string()).or_insert_with(|| Place::new(&sign_in.name));
+            place.employ(&services, sign_in, &seal, &self.stop);
+        }
+    }
+
+    /// The token of a sign-in for a resource, now and later, where nobody logs in by a name.
+    #[must_use]
+    pub fn handle(&self, name: &str, resource: Resource) -> TokenHandle {
+        self.handle_of(name, resource, "")
+    }
+
+    /// The token of a sign-in for a resource, now and later; `user` is who logs in with it, whom service accounts speak for.
+    #[must_use]
+    pub fn handle_of(&self, name: &str, resource: Resource, user: &str) -> TokenHandle {
+        let fed = self
+            .fed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&(name.to_owned(), resource))
+            .cloned();
+        if let Some(handle) = fed {
+            return handle;
+        }
+        let mut places = self.places();
+        let place = places.entry(name.to_owned()).or_insert_with(|| Place::new(name));
+        let by_user = place
+            .keeper
+            .as_ref()
+            .is_some_and(|hired| matches!(hired.sign_in.flow, SignInFlow::ServiceAccount(_)));
+        let user = if by_user { user.to_owned() } else { String::new() };
+        place.seat.handle(TokenKey { resource, user })
+    }
+
+    /// Tokens that come from elsewhere: the other end of what [`handle`](Self::handle) gives from now on. What the keeper of
+    /// that name has is not used any more.
     #[must_use]
     pub fn feed(&self, name: &str, resource: Resource) -> TokenFeed {
-        let (feed, handle) = token_channel(name, nobody(name));
+        let (feed, handle) = token_channel(name, TokenState::Absent(nobody_has_signed_in(name)));
         self.fed.lock().unwrap_or_else(PoisonError::into_inner).insert((name.to_owned(), resource), handle);
         feed
     }
+
+    /// Takes what a person's sign-in gave. It is stored when this returns.
+    ///
+    /// # Errors
+    /// When it can't be taken: then nothing has changed.
+    pub async fn accept(&self, name: &str, grant: SignInGrant) -> Result<(), AcceptError> {
+        let commands = {
+            let places = self.places();
+            let hired = places.get(name).and_then(|place| place.keeper.as_ref());
+            let hired = hired.ok_or_else(|| AcceptError::Unknown(name.to_owned()))?;
+            if !hired.sign_in.needs_grant() {
+                return Err(AcceptError::NotNeeded {
+                    name: name.to_owned(),
+                    flow: hired.sign_in.flow_name(),
+                });
+            }
+            hired.commands.clone()
+        };
+        let (done, answer) = oneshot::channel();
+        commands.send(KeeperCommand::Accept(grant, done)).await.map_err(|_| AcceptError::Stopping)?;
+        Ok(answer.await.map_err(|_| AcceptError::Stopping)??)
+    }
+
+    /// How they are, by name.
+    #[must_use]
+    pub fn status(&self) -> Vec<SignInStatus> {
+        let places = self.places();
+        let employed = places.values().filter(|place| place.keeper.is_some());
+        let mut all: Vec<_> = employed.map(|place| place.seat.status()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Ends the keepers: what is under way may end within `grace`, so that no token that was issued is lost.
+    pub async fn stop(&self, grace: Duration) {
+        self.stop.send_replace(true);
+        let tasks: Vec<_> = self
+            .places()
+            .values_mut()
+            .filter_map(|place| place.keeper.take())
+            .map(|hired| hired.task)
+            .collect();
+        let end = tokio::time::Instant::now() + grace;
+        for mut task in tasks {
+            if tokio::time::timeout_at(end, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// What is known of the token of a sign-in before anybody has signed in.
-fn nobody(name: &str) -> TokenState {
-    TokenState::Absent(NoToken {
-        reason: format!("nobody has signed in yet for {name}"),
-        until: None,
-        action: Some(format!("mailsluice connect {name}")),
-    })
+/// Providers are reached over the network.
+impl Default for SignIns {
+    fn default() -> Self {
+        Self::new(Arc::new(WebClient::default()))
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::oauth::AccessToken;
+/// The client has no form to show.
+impl std::fmt::Debug for SignIns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignIns").field("places", &self.places).finish_non_exhaustive()
+    }
+}
 
-    #[test]
-    fn says_what_to_do_until_there_is_a_token() {
-        let sign_ins = SignIns::default();
-        let why = sign_ins.handle("m365", Resource::Smtp).current().unwrap_err();
-        assert_eq!((why.until, why.action.as_deref()), (None, Some("mailsluice connect m365")));
-        let feed = sign_ins.feed("m365", Resource::Smtp);
-        let handle = sign_ins.handle("m365", Resource::Smtp);
-        assert!(handle.current().is_err());
-        feed.set(TokenState::Ready(AccessToken::new("t".into())));
-        assert_eq!(handle.current().unwrap().expose(), "t");
-        assert!(sign_ins.handle("m365", Resource::Graph).current().is_err(), "another token for each");
+impl Place {
+    fn new(name: &str) -> Self {
+        let (ask, asked) = mpsc::channel(MAX_RENEWALS);
+        Self { seat: Arc::new(Seat::new(name, ask)), renewals: Some(asked), keeper: None }
+    }
+
+    /// Has a keeper work by this configuration.
+    fn employ(
+        &mut self,
+        services: &SignInServices,
+        sign_in: &Arc<SignIn>,
+        seal: &Seal,
+        stop: &watch::Sender<bool>,
+    ) {
+        if let Some(hired) = &mut self.keeper {
+            let was_by_user = matches!(hired.sign_in.flow, SignInFlow::ServiceAccount(_));
+            let is_by_user = matches!(sign_in.flow, SignInFlow::ServiceAccount(_));
+            let told = hired.commands.try_send(KeeperCommand::Configure(sign_in.clone(), seal.clone()));
+            if told.is_ok() && was_by_user == is_by_user {
+                hired.sign_in = sign_in.clone();
+                return;
+            }
+            self.dismiss();
+        }
+        if self.renewals.is_none() {
+            // The way was its predecessor's; handles of it hear no more, and their accounts get new ones.
+            *self = Self::new(&sign_in.name);
+        }
+        let Some(renewals) = self.renewals.take() else { return };
+        let (commands, told) = mpsc::channel(MAX_COMMANDS);
+        let ways = Ways { commands: told, renewals, stop: stop.subscribe() };
+        let keeper = Keeper::new(services.clone(), self.seat.clone(), sign_in.clone(), seal.clone());
+        let task = tokio::spawn(keeper.run(ways));
+        self.keeper = Some(Hired { sign_in: sign_in.clone(), commands, task });
+    }
+
+    /// Ends the keeper: the configuration has its sign-in no more.
+    fn dismiss(&mut self) {
+        if let Some(hired) = self.keeper.take() {
+            // It may be between a request and its commit; it ends as soon as it listens, for nobody can tell it anything.
+            drop(hired);
+        }
+        let mut why: NoToken = nobody_has_signed_in("");
+        why.reason = "the configuration has its sign-in no more".to_owned();
+        why.action = Some("write [[oauth]] again, or another one at the account".to_owned());
+        self.seat.show_all(&TokenState::Absent(why));
+    }
+}
+
+impl Drop for SignIns {
+    fn drop(&mut self) {
+        for place in self.places().values_mut() {
+            if let Some(hired) = place.keeper.take() {
+                hired.task.abort();
+            }
+        }
     }
 }

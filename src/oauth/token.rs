@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::time::Moment;
 
 /// Renewals that may wait; whoever asks while so many wait is told what is known.
-const MAX_RENEWALS: usize = 64;
+pub(super) const MAX_RENEWALS: usize = 64;
 
 /// How long who asks for another token waits for it.
 const RENEWAL_LIMIT: Duration = Duration::from_mins(1);
@@ -102,7 +102,27 @@ pub fn token_channel(sign_in: &str, state: TokenState) -> (TokenFeed, TokenHandl
     (TokenFeed { state: sender, renewals: asked }, handle)
 }
 
+impl TokenState {
+    /// Whether it says the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ready(own), Self::Ready(other)) => own.is(other),
+            (Self::Absent(own), Self::Absent(other)) => own == other,
+            (Self::Ready(_) | Self::Absent(_), _) => false,
+        }
+    }
+}
+
 impl TokenHandle {
+    /// A handle for what a keeper of several tokens shows.
+    pub(super) fn of(
+        sign_in: Arc<str>,
+        state: watch::Receiver<TokenState>,
+        renewals: mpsc::Sender<Renewal>,
+    ) -> Self {
+        Self { sign_in, state, renewals }
+    }
+
     /// The name of the sign-in.
     #[must_use]
     pub fn sign_in(&self) -> &str {

@@ -18,7 +18,7 @@ use crate::policy::test_mode::Switch;
 use crate::policy::users::LoginSecret;
 use crate::route::Router;
 use crate::smtp::InstanceId;
-use crate::store::{LaneName, Orphans, Store, StoreError, Suspension};
+use crate::store::{LaneName, Orphans, SignInStore, Store, StoreError, Suspension};
 use crate::time::Moment;
 use crate::transform::Signer;
 use crate::upstream::{Dial, Mailbox};
@@ -40,6 +40,8 @@ pub struct Core {
     pub login_secret: LoginSecret,
     /// When it was started.
     pub started: Moment,
+    /// Where tokens come from.
+    pub sign_ins: Arc<SignIns>,
     /// Who it is: its listeners announce it, and its upstreams must not.
     pub instance: InstanceId,
     phase: watch::Sender<Phase>,
@@ -74,7 +76,7 @@ impl Core {
             wakeups: wakeups.clone(),
             dial,
             instance,
-            sign_ins,
+            sign_ins: sign_ins.clone(),
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
@@ -104,6 +106,7 @@ impl Core {
             direct,
             test_mode,
             login_secret,
+            sign_ins,
             instance,
             phase,
             lanes: Lanes::default(),
@@ -156,7 +159,10 @@ impl Core {
     }
 
     fn configure_accounts(&self) {
-        let Context { config, router, accounts, .. } = &*self.context;
+        let Context { config, router, accounts, store, timeline, .. } = &*self.context;
+        // They come first: accounts ask for their tokens.
+        let grants: Arc<dyn SignInStore> = store.clone();
+        self.sign_ins.configure(config, &grants, timeline);
         let folder = config.data_dir.join("captured");
         let mailbox = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
         accounts.configure(config, &own_upstreams(config), router, &mailbox);
@@ -179,6 +185,7 @@ impl Core {
             let _ = tokio::time::timeout(STORE_GRACE, self.all_ended()).await;
         }
         self.house.shutdown().await;
+        self.sign_ins.stop(STORE_GRACE).await;
         let noted = self.context.store.note_clock();
         if let Ok(Err(error)) = tokio::time::timeout(STORE_GRACE, noted).await {
             tracing::error!(event = "store", reason = %error);

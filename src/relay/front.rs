@@ -173,6 +173,7 @@ fn control_state(core: &Core, lasting: &Lasting, reloads: &Reloads) -> ApiState 
         router: context.router.clone(),
         accounts: context.accounts.clone(),
         estimate: estimate(core),
+        sign_ins: core.sign_ins.clone(),
         test_mode: core.test_mode.clone(),
         reloads: reloads.clone(),
     }

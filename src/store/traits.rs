@@ -10,9 +10,9 @@ use async_trait::async_trait;
 
 use super::{
     Ask, BlacklistEntry, Claimed, Decisions, EnqueueError, LaneMove, LaneName, LaneSender, Lease, ListFilter,
-    MailboxFailure, MailboxFindings, MessageId, NewBlacklistEntry, NewMessage, NewPermit, NewSuspension,
-    Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered, Settlement,
-    StoreError, Summary, Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
+    MailboxFailure, MailboxFindings, MessageId, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
+    NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered,
+    Settlement, StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
 };
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -210,6 +210,17 @@ pub trait Admin: Send + Sync {
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError>;
 }
 
+/// Keeps what people's sign-ins at providers gave: for the keepers of tokens.
+#[async_trait]
+pub trait SignInStore: Send + Sync {
+    /// All of it, by the name of the sign-in.
+    async fn grants(&self) -> Result<Vec<StoredGrant>, StoreError>;
+
+    /// Notes what a sign-in gave, in place of what was there: from here on the new token lasts, and the old one is gone.
+    /// Who has signed in, and when, changes by a sign-in alone.
+    async fn save_grant(&self, grant: NewGrant) -> Result<StoredGrant, StoreError>;
+}
+
 /// Keeps the house: for whoever starts the relay.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
@@ -232,6 +243,6 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// Durable state of the relay. Each call is atomic, and durable when it returns `Ok`.
-pub trait Store: Intake + Switches + Outlook + Claims + Permits + Admin + Upkeep {}
+pub trait Store: Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + Upkeep {}
 
-impl<S: Intake + Switches + Outlook + Claims + Permits + Admin + Upkeep + ?Sized> Store for S {}
+impl<S: Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + Upkeep + ?Sized> Store for S {}

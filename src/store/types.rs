@@ -8,6 +8,7 @@ mod lane_name;
 mod listing;
 mod message;
 mod permit;
+mod sign_in;
 mod suspension;
 
 pub use blacklist::*;
@@ -18,4 +19,5 @@ pub use lane_name::*;
 pub use listing::*;
 pub use message::*;
 pub use permit::*;
+pub use sign_in::*;
 pub use suspension::*;

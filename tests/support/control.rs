@@ -125,6 +125,7 @@ impl Simulation {
             router: context.router.clone(),
             accounts: context.accounts.clone(),
             estimate: Arc::new(self.estimate()),
+            sign_ins: core.sign_ins.clone(),
             test_mode: core.test_mode.clone(),
             reloads: tokio::sync::mpsc::channel(1).0,
         }))

@@ -21,6 +21,8 @@ mod lanes;
 mod mailboxes;
 #[path = "memory_store/people.rs"]
 mod people;
+#[path = "memory_store/sign_ins.rs"]
+mod sign_ins;
 
 /// What was queued, what is blacklisted, and what is to go wrong.
 pub(crate) struct MemoryStore {
@@ -65,6 +67,7 @@ struct MemoryState {
     suspensions: Vec<Suspension>,
     switches: HashMap<&'static str, String>,
     limit_waits: BTreeMap<LaneName, std::time::Duration>,
+    grants: BTreeMap<String, StoredGrant>,
 }
 
 /// A message in the queue.

@@ -154,8 +154,8 @@ impl Simulation {
         let store = Arc::new(store);
         self.store = Some(store.clone());
         let core =
-            Core::start(self.config.clone(), store, Arc::new(self.hosts.clone()), self.sign_ins.clone());
-        let core = core.await;
+            Core::start(self.config.clone(), store, Arc::new(self.hosts.clone()), self.sign_ins.clone())
+                .await;
         self.core = Some(core.unwrap());
     }
 

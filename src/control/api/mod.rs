@@ -7,6 +7,7 @@ mod probe;
 mod queue;
 mod reload;
 mod send;
+mod sign_ins;
 mod status;
 mod test_mode;
 mod trace;
@@ -18,7 +19,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use super::{ApiError, SharedState};
 
@@ -49,6 +50,8 @@ pub fn router(state: SharedState) -> Router {
         .route("/probe", post(probe::run))
         // A content is bounded by what reads it.
         .route("/send", get(send::plan).post(send::submit).layer(DefaultBodyLimit::disable()))
+        .route("/sign-ins", get(sign_ins::list))
+        .route("/sign-ins/{name}", put(sign_ins::accept))
         .route("/reload", post(reload::reload))
         .route("/test-mode", get(test_mode::show).put(test_mode::set));
     Router::new()

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract;
 
-use super::upstreams;
+use super::{sign_ins, upstreams};
 use crate::config::{self, ServerAuth, TlsMode};
 use crate::control::view::{ListenerJson, StatusJson, TestModeJson};
 use crate::control::{ApiError, ApiState};
@@ -18,12 +18,15 @@ pub(super) async fn show(
     let store_fault = state.store.healthy().err().map(|error| error.to_string());
     let mut needs_a_person: Vec<String> = store_fault.iter().map(|fault| format!("store: {fault}")).collect();
     needs_a_person.extend(upstreams.iter().flat_map(|upstream| upstreams::faults(&state, upstream)));
+    let sign_ins = sign_ins::all(&state);
+    needs_a_person.extend(sign_ins.iter().filter_map(sign_ins::fault));
     Ok(Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
         test_mode: TestModeJson::new(state.test_mode.state(), state.store.test_mode_counts().await?),
         listeners: state.config.listeners.iter().map(listener).collect(),
         upstreams,
+        sign_ins,
         queue: counts,
         totals,
         store_fault,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sign_in::SignInJson;
 use super::test_mode::TestModeJson;
 use super::upstream::UpstreamJson;
 use crate::store::{QueueCounts, Totals};
@@ -39,6 +40,9 @@ pub struct StatusJson {
     pub listeners: Vec<ListenerJson>,
     /// All upstreams.
     pub upstreams: Vec<UpstreamJson>,
+    /// All sign-ins.
+    #[serde(default)]
+    pub sign_ins: Vec<SignInJson>,
     /// Messages by state.
     pub queue: QueueCounts,
     /// Recipients since the store was made.

@@ -31,6 +31,7 @@ mod rows;
 mod schema;
 mod settings;
 mod settle;
+mod sign_ins;
 mod store;
 mod suspension;
 mod turns;

@@ -1,0 +1,44 @@
+//! Sign-ins: how they are, and what a person's sign-in gave.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{self, Path};
+
+use crate::control::view::{SignInGrantJson, SignInJson};
+use crate::control::{ApiError, ApiState};
+use crate::oauth::SignInGrant;
+
+pub(super) async fn list(extract::State(state): extract::State<ApiState>) -> Json<Vec<SignInJson>> {
+    Json(all(&state))
+}
+
+/// Stores what `mailsluice connect` has got, and uses it at once.
+pub(super) async fn accept(
+    extract::State(state): extract::State<ApiState>,
+    name: Result<Path<String>, PathRejection>,
+    grant: Result<Json<SignInGrantJson>, JsonRejection>,
+) -> Result<Json<SignInJson>, ApiError> {
+    // What the parser says could show a part of the token.
+    let not_one = |_| ApiError::BadRequest("the body is not a grant: {refresh_token, account}".to_owned());
+    let (Path(name), Json(grant)) = (name?, grant.map_err(not_one)?);
+    let SignInGrantJson { refresh_token, account } = grant;
+    if refresh_token.is_empty() || refresh_token.contains(char::is_control) {
+        return Err(ApiError::BadRequest("refresh_token is not one".to_owned()));
+    }
+    state.sign_ins.accept(&name, SignInGrant { token: refresh_token.into(), account }).await?;
+    let one = all(&state).into_iter().find(|sign_in| sign_in.name == name);
+    one.map(Json).ok_or_else(|| ApiError::NotFound(format!("there is no sign-in named {name} any more")))
+}
+
+/// All sign-ins.
+pub(super) fn all(state: &ApiState) -> Vec<SignInJson> {
+    let all = state.sign_ins.status().into_iter();
+    all.map(|status| SignInJson::new(status, &state.timeline)).collect()
+}
+
+/// What a person must do for one, if so.
+pub(super) fn fault(sign_in: &SignInJson) -> Option<String> {
+    let action = sign_in.action.as_deref()?;
+    let reason = sign_in.reason.as_deref().unwrap_or_default();
+    Some(format!("sign-in {}: {reason}; {action}", sign_in.name))
+}

@@ -1,0 +1,107 @@
+//! What of a sign-in will end, and when to say so.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::error::connect_action;
+use crate::config::{SignIn, SignInProvider};
+use crate::time::{Moment, Timeline};
+
+/// Days before the end at which it is said.
+const DAYS: [i64; 4] = [1, 3, 14, 30];
+const DAY: i64 = 24 * 3600;
+/// How often to look.
+pub(super) const LOOK_EVERY: Duration = Duration::from_hours(6);
+
+/// Something that will end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Deadline {
+    /// What it is.
+    pub(super) what: &'static str,
+    /// When.
+    pub(super) at: Timestamp,
+    /// What to do before.
+    pub(super) action: String,
+}
+
+/// Remembers what has been said.
+#[derive(Debug, Default)]
+pub(super) struct ExpiryWatch(Vec<(Deadline, i64)>);
+
+/// What of a sign-in will end; `renewed` is when the provider last gave something for its grant.
+pub(super) fn deadlines(sign_in: &SignIn, renewed: Option<Moment>, timeline: &Timeline) -> Vec<Deadline> {
+    // Unused for so long, a refresh token ends.
+    let idle = match sign_in.provider {
+        SignInProvider::Microsoft => Some(Duration::from_hours(90 * 24)),
+        SignInProvider::Google => Some(Duration::from_hours(180 * 24)),
+        SignInProvider::Custom => None,
+    };
+    let sign_in_ends = renewed.zip(idle).map(|(renewed, idle)| Deadline {
+        what: "sign-in",
+        at: timeline.wall_at(renewed.after(idle)),
+        action: connect_action(&sign_in.name),
+    });
+    let proof_ends = sign_in.proof_expires().map(|(what, at)| {
+        let action = format!(
+            "make another {what}, give it to the provider, and write it into [[oauth]] {}",
+            sign_in.name
+        );
+        Deadline { what, at, action }
+    });
+    [sign_in_ends, proof_ends].into_iter().flatten().collect()
+}
+
+impl ExpiryWatch {
+    /// Those of which something new is to be said: each once for each of [`DAYS`], and once when it has ended.
+    pub(super) fn news(&mut self, deadlines: Vec<Deadline>, now: Timestamp) -> Vec<Deadline> {
+        let mut news = Vec::new();
+        let mut said = Vec::new();
+        for deadline in deadlines {
+            let left = deadline.at.as_second() - now.as_second();
+            let step = if left <= 0 { Some(0) } else { DAYS.into_iter().find(|days| left <= days * DAY) };
+            let Some(step) = step else { continue };
+            let before = self
+                .0
+                .iter()
+                .find(|(other, _)| other.what == deadline.what && is_same(other.at, deadline.at));
+            if before.is_none_or(|(_, last)| *last > step) {
+                news.push(deadline.clone());
+            }
+            said.push((deadline, step));
+        }
+        self.0 = said;
+        news
+    }
+}
+
+/// Whether it is the same end. That of an age is worked out anew each time, by clocks.
+fn is_same(one: Timestamp, other: Timestamp) -> bool {
+    (one.as_second() - other.as_second()).abs() < DAY / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_is_said_once() {
+        let end: Timestamp = "2027-03-01T00:00:00Z".parse().unwrap();
+        let deadline = Deadline { what: "client secret", at: end, action: String::new() };
+        let mut watch = ExpiryWatch::default();
+        let mut said = Vec::new();
+        for hour in (-3..40 * 24).rev() {
+            let now = Timestamp::from_second(end.as_second() - hour * 3600).unwrap();
+            if !watch.news(vec![deadline.clone()], now).is_empty() {
+                said.push(hour);
+            }
+        }
+        assert_eq!(said, [30 * 24, 14 * 24, 3 * 24, 24, 0]);
+        // A start says what is near at once.
+        let now = Timestamp::from_second(end.as_second() - 5 * DAY).unwrap();
+        assert_eq!(ExpiryWatch::default().news(vec![deadline.clone()], now).len(), 1);
+        // What was put off is said again when it is near again.
+        let later = Deadline { at: Timestamp::from_second(end.as_second() + 60 * DAY).unwrap(), ..deadline };
+        assert!(watch.news(vec![later], now).is_empty());
+    }
+}

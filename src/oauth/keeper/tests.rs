@@ -1,0 +1,201 @@
+//! Keepers at work: a provider that may rotate strictly, be down, slow or talk nonsense, a store that may fail, and relays that
+//! die at any moment.
+
+mod provider;
+mod world;
+
+use std::time::Duration;
+
+use provider::{Rotation, Trouble};
+use world::World;
+
+use crate::oauth::token::{AccessToken, Resource, TokenHandle};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Waits until there is a token that is not `before`.
+async fn next(handle: &mut TokenHandle, before: Option<&AccessToken>) -> AccessToken {
+    loop {
+        if let Ok(token) = handle.current()
+            && before.is_none_or(|before| !before.is(&token))
+        {
+            return token;
+        }
+        assert!(handle.changed().await, "somebody keeps the token");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_sign_in_is_lost_over_a_hundred_renewals_and_deaths() {
+    let mut world = World::new(Rotation::Lenient).await;
+    world.sign_in().await;
+    let mut last = None;
+    for round in 0..120_u32 {
+        let mut handle = world.handle();
+        let trouble =
+            [None, Some(Trouble::Down), Some(Trouble::Slow), Some(Trouble::Garbage), Some(Trouble::Busy)]
+                [round as usize % 5];
+        world.provider.fail_next(trouble, round % 4);
+        match round % 6 {
+            // It dies when the provider has issued, and nobody has heard of it.
+            0 => {
+                world.provider.hold_next_answer();
+                tokio::time::sleep(HOUR).await;
+                world.die().await;
+                handle = world.handle();
+            }
+            // It dies while it waits for its next try, or between two renewals.
+            1 => {
+                tokio::time::sleep(Duration::from_secs(u64::from(round))).await;
+                world.die().await;
+                handle = world.handle();
+            }
+            // It is refused at the upstream.
+            2 => {
+                let token = next(&mut handle, None).await;
+                let asked = world.provider.issued();
+                let all = (0..8).map(|_| {
+                    let (handle, token) = (handle.clone(), token.clone());
+                    tokio::spawn(async move { handle.replace(&token).await.map(drop).is_ok() })
+                });
+                for one in all.collect::<Vec<_>>() {
+                    let _ = one.await.unwrap();
+                }
+                assert!(world.provider.issued() <= asked + 1, "one renewal for all who were refused");
+            }
+            _ => tokio::time::sleep(HOUR).await,
+        }
+        let token = next(&mut handle, last.as_ref()).await;
+        assert!(world.provider.is_good(&token), "round {round}");
+        last = Some(token);
+        world.provider.heal();
+    }
+    assert!(world.provider.issued() >= 120, "{}", world.provider.issued());
+    assert_eq!(world.provider.most_at_once(), 1, "never two requests at once");
+    assert_eq!(world.sign_ins.status()[0].fault, None);
+    world.log.holds_no("hush");
+}
+
+#[tokio::test(start_paused = true)]
+async fn strict_rotation_loses_a_sign_in_only_between_issue_and_commit() {
+    let mut world = World::new(Rotation::Strict).await;
+    world.sign_in().await;
+    let mut last = None;
+    for round in 0..100_u64 {
+        let mut handle = world.handle();
+        if round % 3 == 0 {
+            tokio::time::sleep(Duration::from_secs(round * 30)).await;
+            world.die().await;
+            handle = world.handle();
+        }
+        tokio::time::sleep(HOUR).await;
+        last = Some(next(&mut handle, last.as_ref()).await);
+    }
+    world.provider.hold_next_answer();
+    tokio::time::sleep(HOUR).await;
+    world.die().await;
+    let handle = world.handle();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let why = handle.current().unwrap_err();
+    assert_eq!(why.until, None);
+    assert_eq!(why.action.as_deref(), Some("run `mailsluice connect m365`"));
+    assert!(why.reason.contains("invalid_grant"), "{why}");
+    assert!(world.log.text().contains("token_failed"));
+    // It asks no more, until a person has signed in.
+    let asked = world.provider.asked();
+    tokio::time::sleep(HOUR * 100).await;
+    assert_eq!(world.provider.asked(), asked);
+    world.sign_in().await;
+    next(&mut world.handle(), None).await;
+    world.log.holds_no("hush");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_stored_is_not_used() {
+    let world = World::new(Rotation::Strict).await;
+    world.sign_in().await;
+    let mut handle = world.handle();
+    let first = next(&mut handle, None).await;
+    world.store.break_saves(true);
+    let asked = world.provider.asked();
+    tokio::time::sleep(HOUR * 3).await;
+    assert_eq!(world.provider.asked(), asked + 1, "the token that came is kept, no other is asked for");
+    let why = handle.current().unwrap_err();
+    assert!(why.reason.contains("could not be stored") && why.until.is_some(), "{why}");
+    world.store.break_saves(false);
+    let token = next(&mut handle, Some(&first)).await;
+    assert!(world.provider.is_good(&token));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_keeps_the_token_until_its_end_and_is_told_once() {
+    let world = World::new(Rotation::Lenient).await;
+    world.sign_in().await;
+    let mut handle = world.handle();
+    let token = next(&mut handle, None).await;
+    world.provider.fail_next(Some(Trouble::Down), u32::MAX);
+    tokio::time::sleep(HOUR - Duration::from_secs(5)).await;
+    assert!(handle.current().unwrap().is(&token));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let why = handle.current().unwrap_err();
+    assert!(why.until.is_some() && why.action.is_none(), "{why:?}");
+    assert_eq!(world.log.text().matches("token_failed").count(), 1);
+    world.provider.heal();
+    next(&mut handle, Some(&token)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_is_sealed_when_there_is_a_key_and_told_when_it_is_gone() {
+    let mut world = World::new(Rotation::Lenient).await;
+    world.sign_in().await;
+    next(&mut world.handle(), None).await;
+    assert_eq!(world.stored().await.0.first(), Some(&0));
+    for (key, want) in [
+        (Some(1), None),
+        (Some(2), Some("another [secrets] key")),
+        (None, Some("there is none now")),
+        (Some(1), None),
+    ] {
+        world.key = key;
+        world.die().await;
+        let handle = world.handle();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        match want {
+            None => assert!(handle.current().is_ok(), "{key:?}"),
+            Some(want) => assert!(handle.current().unwrap_err().reason.contains(want), "{key:?}"),
+        }
+        assert_eq!(world.stored().await.0.first(), Some(&1), "it is never lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_used_is_asked_for_and_a_reload_goes_on() {
+    let mut world = World::new(Rotation::Lenient).await;
+    world.sign_in().await;
+    tokio::time::sleep(HOUR * 10).await;
+    assert_eq!(world.provider.asked(), 0);
+    let mut handle = world.handle();
+    let token = next(&mut handle, None).await;
+    let graph = world.sign_ins.handle("m365", Resource::Graph);
+    next(&mut graph.clone(), None).await;
+    drop(graph);
+    let asked = world.provider.asked();
+    world.configure();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(world.provider.asked(), asked, "nothing has changed");
+    assert!(handle.current().unwrap().is(&token));
+    world.client = "other";
+    world.configure();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(
+        handle.current().unwrap_err().reason.contains("another client_id"),
+        "a grant is its client's own"
+    );
+    world.client = "id";
+    world.configure();
+    next(&mut handle, Some(&token)).await;
+    world.configure_nothing();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(handle.current().unwrap_err().reason.contains("no more"));
+    assert!(world.sign_ins.status().is_empty());
+}
