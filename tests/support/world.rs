@@ -219,7 +219,5 @@ fn config(folder: &std::path::Path) -> Config {
         })],
         dkim: vec![],
         users: vec![],
-        sign_ins: vec![],
-        secrets: Secrets::default(),
     }
 }
