@@ -1,6 +1,8 @@
 //! What a person's sign-in gave, and whose it is.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
 use super::error::connect_action;
@@ -47,7 +49,7 @@ pub fn client_fingerprint(sign_in: &SignIn) -> String {
     let place = sign_in.token_url.origin().ascii_serialization();
     let tenant = sign_in.tenant.as_deref().unwrap_or_default();
     let text = [place.as_str(), tenant, &sign_in.client_id].join("\n");
-    digest(&SHA256, text.as_bytes()).as_ref()[..16].iter().map(|octet| format!("{octet:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
 }
 
 /// Why there is no token before anybody has signed in.

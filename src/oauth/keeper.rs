@@ -80,13 +80,13 @@ struct Unstored {
 }
 
 impl Keeper {
-    pub(super) fn new(services: SignInServices, seat: Arc<Seat>, sign_in: Arc<SignIn>, seal: Seal) -> Self {
+    pub(super) fn new(services: SignInServices, place: Arc<Seat>, sign_in: Arc<SignIn>, seal: Seal) -> Self {
         let endpoint = TokenEndpoint::new(sign_in.clone(), services.http.clone(), services.timeline.clone());
         let (read_again, kept, expiry) = (services.timeline.now(), BTreeMap::new(), ExpiryWatch::default());
         let (granted, unstored) = (Granted::Unknown, None);
         Self {
             services,
-            seat,
+            seat: place,
             sign_in,
             seal,
             endpoint,

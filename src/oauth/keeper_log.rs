@@ -49,5 +49,6 @@ pub(super) fn store_failed(sign_in: &str, error: &StoreError, effect: &str) {
 pub(super) fn expiring(sign_in: &str, deadline: &Deadline) {
     let Deadline { what, at, action } = deadline;
     let reason = format!("the {what} expires on {}", at.strftime("%Y-%m-%d"));
-    tracing::warn!(event = "token_expiring", sign_in, reason, next = format!("{at:.3}"), action);
+    let next = time(Some(*at));
+    tracing::warn!(event = "token_expiring", sign_in, reason, next, action);
 }

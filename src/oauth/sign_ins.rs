@@ -26,7 +26,7 @@ const MAX_COMMANDS: usize = 16;
 /// The sign-ins of a relay. Handles outlive reloads: whose sign-in is gone reads so.
 pub struct SignIns {
     http: Arc<dyn HttpClient>,
-    places: Mutex<HashMap<String, Place>>,
+    places: Mutex<HashMap<String, SignInPlace>>,
     /// Tokens that come from elsewhere.
     fed: Mutex<HashMap<(String, Resource), TokenHandle>>,
     stop: watch::Sender<bool>,
@@ -34,7 +34,7 @@ pub struct SignIns {
 
 /// A name, and who keeps its tokens, if it is one of the configuration.
 #[derive(Debug)]
-struct Place {
+struct SignInPlace {
     seat: Arc<Seat>,
     /// Until a keeper takes it.
     renewals: Option<mpsc::Receiver<Renewal>>,
@@ -93,7 +93,8 @@ impl SignIns {
             }
         }
         for sign_in in &config.sign_ins {
-            let place = places.entry(sign_in.name.to_string()).or_insert_with(|| Place::new(&sign_in.name));
+            let place =
+                places.entry(sign_in.name.to_string()).or_insert_with(|| SignInPlace::new(&sign_in.name));
             place.employ(&services, sign_in, &seal, &self.stop);
         }
     }
@@ -117,7 +118,7 @@ impl SignIns {
             return handle;
         }
         let mut places = self.places();
-        let place = places.entry(name.to_owned()).or_insert_with(|| Place::new(name));
+        let place = places.entry(name.to_owned()).or_insert_with(|| SignInPlace::new(name));
         let by_user = place
             .keeper
             .as_ref()
@@ -184,7 +185,7 @@ impl SignIns {
         }
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<String, SignInPlace>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -203,7 +204,7 @@ impl std::fmt::Debug for SignIns {
     }
 }
 
-impl Place {
+impl SignInPlace {
     fn new(name: &str) -> Self {
         let (ask, asked) = mpsc::channel(MAX_RENEWALS);
         Self { seat: Arc::new(Seat::new(name, ask)), renewals: Some(asked), keeper: None }
@@ -245,9 +246,11 @@ impl Place {
             // It may be between a request and its commit; it ends as soon as it listens, for nobody can tell it anything.
             drop(hired);
         }
-        let mut why: NoToken = nobody_has_signed_in("");
-        why.reason = "the configuration has its sign-in no more".to_owned();
-        why.action = Some("write [[oauth]] again, or another one at the account".to_owned());
+        let why = NoToken {
+            reason: "the configuration has its sign-in no more".to_owned(),
+            until: None,
+            action: Some("write [[oauth]] again, or another one at the account".to_owned()),
+        };
         self.seat.show_all(&TokenState::Absent(why));
     }
 }
