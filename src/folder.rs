@@ -26,6 +26,25 @@ pub fn make(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a file that is not there yet, for those whom `mode` lets read it, and makes it and its name durable. What could not be
+/// written whole does not stay.
+///
+/// # Errors
+/// When there is something of that name already, or it can't be written or synced.
+pub fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync(folder.unwrap_or(Path::new("."))));
+    if written.is_err() {
+        // What is left over is worse than nothing, and that it can't be removed says no more than the error itself.
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
 /// Makes the names in a folder durable.
 ///
 /// # Errors
@@ -76,6 +95,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_file_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create_file(&path, b"hush\n", 0o600).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let again = create_file(&path, b"other\n", 0o600).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"hush\n");
+    }
 
     #[test]
     fn what_is_made_is_ours_alone() {

@@ -5,9 +5,12 @@
 mod blacklist;
 mod check;
 mod client;
+mod connect;
 mod context;
+mod dialogue;
 mod failure;
 mod hash_password;
+mod init;
 mod limits;
 mod output;
 mod presets;
@@ -68,6 +71,10 @@ enum MainCommand {
     /// Validate the configuration
     #[command(after_help = "Example:\n  mailsluice check --config mailsluice.toml")]
     Check,
+    /// Write a small configuration where there is none: asks at a terminal, or takes all by flags
+    Init(init::InitOptions),
+    /// Sign in at a provider for [[oauth]], or try whether a sign-in that needs nobody works
+    Connect(connect::ConnectOptions),
     /// Show the providers whose hosts and limits are known: a word for `preset` in [[upstream]]
     #[command(after_help = "Example:\n  mailsluice presets")]
     Presets,
@@ -130,6 +137,8 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
     match command {
         MainCommand::Run => run::execute(context),
         MainCommand::Check => check::execute(context),
+        MainCommand::Init(options) => init::execute(&options, context),
+        MainCommand::Connect(options) => connect::execute(&options, context),
         MainCommand::Presets => presets::execute(context),
         MainCommand::Status(options) => status::execute(&options, context),
         MainCommand::Queue(command) => queue::execute(command, context),

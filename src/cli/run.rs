@@ -1,7 +1,7 @@
 //! `mailsluice run`
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::context::CliContext;
 use super::failure::{Failure, warn};
-use crate::config::{Config, LoadedConfig, Machine};
+use crate::config::{Config, ConfigPlace, Faults, LoadedConfig, Machine};
 use crate::relay;
 use crate::report::log;
 use crate::time::SystemClock;
@@ -19,10 +19,21 @@ use crate::time::SystemClock;
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
-    let loaded = context.load()?;
+    let loaded = context.load().map_err(|faults| told_of_init(faults, context))?;
     warn(&loaded.warnings);
     // The log has ended, and what waited is written, before the failure is told.
     run(context, loaded).map_err(tell_in_time)
+}
+
+/// The faults; a person without any configuration is told how to make one.
+fn told_of_init(faults: Faults, context: &CliContext) -> Failure {
+    let place = ConfigPlace::find(context.config.as_deref(), &context.machine());
+    if io::stderr().is_terminal() && matches!(place, ConfigPlace::Free(_)) {
+        return Failure::Configuration(format!(
+            "{faults}\nmailsluice: there is no configuration; make one with: mailsluice init"
+        ));
+    }
+    faults.into()
 }
 
 fn run(context: &CliContext, loaded: LoadedConfig) -> Result<(), Failure> {

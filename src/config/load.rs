@@ -31,6 +31,15 @@ pub struct LoadedConfig {
     pub files: Vec<PathBuf>,
 }
 
+/// Where the configuration is, or would be. Relative to the working folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigPlace {
+    /// This file is read, or at least there is something of its name.
+    Taken(PathBuf),
+    /// There is none; a new one would be read here.
+    Free(PathBuf),
+}
+
 /// The file that is read.
 pub(super) enum ConfigFile {
     /// One that is named, or one of the usual ones that is there.
@@ -49,6 +58,24 @@ struct Source<'t> {
     /// The files that were looked for in vain.
     tried: Vec<PathBuf>,
     open_to_others: bool,
+}
+
+impl ConfigPlace {
+    /// The place that [`Config::load`] would read, or else the one where a new file would be read.
+    #[must_use]
+    pub fn find(path: Option<&Path>, machine: &Machine) -> Self {
+        let is_there = |path: &Path| std::fs::symlink_metadata(machine.working_folder.join(path)).is_ok();
+        let has_folder =
+            |path: &&PathBuf| machine.working_folder.join(path).parent().is_some_and(Path::is_dir);
+        match find(path, machine) {
+            ConfigFile::At(path) if is_there(&path) => Self::Taken(path),
+            ConfigFile::At(path) => Self::Free(path),
+            ConfigFile::Nowhere(_) => {
+                let usual = machine.usual_files.iter().find(has_folder).or(machine.usual_files.first());
+                Self::Free(usual.cloned().unwrap_or_else(|| PathBuf::from("mailsluice.toml")))
+            }
+        }
+    }
 }
 
 impl Config {

@@ -8,6 +8,7 @@ mod account;
 mod addresses;
 mod certificate;
 mod check;
+mod client_id;
 mod data_dir;
 mod der;
 mod fault;
@@ -44,13 +45,14 @@ mod words;
 
 pub use account::{CausesSet, Fallback, Login, SharedLimits};
 pub use certificate::CertificateFacts;
+pub use client_id::NO_CLIENT_ID;
 pub use data_dir::DataDir;
 pub use der::is_self_issued;
 pub use fault::{Fault, Faults, Located, Warning};
 pub use filter::Filter;
 pub use identity::Identity;
 pub use limits::{Batch, Limits, Pace, Quota, Window};
-pub use load::LoadedConfig;
+pub use load::{ConfigPlace, LoadedConfig};
 pub use machine::Machine;
 pub use model::{
     Blacklist, BlacklistAction, BounceFrom, Config, ControlGroup, DkimEntry, Listener, Log, LogFormat,

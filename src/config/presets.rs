@@ -3,7 +3,7 @@
 //! Sources: the providers' documentation and Thunderbird's provider data base, as of 2026. A provider that publishes
 //! no limit has none here.
 
-use super::{ByteSize, Limits, Quota, Security};
+use super::{ByteSize, Limits, Quota, Security, SignInProvider};
 
 /// What is known about one provider.
 pub struct Preset {
@@ -121,6 +121,16 @@ impl Preset {
     /// Whether it takes mail of those alone who log in.
     pub(super) fn needs_login(&self) -> bool {
         !self.known.by_address
+    }
+
+    /// Whose sign-in (`[[oauth]]`) its accounts can use; `None` where there are passwords only.
+    #[must_use]
+    pub fn sign_in_provider(&self) -> Option<SignInProvider> {
+        match self.name {
+            "office365" | "office365-hve" => Some(SignInProvider::Microsoft),
+            "gmail" | "google-workspace" => Some(SignInProvider::Google),
+            _ => None,
+        }
     }
 
     /// The provider's limits, on top of our own defaults.

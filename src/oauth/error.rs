@@ -185,10 +185,7 @@ fn remedy_by_code(code: u32, sign_in: &SignIn) -> Option<String> {
                 .to_owned()
         }
         90_002 => "there is no such tenant: write its domain or id as tenant".to_owned(),
-        65_001 => match admin_consent_url(sign_in) {
-            Some(url) => format!("an administrator must consent at {url}; then {again}"),
-            None => format!("an administrator must consent to the application; then {again}"),
-        },
+        65_001 | 65_004 | 90_094 | 90_095 => consent(sign_in),
         50_076 | 50_079 => format!("a second factor is wanted: {again}, and answer it"),
         53_003 => {
             format!("a conditional access policy forbids it: an administrator must exempt this sign-in; then {again}")
@@ -201,6 +198,15 @@ fn remedy_by_code(code: u32, sign_in: &SignIn) -> Option<String> {
         ),
         _ => return None,
     })
+}
+
+/// Who must allow it, and where.
+fn consent(sign_in: &SignIn) -> String {
+    let place = match admin_consent_url(sign_in) {
+        Some(url) => format!("at {url}"),
+        None => "to the application".to_owned(),
+    };
+    format!("an administrator must consent {place}; then {}", connect_action(&sign_in.name))
 }
 
 /// What the standard's words mean to an operator.
@@ -228,6 +234,7 @@ fn remedy_by_error(refusal: &TokenRefusal, sign_in: &SignIn) -> String {
         ("invalid_request" | "unsupported_grant_type", _) => {
             format!("check provider, flow and token_url of [[oauth]] {}", sign_in.name)
         }
+        ("consent_required" | "interaction_required", _) if sign_in.needs_grant() => consent(sign_in),
         (_, SignInFlow::ClientCredentials | SignInFlow::ManagedIdentity) => {
             "grant the application its permission at the provider, with an administrator's consent".to_owned()
         }

@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use super::error::connect_action;
 use super::sealing::{Seal, SealError};
 use super::token::NoToken;
-use crate::config::SignIn;
-use crate::store::StoredGrant;
+use crate::config::{Secrets, SignIn};
+use crate::store::{GrantChange, NewGrant, StoredGrant};
 use crate::time::Moment;
 
 /// What a person's sign-in gave. Debug output does not show the token.
@@ -19,6 +19,19 @@ pub struct SignInGrant {
     pub token: SecretString,
     /// Who has signed in, if the provider has said so.
     pub account: Option<String>,
+}
+
+impl SignInGrant {
+    /// A new one in the form in which it lasts: for the application of this sign-in, encrypted where there is a key.
+    #[must_use]
+    pub fn to_store(&self, sign_in: &SignIn, secrets: &Secrets) -> NewGrant {
+        NewGrant {
+            sign_in: sign_in.name.to_string(),
+            client: client_fingerprint(sign_in),
+            token: Seal(secrets.key.clone()).close(&sign_in.name, &self.token),
+            change: GrantChange::SignedIn { account: self.account.clone() },
+        }
+    }
 }
 
 /// What is known of the grant of a sign-in.

@@ -11,6 +11,7 @@
 
 mod answer;
 mod assertion;
+mod claims;
 mod endpoint;
 mod error;
 mod expiring;
@@ -20,6 +21,7 @@ mod interactive;
 mod keeper;
 mod keeper_log;
 mod kept;
+mod loopback;
 mod sealing;
 mod seat;
 mod sign_ins;
@@ -30,12 +32,14 @@ mod token;
 
 pub use answer::Issued;
 pub use assertion::AssertionError;
+pub use claims::TokenClaims;
 pub use endpoint::TokenEndpoint;
 pub use error::{TokenRefusal, TokenRemedy, TokenRequestError, admin_consent_url, connect_action};
 pub use grant::{SignInGrant, client_fingerprint, nobody_has_signed_in};
 pub use http::{HttpClient, HttpError, LONGEST_ANSWER, REQUEST_LIMIT, WebClient};
 pub use interactive::{Authorization, DeviceCode, RedirectError};
 pub use keeper::SignInServices;
+pub use loopback::Loopback;
 pub use sign_ins::{AcceptError, SignIns};
 pub use status::{SignInStatus, TokenStatus};
 pub use token::{AccessToken, NoToken, Renewal, Resource, TokenFeed, TokenHandle, TokenState, token_channel};

@@ -12,7 +12,7 @@ use super::oauth_urls::{Endpoint, Urls, WRITE_TENANT};
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
-use crate::config::{ClientProof, Proxy, SignIn, SignInFlow, SignInProvider, proxy};
+use crate::config::{ClientProof, NO_CLIENT_ID, Proxy, SignIn, SignInFlow, SignInProvider, proxy};
 
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "m365""#;
 const WRITE_SCOPE: &str = "write what the provider's documentation says, with spaces between";
@@ -48,7 +48,7 @@ fn read(mut section: Section<'_>) -> PlacedSignIn {
     let name = super::name(&mut section, WRITE_NAME);
     let place = section.place_of("name");
     let provider = required(&mut section, "provider", &PROVIDERS);
-    let flow = required(&mut section, "flow", &FLOWS);
+    let flow = flow(&mut section, provider);
     let proof = Proof::read(&mut section);
     let keys = Keys {
         tenant: tenant(&mut section, provider, flow),
@@ -165,6 +165,18 @@ fn required<T: Copy>(section: &mut Section<'_>, key: &'static str, options: &[(&
     section.choice(key, options)
 }
 
+/// `flow`. Where it is not written, a person signs in, with any device if the provider lets one.
+fn flow(section: &mut Section<'_>, provider: Option<SignInProvider>) -> Option<FlowName> {
+    if section.has("flow") || provider.is_none() {
+        return section.choice("flow", &FLOWS);
+    }
+    section.node("flow");
+    Some(match provider {
+        Some(SignInProvider::Google) => FlowName::AuthorizationCode,
+        _ => FlowName::DeviceCode,
+    })
+}
+
 /// `tenant`
 fn tenant(
     section: &mut Section<'_>,
@@ -204,7 +216,14 @@ fn client_id(section: &mut Section<'_>, flow: Option<FlowName>, proof: Option<&P
     let is_id = |text: &str| {
         (!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())).then(|| text.to_owned())
     };
-    section.parsed("client_id", "the id of an application", INSTEAD, is_id)
+    let client_id = section.parsed("client_id", "the id of an application", INSTEAD, is_id);
+    if client_id.as_deref() == Some(NO_CLIENT_ID) {
+        let name = section.written("name").map_or("NAME", |(_, name)| name);
+        let instead = format!("register it (`mailsluice connect {name} --script` tells how), and {INSTEAD}");
+        let what = "is that of no application: nobody can sign in";
+        section.warning(&section.place_of("client_id"), "client_id", what, &instead);
+    }
+    client_id
 }
 
 /// `scope` and `graph_scope`, or what the provider's ones are.
