@@ -13,6 +13,7 @@ mod hash_password;
 mod init;
 mod limits;
 mod output;
+mod own_sign_ins;
 mod presets;
 mod probe;
 mod queue;

@@ -11,11 +11,12 @@ use super::client::{ApiRequest, Client, RequestPath, StreamEnd, runtime};
 use super::context::CliContext;
 use super::failure::{Failure, complain, warn};
 use super::output::{self, count};
+use super::own_sign_ins::OwnSignIns;
 use crate::config::{Config, Login, Upstream, UpstreamKind};
 use crate::control::view::{
     CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, tell_steps,
 };
-use crate::oauth::{Resource, SignIns};
+use crate::oauth::TokenHandle;
 use crate::report::log::escape::printable;
 use crate::smtp::InstanceId;
 use crate::upstream::{Connector, Credentials, Observer, RefusedToken, TcpDial};
@@ -84,37 +85,44 @@ fn from_here(
     }
     runtime()?.block_on(async {
         let (events, mut told) = mpsc::channel(WAITING);
-        let probing = probe_all(&config, &options.upstreams, events);
+        let sign_ins = OwnSignIns::start(&config)?;
+        let probing = probe_all((&config, &sign_ins), &options.upstreams, events);
         let showing = async {
             while let Some(event) = told.recv().await {
                 show.take(event)?;
             }
             Ok(StreamEnd::Ended)
         };
-        tokio::select! {
+        let ended = tokio::select! {
             // It ends the events, and so what shows them.
             ended = async { tokio::join!(probing, showing).1 } => ended,
             _ = tokio::signal::ctrl_c() => Ok(StreamEnd::Interrupted),
-        }
+        };
+        sign_ins.stop().await;
+        ended
     })
 }
 
-async fn probe_all(config: &Config, names: &[String], events: mpsc::Sender<ProbeEvent>) {
+async fn probe_all(
+    (config, sign_ins): (&Config, &OwnSignIns),
+    names: &[String],
+    events: mpsc::Sender<ProbeEvent>,
+) {
     let is_wanted = |upstream: &&Arc<Upstream>| {
         if names.is_empty() { upstream.enabled } else { names.contains(&upstream.name) }
     };
     for upstream in config.upstreams.iter().filter(is_wanted) {
         for login in &upstream.accounts {
-            let (host, connector) = connector(config, upstream, login).unzip();
             let begun = ProbedAccount {
                 upstream: upstream.name.clone(),
                 account: login.name().to_owned(),
-                host,
+                host: host(upstream),
                 enabled: upstream.enabled,
             };
             // Who shows them is there, or all of this is gone.
             let _ = events.send(ProbeEvent::Begun(begun)).await;
-            let result = match connector {
+            let token = sign_ins.token(login).await;
+            let result = match connector(config, upstream, login, token) {
                 Some(connector) => {
                     let run = tell_steps(&events, |steps| async move {
                         let connection = connector.open_before(Observer::of_steps(steps)).await?;
@@ -130,14 +138,25 @@ async fn probe_all(config: &Config, names: &[String], events: mpsc::Sender<Probe
     }
 }
 
-/// By what an account connects, and where to; nothing for the local mailbox.
-fn connector(config: &Config, upstream: &Upstream, login: &Login) -> Option<(String, Connector)> {
+/// Where an upstream is; `None` for the local mailbox.
+fn host(upstream: &Upstream) -> Option<String> {
+    match &upstream.kind {
+        UpstreamKind::Smtp(smtp) => Some(format!("{}:{}", smtp.host, smtp.port)),
+        UpstreamKind::Capture(_) => None,
+    }
+}
+
+/// By what an account connects; nothing for the local mailbox.
+fn connector(
+    config: &Config,
+    upstream: &Upstream,
+    login: &Login,
+    token: Option<TokenHandle>,
+) -> Option<Connector> {
     let UpstreamKind::Smtp(smtp) = &upstream.kind else { return None };
-    let host = format!("{}:{}", smtp.host, smtp.port);
     let (smtp, own) = ((**smtp).clone(), InstanceId::random());
-    let token = login.oauth.as_deref().map(|name| SignIns::default().handle(name, Resource::Smtp));
     let credentials = Credentials::of(login, token, RefusedToken::default());
-    Some((host, Connector::new(Arc::new(TcpDial), smtp, credentials, &config.hostname, own)))
+    Some(Connector::new(Arc::new(TcpDial), smtp, credentials, &config.hostname, own))
 }
 
 impl ProbeShow {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::dialogue::{ConnectionTap, Speaker};
-use super::error::{ConnectCause, ConnectError, DialError, DialogueFault};
+use super::error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError};
 use super::step::{ConnectStep, StepFailure, StepFinding, StepName};
 use crate::smtp::Reply;
 
@@ -81,6 +81,7 @@ impl Observer {
             ConnectCause::Dial(DialError::Unreachable { .. }) => return,
             ConnectCause::Dial(DialError::Proxy { .. }) => StepName::Connect,
             ConnectCause::Dial(_) => StepName::Resolve,
+            ConnectCause::Login(LoginError::NoToken(_) | LoginError::NotReplaced(_)) => StepName::SignIn,
             _ => error.stage.into(),
         };
         self.step(name, Err(StepFailure::of(error)));

@@ -37,6 +37,8 @@ pub enum StepName {
     Hello,
     /// STARTTLS.
     StartTls,
+    /// The token to log in with.
+    SignIn,
     /// AUTH.
     Auth,
 }
@@ -106,6 +108,7 @@ impl StepName {
             Self::Greeting => "greeting",
             Self::Hello => "ehlo",
             Self::StartTls => "starttls",
+            Self::SignIn => "sign_in",
             Self::Auth => "auth",
         }
     }

@@ -81,7 +81,7 @@ impl<'c> Keeping<'c> {
 }
 
 /// What another user makes in the relay's folder, the relay could not write.
-fn check_owner(data_dir: &Path) -> Result<(), Failure> {
+pub(in crate::cli) fn check_owner(data_dir: &Path) -> Result<(), Failure> {
     let Ok(folder) = std::fs::metadata(data_dir) else { return Ok(()) };
     if folder.uid() == rustix::process::geteuid().as_raw() {
         return Ok(());

@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 
 use self::failed::SignInFailure;
 use self::keep::Keeping;
+pub(super) use self::keep::check_owner;
 use self::mailboxes::SendingMailbox;
 use self::outcome::Connected;
 use self::person::PersonSignIn;
