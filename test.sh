@@ -2,7 +2,7 @@
 # Runs all tests on a Debian machine on which nothing was prepared but git and the Rust toolchain (rustup).
 #
 # Installs what is missing (as root, or with sudo): Debian packages of the outside parties, and under target/ a Python
-# environment with the ones from PyPI, a folder with the one from npm, and nullmailer, unpacked. Runs the Rust tests, then
+# environment with the ones from PyPI, a folder with the ones from npm, and nullmailer, unpacked. Runs the Rust tests, then
 # tests/outside against the binary that they built. That is the dev profile, once: its overflow checks and assertions see
 # more, and a clean checkout need not build twice.
 #
@@ -42,10 +42,10 @@ fi
 needs=(
     postfix:postfix smtp-sink:postfix swaks:swaks curl:curl msmtp:msmtp opendkim:opendkim
     opendkim-testmsg:opendkim-tools saslpasswd2:sasl2-bin strace:strace openssl:openssl cc:gcc python3:python3
-    node:nodejs npm:npm php:php-cli go:golang-go
+    node:nodejs npm:npm php:php-cli go:golang-go dovecot:dovecot-core
 )
 # Packages without a command of their own; swaks needs libnet-ssleay-perl for TLS.
-modules=(libsasl2-modules libc6-dev libnet-ssleay-perl libphp-phpmailer)
+modules=(libsasl2-modules libc6-dev libnet-ssleay-perl libphp-phpmailer dovecot-submissiond)
 
 install_packages() {
     local missing=() need module

@@ -1,11 +1,14 @@
-"""What the tests share: a sink, a private Postfix, and relays that are stopped when the test ends."""
+"""What the tests share: servers of other families, and relays that are stopped when the test ends."""
 
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from postfix import Postfix
+from authorization_server import AuthorizationServer
+from dovecot import Dovecot
+from microsoft import Exchange
+from postfix import Postfix, make_certificates
 from relay import Relay
 from sink import Sink
 
@@ -52,6 +55,66 @@ def postfix(postfix_server):
     """The private Postfix with an empty mailbox."""
     postfix_server.clear()
     return postfix_server
+
+
+@pytest.fixture(scope="session")
+def parties_folder():
+    """A folder where the servers' processes can walk, whoever they run as."""
+    with tempfile.TemporaryDirectory(prefix="mailsluice-parties-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def server_tls(parties_folder):
+    """A folder with an authority and a certificate for localhost."""
+    folder = parties_folder / "tls"
+    folder.mkdir()
+    make_certificates(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def authorization_server_process(parties_folder):
+    server = AuthorizationServer(parties_folder)
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture
+def authorization_server(authorization_server_process):
+    """The OAuth server as it is after its start."""
+    authorization_server_process.reset()
+    return authorization_server_process
+
+
+@pytest.fixture(scope="session")
+def dovecot_process(parties_folder, server_tls, authorization_server_process):
+    server = Dovecot(parties_folder / "dovecot", server_tls, authorization_server_process)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def dovecot(dovecot_process):
+    """The private Dovecot, with nothing taken yet."""
+    dovecot_process.clear()
+    return dovecot_process
+
+
+@pytest.fixture(scope="session")
+def exchange_process(parties_folder, server_tls, authorization_server_process):
+    server = Exchange(parties_folder, server_tls, authorization_server_process.token_key)
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture
+def exchange(exchange_process):
+    """What answers as Exchange Online does, with nothing seen yet."""
+    exchange_process.clear()
+    return exchange_process
 
 
 def upstream_to(port, more=""):
