@@ -1,6 +1,7 @@
 """What the tests share: servers of other families, and relays that are stopped when the test ends."""
 
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,11 +74,19 @@ def server_tls(parties_folder):
     return folder
 
 
+@contextmanager
+def running(server):
+    """Starts it, and ends it also when the start fails."""
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def authorization_server_process(parties_folder):
-    server = AuthorizationServer(parties_folder)
-    yield server.start()
-    server.stop()
+    with running(AuthorizationServer(parties_folder)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -89,11 +98,8 @@ def authorization_server(authorization_server_process):
 
 @pytest.fixture(scope="session")
 def dovecot_process(parties_folder, server_tls, authorization_server_process):
-    server = Dovecot(parties_folder / "dovecot", server_tls, authorization_server_process)
-    try:
-        yield server.start()
-    finally:
-        server.stop()
+    with running(Dovecot(parties_folder / "dovecot", server_tls, authorization_server_process)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -105,9 +111,8 @@ def dovecot(dovecot_process):
 
 @pytest.fixture(scope="session")
 def exchange_process(parties_folder, server_tls, authorization_server_process):
-    server = Exchange(parties_folder, server_tls, authorization_server_process.token_key)
-    yield server.start()
-    server.stop()
+    with running(Exchange(parties_folder, server_tls, authorization_server_process.token_key)) as server:
+        yield server
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ class Dovecot:
         self.server = authorization_server
         self.mechanisms = " ".join(mechanisms)
         self.process = None
+        self.before = 0
 
     def start(self):
         version = subprocess.run(["dovecot", "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
@@ -107,15 +108,20 @@ class Dovecot:
         self.sink.stop()
 
     def clear(self):
+        self.before = len(self.log())
         self.sink.arrivals.clear()
         self.sink.numbers.clear()
 
     def log(self):
         return "".join(path.read_text(errors="replace") for name in ("said", "log") if (path := self.home / name).exists())
 
-    def methods(self, since=0):
-        """The mechanisms of the logins that it took, as it names them."""
-        return re.findall(r"Login: user=<[^>]*>, method=([A-Z0-9-]+)", self.log()[since:])
+    def methods(self):
+        """The mechanisms of the logins that it has taken since it was cleared, as it names them."""
+        return re.findall(r"Login: user=<[^>]*>, method=([A-Z0-9-]+)", self.log()[self.before:])
+
+    def refusals(self):
+        """How often a login was refused since then, by mechanism."""
+        return re.findall(r"auth failed, [^:]*: user=<[^>]*>, method=([A-Z0-9-]+)", self.log()[self.before:])
 
     def wait_mail(self, count=1, seconds=30):
         wait_until(lambda: len(self.sink.arrivals) >= count, seconds, lambda: f"{count} messages: {self.log()[-3000:]}")

@@ -19,7 +19,7 @@ class Exchange(NodeProgram):
         self.ca_file = tls / "ca.pem"
 
     def clear(self):
-        self.ask("/", {"refuse": None, "logins": [], "mail": []})
+        self.ask("/", {"refuse": None, "revoked": [], "logins": [], "mail": []})
 
     def refuse(self, reply, times=None):
         """Refuses so many logins, or all, with `reply` ("535 5.7.3 …")."""
@@ -28,6 +28,10 @@ class Exchange(NodeProgram):
 
     def accept(self):
         self.ask("/", {"refuse": None})
+
+    def revoke(self, token):
+        """The token is refused from now on, and whoever is connected has to log in again."""
+        self.ask("/", {"revoked": [*self.ask("/")["revoked"], token], "cut": True})
 
     def logins(self, **fields):
         return [login for login in self.ask("/")["logins"] if all(login[key] == value for key, value in fields.items())]

@@ -13,6 +13,7 @@ const order = JSON.parse(process.argv[2]);
 const WRONG = "5.7.3 Authentication unsuccessful [ZR0P278CA0001.CHEP278.PROD.OUTLOOK.COM 2026-11-26T06:00:00.000Z 08DE0000]";
 const state = {
     refuse: null,  // {code, text, times}: so many logins are refused in these words; times null: all
+    revoked: [],   // tokens that are good no longer, though nothing in them says so
     logins: [],    // {method, user, token, accepted, at}
     mail: [],      // {user, from, to, content}
 };
@@ -28,6 +29,7 @@ const claimsOf = (token) => {
 
 const isGood = (auth) => {
     if (auth.method === "XOAUTH2") {
+        if (state.revoked.includes(auth.accessToken)) return false;
         const claims = claimsOf(auth.accessToken);
         return claims.email === auth.username && claims.exp > Date.now() / 1000;
     }
@@ -76,7 +78,9 @@ const control = http.createServer((request, response) => {
     let body = "";
     request.on("data", (part) => { body += part; });
     request.on("end", () => {
-        if (request.method === "POST") Object.assign(state, JSON.parse(body));
+        const { cut, ...changes } = body ? JSON.parse(body) : {};
+        Object.assign(state, changes);
+        if (cut) mail.connections.forEach((connection) => connection.close());
         response.writeHead(200, { "content-type": "application/json" });
         response.end(JSON.stringify(state));
     });
