@@ -1,6 +1,7 @@
 """An OAuth authorization server of another family: oidc-provider, on loopback, with people who sign in by code.
 
-Clients: `relay` (public: device code, authorization code with PKCE), `by-secret` and `by-certificate` (client credentials).
+Clients: `relay` (public: device code, authorization code with PKCE), `desktop` (the same, with a secret), `by-secret` and
+`by-certificate` (client credentials).
 Access tokens are JWTs that Dovecot and the Exchange of microsoft.py check by themselves.
 """
 

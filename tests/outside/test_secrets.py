@@ -27,9 +27,9 @@ def forms(secret):
     octets = secret.encode()
     found = {octets, urllib.parse.quote(secret, safe="").encode()}
     for before in range(3):
-        text = base64.b64encode(b"\0" * before + octets)
-        # The first and the last characters depend on what stands beside it.
-        found.add(text[4 if before else 0:-4])
+        whole = octets[-before % 3:] if before else octets
+        # Only whole groups of three do not depend on what stands beside the secret.
+        found.add(base64.b64encode(whole[:len(whole) // 3 * 3]))
     return {form for form in found if len(form) >= 8}
 
 
@@ -40,13 +40,17 @@ def leaks(secrets, outputs):
     ]
 
 
-def test_the_search_finds_what_is_there():
-    token = "eyJhbGciOiJSUzI1NiJ9.payload.signature"
-    login = base64.b64encode(f"user=a@b\x01auth=Bearer {token}\x01\x01".encode())
-    for place in [token.encode(), b"x=" + urllib.parse.quote("a b/c+d=e&f").encode(), login, b"reply=" + login + b" end"]:
-        secret = token if b"eyJ" in place or place is login or login in place else "a b/c+d=e&f"
-        assert leaks([secret], {"here": place}), place
-    assert not leaks([token], {"here": b"user=a@b auth=Bearer"})
+TOKEN, ODD = "eyJhbGciOiJSUzI1NiJ9.payload.signature", "a b/c+d=e&f"
+LOGIN = base64.b64encode(f"user=a@b\x01auth=Bearer {TOKEN}\x01\x01".encode())
+
+
+@pytest.mark.parametrize(("secret", "place"), [
+    (TOKEN, f"x {TOKEN} y".encode()), (TOKEN, b"AUTH XOAUTH2 " + LOGIN + b" end"), (ODD, b"q=a%20b%2Fc%2Bd%3De%26f"), (ODD, b"a b/c+d=e&f"),
+    *[(ODD, b"login " + base64.b64encode(b"\0" * n + ODD.encode() + b"\0tail")) for n in range(4)],
+])
+def test_the_search_finds_what_is_there(secret, place):
+    assert leaks([secret], {"here": place})
+    assert not leaks([secret], {"here": b"user=a@b auth=Bearer, and a b/c"})
 
 
 class Processes:

@@ -2,17 +2,15 @@
 //
 // The order comes as JSON in the first argument: {port, control, modules, keys, certificate, secret}: the ports, the folder
 // of the npm packages, the folder to write the public key to (where Dovecot looks for it), the PEM file of the certificate
-// by which the client `by-certificate` proves who it is, and the secret of the client `by-secret`. Says "ready" on stdout.
+// by which the client `by-certificate` proves who it is, and the secret of `by-secret` and `desktop`. Says "ready" on stdout.
 //
 // Nobody looks at a page: a browser signs in the person that the state names.
-import { createPublicKey, generateKeyPairSync, webcrypto } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 const order = JSON.parse(process.argv[2]);
-// Node 18 has it, but not under this name.
-globalThis.crypto ??= webcrypto;
-const { Provider } = await import(`${order.modules}/oidc-provider/lib/index.js`);
+const { default: Provider } = await import(`${order.modules}/oidc-provider/lib/index.js`);
 
 const issuer = `http://127.0.0.1:${order.port}`;
 const RESOURCE = 'urn:mail';
@@ -34,18 +32,19 @@ const publish = (key, name) => {
 };
 const jwkOf = (key, more) => ({ ...key.export({ format: 'jwk' }), ...more });
 
+// A native client may come back at any port of loopback (RFC 8252 7.3).
+const native = {
+    application_type: 'native', response_types: ['code'], grant_types: [DEVICE, 'refresh_token', 'authorization_code'],
+    redirect_uris: ['http://127.0.0.1/', 'http://127.0.0.1', 'http://localhost/', 'http://localhost'],
+};
 const application = (id, more) => ({
     client_id: id, grant_types: ['client_credentials'], response_types: [], redirect_uris: [], ...more,
 });
 const provider = new Provider(issuer, {
     jwks: { keys: [jwkOf(signing.privateKey, { kid: 'k1', alg: 'RS256', use: 'sig' })] },
     clients: [
-        {
-            client_id: 'relay', token_endpoint_auth_method: 'none', application_type: 'native',
-            grant_types: [DEVICE, 'refresh_token', 'authorization_code'], response_types: ['code'],
-            // A native client may come back at any port of loopback (RFC 8252 7.3).
-            redirect_uris: ['http://127.0.0.1/', 'http://127.0.0.1', 'http://localhost/', 'http://localhost'],
-        },
+        { client_id: 'relay', token_endpoint_auth_method: 'none', ...native },
+        { client_id: 'desktop', client_secret: order.secret, token_endpoint_auth_method: 'client_secret_post', ...native },
         application('by-secret', { client_secret: order.secret, token_endpoint_auth_method: 'client_secret_post' }),
         application('by-certificate', {
             token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'PS256',
@@ -71,7 +70,8 @@ const provider = new Provider(issuer, {
         },
     },
     interactions: { url: (ctx, interaction) => `/person/${interaction.uid}` },
-    extraTokenClaims: (ctx, token) => ({ email: token.accountId ?? APPLICATION }),
+    // As long as Microsoft's are: an AUTH command must not carry them in its own line (RFC 4954 4).
+    extraTokenClaims: (ctx, token) => ({ email: token.accountId ?? APPLICATION, wids: 'x'.repeat(1200) }),
     // Dovecot takes no other type than this.
     formats: { customizers: { jwt: (ctx, token, jwt) => { jwt.header = { ...jwt.header, typ: 'JWT' }; } } },
     rotateRefreshToken: () => true,
@@ -120,10 +120,9 @@ const decide = async (query) => {
 };
 
 // Takes down what a token request asks and what it is answered, and holds the answer back where that is wanted.
-const overhear = (request, response, conduct) => {
-    const exchange = { at: Date.now() / 1000, asked: '', status: null, answer: null };
+const overhear = (asked, response, conduct) => {
+    const exchange = { at: Date.now() / 1000, asked, status: null, answer: null };
     state.exchanges.push(exchange);
-    request.on('data', (octets) => { exchange.asked += octets; });
     const end = response.end.bind(response);
     response.end = (body, ...more) => {
         exchange.status = response.statusCode;
@@ -133,8 +132,13 @@ const overhear = (request, response, conduct) => {
     };
 };
 
+const read = async (request) => {
+    let text = '';
+    for await (const octets of request) text += octets;
+    return text;
+};
+
 const misbehave = (request, response, conduct) => {
-    request.resume();
     if (conduct.kind === 'answer') {
         response.writeHead(conduct.status, conduct.headers ?? { 'content-type': 'application/json' });
         response.end(conduct.body);
@@ -160,13 +164,20 @@ const serve = (request, response) => {
         url.searchParams.set('prompt', 'consent');
         request.url = url.pathname + url.search;
     }
-    const conduct = url.pathname === '/token' ? state.conduct : { kind: 'well' };
-    const wait = conduct.kind === 'slow' ? conduct.seconds * 1000 : 0;
-    setTimeout(() => {
-        if (url.pathname === '/token') overhear(request, response, conduct);
-        if (['well', 'late', 'slow'].includes(conduct.kind)) handle(request, response);
-        else misbehave(request, response, conduct);
-    }, wait);
+    if (url.pathname === '/token') exchange(request, response).catch((error) => console.error(error));
+    else handle(request, response);
+};
+
+// A token request, and what becomes of it.
+const exchange = async (request, response) => {
+    const { conduct } = state;
+    const asked = await read(request);
+    if (conduct.kind === 'slow') await new Promise((done) => { setTimeout(done, conduct.seconds * 1000); });
+    overhear(asked, response, conduct);
+    if (!['well', 'late', 'slow'].includes(conduct.kind)) return misbehave(request, response, conduct);
+    // What has been read is handed over parsed.
+    request.body = Object.fromEntries(new URLSearchParams(asked));
+    return handle(request, response);
 };
 
 let server = null;
@@ -182,8 +193,7 @@ const close = () => new Promise((done) => {
 
 const control = async (request) => {
     const url = new URL(request.url, 'http://control');
-    let body = '';
-    for await (const octets of request) body += octets;
+    const body = await read(request);
     switch (url.pathname) {
         case '/state': return [200, state];
         case '/decide': return [await decide(url.searchParams), {}];
