@@ -76,9 +76,10 @@ class AuthorizationServer(NodeProgram):
 
 def parsed(text):
     try:
-        return json.loads(text) if text else None
+        found = json.loads(text) if text else None
     except ValueError:
         return None
+    return found if isinstance(found, dict) else None
 
 
 class Browser:

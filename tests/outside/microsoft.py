@@ -29,9 +29,9 @@ class Exchange(NodeProgram):
     def accept(self):
         self.ask("/", {"refuse": None})
 
-    def revoke(self, token):
-        """The token is refused from now on, and whoever is connected has to log in again."""
-        self.ask("/", {"revoked": [*self.ask("/")["revoked"], token], "cut": True})
+    def revoke(self, *tokens):
+        """They are refused from now on, and whoever is connected has to log in again."""
+        self.ask("/", {"revoke": tokens, "cut": True})
 
     def logins(self, **fields):
         return [login for login in self.ask("/")["logins"] if all(login[key] == value for key, value in fields.items())]

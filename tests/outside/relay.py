@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+from http.client import HTTPConnection
 from pathlib import Path
 
 from network import free_port, port_answers, wait_until
@@ -114,6 +116,15 @@ class Relay:
             return json.loads(done.stdout) if done.stdout.strip() else None
         return done
 
+    def api(self, path):
+        """The octets that the control interface answers to a GET below /api/v1."""
+        connection = ControlConnection(self.data / "control.sock")
+        try:
+            connection.request("GET", f"/api/v1/{path}")
+            return connection.getresponse().read()
+        finally:
+            connection.close()
+
     def queue(self):
         return self.command("queue", "list", "--limit", "100000")
 
@@ -153,6 +164,19 @@ class Relay:
     def _up(self):
         assert self.process.poll() is None, f"the relay ended with {self.process.returncode}: {self.errors()} {self.log_tail()}"
         return port_answers(self.port)
+
+
+class ControlConnection(HTTPConnection):
+    """HTTP over the control socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=20)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(20)
+        self.sock.connect(self.path)
 
 
 def clean_environment():

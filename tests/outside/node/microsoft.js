@@ -78,11 +78,12 @@ const control = http.createServer((request, response) => {
     let body = "";
     request.on("data", (part) => { body += part; });
     request.on("end", () => {
-        const { cut, ...changes } = body ? JSON.parse(body) : {};
+        const { cut, revoke, ...changes } = body ? JSON.parse(body) : {};
         Object.assign(state, changes);
+        state.revoked.push(...(revoke ?? []));
         if (cut) mail.connections.forEach((connection) => connection.close());
         response.writeHead(200, { "content-type": "application/json" });
-        response.end(JSON.stringify(state));
+        response.end(JSON.stringify({ ...state, revoked: undefined }));
     });
 });
 control.listen(order.control, "127.0.0.1", () => mail.listen(order.port, "127.0.0.1", () => console.log("ready")));
