@@ -48,10 +48,10 @@ class AuthorizationServer(NodeProgram):
         """Answers that are no HTTP at all."""
         self.behave("octets", octets=base64.b64encode(octets).decode())
 
-    def exchanges(self, grant=None):
-        """Token requests so far: {at, asked, status, answer}; `asked` and `answer` parsed."""
+    def exchanges(self, grant=None, since=0):
+        """Token requests so far, but for the first ones: {at, asked, status, answer}; `asked` and `answer` parsed."""
         found = []
-        for exchange in self.ask("/state")["exchanges"]:
+        for exchange in self.ask(f"/exchanges?since={since}"):
             asked = dict(urllib.parse.parse_qsl(exchange["asked"]))
             if grant is None or asked.get("grant_type") == grant:
                 found.append(exchange | {"asked": asked, "answer": parsed(exchange["answer"])})

@@ -34,10 +34,10 @@ class Exchange(NodeProgram):
         self.ask("/", {"revoke": tokens, "cut": True})
 
     def logins(self, **fields):
-        return [login for login in self.ask("/")["logins"] if all(login[key] == value for key, value in fields.items())]
+        return [login for login in self.ask("/logins") if all(login[key] == value for key, value in fields.items())]
 
     def mail(self):
-        return self.ask("/")["mail"]
+        return self.ask("/mail")
 
     def wait_mail(self, count=1, seconds=30, what=""):
         wait_until(lambda: len(self.mail()) >= count, seconds, lambda: f"{count} messages: {self.logins()} {what() if what else ''}")

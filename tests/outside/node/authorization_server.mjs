@@ -195,7 +195,7 @@ const control = async (request) => {
     const url = new URL(request.url, 'http://control');
     const body = await read(request);
     switch (url.pathname) {
-        case '/state': return [200, state];
+        case '/exchanges': return [200, state.exchanges.slice(Number(url.searchParams.get('since') ?? 0))];
         case '/decide': return [await decide(url.searchParams), {}];
         case '/set': {
             Object.assign(state, JSON.parse(body));

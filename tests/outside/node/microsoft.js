@@ -83,7 +83,8 @@ const control = http.createServer((request, response) => {
         state.revoked.push(...(revoke ?? []));
         if (cut) mail.connections.forEach((connection) => connection.close());
         response.writeHead(200, { "content-type": "application/json" });
-        response.end(JSON.stringify({ ...state, revoked: undefined }));
+        // One part of the state, as the path names it.
+        response.end(JSON.stringify(state[request.url.slice(1)] ?? null));
     });
 });
 control.listen(order.control, "127.0.0.1", () => mail.listen(order.port, "127.0.0.1", () => console.log("ready")));
