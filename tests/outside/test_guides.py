@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from authorization_server import PERSON, Browser
+from authorization_server import PERSON, SECRET, Browser
 from network import free_port, port_answers, wait_until
 from relay import ROOT, binary, clean_environment
 
@@ -24,7 +24,8 @@ BLOCK = re.compile(r"^```sh tested\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def commands(guide):
     """The guide's commands, in order."""
     text = (ROOT / "docs" / guide).read_text()
-    found = [line for block in BLOCK.findall(text) for line in block.splitlines() if line.strip()]
+    blocks = [block.replace("\\\n ", "") for block in BLOCK.findall(text)]
+    found = [line for block in blocks for line in block.splitlines() if line.strip()]
     assert found, f"{guide} has no blocks to test"
     return found
 
@@ -109,7 +110,8 @@ class Follower:
         for head, more in lines.items():
             assert text.count(head) == 1, text
             text = re.sub(rf"^{re.escape(head)}.*$", lambda found, more=more: "\n".join([found.group(), *more]), text, flags=re.MULTILINE)
-        text = re.sub(r'^client_id = "[^"]*"', 'client_id = "relay"', text, flags=re.MULTILINE)
+        client = "desktop" if "client_secret" in text else "relay"
+        text = re.sub(r'^client_id = "[^"]*"', f'client_id = "{client}"', text, flags=re.MULTILINE)
         self.file.write_text(text + f'[[listener]]\naddress = "127.0.0.1:{self.port}"\n')
 
 
@@ -122,10 +124,10 @@ def follower(tmp_path, exchange, authorization_server):
 
 @pytest.mark.parametrize("guide", ["office365.md", "google.md"])
 def test_a_guide_leads_to_a_delivered_mail(guide, follower, exchange):
-    if "client-secret" in (ROOT / "docs" / guide).read_text():
-        (follower.home / "client-secret").write_text("not wanted by a public client\n")
-        (follower.home / "client-secret").chmod(0o600)
     steps = commands(guide)
+    if any("client-secret" in step for step in steps):
+        (follower.home / "client-secret").write_text(SECRET + "\n")
+        (follower.home / "client-secret").chmod(0o600)
     for command in steps:
         follower.do(command)
     mail = exchange.wait_mail(sum(step.startswith(("mailsluice send", "swaks")) for step in steps), what=lambda: str(follower.outputs))
