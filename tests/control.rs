@@ -28,6 +28,7 @@ use mailsluice::lane::{LaneState, LaneStatuses, LimitWaits, Wakeups};
 use mailsluice::limits::{AccountKey, Amount};
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::memory::MemoryBudget;
+use mailsluice::oauth::{Resource, SignIns};
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::test_mode::Switch;
 use mailsluice::route::Router;
@@ -98,13 +99,14 @@ impl Relay {
         let test_mode = runtime.block_on(Switch::load(store.clone(), &config.test_mode)).unwrap();
         let timeline = store.timeline().clone();
         let (router, wakeups) = (Arc::new(Router::new(&config)), Arc::new(Wakeups::default()));
+        let sign_ins = Arc::new(SignIns::default());
         let services = AccountServices {
             store: store.clone(),
             timeline: timeline.clone(),
             wakeups: wakeups.clone(),
             dial: Arc::new(TcpDial),
             instance: InstanceId::random(),
-            sign_ins: Arc::default(),
+            sign_ins: sign_ins.clone(),
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
@@ -130,7 +132,7 @@ impl Relay {
             version: "9.9.9",
             wakeups,
             statuses,
-            sign_ins: Arc::default(),
+            sign_ins,
             test_mode: Arc::new(test_mode),
             reloads: tokio::sync::mpsc::channel(1).0,
         };

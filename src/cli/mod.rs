@@ -73,8 +73,10 @@ enum MainCommand {
     #[command(after_help = "Example:\n  mailsluice check --config mailsluice.toml")]
     Check,
     /// Write a small configuration where there is none: asks at a terminal, or takes all by flags
+    #[command(after_help = "Example:\n  mailsluice init --preset office365 --address office@firm.example")]
     Init(init::InitOptions),
     /// Sign in at a provider for [[oauth]], or try whether a sign-in that needs nobody works
+    #[command(after_help = "Example:\n  mailsluice connect m365")]
     Connect(connect::ConnectOptions),
     /// Show the providers whose hosts and limits are known: a word for `preset` in [[upstream]]
     #[command(after_help = "Example:\n  mailsluice presets")]
@@ -89,10 +91,13 @@ enum MainCommand {
     #[command(subcommand)]
     Blacklist(blacklist::BlacklistCommand),
     /// Test accounts: resolve, connect, TLS, EHLO, AUTH; sends nothing, and says what is wrong and what to do
+    #[command(after_help = "Example:\n  mailsluice probe m365")]
     Probe(probe::ProbeOptions),
     /// Send a real test mail through the running relay, and wait for its outcome
+    #[command(after_help = "Example:\n  mailsluice send --to me@firm.example --upstream m365")]
     Send(send::SendOptions),
     /// Show the dialogue with an upstream as it goes on, until Ctrl-C; secrets and contents are left out
+    #[command(after_help = "Example:\n  mailsluice trace m365")]
     Trace(trace::TraceOptions),
     /// Show what is used of the limits, or reset them
     #[command(subcommand)]

@@ -220,17 +220,18 @@ fn status_tells_who_must_sign_in() {
     };
     let upstream = Upstream { accounts: vec![login], ..(*config.upstreams[0]).clone() };
     config.upstreams[0] = Arc::new(upstream);
+    let _nobody = relay.state.sign_ins.feed("m365", Resource::Smtp);
     let mailbox = Arc::new(Mailbox::new(config.data_dir.join("captured"), 10));
     relay.state.accounts.configure(&config, &[], &relay.state.router, &mailbox);
     let status = relay.run(&["status", "--check"]);
     assert_eq!(status.status, Some(1), "{status:?}");
     let want = "NEEDS A PERSON: upstream m365 account a@firm.example: nobody has signed in yet for m365: \
-        mailsluice connect m365\n";
+        run `mailsluice connect m365`\n";
     assert!(status.out.contains(want), "{status:?}");
     let listed = relay.run(&["upstream", "list", "--json"]).json()[0].clone();
     assert_eq!((&listed["state"], &listed["until"]), (&json!("sign_in"), &json!(null)), "{listed}");
     for of in [&listed, &listed["accounts"][0]] {
-        assert_eq!(of["action"], json!("mailsluice connect m365"), "{listed}");
+        assert_eq!(of["action"], json!("run `mailsluice connect m365`"), "{listed}");
         assert_eq!(of["reason"], json!("nobody has signed in yet for m365"), "{listed}");
     }
     let text = relay.run(&["upstream", "list"]).out;

@@ -199,13 +199,14 @@ async fn nothing_is_sent_in_place_of_a_token() {
     let sign_ins = SignIns::default();
     let login =
         Login { user: Some("a@firm.example".into()), oauth: Some("m365".into()), ..anna("s3cr3t-pw") };
+    let _nobody = sign_ins.feed("m365", Resource::Smtp);
     let token = sign_ins.handle("m365", Resource::Smtp);
     let credentials = Credentials::of(&login, Some(token), RefusedToken::default());
     let own = InstanceId::random();
     let connector = Connector::new(upstream.dial(), open_line(), credentials, "relay.firm.example", own);
     let error = error_of(connector.open().await);
     let why = error.no_token().unwrap();
-    assert_eq!(why.action.as_deref(), Some("mailsluice connect m365"));
+    assert_eq!(why.action.as_deref(), Some("run `mailsluice connect m365`"));
     assert_eq!(upstream.connections(), 0, "{error}");
 
     for (script, config, want) in [

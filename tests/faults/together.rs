@@ -121,6 +121,7 @@ filter = ["nobody.example"]
     // The greeting is waited for for five minutes.
     sleep(secs(273)).await;
     assert!(backup.messages().is_empty());
-    sleep(secs(4)).await;
+    // And then a look whether it speaks TLS, which it does not do either, for ten seconds.
+    sleep(secs(14)).await;
     assert!(has_come(&backup, "main@there.example"), "its own upstream is down");
 }
