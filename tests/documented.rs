@@ -9,9 +9,16 @@ mod commands;
 #[path = "documented/events.rs"]
 mod events;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 
 const BLOCK: &str = "```toml\n";
 
@@ -52,6 +59,17 @@ fn complaints(file: &Path) -> Option<String> {
     (!output.status.success() || !said.is_empty()).then(|| format!("{}: {said}", file.display()))
 }
 
+/// The file of a service account, as Google gives it.
+fn service_account() -> String {
+    let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der.as_ref())
+    );
+    json!({ "client_email": "relay@firm.iam.example", "private_key": pem }).to_string()
+}
+
 #[test]
 fn the_shipped_configuration_and_all_examples() {
     let mut all = files("config/examples", ".toml");
@@ -64,6 +82,9 @@ fn the_shipped_configuration_and_all_examples() {
 #[test]
 fn configurations_in_documents() {
     let folder = tempfile::tempdir().unwrap();
+    let account = folder.path().join("service-account.json");
+    fs::write(&account, service_account()).unwrap();
+    fs::set_permissions(account, Permissions::from_mode(0o600)).unwrap();
     let mut seen = 0;
     let mut wrong = Vec::new();
     for document in files("docs", ".md") {

@@ -1,4 +1,4 @@
-//! `mailsluice init` without a terminal: what it writes, and what it does not. (With one: tests/outside/test_init.py.)
+//! `mailsluice init` without a terminal: what it writes, and what it does not. (With one: `tests/outside/test_init.py`.)
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
 #![allow(clippy::disallowed_methods, reason = "a test writes where it likes")]

@@ -124,7 +124,7 @@ impl Candidates {
             Obstacle::Down(down) if down.is_login => on.disabled,
             Obstacle::Down(down) => on.unreachable || (on.disabled && down.disabled),
             // Only a person can help, or it is mended by itself.
-            Obstacle::NoToken(why) if why.until.is_none() => on.disabled,
+            Obstacle::NoToken(why) if why.needs_a_person() => on.disabled,
             Obstacle::NoToken(_) => on.unreachable,
             Obstacle::Disabled(_) => on.disabled,
             Obstacle::Limited(_) | Obstacle::Paused(_) => {

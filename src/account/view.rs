@@ -69,7 +69,7 @@ impl Accounts {
         let now = self.timeline.now();
         let is_stop = |obstacle: &Obstacle| match obstacle {
             Obstacle::Disabled(_) | Obstacle::Paused(_) => true,
-            Obstacle::NoToken(why) => why.until.is_none(),
+            Obstacle::NoToken(why) => why.needs_a_person(),
             Obstacle::Down(down) => down.is_login,
             Obstacle::Busy | Obstacle::Limited(_) => false,
         };

@@ -95,7 +95,7 @@ impl LaneState {
     /// Whether a person should see to it, though it may be tried again by itself, too.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Disabled { .. } | Self::SignIn { until: None, .. })
+        matches!(self, Self::Disabled { .. } | Self::SignIn { until: None, action: Some(_), .. })
     }
 
     /// What a person does about it, where that is known; `None` is what lets any upstream send again.

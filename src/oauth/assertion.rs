@@ -161,13 +161,13 @@ mod tests {
         let der = certificate.identity.certified_key().cert[0].to_vec();
         assert_eq!((header.alg, header.typ.as_deref()), (Algorithm::PS256, Some("JWT")));
         assert_eq!(header.x5t_s256, Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, &der))));
-        let claims = verified(&statement, Algorithm::PS256, &keys);
+        let claims = verified(&statement, Algorithm::PS256, keys);
         assert_eq!((&claims["iss"], &claims["sub"]), (&Value::from("client"), &Value::from("client")));
         assert_eq!(claims["aud"], "https://token.example/t");
         let (nbf, exp) = (claims["nbf"].as_i64().unwrap(), claims["exp"].as_i64().unwrap());
         assert!(nbf <= now.as_second() && exp > now.as_second() && exp - nbf <= 600, "{claims}");
         let ids: HashSet<String> =
-            (0..50).map(|_| verified(&make(), Algorithm::PS256, &keys)["jti"].to_string()).collect();
+            (0..50).map(|_| verified(&make(), Algorithm::PS256, keys)["jti"].to_string()).collect();
         assert_eq!(ids.len(), 50, "each statement is another one");
     }
 
@@ -179,7 +179,7 @@ mod tests {
         let statement =
             of_service_account(&account, "a@firm.example", "mail", "https://t.example/", now).unwrap();
         assert_eq!(decode_header(statement.expose_secret()).unwrap().kid, account.key_id);
-        let claims = verified(&statement, Algorithm::RS256, &keys);
+        let claims = verified(&statement, Algorithm::RS256, keys);
         assert_eq!(
             (&claims["sub"], &claims["scope"]),
             (&Value::from("a@firm.example"), &Value::from("mail"))
@@ -191,7 +191,7 @@ mod tests {
     fn verified(statement: &SecretString, algorithm: Algorithm, keys: &testing::Keys) -> Value {
         let mut validation = Validation::new(algorithm);
         (validation.validate_exp, validation.validate_aud) = (false, false);
-        let key = DecodingKey::from_rsa_pem(keys.public_pem.as_bytes()).unwrap();
+        let key = DecodingKey::from_rsa_pem(keys.public.as_bytes()).unwrap();
         decode::<Value>(statement.expose_secret(), &key, &validation).unwrap().claims
     }
 

@@ -107,12 +107,14 @@ impl TokenEndpoint {
     /// What to ask for while a person signs in: what the token shall be good for, a refresh token, and who it is.
     fn person_scope(&self, resource: Resource) -> String {
         let scope = self.scope(resource).unwrap_or_default();
-        let more = match self.sign_in.provider {
-            SignInProvider::Microsoft => " openid profile email",
-            SignInProvider::Google => " openid email",
-            SignInProvider::Custom => "",
+        let more: &[&str] = match self.sign_in.provider {
+            SignInProvider::Microsoft => &["openid", "profile", "email"],
+            SignInProvider::Google => &["openid", "email"],
+            SignInProvider::Custom => &[],
         };
-        format!("{scope}{more}")
+        let asked: Vec<&str> = scope.split_ascii_whitespace().collect();
+        let missing = more.iter().filter(|scope| !asked.contains(scope));
+        asked.iter().chain(missing).copied().collect::<Vec<_>>().join(" ")
     }
 
     /// A code for a person to enter (RFC 8628 3.1).

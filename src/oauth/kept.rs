@@ -181,7 +181,7 @@ mod tests {
         let down = TokenRequestError::from(HttpError::TimedOut { host: "h".to_owned() });
         let second = |seconds: u64| Moment(0).after(Duration::from_secs(seconds));
         let mut kept = Kept::wanted(second(0));
-        kept.replace(AccessToken::new("hush".into()), Duration::from_secs(3600), second(0));
+        kept.replace(AccessToken::new("hush".into()), Duration::from_hours(1), second(0));
         let first = kept.fail(&down, &sign_in, second(3000));
         assert!(first.is_news && !first.needs_a_person && first.why.until.is_some());
         assert!(!kept.fail(&down, &sign_in, second(3010)).is_news);
@@ -189,7 +189,7 @@ mod tests {
         assert!(kept.next(second(3011)) <= Some(second(3600)));
         let TokenState::Absent(why) = kept.state(second(3600)) else { panic!() };
         assert!(why.until.is_some() && why.action.is_none(), "{why:?}");
-        kept.replace(AccessToken::new("next".into()), Duration::from_secs(3600), second(3700));
+        kept.replace(AccessToken::new("next".into()), Duration::from_hours(1), second(3700));
         assert!(kept.fail(&down, &sign_in, second(6000)).is_news, "another run of failures");
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let refused = TokenRequestError::from(TokenRefusal::new("invalid_grant", None));
         for (flow, is_probed) in [("device_code", false), ("client_credentials", true)] {
             let mut kept = Kept::wanted(Moment(0));
-            kept.replace(AccessToken::new("hush".into()), Duration::from_secs(3600), Moment(0));
+            kept.replace(AccessToken::new("hush".into()), Duration::from_hours(1), Moment(0));
             let failed = kept.fail(&refused, &testing::sign_in(flow), Moment(5));
             assert!(failed.needs_a_person && failed.why.action.is_some());
             let TokenState::Absent(why) = kept.state(Moment(5)) else { panic!() };
@@ -212,7 +212,7 @@ mod tests {
     fn a_token_is_taken_back_once() {
         let mut kept = Kept::wanted(Moment(0));
         let (token, other) = (AccessToken::new("one".into()), AccessToken::new("two".into()));
-        kept.replace(token.clone(), Duration::from_secs(3600), Moment(0));
+        kept.replace(token.clone(), Duration::from_hours(1), Moment(0));
         assert!(!kept.take_back(&other, Moment(1)));
         assert!(kept.take_back(&token, Moment(1)));
         assert!(!kept.take_back(&token, Moment(1)), "nobody asks for it twice");

@@ -17,9 +17,9 @@ use crate::config::{ClientCertificate, Config, Identity, Proxy, ServiceAccount, 
 
 /// An RSA key.
 pub(super) struct Keys {
-    pub(super) private_pem: String,
-    pub(super) public_pem: String,
-    certificate_pem: String,
+    pub(super) private: String,
+    pub(super) public: String,
+    certificate: String,
 }
 
 /// One for all tests: it takes a while to find.
@@ -29,11 +29,11 @@ pub(super) fn keys() -> &'static Keys {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-        let private_pem = pem("PRIVATE KEY", private.as_ref());
-        let key = rcgen::KeyPair::from_pem_and_sign_algo(&private_pem, &rcgen::PKCS_RSA_SHA256).unwrap();
+        let private = pem("PRIVATE KEY", private.as_ref());
+        let key = rcgen::KeyPair::from_pem_and_sign_algo(&private, &rcgen::PKCS_RSA_SHA256).unwrap();
         let params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
-        let certificate_pem = params.self_signed(&key).unwrap().pem();
-        Keys { public_pem: pem("PUBLIC KEY", public.as_ref()), private_pem, certificate_pem }
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Keys { public: pem("PUBLIC KEY", public.as_ref()), private, certificate }
     })
 }
 
@@ -45,13 +45,13 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 impl Keys {
     pub(super) fn client_certificate(&self) -> ClientCertificate {
-        let identity = Identity::from_pem(&self.certificate_pem, &self.private_pem).unwrap();
-        ClientCertificate { identity, key: self.private_pem.clone().into() }
+        let identity = Identity::from_pem(&self.certificate, &self.private).unwrap();
+        ClientCertificate { identity, key: self.private.clone().into() }
     }
 
     pub(super) fn service_account(&self) -> ServiceAccount {
         let (email, key_id) = ("relay@firm.iam.example".to_owned(), Some("7".to_owned()));
-        ServiceAccount { email, key_id, key: self.private_pem.clone().into() }
+        ServiceAccount { email, key_id, key: self.private.clone().into() }
     }
 }
 
@@ -70,7 +70,8 @@ pub(super) fn sign_in(flow: &str) -> SignIn {
         }
         "managed_identity" => "provider = \"microsoft\"\nmanaged_identity = true".to_owned(),
         "service_account" => {
-            let account = serde_json::json!({"client_email": "relay@firm.iam.example", "private_key": keys().private_pem});
+            let account =
+                serde_json::json!({"client_email": "relay@firm.iam.example", "private_key": keys().private});
             format!("provider = \"google\"\nservice_account = '''{account}'''")
         }
         _ => panic!("{flow}"),
@@ -130,6 +131,7 @@ impl HttpClient for Scripted {
 }
 
 /// An answer in JSON.
+#[expect(clippy::unnecessary_wraps, reason = "other answers are faults")]
 pub(super) fn json(status: u16, body: &serde_json::Value) -> Answer {
     let response = Response::builder().status(status).header("content-type", "application/json");
     Ok(response.body(body.to_string().into_bytes()).unwrap())

@@ -54,10 +54,18 @@ impl AccessToken {
 pub struct NoToken {
     /// What happened, in words.
     pub reason: String,
-    /// When the next try is made by itself; `None` when only a person can help.
+    /// When the next try is made by itself; `None` when it is under way, or only a person can help.
     pub until: Option<Moment>,
     /// What a person should do, if a person can do something.
     pub action: Option<String>,
+}
+
+impl NoToken {
+    /// Whether it stays so until a person does something.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        self.until.is_none() && self.action.is_some()
+    }
 }
 
 /// What is known of a token.

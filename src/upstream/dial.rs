@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-use super::error::DialError;
+use super::dial_error::DialError;
 use super::observer::Observer;
 use super::step::StepFinding;
 use super::stream::Stream;

@@ -7,8 +7,10 @@ mod answer;
 mod capture;
 mod classify;
 mod connection;
+mod connector;
 mod credentials;
 mod dial;
+mod dial_error;
 mod dialogue;
 mod error;
 mod login;
@@ -30,14 +32,13 @@ mod wire;
 pub use answer::{Answer, RecipientResult, TransactionResult};
 pub use capture::{CaptureError, Mailbox};
 pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
-pub use connection::{Connection, Connector};
+pub use connection::Connection;
+pub use connector::Connector;
 pub use credentials::{Credentials, RefusedToken, TokenLogin};
 pub use dial::{Dial, Dialled, Target, TcpDial};
+pub use dial_error::{DialError, TunnelFault};
 pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
-pub use error::{
-    ConnectCause, ConnectError, DialError, DialogueFault, LoginError, LoginMethod, LoginRefusal, Stage,
-    TunnelFault,
-};
+pub use error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginMethod, LoginRefusal, Stage};
 pub use observer::Observer;
 pub use offer::Offer;
 pub use replies::{

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::dial_error::DialError;
 use super::dialogue::{ConnectionTap, Speaker};
-use super::error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError};
+use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError};
 use super::step::{ConnectStep, StepFailure, StepFinding, StepName};
 use crate::smtp::Reply;
 

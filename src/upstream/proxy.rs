@@ -19,14 +19,14 @@ use tokio_socks::tcp::Socks5Stream;
 use tokio_socks::{Error as SocksError, TargetAddr};
 
 use super::dial::{Dial, Dialled, Target};
-use super::error::{DialError, TunnelFault};
+use super::dial_error::{DialError, TunnelFault};
 use super::observer::Observer;
 use super::step::StepFinding;
 use super::stream::Stream;
 use crate::config::{Proxy, ProxyLogin, ProxyProtocol, Smtp};
 
 /// A way to an upstream that stands.
-pub(super) struct Way {
+pub(super) struct Reached {
     pub(super) stream: Box<dyn Stream>,
     /// The upstream's address; `None` when only a proxy knows it.
     pub(super) address: Option<SocketAddr>,
@@ -38,12 +38,12 @@ pub(super) async fn reach(
     smtp: &Smtp,
     deadline: Instant,
     observer: &Observer,
-) -> Result<Way, DialError> {
+) -> Result<Reached, DialError> {
     let Some(proxy) = &smtp.proxy else {
         let target = Target { host: smtp.host.clone(), port: smtp.port, source_address: smtp.source_address };
         let Dialled { stream, peer } = dial.dial(&target, deadline, observer).await?;
         observer.found(|| StepFinding::Connected(peer));
-        return Ok(Way { stream, address: Some(peer) });
+        return Ok(Reached { stream, address: Some(peer) });
     };
     let fault = |fault| DialError::Proxy { proxy: proxy.to_string(), target: authority(smtp), fault };
     let target = Target { host: proxy.host.clone(), port: proxy.port, source_address: smtp.source_address };
@@ -57,7 +57,7 @@ pub(super) async fn reach(
     };
     let stream = timeout_at(deadline, tunnel).await.unwrap_or(Err(TunnelFault::TimedOut)).map_err(fault)?;
     observer.found(|| StepFinding::Tunnelled(proxy.to_string()));
-    Ok(Way { stream, address: None })
+    Ok(Reached { stream, address: None })
 }
 
 /// The upstream's name and port.

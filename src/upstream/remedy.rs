@@ -3,7 +3,8 @@
 //! What an upstream's refusal means stands in the [table of replies](super::replies). Of the other errors, those which know
 //! what to do say it themselves, behind the last semicolon.
 
-use super::error::{ConnectCause, ConnectError, DialError, DialogueFault, LoginError, Stage};
+use super::dial_error::DialError;
+use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, Stage};
 use super::replies::row_for;
 
 /// What to do where a refused login has no row that knows better.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::capture::Mailbox;
-use super::connection::{Connection, Connector};
+use super::connection::Connection;
+use super::connector::Connector;
 use super::error::{ConnectError, DialogueFault, Stage};
 use super::offer::Offer;
 use super::transaction::{Requests, Transaction};

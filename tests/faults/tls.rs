@@ -11,7 +11,7 @@ use super::support::simulation::{Simulation, secs};
 use super::support::upstream::{Act, Authority, Script, SelfSigned, Step, Upstream};
 
 const HOST: &str = "smtp.firm.example";
-/// A fatal alert of TLS: protocol_version (RFC 8446 6.2).
+/// A fatal alert of TLS: `protocol_version` (RFC 8446 6.2).
 const OTHER_VERSION: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
 
 /// A server that would take the login in clear text, too.

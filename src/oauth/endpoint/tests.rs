@@ -35,6 +35,7 @@ async fn a_refresh_takes_the_next_refresh_token_with_it() {
     assert!(!format!("{issued:?} {endpoint:?}").contains("hush"));
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test writes plain files")]
 #[tokio::test]
 async fn an_application_proves_itself() {
     let keys = testing::keys();
