@@ -304,11 +304,16 @@ fn which_sign_in_is_meant() {
 
 #[test]
 fn a_relay_that_runs_has_it_at_once() {
-    let place = Place::custom("device_code", [tokens("a@firm.example")]);
+    let place = Place::custom("device_code", [tokens("a@firm.example"), tokens("a@firm.example")]);
     let mut relay = place.start(&["run"]);
     let mut log = BufReader::new(relay.stdout.take().unwrap());
     let mut lines = String::new();
     read_to(&mut log, " started ", &mut lines);
+    let text = fs::read_to_string(place.file()).unwrap();
+    fs::write(place.file(), text.replace("client_id = \"relay\"", "client_id = \"another\"")).unwrap();
+    let said = place.run(&["connect"]);
+    assert_eq!((said.status, said.err.contains("mailsluice reload")), (Some(1), true), "{said:?}");
+    fs::write(place.file(), text).unwrap();
     let said = place.run(&["connect"]);
     assert_eq!(said.status, Some(0), "{said:?}");
     assert!(said.out.contains("the relay uses it at once"), "{said:?}");

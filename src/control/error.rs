@@ -107,7 +107,7 @@ impl From<AcceptError> for ApiError {
     fn from(error: AcceptError) -> Self {
         match error {
             AcceptError::Unknown(_) => Self::NotFound(error.to_string()),
-            AcceptError::NotNeeded { .. } => Self::Conflict(error.to_string()),
+            AcceptError::NotNeeded { .. } | AcceptError::OtherClient(_) => Self::Conflict(error.to_string()),
             AcceptError::Stopping => Self::Unavailable(error.to_string()),
             AcceptError::Store(error) => Self::Store(error),
         }

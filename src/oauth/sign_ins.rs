@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::grant::{SignInGrant, nobody_has_signed_in};
+use super::grant::{SignInGrant, client_fingerprint, nobody_has_signed_in};
 use super::http::{HttpClient, WebClient};
 use super::keeper::{Keeper, SignInServices, Ways};
 use super::sealing::Seal;
@@ -58,6 +58,11 @@ pub enum AcceptError {
         "there is no [[oauth]] named {0} in the configuration in force: add it, and run `mailsluice reload`"
     )]
     Unknown(String),
+    /// It is of another application: it is not of use to the one in force.
+    #[error(
+        "the relay has another client_id or tenant for {0} than the file has now: run `mailsluice reload`, and connect again"
+    )]
+    OtherClient(String),
     /// It needs nobody to sign in.
     #[error("nobody signs in for {name}: its flow is {flow}")]
     NotNeeded {
@@ -136,11 +141,11 @@ impl SignIns {
         feed
     }
 
-    /// Takes what a person's sign-in gave. It is stored when this returns.
+    /// Takes what a person's sign-in gave to the application with this [`client_fingerprint`]. It is stored when this returns.
     ///
     /// # Errors
     /// When it can't be taken: then nothing has changed.
-    pub async fn accept(&self, name: &str, grant: SignInGrant) -> Result<(), AcceptError> {
+    pub async fn accept(&self, name: &str, client: &str, grant: SignInGrant) -> Result<(), AcceptError> {
         let commands = {
             let places = self.places();
             let hired = places.get(name).and_then(|place| place.keeper.as_ref());
@@ -150,6 +155,9 @@ impl SignIns {
                     name: name.to_owned(),
                     flow: hired.sign_in.flow_name(),
                 });
+            }
+            if client != client_fingerprint(&hired.sign_in) {
+                return Err(AcceptError::OtherClient(name.to_owned()));
             }
             hired.commands.clone()
         };

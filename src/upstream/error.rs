@@ -381,7 +381,8 @@ mod tests {
     #[test]
     fn who_can_help_when_there_is_no_token() {
         for (until, want) in [(None, true), (Some(crate::time::Moment(5)), false)] {
-            let why = NoToken { reason: "nobody has signed in".into(), until, action: None };
+            let why =
+                NoToken { reason: "nobody has signed in".into(), until, action: Some("sign in".into()) };
             let cause = LoginError::NoToken(why.clone()).into();
             let error = ConnectError { stage: Stage::Auth, host: "mx:587".into(), cause };
             assert_eq!((error.no_token(), error.needs_a_person()), (Some(&why), want));

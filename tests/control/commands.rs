@@ -225,7 +225,7 @@ fn status_tells_who_must_sign_in() {
     relay.state.accounts.configure(&config, &[], &relay.state.router, &mailbox);
     let status = relay.run(&["status", "--check"]);
     assert_eq!(status.status, Some(1), "{status:?}");
-    let want = "NEEDS A PERSON: upstream m365 account a@firm.example: nobody has signed in yet for m365: \
+    let want = "NEEDS A PERSON: upstream m365 account a@firm.example: nobody has signed in yet\n  for m365: \
         run `mailsluice connect m365`\n";
     assert!(status.out.contains(want), "{status:?}");
     let listed = relay.run(&["upstream", "list", "--json"]).json()[0].clone();

@@ -14,7 +14,7 @@ use super::super::context::CliContext;
 use super::super::failure::Failure;
 use crate::config::{Config, SignIn};
 use crate::control::view::{SignInGrantJson, SignInJson};
-use crate::oauth::SignInGrant;
+use crate::oauth::{SignInGrant, client_fingerprint};
 use crate::store::SignInStore as _;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
@@ -60,8 +60,11 @@ impl<'c> Keeping<'c> {
                 Err(_) => {}
             }
         }
-        let body =
-            SignInGrantJson { refresh_token: grant.token.expose_secret().to_owned(), account: grant.account };
+        let body = SignInGrantJson {
+            refresh_token: grant.token.expose_secret().to_owned(),
+            client: client_fingerprint(sign_in),
+            account: grant.account,
+        };
         let path = RequestPath::path(&["sign-ins", &sign_in.name]);
         self.client.submit::<SignInJson>(&Method::PUT, &path, &body)?;
         Ok(KeptBy::Relay)

@@ -19,13 +19,14 @@ pub(super) async fn accept(
     grant: Result<Json<SignInGrantJson>, JsonRejection>,
 ) -> Result<Json<SignInJson>, ApiError> {
     // What the parser says could show a part of the token.
-    let not_one = |_| ApiError::BadRequest("the body is not a grant: {refresh_token, account}".to_owned());
+    let not_one =
+        |_| ApiError::BadRequest("the body is not a grant: {refresh_token, client, account}".to_owned());
     let (Path(name), Json(grant)) = (name?, grant.map_err(not_one)?);
-    let SignInGrantJson { refresh_token, account } = grant;
+    let SignInGrantJson { refresh_token, client, account } = grant;
     if refresh_token.is_empty() || refresh_token.contains(char::is_control) {
         return Err(ApiError::BadRequest("refresh_token is not one".to_owned()));
     }
-    state.sign_ins.accept(&name, SignInGrant { token: refresh_token.into(), account }).await?;
+    state.sign_ins.accept(&name, &client, SignInGrant { token: refresh_token.into(), account }).await?;
     let one = all(&state).into_iter().find(|sign_in| sign_in.name == name);
     one.map(Json).ok_or_else(|| ApiError::NotFound(format!("there is no sign-in named {name} any more")))
 }

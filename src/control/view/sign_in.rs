@@ -52,6 +52,8 @@ pub struct TokenJson {
 pub struct SignInGrantJson {
     /// The refresh token.
     pub refresh_token: String,
+    /// The application that it was given to: what tells it from others.
+    pub client: String,
     /// Who has signed in, if the provider has said so.
     #[serde(default)]
     pub account: Option<String>,

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::provider::{Rotation, TokenProvider};
 use crate::config::Config;
-use crate::oauth::grant::SignInGrant;
+use crate::oauth::grant::{SignInGrant, client_fingerprint};
 use crate::oauth::sign_ins::SignIns;
 use crate::oauth::token::{Resource, TokenHandle};
 use crate::store::sqlite::{SqliteStore, Threading};
@@ -161,11 +161,15 @@ impl World {
 
     /// Puts the configuration in force.
     pub(super) fn configure(&self) {
+        self.follow(&self.configured());
+    }
+
+    fn configured(&self) -> Config {
         let client = self.client;
-        self.follow(&self.config(&format!(
+        self.config(&format!(
             "[[oauth]]\nname = \"m365\"\nprovider = \"microsoft\"\ntenant = \"t\"\nclient_id = \"{client}\"\n\
              flow = \"device_code\"\n"
-        )));
+        ))
     }
 
     /// Puts a configuration without sign-ins in force.
@@ -183,7 +187,8 @@ impl World {
     pub(super) async fn sign_in(&self) {
         let account = Some("a@firm.example".to_owned());
         let grant = SignInGrant { token: self.provider.grant().into(), account };
-        self.sign_ins.accept("m365", grant).await.unwrap();
+        let client = client_fingerprint(&self.configured().sign_ins[0]);
+        self.sign_ins.accept("m365", &client, grant).await.unwrap();
     }
 
     pub(super) fn handle(&self) -> TokenHandle {
