@@ -135,7 +135,9 @@ class Story:
 def story(start_relay, exchange, authorization_server):
     """Somebody has signed in, and the first message has arrived."""
     login = f'oauth = "{NAME}"'
-    relay = start_relay(QUEUE + upstream("microsoft365", exchange, PERSON, login) + sign_in(authorization_server))
+    # One connection: those that log in at the same moment would each show a token before anybody knows that it is stale.
+    limits = "[upstream.limits]\nconnections = 1\n"
+    relay = start_relay(QUEUE + upstream("microsoft365", exchange, PERSON, login, limits=limits) + sign_in(authorization_server))
     connect(relay, authorization_server)
     story = Story(relay, exchange, authorization_server)
     story.send()
