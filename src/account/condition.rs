@@ -182,6 +182,13 @@ impl Condition {
         self.lock().hurry(now);
     }
 
+    /// The same, and what has failed until now is forgotten: a person has seen to it.
+    pub(super) fn begin_again(&self, now: Moment) {
+        if let Some(down) = self.lock().hurry(now) {
+            (down.failures, down.disabled) = (0, false);
+        }
+    }
+
     /// It is down since its token was refused, and there was no other.
     pub(super) fn await_token(&self) {
         self.lock().awaits_token = true;
@@ -191,13 +198,6 @@ impl Condition {
     pub(super) fn token_came(&self, now: Moment) -> bool {
         let mut state = self.lock();
         std::mem::take(&mut state.awaits_token) && state.hurry(now).is_some()
-    }
-
-    /// The same, and what has failed until now is forgotten: a person has seen to it.
-    pub(super) fn begin_again(&self, now: Moment) {
-        if let Some(down) = self.lock().hurry(now) {
-            (down.failures, down.disabled) = (0, false);
-        }
     }
 
     /// Nothing goes by it, for this reason. Whether it would have gone before.

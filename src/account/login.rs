@@ -157,11 +157,6 @@ impl Account {
         self.switched_off().or_else(|| Obstacle::graver(self.no_token(), both()))
     }
 
-    /// What of that is its own affair, and not that of its upstream.
-    pub(super) fn own_obstacle(&self, now: Moment) -> Option<Obstacle> {
-        Obstacle::graver(self.no_token(), self.condition.obstacle(now))
-    }
-
     /// The same for a person who looks: also that it is down when a probe is due.
     #[must_use]
     pub fn shown_obstacle(&self, now: Moment) -> Option<Obstacle> {
@@ -169,6 +164,11 @@ impl Account {
         let is_limit = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Limited(_));
         let all = || Obstacle::graver(self.no_token(), both());
         self.switched_off().or_else(all).filter(|obstacle| !is_limit(obstacle))
+    }
+
+    /// What of [`Account::obstacle`] is its own affair, and not that of its upstream.
+    pub(super) fn own_obstacle(&self, now: Moment) -> Option<Obstacle> {
+        Obstacle::graver(self.no_token(), self.condition.obstacle(now))
     }
 
     fn no_token(&self) -> Option<Obstacle> {
@@ -198,7 +198,7 @@ impl Account {
     /// Whether nothing goes by it until a person has seen to it.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        let needs_sign_in = || self.no_token().is_some_and(|obstacle| obstacle.until().is_none());
+        let needs_sign_in = || self.settings.load().no_token().is_some_and(|why| why.needs_a_person());
         self.switched_off().is_some()
             || needs_sign_in()
             || self.upstream.condition.is_stopped()

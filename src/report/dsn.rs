@@ -175,7 +175,7 @@ fn original_message_id(header: &Header<'_>) -> Option<String> {
     sound.then(|| id.to_owned())
 }
 
-fn bare(message_id: &str) -> MessageId<'_> {
+pub(super) fn bare(message_id: &str) -> MessageId<'_> {
     MessageId::new(message_id.trim_start_matches('<').trim_end_matches('>'))
 }
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Mailbox;
-use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
 use mail_builder::headers::text::Text;
 
+use super::dsn::bare;
 use crate::mail::Address;
 use crate::mail::header::rfc5322_date;
 
@@ -52,7 +52,7 @@ impl TestMail<'_> {
             .from(Mailbox::new_address(None::<&str>, from.as_str()))
             .to(Mailbox::new_list(recipients))
             .subject(Text::new(one_line(subject)))
-            .message_id(MessageId::new(message_id.trim_start_matches('<').trim_end_matches('>')))
+            .message_id(bare(message_id))
             // Nobody's absence is to answer it (RFC 3834 5).
             .header("Auto-Submitted", Raw::new("auto-generated"))
             .text_body(text(hostname, date, &attachments));

@@ -86,7 +86,7 @@ pub enum SaslError {
     Nul(Mechanism),
     /// A token must not end what it stands in.
     #[error(
-        "the token holds a character that {0} can't carry; the sign-in's token_url gives what is no token"
+        "the token holds a character that {0} can't carry; check the sign-in's token_url, which gives what is no token"
     )]
     OddToken(Mechanism),
     /// There is no TLS connection to be bound to.

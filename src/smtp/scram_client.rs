@@ -42,16 +42,16 @@ pub enum ScramFault {
     #[error("user or password holds a character that SCRAM does not take (RFC 4013)")]
     Prohibited,
     /// What the upstream says is not SCRAM.
-    #[error("the upstream's {0}")]
+    #[error("the upstream's message breaks the grammar of SCRAM")]
     Malformed(#[from] Malformed),
     /// The nonce is not ours with one of the upstream's behind it.
-    #[error("the upstream does not repeat what we said; somebody may stand between us and it")]
+    #[error("the upstream does not repeat what we said: somebody may stand between us and it")]
     ForeignNonce,
     /// Too few iterations protect the password too little, too many keep us busy.
     #[error("the upstream wants the password hashed {0} times: 4096 to 1000000 are taken")]
     Iterations(u64),
     /// The upstream does not know the password, or says so of ours.
-    #[error("the upstream has not proven that it knows us; somebody may stand between us and it")]
+    #[error("the upstream has not proven that it knows us: somebody may stand between us and it")]
     NotProven,
 }
 

@@ -27,7 +27,7 @@ use super::tls_error::TlsError;
 use super::wire::{Surplus, Wire};
 use crate::config::{Security, Smtp};
 use crate::smtp::extension::Capabilities;
-use crate::smtp::sasl::ChannelBinding;
+use crate::smtp::sasl::{ChannelBinding, Mechanism};
 use crate::smtp::{InstanceId, Reply};
 
 /// Replies to EHLO that say that it is not known; HELO may be (RFC 5321 4.1.1.1, 4.2.4).
@@ -186,8 +186,9 @@ impl Handshake<'_> {
         wire.conceal(true);
         let done = login::login(wire, &self.connector.smtp, self.login, line).await;
         wire.conceal(false);
-        done?;
-        self.observer.found(|| StepFinding::LoggedIn(wire.mechanism().map(str::to_owned)));
+        let mechanism = done?;
+        let name = |mechanism: Mechanism| mechanism.name().to_owned();
+        self.observer.found(|| StepFinding::LoggedIn(mechanism.map(name)));
         Ok(())
     }
 

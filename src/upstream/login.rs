@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::PresentedLogin;
 use super::error::{ConnectCause, DialogueFault, LoginError, LoginMethod, LoginRefusal};
+use super::observer::HIDDEN;
 use super::replies::{ReplyAction, row_for};
 use super::wire::Wire;
 use crate::config::{Auth, Smtp};
@@ -31,15 +32,15 @@ pub(super) struct LoginLine<'a> {
     pub(super) binding: Option<ChannelBinding>,
 }
 
-/// Logs in where a login is configured.
+/// Logs in where a login is configured; by which mechanism.
 pub(super) async fn login(
     wire: &mut Wire,
     smtp: &Smtp,
     presented: Option<&PresentedLogin>,
     line: &LoginLine<'_>,
-) -> Result<(), ConnectCause> {
+) -> Result<Option<Mechanism>, ConnectCause> {
     let presented = match (smtp.auth, presented) {
-        (Auth::None, _) | (Auth::Auto, None) => return Ok(()),
+        (Auth::None, _) | (Auth::Auto, None) => return Ok(None),
         (_, None) => return Err(LoginError::NoCredentials.into()),
         (_, Some(presented)) => presented,
     };
@@ -59,7 +60,10 @@ pub(super) async fn login(
     let (exchange, reply) = converse(wire, exchange, &mut said, smtp.timeouts.command).await?;
     let reply = redacted(reply, &said);
     match reply.code {
-        200..=299 => Ok(exchange.accept().map_err(LoginError::Sasl)?),
+        200..=299 => {
+            exchange.accept().map_err(LoginError::Sasl)?;
+            Ok(Some(mechanism))
+        }
         400.. => {
             let detail = exchange.token_status().map(|status| without(status, &said));
             let advice = row_for(Stage::Auth, &reply).advice_for(method);
@@ -189,7 +193,7 @@ fn redacted(mut reply: Reply, said: &[SecretString]) -> Reply {
 
 fn without(text: &str, said: &[SecretString]) -> String {
     let secrets = said.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= MIN_REDACTED);
-    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[…]"))
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
 }
 
 #[cfg(test)]

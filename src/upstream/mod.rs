@@ -47,7 +47,6 @@ pub use replies::{
 };
 pub use step::{ConnectStep, Offered, StepFailure, StepFinding, StepName, TlsFacts};
 pub use stream::Stream;
-pub use tls::TlsClient;
 pub use tls_error::TlsError;
 pub use transaction::{Requests, Steps, Transaction};
 pub use transport::{Link, Outgoing, Transport};

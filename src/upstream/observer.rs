@@ -16,7 +16,7 @@ use super::step::{ConnectStep, StepFailure, StepFinding, StepName};
 use crate::smtp::Reply;
 
 /// What stands in place of a secret.
-const HIDDEN: &str = "[…]";
+pub(super) const HIDDEN: &str = "[…]";
 
 /// Who looks on. Clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +49,7 @@ impl Observer {
 
     /// A step has succeeded.
     pub fn found(&self, finding: impl FnOnce() -> StepFinding) {
-        if self.steps.is_none() && !self.is_tapped() {
+        if !self.is_watched() {
             return;
         }
         let finding = finding();
@@ -63,7 +63,7 @@ impl Observer {
 
     /// An address could not be reached; others may be tried.
     pub fn tried(&self, address: SocketAddr, reason: &str) {
-        if self.steps.is_none() && !self.is_tapped() {
+        if !self.is_watched() {
             return;
         }
         let reason = format!("{address}: {reason}");
@@ -73,7 +73,7 @@ impl Observer {
 
     /// The connection does not come about.
     pub(super) fn failed(&self, error: &ConnectError) {
-        if self.steps.is_none() && !self.is_tapped() {
+        if !self.is_watched() {
             return;
         }
         self.note(&error.words());
@@ -128,6 +128,11 @@ impl Observer {
         if self.is_tapped() {
             self.note(&fault.to_string());
         }
+    }
+
+    /// Whether anybody looks on.
+    fn is_watched(&self) -> bool {
+        self.steps.is_some() || self.is_tapped()
     }
 
     /// Whether somebody listens to the lines.

@@ -7,8 +7,6 @@ use super::dial_error::DialError;
 use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, Stage};
 use super::replies::row_for;
 
-/// What to do where a refused login has no row that knows better.
-const CHECK_LOGIN: &str = "check user and password";
 /// What may be wrong where something answers that is no mail server, or nothing at all.
 const CHECK_PLACE: &str = "check host, port and security (587 is \"starttls\", 465 is \"tls\")";
 
@@ -28,12 +26,7 @@ impl ConnectError {
     fn told(&self) -> (String, Option<String>) {
         let text = self.cause.to_string();
         match &self.cause {
-            ConnectCause::Refused(reply) => {
-                let advice = row_for(self.stage, reply).advice;
-                let is_login = self.stage == Stage::Auth && reply.is_permanent();
-                let advice = if advice.is_empty() && is_login { CHECK_LOGIN } else { advice };
-                (text, Some(advice.to_owned()).filter(|advice| !advice.is_empty()))
-            }
+            ConnectCause::Refused(reply) => (text, Some(row_for(self.stage, reply).advice.to_owned())),
             ConnectCause::LoginRefused(refusal) => (refusal.told(), Some(refusal.advice.to_owned())),
             ConnectCause::Login(LoginError::NoToken(why) | LoginError::NotReplaced(why)) => {
                 (why.reason.clone(), why.action.clone())

@@ -17,7 +17,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 const KEPT: usize = 16;
 
 /// A stream that remembers its first octets, to tell what came in place of a handshake.
-pub struct FirstOctets {
+pub(super) struct FirstOctets {
     stream: Box<dyn Stream>,
     first: Vec<u8>,
 }

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, ProtocolVersion, Root
 
 use super::stream::{FirstOctets, Stream};
 use super::tls_error::{HandshakeFacts, TlsError};
-use super::trust_verifier::TrustVerifier;
+use super::trust_verifier::{Trust, TrustVerifier};
 use crate::config::ClientTls;
 use crate::smtp::sasl::ChannelBinding;
 
@@ -22,8 +22,7 @@ use crate::smtp::sasl::ChannelBinding;
 const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// What is needed to open TLS connections to one upstream. Keeps sessions for resumption.
-#[derive(Clone)]
-pub struct TlsClient {
+pub(super) struct TlsClient {
     config: Arc<ClientConfig>,
     identity: Arc<OwnIdentity>,
 }
@@ -33,15 +32,14 @@ impl TlsClient {
     ///
     /// # Errors
     /// When there is nobody to trust.
-    #[expect(clippy::missing_panics_doc, reason = "the provider is a constant, and knows both versions")]
-    pub fn new(tls: &ClientTls) -> Result<Self, TlsError> {
+    pub(super) fn new(tls: &ClientTls) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let algorithms = provider.signature_verification_algorithms;
-        let pins = tls.pins.clone();
-        let verifier = match &tls.trusted {
-            Some(trusted) => TrustVerifier::new(trusted.clone(), pins, algorithms),
-            None => TrustVerifier::of_system(system_roots(pins.is_empty())?, pins, algorithms),
+        let trust = match &tls.trusted {
+            Some(trusted) => Trust::File(trusted.clone()),
+            None => Trust::System(system_roots(tls.pins.is_empty())?),
         };
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = TrustVerifier::new(trust, tls.pins.clone(), algorithms);
         let identity = Arc::new(OwnIdentity {
             certified: tls.identity.as_ref().map(crate::config::Identity::certified_key),
             asked: AtomicBool::new(false),
@@ -59,7 +57,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// Says what is wrong with the certificate or the handshake.
-    pub async fn handshake(
+    pub(super) async fn handshake(
         &self,
         name: &str,
         stream: Box<dyn Stream>,

@@ -185,6 +185,14 @@ impl TlsError {
     }
 
     fn of_certificate(fault: &CertificateError, name: &str) -> Self {
+        if let CertificateError::Other(OtherError(other)) = fault
+            && let Some(key) = other.downcast_ref::<KeyFault>()
+        {
+            return match key {
+                KeyFault::OtherKey(pin) => Self::OtherKey(*pin),
+                KeyFault::SelfSigned(pin) => Self::SelfSigned(*pin),
+            };
+        }
         match fault {
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
             CertificateError::BadSignature => Self::BadSignature,
@@ -198,13 +206,6 @@ impl TlsError {
             CertificateError::ExpiredContext { not_after, .. } => Self::Expired(timestamp(*not_after)),
             CertificateError::NotValidYetContext { not_before, .. } => {
                 Self::NotYetValid(timestamp(*not_before))
-            }
-            CertificateError::Other(OtherError(other)) if other.is::<KeyFault>() => {
-                match other.downcast_ref() {
-                    Some(KeyFault::OtherKey(pin)) => Self::OtherKey(*pin),
-                    Some(KeyFault::SelfSigned(pin)) => Self::SelfSigned(*pin),
-                    None => Self::UnknownIssuer,
-                }
             }
             // The library says so of a time that ends before it begins; all else has its context.
             CertificateError::Expired => Self::Certificate("its time ends before it begins".into()),

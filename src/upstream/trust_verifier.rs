@@ -22,11 +22,19 @@ use tokio_rustls::rustls::{
 
 use crate::config::{Pin, TrustedCertificates, is_self_issued};
 
+/// By whom an upstream may be vouched for.
+#[derive(Debug)]
+pub(super) enum Trust {
+    /// The certificates of a `ca_file`.
+    File(TrustedCertificates),
+    /// These authorities.
+    System(RootCertStore),
+}
+
 /// Verifies upstreams by authorities, certificates and pins.
 #[derive(Debug)]
 pub(super) struct TrustVerifier {
-    roots: RootCertStore,
-    trusted: Option<TrustedCertificates>,
+    trust: Trust,
     /// The keys of which an upstream must have one; empty when any will do.
     pins: Vec<Pin>,
     algorithms: WebPkiSupportedAlgorithms,
@@ -49,27 +57,23 @@ impl From<KeyFault> for Error {
     }
 }
 
-impl TrustVerifier {
-    /// Trusts the certificates of a `ca_file`.
-    pub(super) fn new(
-        trusted: TrustedCertificates,
-        pins: Vec<Pin>,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Self {
-        Self { roots: trusted.roots().clone(), trusted: Some(trusted), pins, algorithms }
-    }
-
-    /// Trusts these authorities.
-    pub(super) fn of_system(
-        roots: RootCertStore,
-        pins: Vec<Pin>,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Self {
-        Self { roots, trusted: None, pins, algorithms }
+impl Trust {
+    fn roots(&self) -> &RootCertStore {
+        match self {
+            Self::File(trusted) => trusted.roots(),
+            Self::System(roots) => roots,
+        }
     }
 
     fn holds(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.trusted.as_ref().is_some_and(|trusted| trusted.holds(certificate))
+        matches!(self, Self::File(trusted) if trusted.holds(certificate))
+    }
+}
+
+impl TrustVerifier {
+    /// Trusts whom `trust` names, and of those, where there are pins, who has one of these keys.
+    pub(super) fn new(trust: Trust, pins: Vec<Pin>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { trust, pins, algorithms }
     }
 }
 
@@ -90,7 +94,7 @@ impl ServerCertVerifier for TrustVerifier {
         let algorithms = self.algorithms.all;
         match verify_server_cert_signed_by_trust_anchor(
             &certificate,
-            &self.roots,
+            self.trust.roots(),
             intermediates,
             now,
             algorithms,
@@ -98,7 +102,7 @@ impl ServerCertVerifier for TrustVerifier {
             Ok(()) => {}
             // Whether it is a CA's is asked after its time.
             Err(Error::InvalidCertificate(fault))
-                if is_ca_as_end_entity(&fault) && self.holds(end_entity) => {}
+                if is_ca_as_end_entity(&fault) && self.trust.holds(end_entity) => {}
             Err(Error::InvalidCertificate(fault))
                 if is_of_unknown_issuer(&fault) && is_self_issued(end_entity) =>
             {

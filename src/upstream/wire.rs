@@ -57,8 +57,6 @@ pub(crate) struct Wire {
     observer: Observer,
     /// Whether a login is under way, of which nobody is shown what is said.
     concealed: bool,
-    /// By which mechanism we have tried to log in last.
-    mechanism: Option<String>,
 }
 
 impl Wire {
@@ -70,18 +68,12 @@ impl Wire {
             closing: false,
             observer,
             concealed: false,
-            mechanism: None,
         }
     }
 
     /// From now on secrets are said, until a login has ended: nothing of it is shown but the mechanism and the codes.
     pub(crate) fn conceal(&mut self, concealed: bool) {
         self.concealed = concealed;
-    }
-
-    /// By which mechanism we have tried to log in last.
-    pub(crate) fn mechanism(&self) -> Option<&str> {
-        self.mechanism.as_deref()
     }
 
     /// Who looks on.
@@ -150,9 +142,6 @@ impl Wire {
     /// Sends one command line and waits for its reply.
     pub(crate) async fn command(&mut self, line: &str, limit: Duration) -> Result<Reply, DialogueFault> {
         self.show(line);
-        if let Some(auth) = line.strip_prefix("AUTH ").filter(|_| self.concealed) {
-            self.mechanism = auth.split(' ').next().map(str::to_owned);
-        }
         let octets = format!("{line}\r\n");
         match self.send(&mut octets.as_bytes(), limit).await? {
             WireEvent::Reply(reply) => Ok(reply),
