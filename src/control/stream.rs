@@ -26,12 +26,15 @@ const WAITING: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Streams(Arc<Semaphore>);
 
+/// The right to one such answer.
+pub(super) struct StreamPlace(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
+
 /// The body of an answer that goes on.
 struct EventLines<T> {
     events: mpsc::Receiver<T>,
     /// Makes the events; ends with this.
     _work: JoinSet<()>,
-    _place: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 impl Default for Streams {
@@ -41,23 +44,30 @@ impl Default for Streams {
 }
 
 impl Streams {
-    /// An answer with the events that `work` hands to its sender, until that ends or the client goes.
+    /// The place of an answer: to be taken before anything is done that can't be undone.
     ///
     /// # Errors
     /// When there are as many such answers as may be.
-    pub(super) fn answer<T, F>(&self, work: impl FnOnce(mpsc::Sender<T>) -> F) -> Result<Response, ApiError>
+    pub(super) fn place(&self) -> Result<StreamPlace, ApiError> {
+        let place = self.0.clone().try_acquire_owned();
+        place.map(StreamPlace).map_err(|_| {
+            ApiError::Conflict(format!("{MOST} such commands are at work already: end one of them first"))
+        })
+    }
+}
+
+impl StreamPlace {
+    /// An answer with the events that `work` hands to its sender, until that ends or the client goes.
+    pub(super) fn answer<T, F>(self, work: impl FnOnce(mpsc::Sender<T>) -> F) -> Response
     where
         T: Serialize + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let place = self.0.clone().try_acquire_owned().map_err(|_| {
-            ApiError::Conflict(format!("{MOST} such commands are at work already: end one of them first"))
-        })?;
         let (sender, events) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
         tasks.spawn(work(sender));
-        let lines = EventLines { events, _work: tasks, _place: place };
-        Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::new(lines)).into_response())
+        let lines = EventLines { events, _work: tasks, _place: self };
+        ([(CONTENT_TYPE, "application/x-ndjson")], Body::new(lines)).into_response()
     }
 }
 

@@ -28,6 +28,9 @@ pub struct OutcomeWatch {
     news: mpsc::Receiver<RecipientNews>,
 }
 
+/// Stands for news that are being stored.
+pub(super) struct OutcomeTeller(mpsc::Sender<RecipientNews>);
+
 /// What an attempt has brought for a recipient, or the end of its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipientNews {
@@ -52,13 +55,24 @@ impl OutcomeWatchers {
         OutcomeWatch { watchers: self.clone(), queue_id: queue_id.clone(), news }
     }
 
-    /// These deliveries of a message were stored.
-    pub(super) fn tell(&self, message: &Message, deliveries: &[Delivery]) {
+    /// Tells of what is about to be stored of a message, when that is done; `None` when nobody waits for it.
+    ///
+    /// To be taken before that: whoever sees in the queue how it stands then knows whether news of it are to come.
+    pub(super) fn teller(&self, queue_id: &QueueId) -> Option<OutcomeTeller> {
         if self.watched.load(Ordering::Acquire) == 0 {
-            return;
+            return None;
         }
-        let by_id = self.lock();
-        let Some(sender) = by_id.get(&message.queue_id) else { return };
+        self.lock().get(queue_id).cloned().map(OutcomeTeller)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<QueueId, mpsc::Sender<RecipientNews>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OutcomeTeller {
+    /// These deliveries of a message were stored.
+    pub(super) fn tell(self, message: &Message, deliveries: &[Delivery]) {
         for delivery in deliveries {
             let recipient = message.recipients.iter().find(|recipient| recipient.index == delivery.index);
             let Some(recipient) = recipient else { continue };
@@ -69,12 +83,8 @@ impl OutcomeWatchers {
                 again_in: delivery.again_in,
             };
             // Whoever waits may have gone just now, or read too slowly.
-            let _ = sender.try_send(news);
+            let _ = self.0.try_send(news);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<QueueId, mpsc::Sender<RecipientNews>>> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,6 +102,13 @@ impl OutcomeWatch {
     pub fn ready(&mut self) -> Option<RecipientNews> {
         self.news.try_recv().ok()
     }
+
+    /// Whether news are being stored: the queue may show already what they will tell.
+    #[must_use]
+    pub fn is_storing(&self) -> bool {
+        // One sender is the watchers' own.
+        self.news.sender_strong_count() > 1
+    }
 }
 
 impl Drop for OutcomeWatch {
@@ -99,5 +116,31 @@ impl Drop for OutcomeWatch {
         let mut by_id = self.watchers.lock();
         by_id.remove(&self.queue_id);
         self.watchers.watched.store(by_id.len(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_looks_at_the_queue_knows_whether_news_are_to_come() {
+        let watchers = Arc::new(OutcomeWatchers::default());
+        let queue_id = QueueId::new(0, 0);
+        assert!(watchers.teller(&queue_id).is_none());
+        let mut watch = watchers.watch(&queue_id);
+        assert!(!watch.is_storing());
+        let teller = watchers.teller(&queue_id).expect("somebody waits");
+        assert!(watch.is_storing());
+        let news = RecipientNews {
+            address: "b@dest.example".to_owned(),
+            state: RecipientState::Sent,
+            reply: "250 ok".to_owned(),
+            again_in: None,
+        };
+        teller.0.try_send(news.clone()).unwrap();
+        drop(teller);
+        assert!(!watch.is_storing());
+        assert_eq!((watch.ready(), watch.ready()), (Some(news), None));
     }
 }

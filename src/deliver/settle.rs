@@ -150,9 +150,10 @@ pub(super) fn deliveries(
 /// Writes the outcome down.
 pub(super) async fn record(context: &Context, leased: &Leased, settlement: Settlement) {
     let queue_id = &leased.message.queue_id;
+    let teller = context.outcomes.teller(queue_id);
     let kept = persist(context, queue_id, || context.store.settle(settlement.clone())).await;
-    if kept {
-        context.outcomes.tell(&leased.message, &settlement.deliveries);
+    if let Some(teller) = teller.filter(|_| kept) {
+        teller.tell(&leased.message, &settlement.deliveries);
     }
     for report in settlement.reports.iter().filter(|_| kept) {
         log_report(context, report, Some(queue_id));

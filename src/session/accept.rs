@@ -26,7 +26,8 @@ pub async fn accept(
     peer: &Peer,
     submission: Submission,
 ) -> Result<Reply, SubmissionError> {
-    let sender = sender(submission.author.mailboxes(), &submission.transaction);
+    let reverse_path = submission.transaction.envelope.reverse_path.address();
+    let sender = sender(submission.author.mailboxes(), reverse_path);
     let upstream =
         services.router.route(&sender).ok_or_else(|| SubmissionError::NoRoute { sender: named(&sender) })?;
     admit(&services.router, upstream, &sender, submission.content.len())?;
@@ -63,7 +64,7 @@ async fn queue(
     let user = user.as_ref().map(|user| &*user.name);
     let size = content.len();
     let recipients = recipients(&transaction);
-    let lane = lane(services, &sender, test.as_ref());
+    let lane = lane(test.as_ref(), services.router.lane(&sender));
     let envelope = transaction.envelope;
     let entry = AcceptedLine {
         queue_id: &queue_id,
@@ -129,11 +130,12 @@ fn client(peer: &Peer, helo: String, user: Option<&str>) -> ClientInfo {
     }
 }
 
-/// By which lane it goes.
-fn lane(services: &Services, sender: &str, test: Option<&TestTreatment>) -> LaneName {
+/// By which lane a message goes; `of_sender` is the one that serves its sender.
+#[must_use]
+pub fn lane(test: Option<&TestTreatment>, of_sender: Option<LaneName>) -> LaneName {
     match test.map(|test| test.action) {
         Some(TestAction::Capture) => LaneName::captured(),
-        _ => services.router.lane(sender).unwrap_or_else(LaneName::unrouted),
+        _ => of_sender.unwrap_or_else(LaneName::unrouted),
     }
 }
 
@@ -149,15 +151,11 @@ fn priority(services: &Services, user: Option<&LoggedIn>, asked: Option<i8>) -> 
 }
 
 /// The address that routing goes by: the one in From, or else the reverse-path. Its key.
-fn sender(from: &[Address], transaction: &MailTransaction) -> String {
+#[must_use]
+pub fn sender(from: &[Address], reverse_path: Option<&Address>) -> String {
     match from {
         [only] => only.key().into(),
-        _ => transaction
-            .envelope
-            .reverse_path
-            .address()
-            .map(|address| address.key().into())
-            .unwrap_or_default(),
+        _ => reverse_path.map(|address| address.key().into()).unwrap_or_default(),
     }
 }
 

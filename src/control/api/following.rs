@@ -59,42 +59,42 @@ impl Following {
         let mut look = Instant::now();
         let mut shown: Option<WaitingJson> = None;
         while !open.is_empty() {
-            tokio::select! {
+            let now = tokio::select! {
                 // What has become of a recipient is told before how the others stand.
                 biased;
-                news = self.watch.next() => self.news(&news, open).await,
+                news = self.watch.next() => {
+                    self.news(&news, open).await;
+                    look = Instant::now();
+                    continue;
+                }
                 () = sleep_until(deadline) => return SendEnd::Waiting,
-                () = sleep_until(look) => {
-                    look = Instant::now() + LOOK;
-                    match self.stands(queue_id).await {
-                        Ok(Some(now)) => {
-                            let is_held = now.state == MessageState::Held.name();
-                            if shown.as_ref() != Some(&now) {
-                                shown = Some(now.clone());
-                                self.tell(SendEvent::Waiting(now)).await;
-                            }
-                            if is_held {
-                                return SendEnd::Held;
-                            }
-                        }
-                        Ok(None) => {
-                            self.last_news(open).await;
-                            return if open.is_empty() { SendEnd::Settled } else { SendEnd::Gone };
-                        }
-                        // A store that fails is asked again.
-                        Err(_) => {}
+                () = sleep_until(look) => self.stands(queue_id).await,
+            };
+            look = Instant::now() + LOOK;
+            // A store that fails is asked again, and nothing is told twice, before its news and behind them.
+            let Ok(now) = now else { continue };
+            if self.watch.is_storing() {
+                continue;
+            }
+            while let Some(news) = self.watch.ready() {
+                self.news(&news, open).await;
+            }
+            match now {
+                _ if open.is_empty() => {}
+                None => return SendEnd::Gone,
+                Some(now) => {
+                    let is_held = now.state == MessageState::Held.name();
+                    if shown.as_ref() != Some(&now) {
+                        shown = Some(now.clone());
+                        self.tell(SendEvent::Waiting(now)).await;
+                    }
+                    if is_held {
+                        return SendEnd::Held;
                     }
                 }
             }
         }
         SendEnd::Settled
-    }
-
-    /// What has settled a message was told before that left the queue.
-    async fn last_news(&mut self, open: &mut Vec<String>) {
-        while let Some(news) = self.watch.ready() {
-            self.news(&news, open).await;
-        }
     }
 
     async fn news(&self, news: &RecipientNews, open: &mut Vec<String>) {

@@ -11,8 +11,7 @@ use tokio::sync::mpsc;
 use super::limits::must_exist;
 use super::upstreams::enabling;
 use crate::account::Account;
-use crate::config::UpstreamKind;
-use crate::control::view::{ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, tell_steps};
+use crate::control::view::{ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, action, tell_steps};
 use crate::control::{ApiError, ApiState, Streams};
 
 pub(super) async fn run(
@@ -28,25 +27,16 @@ pub(super) async fn run(
         .flat_map(|upstream| state.accounts.of(&upstream.name))
         .filter(|account| !upstreams.is_empty() || !account.is_switched_off())
         .collect();
-    streams.answer(|events| async move {
+    Ok(streams.place()?.answer(|events| async move {
         for account in accounts {
             probe(&state, &account, &events).await;
         }
-    })
+    }))
 }
 
 async fn probe(state: &ApiState, account: &Arc<Account>, events: &mpsc::Sender<ProbeEvent>) {
-    let settings = account.settings();
-    let host = match &settings.upstream.kind {
-        UpstreamKind::Smtp(smtp) => Some(format!("{}:{}", smtp.host, smtp.port)),
-        UpstreamKind::Capture(_) => None,
-    };
-    let begun = ProbedAccount {
-        upstream: account.key().upstream.to_string(),
-        account: account.key().account.to_string(),
-        host,
-        enabled: !account.is_switched_off(),
-    };
+    let (settings, is_used) = (account.settings(), !account.is_switched_off());
+    let begun = ProbedAccount::new(&settings.upstream, &account.key().account, is_used);
     // When the client has gone, so is this.
     let _ = events.send(ProbeEvent::Begun(begun)).await;
     let result = match account.probe_turn().await {
@@ -70,6 +60,6 @@ async fn probe(state: &ApiState, account: &Arc<Account>, events: &mpsc::Sender<P
 /// The upstream takes the login; what keeps mail from going by it is something else.
 fn with_obstacle(state: &ApiState, account: &Account, result: ProbeResult) -> ProbeResult {
     let Some(obstacle) = account.shown_obstacle(state.timeline.now()) else { return result };
-    let action = obstacle.state().needs_a_person().then(|| enabling(state, &account.key().upstream));
-    ProbeResult { note: Some(obstacle.reason()), action, ..result }
+    let needed = action(&obstacle.state(), &enabling(state, &account.key().upstream));
+    ProbeResult { note: Some(obstacle.reason()), action: needed, ..result }
 }

@@ -19,12 +19,11 @@ use crate::mail::{Address, Body as BodyKind, MessageRequest, QueueId, RecipientR
 use crate::policy::blacklist::{self, BlacklistResult};
 use crate::policy::estimate::Accepted;
 use crate::policy::test_mode::action_name;
-use crate::session::accept::admit;
+use crate::session::accept::{self, admit};
 use crate::session::receive::{Arrival, Receiver, Refusal, Taken};
 use crate::session::submission::SubmissionError;
 use crate::store::{
-    ClientInfo, Decisions, LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
-    TestTreatment,
+    ClientInfo, Decisions, MessageKind, NewMessage, NewRecipient, Priority, Recipients, TestTreatment,
 };
 
 /// What such a mail came in by, as the queue shows it.
@@ -138,10 +137,11 @@ pub(super) async fn submit(
     let recipients = recipients(&state, &sending.to).await?;
     let queue_id = QueueId::new(state.timeline.wall().as_millisecond(), rand::random());
     let (taken, body) = receive(&state, &sending, &queue_id, body).await?;
+    let place = streams.place()?;
     let watch = state.outcomes.watch(&queue_id);
     let (message, label) = message(&state, sending, (queue_id, recipients, taken, body))?;
     let queued = enqueue(&state, message, label).await?;
-    streams.answer(|events| async move { Following::new(state, events, watch).run(queued, patience).await })
+    Ok(place.answer(|events| async move { Following::new(state, events, watch).run(queued, patience).await }))
 }
 
 /// The recipients, those on the blacklist refused or dropped as everywhere.
@@ -214,19 +214,13 @@ fn message(
 ) -> Result<(NewMessage, Searched), ApiError> {
     let Sending { from, to, upstream, decided } = sending;
     let Taken { content, author, label } = taken;
-    let sender: String = match author.mailboxes() {
-        [only] => only.key().into(),
-        _ => from.key().into(),
-    };
+    let sender = accept::sender(author.mailboxes(), Some(&from));
     // A content of another From than was announced goes where that one's mail goes.
     let upstream = if decided { Some(&upstream) } else { state.router.route(&sender) };
     let upstream = upstream.ok_or_else(|| refused(&SubmissionError::NoRoute { sender: sender.clone() }))?;
     admit(&state.router, upstream, &sender, content.len()).map_err(|error| refused(&error))?;
     let test = state.test_mode.current();
-    let lane = match test.as_ref().map(|test| test.action) {
-        Some(TestAction::Capture) => LaneName::captured(),
-        _ => state.router.lane_of(&upstream.name, &sender).unwrap_or_else(LaneName::unrouted),
-    };
+    let lane = accept::lane(test.as_ref(), state.router.lane_of(&upstream.name, &sender));
     let searched = Searched {
         upstream: upstream.name.clone(),
         subject: if state.config.log.subject { label.subject() } else { None },

@@ -24,12 +24,12 @@ pub(super) async fn follow(
     })?;
     // Whoever has the answer misses nothing from then on.
     let mut watch = hub.watch();
-    streams.answer(|events| async move {
+    Ok(streams.place()?.answer(|events| async move {
         loop {
             let event = TraceEvent::new(watch.next().await, &state.timeline);
             if events.send(event).await.is_err() {
                 return;
             }
         }
-    })
+    }))
 }
