@@ -219,7 +219,11 @@ impl Tier {
                 }
                 Err(obstacle) => {
                     round.kept.push((account.clone(), place));
-                    until = [until, obstacle.until()].into_iter().flatten().min();
+                    // A try at a token that is due already is under way: its end wakes who waits.
+                    let is_under_way =
+                        |at: &Moment| matches!(obstacle, Obstacle::NoToken(_)) && *at <= round.now;
+                    let ends = obstacle.until().filter(|at| !is_under_way(at));
+                    until = [until, ends].into_iter().flatten().min();
                     nearest = Some(Obstacle::nearer(nearest, obstacle));
                 }
             }

@@ -1,6 +1,6 @@
 //! Asks a person at the terminal.
 
-use std::io::{self, BufRead, IsTerminal as _, Read, Write};
+use std::io::{self, BufRead, IsTerminal as _, Write};
 
 use secrecy::SecretString;
 
@@ -96,16 +96,18 @@ impl<'a> TerminalDialogue<'a> {
     }
 
     /// The next line, without the white space around it.
-    pub(super) fn line(&mut self) -> Result<String, Failure> {
-        let mut line = Vec::new();
-        let read = Read::take(&mut self.input, LONGEST).read_until(b'\n', &mut line);
-        let read = read
+    fn line(&mut self) -> Result<String, Failure> {
+        let line = read_line(&mut self.input)
             .map_err(|error| Failure::Failed(anyhow::Error::new(error).context("cannot read the answer")))?;
-        if read == 0 {
-            return Err(Failure::new("given up: there was no answer"));
-        }
-        Ok(String::from_utf8_lossy(&line).trim().to_owned())
+        line.ok_or_else(|| Failure::new("given up: there was no answer"))
     }
+}
+
+/// The next line of an input, without the white space around it; `None` at its end.
+pub(super) fn read_line(input: impl BufRead) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let read = input.take(LONGEST).read_until(b'\n', &mut line)?;
+    Ok((read > 0).then(|| String::from_utf8_lossy(&line).trim().to_owned()))
 }
 
 #[cfg(test)]

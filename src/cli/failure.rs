@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::viewer::terminal_width;
 use super::wrapping::wrapped;
-use crate::config::{Faults, Warning};
+use crate::config::Faults;
 use crate::report::log::escape::printable;
 
 /// Why a command was not done.
@@ -61,8 +61,8 @@ fn told(error: &anyhow::Error) -> String {
     })
 }
 
-/// Says on stderr what a person should look at in the configuration.
-pub(super) fn warn(warnings: &[Warning]) {
+/// Says on stderr what a person should look at.
+pub(super) fn warn(warnings: &[impl std::fmt::Display]) {
     for warning in warnings {
         complain(&format!("warning: {warning}"));
     }

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::connect::check_owner;
+use super::connect::open_store;
 use super::failure::Failure;
 use crate::config::{Config, Login};
 use crate::oauth::{REQUEST_LIMIT, Resource, SignIns, TokenHandle};
-use crate::store::sqlite::{SqliteStore, Threading};
 use crate::store::{SignInStore, Upkeep as _};
-use crate::time::SystemClock;
 
 /// How long what is under way may take to be stored at the end.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -26,12 +24,7 @@ impl OwnSignIns {
         if !logins.any(|login| login.oauth.is_some()) {
             return Ok(Self(None));
         }
-        check_owner(&config.data_dir)?;
-        let (data_dir, most) = (&config.data_dir, config.queue.max_messages);
-        let store = SqliteStore::open(data_dir, most, Threading::Caller, Arc::new(SystemClock));
-        let store = store.map_err(|error| {
-            Failure::Failed(anyhow::Error::new(error).context("the sign-ins can't be read"))
-        })?;
+        let store = open_store(config, "the sign-ins can't be read".to_owned())?;
         let timeline = store.timeline().clone();
         let store: Arc<dyn SignInStore> = Arc::new(store);
         let sign_ins = SignIns::default();

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::client::{ApiRequest, Client, RequestPath, StreamEnd, runtime};
 use super::context::CliContext;
-use super::failure::{Failure, complain, warn};
+use super::failure::{Failure, warn};
 use super::output::{self, count};
 use super::own_sign_ins::OwnSignIns;
 use crate::config::{Config, Login, Upstream, UpstreamKind};
@@ -47,14 +47,14 @@ struct ProbedJson {
 }
 
 /// What has come of the probe until now.
-struct ProbeShow {
-    json: bool,
+struct ProbeShow<'c> {
+    context: &'c CliContext,
     done: Vec<ProbedJson>,
 }
 
 pub(super) fn execute(options: &ProbeOptions, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
-    let mut show = ProbeShow { json: context.json, done: Vec::new() };
+    let mut show = ProbeShow { context, done: Vec::new() };
     let ended = if client.finds_relay()? {
         by_the_relay(&client, options, &mut show)?
     } else {
@@ -63,7 +63,11 @@ pub(super) fn execute(options: &ProbeOptions, context: &CliContext) -> Result<()
     show.conclude(ended)
 }
 
-fn by_the_relay(client: &Client, options: &ProbeOptions, show: &mut ProbeShow) -> Result<StreamEnd, Failure> {
+fn by_the_relay(
+    client: &Client,
+    options: &ProbeOptions,
+    show: &mut ProbeShow<'_>,
+) -> Result<StreamEnd, Failure> {
     let request = ProbeRequest { upstreams: options.upstreams.clone() };
     let body = serde_json::to_vec(&request).map_err(|error| Failure::Failed(error.into()))?;
     let target = RequestPath::path(&["probe"]);
@@ -74,7 +78,7 @@ fn by_the_relay(client: &Client, options: &ProbeOptions, show: &mut ProbeShow) -
 fn from_here(
     options: &ProbeOptions,
     context: &CliContext,
-    show: &mut ProbeShow,
+    show: &mut ProbeShow<'_>,
 ) -> Result<StreamEnd, Failure> {
     let loaded = context.load()?;
     warn(&loaded.warnings);
@@ -86,7 +90,10 @@ fn from_here(
     runtime()?.block_on(async {
         let (events, mut told) = mpsc::channel(WAITING);
         let sign_ins = OwnSignIns::start(&config)?;
-        let probing = probe_all((&config, &sign_ins), &options.upstreams, events);
+        let probing = async {
+            probe_all((&config, &sign_ins), &options.upstreams, events).await;
+            Ok(())
+        };
         let showing = async {
             while let Some(event) = told.recv().await {
                 show.take(event)?;
@@ -95,7 +102,7 @@ fn from_here(
         };
         let ended = tokio::select! {
             // It ends the events, and so what shows them.
-            ended = async { tokio::join!(probing, showing).1 } => ended,
+            ended = async { tokio::try_join!(probing, showing).map(|((), ended)| ended) } => ended,
             _ = tokio::signal::ctrl_c() => Ok(StreamEnd::Interrupted),
         };
         sign_ins.stop().await;
@@ -113,12 +120,7 @@ async fn probe_all(
     };
     for upstream in config.upstreams.iter().filter(is_wanted) {
         for login in &upstream.accounts {
-            let begun = ProbedAccount {
-                upstream: upstream.name.clone(),
-                account: login.name().to_owned(),
-                host: host(upstream),
-                enabled: upstream.enabled,
-            };
+            let begun = ProbedAccount::new(upstream, login.name(), upstream.enabled);
             // Who shows them is there, or all of this is gone.
             let _ = events.send(ProbeEvent::Begun(begun)).await;
             let token = sign_ins.token(login).await;
@@ -138,14 +140,6 @@ async fn probe_all(
     }
 }
 
-/// Where an upstream is; `None` for the local mailbox.
-fn host(upstream: &Upstream) -> Option<String> {
-    match &upstream.kind {
-        UpstreamKind::Smtp(smtp) => Some(format!("{}:{}", smtp.host, smtp.port)),
-        UpstreamKind::Capture(_) => None,
-    }
-}
-
 /// By what an account connects; nothing for the local mailbox.
 fn connector(
     config: &Config,
@@ -159,7 +153,7 @@ fn connector(
     Some(Connector::new(Arc::new(TcpDial), smtp, credentials, &config.hostname, own))
 }
 
-impl ProbeShow {
+impl ProbeShow<'_> {
     /// Shows what has happened.
     fn take(&mut self, event: ProbeEvent) -> Result<(), Failure> {
         let text = match event {
@@ -182,7 +176,7 @@ impl ProbeShow {
                 text
             }
         };
-        if self.json { Ok(()) } else { output::text(&text) }
+        if self.context.json { Ok(()) } else { output::text(&text) }
     }
 
     fn last(&mut self, change: impl FnOnce(&mut ProbedJson)) {
@@ -195,18 +189,14 @@ impl ProbeShow {
     fn conclude(self, ended: StreamEnd) -> Result<(), Failure> {
         let failed = self.done.iter().any(|one| one.account.enabled && !one.result.ok);
         let ready = self.done.iter().filter(|one| one.result.ok).count();
-        if self.json {
-            let raw = serde_json::to_string(&self.done).map_err(|error| Failure::Failed(error.into()))?;
-            output::json(&raw)?;
-        } else if self.done.is_empty() {
-            output::text("No upstream is enabled.")?;
+        let text = if self.done.is_empty() {
+            "No upstream is enabled.".to_owned()
         } else {
-            let all = count(self.done.len() as u64, "account");
-            output::text(&format!("{ready} of {all} can log in and send."))?;
-        }
+            format!("{ready} of {} can log in and send.", count(self.done.len() as u64, "account"))
+        };
+        self.context.print_value(&self.done, &text)?;
         if ended == StreamEnd::Interrupted {
-            complain("mailsluice: interrupted");
-            return Err(Failure::Told);
+            return Err(Failure::new("interrupted"));
         }
         if failed { Err(Failure::Told) } else { Ok(()) }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::client::{ApiRequest, RequestPath, StreamEnd};
 use super::context::CliContext;
-use super::failure::{Failure, complain};
+use super::failure::Failure;
 use super::output::{self, size};
 use super::viewer::Viewer;
 use crate::config;
@@ -140,33 +140,25 @@ impl SentJson {
 
 fn conclude(sent: &SentJson, ended: StreamEnd, context: &CliContext) -> Result<(), Failure> {
     if context.json {
-        let raw = serde_json::to_string(sent).map_err(|error| Failure::Failed(error.into()))?;
-        output::json(&raw)?;
+        context.print_value(sent, "")?;
     }
     let Some(QueuedJson { queue_id, .. }) = &sent.queued else {
-        complain("mailsluice: interrupted: it may be in the queue (mailsluice queue list)");
-        return Err(Failure::Told);
+        return Err(Failure::new("interrupted: it may be in the queue (mailsluice queue list)"));
     };
     let id = printable(queue_id);
     if ended == StreamEnd::Interrupted {
-        complain(&format!("mailsluice: it stays in the queue: mailsluice queue show {id}"));
-        return Err(Failure::Told);
+        return Err(Failure::new(format!("it stays in the queue: mailsluice queue show {id}")));
     }
     let told = match sent.end {
-        Some(SendEnd::Settled) => None,
-        Some(SendEnd::Held) => Some(format!("it is held: mailsluice queue show {id}")),
+        Some(SendEnd::Settled) => return if sent.is_sent() { Ok(()) } else { Err(Failure::Told) },
+        Some(SendEnd::Held) => format!("it is held: mailsluice queue show {id}"),
         Some(SendEnd::Waiting) => {
-            Some(format!("not sent yet, it stays in the queue: mailsluice queue show {id}"))
+            format!("not sent yet, it stays in the queue: mailsluice queue show {id}")
         }
-        Some(SendEnd::Gone) => {
-            Some(format!("{id} has left the queue in another way: the relay's log tells how"))
-        }
-        None => Some(format!("the relay is stopping; it stays in the queue: mailsluice queue show {id}")),
+        Some(SendEnd::Gone) => format!("{id} has left the queue in another way: the relay's log tells how"),
+        None => format!("the relay is stopping; it stays in the queue: mailsluice queue show {id}"),
     };
-    if let Some(told) = &told {
-        complain(&format!("mailsluice: {told}"));
-    }
-    if sent.is_sent() { Ok(()) } else { Err(Failure::Told) }
+    Err(Failure::new(told))
 }
 
 /// What has happened, in words; nothing where there is nothing new.

@@ -4,8 +4,7 @@ use hyper::Method;
 
 use super::client::{ApiRequest, RequestPath, StreamEnd};
 use super::context::CliContext;
-use super::failure::{Failure, complain};
-use super::output;
+use super::failure::Failure;
 use super::viewer::Viewer;
 use crate::control::view::{TraceEvent, TraceLine};
 use crate::report::log::escape::printable;
@@ -22,19 +21,10 @@ pub(super) fn execute(options: &TraceOptions, context: &CliContext) -> Result<()
     let viewer = Viewer::now();
     let target = RequestPath::path(&["upstreams", &options.upstream, "trace"]);
     let request = ApiRequest { method: &Method::GET, target: &target, body: Vec::new() };
-    let ended = client.follow(request, |event: TraceEvent| {
-        if context.json {
-            let raw = serde_json::to_string(&event).map_err(|error| Failure::Failed(error.into()))?;
-            return output::json(&raw);
-        }
-        output::text(&render(&event, &viewer))
-    })?;
-    match ended {
+    let show = |event: TraceEvent| context.print_value(&event, &render(&event, &viewer));
+    match client.follow(request, show)? {
         StreamEnd::Interrupted => Ok(()),
-        StreamEnd::Ended => {
-            complain("mailsluice: the relay has ended the trace: it is stopping");
-            Err(Failure::Told)
-        }
+        StreamEnd::Ended => Err(Failure::new("the relay has ended the trace: it is stopping")),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What can only be seen when all upstreams, and all listeners, are known.
 
 pub(super) mod machine;
-mod named_sign_ins;
 mod own_listeners;
+mod same_names;
 mod sign_ins;
 
 use std::collections::{HashMap, VecDeque};
 
+use self::same_names::same_names;
 pub(super) use self::sign_ins::check as sign_ins;
 use super::fault::SourcePlace;
 use super::reader::Section;
@@ -14,8 +15,6 @@ use super::sections::listener::PlacedListener;
 use super::sections::upstream::Read;
 use super::words::{nearest, one_of, quoted};
 use super::{Config, Filter, ServerAuth, Upstream, UpstreamKind};
-
-pub(super) use self::named_sign_ins::check as named_sign_ins;
 
 /// Checks the upstreams against each other and the listeners, and settles which one is the default.
 pub(super) fn upstreams(
@@ -32,7 +31,8 @@ pub(super) fn upstreams(
     {
         only.upstream.default = true;
     }
-    names(root, &reads);
+    let names = reads.iter().map(|read| (read.upstream.name.as_str(), &read.name));
+    same_names(root, "upstream.name", "upstream", names);
     filters(root, &reads);
     defaults(root, &reads);
     let ways = fallbacks(root, &mut reads);
@@ -73,21 +73,6 @@ pub(super) fn users(root: &Section<'_>, config: &Config) {
         let what = format!("no listener takes logins, so that {} has no use", quoted(&user.name));
         let instead = r#"write auth = "optional" or "required" in [[listener]]"#;
         root.warning(&root.place_of("user"), "user", &what, instead);
-    }
-}
-
-fn names(root: &Section<'_>, reads: &[Read]) {
-    // Commands take names as they are typed, so names that differ in case alone are the same.
-    let mut seen: HashMap<String, &Read> = HashMap::new();
-    for read in reads.iter().filter(|read| !read.upstream.name.is_empty()) {
-        if let Some(first) = seen.insert(read.upstream.name.to_lowercase(), read) {
-            let what = format!(
-                "{} is the name of another upstream{}, too",
-                quoted(&read.upstream.name),
-                first.name.in_brackets()
-            );
-            root.fault(&read.name, "upstream.name", &what, "write another name");
-        }
     }
 }
 

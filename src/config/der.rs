@@ -24,7 +24,7 @@ pub(super) struct CertificateBody<'a> {
 }
 
 /// The element that `der` begins with: its tag, its content, and what follows it.
-pub(super) fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, length], rest) = der.split_first_chunk::<2>()?;
     let (length, rest) = if length < 0x80 {
         (usize::from(length), rest)

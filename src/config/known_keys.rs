@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::overrides::variable;
+use super::overrides::{REPEATED, variable};
 use super::synonyms::{self, Synonym};
 use super::words::nearest;
 
@@ -49,8 +49,8 @@ impl SectionPath {
 
     /// The environment variable of a key in it; `None` where the environment does not reach.
     fn variable(&self, key: &str) -> Option<String> {
-        let is_nested = self.is_repeated && self.dotted.contains('.');
-        (!is_nested).then(|| variable(&self.name(key)))
+        let is_reached = !self.is_repeated || REPEATED.contains(&self.dotted.as_str());
+        is_reached.then(|| variable(&self.name(key)))
     }
 
     /// How far away it is from another one: sections that are not shared by both paths.

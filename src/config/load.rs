@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::fault::{Fault, Faults, Finding, SourcePlace, Warning};
 use super::known_keys::KnownKeys;
+use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
 use super::sections::{dkim, listener, oauth, queue, secrets, session, switches, top, upstream, user};
@@ -101,10 +102,7 @@ impl Config {
         let text = String::from_utf8(octets).map_err(|error| {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = String::from_utf8_lossy(good);
-            let place = SourcePlace::File(
-                line.split('\n').count(),
-                line.split('\n').next_back().map_or(0, |l| l.chars().count()) + 1,
-            );
+            let place = Lines::of(&line).place(line.len());
             of_file(&path, place, "this line is not UTF-8 text", "save the file as UTF-8")
         })?;
         let folder = full.parent().unwrap_or(&machine.working_folder).to_owned();
@@ -168,9 +166,8 @@ fn in_order(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
 
 fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> {
     let name = source.name.as_deref();
-    let mut tree = tree::parse(source.text).map_err(|errors| {
-        faults(&syntax::explain(source.text, &errors, &known_keys(machine, &source.folder)), &[], name)
-    })?;
+    let mut tree = tree::parse(source.text)
+        .map_err(|errors| faults(&syntax::explain(source.text, &errors, &known_keys()), &[], name))?;
     let mut context = ReadContext::new(machine, source.folder.clone(), source.open_to_others);
     context.tried.clone_from(&source.tried);
     let wrong_names = overrides::apply(&mut tree, &machine.environment);
@@ -182,7 +179,7 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> 
     let is_named = |name: &str| {
         name == FILE_VARIABLE || source.text.contains(name) || machine.environment.values().any(|v| v == name)
     };
-    let known = || known_keys(machine, &source.folder).names().collect();
+    let known = || known_keys().names().collect();
     warnings.extend(overrides::single_underscores(&machine.environment, is_named, known));
     let told = faults(&found, &warnings, name);
     if !told.all.is_empty() {
@@ -197,8 +194,10 @@ const ALL_SECTIONS: &str =
     "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[oauth]]\n";
 
 /// The keys of all sections, whether a configuration has them or not.
-fn known_keys(machine: &Machine, folder: &Path) -> KnownKeys {
-    let sample = ReadContext::new(machine, folder.to_owned(), false);
+fn known_keys() -> KnownKeys {
+    // Nothing of this machine is looked at.
+    let machine = Machine::bare(Path::new("/"));
+    let sample = ReadContext::new(&machine, machine.working_folder.clone(), false);
     let tree = tree::parse(ALL_SECTIONS).unwrap_or_default();
     sections(&sample, &tree);
     sample.known.into_inner()
@@ -208,8 +207,7 @@ fn known_keys(machine: &Machine, folder: &Path) -> KnownKeys {
 /// wrong name.
 fn keys(context: &ReadContext<'_>) -> Vec<Finding> {
     let (unknown, missing) = (context.unknown.take(), context.missing.take());
-    let known =
-        if unknown.is_empty() { KnownKeys::default() } else { known_keys(context.machine, &context.folder) };
+    let known = if unknown.is_empty() { KnownKeys::default() } else { known_keys() };
     let mut meant_by_wrong_names = Vec::new();
     let mut found = Vec::new();
     for UnknownKey { place, section, section_place, key } in unknown {
@@ -238,10 +236,9 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
     let listeners = listener::read_all(&mut root);
     let sign_ins = oauth::read_all(&mut root);
-    check::named_sign_ins(&root, &upstreams, &sign_ins);
+    let sign_ins = check::sign_ins(&root, sign_ins, &upstreams);
     let upstreams = check::upstreams(&root, upstreams, &listeners);
     check::machine::listeners(&root, &listeners);
-    let sign_ins = check::sign_ins(&root, sign_ins, &upstreams);
     let config = Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),

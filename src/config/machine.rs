@@ -1,7 +1,7 @@
 //! What the machine tells a configuration: environment, folders, its own name.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -38,6 +38,11 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Whether it is known to have no such address. The port is not touched.
+    pub(super) fn lacks(&self, address: SocketAddr) -> bool {
+        self.is_here && !addresses::is_own(address)
+    }
+
     /// This process on this machine.
     #[must_use]
     pub fn here() -> Self {

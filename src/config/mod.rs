@@ -65,7 +65,8 @@ pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use sign_in::{
-    ClientCertificate, ClientProof, SealingKey, Secrets, ServiceAccount, SignIn, SignInFlow, SignInProvider,
+    ClientCertificate, ClientProof, LONGEST_ASSERTION, SealingKey, Secrets, ServiceAccount, SignIn,
+    SignInFlow, SignInProvider,
 };
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};

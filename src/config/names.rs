@@ -1,10 +1,22 @@
 //! Names of hosts, as they stand in the configuration.
 
+use std::net::IpAddr;
+
 use crate::mail::Address;
 
 /// Whether a text is a host name or domain in ASCII.
 pub(super) fn is_domain(name: &str) -> bool {
-    name.is_ascii() && !name.starts_with('[') && Address::parse(&format!("a@{name}")).is_ok()
+    !name.starts_with('[') && is_ehlo_name(name)
+}
+
+/// Whether a text is an IP address, or a host name, which may end in a dot.
+pub(super) fn is_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || is_domain(text.strip_suffix('.').unwrap_or(text))
+}
+
+/// Host and port, as they stand in a URL; the host has no brackets.
+pub(super) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Whether a text may follow EHLO (RFC 5321 4.1.1.1): a host name or an address literal.

@@ -8,7 +8,7 @@ use super::tree::{Node, Table, Value};
 /// What all names begin with.
 pub(super) const PREFIX: &str = "MAILSLUICE__";
 /// The sections that stand in the file as `[[…]]`; the environment reaches the only one of a kind.
-const REPEATED: [&str; 3] = ["listener", "upstream", "dkim"];
+pub(super) const REPEATED: [&str; 3] = ["listener", "upstream", "dkim"];
 
 /// The variable of a key, by its full name.
 pub(super) fn variable(key: &str) -> String {

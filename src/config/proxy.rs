@@ -1,13 +1,12 @@
 //! `proxy`: who connects in our place, to an upstream or to where tokens come from.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::names::is_domain;
+use super::names::{authority, is_host};
 use super::reader::Section;
 use super::secret;
 use super::tree::Value;
@@ -87,8 +86,7 @@ impl Proxy {
             return Err(NotAProxy::Path);
         }
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let bare = host.strip_suffix('.').unwrap_or(host);
-        if host.parse::<IpAddr>().is_err() && !is_domain(bare) {
+        if !is_host(host) {
             return Err(NotAProxy::Host);
         }
         let (host, port, login) = (host.to_owned(), url.port().unwrap_or(usual_port), login(&url)?);
@@ -103,8 +101,7 @@ impl Proxy {
     /// Host and port, as they stand in a URL.
     #[must_use]
     pub fn authority(&self) -> String {
-        let Self { host, port, .. } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        authority(&self.host, self.port)
     }
 
     /// The URL with the login in it, for a library that takes one. In `socks5h` the `h` says that the proxy resolves names.

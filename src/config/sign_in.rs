@@ -103,6 +103,9 @@ pub struct ServiceAccount {
     pub key: SecretString,
 }
 
+/// The longest statement that an `assertion_file` may hold, in octets.
+pub const LONGEST_ASSERTION: u64 = 64 * 1024;
+
 /// `[secrets]`
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
@@ -119,6 +122,12 @@ impl SignIn {
     #[must_use]
     pub fn needs_grant(&self) -> bool {
         matches!(self.flow, SignInFlow::DeviceCode { .. } | SignInFlow::AuthorizationCode { .. })
+    }
+
+    /// Whether each user has a token of its own: a service account speaks for one at a time.
+    #[must_use]
+    pub fn is_by_user(&self) -> bool {
+        matches!(self.flow, SignInFlow::ServiceAccount(_))
     }
 
     /// The name of its flow, as the configuration has it.

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, TrustedCertificates};
+use super::{
+    ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, TrustedCertificates, names,
+};
 
 /// `[[upstream]]`
 #[derive(Debug, Clone)]
@@ -93,6 +95,20 @@ pub struct ClientTls {
     pub pins: Vec<Pin>,
     /// What we prove ourselves with to who asks.
     pub identity: Option<Identity>,
+}
+
+impl Smtp {
+    /// The host without brackets.
+    #[must_use]
+    pub fn bare_host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Host and port, as they stand in a URL.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        names::authority(self.bare_host(), self.port)
+    }
 }
 
 /// How a connection is secured. What is configured is required.

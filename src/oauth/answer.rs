@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Response;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -84,15 +82,4 @@ pub(super) fn read(host: &str, response: &Response<Vec<u8>>) -> Result<Issued, T
     let is_bearer = text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
     let access = text("access_token").filter(|_| is_bearer).unwrap_or_default();
     issued(access, seconds.map(Duration::from_secs), None, None).ok_or_else(garbage)
-}
-
-/// Who has signed in, by an id token (OIDC Core 2). It came from the provider itself over TLS, so that its
-/// signature need not be checked (3.1.3.7).
-pub(super) fn account_of(id_token: &str) -> Option<String> {
-    let payload = id_token.split('.').nth(1)?;
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    let name =
-        ["preferred_username", "email", "upn"].into_iter().find_map(|claim| claims.get(claim)?.as_str())?;
-    let is_sound = !name.is_empty() && name.len() <= 320 && !name.contains(char::is_control);
-    is_sound.then(|| name.to_owned())
 }

@@ -11,15 +11,12 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use crate::config::{ClientCertificate, ServiceAccount};
+use crate::config::{ClientCertificate, LONGEST_ASSERTION, ServiceAccount};
 
 /// How long a statement is good; Microsoft takes 10 minutes at most.
 const LIFETIME: Duration = Duration::from_mins(9);
 /// By how much our clock may be ahead of the provider's.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
-/// The longest statement in a file, in octets.
-const LONGEST: u64 = 64 * 1024;
-
 /// Why there is no statement. It is the operator's to mend.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,7 +112,7 @@ pub(super) fn of_service_account(
 pub(super) async fn of_file(path: &Path) -> Result<SecretString, AssertionError> {
     let unreadable = |reason| AssertionError::Unreadable { path: path.to_owned(), reason };
     let facts = tokio::fs::metadata(path).await.map_err(unreadable)?;
-    let read = if facts.is_file() && facts.len() <= LONGEST {
+    let read = if facts.is_file() && facts.len() <= LONGEST_ASSERTION {
         tokio::fs::read_to_string(path).await.map_err(unreadable)?
     } else {
         String::new()

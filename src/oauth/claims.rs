@@ -4,6 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+/// The longest name that is shown: an address has no more octets (RFC 5321 4.5.3.1).
+const LONGEST_NAME: usize = 320;
+
 /// The claims that name somebody (RFC 7519 4.1, `OpenID` Connect Core 5.1, and those of Microsoft).
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -33,7 +36,9 @@ impl TokenClaims {
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         let names = [&self.preferred_username, &self.upn, &self.email, &self.unique_name];
-        names.into_iter().flatten().map(String::as_str).find(|name| !name.is_empty())
+        let is_sound =
+            |name: &&str| !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control);
+        names.into_iter().flatten().map(String::as_str).find(is_sound)
     }
 }
 

@@ -9,8 +9,8 @@ use oauth2::basic::{
 };
 use oauth2::{
     AsyncHttpClient, AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ErrorResponse,
-    ExtraTokenFields, RefreshToken, RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse,
-    TokenResponse, TokenUrl,
+    ErrorResponseType, ExtraTokenFields, RefreshToken, RequestTokenError, Scope, StandardErrorResponse,
+    StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use url::Url;
 
 use super::answer::{self, Issued};
 use super::assertion;
+use super::claims::TokenClaims;
 use super::error::{TokenRefusal, TokenRequestError};
 use super::http::{self as web, HttpClient};
 use super::token::Resource;
@@ -250,7 +251,9 @@ impl TokenEndpoint {
         let is_bearer = *tokens.token_type() == BasicTokenType::Bearer;
         let lifetime = tokens.expires_in();
         let refresh = tokens.refresh_token().map(|token| SecretString::from(token.secret().as_str()));
-        let account = tokens.extra_fields().id_token.as_deref().and_then(answer::account_of);
+        // It came from the provider itself over TLS, so that its signature need not be checked (OIDC Core 3.1.3.7).
+        let claims = tokens.extra_fields().id_token.as_deref().map(TokenClaims::of);
+        let account = claims.as_ref().and_then(TokenClaims::account).map(str::to_owned);
         let access = tokens.access_token().secret();
         let issued = is_bearer.then(|| answer::issued(access, lifetime, refresh, account)).flatten();
         issued.ok_or_else(|| TokenRequestError::Garbage { host: self.host(), status: 200 })
@@ -284,8 +287,8 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint {
     }
 }
 
-impl From<BasicErrorResponse> for TokenRefusal {
-    fn from(answer: BasicErrorResponse) -> Self {
+impl<T: ErrorResponseType + AsRef<str>> From<StandardErrorResponse<T>> for TokenRefusal {
+    fn from(answer: StandardErrorResponse<T>) -> Self {
         Self::new(answer.error().as_ref(), answer.error_description().map(String::as_str))
     }
 }

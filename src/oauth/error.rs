@@ -149,7 +149,7 @@ pub fn connect_action(sign_in: &str) -> String {
 
 /// Where an administrator of a Microsoft tenant consents to what the application wants. `None` at other providers.
 #[must_use]
-pub fn admin_consent_url(sign_in: &SignIn) -> Option<String> {
+fn admin_consent_url(sign_in: &SignIn) -> Option<String> {
     if sign_in.provider != SignInProvider::Microsoft {
         return None;
     }
@@ -255,8 +255,10 @@ fn words(error: &str, description: Option<&str>) -> String {
 fn one_line(text: &str) -> String {
     let first = text.lines().next().unwrap_or_default();
     let first = first.split(" Trace ID:").next().unwrap_or_default();
-    let end = (0..=MOST_WORDS.min(first.len())).rev().find(|&end| first.is_char_boundary(end)).unwrap_or(0);
-    first[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    first[..first.floor_char_boundary(MOST_WORDS)]
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

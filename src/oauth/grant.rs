@@ -9,7 +9,7 @@ use super::error::connect_action;
 use super::sealing::{Seal, SealError};
 use super::token::NoToken;
 use crate::config::{Secrets, SignIn};
-use crate::store::{GrantChange, NewGrant, StoredGrant};
+use crate::store::{GrantChange, NewGrant, StoreError, StoredGrant};
 use crate::time::Moment;
 
 /// What a person's sign-in gave. Debug output does not show the token.
@@ -25,13 +25,50 @@ impl SignInGrant {
     /// A new one in the form in which it lasts: for the application of this sign-in, encrypted where there is a key.
     #[must_use]
     pub fn to_store(&self, sign_in: &SignIn, secrets: &Secrets) -> NewGrant {
-        NewGrant {
-            sign_in: sign_in.name.to_string(),
-            client: client_fingerprint(sign_in),
-            token: Seal(secrets.key.clone()).close(&sign_in.name, &self.token),
-            change: GrantChange::SignedIn { account: self.account.clone() },
-        }
+        let change = GrantChange::SignedIn { account: self.account.clone() };
+        new_grant(sign_in, &Seal(secrets.key.clone()), &self.token, change)
     }
+}
+
+/// A grant in the form in which it lasts.
+pub(super) fn new_grant(
+    sign_in: &SignIn,
+    seal: &Seal,
+    token: &SecretString,
+    change: GrantChange,
+) -> NewGrant {
+    let (name, client) = (sign_in.name.to_string(), client_fingerprint(sign_in));
+    NewGrant { sign_in: name, client, token: seal.close(&sign_in.name, token), change }
+}
+
+/// Why a grant was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The configuration in force has no such sign-in.
+    #[error(
+        "there is no [[oauth]] named {0} in the configuration in force: add it, and run `mailsluice reload`"
+    )]
+    Unknown(String),
+    /// It is of another application: it is not of use to the one in force.
+    #[error(
+        "the relay has another client_id or tenant for {0} than the file has now: run `mailsluice reload`, and connect again"
+    )]
+    OtherClient(String),
+    /// It needs nobody to sign in.
+    #[error("nobody signs in for {name}: its flow is {flow}")]
+    NotNeeded {
+        /// Its name.
+        name: String,
+        /// Its flow.
+        flow: &'static str,
+    },
+    /// It could not be stored. What was there before is still in force.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The relay is going down.
+    #[error("the relay is stopping: try again when it runs")]
+    Stopping,
 }
 
 /// What is known of the grant of a sign-in.
@@ -67,7 +104,7 @@ pub fn client_fingerprint(sign_in: &SignIn) -> String {
 
 /// Why there is no token before anybody has signed in.
 #[must_use]
-pub fn nobody_has_signed_in(sign_in: &str) -> NoToken {
+pub(super) fn nobody_has_signed_in(sign_in: &str) -> NoToken {
     let reason = format!("nobody has signed in yet for {sign_in}");
     NoToken { reason, until: None, action: Some(connect_action(sign_in)) }
 }

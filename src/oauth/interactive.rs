@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use oauth2::{
-    AuthUrl, AuthorizationCode, CsrfToken, DeviceAuthorizationUrl, DeviceCodeErrorResponse,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, StandardDeviceAuthorizationResponse,
+    AuthUrl, AuthorizationCode, CsrfToken, DeviceAuthorizationUrl, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, StandardDeviceAuthorizationResponse,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -206,12 +206,6 @@ impl TokenEndpoint {
 
 fn other_flow() -> TokenRequestError {
     TokenRequestError::Request("the sign-in has another flow".to_owned())
-}
-
-impl From<DeviceCodeErrorResponse> for TokenRefusal {
-    fn from(answer: DeviceCodeErrorResponse) -> Self {
-        Self::new(answer.error().as_ref(), answer.error_description().map(String::as_str))
-    }
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::answer::Issued;
 use super::endpoint::TokenEndpoint;
 use super::error::TokenRequestError;
 use super::expiring::{ExpiryWatch, LOOK_EVERY, deadlines};
-use super::grant::{Granted, KnownGrant, SignInGrant, client_fingerprint};
+use super::grant::{self, AcceptError, Granted, KnownGrant, SignInGrant, client_fingerprint};
 use super::http::{HttpClient, REQUEST_LIMIT};
 use super::keeper_log as log;
 use super::kept::{Kept, pause};
@@ -22,7 +22,7 @@ use super::sealing::Seal;
 use super::seat::{KeeperCommand, Seat, TokenKey};
 use super::status::{SignInStatus, TokenStatus};
 use super::token::{NoToken, Renewal, TokenState};
-use crate::config::{SignIn, SignInFlow};
+use crate::config::SignIn;
 use crate::store::{GrantChange, NewGrant, SignInStore, StoreError, StoredGrant};
 use crate::time::{Moment, Timeline};
 
@@ -33,20 +33,13 @@ const IDLE: Duration = LOOK_EVERY;
 
 /// What keepers need of the world.
 #[derive(Clone)]
-pub struct SignInServices {
+pub(super) struct SignInServices {
     /// Where grants last.
-    pub store: Arc<dyn SignInStore>,
+    pub(super) store: Arc<dyn SignInStore>,
     /// How providers are reached.
-    pub http: Arc<dyn HttpClient>,
+    pub(super) http: Arc<dyn HttpClient>,
     /// What time it is.
-    pub timeline: Timeline,
-}
-
-/// Has no form to show.
-impl std::fmt::Debug for SignInServices {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SignInServices").finish_non_exhaustive()
-    }
+    pub(super) timeline: Timeline,
 }
 
 /// The ways to a keeper.
@@ -208,9 +201,7 @@ impl Keeper {
     }
 
     fn new_grant(&self, grant: &KnownGrant, change: GrantChange) -> NewGrant {
-        let name = &*self.sign_in.name;
-        let token = self.seal.close(name, &grant.token);
-        NewGrant { sign_in: name.to_owned(), client: client_fingerprint(&self.sign_in), token, change }
+        grant::new_grant(&self.sign_in, &self.seal, &grant.token, change)
     }
 
     /// Commits the refresh token that is not stored yet, and then gives out what came with it.
@@ -325,7 +316,10 @@ impl Keeper {
     async fn obey(&mut self, command: KeeperCommand) {
         match command {
             KeeperCommand::Configure(sign_in, seal) => self.configure(sign_in, seal),
-            KeeperCommand::Accept(grant, done) => self.accept(grant, done).await,
+            KeeperCommand::Accept { grant, client, done } => {
+                // Who has gone learns it from the log.
+                let _ = done.send(self.accept(grant, &client).await);
+            }
         }
     }
 
@@ -334,13 +328,12 @@ impl Keeper {
     fn configure(&mut self, sign_in: Arc<SignIn>, seal: Seal) {
         let is_same_client = client_fingerprint(&sign_in) == client_fingerprint(&self.sign_in)
             && sign_in.needs_grant() == self.sign_in.needs_grant();
-        let is_same = *sign_in == *self.sign_in && seal == self.seal;
+        let seal_changes = self.seal != seal;
+        let is_same = *sign_in == *self.sign_in && !seal_changes;
         let is_stopped = matches!(self.granted, Granted::Nothing(_));
-        let has_key_to_write =
-            self.seal != seal && seal.0.is_some() && matches!(self.granted, Granted::Known(_));
+        let has_key_to_write = seal_changes && seal.0.is_some() && matches!(self.granted, Granted::Known(_));
         let http = self.services.http.clone();
         self.endpoint = TokenEndpoint::new(sign_in.clone(), http, self.services.timeline.clone());
-        let seal_changes = self.seal != seal;
         (self.sign_in, self.seal) = (sign_in, seal);
         let now = self.now();
         if !is_same_client || is_stopped || (seal_changes && !has_key_to_write && self.unstored.is_none()) {
@@ -351,7 +344,7 @@ impl Keeper {
         } else if has_key_to_write && self.unstored.is_none() {
             self.unstored = Some(Unstored { tries: 0, due: now, came_with: Vec::new() });
         }
-        let keeps_token = is_same_client && !matches!(self.sign_in.flow, SignInFlow::ServiceAccount(_));
+        let keeps_token = is_same_client && !self.sign_in.is_by_user();
         for kept in self.kept.values_mut() {
             if !is_same || kept.expires().is_none() {
                 kept.begin_anew(now, keeps_token);
@@ -360,21 +353,21 @@ impl Keeper {
     }
 
     /// Takes what a person's sign-in gave: it is stored before it is used.
-    async fn accept(&mut self, grant: SignInGrant, done: oneshot::Sender<Result<(), StoreError>>) {
+    async fn accept(&mut self, grant: SignInGrant, client: &str) -> Result<(), AcceptError> {
+        if client != client_fingerprint(&self.sign_in) {
+            return Err(AcceptError::OtherClient(self.sign_in.name.to_string()));
+        }
         let now = self.now();
         let SignInGrant { token, account } = grant;
         let known = KnownGrant { token, account: account.clone(), granted: now, renewed: now };
         let new = self.new_grant(&known, GrantChange::SignedIn { account: account.clone() });
-        let stored = self.services.store.save_grant(new).await;
-        if stored.is_ok() {
-            (self.granted, self.unstored) = (Granted::Known(known), None);
-            for kept in self.kept.values_mut() {
-                kept.begin_anew(now, false);
-            }
-            log::signed_in(&self.sign_in.name, account.as_deref());
+        self.services.store.save_grant(new).await?;
+        (self.granted, self.unstored) = (Granted::Known(known), None);
+        for kept in self.kept.values_mut() {
+            kept.begin_anew(now, false);
         }
-        // Who has gone learns it from the log.
-        let _ = done.send(stored.map(|_| ()));
+        log::signed_in(&self.sign_in.name, account.as_deref());
+        Ok(())
     }
 
     fn show(&mut self) {

@@ -5,15 +5,7 @@ use jiff::Timestamp;
 use super::expiring::Deadline;
 use super::kept::Failed;
 use super::seat::TokenKey;
-use super::token::Resource;
 use crate::store::StoreError;
-
-fn name(resource: Resource) -> &'static str {
-    match resource {
-        Resource::Smtp => "smtp",
-        Resource::Graph => "graph",
-    }
-}
 
 fn user(key: &TokenKey) -> Option<&str> {
     Some(key.user.as_str()).filter(|user| !user.is_empty())
@@ -28,12 +20,12 @@ pub(super) fn signed_in(sign_in: &str, account: Option<&str>) {
 }
 
 pub(super) fn renewed(sign_in: &str, key: &TokenKey, next: Option<Timestamp>) {
-    let (resource, account, next) = (name(key.resource), user(key), time(next));
+    let (resource, account, next) = (key.resource.name(), user(key), time(next));
     tracing::debug!(event = "token_renewed", sign_in, resource, account, next);
 }
 
 pub(super) fn failed(sign_in: &str, key: &TokenKey, failed: &Failed, next: Option<Timestamp>) {
-    let (resource, account, next) = (name(key.resource), user(key), time(next));
+    let (resource, account, next) = (key.resource.name(), user(key), time(next));
     let (reason, action) = (&failed.why.reason, &failed.why.action);
     if failed.needs_a_person {
         tracing::error!(event = "token_failed", sign_in, resource, account, reason, next, action);

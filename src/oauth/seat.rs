@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use super::grant::SignInGrant;
+use super::grant::{AcceptError, SignInGrant};
 use super::kept::being_fetched;
 use super::sealing::Seal;
 use super::status::SignInStatus;
 use super::token::{Renewal, Resource, TokenHandle, TokenState};
 use crate::config::SignIn;
-use crate::store::StoreError;
 
 /// What a token is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +26,14 @@ pub(super) enum KeeperCommand {
     /// Another configuration is in force.
     Configure(Arc<SignIn>, Seal),
     /// A person has signed in.
-    Accept(SignInGrant, oneshot::Sender<Result<(), StoreError>>),
+    Accept {
+        /// What it gave.
+        grant: SignInGrant,
+        /// The application that it was given to.
+        client: String,
+        /// Is told when it is stored, or why it is not taken.
+        done: oneshot::Sender<Result<(), AcceptError>>,
+    },
 }
 
 /// The place of a sign-in: what is seen of it, by whom it is used.
@@ -65,7 +71,7 @@ impl Seat {
         tokens.keys().cloned().collect()
     }
 
-    /// Shows how a token is, if it has changed. Tells what was shown before.
+    /// Shows how a token is, if it has changed.
     pub(super) fn show(&self, key: &TokenKey, state: TokenState) {
         if let Some(token) = self.tokens().get(key) {
             token.send_if_modified(|shown| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::grant::{SignInGrant, client_fingerprint, nobody_has_signed_in};
+use super::grant::{AcceptError, SignInGrant, nobody_has_signed_in};
 use super::http::{HttpClient, WebClient};
 use super::keeper::{Keeper, SignInServices, Ways};
 use super::sealing::Seal;
@@ -16,8 +16,8 @@ use super::status::SignInStatus;
 use super::token::{
     MAX_RENEWALS, NoToken, Renewal, Resource, TokenFeed, TokenHandle, TokenState, token_channel,
 };
-use crate::config::{Config, SignIn, SignInFlow};
-use crate::store::{SignInStore, StoreError};
+use crate::config::{Config, SignIn};
+use crate::store::SignInStore;
 use crate::time::Timeline;
 
 /// Commands that may wait.
@@ -47,36 +47,6 @@ struct Hired {
     sign_in: Arc<SignIn>,
     commands: mpsc::Sender<KeeperCommand>,
     task: JoinHandle<()>,
-}
-
-/// Why a grant was not taken.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AcceptError {
-    /// The configuration in force has no such sign-in.
-    #[error(
-        "there is no [[oauth]] named {0} in the configuration in force: add it, and run `mailsluice reload`"
-    )]
-    Unknown(String),
-    /// It is of another application: it is not of use to the one in force.
-    #[error(
-        "the relay has another client_id or tenant for {0} than the file has now: run `mailsluice reload`, and connect again"
-    )]
-    OtherClient(String),
-    /// It needs nobody to sign in.
-    #[error("nobody signs in for {name}: its flow is {flow}")]
-    NotNeeded {
-        /// Its name.
-        name: String,
-        /// Its flow.
-        flow: &'static str,
-    },
-    /// It could not be stored. What was there before is still in force.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The relay is going down.
-    #[error("the relay is stopping: try again when it runs")]
-    Stopping,
 }
 
 impl SignIns {
@@ -124,10 +94,7 @@ impl SignIns {
         }
         let mut places = self.places();
         let place = places.entry(name.to_owned()).or_insert_with(|| SignInPlace::new(name));
-        let by_user = place
-            .keeper
-            .as_ref()
-            .is_some_and(|hired| matches!(hired.sign_in.flow, SignInFlow::ServiceAccount(_)));
+        let by_user = place.keeper.as_ref().is_some_and(|hired| hired.sign_in.is_by_user());
         let user = if by_user { user.to_owned() } else { String::new() };
         place.seat.handle(TokenKey { resource, user })
     }
@@ -141,7 +108,7 @@ impl SignIns {
         feed
     }
 
-    /// Takes what a person's sign-in gave to the application with this [`client_fingerprint`]. It is stored when this returns.
+    /// Takes what a person's sign-in gave to the application with this [`client_fingerprint`](super::client_fingerprint). It is stored when this returns.
     ///
     /// # Errors
     /// When it can't be taken: then nothing has changed.
@@ -156,14 +123,12 @@ impl SignIns {
                     flow: hired.sign_in.flow_name(),
                 });
             }
-            if client != client_fingerprint(&hired.sign_in) {
-                return Err(AcceptError::OtherClient(name.to_owned()));
-            }
             hired.commands.clone()
         };
         let (done, answer) = oneshot::channel();
-        commands.send(KeeperCommand::Accept(grant, done)).await.map_err(|_| AcceptError::Stopping)?;
-        Ok(answer.await.map_err(|_| AcceptError::Stopping)??)
+        let command = KeeperCommand::Accept { grant, client: client.to_owned(), done };
+        commands.send(command).await.map_err(|_| AcceptError::Stopping)?;
+        answer.await.map_err(|_| AcceptError::Stopping)?
     }
 
     /// How they are, by name.
@@ -227,10 +192,8 @@ impl SignInPlace {
         stop: &watch::Sender<bool>,
     ) {
         if let Some(hired) = &mut self.keeper {
-            let was_by_user = matches!(hired.sign_in.flow, SignInFlow::ServiceAccount(_));
-            let is_by_user = matches!(sign_in.flow, SignInFlow::ServiceAccount(_));
             let told = hired.commands.try_send(KeeperCommand::Configure(sign_in.clone(), seal.clone()));
-            if told.is_ok() && was_by_user == is_by_user {
+            if told.is_ok() && hired.sign_in.is_by_user() == sign_in.is_by_user() {
                 hired.sign_in = sign_in.clone();
                 return;
             }
@@ -250,10 +213,8 @@ impl SignInPlace {
 
     /// Ends the keeper: the configuration has its sign-in no more.
     fn dismiss(&mut self) {
-        if let Some(hired) = self.keeper.take() {
-            // It may be between a request and its commit; it ends as soon as it listens, for nobody can tell it anything.
-            drop(hired);
-        }
+        // It may be between a request and its commit; it ends as soon as it listens, for nobody can tell it anything.
+        self.keeper = None;
         let why = NoToken {
             reason: "the configuration has its sign-in no more".to_owned(),
             until: None,

@@ -24,6 +24,17 @@ pub enum Resource {
     Graph,
 }
 
+impl Resource {
+    /// Its name in the log and in the control interface.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Graph => "graph",
+        }
+    }
+}
+
 /// An access token (RFC 6749 1.4). Debug output does not show it.
 #[derive(Debug, Clone)]
 pub struct AccessToken(Arc<SecretString>);
@@ -103,7 +114,7 @@ pub struct TokenFeed {
 
 /// Both ends for a token of the sign-in with this name.
 #[must_use]
-pub fn token_channel(sign_in: &str, state: TokenState) -> (TokenFeed, TokenHandle) {
+pub(super) fn token_channel(sign_in: &str, state: TokenState) -> (TokenFeed, TokenHandle) {
     let (sender, receiver) = watch::channel(state);
     let (ask, asked) = mpsc::channel(MAX_RENEWALS);
     let handle = TokenHandle { sign_in: sign_in.into(), state: receiver, renewals: ask };
@@ -189,12 +200,6 @@ impl TokenFeed {
     /// The next one who wants another token; `None` when nobody can ask any more.
     pub async fn renewal(&mut self) -> Option<Renewal> {
         self.renewals.recv().await
-    }
-
-    /// Whether somebody still holds a handle.
-    #[must_use]
-    pub fn is_watched(&self) -> bool {
-        self.state.receiver_count() > 0
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn reach(
         observer.found(|| StepFinding::Connected(peer));
         return Ok(Reached { stream, address: Some(peer) });
     };
-    let fault = |fault| DialError::Proxy { proxy: proxy.to_string(), target: authority(smtp), fault };
+    let fault = |fault| DialError::Proxy { proxy: proxy.to_string(), target: smtp.authority(), fault };
     let target = Target { host: proxy.host.clone(), port: proxy.port, source_address: smtp.source_address };
     let dialled = dial.dial(&target, deadline, observer).await;
     let stream = dialled.map_err(|error| fault(TunnelFault::Unreachable(Box::new(error))))?.stream;
@@ -60,24 +60,14 @@ pub(super) async fn reach(
     Ok(Reached { stream, address: None })
 }
 
-/// The upstream's name and port.
-fn authority(smtp: &Smtp) -> String {
-    let (host, port) = (bare(smtp), smtp.port);
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-fn bare(smtp: &Smtp) -> &str {
-    smtp.host.trim_start_matches('[').trim_end_matches(']')
-}
-
 async fn over_socks(
     stream: Box<dyn Stream>,
     proxy: &Proxy,
     smtp: &Smtp,
 ) -> Result<Box<dyn Stream>, TunnelFault> {
-    let target = match bare(smtp).parse::<IpAddr>() {
+    let target = match smtp.bare_host().parse::<IpAddr>() {
         Ok(ip) => TargetAddr::Ip(SocketAddr::new(ip, smtp.port)),
-        Err(_) => TargetAddr::Domain(bare(smtp).into(), smtp.port),
+        Err(_) => TargetAddr::Domain(smtp.bare_host().into(), smtp.port),
     };
     let tunnel = match &proxy.login {
         None => Socks5Stream::connect_with_socket(stream, target).await,
@@ -108,7 +98,7 @@ async fn over_http(
     proxy: &Proxy,
     smtp: &Smtp,
 ) -> Result<Box<dyn Stream>, TunnelFault> {
-    let authority = authority(smtp);
+    let authority = smtp.authority();
     let mut request = Request::builder().method(Method::CONNECT).uri(&authority).header(HOST, &authority);
     if let Some(login) = &proxy.login {
         request = request.header(PROXY_AUTHORIZATION, basic(login)?);

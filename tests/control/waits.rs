@@ -288,7 +288,7 @@ fn the_list_tells_what_holds_mail_up_the_longest() {
         let next = next.map(|next| next - if hours == Some(3) { 60 } else { 0 });
         assert!(waiting_for == want && fits(next), "{kind:?} {hours:?}: {waiting_for} {next:?}");
         let shown = relay.run(&["queue", "list"]).out;
-        assert_eq!(shown.contains("m365 is "), want != json!("nothing"), "{shown}");
+        assert!(shown.contains("m365 is "), "{shown}");
     }
 }
 

@@ -2,11 +2,12 @@
 //! no password ever stands in for one.
 
 use mailsluice::config::{Auth, Login, Security, Smtp};
-use mailsluice::oauth::{AccessToken, NoToken, Resource, SignIns, TokenFeed, TokenState};
+use mailsluice::oauth::{NoToken, Resource, SignIns, TokenState};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{ConnectError, Connection, Connector, Credentials, RefusedToken, Stage};
 use tokio::task::JoinHandle;
 
+use super::support::tokens::{ready, renew};
 use super::support::upstream::{Act, Authority, Script, Step, Upstream};
 use super::{anna, nobody, recipients, send, smtp, verdicts};
 
@@ -41,28 +42,6 @@ impl Keeper {
         drop(sign_ins);
         task.await.unwrap()
     }
-}
-
-async fn renew(mut feed: TokenFeed, mut tokens: impl Iterator<Item = TokenState>) -> usize {
-    let (mut renewals, mut current) = (0, None::<String>);
-    while let Some(renewal) = feed.renewal().await {
-        // Who comes late with a token that was replaced already gets the one that is there.
-        if current.as_deref().is_none_or(|token| token == renewal.refused.expose()) {
-            renewals += 1;
-            if let Some(next) = tokens.next() {
-                if let TokenState::Ready(token) = &next {
-                    current = Some(token.expose().to_owned());
-                }
-                feed.set(next);
-            }
-        }
-        let _ = renewal.done.send(());
-    }
-    renewals
-}
-
-fn ready(token: &str) -> TokenState {
-    TokenState::Ready(AccessToken::new(token.into()))
 }
 
 fn open_line() -> Smtp {

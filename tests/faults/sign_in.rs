@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailsluice::account::UpstreamView;
 use mailsluice::lane::LaneState;
-use mailsluice::oauth::{AccessToken, NoToken, Resource, TokenFeed, TokenState};
+use mailsluice::oauth::{NoToken, Resource, TokenFeed, TokenState};
 use mailsluice::store::RecipientState;
 use mailsluice::time::Moment;
 use tokio::task::JoinHandle;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::support::direct_client::Client;
 use super::support::simulation::{Simulation, secs};
+use super::support::tokens::{ready, renew};
 use super::support::upstream::{Script, Upstream};
 use super::{FROM, one};
 
@@ -24,10 +25,6 @@ const REFUSED: &str = "535 5.7.3 Authentication unsuccessful";
 
 fn toml(more: &str) -> String {
     format!("{}{more}{SIGN_INS}", one(LOGIN))
-}
-
-fn ready(token: &str) -> TokenState {
-    TokenState::Ready(AccessToken::new(token.into()))
 }
 
 fn absent(reason: &str, until: Option<Moment>) -> TokenState {
@@ -49,20 +46,9 @@ async fn relay(up: &Upstream, toml: &str, token: TokenState) -> (Simulation, Tok
 }
 
 /// Gives the next of these tokens in place of the present one when that is refused.
-fn keeper(mut feed: TokenFeed, tokens: &[&str]) -> JoinHandle<()> {
-    let tokens: Vec<_> = tokens.iter().map(|&token| AccessToken::new(token.into())).collect();
-    tokio::spawn(async move {
-        let (mut tokens, mut present) = (tokens.into_iter(), None::<AccessToken>);
-        while let Some(renewal) = feed.renewal().await {
-            if present.as_ref().is_none_or(|present| present.is(&renewal.refused)) {
-                present = tokens.next();
-                if let Some(token) = &present {
-                    feed.set(TokenState::Ready(token.clone()));
-                }
-            }
-            let _ = renewal.done.send(());
-        }
-    })
+fn keeper(feed: TokenFeed, tokens: &[&str]) -> JoinHandle<usize> {
+    let tokens: Vec<_> = tokens.iter().map(|&token| ready(token)).collect();
+    tokio::spawn(renew(feed, tokens.into_iter()))
 }
 
 async fn view(sim: &Simulation) -> UpstreamView {
@@ -104,6 +90,23 @@ async fn mail_waits_for_a_sign_in_and_goes_at_once() {
     }
     assert!(sim.store().suspensions().await.unwrap().is_empty());
     assert!(up.commands_of("AUTH PLAIN").is_empty());
+}
+
+/// While a try at a token is under way, nobody looks again and again whether it is done.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_try_at_a_token_sleeps() {
+    let up = takes(&["t1"]);
+    let (mut sim, feed) = relay(&up, &toml(""), absent("starting", None)).await;
+    feed.set(absent("the token server does not answer", Some(now(&sim).after(secs(1)))));
+    sim.submit(FROM, &["x@there.example"]).await;
+    sleep(secs(2)).await;
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let before = runtime.worker_park_count(0);
+    sleep(secs(60)).await;
+    let woken = runtime.worker_park_count(0) - before;
+    assert!(woken < 1_000, "woken {woken} times in a minute");
+    feed.set(ready("t1"));
+    sim.until_empty(secs(2)).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,4 +8,5 @@ pub mod lines;
 pub mod office365;
 pub mod pacer;
 pub mod simulation;
+pub mod tokens;
 pub mod upstream;

@@ -71,20 +71,23 @@ impl<'c> Keeping<'c> {
     }
 
     fn store(&self, sign_in: &SignIn, grant: &SignInGrant, runtime: &Runtime) -> Result<(), Failure> {
-        let failed = |error: crate::store::StoreError| {
-            let what = format!("{} has signed in, and that could not be stored", sign_in.name);
-            Failure::Failed(anyhow::Error::new(error).context(what))
-        };
-        let (data_dir, most) = (&self.config.data_dir, self.config.queue.max_messages);
-        let store = SqliteStore::open(data_dir, most, Threading::Caller, Arc::new(SystemClock));
-        let grant = grant.to_store(sign_in, &self.config.secrets);
-        let saved = runtime.block_on(store.map_err(failed)?.save_grant(grant));
-        saved.map(|_| ()).map_err(failed)
+        let what = format!("{} has signed in, and that could not be stored", sign_in.name);
+        let store = open_store(self.config, what.clone())?;
+        let saved = runtime.block_on(store.save_grant(grant.to_store(sign_in, &self.config.secrets)));
+        saved.map(|_| ()).map_err(|error| Failure::Failed(anyhow::Error::new(error).context(what)))
     }
 }
 
+/// Opens the store from here, while no relay has it; `what` has failed without it.
+pub(in crate::cli) fn open_store(config: &Config, what: String) -> Result<SqliteStore, Failure> {
+    check_owner(&config.data_dir)?;
+    let (data_dir, most) = (&config.data_dir, config.queue.max_messages);
+    let store = SqliteStore::open(data_dir, most, Threading::Caller, Arc::new(SystemClock));
+    store.map_err(|error| Failure::Failed(anyhow::Error::new(error).context(what)))
+}
+
 /// What another user makes in the relay's folder, the relay could not write.
-pub(in crate::cli) fn check_owner(data_dir: &Path) -> Result<(), Failure> {
+fn check_owner(data_dir: &Path) -> Result<(), Failure> {
     let Ok(folder) = std::fs::metadata(data_dir) else { return Ok(()) };
     if folder.uid() == rustix::process::geteuid().as_raw() {
         return Ok(());

@@ -15,11 +15,12 @@ use tokio::runtime::Runtime;
 
 use self::failed::SignInFailure;
 use self::keep::Keeping;
-pub(super) use self::keep::check_owner;
+pub(super) use self::keep::open_store;
 use self::mailboxes::SendingMailbox;
 use self::outcome::Connected;
 use self::person::PersonSignIn;
 use self::voice::Voice;
+use super::client::runtime;
 use super::context::CliContext;
 use super::failure::Failure;
 use super::output;
@@ -77,8 +78,7 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Arc<SignIn>,
 
 fn connect(config: &Config, sign_in: &Arc<SignIn>, paste: bool, context: &CliContext) -> Result<(), Failure> {
     check(sign_in, paste)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
+    let runtime = runtime()?;
     let timeline = Timeline::resume(Arc::new(SystemClock), None);
     let endpoint = TokenEndpoint::new(sign_in.clone(), Arc::new(WebClient::default()), timeline);
     let mailboxes = mailboxes::of(config, &sign_in.name);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::context::CliContext;
-use super::super::failure::{Failure, complain};
+use super::super::failure::{Failure, warn};
 use super::keep::KeptBy;
 use super::mailboxes::SendingMailbox;
 use crate::config::SignIn;
@@ -41,9 +41,7 @@ impl<'c> Connected<'c> {
 
     /// Says all of it.
     pub(super) fn tell(&self, context: &CliContext) -> Result<(), Failure> {
-        for warning in &self.warnings {
-            complain(&format!("warning: {warning}"));
-        }
+        warn(&self.warnings);
         let who = match (&self.account, self.kept) {
             (Some(account), _) => format!("Signed in as {}.", printable(account)),
             (None, Some(_)) => {

@@ -1,7 +1,7 @@
 //! A person signs in: by a code on any device, or by a browser.
 
 use std::future::Future;
-use std::io::{self, BufRead as _, Read as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::super::dialogue::read_line;
 use super::super::failure::Failure;
 use super::failed::SignInFailure;
 use super::voice::{Voice, clear_count_down};
@@ -18,8 +19,6 @@ use crate::oauth::{Authorization, Issued, Loopback, RedirectError, Resource, Tok
 
 /// How long a browser, or who pastes, may take.
 const BROWSER_LIMIT: Duration = Duration::from_mins(5);
-/// The longest address that is pasted, in octets.
-const LONGEST_ADDRESS: u64 = 64 * 1024;
 /// How often a wrong address may be pasted.
 const MOST_PASTES: usize = 3;
 
@@ -151,13 +150,11 @@ fn pasted(begun: &Authorization, text: &str) -> Result<SecretString, RedirectErr
 fn typed_line() -> Result<String, Failure> {
     let (bring, brought) = mpsc::channel();
     let read = move || {
-        let mut line = Vec::new();
-        let read = io::stdin().lock().take(LONGEST_ADDRESS).read_until(b'\n', &mut line);
-        let _ = bring.send(read.map(|octets| (octets > 0).then_some(line)));
+        let _ = bring.send(read_line(io::stdin().lock()));
     };
     thread::Builder::new().spawn(read).map_err(|error| Failure::Failed(error.into()))?;
     match brought.recv_timeout(BROWSER_LIMIT) {
-        Ok(Ok(Some(line))) => Ok(String::from_utf8_lossy(&line).trim().to_owned()),
+        Ok(Ok(Some(line))) => Ok(line),
         Ok(Err(error)) => Err(Failure::Failed(anyhow::Error::new(error).context("cannot read the address"))),
         Ok(Ok(None)) | Err(_) => Err(Failure::new("given up: nothing was pasted, and nothing is stored")),
     }

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use crate::config::files;
 use crate::config::reader::Section;
 use crate::config::sections::listener::PlacedListener;
-use crate::config::{addresses, files};
 
 /// Notes a fault when the data can't be kept where they should.
 pub(in crate::config) fn data_dir(root: &Section<'_>, path: &Path) {
@@ -25,16 +25,16 @@ pub(in crate::config) fn data_dir(root: &Section<'_>, path: &Path) {
 
 /// Notes a fault for each listener at an address that this machine does not have.
 pub(in crate::config) fn listeners(root: &Section<'_>, listeners: &[PlacedListener]) {
-    for PlacedListener { listener, place } in listeners.iter().filter(|_| root.context.machine.is_here) {
+    let machine = root.context.machine;
+    let is_elsewhere = |placed: &&PlacedListener| machine.lacks(placed.listener.address);
+    for PlacedListener { listener, place } in listeners.iter().filter(is_elsewhere) {
         let ip = listener.address.ip();
-        if !addresses::is_own(listener.address) {
-            let what = format!("{ip} is not an address of this machine");
-            let all = if ip.is_ipv4() { "0.0.0.0" } else { "[::]" };
-            let own: Vec<String> = root.context.machine.addresses.iter().map(ToString::to_string).collect();
-            let own = if own.is_empty() { String::new() } else { format!(" ({})", own.join(", ")) };
-            let instead = format!("write one that it has{own}, or {all} for all of them");
-            root.fault(place, "listener.address", &what, &instead);
-        }
+        let what = format!("{ip} is not an address of this machine");
+        let all = if ip.is_ipv4() { "0.0.0.0" } else { "[::]" };
+        let own: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
+        let own = if own.is_empty() { String::new() } else { format!(" ({})", own.join(", ")) };
+        let instead = format!("write one that it has{own}, or {all} for all of them");
+        root.fault(place, "listener.address", &what, &instead);
     }
 }
 

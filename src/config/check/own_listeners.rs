@@ -23,10 +23,9 @@ pub(super) fn check(root: &Section<'_>, reads: &[Read], listeners: &[PlacedListe
         if let Some(PlacedListener { listener, place }) =
             listeners.iter().find(|placed| is_met(placed, smtp, machine))
         {
-            let (host, port) = (&smtp.host, smtp.port);
-            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
             let what = format!(
-                "{host}:{port} is the relay's own listener {}{}, so that its mail would come back for ever",
+                "{} is the relay's own listener {}{}, so that its mail would come back for ever",
+                smtp.authority(),
                 listener.address,
                 place.in_brackets()
             );

@@ -1,24 +1,26 @@
-//! Whether sign-ins have names of their own, and somebody uses them.
+//! Whether sign-ins have names of their own, those are there that logins name, and somebody uses each.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::fault::SourcePlace;
+use super::same_names::same_names;
+use crate::config::SignIn;
 use crate::config::reader::Section;
 use crate::config::sections::oauth::PlacedSignIn;
-use crate::config::words::quoted;
-use crate::config::{SignIn, Upstream};
+use crate::config::sections::upstream::{NamedSignIn, Read};
+use crate::config::words::{nearest, quoted};
 
-/// Checks the sign-ins against each other and the accounts.
+/// Checks the sign-ins against each other and the logins of all upstreams.
 pub(in crate::config) fn check(
     root: &Section<'_>,
     reads: Vec<PlacedSignIn>,
-    upstreams: &[Upstream],
+    upstreams: &[Read],
 ) -> Vec<Arc<SignIn>> {
-    names(root, &reads);
-    let logins = upstreams.iter().flat_map(|upstream| &upstream.accounts);
-    let used: Vec<&str> = logins.filter_map(|login| login.oauth.as_deref()).collect();
-    for read in reads.iter().filter(|read| !read.name.is_empty() && !used.contains(&read.name.as_str())) {
+    let own = reads.iter().map(|read| (read.name.as_str(), &read.place));
+    same_names(root, "oauth.name", "sign-in", own);
+    let named: Vec<&NamedSignIn> = upstreams.iter().flat_map(|read| &read.sign_ins).collect();
+    are_there(root, &reads, &named);
+    let is_used = |name: &str| named.iter().any(|named| &*named.name == name);
+    for read in reads.iter().filter(|read| !read.name.is_empty() && !is_used(&read.name)) {
         let what = format!("{} is the sign-in of no upstream or account", quoted(&read.name));
         let instead = format!("write oauth = {:?} at one, or remove this", read.name);
         root.warning(&read.place, "oauth.name", &what, &instead);
@@ -26,14 +28,14 @@ pub(in crate::config) fn check(
     reads.into_iter().filter_map(|read| read.sign_in).map(Arc::new).collect()
 }
 
-/// Commands take names as they are typed, so names that differ in case alone are the same.
-fn names(root: &Section<'_>, reads: &[PlacedSignIn]) {
-    let mut seen: HashMap<String, &SourcePlace> = HashMap::new();
-    for read in reads.iter().filter(|read| !read.name.is_empty()) {
-        if let Some(first) = seen.insert(read.name.to_lowercase(), &read.place) {
-            let what =
-                format!("{} is the name of another sign-in{}, too", quoted(&read.name), first.in_brackets());
-            root.fault(&read.place, "oauth.name", &what, "write another name");
-        }
+fn are_there(root: &Section<'_>, sign_ins: &[PlacedSignIn], named: &[&NamedSignIn]) {
+    let known: Vec<&str> = sign_ins.iter().map(|sign_in| sign_in.name.as_str()).collect();
+    for named in named.iter().filter(|named| !known.contains(&&*named.name)) {
+        let name = quoted(&named.name);
+        let instead = match nearest(&named.name, &known) {
+            Some(name) => format!("write {}", quoted(name)),
+            None => format!("write [[oauth]] with name = {name}"),
+        };
+        root.fault(&named.place, named.key, &format!("{name} is not the name of an [[oauth]]"), &instead);
     }
 }

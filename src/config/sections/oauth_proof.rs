@@ -10,13 +10,12 @@ use url::Url;
 use crate::config::identity::{self, NamedFile};
 use crate::config::reader::Section;
 use crate::config::{
-    ClientCertificate, ClientProof, ServiceAccount, SignInProvider, files, private_key, secret,
+    ClientCertificate, ClientProof, LONGEST_ASSERTION, ServiceAccount, SignInProvider, files, private_key,
+    secret,
 };
 
 /// The service that gives tokens to a machine in Azure; it can be reached from that machine alone.
 const MANAGED_IDENTITY_URL: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
-/// The longest file with a statement in it, in octets.
-const LONGEST_ASSERTION: u64 = 64 * 1024;
 /// The longest file of a key, in octets.
 const LONGEST_KEY: u64 = 1024 * 1024;
 /// The keys that prove something; of these there is one at most.

@@ -4,14 +4,15 @@ use std::net::IpAddr;
 
 use super::fallback;
 use super::upstream_limits::{limits, shared_limits, timeouts};
-use super::upstream_logins::{NamedSignIn, ReadLogins, logins};
+pub(in crate::config) use super::upstream_logins::NamedSignIn;
+use super::upstream_logins::{ReadLogins, logins};
 use super::{MANY, WRITE_HOST_NAME, filters, upstream_tls};
 use crate::config::fault::SourcePlace;
-use crate::config::names::{is_domain, is_ehlo_name};
+use crate::config::names::{is_ehlo_name, is_host};
 use crate::config::presets::{self, PRESETS, Preset};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, one_of, quoted};
-use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind, addresses, proxy};
+use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind, proxy};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
@@ -194,7 +195,7 @@ fn source_address(section: &mut Section<'_>) -> Option<IpAddr> {
     const INSTEAD: &str = "write one of this machine's addresses";
     let parse = |text: &str| text.parse::<IpAddr>().ok();
     let ip = section.parsed("source_address", "an IP address", INSTEAD, parse)?;
-    if section.context.machine.is_here && !addresses::is_own((ip, 0).into()) {
+    if section.context.machine.lacks((ip, 0).into()) {
         let what = format!("{ip} is not an address of this machine now, so that nothing can be sent");
         section.warning(&section.place_of("source_address"), "source_address", &what, INSTEAD);
     }
@@ -204,7 +205,7 @@ fn source_address(section: &mut Section<'_>) -> Option<IpAddr> {
 fn host(section: &mut Section<'_>, preset: Option<&Preset>) -> String {
     if let Some(text) = section.text("host", "a host name or IP address", WRITE_HOST) {
         // With a dot at its end no search list is tried, so the dot stays.
-        if text.parse::<IpAddr>().is_ok() || is_domain(text.strip_suffix('.').unwrap_or(text)) {
+        if is_host(text) {
             return text.to_owned();
         }
         // What was written may hold a login (`user:password@host`), so it is not shown.

@@ -54,17 +54,13 @@ pub(super) fn logins(
         }
     }
     check_doubles(section, &more);
-    let sign_in = |section: &Section<'_>, login: &Login, key| {
-        let place = section.place_of("oauth");
-        login.oauth.clone().map(|name| NamedSignIn { name, key, place })
-    };
-    let mut sign_ins: Vec<NamedSignIn> = sign_in(section, &own, "upstream.oauth").into_iter().collect();
+    let named = |login: &Login, key, place| login.oauth.clone().map(|name| NamedSignIn { name, key, place });
+    let mut sign_ins = Vec::from_iter(named(&own, "upstream.oauth", section.place_of("oauth")));
     let mut logins = if has_own { vec![own] } else { Vec::new() };
     for section in more {
         let place = section.place_of("oauth");
         let account = account(section, known);
-        let named = |name| NamedSignIn { name, key: "upstream.account.oauth", place };
-        sign_ins.extend(account.oauth.clone().map(named));
+        sign_ins.extend(named(&account, "upstream.account.oauth", place));
         logins.push(account);
     }
     ReadLogins { logins, sign_ins }

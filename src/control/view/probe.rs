@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::rfc3339;
-use crate::config::CertificateFacts;
+use crate::config::{CertificateFacts, Upstream, UpstreamKind};
 use crate::upstream::{ConnectError, ConnectStep, Offered, StepFailure, StepFinding, TlsFacts};
 
 /// Steps that wait to be told: there are never more of one connection.
@@ -116,6 +116,18 @@ pub struct ProbeResult {
     pub action: Option<String>,
     /// What keeps mail from it all the same.
     pub note: Option<String>,
+}
+
+impl ProbedAccount {
+    /// An account of an upstream that has its turn.
+    #[must_use]
+    pub fn new(upstream: &Upstream, account: &str, enabled: bool) -> Self {
+        let host = match &upstream.kind {
+            UpstreamKind::Smtp(smtp) => Some(format!("{}:{}", smtp.host, smtp.port)),
+            UpstreamKind::Capture(_) => None,
+        };
+        Self { upstream: upstream.name.clone(), account: account.to_owned(), host, enabled }
+    }
 }
 
 impl StepJson {

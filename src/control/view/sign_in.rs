@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{rfc3339, some_text};
-use crate::oauth::{Resource, SignInStatus, TokenStatus};
+use crate::oauth::{SignInStatus, TokenStatus};
 use crate::time::Timeline;
 
 /// How a sign-in is.
@@ -88,11 +88,7 @@ impl SignInJson {
 impl TokenJson {
     fn new(token: TokenStatus, timeline: &Timeline) -> Self {
         let time = |moment| rfc3339(timeline.wall_at(moment));
-        let resource = match token.resource {
-            Resource::Smtp => "smtp",
-            Resource::Graph => "graph",
-        };
-        let (resource, user) = (resource.to_owned(), some_text(&token.user));
+        let (resource, user) = (token.resource.name().to_owned(), some_text(&token.user));
         match token.state {
             Ok(expires) => Self {
                 resource,

@@ -8,9 +8,16 @@ use super::writing::Writing;
 use super::{blacklist, change, mailboxes};
 use crate::mail::QueueId;
 use crate::store::{
-    Admin, BlacklistEntry, Decisions, LaneName, ListFilter, NewBlacklistEntry, QueueCounts, StoreError,
-    Summary, TestModeCounts, Totals, pattern_key,
+    Admin, BlacklistEntry, Content, Decisions, LaneName, ListFilter, NewBlacklistEntry, QueueCounts,
+    StoreError, Summary, TestModeCounts, Totals, pattern_key,
 };
+
+impl SqliteStore {
+    async fn stored(&self, queue_id: QueueId) -> Result<Option<Content>, StoreError> {
+        let content_dir = self.content_dir.clone();
+        self.read(move |db| listing::content(db, &queue_id, &content_dir)).await
+    }
+}
 
 #[async_trait]
 impl Admin for SqliteStore {
@@ -23,16 +30,14 @@ impl Admin for SqliteStore {
     }
 
     async fn content(&self, queue_id: QueueId) -> Result<Option<Vec<u8>>, StoreError> {
-        let content_dir = self.content_dir.clone();
-        match self.read(move |db| listing::content(db, &queue_id, &content_dir)).await? {
+        match self.stored(queue_id).await? {
             Some(content) => Ok(Some(content.read().await?)),
             None => Ok(None),
         }
     }
 
     async fn beginning(&self, queue_id: QueueId, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let content_dir = self.content_dir.clone();
-        match self.read(move |db| listing::content(db, &queue_id, &content_dir)).await? {
+        match self.stored(queue_id).await? {
             Some(content) => Ok(Some(content.beginning(most).await?)),
             None => Ok(None),
         }

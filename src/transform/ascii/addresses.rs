@@ -6,7 +6,7 @@
 use std::mem::take;
 
 use crate::mail::Address;
-use crate::mail::lexical::{comment, quoted_string};
+use crate::mail::lexical::{comment, inside, quoted_string};
 use crate::transform::encoded_words::{encode, encode_words, is_encoded_word};
 
 /// The list in ASCII; what is so already stays, but for its white space.
@@ -187,14 +187,6 @@ fn phrase(words: &[&[u8]]) -> String {
 
 /// A word without quotes, and without what escapes an octet (RFC 5322 3.2.1, 3.2.4).
 fn unescaped(word: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(word.len());
-    let mut octets = word.iter();
-    while let Some(&b) = octets.next() {
-        match b {
-            b'"' | b'\r' | b'\n' => {}
-            b'\\' => out.extend(octets.next()),
-            b => out.push(b),
-        }
-    }
-    out
+    let goes = |b: u8, is_escaped: bool| !is_escaped && b"\"\r\n".contains(&b);
+    inside(word).filter(|&(b, is_escaped)| !goes(b, is_escaped)).map(|(b, _)| b).collect()
 }

@@ -102,7 +102,6 @@ impl Authority {
 pub struct SelfSigned {
     pub server: Arc<ServerConfig>,
     pub pin: Pin,
-    pub pem: String,
 }
 
 impl SelfSigned {
@@ -113,7 +112,7 @@ impl SelfSigned {
         let certificate = params.self_signed(&key).unwrap();
         let pin = Pin::of(&key.subject_public_key_info());
         let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        Self { server: serve(certificate.der().clone(), private), pin, pem: certificate.pem() }
+        Self { server: serve(certificate.der().clone(), private), pin }
     }
 }
 

@@ -6,7 +6,6 @@ use super::super::*;
 
 /// The keys that the sections ask for, as `[section] key`.
 fn known() -> BTreeSet<String> {
-    let machine = Machine::bare(Path::new("/"));
     // A limit is a key with a table for a value; those of one account are the same as those of all.
     let is_table = |part: &&str| part.starts_with("per_") || *part == "batch";
     let as_written = |name: &String| {
@@ -14,8 +13,7 @@ fn known() -> BTreeSet<String> {
         let length = parts.iter().position(is_table).map_or(parts.len(), |table| table + 1);
         parts[..length].join(".")
     };
-    let names: BTreeSet<String> =
-        known_keys(&machine, Path::new("/")).names().map(|name| as_written(&name)).collect();
+    let names: BTreeSet<String> = known_keys().names().map(|name| as_written(&name)).collect();
     let is_section = |name: &str| names.iter().any(|other| other.starts_with(&format!("{name}.")));
     let own = names.iter().filter(|name| !is_section(name) && !name.starts_with("upstream.account.limits"));
     own.cloned().collect()
