@@ -5,6 +5,9 @@
 
 mod support;
 
+#[path = "support/paper.rs"]
+mod paper;
+
 #[path = "probe/accounts.rs"]
 mod accounts;
 #[path = "probe/commands.rs"]

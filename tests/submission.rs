@@ -4,6 +4,8 @@
 
 #[path = "support/memory_store.rs"]
 mod memory_store;
+#[path = "support/paper.rs"]
+mod paper;
 #[path = "submission/reload.rs"]
 mod reload;
 #[path = "support/tls.rs"]
@@ -30,6 +32,7 @@ use mailsluice::policy::users::scram_verifier;
 use mailsluice::route::Router;
 use mailsluice::session::Services;
 use memory_store::MemoryStore;
+use paper::Paper;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -417,4 +420,62 @@ async fn clients_behind_a_proxy_are_counted_one_by_one() {
         hear(&mut client, want).await;
         clients.push(client);
     }
+}
+
+/// At level `trace` the log has the dialogue, and neither logins, nor contents, nor what was meant as either.
+#[tokio::test]
+async fn the_log_at_trace_shows_no_password_and_no_content() {
+    let (paper, _listening) = Paper::listen_to_all();
+    let mut world = world(None, ServerAuth::Optional);
+    world.config.users[0].password = UserPassword::Plain("c4n4ry".into());
+    let submission = open(world).await;
+    let mut client = connect(&submission).await;
+    let coded = |text: &str| STANDARD.encode(text);
+    for (line, reply) in [
+        ("EHLO erp".to_owned(), "250 "),
+        (format!("AUTH PLAIN {}", coded("\0anna\0c4n4ry-not")), "535 "),
+        ("AUTH LOGIN".to_owned(), "334 "),
+        (coded("anna"), "334 "),
+        (coded("c4n4ry-not"), "535 "),
+        // A client that does not see that its mechanism is refused says its password all the same.
+        ("AUTH CRAM-SHA c4n4ry".to_owned(), "504 "),
+        ("c4n4ry".to_owned(), "500 "),
+        ("AUTH c4n4ry c4n4ry c4n4ry".to_owned(), "501 "),
+        ("MAIL FRM:<anna@firm.example>".to_owned(), "501 "),
+        (format!("AUTH PLAIN {}", coded("\0anna\0c4n4ry")), "235 "),
+        ("MAIL FROM:<anna@firm.example>".to_owned(), "250 "),
+        ("RCPT TO:<customer@elsewhere.example>".to_owned(), "250 "),
+        ("DATA".to_owned(), "354 "),
+        ("Subject: c4n4ry-content\r\n\r\nc4n4ry-content\r\n.".to_owned(), "250 "),
+        ("QUIT".to_owned(), "221 "),
+    ] {
+        client.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        hear(&mut client, reply).await;
+    }
+    closed(&mut client).await;
+    let lines = paper.lines();
+    let said: Vec<&str> = lines
+        .iter()
+        .filter(|line| line.starts_with("session_line "))
+        .filter_map(|line| Some(line.split_once(" speaker=")?.1))
+        .collect();
+    for want in [
+        "client text=\"EHLO erp\"",
+        "client text=\"AUTH PLAIN […]\"",
+        "server text=\"334 […]\"",
+        "client text=\"AUTH LOGIN\"",
+        "client text=\"AUTH […]\"",
+        "client text=\"[no command, 6 octets]\"",
+        "client text=\"MAIL FRM:<anna@firm.example>\"",
+        "client text=\"RCPT TO:<customer@elsewhere.example>\"",
+        "client text=DATA",
+        "server text=\"354 end with <CRLF>.<CRLF>\"",
+    ] {
+        assert!(said.contains(&want), "{want}: {said:#?}");
+    }
+    let shown = lines.iter().find(|line| {
+        let line = line.to_lowercase();
+        ["c4n4ry", "yzrun", "m0bjry", "ng40cn"].iter().any(|part| line.contains(part))
+    });
+    assert_eq!(shown, None);
 }

@@ -396,6 +396,6 @@ impl Registry {
         if let Some(state) = self.states.get(upstream) {
             return state.clone();
         }
-        self.states.entry(upstream.into()).or_default().clone()
+        self.states.entry(upstream.into()).or_insert_with(|| UpstreamState::new(upstream).into()).clone()
     }
 }

@@ -30,7 +30,7 @@ pub struct Account {
 }
 
 /// What all accounts of an upstream share. It lives by its name, too.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct UpstreamState {
     pub(super) condition: Condition,
     pub(super) pool: Arc<SharedPool>,
@@ -273,6 +273,18 @@ impl Account {
 }
 
 impl UpstreamState {
+    /// Of an upstream that nothing is known of yet.
+    pub(super) fn new(upstream: &str) -> Self {
+        Self {
+            condition: Condition::default(),
+            pool: Arc::default(),
+            dialogue: Arc::new(DialogueHub::new(upstream)),
+            refused_senders: RefusedSenders::default(),
+            shares_quotas: AtomicBool::default(),
+            members: Mutex::default(),
+        }
+    }
+
     /// The same for all accounts.
     pub(super) fn wake(&self) {
         self.lock().iter().for_each(|(waiters, _)| waiters.wake_first());

@@ -91,6 +91,8 @@ pub enum LogLevel {
     Info,
     /// And each session.
     Debug,
+    /// And each line of a dialogue, but for logins and contents.
+    Trace,
 }
 
 /// `[[listener]]`

@@ -21,6 +21,7 @@ use super::assertion;
 use super::claims::TokenClaims;
 use super::error::{TokenRefusal, TokenRequestError};
 use super::http::{self as web, HttpClient};
+use super::said::SaidSecrets;
 use super::token::Resource;
 use crate::config::{ClientProof, Proxy, ServiceAccount, SignIn, SignInFlow, SignInProvider};
 use crate::time::Timeline;
@@ -220,15 +221,16 @@ impl TokenEndpoint {
         Ok(vec![("client_assertion_type", JWT_BEARER_ASSERTION.to_owned()), ("client_assertion", statement)])
     }
 
-    /// Sends a request. What is no answer of such a server is an error.
+    /// Sends a request. What is no answer of such a server is an error; a refusal repeats nothing of the request that is
+    /// secret.
     pub(super) async fn send(
         &self,
         request: Request<Vec<u8>>,
     ) -> Result<Response<Vec<u8>>, TokenRequestError> {
-        let host = web::host(&request);
+        let (host, said) = (web::host(&request), SaidSecrets::of(&request));
         let response = web::send(&*self.http, request, self.proxy()).await?;
         answer::check(&host, &response)?;
-        Ok(response)
+        Ok(said.left_out(response))
     }
 
     fn proxy(&self) -> Option<&Proxy> {

@@ -21,7 +21,7 @@ use super::kept::{Kept, pause};
 use super::sealing::Seal;
 use super::seat::{KeeperCommand, Seat, TokenKey};
 use super::status::{SignInStatus, TokenStatus};
-use super::token::{NoToken, Renewal, TokenState};
+use super::token::{NoToken, Renewal, TokenOrigin, TokenState};
 use crate::config::SignIn;
 use crate::store::{GrantChange, NewGrant, SignInStore, StoreError, StoredGrant};
 use crate::time::{Moment, Timeline};
@@ -57,6 +57,8 @@ pub(super) struct Keeper {
     seal: Seal,
     endpoint: TokenEndpoint,
     granted: Granted,
+    /// Whose the tokens are that come.
+    origin: TokenOrigin,
     /// The refresh token that is known, but not stored yet, and what came with it.
     unstored: Option<Unstored>,
     /// When the store is read again that could not be read.
@@ -84,6 +86,7 @@ impl Keeper {
             seal,
             endpoint,
             granted,
+            origin: TokenOrigin::default(),
             unstored,
             read_again,
             failed_reads: 0,
@@ -283,7 +286,7 @@ impl Keeper {
     fn give_out(&mut self, key: &TokenKey, issued: Issued) {
         let now = self.now();
         let Some(kept) = self.kept.get_mut(key) else { return };
-        kept.replace(issued.access, issued.lifetime, now);
+        kept.replace(issued.access.of(self.origin), issued.lifetime, now);
         log::renewed(&self.sign_in.name, key, kept.due().map(|due| self.services.timeline.wall_at(due)));
     }
 
@@ -341,6 +344,7 @@ impl Keeper {
         }
         if !is_same_client {
             self.unstored = None;
+            self.origin.0 += 1;
         } else if has_key_to_write && self.unstored.is_none() {
             self.unstored = Some(Unstored { tries: 0, due: now, came_with: Vec::new() });
         }
@@ -363,6 +367,7 @@ impl Keeper {
         let new = self.new_grant(&known, GrantChange::SignedIn { account: account.clone() });
         self.services.store.save_grant(new).await?;
         (self.granted, self.unstored) = (Granted::Known(known), None);
+        self.origin.0 += 1;
         for kept in self.kept.values_mut() {
             kept.begin_anew(now, false);
         }

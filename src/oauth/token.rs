@@ -37,19 +37,39 @@ impl Resource {
 
 /// An access token (RFC 6749 1.4). Debug output does not show it.
 #[derive(Debug, Clone)]
-pub struct AccessToken(Arc<SecretString>);
+pub struct AccessToken {
+    token: Arc<SecretString>,
+    origin: TokenOrigin,
+}
+
+/// Whose a token is: tokens of the same application and of the same sign-in of a person have the same origin, and with them
+/// the provider decides alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenOrigin(pub u64);
 
 impl AccessToken {
     /// A token as the provider gave it.
     #[must_use]
     pub fn new(token: SecretString) -> Self {
-        Self(Arc::new(token))
+        Self { token: Arc::new(token), origin: TokenOrigin::default() }
+    }
+
+    /// The same, which is of this origin.
+    #[must_use]
+    pub fn of(self, origin: TokenOrigin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn origin(&self) -> TokenOrigin {
+        self.origin
     }
 
     /// The token itself, for the line of AUTH or the header field of the request.
     #[must_use]
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.token.expose_secret()
     }
 
     /// Whether this is the same token.

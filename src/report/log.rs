@@ -78,7 +78,8 @@ impl Settings {
             l if l == LogLevel::Error as u8 => Level::ERROR,
             l if l == LogLevel::Warn as u8 => Level::WARN,
             l if l == LogLevel::Info as u8 => Level::INFO,
-            _ => Level::DEBUG,
+            l if l == LogLevel::Debug as u8 => Level::DEBUG,
+            _ => Level::TRACE,
         }
     }
 }

@@ -10,6 +10,7 @@ mod envelope;
 mod incoming;
 mod refusal;
 mod session;
+mod spoken;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -84,10 +85,10 @@ pub async fn run<S>(
         Ok(_) | Err(_) => (None, false),
     };
     session.log_aborted(&end, last.as_ref());
-    let SessionDriver { mut channel, peer, .. } = session;
     if let Some(last) = last {
-        channel.say(&last);
+        session.say(&last);
     }
+    let SessionDriver { channel, peer, .. } = session;
     if !matches!(end, Err(Gone::Closed | Gone::Io(_) | Gone::Stuck | Gone::Tls(_))) {
         channel.close(linger).await;
     }
@@ -131,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         if begins_with_tls(&self.peer) {
             dialogue = self.secure(dialogue).await?;
         }
-        self.channel.say(&dialogue.greeting());
+        self.say(&dialogue.greeting());
         loop {
             self.user = dialogue.user().cloned();
             self.under_way = dialogue.in_transaction().then(|| dialogue.reverse_path().to_owned());
@@ -168,13 +169,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
                 Line::More => None,
                 Line::Command(line) => {
                     let parsed = Command::parse(line).map_err(|error| FaultyLine::command(&error, line));
-                    Some((parsed, Follows::of(line)))
+                    Some((parsed, Follows::of(line), spoken::heard(line)))
                 }
-                Line::Faulty(error, line) => Some((Err(FaultyLine::line(error, line)), Follows::of(line))),
+                Line::Faulty(error, line) => {
+                    Some((Err(FaultyLine::line(error, line)), Follows::of(line), spoken::heard(line)))
+                }
             };
             (found, used)
         };
-        self.read_until(in_transaction, read).await
+        let (parsed, follows, heard) = self.read_until(in_transaction, read).await?;
+        self.log_heard(heard);
+        Ok((parsed, follows))
     }
 
     /// Waits until `read` finds what it looks for at the beginning of what the client has sent.
@@ -232,24 +237,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
             Action::Judge(recipient, request) => {
                 let verdict = self.judge(&dialogue, &recipient, &request).await;
                 let (dialogue, reply) = dialogue.judge(recipient, request, verdict);
-                self.channel.say(&reply);
+                self.say(&reply);
                 Ok((dialogue, Flow::On))
             }
             Action::Repeat(place, request) => Ok((self.repeat(dialogue, place, request), Flow::On)),
             Action::Receive(transaction) => {
                 let reply = self.receive(&dialogue, transaction).await?;
-                self.channel.say(&reply);
+                self.say(&reply);
                 Ok((dialogue.finish(&reply), Flow::On))
             }
             Action::Take(chunk, first) => {
                 let (dialogue, reply) = self.chunk(dialogue, chunk, first).await?;
-                self.channel.say(&reply);
+                self.say(&reply);
                 Ok((dialogue, Flow::On))
             }
             Action::Discard(octets, reply) => self.discard(dialogue, octets, &reply).await,
             Action::Misplaced(octets, reply) => self.misplaced(dialogue, octets, &reply).await,
             Action::StartTls(reply) => {
-                self.channel.say(&reply);
+                self.say(&reply);
                 Ok((self.secure(dialogue).await?, Flow::On))
             }
             Action::LogIn(mechanism, initial) => {
@@ -257,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
                 Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
             }
             Action::Close(reply) => {
-                self.channel.say(&reply);
+                self.say(&reply);
                 Ok((dialogue, Flow::Quit))
             }
         }
@@ -268,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     fn repeat(&mut self, dialogue: Dialogue, place: usize, request: RecipientRequest) -> Dialogue {
         let request = self.memory.fit(&self.services.memory, request);
         let (dialogue, reply) = dialogue.repeat(place, request);
-        self.channel.say(&reply);
+        self.say(&reply);
         dialogue
     }
 
@@ -338,7 +343,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         follows: Follows,
     ) -> (Dialogue, Flow) {
         if matches!(about, Some(About::Recipient(_))) {
-            self.channel.say(reply);
+            self.say(reply);
             return (dialogue, Flow::On);
         }
         self.answer(dialogue, reply, follows).await
@@ -346,12 +351,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
 
     /// Queues a reply, and hangs up when there were too many errors, or when content would run as commands.
     async fn answer(&mut self, mut dialogue: Dialogue, reply: &Reply, follows: Follows) -> (Dialogue, Flow) {
-        self.channel.say(reply);
+        self.say(reply);
         if reply.code == 421 {
             return (dialogue, Flow::Hang);
         }
         if dialogue.count(reply) {
-            self.channel.say(&dialogue.too_many_errors());
+            self.say(&dialogue.too_many_errors());
             return (dialogue, Flow::Hang);
         }
         let hang = match follows {
@@ -365,7 +370,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
 
     /// Takes the content, and the message into the queue. Returns the reply to the final dot.
     async fn receive(&mut self, dialogue: &Dialogue, transaction: MailTransaction) -> Result<Reply, Gone> {
-        self.channel.say(&Reply::bare(354, vec!["end with <CRLF>.<CRLF>".to_owned()]));
+        self.say(&Reply::bare(354, vec!["end with <CRLF>.<CRLF>".to_owned()]));
         let mut incoming = self.begin(dialogue, transaction);
         let content = self.content(&mut incoming.receiver);
         timeout_at(incoming.deadline, content).await.map_err(|_| Gone::Timeout)??;

@@ -15,6 +15,7 @@ mod sasl_prep;
 pub mod sasl_server;
 pub mod scram;
 mod scram_client;
+pub mod shown;
 
 pub use instance::{INSTANCE_KEYWORD, InstanceId};
 pub use reply::{EnhancedStatus, Reply};

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use tracing::Level;
+
+use crate::smtp::shown;
 
 /// Lines that wait for the slowest reader.
 const WAITING: usize = 1024;
-/// The longest line that is passed on, in characters.
-const MAX_LINE: usize = 2048;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,18 @@ pub enum Speaker {
     Server,
     /// Neither: what happens beside the words.
     Nobody,
+}
+
+impl Speaker {
+    /// The word for it: `client`, `server`, or `none`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Nobody => "none",
+        }
+    }
 }
 
 /// A line of a dialogue.
@@ -41,9 +54,11 @@ pub struct DialogueLine {
     pub text: String,
 }
 
-/// What is said on all connections of an upstream. It lives by the upstream's name, over reloads.
-#[derive(Debug, Default)]
+/// What is said on all connections of an upstream. It lives by the upstream's name, over reloads. At level `trace` the log
+/// has it, too.
+#[derive(Debug)]
 pub struct DialogueHub {
+    upstream: Box<str>,
     connections: AtomicU64,
     /// Whether anybody looks; asked at each line.
     watched: AtomicBool,
@@ -67,6 +82,13 @@ pub enum Watched {
 }
 
 impl DialogueHub {
+    /// For the upstream of this name.
+    #[must_use]
+    pub fn new(upstream: &str) -> Self {
+        let (connections, watched) = (AtomicU64::default(), AtomicBool::default());
+        Self { upstream: upstream.into(), connections, watched, lines: Mutex::default() }
+    }
+
     /// Looks on from now on.
     #[must_use]
     pub fn watch(self: &Arc<Self>) -> DialogueWatch {
@@ -133,20 +155,32 @@ pub(super) struct ConnectionTap {
 }
 
 impl ConnectionTap {
-    /// Whether anybody looks on.
+    /// Whether anybody looks on, or reads the log at level `trace`.
     pub(super) fn is_watched(&self) -> bool {
-        self.hub.is_watched()
+        self.hub.is_watched() || tracing::event_enabled!(Level::TRACE)
     }
 
     /// Passes a line on.
     pub(super) fn tell(&self, speaker: Speaker, text: &str) {
-        if self.is_watched() {
+        if !self.is_watched() {
+            return;
+        }
+        let text = shown::bounded(text);
+        tracing::trace!(
+            event = "upstream_line",
+            upstream = &*self.hub.upstream,
+            account = Some(&*self.account).filter(|account| !account.is_empty()),
+            connection = self.number,
+            speaker = speaker.name(),
+            text,
+        );
+        if self.hub.is_watched() {
             self.hub.tell(DialogueLine {
                 at: Instant::now(),
                 connection: self.number,
                 account: self.account.clone(),
                 speaker,
-                text: text.chars().take(MAX_LINE).collect(),
+                text,
             });
         }
     }
@@ -171,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_while_nobody_looks() {
-        let hub = Arc::new(DialogueHub::default());
+        let hub = Arc::new(DialogueHub::new("main"));
         let tap = hub.connection("anna");
         tap.tell(Speaker::Client, "before");
         assert!(!hub.is_watched() && hub.lock().is_none());
@@ -188,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_reads_too_slowly_is_told_how_much_was_missed() {
-        let hub = Arc::new(DialogueHub::default());
+        let hub = Arc::new(DialogueHub::new("main"));
         let (first, second) = (hub.connection("anna"), hub.connection(""));
         let mut watch = hub.watch();
         for n in 0..WAITING + 5 {

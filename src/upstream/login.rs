@@ -8,12 +8,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::PresentedLogin;
 use super::error::{ConnectCause, DialogueFault, LoginError, LoginMethod, LoginRefusal};
-use super::observer::HIDDEN;
 use super::replies::{ReplyAction, row_for};
 use super::wire::Wire;
 use crate::config::{Auth, Smtp};
 use crate::smtp::Reply;
 use crate::smtp::sasl::{ChannelBinding, Mechanism, SaslClient, SaslError, SaslLogin};
+use crate::smtp::shown::HIDDEN;
 use crate::upstream::Stage;
 
 /// Shorter words would stand in harmless text, too.

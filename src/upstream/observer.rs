@@ -13,10 +13,7 @@ use super::dial_error::DialError;
 use super::dialogue::{ConnectionTap, Speaker};
 use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError};
 use super::step::{ConnectStep, StepFailure, StepFinding, StepName};
-use crate::smtp::Reply;
-
-/// What stands in place of a secret.
-pub(super) const HIDDEN: &str = "[…]";
+use crate::smtp::{Reply, shown};
 
 /// Who looks on. Clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -105,15 +102,7 @@ impl Observer {
     /// The upstream has answered. `concealed`: what it says may repeat a secret.
     pub(super) fn heard(&self, reply: &Reply, concealed: bool) {
         let Some(tap) = self.tap.as_ref().filter(|tap| tap.is_watched()) else { return };
-        let status = reply.status.map_or(String::new(), |(c, s, d)| format!("{c}.{s}.{d} "));
-        if concealed {
-            return tap.tell(Speaker::Server, &format!("{} {status}{HIDDEN}", reply.code));
-        }
-        let last = reply.lines.len().saturating_sub(1);
-        for (place, text) in reply.lines.iter().enumerate() {
-            let separator = if place == last { ' ' } else { '-' };
-            tap.tell(Speaker::Server, &format!("{}{separator}{status}{text}", reply.code));
-        }
+        shown::reply_lines(reply, concealed).for_each(|line| tap.tell(Speaker::Server, &line));
     }
 
     /// Something has happened beside the words.
@@ -150,17 +139,6 @@ impl Observer {
     }
 }
 
-/// A line of a login as it is shown: the mechanism alone.
-pub(super) fn concealed(line: &str) -> String {
-    let mut words = line.split(' ');
-    match (words.next(), words.next(), words.next()) {
-        (Some("AUTH"), Some(mechanism), None) => format!("AUTH {mechanism}"),
-        (Some("AUTH"), Some(mechanism), Some(_)) => format!("AUTH {mechanism} {HIDDEN}"),
-        (Some("*"), None, _) => "*".to_owned(),
-        _ => HIDDEN.to_owned(),
-    }
-}
-
 /// A number that can be read at a glance: `12,345`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
@@ -177,20 +155,6 @@ fn grouped(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_a_login_the_mechanism_is_shown() {
-        for (line, want) in [
-            ("AUTH PLAIN AGFubmEAc2VjcmV0", "AUTH PLAIN […]"),
-            ("AUTH LOGIN", "AUTH LOGIN"),
-            ("AGFubmEAc2VjcmV0", "[…]"),
-            ("c2VjcmV0 AUTH x", "[…]"),
-            ("", "[…]"),
-            ("*", "*"),
-        ] {
-            assert_eq!(concealed(line), want, "{line}");
-        }
-    }
 
     #[test]
     fn numbers_have_groups() {

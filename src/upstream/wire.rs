@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout_at;
 
 use super::error::DialogueFault;
-use super::observer::{Observer, concealed};
+use super::observer::Observer;
 use super::stream::{Stream, deadline_in};
 use super::tls_error::TlsError;
-use crate::smtp::{Reply, ReplyError, ReplyParser};
+use crate::smtp::{Reply, ReplyError, ReplyParser, shown};
 
 /// How much is read at once, in octets.
 const READ_SIZE: usize = 4096;
@@ -152,7 +152,7 @@ impl Wire {
     /// Lets whoever looks on see a command.
     pub(crate) fn show(&self, line: &str) {
         if self.concealed {
-            self.observer.said(&concealed(line));
+            self.observer.said(&shown::login_line(line));
         } else {
             self.observer.said(line);
         }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::support::direct_client::Client;
 use super::support::simulation::{Simulation, secs};
-use super::support::tokens::{ready, renew};
+use super::support::tokens::{ready, ready_anew, renew};
 use super::support::upstream::{Script, Upstream};
 use super::{FROM, one};
 
@@ -271,6 +271,44 @@ async fn a_policy_stops_at_once() {
     assert!(state.needs_a_person() && state.reason().contains("Set-CASMailbox"), "{state:?}");
     assert_eq!((up.tokens(), keeper.is_finished()), (vec!["1".to_owned()], false));
     assert_eq!(sim.store().suspensions().await.unwrap().len(), 1);
+}
+
+/// A sign-in that is made anew lifts the stop at once, though the old token was good all the time; a renewal does not.
+#[tokio::test(start_paused = true)]
+async fn a_new_sign_in_lifts_the_stop_of_a_refused_login() {
+    let policy =
+        "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox.";
+    let up = Upstream::new(Script::default().with_tokens("XOAUTH2", &["good"]).refusing_tokens(policy));
+    let (mut sim, feed) = relay(&up, &toml(""), ready("1")).await;
+    sim.submit(FROM, &["x@there.example"]).await;
+    sleep(secs(10)).await;
+    assert!(view(&sim).await.state.needs_a_person());
+    feed.set(ready("2"));
+    sleep(secs(10)).await;
+    assert_eq!(up.tokens(), ["1"], "another token of the same sign-in changes nothing");
+    let start = Instant::now();
+    feed.set(ready_anew("good"));
+    sim.until_empty(secs(2)).await;
+    assert!(start.elapsed() < secs(2), "no periodic look");
+    assert_eq!(
+        (up.tokens(), view(&sim).await.state),
+        (vec!["1".to_owned(), "good".to_owned()], LaneState::Up)
+    );
+    assert!(sim.store().suspensions().await.unwrap().is_empty(), "nothing is left of it");
+}
+
+/// Nobody goes on as who was signed in before.
+#[tokio::test(start_paused = true)]
+async fn a_new_sign_in_makes_connections_anew() {
+    let up = takes(&["t1", "t2"]);
+    let (mut sim, feed) = relay(&up, &toml(""), ready("t1")).await;
+    sim.submit(FROM, &["x@there.example"]).await;
+    sim.until_empty(secs(2)).await;
+    feed.set(ready_anew("t2"));
+    sleep(secs(1)).await;
+    sim.submit(FROM, &["y@there.example"]).await;
+    sim.until_empty(secs(2)).await;
+    assert_eq!((up.tokens(), up.messages().len()), (vec!["t1".to_owned(), "t2".to_owned()], 2));
 }
 
 /// The token server does not answer while a token is refused: nobody is at fault here, and the mail goes when the other comes.

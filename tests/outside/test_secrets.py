@@ -18,6 +18,8 @@ from relay import binary, clean_environment
 from sign_in import NAME, Connect, by_secret, sign_in, upstream
 
 SEALING_KEY = base64.b64encode(b"a key that nobody may read: 0815").decode()
+# What a program logs in with at the relay, and what another one tries.
+OWN, WRONG = "the program's 0wn password", "a wr0ng password, almost right"
 
 
 def forms(secret):
@@ -109,11 +111,13 @@ class Heard:
 
 
 def configuration(folder, dovecot, exchange, server):
-    for name, secret in (("password", PASSWORD), ("sealing-key", SEALING_KEY)):
+    for name, secret in (("password", PASSWORD), ("sealing-key", SEALING_KEY), ("own", OWN)):
         (folder / name).write_text(secret + "\n")
         (folder / name).chmod(0o600)
     application = sign_in(server, "client_credentials", by_secret(folder), name="app")
     return "\n".join([
+        'auth = "optional"\nrelay_from = ["127.0.0.1"]',
+        f'[[user]]\nname = "erp"\npassword = {{ file = "{folder}/own" }}\n',
         '[queue]\nretry_min = "1s"\nretry_max = "2s"\n',
         f'[secrets]\nkey = {{ file = "{folder}/sealing-key" }}\n',
         upstream("person", exchange, PERSON, f'oauth = "{NAME}"', "default = true"),
@@ -129,12 +133,28 @@ def send(relay, *senders, recipient="customer@elsewhere.example"):
             client.sendmail(sender, [recipient], compose(b"text\r\n", sender=sender.encode()))
 
 
+def log_in(relay):
+    """As programs do: with a wrong password, with words of no known mechanism, and rightly."""
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+        client.ehlo()
+        client.user, client.password = "erp", WRONG
+        for mechanism, answer in (("PLAIN", client.auth_plain), ("LOGIN", client.auth_login)):
+            with pytest.raises(smtplib.SMTPAuthenticationError):
+                client.auth(mechanism, answer)
+        # One that does not wait for the answer to AUTH.
+        client.putcmd("AUTH X-OWN " + base64.b64encode(OWN.encode()).decode())
+        client.putcmd(WRONG)
+        assert [client.getreply()[0] for _ in range(2)] == [504, 500]
+        client.password = OWN
+        assert client.auth("PLAIN", client.auth_plain)[0] == 235
+
+
 SENDERS = ["office@firm.example", "app@firm.example", "login@firm.example"]
 
 
 @pytest.mark.timeout(180)
 def test_no_secret_in_anything_that_comes_out(start_relay, dovecot, exchange, authorization_server, tmp_path):
-    relay = start_relay(configuration(tmp_path, dovecot, exchange, authorization_server), level="debug")
+    relay = start_relay(configuration(tmp_path, dovecot, exchange, authorization_server), level="trace")
     heard, codes = Heard(relay), set()
     with Processes() as processes:
         traces = [heard.start("trace", name) for name in ("person", "application", "password")]
@@ -147,6 +167,7 @@ def test_no_secret_in_anything_that_comes_out(start_relay, dovecot, exchange, au
             status, said = connecting.end()
         assert status == 0, said
         heard.outputs["connect"] = said.encode()
+        log_in(relay)
         send(relay, *SENDERS)
         exchange.wait_mail(what=relay.log_tail)
         dovecot.wait_mail(2)
@@ -175,7 +196,7 @@ def test_no_secret_in_anything_that_comes_out(start_relay, dovecot, exchange, au
             process.wait(20)
             heard.outputs[file.name + str(process.pid)] = file.read_bytes()
         assert relay.terminate() == 0
-    secrets = authorization_server.secrets() | codes | {PASSWORD, SECRET, SEALING_KEY}
+    secrets = authorization_server.secrets() | codes | {PASSWORD, SECRET, SEALING_KEY, OWN, WRONG}
     heard.outputs |= {f"arguments and environment {n}": line for n, line in enumerate(processes.seen)}
     heard.outputs |= {"log": relay.log_file.read_bytes(), "stderr": relay.errors().encode()} | heard.folder()
     heard.outputs |= {f"mail {n}": mail["content"].encode() for n, mail in enumerate(exchange.mail())}
@@ -183,6 +204,10 @@ def test_no_secret_in_anything_that_comes_out(start_relay, dovecot, exchange, au
     # What was heard is worth the search.
     assert len(secrets) > 8 and b"multipart/report" in b"".join(heard.outputs.values()) and len(processes.seen) > 3
     assert b"office@firm.example" in heard.outputs["log"]
+    for event in ("session_line", "upstream_line"):
+        assert any(line["text"].startswith("AUTH ") for line in relay.events(event)), f"no login in {event}"
+    libraries = [line for line in relay.events() if line["event"] == "library" and line["level"] not in ("WARN", "ERROR")]
+    assert not libraries, libraries[:3]
     found = leaks(secrets, heard.outputs)
     assert not found, "\n".join(found)
     for name, octets in heard.outputs.items():

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mailsluice::store::Content;
 use serde_json::Value;
 
+use super::paper::Paper;
 use super::relay;
 use super::support::control::Events;
 use super::support::simulation::{Simulation, secs};
@@ -102,6 +103,7 @@ async fn nothing_planted_is_ever_shown() {
         }
         let upstream = Upstream::new(script);
         let keys = format!("{PLAIN}user = \"anna\"\npassword = \"c4n4ry-pw\"\n");
+        let (paper, _listening) = Paper::listen_to_all();
         let mut sim = relay(&upstream, &keys).await;
         let mut events = listen(&sim).await;
         let mut message = sim.message("a@firm.example", &["b@dest.example"]);
@@ -112,6 +114,13 @@ async fn nothing_planted_is_ever_shown() {
         let probed = super::probe(&sim.control(), &[]).await;
         seen.extend(until(&mut events, "closed").await);
         seen.extend(probed.iter().map(ToString::to_string));
+        let logged = paper.lines();
+        let login = format!(
+            "upstream_line upstream=main account=anna connection=1 speaker=client text=\"AUTH {mechanism}"
+        );
+        assert!(logged.iter().any(|line| line.starts_with(&login)), "{logged:?}");
+        assert!(logged.iter().any(|line| line.ends_with("speaker=none text=\"the connection is closed\"")));
+        seen.extend(logged);
         assert!(!upstream.commands_of("AUTH").is_empty());
         let told = seen.iter().find(|line| secrets.iter().any(|secret| line.contains(secret)));
         assert_eq!(told, None, "{mechanism} {step:?}");

@@ -10,7 +10,11 @@ use mailsluice::time::SystemClock;
 
 /// What the log has said.
 #[derive(Clone, Default)]
-pub(crate) struct Paper(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Paper {
+    text: Arc<Mutex<Vec<u8>>>,
+    /// Whether what is below the level `info` is read, too.
+    reads_all: bool,
+}
 
 thread_local! {
     static PAPER: RefCell<Option<Paper>> = const { RefCell::new(None) };
@@ -23,8 +27,8 @@ struct ToPaper;
 impl Write for ToPaper {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         PAPER.with_borrow(|paper| {
-            if let Some(Paper(text)) = paper {
-                text.lock().unwrap().extend_from_slice(bytes);
+            if let Some(paper) = paper {
+                paper.text.lock().unwrap().extend_from_slice(bytes);
             }
         });
         Ok(bytes.len())
@@ -46,20 +50,34 @@ impl Drop for Listening {
 
 impl Paper {
     /// Begins to listen, until the guard is dropped.
+    #[allow(dead_code, reason = "some tests read all")]
     pub(crate) fn listen() -> (Self, Listening) {
+        Self::default().begin()
+    }
+
+    /// The same at level `trace`.
+    #[allow(dead_code, reason = "not every test reads all")]
+    pub(crate) fn listen_to_all() -> (Self, Listening) {
+        Self { reads_all: true, ..Self::default() }.begin()
+    }
+
+    fn begin(self) -> (Self, Listening) {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
-            let settings = Log { format: LogFormat::Text, level: LogLevel::Info, subject: false };
+            let settings = Log { format: LogFormat::Text, level: LogLevel::Trace, subject: false };
             log::install(settings, Arc::new(SystemClock), ToPaper).unwrap();
         });
-        let paper = Self::default();
-        PAPER.set(Some(paper.clone()));
-        (paper, Listening)
+        PAPER.set(Some(self.clone()));
+        (self, Listening)
     }
 
     /// The lines so far, without time and level.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(|line| line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned()).collect()
+        let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().filter_map(|line| {
+            let (level, event) = line.split_once(' ')?.1.split_once(' ')?;
+            (self.reads_all || !matches!(level, "DEBUG" | "TRACE")).then(|| event.to_owned())
+        });
+        lines.collect()
     }
 }

@@ -1,9 +1,14 @@
 //! Whoever keeps the tokens of a sign-in.
 
-use mailsluice::oauth::{AccessToken, TokenFeed, TokenState};
+use mailsluice::oauth::{AccessToken, TokenFeed, TokenOrigin, TokenState};
 
 pub fn ready(token: &str) -> TokenState {
     TokenState::Ready(AccessToken::new(token.into()))
+}
+
+/// The token of another sign-in than that of [`ready`].
+pub fn ready_anew(token: &str) -> TokenState {
+    TokenState::Ready(AccessToken::new(token.into()).of(TokenOrigin(1)))
 }
 
 /// Gives the next of these in place of the present one when that is refused. How often one was asked for.

@@ -17,6 +17,7 @@ pub(in crate::config) fn log(mut section: Section<'_>) -> Log {
         ("warn", LogLevel::Warn),
         ("info", LogLevel::Info),
         ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
     ];
     let log = Log {
         format: section.choice("format", &formats).unwrap_or(LogFormat::Text),

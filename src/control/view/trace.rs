@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::rfc3339;
 use crate::time::Timeline;
-use crate::upstream::{Speaker, Watched};
+use crate::upstream::Watched;
 
 /// What happens while somebody listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,16 +45,11 @@ impl TraceEvent {
         };
         let ago = Instant::now().saturating_duration_since(line.at);
         let at = timeline.wall().checked_sub(ago).unwrap_or_else(|_| timeline.wall());
-        let speaker = match line.speaker {
-            Speaker::Client => "client",
-            Speaker::Server => "server",
-            Speaker::Nobody => "none",
-        };
         Self::Line(TraceLine {
             at: rfc3339(at),
             connection: line.connection,
             account: line.account.to_string(),
-            speaker: speaker.to_owned(),
+            speaker: line.speaker.name().to_owned(),
             text: line.text,
         })
     }

@@ -153,6 +153,63 @@ async fn no_failure_shows_what_was_said() {
     }
 }
 
+/// A provider that repeats all that it was told, over several lines and at length.
+#[expect(clippy::disallowed_methods, reason = "a test writes plain files")]
+#[tokio::test]
+async fn a_refusal_shows_nothing_that_was_said() {
+    struct Parrot;
+    #[async_trait::async_trait]
+    impl HttpClient for Parrot {
+        async fn send(
+            &self,
+            request: Request<Vec<u8>>,
+            _: Option<&Proxy>,
+        ) -> Result<Response<Vec<u8>>, HttpError> {
+            let fields: Vec<_> = url::form_urlencoded::parse(request.body()).into_owned().collect();
+            let header = request.headers().get("authorization").map(|value| value.to_str().unwrap());
+            let (body, values) =
+                (String::from_utf8_lossy(request.body()), fields.iter().map(|(_, value)| value));
+            let values: Vec<_> = values.map(String::as_str).collect();
+            let heard = format!("{} {body} {}", values.join(" "), header.unwrap_or_default());
+            let words = format!("AADSTS50000: {heard}\n{heard}{}", "x".repeat(5000));
+            json(400, &json!({"error": "invalid_grant", "error_description": words}))
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.jwt");
+    std::fs::write(&file, "eyJhbGciOiJub25lIn0.eyJodXNoIjoxfQ.aHVzaC1zaWduYXR1cmU\n").unwrap();
+    let secret = ClientProof::Secret("hush-secret-of-the-client".into());
+    for (flow, proof) in [
+        ("device_code", secret.clone()),
+        ("authorization_code", secret.clone()),
+        ("client_credentials", ClientProof::Certificate(testing::keys().client_certificate())),
+        ("client_credentials", ClientProof::AssertionFile(file)),
+        ("service_account", ClientProof::None),
+    ] {
+        let timeline = Timeline::resume(Arc::new(SystemClock), None);
+        let sign_in = SignIn { proof, ..testing::sign_in(flow) };
+        let endpoint = TokenEndpoint::new(Arc::new(sign_in), Arc::new(Parrot), timeline);
+        let mut errors = vec![endpoint.without_grant(Resource::Smtp, "a@firm.example").await.unwrap_err()];
+        errors.push(endpoint.refresh(&"hush-refresh-token".into(), Resource::Smtp).await.unwrap_err());
+        if flow == "authorization_code" {
+            let begun =
+                endpoint.authorization(Resource::Smtp, &"http://127.0.0.1:1".parse().unwrap()).unwrap();
+            errors.push(endpoint.exchange_code(&begun, &"hush-code-of-a-person".into()).await.unwrap_err());
+        }
+        for error in errors {
+            let (shown, debug) = (error.to_string(), format!("{error:?}"));
+            assert!(
+                shown.starts_with("the provider refuses: invalid_grant (AADSTS50000: "),
+                "{flow}: {shown}"
+            );
+            assert!(shown.len() < 400 && !shown.contains(char::is_control), "{flow}: {shown}");
+            for secret in ["hush", "aHVzaC", "eyJ"] {
+                assert!(!shown.contains(secret) && !debug.contains(secret), "{flow}: {secret} in {debug}");
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_hangs_is_given_up() {
     struct Deaf;

@@ -173,6 +173,62 @@ async fn a_grant_is_sealed_when_there_is_a_key_and_told_when_it_is_gone() {
     }
 }
 
+/// A reload with another key seals anew what is known, before anything else happens; without one nothing is made worse.
+#[tokio::test(start_paused = true)]
+async fn a_reload_with_another_key_seals_anew() {
+    let mut world = World::new(Rotation::Lenient).await;
+    world.sign_in().await;
+    let mut handle = world.handle();
+    let token = next(&mut handle, None).await;
+    let mut forms = vec![world.stored().await];
+    for key in [1, 2] {
+        world.key = Some(key);
+        world.configure();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let stored = world.stored().await;
+        assert!(stored.0.first() == Some(&1) && !forms.contains(&stored), "it is sealed by key {key}");
+        forms.push(stored);
+    }
+    assert_eq!(world.sign_ins.status()[0].account.as_deref(), Some("a@firm.example"));
+    // A store that fails keeps what it had; it is sealed when it can.
+    world.store.break_saves(true);
+    world.key = Some(3);
+    world.configure();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(Some(&world.stored().await), forms.last());
+    world.store.break_saves(false);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(!forms.contains(&world.stored().await));
+    for (key, opens) in [(2, false), (3, true)] {
+        world.key = Some(key);
+        world.die().await;
+        let handle = world.handle();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(handle.current().is_ok(), opens, "key {key}");
+    }
+    assert!(!token.is(&next(&mut world.handle(), None).await));
+    world.log.holds_no("hush");
+}
+
+/// Renewals are of the same sign-in; who signs in anew, or another application, is told apart.
+#[tokio::test(start_paused = true)]
+async fn tokens_tell_whose_they_are() {
+    let mut world = World::new(Rotation::Lenient).await;
+    world.sign_in().await;
+    let mut handle = world.handle();
+    let first = next(&mut handle, None).await;
+    let renewed = next(&mut handle, Some(&first)).await;
+    assert_eq!(first.origin(), renewed.origin());
+    world.configure();
+    world.sign_in().await;
+    let anew = next(&mut handle, Some(&renewed)).await;
+    assert_ne!(anew.origin(), renewed.origin());
+    world.client = "other";
+    world.configure();
+    world.sign_in().await;
+    assert_ne!(next(&mut handle, Some(&anew)).await.origin(), anew.origin());
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_what_is_used_is_asked_for_and_a_reload_goes_on() {
     let mut world = World::new(Rotation::Lenient).await;

@@ -101,6 +101,14 @@ fn a_reply_cannot_forge_a_line_or_a_key() {
     assert!(line.ends_with("to=\"x\\\" status=sent\\u0085\"\n"), "{line}");
 }
 
+/// What libraries say as they work, which may hold whatever they work on.
+fn for_libraries() {
+    tracing::trace!(target: "hyper::proto", token = "hidden");
+    tracing::debug!(target: "rustls::client", "hidden");
+    tracing::info!(target: "mailsluice_other", "hidden");
+    let _span = tracing::trace_span!(target: "h2", "hidden").entered();
+}
+
 #[test]
 fn levels_hold_and_can_be_changed() {
     let lines = written(LogFormat::Text, LogLevel::Info, |control| {
@@ -109,6 +117,10 @@ fn levels_hold_and_can_be_changed() {
         tracing::warn!(target: "rustls::conn", "shown");
         control.set(Log { format: LogFormat::Text, level: LogLevel::Debug, subject: false });
         tracing::debug!(event = "seen");
+        tracing::trace!(event = "hidden");
+        control.set(Log { format: LogFormat::Text, level: LogLevel::Trace, subject: false });
+        tracing::trace!(event = "seen");
+        for_libraries();
         control.set(Log { format: LogFormat::Text, level: LogLevel::Error, subject: false });
         tracing::warn!(event = "hidden");
         tracing::warn!(target: "rustls::conn", "hidden too");
@@ -117,6 +129,7 @@ fn levels_hold_and_can_be_changed() {
     let want = [
         "2026-11-22T12:00:00.123Z WARN library target=rustls::conn message=shown",
         "2026-11-22T12:00:00.123Z DEBUG seen",
+        "2026-11-22T12:00:00.123Z TRACE seen",
         "2026-11-22T12:00:00.123Z ERROR trouble",
     ];
     assert_eq!(lines.lines().collect::<Vec<_>>(), want);

@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         exchange: &mut SaslServer,
         challenge: String,
     ) -> Result<Result<SaslStep, SaslFault>, Gone> {
-        self.channel.say(&Reply::bare(334, vec![challenge]));
+        self.say(&Reply::bare(334, vec![challenge]));
         let read = |lines: &mut LineReader, input: &[u8]| {
             let (line, used) = lines.take_answer(input);
             let step = match line {

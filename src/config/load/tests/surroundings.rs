@@ -105,7 +105,7 @@ fn says_which_variable_and_what_it_may_hold() {
         (
             "MAILSLUICE__LOG__LEVEL",
             "loud",
-            "LOG__LEVEL: \"loud\" is not one of its values: write \"error\", \"warn\", \"info\" or \"debug\"",
+            "LOG__LEVEL: \"loud\" is not one of its values: write \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
         ),
         ("MAILSLUICE__WATCH", "yes", "WATCH: is not true or false: write true or false without quotes"),
         (

@@ -3,7 +3,10 @@
 use super::super::schema;
 use super::*;
 use crate::mail::{AddressKey, EnvelopeId, Notify, OriginalRecipient, Return};
-use crate::store::{LaneSender, ListingRule, MailboxFailure, MailboxFindings};
+use crate::store::{
+    GrantChange, LaneSender, ListingRule, MailboxFailure, MailboxFindings, NewGrant, SignInStore as _,
+    StoredToken,
+};
 
 /// A store as version `version` left it.
 fn old(dir: &Path, version: usize) -> Connection {
@@ -262,4 +265,32 @@ async fn contents_of_the_seventh_version_have_no_checksum_and_failures_begin_ane
     let failure = MailboxFailure { address: "x@there.example".into(), reply: "550 5.1.1".into(), rule };
     assert_eq!(store.mailboxes_failed(vec![failure]).await.unwrap(), MailboxFindings::default());
     assert!(store.blacklisted(&[address("y@there.example")]).await.unwrap()[0].is_some());
+}
+
+#[tokio::test]
+async fn a_store_of_the_ninth_version_keeps_its_mail_and_takes_sign_ins() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = old(dir.path(), 9);
+    db.execute_batch(&format!(
+        "INSERT INTO message (id, submitter, {COLUMNS}) VALUES (1, 'c', '00000000000000A1', 0, 2, 0, 'u', 3, 1, 2, 3, 3, \
+         'a@firm.example', 'a@firm.example', 1, 0, '127.0.0.1', 'x', 'l', 3, 0); \
+         INSERT INTO recipient (message, place, address, state) VALUES (1, 0, 'x@there.example', 0); \
+         INSERT INTO content (message, data) VALUES (1, x'6f6c64');"
+    ))
+    .unwrap();
+    drop(db);
+    let grant = NewGrant {
+        sign_in: "m365".into(),
+        client: "c".into(),
+        token: StoredToken(b"\0one".to_vec()),
+        change: GrantChange::SignedIn { account: None },
+    };
+    let store = caller(dir.path(), &Hands::at(100));
+    assert_eq!(store.grants().await.unwrap(), []);
+    let saved = store.save_grant(grant).await.unwrap();
+    drop(store);
+    let store = caller(dir.path(), &Hands::at(200));
+    assert_eq!(store.grants().await.unwrap(), [saved]);
+    let [kept] = claim(&store, 9).await.try_into().unwrap();
+    assert_eq!(kept.message.content, Content::memory(b"old".to_vec()));
 }
