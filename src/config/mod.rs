@@ -55,7 +55,7 @@ pub use limits::{Batch, Limits, Pace, Quota, Window};
 pub use load::{ConfigPlace, LoadedConfig};
 pub use machine::Machine;
 pub use model::{
-    Blacklist, BlacklistAction, BounceFrom, Config, ControlGroup, DkimEntry, Listener, Log, LogFormat,
+    Blacklist, BlacklistAction, BounceFrom, Config, ControlGroup, DkimEntry, Dns, Listener, Log, LogFormat,
     LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode,
     TlsMode,
 };
