@@ -32,6 +32,7 @@ pub mod control;
 pub mod deliver;
 pub mod direct;
 pub mod dns;
+pub mod doctor;
 pub mod folder;
 pub mod lane;
 pub mod limits;

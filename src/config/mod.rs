@@ -60,7 +60,7 @@ pub use model::{
     TlsMode,
 };
 pub use pin::Pin;
-pub use presets::{PRESETS, Preset};
+pub use presets::{PRESETS, Preset, SendingHosts};
 pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
