@@ -31,6 +31,8 @@ pub mod content;
 pub mod control;
 pub mod deliver;
 pub mod direct;
+pub mod dns;
+pub mod doctor;
 pub mod folder;
 pub mod lane;
 pub mod limits;

@@ -9,7 +9,7 @@ use super::known_keys::KnownKeys;
 use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
-use super::sections::{dkim, listener, oauth, queue, secrets, session, switches, top, upstream, user};
+use super::sections::{dkim, dns, listener, oauth, queue, secrets, session, switches, top, upstream, user};
 use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
 
@@ -254,6 +254,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         blacklist: switches::blacklist(root.section("blacklist")),
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
         dkim: dkim::read_all(&mut root),
+        dns: dns::read(root.section("dns")),
         users: user::read_all(&mut root),
         sign_ins,
         secrets: secrets::read(root.section("secrets")),

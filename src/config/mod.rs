@@ -55,12 +55,12 @@ pub use limits::{Batch, Limits, Pace, Quota, Window};
 pub use load::{ConfigPlace, LoadedConfig};
 pub use machine::Machine;
 pub use model::{
-    Blacklist, BlacklistAction, BounceFrom, Config, ControlGroup, DkimEntry, Listener, Log, LogFormat,
+    Blacklist, BlacklistAction, BounceFrom, Config, ControlGroup, DkimEntry, Dns, Listener, Log, LogFormat,
     LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode,
     TlsMode,
 };
 pub use pin::Pin;
-pub use presets::{PRESETS, Preset};
+pub use presets::{PRESETS, Preset, SendingHosts};
 pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};

@@ -43,6 +43,8 @@ pub struct Config {
     pub upstreams: Vec<Arc<Upstream>>,
     /// `[[dkim]]`
     pub dkim: Vec<DkimEntry>,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[[user]]`: who may log in.
     pub users: Vec<User>,
     /// `[[oauth]]`
@@ -294,6 +296,13 @@ pub enum BlacklistAction {
     Reject,
     /// 250, and nothing is sent.
     Drop,
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dns {
+    /// Who is asked about records; empty: the system's servers.
+    pub servers: Vec<SocketAddr>,
 }
 
 /// `[[dkim]]`

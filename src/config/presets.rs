@@ -3,9 +3,14 @@
 //! Sources: the providers' documentation and Thunderbird's provider data base, as of 2026. A provider that publishes
 //! no limit has none here.
 
+mod spf;
+
+pub use spf::SendingHosts;
+
 use super::{ByteSize, Limits, Quota, Security, SignInProvider};
 
 /// What is known about one provider.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Preset {
     /// Its name in the configuration.
     pub name: &'static str,
@@ -19,6 +24,7 @@ pub struct Preset {
 }
 
 /// Published limits; 0 is none.
+#[derive(Debug, PartialEq, Eq)]
 struct Known {
     connections: u32,
     /// In the order of the windows: minute, hour, day, week.

@@ -33,6 +33,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         blacklist,
         upstreams,
         dkim,
+        dns,
         users,
         sign_ins,
         secrets,
@@ -53,6 +54,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.items(upstreams, &new.upstreams, upstream, |old, new| same_upstream(old, new));
     let selector = |entry: &DkimEntry| format!("dkim {}._domainkey.{}", entry.selector, entry.domain);
     changes.items(dkim, &new.dkim, selector, |old, new| same_secret(&old.key, &new.key));
+    changes.key("dns.servers", &dns.servers, &new.dns.servers);
     changes.items(users, &new.users, |user| format!("user {}", user.name), same_user);
     let sign_in = |sign_in: &Arc<SignIn>| format!("oauth {}", sign_in.name);
     changes.items(sign_ins, &new.sign_ins, sign_in, |old, new| **old == **new);

@@ -6,7 +6,7 @@ use crate::sources::Source;
 /// The rooms, lowest level first. `smtp` stands above `config`, whose checked values it takes, and below all else.
 const LEVELS: &[&[&str]] = &[
     &["mail", "time", "memory", "folder"],
-    &["config", "content"],
+    &["config", "content", "dns"],
     &["smtp"],
     &["limits"],
     &["store"],
@@ -15,7 +15,7 @@ const LEVELS: &[&[&str]] = &[
     &["account"],
     &["policy", "transform"],
     &["session", "deliver"],
-    &["listen", "control"],
+    &["listen", "control", "doctor"],
     &["relay"],
     &["cli", "main"],
 ];

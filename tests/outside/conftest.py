@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from authorization_server import AuthorizationServer
+from dns_party import NameServer
 from dovecot import Dovecot
 from microsoft import Exchange
 from postfix import Postfix, make_certificates
@@ -107,6 +108,18 @@ def dovecot(dovecot_process):
     """The private Dovecot, with nothing taken yet."""
     dovecot_process.clear()
     return dovecot_process
+
+
+@pytest.fixture(scope="session")
+def name_server_process(parties_folder):
+    with running(NameServer(parties_folder / "nsd")) as server:
+        yield server
+
+
+@pytest.fixture
+def name_server(name_server_process):
+    """The private name server, with nothing published."""
+    return name_server_process.publish({})
 
 
 @pytest.fixture(scope="session")

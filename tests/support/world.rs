@@ -162,6 +162,7 @@ fn config(folder: &std::path::Path) -> Config {
         shutdown_grace: Duration::from_secs(8),
         timezone: jiff::tz::TimeZone::UTC,
         watch: false,
+        dns: Dns::default(),
         secrets: Secrets::default(),
         sign_ins: vec![],
         log: Log { format: LogFormat::Text, level: LogLevel::Info, subject: false },

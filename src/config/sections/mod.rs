@@ -1,6 +1,7 @@
 //! A file for each section of the configuration.
 
 pub(super) mod dkim;
+pub(super) mod dns;
 mod fallback;
 pub(super) mod listener;
 mod networks;

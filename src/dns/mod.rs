@@ -1,0 +1,18 @@
+//! Asks the DNS about records: TXT, MX, A, AAAA, PTR and CNAME, as our own types.
+//!
+//! Each look-up is bounded in time, in the number of its records and in their size. That there is nothing by a name
+//! ([`LookupError::is_absence`]) is told apart from not knowing. What comes from here is untrusted text: whoever shows it escapes
+//! it, as all text from outside.
+//!
+//! The names of upstreams and of proxies are not resolved here but by the machine (`upstream::dial`), which knows names of its own:
+//! those of `/etc/hosts`, of other containers, of the local network.
+
+mod error;
+mod name;
+mod question;
+mod resolver;
+
+pub use error::LookupError;
+pub use name::{DnsName, NotADnsName};
+pub use question::{MailExchange, Question, RecordKind, Records};
+pub use resolver::{Resolver, ResolverError};
