@@ -15,6 +15,10 @@ const OCTET_STRING: u8 = 0x04;
 const BMP_STRING: u8 = 0x1e;
 /// `dNSName` and `iPAddress` of a `GeneralName`
 const NAMES: [u8; 2] = [0x82, 0x87];
+/// `rfc822Name` of a `GeneralName`
+const MAIL_ADDRESS: u8 = 0x81;
+/// The object identifier of emailAddress (RFC 2985 5.2.1).
+const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01];
 /// The object identifier of subjectAltName (RFC 5280 4.2.1.6).
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 /// Attributes of a Name that are shown, by the last octet of their object identifier 2.5.4.x.
@@ -94,8 +98,28 @@ fn part(attribute: &[u8]) -> Option<(u8, String)> {
     Some((kind, String::from_utf8_lossy(value).into_owned()))
 }
 
+/// The mail addresses that a certificate is for (RFC 8550 3): those of subjectAltName, and the one of its subject.
+pub(super) fn mail_addresses(certificate: &[u8]) -> Vec<String> {
+    let Some(body) = der::body(certificate) else { return Vec::new() };
+    let alternative =
+        general_names(body.rest).filter(|(tag, _)| *tag == MAIL_ADDRESS).map(|(_, value)| value);
+    let attributes = der::elements(body.subject).flat_map(|(_, set)| der::elements(set));
+    let of_subject = attributes.filter_map(|(_, attribute)| {
+        let mut elements = der::elements(attribute);
+        elements.next().filter(|(_, oid)| *oid == EMAIL_ADDRESS)?;
+        elements.next().map(|(_, value)| value)
+    });
+    let all = alternative.chain(of_subject).take(MOST_NAMES);
+    all.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
 /// The hosts in the extension subjectAltName. `rest` is what follows the subject.
 fn names(rest: &[u8]) -> Vec<String> {
+    general_names(rest).filter(|(tag, _)| NAMES.contains(tag)).take(MOST_NAMES).filter_map(host).collect()
+}
+
+/// The names in the extension subjectAltName, of all kinds.
+fn general_names(rest: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let extensions = der::elements(rest).find(|(tag, _)| *tag == EXTENSIONS);
     let all = extensions.and_then(|(_, all)| der::element(all, SEQUENCE)).map_or(&[][..], |(all, _)| all);
     let is_names =
@@ -104,8 +128,7 @@ fn names(rest: &[u8]) -> Vec<String> {
         let (_, value) = der::elements(extension).find(|(tag, _)| *tag == OCTET_STRING)?;
         der::element(value, SEQUENCE).map(|(names, _)| names)
     });
-    let names = der::elements(value.unwrap_or_default());
-    names.filter(|(tag, _)| NAMES.contains(tag)).take(MOST_NAMES).filter_map(host).collect()
+    der::elements(value.unwrap_or_default())
 }
 
 fn host((tag, value): (u8, &[u8])) -> Option<String> {
@@ -165,6 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn reads_whose_mail_it_signs() {
+        use rcgen::SanType::{DnsName, Rfc822Name};
+        assert_eq!(mail_addresses(&made().0), Vec::<String>::new());
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let email = DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]);
+        params.distinguished_name.push(email, "a@firm.example");
+        params.subject_alt_names = vec![
+            DnsName("firm.example".try_into().unwrap()),
+            Rfc822Name("b@firm.example".try_into().unwrap()),
+            Rfc822Name("c@firm.example".try_into().unwrap()),
+        ];
+        let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        assert_eq!(mail_addresses(&der), ["b@firm.example", "c@firm.example", "a@firm.example"]);
+    }
+
+    #[test]
     fn damage_is_met() {
         let (der, _) = made();
         for length in 0..der.len() {
@@ -173,7 +212,7 @@ mod tests {
         for at in 0..der.len() {
             let mut damaged = der.clone();
             damaged[at] ^= 0x81;
-            let _ = CertificateFacts::of(&damaged);
+            let _ = (CertificateFacts::of(&damaged), mail_addresses(&damaged));
         }
     }
 }

@@ -14,7 +14,7 @@ use super::reader::Section;
 use super::sections::listener::PlacedListener;
 use super::sections::upstream::Read;
 use super::words::{nearest, one_of, quoted};
-use super::{Config, Filter, ServerAuth, Upstream, UpstreamKind};
+use super::{Config, Filter, NamedSignature, ServerAuth, Upstream, UpstreamKind};
 
 /// Checks the upstreams against each other and the listeners, and settles which one is the default.
 pub(super) fn upstreams(
@@ -64,6 +64,16 @@ pub(super) fn hostname(root: &Section<'_>, config: &Config) {
         let instead = r#"write the full name of this machine, such as "relay.firm.example""#;
         root.warning(&root.place_of("hostname"), "hostname", &what, instead);
     }
+}
+
+/// Checks the names of the signatures.
+pub(super) fn signatures(
+    root: &Section<'_>,
+    signatures: Vec<(SourcePlace, NamedSignature)>,
+) -> Vec<NamedSignature> {
+    let names = signatures.iter().map(|(place, signature)| (signature.name.as_str(), place));
+    same_names(root, "signature.name", "signature", names);
+    signatures.into_iter().map(|(_, signature)| signature).collect()
 }
 
 /// Warns of users who can log in nowhere.

@@ -9,8 +9,8 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{Error, InconsistentKeys};
+use tokio_rustls::rustls::sign::{CertifiedKey, Signer};
+use tokio_rustls::rustls::{Error, InconsistentKeys, SignatureScheme};
 
 use super::reader::Section;
 use super::{der, files};
@@ -38,6 +38,15 @@ impl Identity {
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires
+    }
+
+    /// What signs mail with its key, as every mail program verifies it (RFC 8551 2.2): RSA or ECDSA with P-256, each with
+    /// SHA-256. `None` for keys of other kinds.
+    #[must_use]
+    pub fn mail_signer(&self) -> Option<Box<dyn Signer>> {
+        const SCHEMES: [SignatureScheme; 2] =
+            [SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::ECDSA_NISTP256_SHA256];
+        self.certified.key.choose_scheme(&SCHEMES)
     }
 
     /// Puts certificates and a private key together, both in PEM.
@@ -132,7 +141,8 @@ pub(super) fn read(section: &Section<'_>, certificate: &NamedFile, key: &NamedFi
     }
 }
 
-fn text(section: &Section<'_>, file: &NamedFile) -> Option<files::FileText> {
+/// Reads one of the files.
+pub(super) fn text(section: &Section<'_>, file: &NamedFile) -> Option<files::FileText> {
     let read = section.context.read_file(&file.path, LONGEST);
     read.map_err(|why| {
         let instead = "write the path of a PEM file that the relay can read";
@@ -163,7 +173,8 @@ fn explain(section: &Section<'_>, fault: &IdentityFault, certificate: &NamedFile
     section.fault(&section.place_of(name), name, &what, instead);
 }
 
-fn warn_of_expiry(section: &Section<'_>, key: &str, identity: &Identity) {
+/// Warns of a certificate that has expired, or soon will.
+pub(super) fn warn_of_expiry(section: &Section<'_>, key: &str, identity: &Identity) {
     let Some(expires) = identity.expires else { return };
     let now = section.context.machine.now;
     let what = if expires <= now {

@@ -9,7 +9,9 @@ use super::known_keys::KnownKeys;
 use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
-use super::sections::{dkim, dns, listener, oauth, queue, secrets, session, switches, top, upstream, user};
+use super::sections::{
+    dkim, dns, listener, oauth, queue, secrets, session, signature, smime, switches, top, upstream, user,
+};
 use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
 
@@ -190,8 +192,7 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> 
 }
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.
-const ALL_SECTIONS: &str =
-    "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[oauth]]\n";
+const ALL_SECTIONS: &str = "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[oauth]]\n[[signature]]\n[[smime]]\n";
 
 /// The keys of all sections, whether a configuration has them or not.
 fn known_keys() -> KnownKeys {
@@ -238,6 +239,8 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let sign_ins = oauth::read_all(&mut root);
     let sign_ins = check::sign_ins(&root, sign_ins, &upstreams);
     let upstreams = check::upstreams(&root, upstreams, &listeners);
+    let signatures = signature::read_all(&mut root);
+    let signatures = check::signatures(&root, signatures);
     check::machine::listeners(&root, &listeners);
     let config = Config {
         hostname: top::hostname(&mut root),
@@ -255,6 +258,8 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
         dkim: dkim::read_all(&mut root),
         dns: dns::read(root.section("dns")),
+        smime: smime::read_all(&mut root),
+        signatures,
         users: user::read_all(&mut root),
         sign_ins,
         secrets: secrets::read(root.section("secrets")),

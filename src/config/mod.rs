@@ -33,6 +33,7 @@ mod scram;
 mod secret;
 mod sections;
 mod sign_in;
+mod signature;
 mod size;
 mod synonyms;
 mod syntax;
@@ -68,6 +69,7 @@ pub use sign_in::{
     ClientCertificate, ClientProof, LONGEST_ASSERTION, SealingKey, Secrets, ServiceAccount, SignIn,
     SignInFlow, SignInProvider,
 };
+pub use signature::{NamedSignature, Signature, SmimeEntry};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
 pub use units::duration;

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
-use super::{ByteSize, Identity, Secrets, SignIn, Upstream, User};
+use super::{ByteSize, Identity, NamedSignature, Secrets, SignIn, SmimeEntry, Upstream, User};
 use crate::mail::{Address, DomainKey};
 
 /// The whole configuration.
@@ -45,6 +45,10 @@ pub struct Config {
     pub dkim: Vec<DkimEntry>,
     /// `[dns]`
     pub dns: Dns,
+    /// `[[smime]]`
+    pub smime: Vec<SmimeEntry>,
+    /// `[[signature]]`
+    pub signatures: Vec<NamedSignature>,
     /// `[[user]]`: who may log in.
     pub users: Vec<User>,
     /// `[[oauth]]`

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    ByteSize, Fallback, Filter, Identity, Login, Pin, Preset, Proxy, SharedLimits, TrustedCertificates, names,
+    ByteSize, Fallback, Filter, Identity, Login, Pin, Preset, Proxy, SharedLimits, Signature, TrustedCertificates,
+    names,
 };
 
 /// `[[upstream]]`
@@ -20,6 +21,8 @@ pub struct Upstream {
     pub filter: Vec<Filter>,
     /// Whether we sign for it.
     pub sign: bool,
+    /// What is put below its mail.
+    pub signature: Option<Signature>,
     /// What it is.
     pub kind: UpstreamKind,
     /// Its logins; never empty. Its own comes first, if it has one.
@@ -219,6 +222,7 @@ mod tests {
                 enabled: true,
                 filter: vec![],
                 sign: false,
+                signature: None,
                 kind: UpstreamKind::Capture(Capture { max: 1 }),
                 accounts: sizes.iter().map(account).collect(),
                 shared_limits: SharedLimits::default(),

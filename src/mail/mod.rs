@@ -13,9 +13,11 @@ mod key;
 mod label;
 pub mod lexical;
 pub mod message_id;
+pub mod mime;
 mod queue_id;
 pub mod received;
 mod request;
+pub mod sealed;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use client_network::ClientNetwork;

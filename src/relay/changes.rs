@@ -6,8 +6,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    Blacklist, Config, DkimEntry, Listener, Log, Login, Queue, Secrets, Session, SignIn, TestMode, Upstream,
-    UpstreamKind, User, UserPassword,
+    Blacklist, Config, DkimEntry, Listener, Log, Login, NamedSignature, Queue, Secrets, Session, SignIn,
+    SmimeEntry, TestMode, Upstream, UpstreamKind, User, UserPassword,
 };
 
 /// Why a configuration can't be put in force while the relay runs: its store is open.
@@ -34,6 +34,8 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         upstreams,
         dkim,
         dns,
+        smime,
+        signatures,
         users,
         sign_ins,
         secrets,
@@ -55,6 +57,10 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     let selector = |entry: &DkimEntry| format!("dkim {}._domainkey.{}", entry.selector, entry.domain);
     changes.items(dkim, &new.dkim, selector, |old, new| same_secret(&old.key, &new.key));
     changes.key("dns.servers", &dns.servers, &new.dns.servers);
+    let smime_name = |entry: &SmimeEntry| format!("smime {}", entry.address);
+    changes.items(smime, &new.smime, smime_name, SmimeEntry::eq);
+    let signature = |signature: &NamedSignature| format!("signature {}", signature.name);
+    changes.items(signatures, &new.signatures, signature, NamedSignature::eq);
     changes.items(users, &new.users, |user| format!("user {}", user.name), same_user);
     let sign_in = |sign_in: &Arc<SignIn>| format!("oauth {}", sign_in.name);
     changes.items(sign_ins, &new.sign_ins, sign_in, |old, new| **old == **new);
@@ -170,6 +176,7 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
         enabled,
         filter,
         sign,
+        signature,
         kind,
         accounts,
         shared_limits,
@@ -181,9 +188,9 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
         (UpstreamKind::Capture(old), UpstreamKind::Capture(new)) => old == new,
         (UpstreamKind::Smtp(_) | UpstreamKind::Capture(_), _) => false,
     };
-    let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign);
+    let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign, &new.signature);
     same_kind
-        && (name, *default, *enabled, filter, *sign) == of_new
+        && (name, *default, *enabled, filter, *sign, signature) == of_new
         && (shared_limits, fallback, *disable_after) == (&new.shared_limits, &new.fallback, new.disable_after)
         && accounts.len() == new.accounts.len()
         && accounts.iter().zip(&new.accounts).all(|(old, new)| same_login(old, new))

@@ -252,6 +252,7 @@ fn own_upstreams(config: &Config) -> [Arc<Upstream>; 2] {
             enabled,
             filter: Vec::new(),
             sign: false,
+            signature: None,
             kind: UpstreamKind::Capture(Capture { max: config.test_mode.capture_max }),
             accounts: vec![Login::anonymous(Limits::default())],
             shared_limits: SharedLimits::default(),

@@ -3,13 +3,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mail_parser::{MessageParser, MimeHeaders};
 
 use super::{TransformError, ascii};
 use crate::mail::header::Header;
+use crate::mail::mime::{EntityKind, MAX_DEPTH, Piece, TransferEncoding, pieces};
 
-/// Parts inside of parts that are looked into.
-const MAX_DEPTH: usize = 32;
 /// Octets that make one line of base 64 (RFC 2045 6.8).
 const BASE64_LINE: usize = 57;
 /// The longest line of quoted-printable (RFC 2045 6.7).
@@ -62,7 +60,7 @@ impl SevenBit {
             keep(header, out);
             return Ok(());
         }
-        let kind = kind(header);
+        let kind = EntityKind::of(header);
         match (kind.main.as_str(), kind.sub.as_str()) {
             ("multipart", "signed") if self.body => Err(TransformError::EightBit("it is signed")),
             ("multipart", "encrypted") if self.body => Err(TransformError::EightBit("it is encrypted")),
@@ -70,10 +68,10 @@ impl SevenBit {
                 keep(header, out);
                 Ok(())
             }
-            ("multipart", _) if self.body || kind.can_be_read(depth) => {
+            ("multipart", _) if self.body || can_be_read(&kind, depth) => {
                 self.multipart(header, &kind, depth, out)
             }
-            ("message", "rfc822" | "global") if kind.encoding == Encoding::Identity => {
+            ("message", "rfc822" | "global") if kind.encoding == TransferEncoding::Identity => {
                 self.attached(header, &kind, depth, out)
             }
             _ if self.body => leaf(header, &kind, out),
@@ -92,19 +90,24 @@ impl SevenBit {
         depth: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), TransformError> {
-        if !kind.can_be_read(depth) {
+        let Some(boundary) = kind.boundary().filter(|_| depth < MAX_DEPTH) else {
             return Err(TransformError::EightBit("its structure can't be read"));
-        }
-        let boundary = kind.boundary.as_deref().unwrap_or_default();
+        };
         self.write_head(header, out);
         let mut parts = 0;
-        for (is_part, piece) in split(header.body(), boundary) {
-            if is_part {
-                parts += 1;
-                self.part(piece, kind.sub == "digest", depth, out)?;
-            } else {
+        let body = header.body();
+        for piece in pieces(body, boundary) {
+            match piece {
+                Piece::Part(range) => {
+                    parts += 1;
+                    self.part(&body[range], kind.sub == "digest", depth, out)?;
+                }
                 // Nobody reads what stands around the parts (RFC 2046 5.1.1).
-                out.extend(piece.iter().map(|&b| if self.body && !b.is_ascii() { b'?' } else { b }));
+                Piece::Around(range) => {
+                    out.extend(
+                        body[range].iter().map(|&b| if self.body && !b.is_ascii() { b'?' } else { b }),
+                    );
+                }
             }
         }
         if parts == 0 && self.body {
@@ -124,7 +127,7 @@ impl SevenBit {
         let mut part = Header::parse(piece);
         ascii::header(&mut part);
         if in_digest && self.body && !piece.is_ascii() && part.get("Content-Type").is_none() {
-            let kind = kind(&part);
+            let kind = EntityKind::of(&part);
             return self.attached(&mut part, &kind, depth + 1, out);
         }
         self.entity(&mut part, depth + 1, out)
@@ -170,29 +173,9 @@ fn keep(header: &Header<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(header.rest());
 }
 
-/// What the fields of an entity say of its body (RFC 2045).
-struct EntityKind {
-    main: String,
-    sub: String,
-    boundary: Option<Vec<u8>>,
-    encoding: Encoding,
-    declared: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Encoding {
-    Identity,
-    QuotedPrintable,
-    /// Base 64 or an unknown one: octets over 127 have no meaning in it.
-    Opaque,
-}
-
-impl EntityKind {
-    /// Whether the parts of a multipart at this depth can be told apart.
-    fn can_be_read(&self, depth: usize) -> bool {
-        let has_boundary = self.boundary.as_ref().is_some_and(|boundary| !boundary.is_empty());
-        has_boundary && self.encoding == Encoding::Identity && depth < MAX_DEPTH
-    }
+/// Whether the parts of a multipart at this depth can be told apart.
+fn can_be_read(kind: &EntityKind, depth: usize) -> bool {
+    depth < MAX_DEPTH && kind.boundary().is_some()
 }
 
 /// Writes an entity that holds no other.
@@ -203,10 +186,15 @@ fn leaf(header: &mut Header<'_>, kind: &EntityKind, out: &mut Vec<u8>) -> Result
         header.replace("Content-Type", format!("text/plain; charset={charset}").as_bytes());
     }
     let (name, encoded) = match kind.encoding {
-        Encoding::Opaque => return Err(TransformError::EightBit("a part is encoded, and wrongly")),
-        Encoding::QuotedPrintable => ("quoted-printable", escaped(body)),
-        Encoding::Identity if kind.main == "text" => ("quoted-printable", quoted_printable::encode(body)),
-        Encoding::Identity => ("base64", base64_lines(body)),
+        // Octets over 127 have no meaning in these.
+        TransferEncoding::Base64 | TransferEncoding::Unknown => {
+            return Err(TransformError::EightBit("a part is encoded, and wrongly"));
+        }
+        TransferEncoding::QuotedPrintable => ("quoted-printable", escaped(body)),
+        TransferEncoding::Identity if kind.main == "text" => {
+            ("quoted-printable", quoted_printable::encode(body))
+        }
+        TransferEncoding::Identity => ("base64", base64_lines(body)),
     };
     header.replace("Content-Transfer-Encoding", name.as_bytes());
     write_head(header, out);
@@ -217,66 +205,6 @@ fn leaf(header: &mut Header<'_>, kind: &EntityKind, out: &mut Vec<u8>) -> Result
 fn write_head(header: &Header<'_>, out: &mut Vec<u8>) {
     header.write_to(out);
     out.extend_from_slice(b"\r\n");
-}
-
-fn kind(header: &Header<'_>) -> EntityKind {
-    let mut raw = Vec::new();
-    if let Some(field) = header.get("Content-Type") {
-        raw.extend_from_slice(b"Content-Type:");
-        raw.extend_from_slice(field.value());
-        raw.extend_from_slice(b"\r\n");
-    }
-    let parsed = MessageParser::default().parse_headers(&raw);
-    let content_type = parsed.as_ref().and_then(MimeHeaders::content_type);
-    let encoding = header.get("Content-Transfer-Encoding").map(|f| f.unfolded().to_ascii_lowercase());
-    let lower = |text: Option<&str>| text.unwrap_or_default().to_ascii_lowercase();
-    EntityKind {
-        main: content_type.map_or_else(|| "text".to_owned(), |c| lower(Some(c.ctype()))),
-        sub: content_type.map_or_else(|| "plain".to_owned(), |c| lower(c.subtype())),
-        boundary: content_type.and_then(|c| c.attribute("boundary")).map(|b| b.as_bytes().to_vec()),
-        encoding: match encoding.as_deref() {
-            None | Some(b"" | b"7bit" | b"8bit" | b"binary") => Encoding::Identity,
-            Some(b"quoted-printable") => Encoding::QuotedPrintable,
-            Some(_) => Encoding::Opaque,
-        },
-        declared: content_type.is_some(),
-    }
-}
-
-/// Cuts the body of a multipart into parts (`true`) and what stands around them. The pieces together are the body.
-fn split<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<(bool, &'a [u8])> {
-    let mut pieces = Vec::new();
-    // Where the present piece begins, and whether it is a part.
-    let (mut start, mut in_part, mut closed) = (0, false, false);
-    let mut at = 0;
-    while at < body.len() {
-        let next = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |i| at + i + 1);
-        let delimiter = body[at..next].strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary));
-        let last = delimiter.is_some_and(|tail| tail.strip_prefix(b"--").is_some_and(is_blank));
-        if !closed && (last || delimiter.is_some_and(is_blank)) {
-            // The line end before a delimiter belongs to the delimiter.
-            let end = if in_part { line_end_before(body, start, at) } else { start };
-            if in_part {
-                pieces.push((true, &body[start..end]));
-            }
-            pieces.push((false, &body[end..next]));
-            (start, in_part, closed) = (next, !last, last);
-        }
-        at = next;
-    }
-    pieces.push((in_part, &body[start..]));
-    pieces
-}
-
-fn is_blank(text: &[u8]) -> bool {
-    text.iter().all(u8::is_ascii_whitespace)
-}
-
-/// Where the line ends that stands before `at`, but not before `start`.
-fn line_end_before(body: &[u8], start: usize, at: usize) -> usize {
-    let piece = &body[start..at];
-    let piece = piece.strip_suffix(b"\n").map_or(piece, |p| p.strip_suffix(b"\r").unwrap_or(p));
-    start + piece.len()
 }
 
 /// Base 64 in lines.

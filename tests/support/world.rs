@@ -212,6 +212,7 @@ fn config(folder: &std::path::Path) -> Config {
             enabled: true,
             filter: vec![],
             sign: false,
+            signature: None,
             kind: UpstreamKind::Capture(Capture { max: 10 }),
             accounts: vec![Login::anonymous(Limits::default())],
             shared_limits: SharedLimits::default(),
@@ -219,6 +220,8 @@ fn config(folder: &std::path::Path) -> Config {
             disable_after: 5,
         })],
         dkim: vec![],
+        smime: vec![],
+        signatures: vec![],
         users: vec![],
     }
 }

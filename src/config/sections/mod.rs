@@ -11,6 +11,8 @@ mod oauth_urls;
 pub(super) mod queue;
 pub(super) mod secrets;
 pub(super) mod session;
+pub(super) mod signature;
+pub(super) mod smime;
 pub(super) mod switches;
 pub(super) mod top;
 pub(super) mod upstream;

@@ -81,6 +81,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let is_default = section.flag("default").unwrap_or(false);
     let enabled = section.flag("enabled").unwrap_or(true);
     let sign = section.flag("sign").unwrap_or(true);
+    let signature = super::signature::of_upstream(&mut section);
     let (kind, logins) = if kind == Some(KindName::Capture) {
         refuse_smtp_keys(&mut section);
         let limits = limits(section.section("limits"), &Limits::default());
@@ -101,6 +102,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         enabled,
         filter,
         sign,
+        signature,
         kind,
         accounts: logins.logins,
         shared_limits,

@@ -1,4 +1,4 @@
-use mail_parser::{Message, PartType};
+use mail_parser::{Message, MessageParser, PartType};
 use proptest::prelude::*;
 
 use super::*;
@@ -141,14 +141,6 @@ fn a_header_without_smtputf8_leaves_the_body() {
 }
 
 proptest! {
-    #[test]
-    fn the_pieces_are_the_body(lines in proptest::collection::vec(
-        prop_oneof![Just("--b\r\n"), Just("--b--\r\n"), Just("--b \n"), Just("\r\n"), Just("x\r\n"), Just("--bb")], 0..20)) {
-        let body = lines.concat();
-        let pieces: Vec<u8> = split(body.as_bytes(), b"b").into_iter().flat_map(|(_, p)| p.to_vec()).collect();
-        prop_assert_eq!(pieces, body.as_bytes());
-    }
-
     #[test]
     fn decoding_gives_the_same_octets(body in proptest::collection::vec(
         prop_oneof![Just(b'\xe9'), Just(b' '), Just(b'='), Just(b'.'), 1_u8..=255], 0..400)) {
