@@ -250,11 +250,11 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
         session: session::read(root.section("session")),
         queue: queue::read(root.section("queue")),
+        users: user::read_all(&mut root, &test_mode),
         test_mode,
         blacklist: switches::blacklist(root.section("blacklist")),
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
         dkim: dkim::read_all(&mut root),
-        users: user::read_all(&mut root),
         sign_ins,
         secrets: secrets::read(root.section("secrets")),
     };
