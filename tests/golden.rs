@@ -246,17 +246,21 @@ fn user(name: &str, password: UserPassword) -> User {
         default_sender: None,
         replace_foreign_sender: false,
         priority: UserPriority::Normal,
+        recipients: vec![],
+        max_message_size: None,
         test: false,
     }
 }
 
-/// `[senders=a,b] [default=ADDRESS] [replace] [priority=high] [test]`
+/// `[senders=a,b] [default=ADDRESS] [replace] [priority=high] [test] [recipients=a,b] [size=N]`
 fn grant(user: &mut User, text: &str) {
     for word in text.split(' ') {
         match word.split_once('=').unwrap_or((word, "")) {
             ("senders", list) => user.senders = list.split(',').map(filter).collect(),
             ("default", address) => user.default_sender = Some(Address::parse(address).unwrap()),
             ("test", _) => user.test = true,
+            ("recipients", list) => user.recipients = list.split(',').map(filter).collect(),
+            ("size", octets) => user.max_message_size = octets.parse().ok().map(ByteSize),
             ("replace", _) => user.replace_foreign_sender = true,
             ("priority", "high") => user.priority = UserPriority::High,
             _ => panic!("what is {word:?}?"),

@@ -198,7 +198,17 @@ fn same_login(old: &Login, new: &Login) -> bool {
 }
 
 fn same_user(old: &User, new: &User) -> bool {
-    let User { name, password, senders, default_sender, replace_foreign_sender, priority, test } = old;
+    let User {
+        name,
+        password,
+        senders,
+        default_sender,
+        replace_foreign_sender,
+        priority,
+        recipients,
+        max_message_size,
+        test,
+    } = old;
     let same_password = match (password, &new.password) {
         (UserPassword::Argon2id(old), UserPassword::Argon2id(new))
         | (UserPassword::Plain(old), UserPassword::Plain(new)) => same_secret(old, new),
@@ -207,6 +217,7 @@ fn same_user(old: &User, new: &User) -> bool {
     };
     same_password
         && (name, senders, default_sender) == (&new.name, &new.senders, &new.default_sender)
+        && (recipients, max_message_size) == (&new.recipients, &new.max_message_size)
         && (*replace_foreign_sender, *priority, *test) == (new.replace_foreign_sender, new.priority, new.test)
 }
 

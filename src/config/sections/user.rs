@@ -12,7 +12,7 @@ use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::tree::Value;
 use crate::config::words::quoted;
-use crate::config::{TestMode, User, UserPassword, UserPriority, secret};
+use crate::config::{ByteSize, TestMode, User, UserPassword, UserPriority, secret};
 
 /// The longest login name, in octets.
 const LONGEST_NAME: usize = 255;
@@ -65,6 +65,8 @@ fn user(section: &mut Section<'_>, name: String, test_mode: &TestMode) -> User {
         default_sender: address(section, "default_sender"),
         replace_foreign_sender: section.flag("replace_foreign_sender").unwrap_or(false),
         priority: section.choice("priority", &priorities).unwrap_or(UserPriority::Normal),
+        recipients: filters(section, "recipients").into_iter().map(|(_, filter)| filter).collect(),
+        max_message_size: section.size("max_message_size", ByteSize(1)),
         test: test(section, test_mode),
     };
     if user.replace_foreign_sender && !section.has("default_sender") {

@@ -5,6 +5,7 @@ use crate::config::UpstreamKind;
 use crate::direct::{DirectRefusal, Exchange, Opening};
 use crate::mail::{Address, RecipientRequest};
 use crate::policy::blacklist::{self, BlacklistResult};
+use crate::policy::recipient::{self, NotAmongRecipients};
 use crate::policy::relay;
 use crate::session::Services;
 use crate::session::accept::test_of;
@@ -13,7 +14,7 @@ use crate::session::state::{Dialogue, RecipientDecision};
 use crate::smtp::Reply;
 
 impl<S> SessionDriver<'_, S> {
-    /// Whether a recipient is taken: may the client relay, is the recipient blacklisted, what does the upstream say?
+    /// Whether a recipient is taken: may the client relay, may the user write to it, is the recipient blacklisted, what does the upstream say?
     pub(super) async fn judge(
         &mut self,
         dialogue: &Dialogue,
@@ -23,7 +24,10 @@ impl<S> SessionDriver<'_, S> {
         let (mut verdict, mut reason) =
             match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
                 Err(reply) => (RecipientDecision::Refuse(reply), "relay"),
-                Ok(()) => self.check_blacklist(recipient).await,
+                Ok(()) => match self.check_user(dialogue, recipient) {
+                    Err(refused) => (RecipientDecision::Refuse(refused.reply()), "recipient"),
+                    Ok(()) => self.check_blacklist(recipient).await,
+                },
             };
         // Room is made before the upstream is asked: what that has taken can't be refused any more.
         if !matches!(verdict, RecipientDecision::Refuse(_))
@@ -40,6 +44,12 @@ impl<S> SessionDriver<'_, S> {
             self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
         }
         verdict
+    }
+
+    /// Whether the user who has logged in, if one has, may write to a recipient.
+    fn check_user(&self, dialogue: &Dialogue, recipient: &Address) -> Result<(), NotAmongRecipients> {
+        let granted = dialogue.user().and_then(|user| self.services.users.granted(user));
+        granted.map_or(Ok(()), |user| recipient::permit(&user, recipient))
     }
 
     /// What the blacklist says of a recipient, and the word for it in the log.
