@@ -6,6 +6,8 @@
     reason = "a test may fail by panic and writes plain files"
 )]
 
+#[path = "control/captured.rs"]
+mod captured;
 #[path = "control/commands.rs"]
 mod commands;
 #[path = "control/release.rs"]

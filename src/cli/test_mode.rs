@@ -76,7 +76,7 @@ fn users_in_test(mode: &TestModeJson) -> Option<String> {
         ([], _) => return None,
         ([one], _) => (*one).to_owned(),
         ([first @ .., last], 0) => format!("{} and {last}", first.join(", ")),
-        (shown, more) => format!("{} and {}", shown.join(", "), count(more as u64, "other user")),
+        (shown, others) => format!("{} and {}", shown.join(", "), count(others as u64, "other user")),
     };
     let what = match (mode.action.as_str(), &mode.address) {
         ("redirect", Some(address)) => format!("goes to {}", printable(address)),

@@ -34,7 +34,7 @@ pub(super) fn all(filter: &MessageFilter, to: &str, yes: bool, context: &CliCont
     let done = if plan.messages == 0 {
         ReleaseProgress { done: true, ..ReleaseProgress::default() }
     } else {
-        carry_out(ReleaseAll { query, plan: plan.clone() }, &client)?
+        carry_out(&ReleaseAll { query, plan: plan.clone() }, &client)?
     };
     context.print_value(&done, &report(&done, &plan))?;
     match done.error {
@@ -56,16 +56,21 @@ fn agree(plan: &ReleasePlan) -> Result<(), Failure> {
 /// What a release would do, in one sentence.
 fn meaning(plan: &ReleasePlan) -> String {
     let messages = count(plan.messages, "held message");
-    let mut text = match &plan.test_address {
+    let goes = match &plan.test_address {
         None => format!("{messages} would go to {}", count(plan.recipients, "real recipient")),
         Some(address) => format!("{messages} would go to the test address {}", printable(address)),
     };
-    if plan.never_reached > 0 {
-        let gets = if plan.never_reached == 1 { "gets" } else { "get" };
-        let never = count(plan.never_reached, "recipient");
-        text += &format!(", and {never} of mail that was not accepted in test mode never {gets} it");
+    goes + &never_reached(plan) + &kept(plan)
+}
+
+/// Who would never get mail that is no test.
+fn never_reached(plan: &ReleasePlan) -> String {
+    if plan.never_reached == 0 {
+        return String::new();
     }
-    text + &kept(plan)
+    let gets = if plan.never_reached == 1 { "gets" } else { "get" };
+    let recipients = count(plan.never_reached, "recipient");
+    format!(", and {recipients} of mail that was not accepted in test mode never {gets} it")
 }
 
 /// What stays held though it fits.
@@ -78,9 +83,9 @@ fn kept(plan: &ReleasePlan) -> String {
     format!("; {messages} accepted in test mode {stays} held, and never {goes} to {its} recipients")
 }
 
-fn carry_out(asked: ReleaseAll, client: &Client) -> Result<ReleaseProgress, Failure> {
+fn carry_out(asked: &ReleaseAll, client: &Client) -> Result<ReleaseProgress, Failure> {
     let all = asked.plan.messages;
-    let body = serde_json::to_vec(&asked).map_err(|error| Failure::Failed(error.into()))?;
+    let body = serde_json::to_vec(asked).map_err(|error| Failure::Failed(error.into()))?;
     let target = RequestPath::path(&["queue", "release"]);
     let request = ApiRequest { method: &Method::POST, target: &target, body };
     let mut done = ReleaseProgress::default();
@@ -110,15 +115,21 @@ fn report(done: &ReleaseProgress, plan: &ReleasePlan) -> String {
         return format!("No held message to release{}\n", kept(plan));
     }
     let messages = count(done.messages, "message");
-    let mut text = match &plan.test_address {
+    let released = match &plan.test_address {
         None => format!("Released {messages} to {}", count(done.recipients, "recipient")),
         Some(address) => format!("Released {messages} to the test address {}", printable(address)),
     };
-    if done.changed > 0 {
-        let (were, stay) = if done.changed == 1 { ("has", "stays") } else { ("have", "stay") };
-        text += &format!("; {} {were} changed meanwhile and {stay} as it is", count(done.changed, "message"));
+    released + &changed(done) + &kept(plan) + "\n"
+}
+
+/// What was left alone because it was not as planned any more.
+fn changed(done: &ReleaseProgress) -> String {
+    let messages = count(done.changed, "message");
+    match done.changed {
+        0 => String::new(),
+        1 => format!("; {messages} has changed meanwhile, and stays as it is"),
+        _ => format!("; {messages} have changed meanwhile, and stay as they are"),
     }
-    text + &kept(plan) + "\n"
 }
 
 #[cfg(test)]
@@ -158,7 +169,7 @@ mod tests {
             ReleaseProgress { messages: 3, recipients: 4, changed: 1, ..ReleaseProgress::default() };
         assert_eq!(
             report(&progress, &plan(4, 5, 0, 0, None)),
-            "Released 3 messages to 4 recipients; 1 message has changed meanwhile and stays as it is\n"
+            "Released 3 messages to 4 recipients; 1 message has changed meanwhile, and stays as it is\n"
         );
         assert_eq!(
             report(&ReleaseProgress::default(), &plan(0, 0, 0, 0, None)),

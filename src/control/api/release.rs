@@ -257,7 +257,9 @@ impl BulkRelease {
         let mut lanes: Vec<_> = lanes.into_iter().flatten().collect();
         lanes.sort_unstable();
         lanes.dedup();
-        lanes.iter().for_each(|lane| state.wakeups.wake(lane));
+        for lane in &lanes {
+            state.wakeups.wake(lane);
+        }
         Ok(found.next)
     }
 }
