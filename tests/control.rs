@@ -6,6 +6,8 @@
     reason = "a test may fail by panic and writes plain files"
 )]
 
+#[path = "control/captured.rs"]
+mod captured;
 #[path = "control/commands.rs"]
 mod commands;
 #[path = "control/release.rs"]
@@ -163,6 +165,18 @@ impl Relay {
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// The whole answer to a request.
+    fn post(&self, path: &str, body: &str) -> String {
+        let mut stream = UnixStream::connect(self.state.config.data_dir.join("control.sock")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{fields}{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// Puts a message into the queue; `n` makes its name.

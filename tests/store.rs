@@ -213,6 +213,7 @@ conformance! {
     people:
         messages_are_listed_and_shown
         a_message_is_held_and_released
+        held_messages_are_released_in_portions
         a_retry_makes_due
         who_wants_a_message_waits_for_its_attempt
         places_are_what_goes_before

@@ -80,6 +80,9 @@ fn user(password: UserPassword) -> User {
         default_sender: None,
         replace_foreign_sender: false,
         priority: UserPriority::Normal,
+        recipients: vec![],
+        max_message_size: None,
+        test: false,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 failed (also: nothing found by that id or name), 2 wrong use or configuration.
 
 mod blacklist;
+mod captured;
 mod check;
 mod client;
 mod connect;
@@ -91,6 +92,9 @@ enum MainCommand {
     /// Look at the blacklist, add, remove, check
     #[command(subcommand)]
     Blacklist(blacklist::BlacklistCommand),
+    /// Look at the local mailbox of test mode, delete; the relay may run or not
+    #[command(subcommand)]
+    Captured(captured::CapturedCommand),
     /// Test accounts: resolve, connect, TLS, EHLO, AUTH; sends nothing, and says what is wrong and what to do
     #[command(after_help = "Example:\n  mailsluice probe m365")]
     Probe(probe::ProbeOptions),
@@ -153,6 +157,7 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Status(options) => status::execute(&options, context),
         MainCommand::Queue(command) => queue::execute(command, context),
         MainCommand::Blacklist(command) => blacklist::execute(command, context),
+        MainCommand::Captured(command) => captured::execute(command, context),
         MainCommand::Probe(options) => probe::execute(&options, context),
         MainCommand::Doctor(options) => doctor::execute(&options, context),
         MainCommand::Send(options) => send::execute(&options, context),
@@ -208,6 +213,10 @@ mod tests {
             "mailsluice queue",
             "mailsluice queue retry",
             "mailsluice queue retry --all 0DMA",
+            "mailsluice queue release --all 0DMA --to test",
+            "mailsluice queue release --all",
+            "mailsluice captured",
+            "mailsluice captured delete",
             "mailsluice queue list --state lost",
             "mailsluice queue list --limit 0",
             "mailsluice limits reset up --window year",

@@ -1,11 +1,11 @@
-//! Which senders an upstream serves, or a user may use.
+//! Which senders an upstream serves, or a user may use, and whom a user may write to.
 
 use crate::mail::{Address, AddressKey, DomainKey};
 
-/// An entry of `filter` or `senders`, as the key by which senders are compared with it.
+/// An entry of `filter`, `senders` or `recipients`, as the key by which addresses are compared with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Filter {
-    /// A full sender address.
+    /// A full address.
     Address(AddressKey),
     /// That domain alone.
     Domain(DomainKey),

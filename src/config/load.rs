@@ -253,6 +253,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
         session: session::read(root.section("session")),
         queue: queue::read(root.section("queue")),
+        users: user::read_all(&mut root, &test_mode),
         test_mode,
         blacklist: switches::blacklist(root.section("blacklist")),
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
@@ -260,7 +261,6 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         dns: dns::read(root.section("dns")),
         smime: smime::read_all(&mut root),
         signatures,
-        users: user::read_all(&mut root),
         sign_ins,
         secrets: secrets::read(root.section("secrets")),
     };

@@ -96,6 +96,9 @@ const SYNONYMS: &[Synonym] = &[
     // The rest.
     row("user", &["username", "user_name", "login", "user"], "user.name", ""),
     row("user", &["pass", "passwd", "secret", "hash", "password_hash"], "user.password", ""),
+    row("user", &["to", "allowed_recipients", "rcpt"], "user.recipients", r#"write recipients = ["firm.example"]"#),
+    row("user", &["max_size", "message_size", "size_limit"], "user.max_message_size", ""),
+    row("user", &["test_mode", "testing"], "user.test", ""),
     row("user", &["from", "allowed_senders", "addresses"], "user.senders", r#"write senders = ["firm.example"]"#),
     row("dkim", &["private_key", "key_file", "keyfile", "private_key_file"], "dkim.key", r#"write key = { file = "…" }"#),
     row("dkim", &["d", "signing_domain"], "dkim.domain", ""),

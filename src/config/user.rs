@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{Filter, ScramVerifier};
+use super::{ByteSize, Filter, ScramVerifier};
 use crate::mail::Address;
 
 /// `[[user]]`
@@ -20,6 +20,12 @@ pub struct User {
     pub replace_foreign_sender: bool,
     /// How urgent its mail is.
     pub priority: UserPriority,
+    /// Whom it may write to; empty: anybody.
+    pub recipients: Vec<Filter>,
+    /// The largest content that it may hand in, where that is less than others may.
+    pub max_message_size: Option<ByteSize>,
+    /// Whether its mail is in test mode though the switch is off.
+    pub test: bool,
 }
 
 /// What a login is checked against.

@@ -4,6 +4,7 @@ mod blacklist;
 mod limits;
 mod message;
 mod probe;
+mod release;
 mod send;
 mod sign_in;
 mod status;
@@ -14,10 +15,11 @@ mod waits;
 
 pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 pub use limits::{LimitJson, LimitReset, Used};
-pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Release, Retried};
+pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Retried};
 pub use probe::{
     CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, TlsJson, tell_steps,
 };
+pub use release::{Release, ReleaseAll, ReleasePlan, ReleaseProgress, ReleaseQuery};
 pub use send::{OutcomeJson, QueuedJson, SendEnd, SendEvent, SendPlan, WaitingJson};
 pub use sign_in::{SignInGrantJson, SignInJson, TokenJson};
 pub use status::{ListenerJson, Reloaded, StatusJson};

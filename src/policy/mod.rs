@@ -1,4 +1,4 @@
-//! What is decided about a message before it is taken: may this client relay, is the recipient blacklisted, is it a test?
+//! What is decided about a message before it is taken: may this client relay, may this user write to the recipient, is the recipient blacklisted, is it a test?
 //!
 //! A file per step.
 
@@ -8,6 +8,7 @@ mod bucket;
 pub mod estimate;
 pub mod lockout;
 pub mod pacing;
+pub mod recipient;
 pub mod relay;
 pub mod sender;
 mod strikes;

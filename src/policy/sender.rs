@@ -159,6 +159,9 @@ mod tests {
             default_sender: own.map(|own| Address::parse(own).unwrap()),
             replace_foreign_sender: replace,
             priority: UserPriority::Normal,
+            recipients: vec![],
+            max_message_size: None,
+            test: false,
         }
     }
 

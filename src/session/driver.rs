@@ -58,7 +58,7 @@ pub async fn run<S>(
     let Door { listener, tls, services } = Door::clone(&door);
     let peer = Peer { ip, session_id, listener, tls };
     debug!(event = "session_start", session = peer.session_id, client = %peer.ip, listener = %peer.listener.address);
-    let rules = rules(&peer, &services);
+    let rules = rules(&peer, &services, None);
     let settings = &services.config.session;
     let mut session = SessionDriver {
         channel: Channel::new(stream, settings.command_timeout),
@@ -100,7 +100,7 @@ pub async fn run<S>(
 }
 
 /// What the dialogue must know of the configuration and the client.
-fn rules(peer: &Peer, services: &Services) -> Rules {
+fn rules(peer: &Peer, services: &Services, user: Option<&LoggedIn>) -> Rules {
     let Services { config, users, .. } = services;
     let listener = &peer.listener;
     let starttls = peer.tls.is_some() && !begins_with_tls(peer);
@@ -111,7 +111,7 @@ fn rules(peer: &Peer, services: &Services) -> Rules {
     Rules {
         hostname: config.hostname.clone(),
         instance: may_relay.then_some(services.instance),
-        max_message_size: config.session.max_message_size.0,
+        max_message_size: services.max_message_size(user).0,
         max_recipients: config.session.max_recipients,
         max_errors: config.session.max_errors,
         starttls,
@@ -259,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
             }
             Action::LogIn(mechanism, initial) => {
                 let (dialogue, reply) = self.log_in(dialogue, mechanism, initial).await?;
-                Ok(self.answer(dialogue, &reply, Follows::Nothing).await)
+                Ok(self.answer(self.ruled(dialogue), &reply, Follows::Nothing).await)
             }
             Action::Close(reply) => {
                 self.say(&reply);
@@ -323,7 +323,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         let settings = &self.services.config.session;
         self.lines = LineReader::new(settings.bare_newline);
         self.channel.set_write_timeout(settings.command_timeout);
-        dialogue.with_rules(rules(&self.peer, &self.services))
+        self.ruled(dialogue)
+    }
+
+    /// A dialogue by what is in force for this client and for who has logged in.
+    fn ruled(&self, dialogue: Dialogue) -> Dialogue {
+        let rules = rules(&self.peer, &self.services, dialogue.user());
+        dialogue.with_rules(rules)
     }
 
     /// Begins TLS. All that the client has said is forgotten.
@@ -331,7 +337,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         let config = self.peer.tls.clone().expect("TLS is offered only where it is configured");
         self.channel.secure(config).await?;
         self.lines.restart();
-        Ok(dialogue.secure())
+        Ok(self.ruled(dialogue.secure()))
     }
 
     /// Queues the reply to a command that the dialogue refuses, or answers by itself. What is said to RCPT is no error.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::config::{Config, Listener};
+use crate::config::{ByteSize, Config, Listener};
 use crate::direct::Direct;
 use crate::lane::{LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
@@ -27,7 +27,7 @@ use crate::policy::admission::Admission;
 use crate::policy::estimate::Estimate;
 use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
-use crate::policy::users::Users;
+use crate::policy::users::{LoggedIn, Users};
 use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::Intake;
@@ -66,6 +66,16 @@ pub struct Services {
     pub users: Arc<Users>,
     /// Speaks with upstreams while clients wait.
     pub direct: Arc<dyn Direct>,
+}
+
+impl Services {
+    /// The largest content that is taken, from this user if somebody has logged in.
+    #[must_use]
+    pub fn max_message_size(&self, user: Option<&LoggedIn>) -> ByteSize {
+        let all = self.config.session.max_message_size;
+        let own = user.and_then(|user| self.users.granted(user)).and_then(|user| user.max_message_size);
+        own.map_or(all, |own| own.min(all))
+    }
 }
 
 /// What a listener's sessions get, all of it from one reading of the configuration. A reload exchanges it as a whole; a

@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Ask, BlacklistEntry, Claimed, Decisions, EnqueueError, LaneMove, LaneName, LaneSender, Lease, ListFilter,
-    MailboxFailure, MailboxFindings, MessageId, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
-    NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered,
-    Settlement, StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
+    Ask, BlacklistEntry, Claimed, Decisions, EnqueueError, HeldPortion, HeldWalk, LaneMove, LaneName,
+    LaneSender, Lease, ListFilter, MailboxFailure, MailboxFindings, MessageId, MessageRelease,
+    NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewSuspension, Overdue, OverdueClaim, PermitEnd,
+    PermitExtension, Permitted, QueueCounts, Recovered, Settlement, StoreError, StoredGrant, Summary,
+    Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
 };
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -187,6 +188,14 @@ pub trait Admin: Send + Sync {
     /// Makes a held message due now, with all of its recipients, under these decisions from now on. Returns the lane where it stands, which is to be
     /// woken; `None` when no such message is held.
     async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<Option<LaneName>, StoreError>;
+
+    /// The next portion of a walk over held messages.
+    async fn held(&self, walk: HeldWalk) -> Result<HeldPortion, StoreError>;
+
+    /// Releases held messages, in one go. For each the lane where it stands, which is to be woken; `None` for one that is
+    /// not held any more, or about which something else has been decided.
+    async fn release_known(&self, releases: Vec<MessageRelease>)
+    -> Result<Vec<Option<LaneName>>, StoreError>;
 
     /// Removes a message; `Ok(None)` when it is unknown. Waits for one that is being sent.
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;

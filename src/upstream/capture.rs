@@ -1,10 +1,11 @@
 //! The local mailbox: a Maildir in `DATA_DIR/captured`. Nothing leaves the machine.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::folder;
 use crate::mail::QueueId;
@@ -18,7 +19,22 @@ pub struct Mailbox {
     count: Mutex<Option<usize>>,
 }
 
-/// The mailbox could not be written.
+/// A message in the mailbox, as its file shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedFile {
+    /// The queue id; or what somebody else has named the file, up to the flags that mail programs add.
+    pub id: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Octets.
+    pub size: u64,
+    /// When it was captured.
+    pub captured: SystemTime,
+    /// Whether a mail program has seen it.
+    pub seen: bool,
+}
+
+/// The mailbox could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
 pub struct CaptureError {
@@ -77,6 +93,36 @@ impl Mailbox {
         Ok(())
     }
 
+    /// All messages, the oldest first, also those that a mail program has moved to `cur`; none where there is no mailbox.
+    /// Whoever reads needs no running relay.
+    ///
+    /// # Errors
+    /// With the path that could not be read.
+    pub fn list(folder: &Path) -> Result<Vec<CapturedFile>, CaptureError> {
+        let mut files = Vec::new();
+        for (part, seen) in [("new", false), ("cur", true)] {
+            let folder = folder.join(part);
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries.map_err(at(&folder))?,
+            };
+            for entry in entries {
+                let path = entry.map_err(at(&folder))?.path();
+                // One that has gone since is no fault.
+                let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+                let name =
+                    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                let id = name.split(':').next().unwrap_or_default().to_owned();
+                let captured = metadata.modified().map_err(at(&path))?;
+                if metadata.is_file() {
+                    files.push(CapturedFile { id, path, size: metadata.len(), captured, seen });
+                }
+            }
+        }
+        files.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Ok(files)
+    }
+
     /// Removes the oldest until a tenth is free, so that the folder is not read for every message.
     fn remove_oldest(&self) -> usize {
         let mut names = self.names();
@@ -119,5 +165,13 @@ mod tests {
         assert_eq!(names.len(), 3);
         assert!(names[2].ends_with(QueueId::new(5, 0).as_str()));
         assert_eq!(fs::read(&names[2]).unwrap(), b"Return-Path: <a@b>\r\nSubject: y\r\n\r\n");
+        // A mail program moves what it has seen, and adds its flags.
+        let folder = dir.path().join("captured");
+        fs::rename(&names[0], folder.join("cur").join(format!("{}:2,S", QueueId::new(3, 0)))).unwrap();
+        let listed = Mailbox::list(&folder).unwrap();
+        let listed: Vec<_> = listed.into_iter().map(|file| (file.id, file.size, file.seen)).collect();
+        let want = [(3, 34, true), (4, 34, false), (5, 34, false)];
+        assert_eq!(listed, want.map(|(n, size, seen)| (QueueId::new(n, 0).to_string(), size, seen)));
+        assert_eq!(Mailbox::list(&dir.path().join("nothing")).unwrap(), []);
     }
 }

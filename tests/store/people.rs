@@ -68,6 +68,53 @@ pub(crate) async fn a_message_is_held_and_released(world: impl World) {
     assert_eq!(claimed[0].message.decisions, decisions);
 }
 
+pub(crate) async fn held_messages_are_released_in_portions(world: impl World) {
+    let store = world.store();
+    for n in 1..=7 {
+        store.enqueue(message(n, &["x@there.example", "y@there.example"])).await.unwrap();
+        assert!(n == 4 || store.hold(id(n)).await.unwrap());
+    }
+    let to = Some(address("t@firm.example"));
+    let test = Decisions::of_test(TestTreatment { action: TestAction::Redirect, address: to });
+    let walk = |filter: ListFilter, after: i64, up_to: i64| {
+        let (after, up_to) = (MessageId(after), MessageId(up_to));
+        store.held(HeldWalk { filter, after, up_to, most: 3 })
+    };
+    let first = walk(ListFilter::default(), 0, i64::MAX).await.unwrap();
+    let found: Vec<_> = first.messages.iter().map(|held| (held.queue_id.clone(), held.recipients)).collect();
+    assert_eq!(found, [(id(1), 2), (id(2), 2), (id(3), 2)]);
+    let third = first.next.unwrap();
+    let rest = walk(ListFilter::default(), third.0, i64::MAX).await.unwrap();
+    let found: Vec<_> = rest.messages.iter().map(|held| held.queue_id.clone()).collect();
+    assert_eq!(found, [id(5), id(6), id(7)], "the fourth is not held");
+    let end = walk(ListFilter::default(), rest.next.unwrap().0, i64::MAX).await.unwrap();
+    assert_eq!(end, HeldPortion::default());
+    let (fifth, sixth, seventh) = (&rest.messages[0], &rest.messages[1], &rest.messages[2]);
+    let up_to = walk(ListFilter::default(), third.0, fifth.id.0).await.unwrap();
+    assert_eq!((up_to.messages.len(), up_to.next), (1, None), "the fifth is the last");
+    let of = |recipient: &str| ListFilter { recipient: Some(recipient.into()), ..ListFilter::default() };
+    assert_eq!(walk(of("Y@there.example"), 0, i64::MAX).await.unwrap().messages.len(), 3);
+    let nobody = walk(of("z@there.example"), 0, i64::MAX).await.unwrap();
+    assert_eq!((nobody.messages.len(), nobody.next), (0, Some(third)), "others were looked at");
+    let deferred = ListFilter { state: Some(MessageState::Deferred), ..ListFilter::default() };
+    assert!(walk(deferred, 0, i64::MAX).await.unwrap().messages.is_empty());
+
+    assert!(store.delete(id(6)).await.unwrap().is_some());
+    store.release(id(7), test.clone()).await.unwrap();
+    assert!(store.hold(id(7)).await.unwrap());
+    let release = |held: &HeldMessage| MessageRelease {
+        id: held.id,
+        known: held.decisions.clone(),
+        decisions: test.clone(),
+    };
+    let done = store.release_known([fifth, sixth, seventh].map(release).to_vec()).await.unwrap();
+    assert_eq!(done, [Some(lane()), None, None], "one is gone, and of one other things were decided");
+    assert_eq!(store.release_known(vec![release(fifth)]).await.unwrap(), [None], "it is held no more");
+    let shown = store.show(id(5)).await.unwrap().unwrap();
+    assert_eq!((shown.state, shown.decisions), (MessageState::Ready, test));
+    assert_eq!(store.lane_load(&lane()).messages, 2);
+}
+
 pub(crate) async fn a_retry_makes_due(world: impl World) {
     let store = world.store();
     for n in 1..=3 {

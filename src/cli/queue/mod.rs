@@ -1,5 +1,7 @@
 //! `mailsluice queue`
 
+mod filter;
+mod release;
 mod view;
 
 use clap::builder::PossibleValuesParser;
@@ -16,6 +18,7 @@ use crate::control::view::{
 use crate::mail::{QueueId, QueueIdError};
 use crate::report::log::escape::printable;
 use crate::store::QueueCounts;
+use filter::MessageFilter;
 use view::Extent;
 
 #[derive(Debug, clap::Subcommand)]
@@ -53,15 +56,22 @@ pub(super) enum QueueCommand {
         ids: Vec<String>,
     },
     /// Let held messages go, to the test address or to their recipients
-    #[command(after_help = "Example:\n  mailsluice queue release 01M8B598RBW1B5PE --to recipients")]
+    #[command(
+        after_help = "Example:\n  mailsluice queue release --all --sender erp@firm.example --to recipients"
+    )]
     Release {
         /// Queue ids
-        #[arg(value_name = "ID", value_parser = queue_id, required = true)]
+        #[arg(value_name = "ID", value_parser = queue_id, required_unless_present = "all", conflicts_with = "all")]
         ids: Vec<String>,
+        /// All that are held, or those of them that fit; says how many real recipients that are, and asks
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        filter: MessageFilter,
         /// Where to
         #[arg(long, value_parser = PossibleValuesParser::new(["test", "recipients"]))]
         to: String,
-        /// To the test address also what was not accepted in test mode: its recipients never get it
+        /// All without asking; and to the test address also what was not accepted in test mode: its recipients never get it
         #[arg(long)]
         yes: bool,
     },
@@ -77,18 +87,8 @@ pub(super) enum QueueCommand {
 /// Which messages to list.
 #[derive(Debug, clap::Args)]
 pub(super) struct QueueFilter {
-    /// Of this upstream
-    #[arg(long)]
-    upstream: Option<String>,
-    /// In this state
-    #[arg(long, value_parser = PossibleValuesParser::new(["ready", "deferred", "held", "sending"]))]
-    state: Option<String>,
-    /// From this sender
-    #[arg(long, value_name = "ADDRESS")]
-    sender: Option<String>,
-    /// To this recipient
-    #[arg(long, value_name = "ADDRESS")]
-    recipient: Option<String>,
+    #[command(flatten)]
+    messages: MessageFilter,
     /// Messages at most [default: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -119,7 +119,11 @@ pub(super) fn execute(command: QueueCommand, context: &CliContext) -> Result<(),
         QueueCommand::Hold { ids } => each(QueueAction::Hold, &ids, context, |id| {
             client.command(&Method::POST, &RequestPath::path(&["queue", id, "hold"]))
         }),
-        QueueCommand::Release { ids, to, yes } => each(QueueAction::Release, &ids, context, |id| {
+        QueueCommand::Release { all: true, filter, to, yes, .. } => release::all(&filter, &to, yes, context),
+        QueueCommand::Release { filter, .. } if filter != MessageFilter::default() => {
+            Err(Failure::Wrong("say --all with a filter, or queue ids without one".to_owned()))
+        }
+        QueueCommand::Release { ids, to, yes, .. } => each(QueueAction::Release, &ids, context, |id| {
             let target = RequestPath::path(&["queue", id, "release"]);
             client.submit(&Method::POST, &target, &Release { to: to.clone(), confirmed: yes })
         }),
@@ -131,12 +135,7 @@ pub(super) fn execute(command: QueueCommand, context: &CliContext) -> Result<(),
 
 fn list(filter: &QueueFilter, client: &Client, context: &CliContext) -> Result<(), Failure> {
     let limit = filter.limit.map(|n| n.to_string());
-    let target = RequestPath::path(&["queue"])
-        .with("upstream", filter.upstream.as_deref())
-        .with("state", filter.state.as_deref())
-        .with("sender", filter.sender.as_deref())
-        .with("recipient", filter.recipient.as_deref())
-        .with("limit", limit.as_deref());
+    let target = filter.messages.add_to(RequestPath::path(&["queue"])).with("limit", limit.as_deref());
     let reply = client.get::<Vec<MessageJson>>(&target)?;
     if context.json {
         return output::json(&reply.raw);
@@ -167,10 +166,11 @@ impl QueueFilter {
         if (listed as u64) < limit {
             return Extent::All;
         }
-        if self.upstream.is_some() || self.sender.is_some() || self.recipient.is_some() {
+        let MessageFilter { upstream, state, sender, recipient } = &self.messages;
+        if upstream.is_some() || sender.is_some() || recipient.is_some() {
             return Extent::First;
         }
-        let known = match self.state.as_deref() {
+        let known = match state.as_deref() {
             None => all(queue),
             Some("ready") => queue.ready,
             Some("deferred") => queue.deferred,
@@ -268,10 +268,12 @@ mod tests {
     #[test]
     fn tells_how_much_is_listed() {
         let queue = QueueCounts { ready: 1500, deferred: 4, held: 0, sending: 0 };
-        let plain =
-            || QueueFilter { upstream: None, state: None, sender: None, recipient: None, limit: Some(5) };
-        let deferred = QueueFilter { state: Some("deferred".into()), limit: Some(4), ..plain() };
-        let of_one = QueueFilter { upstream: Some("m365".into()), ..plain() };
+        let filter = |messages, limit| QueueFilter { messages, limit };
+        let plain = || filter(MessageFilter::default(), Some(5));
+        let deferred = MessageFilter { state: Some("deferred".into()), ..MessageFilter::default() };
+        let deferred = filter(deferred, Some(4));
+        let of_one = MessageFilter { upstream: Some("m365".into()), ..MessageFilter::default() };
+        let of_one = filter(of_one, Some(5));
         for (filter, listed, want) in [
             (plain(), 5, "FirstOf(1504)"),
             (plain(), 4, "All"),

@@ -5,6 +5,7 @@ mod following;
 mod limits;
 mod probe;
 mod queue;
+mod release;
 mod reload;
 mod send;
 mod sign_ins;
@@ -34,11 +35,12 @@ pub fn router(state: SharedState) -> Router {
         .route("/status", get(status::show))
         .route("/queue", get(queue::list))
         .route("/queue/retry", post(queue::retry_all))
+        .route("/queue/release", get(release::plan).post(release::release_all))
         .route("/queue/{id}", get(queue::show).delete(queue::delete))
         .route("/queue/{id}/content", get(queue::content))
         .route("/queue/{id}/retry", post(queue::retry))
         .route("/queue/{id}/hold", post(queue::hold))
-        .route("/queue/{id}/release", post(queue::release))
+        .route("/queue/{id}/release", post(release::release))
         .route("/blacklist", get(blacklist::list).post(blacklist::add).delete(blacklist::remove))
         .route("/blacklist/check", get(blacklist::check))
         .route("/limits", get(limits::show))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, Path, Query};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -14,17 +14,13 @@ use tokio::time::timeout;
 use super::limits::must_exist;
 use super::upstreams::enabling;
 use crate::account::AccountView;
-use crate::config::TestAction;
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, WaitJson,
-    WaitSources,
+    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Retried, WaitJson, WaitSources,
 };
 use crate::control::{ApiError, ApiState};
 use crate::lane::{LaneState, LaneStatus};
 use crate::mail::{Address, MessageLabel, QueueId, header};
-use crate::store::{
-    Decisions, LaneName, ListFilter, MessageState, RecipientState, StoreError, Summary, TestTreatment,
-};
+use crate::store::{LaneName, ListFilter, MessageState, StoreError, Summary};
 
 /// How long a message that is being sent is waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -34,7 +30,7 @@ const USUAL_HEADER: u64 = 64 << 10;
 /// No more is read for Message-ID and subject: twice what is accepted, for our own fields and for folding.
 const LONGEST_HEADER: u64 = 2 << 20;
 
-type IdPath = Result<Path<String>, PathRejection>;
+pub(super) type IdPath = Result<Path<String>, PathRejection>;
 
 /// Which messages to show.
 #[derive(Debug, Default, Deserialize)]
@@ -49,23 +45,29 @@ pub(super) struct ListQuery {
 
 impl ListQuery {
     fn filter(self) -> Result<ListFilter, ApiError> {
-        let state = match self.state {
-            Some(name) => {
-                let known = MessageState::ALL.into_iter().find(|s| s.name() == name);
-                Some(known.ok_or_else(|| {
-                    ApiError::BadRequest("unknown state: write ready, deferred, held or sending".to_owned())
-                })?)
-            }
-            None => None,
-        };
-        Ok(ListFilter {
-            upstream: self.upstream,
-            state,
-            sender: self.sender.as_deref().map(sender_filter).transpose()?,
-            recipient: self.recipient.as_deref().map(address_filter).transpose()?,
-            limit: self.limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT) as u32,
-        })
+        let Self { upstream, state, sender, recipient, limit } = self;
+        let filter = list_filter(upstream, state.as_deref(), sender.as_deref(), recipient.as_deref())?;
+        Ok(ListFilter { limit: limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT) as u32, ..filter })
     }
+}
+
+/// Which messages are meant, however many.
+pub(super) fn list_filter(
+    upstream: Option<String>,
+    state: Option<&str>,
+    sender: Option<&str>,
+    recipient: Option<&str>,
+) -> Result<ListFilter, ApiError> {
+    let unknown = || ApiError::BadRequest("unknown state: write ready, deferred, held or sending".to_owned());
+    let known =
+        |name: &str| MessageState::ALL.into_iter().find(|state| state.name() == name).ok_or_else(unknown);
+    Ok(ListFilter {
+        upstream,
+        state: state.map(known).transpose()?,
+        sender: sender.map(sender_filter).transpose()?,
+        recipient: recipient.map(address_filter).transpose()?,
+        limit: u32::MAX,
+    })
 }
 
 /// An address; `<>` or nothing is the null reverse-path of reports.
@@ -202,66 +204,6 @@ pub(super) async fn hold(
     Ok(Json(Done::new(&id, outcome)))
 }
 
-pub(super) async fn release(
-    extract::State(state): extract::State<ApiState>,
-    id: IdPath,
-    release: Result<Json<Release>, JsonRejection>,
-) -> Result<Json<Done>, ApiError> {
-    let id = QueueId::parse(&id?)?;
-    let message = find(&state, &id).await?;
-    let test = released_test(&state, &message, &release?.0)?;
-    let decisions = Decisions { test: test.clone(), ..message.decisions.clone() };
-    let lane = state.store.release(id.clone(), decisions).await?;
-    let lane =
-        lane.ok_or_else(|| ApiError::Conflict(format!("{id} is not held: there is nothing to release")))?;
-    let to = test.as_ref().and_then(|test| test.address.as_ref()).map(ToString::to_string);
-    tracing::info!(event = "released", queue_id = %id, to, reason = "by a person");
-    state.wakeups.wake(&lane);
-    Ok(Json(Done::new(&id, DoneOutcome::Released)))
-}
-
-/// How a released message is treated. One that was accepted to be redirected is never sent to its recipients.
-fn released_test(
-    state: &ApiState,
-    message: &Summary,
-    Release { to, confirmed }: &Release,
-) -> Result<Option<TestTreatment>, ApiError> {
-    let redirected = message.decisions.test.as_ref().filter(|test| test.action == TestAction::Redirect);
-    match (to.as_str(), redirected) {
-        ("recipients", None) => Ok(None),
-        ("recipients", Some(_)) => {
-            let why = "it was accepted in test mode with redirect, and never goes to its recipients";
-            Err(ApiError::Conflict(format!("{}: {why}: release it to test, or delete it", message.queue_id)))
-        }
-        ("test", Some(test)) => Ok(Some(test.clone())),
-        ("test", None) => {
-            let address = state.test_mode.state().address.ok_or_else(|| {
-                let what =
-                    "there is no test address: set `address` in [test_mode], or say `test-mode on --address`";
-                ApiError::Conflict(what.to_owned())
-            })?;
-            if message.decisions.test.is_none() && !confirmed {
-                return Err(ApiError::Conflict(unconfirmed(message, &address)));
-            }
-            Ok(Some(TestTreatment { action: TestAction::Redirect, address: Some(address) }))
-        }
-        _ => Err(ApiError::BadRequest("release where to: write test or recipients".to_owned())),
-    }
-}
-
-/// Why mail that is no test does not go to the test address without further words.
-fn unconfirmed(message: &Summary, test: &Address) -> String {
-    let waiting =
-        message.recipients.iter().filter(|recipient| recipient.state == RecipientState::Waiting).count();
-    let who = if waiting == 1 {
-        "its recipient never gets".to_owned()
-    } else {
-        format!("its {waiting} recipients never get")
-    };
-    let id = &message.queue_id;
-    format!("{id} was not accepted in test mode: released to {test}, {who} it; say --yes if that is meant")
-}
-
 pub(super) async fn delete(
     extract::State(state): extract::State<ApiState>,
     id: IdPath,
@@ -292,7 +234,7 @@ async fn settled<T>(id: &QueueId, work: impl Future<Output = Result<T, StoreErro
     }
 }
 
-async fn find(state: &ApiState, id: &QueueId) -> Result<Summary, ApiError> {
+pub(super) async fn find(state: &ApiState, id: &QueueId) -> Result<Summary, ApiError> {
     state.store.show(id.clone()).await?.ok_or_else(|| unknown(id))
 }
 

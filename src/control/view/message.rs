@@ -128,17 +128,6 @@ pub struct Retried {
     pub upstreams: Vec<String>,
 }
 
-/// Where a held message goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Release {
-    /// `test` or `recipients`.
-    pub to: String,
-    /// To the test address also when the message is no test, so that its recipients never get it.
-    #[serde(default)]
-    pub confirmed: bool,
-}
-
 impl MessageJson {
     /// What a list shows of a message, given how its upstream is.
     #[must_use]

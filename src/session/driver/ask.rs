@@ -5,14 +5,16 @@ use crate::config::UpstreamKind;
 use crate::direct::{DirectRefusal, Exchange, Opening};
 use crate::mail::{Address, RecipientRequest};
 use crate::policy::blacklist::{self, BlacklistResult};
+use crate::policy::recipient::{self, NotAmongRecipients};
 use crate::policy::relay;
 use crate::session::Services;
+use crate::session::accept::test_of;
 use crate::session::direct::{Asked, is_direct};
 use crate::session::state::{Dialogue, RecipientDecision};
 use crate::smtp::Reply;
 
 impl<S> SessionDriver<'_, S> {
-    /// Whether a recipient is taken: may the client relay, is the recipient blacklisted, what does the upstream say?
+    /// Whether a recipient is taken: may the client relay, may the user write to it, is the recipient blacklisted, what does the upstream say?
     pub(super) async fn judge(
         &mut self,
         dialogue: &Dialogue,
@@ -22,7 +24,10 @@ impl<S> SessionDriver<'_, S> {
         let (mut verdict, mut reason) =
             match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
                 Err(reply) => (RecipientDecision::Refuse(reply), "relay"),
-                Ok(()) => self.check_blacklist(recipient).await,
+                Ok(()) => match self.check_user(dialogue, recipient) {
+                    Err(refused) => (RecipientDecision::Refuse(refused.reply()), "recipient"),
+                    Ok(()) => self.check_blacklist(recipient).await,
+                },
             };
         // Room is made before the upstream is asked: what that has taken can't be refused any more.
         if !matches!(verdict, RecipientDecision::Refuse(_))
@@ -39,6 +44,12 @@ impl<S> SessionDriver<'_, S> {
             self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
         }
         verdict
+    }
+
+    /// Whether the user who has logged in, if one has, may write to a recipient.
+    fn check_user(&self, dialogue: &Dialogue, recipient: &Address) -> Result<(), NotAmongRecipients> {
+        let granted = dialogue.user().and_then(|user| self.services.users.granted(user));
+        granted.map_or(Ok(()), |user| recipient::permit(&user, recipient))
     }
 
     /// What the blacklist says of a recipient, and the word for it in the log.
@@ -86,7 +97,7 @@ impl<S> SessionDriver<'_, S> {
     /// Whom to ask about recipients before the content is here; `None` when that can't be known, or must not be done.
     fn opening(&self, dialogue: &Dialogue) -> Option<Opening> {
         let services = &*self.services;
-        if !is_direct(services, &self.peer) || services.test_mode.current().is_some() {
+        if !is_direct(services, &self.peer) || test_of(services, dialogue.user()).is_some() {
             return None;
         }
         let sender = dialogue.sender()?;

@@ -4,6 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::session::{Incoming, SessionDriver};
+use crate::config;
 use crate::direct::Exchange;
 use crate::mail::QueueId;
 use crate::session::accept::accept;
@@ -17,12 +18,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     /// Makes ready for the content of a message.
     pub(super) fn begin(&mut self, dialogue: &Dialogue, transaction: MailTransaction) -> Incoming {
         let services = self.services.clone();
-        let settings = &services.config.session;
+        let max_message_size = services.max_message_size(dialogue.user());
+        let settings = config::Session { max_message_size, ..services.config.session.clone() };
         let hello = dialogue.hello().cloned().expect("no MAIL is taken before EHLO or HELO");
         let arrival = self.arrival(dialogue, &hello, &transaction);
         let queue_id = arrival.queue_id.clone();
         let upload = services.store.upload(&queue_id);
-        let receiver = Receiver::new(arrival, settings, &services.memory, upload);
+        let receiver = Receiver::new(arrival, &settings, &services.memory, upload);
         let deadline = Instant::now() + settings.data_timeout;
         let exchange = std::mem::take(&mut self.asked).into_exchange();
         exchange.iter().for_each(Exchange::content_begins);

@@ -11,7 +11,7 @@ pub enum Refusal {
     /// The client's fault: it is too large.
     #[error("the message is larger than {max} octets")]
     TooLarge {
-        /// `[session] max_message_size`
+        /// `max_message_size` of `[session]`, or of the user.
         max: u64,
     },
     /// The client's fault: the header section is too large.

@@ -5,12 +5,12 @@ use std::task::Poll;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::rows::{self, SENDING};
+use super::rows::{self, HELD, SENDING};
 use super::settle::remove;
 use super::writing::{QueuePlace, Writing};
 use super::{contents, listing};
 use crate::mail::QueueId;
-use crate::store::{Decisions, LaneName, MOST_DOUBTS, MessageId, Summary};
+use crate::store::{Decisions, LaneName, MOST_DOUBTS, MessageId, MessageRelease, Summary};
 
 /// Makes a message due that waits. Tells where it stands; `None` when no such message waits.
 pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<Option<LaneName>>> {
@@ -66,16 +66,37 @@ pub(super) fn release(
     queue_id: &QueueId,
     decisions: &Decisions,
 ) -> rusqlite::Result<Option<LaneName>> {
+    match find(db, queue_id)? {
+        Some((id, HELD, _)) => let_go(db, id, decisions).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Makes held messages due whose decisions are known. Tells where each stands; `None` for one that has changed meanwhile.
+pub(super) fn release_known(
+    db: &Writing,
+    releases: &[MessageRelease],
+) -> rusqlite::Result<Vec<Option<LaneName>>> {
+    let mut select = db.prepare_cached("SELECT decisions FROM message WHERE id = ?1 AND state = 2")?;
+    let mut lanes = Vec::with_capacity(releases.len());
+    for MessageRelease { id, known, decisions } in releases {
+        let found = select.query_row([id.0], |row| rows::decisions(row, 0)).optional()?;
+        let is_known = found.is_some_and(|found| found == *known);
+        lanes.push(if is_known { Some(let_go(db, *id, decisions)?) } else { None });
+    }
+    Ok(lanes)
+}
+
+/// Makes a held message due, under these decisions. Tells where it stands.
+fn let_go(db: &Writing, id: MessageId, decisions: &Decisions) -> rusqlite::Result<LaneName> {
     let mut update = db.prepare_cached(
-        "UPDATE message SET state = 0, due = ?2, decisions = ?3 WHERE queue_id = ?1 AND state = 2 \
-         RETURNING route, priority, submitter, due, waiting, id",
+        "UPDATE message SET state = 0, due = ?2, decisions = ?3 WHERE id = ?1 \
+         RETURNING route, priority, submitter, due, waiting",
     )?;
-    let row = (queue_id.as_str(), db.now().0, decisions.to_text());
-    let released = update.query_row(row, |row| Ok((QueuePlace::read(row)?, MessageId(row.get(5)?))));
-    let Some((place, id)) = released.optional()? else { return Ok(None) };
+    let place = update.query_row((id.0, db.now().0, decisions.to_text()), QueuePlace::read)?;
     wanted(db, id.0..=id.0)?;
     db.enters(&place);
-    Ok(Some(place.lane))
+    Ok(place.lane)
 }
 
 /// Deletes a message. Tells what it was, and whether its content is in a file; `None` when there is no such message.

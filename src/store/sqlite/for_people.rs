@@ -8,8 +8,8 @@ use super::writing::Writing;
 use super::{blacklist, change, mailboxes};
 use crate::mail::QueueId;
 use crate::store::{
-    Admin, BlacklistEntry, Content, Decisions, LaneName, ListFilter, NewBlacklistEntry, QueueCounts,
-    StoreError, Summary, TestModeCounts, Totals, pattern_key,
+    Admin, BlacklistEntry, Content, Decisions, HeldPortion, HeldWalk, LaneName, ListFilter, MessageRelease,
+    NewBlacklistEntry, QueueCounts, StoreError, Summary, TestModeCounts, Totals, pattern_key,
 };
 
 impl SqliteStore {
@@ -57,6 +57,17 @@ impl Admin for SqliteStore {
 
     async fn release(&self, queue_id: QueueId, decisions: Decisions) -> Result<Option<LaneName>, StoreError> {
         self.write(move |db| change::release(db, &queue_id, &decisions)).await
+    }
+
+    async fn held(&self, walk: HeldWalk) -> Result<HeldPortion, StoreError> {
+        self.read(move |db| listing::held(db, &walk)).await
+    }
+
+    async fn release_known(
+        &self,
+        releases: Vec<MessageRelease>,
+    ) -> Result<Vec<Option<LaneName>>, StoreError> {
+        self.write(move |db| change::release_known(db, &releases)).await
     }
 
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Valu
 use super::rows::{self, HELD, SENDING, WAITING};
 use crate::mail::{AddressKey, QueueId};
 use crate::store::{
-    Content, LaneSender, ListFilter, MessageId, MessageState, QueueCounts, RecipientState, Summary,
-    SummaryRecipient, TestModeCounts, Totals,
+    Content, HeldMessage, HeldPortion, HeldWalk, LaneSender, ListFilter, MessageId, MessageState,
+    QueueCounts, RecipientState, Summary, SummaryRecipient, TestModeCounts, Totals,
 };
 use crate::time::Moment;
 
@@ -38,6 +38,32 @@ pub(super) fn show(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Opti
     )?;
     let row = select.query_row([queue_id.as_str()], summary).optional()?;
     row.map(|row| with_recipients(db, row)).transpose()
+}
+
+/// The next portion of a walk over held messages.
+pub(super) fn held(db: &Connection, walk: &HeldWalk) -> rusqlite::Result<HeldPortion> {
+    let (conditions, mut values) = conditions(&walk.filter);
+    let bounds = [walk.after.0, walk.up_to.0, i64::from(walk.most)];
+    values.extend(bounds.map(Value::Integer));
+    // By the key alone, so that each portion begins where the last has ended; what fits is judged for these rows only.
+    let sql = format!(
+        "SELECT id, queue_id, waiting, decisions, ({conditions}) FROM message NOT INDEXED \
+         WHERE state = {HELD} AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+    );
+    let mut select = db.prepare_cached(&sql)?;
+    let rows = select.query_map(params_from_iter(values), |row| {
+        let message = HeldMessage {
+            id: MessageId(row.get(0)?),
+            queue_id: rows::queue_id(row, 1)?,
+            recipients: row.get::<_, i64>(2)?.unsigned_abs(),
+            decisions: rows::decisions(row, 3)?,
+        };
+        Ok((message, row.get::<_, bool>(4)?))
+    })?;
+    let found: Vec<(HeldMessage, bool)> = rows.collect::<rusqlite::Result<_>>()?;
+    let next = found.last().filter(|_| found.len() == walk.most as usize).map(|(last, _)| last.id);
+    let messages = found.into_iter().filter(|(_, fits)| *fits).map(|(message, _)| message).collect();
+    Ok(HeldPortion { messages, next })
 }
 
 /// The content of a message; `None` when there is no such message.
@@ -135,7 +161,7 @@ fn conditions(filter: &ListFilter) -> (String, Vec<Value>) {
         values.extend([key.clone(), key]);
     }
     if let Some(recipient) = &filter.recipient {
-        conditions.push("id IN (SELECT message FROM recipient WHERE address_key(address) = ?)".into());
+        conditions.push("EXISTS (SELECT 1 FROM recipient WHERE recipient.message = message.id AND address_key(address) = ?)".into());
         values.push(Value::Text(AddressKey::of_text(recipient).into()));
     }
     (conditions.join(" AND "), values)

@@ -50,6 +50,52 @@ pub struct ListFilter {
     pub limit: u32,
 }
 
+/// A walk over held messages, in the order of their keys, a portion at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldWalk {
+    /// Which of them; how many a list may show does not matter here.
+    pub filter: ListFilter,
+    /// The walk goes on behind this one.
+    pub after: MessageId,
+    /// And ends with this one.
+    pub up_to: MessageId,
+    /// Messages that are looked at, at most, whether they fit or not.
+    pub most: u32,
+}
+
+/// A message that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldMessage {
+    /// The key.
+    pub id: MessageId,
+    /// The name.
+    pub queue_id: QueueId,
+    /// Recipients that are not settled.
+    pub recipients: u64,
+    /// What was decided about it.
+    pub decisions: Decisions,
+}
+
+/// What a portion of such a walk has found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeldPortion {
+    /// Those that fit.
+    pub messages: Vec<HeldMessage>,
+    /// Behind which message the next portion begins; `None` at the end.
+    pub next: Option<MessageId>,
+}
+
+/// A held message that is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageRelease {
+    /// Its key.
+    pub id: MessageId,
+    /// What was decided about it as far as whoever releases it knows. One about which something else is decided stays.
+    pub known: Decisions,
+    /// What holds for it from now on.
+    pub decisions: Decisions,
+}
+
 /// A recipient in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryRecipient {

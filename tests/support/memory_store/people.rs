@@ -1,5 +1,7 @@
 //! What people, and transactions without a message in the queue, ask for.
 
+use std::ops::Bound;
+
 use async_trait::async_trait;
 use mailsluice::config::Window;
 use mailsluice::limits::{Amount, Ceilings, Scope, Wait};
@@ -251,6 +253,38 @@ impl Admin for MemoryStore {
         (entry.state, entry.due, entry.decisions) = (EntryState::Waiting, now, decisions);
         due_now(entry, now);
         Ok(Some(entry.lane.clone()))
+    }
+
+    async fn held(&self, walk: HeldWalk) -> Result<HeldPortion, StoreError> {
+        let state = self.state();
+        let is_held = |(_, entry): &(&MessageId, &Entry)| entry.state == EntryState::Held;
+        let behind = state.queue.range((Bound::Excluded(walk.after), Bound::Included(walk.up_to)));
+        let looked_at: Vec<_> = behind.filter(is_held).take(walk.most as usize).collect();
+        let next = looked_at.last().filter(|_| looked_at.len() == walk.most as usize).map(|(id, _)| **id);
+        let fitting = looked_at.into_iter().filter(|(id, entry)| fits(&summary(**id, entry), &walk.filter));
+        let message = |(id, entry): (&MessageId, &Entry)| HeldMessage {
+            id: *id,
+            queue_id: entry.new.queue_id.clone(),
+            recipients: entry.waiting() as u64,
+            decisions: entry.decisions.clone(),
+        };
+        Ok(HeldPortion { messages: fitting.map(message).collect(), next })
+    }
+
+    async fn release_known(
+        &self,
+        releases: Vec<MessageRelease>,
+    ) -> Result<Vec<Option<LaneName>>, StoreError> {
+        let now = self.now();
+        let mut state = self.state();
+        let let_go = |MessageRelease { id, known, decisions }: MessageRelease| {
+            let entry = state.queue.get_mut(&id);
+            let entry = entry.filter(|entry| entry.state == EntryState::Held && entry.decisions == known)?;
+            (entry.state, entry.due, entry.decisions) = (EntryState::Waiting, now, decisions);
+            due_now(entry, now);
+            Some(entry.lane.clone())
+        };
+        Ok(releases.into_iter().map(let_go).collect())
     }
 
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
