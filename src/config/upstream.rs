@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    ByteSize, Fallback, Filter, Identity, Login, Pin, Preset, Proxy, SharedLimits, Signature, TrustedCertificates,
-    names,
+    ByteSize, Fallback, Filter, Identity, Login, Pin, Preset, Proxy, SharedLimits, Signature,
+    TrustedCertificates, names,
 };
 
 /// `[[upstream]]`

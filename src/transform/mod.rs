@@ -22,6 +22,7 @@ use crate::mail::Address;
 use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::Header;
 use crate::store::Message;
+use crate::time::Timeline;
 
 /// What a transformation must know of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,18 +60,18 @@ pub struct Prepared {
 }
 
 /// What messages are changed by: all that stands in one configuration beside the upstreams, ready to use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Transformer {
     signer: Signer,
 }
 
 impl Transformer {
-    /// Makes it ready.
+    /// Makes it ready; the time line tells which keys sign.
     ///
     /// # Errors
     /// When a DKIM key can't be used.
-    pub fn new(config: &Config) -> Result<Self, DkimError> {
-        Ok(Self { signer: Signer::new(&config.dkim)? })
+    pub fn new(config: &Config, timeline: Timeline) -> Result<Self, DkimError> {
+        Ok(Self { signer: Signer::new(&config.dkim, timeline)? })
     }
 
     /// Makes a message ready for one upstream.

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
@@ -6,7 +7,7 @@ use super::*;
 use crate::config::DkimEntry;
 use crate::mail::{Body, QueueId, ReversePath};
 use crate::store::{ClientInfo, Content, Decisions, LaneName, MessageKind, QueuedRecipient, TestTreatment};
-use crate::time::Moment;
+use crate::time::{Moment, SystemClock, Timeline};
 
 const ALL: UpstreamFacts = UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
 const OLD: UpstreamFacts = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
@@ -70,9 +71,9 @@ fn signer() -> Signer {
     let key = mail_auth::common::crypto::Ed25519Key::generate_pkcs8().unwrap();
     let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
-    let entry =
-        DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: SecretString::from(pem) };
-    Signer::new(&[entry]).unwrap()
+    let (domain, selector) = ("firm.example".into(), "s".into());
+    let entry = DkimEntry { domain, selector, key: SecretString::from(pem), from: None };
+    Signer::new(&[entry], Timeline::resume(Arc::new(SystemClock), None)).unwrap()
 }
 
 const CONTENT: &str =
@@ -81,8 +82,7 @@ const CONTENT: &str =
 #[test]
 fn keeps_all_but_the_blind_copies() {
     let unsigned = UpstreamFacts { sign: false, ..ALL };
-    let got =
-        prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), unsigned, signer()).unwrap();
+    let got = prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), unsigned, signer()).unwrap();
     assert_eq!(String::from_utf8(got.content).unwrap(), CONTENT.replace("Bcc: c@x.test\r\n", ""));
     assert_eq!(got.recipients, [address("b@x.test"), address("c@x.test")]);
     assert!(!got.smtputf8 && !got.eight_bit);

@@ -4,6 +4,7 @@
 //! Time is what this thread has computed, for a size and a sixteenth of it: where a square hides, it shows by then.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +13,7 @@ use mailsluice::mail::{Address, Body, QueueId, ReversePath, header};
 use mailsluice::store::{
     ClientInfo, Content, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment,
 };
-use mailsluice::time::Moment;
+use mailsluice::time::{Moment, SystemClock, Timeline};
 use mailsluice::transform::{Transformer, UpstreamFacts, WayOut};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -164,7 +165,10 @@ fn prepare(content: &str) -> bool {
     let mut config = config();
     config.dkim.push(signing_entry());
     let way_out = WayOut { upstream: &config.upstreams[0], facts: old };
-    Transformer::new(&config).unwrap().prepare(&message, content, &way_out).is_ok()
+    Transformer::new(&config, Timeline::resume(Arc::new(SystemClock), None))
+        .unwrap()
+        .prepare(&message, content, &way_out)
+        .is_ok()
 }
 
 fn config() -> Config {
@@ -175,7 +179,7 @@ fn signing_entry() -> DkimEntry {
     let key = mail_auth::common::crypto::Ed25519Key::generate_pkcs8().unwrap();
     let base64 = base64::engine::general_purpose::STANDARD.encode(key);
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
-    DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: pem.into() }
+    DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: pem.into(), from: None }
 }
 
 #[test]
