@@ -10,7 +10,6 @@ pub use spf::SendingHosts;
 use super::{ByteSize, Limits, Quota, Security, SignInProvider};
 
 /// What is known about one provider.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Preset {
     /// Its name in the configuration.
     pub name: &'static str,
@@ -24,7 +23,6 @@ pub struct Preset {
 }
 
 /// Published limits; 0 is none.
-#[derive(Debug, PartialEq, Eq)]
 struct Known {
     connections: u32,
     /// In the order of the windows: minute, hour, day, week.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    ByteSize, Fallback, Filter, Identity, Login, Pin, Preset, Proxy, SharedLimits, Signature,
-    TrustedCertificates, names,
+    ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, Signature, TrustedCertificates,
+    names,
 };
 
 /// `[[upstream]]`
@@ -65,8 +65,8 @@ impl Upstream {
 /// A smart host that speaks SMTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Smtp {
-    /// Whose it is, where the provider is known.
-    pub preset: Option<&'static Preset>,
+    /// The preset that it has been made from.
+    pub preset: Option<&'static str>,
     /// Host name or address.
     pub host: String,
     /// TCP port.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::dns::{DnsName, LookupError, MailExchange, Question, RecordKind, Records};
+use crate::dns::{DnsName, DnsQuestion, LookupError, MailExchange, RecordKind, Records};
 
 /// The answer to a question that nobody has asked yet. Whatever is judged from it is judged again.
 const NOT_ASKED: &LookupError = &LookupError::NoRecord;
@@ -12,16 +12,16 @@ const NOT_ASKED: &LookupError = &LookupError::NoRecord;
 /// Answers by their questions.
 #[derive(Debug, Default)]
 pub struct Book {
-    known: BTreeMap<Question, Known>,
-    wanted: RefCell<BTreeSet<Question>>,
+    known: BTreeMap<DnsQuestion, DnsAnswer>,
+    wanted: RefCell<BTreeSet<DnsQuestion>>,
 }
 
 /// An answer.
-pub type Known = Result<Records, LookupError>;
+pub type DnsAnswer = Result<Records, LookupError>;
 
 impl Book {
     /// Writes an answer down.
-    pub fn note(&mut self, question: Question, answer: Known) {
+    pub fn note(&mut self, question: DnsQuestion, answer: DnsAnswer) {
         self.known.insert(question, answer);
     }
 
@@ -32,12 +32,12 @@ impl Book {
     }
 
     /// What was asked since the last time and has no answer. As long as there is any, what was judged does not count.
-    pub fn take_wanted(&self) -> BTreeSet<Question> {
+    pub fn take_wanted(&self) -> BTreeSet<DnsQuestion> {
         self.wanted.take()
     }
 
     fn ask(&self, name: &DnsName, kind: RecordKind) -> Result<&Records, &LookupError> {
-        let question = Question { name: name.clone(), kind };
+        let question = DnsQuestion { name: name.clone(), kind };
         if let Some(known) = self.known.get(&question) {
             return known.as_ref();
         }
@@ -112,7 +112,7 @@ pub(super) mod testing {
             Self(records.iter().map(|&(name, kind, value)| (name, kind, value.to_owned())).collect())
         }
 
-        fn answer(&self, question: &Question) -> Known {
+        fn answer(&self, question: &DnsQuestion) -> DnsAnswer {
             let here = |&&(name, kind, _): &&(&str, &str, String)| {
                 name == question.name.as_str() && kind == question.kind.as_str()
             };

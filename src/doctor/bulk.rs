@@ -4,7 +4,7 @@
 //! Sources: Google, "Email sender guidelines"; Yahoo, "Sender best practices"; Microsoft, "Outlook's new requirements for
 //! high-volume senders"; as of 2026.
 
-use super::finding::{Check, Finding, Level, Notes};
+use super::diagnosis::{Check, Diagnosis, Level, Notes};
 use super::sender::SenderDomain;
 
 /// How one of the three is.
@@ -17,7 +17,7 @@ enum State {
 
 /// Sums up what the checks of a domain have found. `found` are the findings of SPF, DKIM and DMARC.
 #[must_use]
-pub fn judge(sender: &SenderDomain, found: &[Finding]) -> Vec<Finding> {
+pub fn judge(sender: &SenderDomain, found: &[Diagnosis]) -> Vec<Diagnosis> {
     let mut notes = Notes::new(Check::BulkRules, &sender.name);
     let states = [Check::Spf, Check::Dkim, Check::Dmarc].map(|check| (check, state(check, sender, found)));
     let named = |wanted: State| -> Vec<&str> {
@@ -59,22 +59,23 @@ fn word(check: Check) -> &'static str {
     }
 }
 
-fn state(check: Check, sender: &SenderDomain, found: &[Finding]) -> State {
-    let of_check = || found.iter().filter(|finding| finding.check == check);
-    let worst = of_check().map(|finding| finding.level).max();
-    match (check, worst) {
-        (Check::Dkim, _) if sender.leaves_signing_to_others() => State::Unknown,
-        (_, None) => State::Unknown,
-        (_, Some(Level::Fault)) => State::Missing,
-        // One that is there has something to be said for it.
-        (Check::Spf | Check::Dmarc, Some(Level::Warning))
-            if !of_check().any(|finding| finding.level == Level::Ok) =>
-        {
-            State::Missing
-        }
-        (Check::Spf, Some(Level::Unknown)) => State::Unknown,
-        (_, Some(Level::Unknown)) if !of_check().any(|finding| finding.level == Level::Ok) => State::Unknown,
-        _ => State::Sound,
+fn state(check: Check, sender: &SenderDomain, found: &[Diagnosis]) -> State {
+    if check == Check::Dkim && sender.leaves_signing_to_others() {
+        return State::Unknown;
+    }
+    let has = |level: Level| found.iter().any(|found| found.check == check && found.level == level);
+    // One key that is published is enough.
+    let is_sound = has(Level::Ok);
+    if has(Level::Fault) && !(check == Check::Dkim && is_sound) {
+        State::Missing
+    } else if has(Level::Unknown) && (check == Check::Spf || !is_sound) {
+        State::Unknown
+    } else if is_sound || (check == Check::Dkim && has(Level::Warning)) {
+        State::Sound
+    } else if has(Level::Warning) {
+        State::Missing
+    } else {
+        State::Unknown
     }
 }
 
@@ -103,14 +104,14 @@ mod tests {
             let via = Via { name: "up".to_owned(), hosts: SendingHosts::Unknown, preset: None, sign: signs };
             let signed_by = if signs { vec![domain.clone()] } else { vec![] };
             let sender = SenderDomain { name: domain, upstreams: vec![via], signed_by };
-            let finding = |&(check, level): &(Check, Level)| Finding {
+            let finding = |&(check, level): &(Check, Level)| Diagnosis {
                 check,
                 subject: "firm.example".to_owned(),
                 level,
                 text: String::new(),
                 remedy: None,
             };
-            let found: Vec<Finding> = found.iter().map(finding).collect();
+            let found: Vec<Diagnosis> = found.iter().map(finding).collect();
             let judged = judge(&sender, &found);
             assert_eq!((judged.len(), judged[0].level), (1, want), "{name}: {judged:?}");
         }

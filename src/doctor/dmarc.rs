@@ -1,7 +1,7 @@
 //! DMARC: what receivers do with mail whose From nothing vouches for (RFC 7489).
 
 use super::book::Book;
-use super::finding::{Check, Finding, Notes};
+use super::diagnosis::{Check, Diagnosis, Notes};
 use super::organisation::organisation;
 use super::sender::{SenderDomain, Via};
 use super::tags::tags;
@@ -102,7 +102,7 @@ impl Dmarc {
 
 /// What there is to say of the policy of a domain that is used in From.
 #[must_use]
-pub fn judge(sender: &SenderDomain, book: &Book) -> Vec<Finding> {
+pub fn judge(sender: &SenderDomain, book: &Book) -> Vec<Diagnosis> {
     let mut notes = Notes::new(Check::Dmarc, &sender.name);
     let (at, text) = match find(&sender.name, book) {
         Err(error) => {
@@ -185,13 +185,13 @@ fn alignment(sender: &SenderDomain, record: &Dmarc, notes: &mut Notes) {
     for Via { name, hosts, sign, .. } in &sender.upstreams {
         match (signature.filter(|_| *sign), hosts) {
             (Some(domain), _) => {
-                notes.ok(format!("upstream {name}: the signature of {domain} vouches for From"))
+                notes.ok(format!("upstream {name}: the signature of {domain} vouches for From"));
             }
             (None, SendingHosts::Included(_)) => {
                 notes.ok(format!("upstream {name}: the reverse-path vouches for From, by SPF"));
             }
             (None, _) if *sign && !sender.signed_by.is_empty() => {
-                strict_signature(sender, name, record, notes)
+                strict_signature(sender, name, record, notes);
             }
             (None, _) => notes.unknown(
                 format!(

@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 
 use super::book::Book;
-use crate::dns::{LookupError, Question, Resolver};
+use crate::dns::{DnsQuestion, LookupError, Resolver};
 
 /// The most questions of one run: far more than any sound set-up has.
 const MOST_QUESTIONS: usize = 3000;
@@ -15,7 +15,7 @@ pub async fn inquire<T>(resolver: &Resolver, judge: impl Fn(&Book) -> T) -> T {
     let mut book = Book::default();
     loop {
         let judged = judge(&book);
-        let wanted: Vec<Question> = book.take_wanted().into_iter().collect();
+        let wanted: Vec<DnsQuestion> = book.take_wanted().into_iter().collect();
         if wanted.is_empty() {
             return judged;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::finding::{Check, Finding, Notes};
+use super::diagnosis::{Check, Diagnosis, Notes};
 
 /// How long before an end it is said.
 const SOON: Duration = Duration::from_hours(30 * 24);
@@ -41,7 +41,7 @@ pub struct Disk {
 
 /// Whether it ends soon.
 #[must_use]
-pub fn judge_deadline(deadline: &Deadline, now: Timestamp) -> Vec<Finding> {
+pub fn judge_deadline(deadline: &Deadline, now: Timestamp) -> Vec<Diagnosis> {
     let Deadline { subject, what, at, action } = deadline;
     let mut notes = Notes::new(Check::Expiry, subject);
     let day = at.to_string();
@@ -58,7 +58,7 @@ pub fn judge_deadline(deadline: &Deadline, now: Timestamp) -> Vec<Finding> {
 
 /// Whether there is room for mail.
 #[must_use]
-pub fn judge_disk(disk: &Disk) -> Vec<Finding> {
+pub fn judge_disk(disk: &Disk) -> Vec<Diagnosis> {
     let Disk { path, free, needed } = disk;
     let mut notes = Notes::new(Check::Disk, path);
     let mebibytes = free >> 20;
@@ -81,7 +81,7 @@ pub fn judge_disk(disk: &Disk) -> Vec<Finding> {
 
 /// Whether the clock can be right. `newest` is when a file of ours was last written.
 #[must_use]
-pub fn judge_clock(now: Timestamp, newest: Option<Timestamp>) -> Vec<Finding> {
+pub fn judge_clock(now: Timestamp, newest: Option<Timestamp>) -> Vec<Diagnosis> {
     let mut notes = Notes::new(Check::Clock, "this machine");
     let remedy = "set the clock, and have it kept by NTP (timedatectl set-ntp true)";
     let made: Timestamp = MADE.parse().unwrap_or(Timestamp::UNIX_EPOCH);
@@ -99,7 +99,7 @@ pub fn judge_clock(now: Timestamp, newest: Option<Timestamp>) -> Vec<Finding> {
 
 /// Whether others can read or change what is in a folder of ours, by its mode.
 #[must_use]
-pub fn judge_mode(path: &str, mode: u32) -> Vec<Finding> {
+pub fn judge_mode(path: &str, mode: u32) -> Vec<Diagnosis> {
     let mut notes = Notes::new(Check::Modes, path);
     let shown = format!("{:04o}", mode & 0o7777);
     if mode & 0o022 != 0 {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::doctor::Level;
 
-    fn only(found: &[Finding]) -> Level {
+    fn only(found: &[Diagnosis]) -> Level {
         let [finding] = found else { panic!("{found:?}") };
         assert!(finding.level == Level::Ok || finding.remedy.is_some(), "{finding:?}");
         finding.level

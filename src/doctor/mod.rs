@@ -6,8 +6,8 @@
 
 mod book;
 mod bulk;
+mod diagnosis;
 mod dmarc;
-mod finding;
 mod inquiry;
 mod machine;
 mod names;
@@ -16,10 +16,10 @@ mod sender;
 mod spf;
 mod tags;
 
-pub use book::{Book, Known};
+pub use book::{Book, DnsAnswer};
 pub use bulk::judge as judge_bulk_rules;
+pub use diagnosis::{Check, Diagnosis, Level};
 pub use dmarc::{Dmarc, judge as judge_dmarc};
-pub use finding::{Check, Finding, Level};
 pub use inquiry::inquire;
 pub use machine::{Deadline, Disk, judge_clock, judge_deadline, judge_disk, judge_mode};
 pub use names::{judge_exchange, judge_own_name};

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use super::book::Book;
-use super::finding::{Check, Finding, Notes};
+use super::diagnosis::{Check, Diagnosis, Notes};
 use crate::dns::DnsName;
 
 const LATER: &str = "try again when the name server answers";
 
 /// Whether a domain that is used in reverse-paths takes the reports that come back (RFC 5321 5.1, RFC 7505).
 #[must_use]
-pub fn judge_exchange(domain: &DnsName, book: &Book) -> Vec<Finding> {
+pub fn judge_exchange(domain: &DnsName, book: &Book) -> Vec<Diagnosis> {
     let mut notes = Notes::new(Check::Mx, domain);
     let exchanges = match book.exchanges(domain) {
         Ok(exchanges) => exchanges,
@@ -41,7 +41,7 @@ pub fn judge_exchange(domain: &DnsName, book: &Book) -> Vec<Finding> {
     for host in exchanges.iter().filter_map(|exchange| exchange.host.as_ref()) {
         match book.addresses(host) {
             Err(error) => {
-                notes.unknown(format!("{host}, which takes its mail, cannot be looked up: {error}"), LATER)
+                notes.unknown(format!("{host}, which takes its mail, cannot be looked up: {error}"), LATER);
             }
             Ok(addresses) if addresses.is_empty() => notes.warning(
                 format!("{host}, which is to take its mail, has no address"),
@@ -58,7 +58,7 @@ pub fn judge_exchange(domain: &DnsName, book: &Book) -> Vec<Finding> {
 
 /// Whether a name by which we greet leads to this machine and back. `used` says where it is used.
 #[must_use]
-pub fn judge_own_name(name: &DnsName, used: &str, book: &Book) -> Vec<Finding> {
+pub fn judge_own_name(name: &DnsName, used: &str, book: &Book) -> Vec<Diagnosis> {
     let mut notes = Notes::new(Check::Names, name);
     let addresses = match book.addresses(name) {
         Ok(addresses) => addresses,
@@ -88,10 +88,10 @@ fn reverse(name: &DnsName, used: &str, (addresses, book): (&[IpAddr], &Book), no
     for &address in addresses {
         match book.names_of(address) {
             Err(error) => {
-                notes.unknown(format!("{used}: the name of {address} cannot be looked up: {error}"), LATER)
+                notes.unknown(format!("{used}: the name of {address} cannot be looked up: {error}"), LATER);
             }
             Ok(names) if names.contains(name) => {
-                notes.ok(format!("{used}: the name leads to {address} and back"))
+                notes.ok(format!("{used}: the name leads to {address} and back"));
             }
             Ok([]) => notes.warning(
                 format!("{used}: the name leads to {address}, which has no name"),
@@ -130,7 +130,7 @@ mod tests {
     use crate::doctor::Level;
     use crate::doctor::book::testing::Zone;
 
-    fn worst(found: &[Finding]) -> Option<Level> {
+    fn worst(found: &[Diagnosis]) -> Option<Level> {
         found.iter().map(|finding| finding.level).max()
     }
 

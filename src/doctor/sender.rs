@@ -1,6 +1,6 @@
 //! A domain that mail is sent from, and the ways that its mail takes.
 
-use crate::config::{SendingHosts, Smtp};
+use crate::config::{PRESETS, Preset, SendingHosts, Smtp};
 use crate::dns::DnsName;
 
 /// A domain that mail is sent from.
@@ -31,10 +31,13 @@ impl Via {
     /// A smart host. What a preset says holds only for the provider's own host.
     #[must_use]
     pub fn of(name: &str, smtp: &Smtp, sign: bool) -> Self {
-        let preset = smtp.preset.filter(|preset| preset.host.is_none_or(|host| host == smtp.bare_host()));
+        let preset = PRESETS
+            .iter()
+            .filter(|preset| smtp.preset == Some(preset.name))
+            .find(|preset| preset.host.is_none_or(|host| host == smtp.bare_host()));
         Self {
             name: name.to_owned(),
-            hosts: preset.map_or(SendingHosts::Unknown, |preset| preset.sending_hosts()),
+            hosts: preset.map_or(SendingHosts::Unknown, Preset::sending_hosts),
             preset: preset.map(|preset| preset.name),
             sign,
         }

@@ -6,16 +6,16 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use crate::config::{Config, UpstreamKind};
+use crate::config::{Config, Identity, UpstreamKind};
 use crate::control::view::StatusJson;
-use crate::doctor::{Deadline, Disk, Finding, judge_clock, judge_deadline, judge_disk, judge_mode};
+use crate::doctor::{Deadline, Diagnosis, Disk, judge_clock, judge_deadline, judge_disk, judge_mode};
 use crate::oauth::sign_in_deadlines;
 use crate::time::{Clock, SystemClock};
 
 /// Judges what ends, the disk, the clock and the modes. `status` is what a running relay says.
-pub(super) fn judge(config: &Config, status: Option<&StatusJson>) -> Vec<Finding> {
+pub(super) fn judge(config: &Config, status: Option<&StatusJson>) -> Vec<Diagnosis> {
     let now = SystemClock.wall();
-    let mut found: Vec<Finding> = Vec::new();
+    let mut found: Vec<Diagnosis> = Vec::new();
     for deadline in deadlines(config, status) {
         found.extend(judge_deadline(&deadline, now));
     }
@@ -51,7 +51,7 @@ fn deadlines(config: &Config, status: Option<&StatusJson>) -> Vec<Deadline> {
     }
     for upstream in &config.upstreams {
         if let UpstreamKind::Smtp(smtp) = &upstream.kind {
-            let at = smtp.tls.identity.as_ref().and_then(|identity| identity.expires());
+            let at = smtp.tls.identity.as_ref().and_then(Identity::expires);
             certificate(format!("upstream {}", upstream.name), "client certificate", at);
         }
     }

@@ -15,7 +15,7 @@ use super::table::TextTable;
 use super::viewer::Viewer;
 use crate::config::{LoadedConfig, Warning};
 use crate::control::view::{MessageJson, StatusJson};
-use crate::doctor::{Check, Finding, Level};
+use crate::doctor::{Check, Diagnosis, Level};
 
 /// Messages of the queue whose senders are looked at.
 const MOST_MESSAGES: &str = "10000";
@@ -34,7 +34,7 @@ pub(super) struct DoctorOptions {
 
 /// A finding as `--json` has it.
 #[derive(Debug, Serialize)]
-struct FindingJson<'f> {
+struct DiagnosisJson<'f> {
     check: &'static str,
     subject: &'f str,
     /// `ok warning fault unknown`
@@ -54,14 +54,14 @@ struct Heard {
 pub(super) fn execute(options: &DoctorOptions, context: &CliContext) -> Result<(), Failure> {
     let LoadedConfig { config, warnings, .. } = context.load()?;
     let heard = hear(&context.client()?);
-    let mut found: Vec<Finding> = warnings.iter().map(of_warning).collect();
+    let mut found: Vec<Diagnosis> = warnings.iter().map(of_warning).collect();
     if !options.no_probe {
         found.extend(probed(probe::quietly(&config, context)));
     }
     let senders = senders::of(&config, &heard.senders);
     found.extend(records::judge(&config, &senders)?);
     found.extend(machine::judge(&config, heard.status.as_ref()));
-    let shown: Vec<FindingJson<'_>> = found.iter().map(json).collect();
+    let shown: Vec<DiagnosisJson<'_>> = found.iter().map(json).collect();
     context.print_value(&shown, &render(&found, &Viewer::now()))?;
     if found.iter().any(|finding| finding.level == Level::Fault) { Err(Failure::Told) } else { Ok(()) }
 }
@@ -77,8 +77,8 @@ fn hear(client: &Client) -> Heard {
     Heard { status, senders: messages.into_iter().map(|message| message.from).collect() }
 }
 
-fn json(finding: &Finding) -> FindingJson<'_> {
-    FindingJson {
+fn json(finding: &Diagnosis) -> DiagnosisJson<'_> {
+    DiagnosisJson {
         check: finding.check.as_str(),
         subject: &finding.subject,
         level: finding.level.as_str(),
@@ -88,9 +88,9 @@ fn json(finding: &Finding) -> FindingJson<'_> {
 }
 
 /// What reading the configuration warns of.
-fn of_warning(warning: &Warning) -> Finding {
+fn of_warning(warning: &Warning) -> Diagnosis {
     let located = warning.located();
-    Finding {
+    Diagnosis {
         check: Check::Configuration,
         subject: located.key.clone(),
         level: Level::Warning,
@@ -100,9 +100,14 @@ fn of_warning(warning: &Warning) -> Finding {
 }
 
 /// How the accounts are.
-fn probed(done: Result<Vec<ProbedJson>, Failure>) -> Vec<Finding> {
-    let finding =
-        |subject: String, level, text, remedy| Finding { check: Check::Probe, subject, level, text, remedy };
+fn probed(done: Result<Vec<ProbedJson>, Failure>) -> Vec<Diagnosis> {
+    let finding = |subject: String, level, text, remedy| Diagnosis {
+        check: Check::Probe,
+        subject,
+        level,
+        text,
+        remedy,
+    };
     let accounts = match done {
         Ok(accounts) => accounts,
         Err(failure) => {
@@ -139,12 +144,12 @@ fn word(level: Level) -> &'static str {
 }
 
 /// The worst first.
-fn render(found: &[Finding], viewer: &Viewer) -> String {
-    let mut sorted: Vec<&Finding> = found.iter().collect();
+fn render(found: &[Diagnosis], viewer: &Viewer) -> String {
+    let mut sorted: Vec<&Diagnosis> = found.iter().collect();
     sorted.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     let mut table = TextTable::new(&["LEVEL", "CHECK", "OF", "FOUND"]).folding(&["FOUND"]);
     for finding in sorted {
-        let Finding { check, subject, level, text, remedy } = finding;
+        let Diagnosis { check, subject, level, text, remedy } = finding;
         table.row(&[word(*level).to_owned(), check.as_str().to_owned(), subject.clone(), text.clone()]);
         if let Some(remedy) = remedy {
             table.note(&format!("to do: {remedy}"));
@@ -165,7 +170,7 @@ mod tests {
 
     #[test]
     fn text_from_the_dns_is_harmless_and_the_worst_stands_first() {
-        let finding = |level, text: &str, remedy: Option<&str>| Finding {
+        let finding = |level, text: &str, remedy: Option<&str>| Diagnosis {
             check: Check::Spf,
             subject: "firm.example".to_owned(),
             level,

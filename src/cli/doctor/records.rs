@@ -7,12 +7,12 @@ use crate::cli::failure::Failure;
 use crate::config::{Config, UpstreamKind};
 use crate::dns::{DnsName, Resolver};
 use crate::doctor::{
-    Book, Finding, SenderDomain, inquire, judge_bulk_rules, judge_dmarc, judge_exchange, judge_own_name,
+    Book, Diagnosis, SenderDomain, inquire, judge_bulk_rules, judge_dmarc, judge_exchange, judge_own_name,
     judge_spf,
 };
 
 /// Looks up all that is to be judged, and judges it.
-pub(super) fn judge(config: &Config, senders: &[SenderDomain]) -> Result<Vec<Finding>, Failure> {
+pub(super) fn judge(config: &Config, senders: &[SenderDomain]) -> Result<Vec<Diagnosis>, Failure> {
     let names = own_names(config);
     runtime()?.block_on(async {
         let resolver = Resolver::new(&config.dns.servers).map_err(|error| Failure::Failed(error.into()))?;
@@ -24,7 +24,7 @@ pub(super) fn judge(config: &Config, senders: &[SenderDomain]) -> Result<Vec<Fin
     })
 }
 
-fn all(senders: &[SenderDomain], names: &BTreeMap<DnsName, String>, book: &Book) -> Vec<Finding> {
+fn all(senders: &[SenderDomain], names: &BTreeMap<DnsName, String>, book: &Book) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     for sender in senders {
         let mut of_sender = judge_spf(sender, book);

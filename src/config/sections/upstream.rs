@@ -174,12 +174,12 @@ fn preset(section: &mut Section<'_>) -> Option<&'static Preset> {
     found
 }
 
-fn smtp(section: &mut Section<'_>, preset: Option<&'static Preset>, auth: Auth) -> Smtp {
+fn smtp(section: &mut Section<'_>, preset: Option<&Preset>, auth: Auth) -> Smtp {
     let host = host(section, preset);
     let (port, security) = connection(section, preset);
     let ehlo = |text: &str| is_ehlo_name(text).then(|| text.to_owned());
     Smtp {
-        preset,
+        preset: preset.map(|preset| preset.name),
         host,
         port,
         security,

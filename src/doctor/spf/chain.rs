@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::record::{self, Expanded, Mechanism, Misspelt, Qualifier, Record, Spec};
+use super::record::{self, Expanded, Misspelt, Spec, SpfMechanism, SpfQualifier, SpfRecord};
 use crate::dns::DnsName;
 use crate::doctor::book::Book;
 
@@ -70,32 +70,31 @@ pub(super) struct Walk<'b> {
 
 impl<'b> Walk<'b> {
     /// Walks from `record`, which is that of `name`, for mail of `sender`.
-    pub(super) fn from(book: &'b Book, sender: &'b DnsName, name: &DnsName, record: &Record) -> Chain {
+    pub(super) fn from(book: &'b Book, sender: &'b DnsName, name: &DnsName, record: &SpfRecord) -> Chain {
         let mut walk = Walk { book, sender, path: vec![name.clone()], chain: Chain::default() };
         walk.record(name, record, true);
         walk.chain
     }
 
-    fn record(&mut self, at: &DnsName, record: &Record, passes: bool) {
+    fn record(&mut self, at: &DnsName, record: &SpfRecord, passes: bool) {
         for term in record.effective() {
             if self.chain.lookups > GIVE_UP {
                 return;
             }
-            let passes = passes && term.qualifier == Qualifier::Pass;
+            let passes = passes && term.qualifier == SpfQualifier::Pass;
             match &term.mechanism {
-                Mechanism::All if passes => self.chain.world = Some(at.clone()),
-                Mechanism::All => {}
-                Mechanism::Network(network) if passes => self.chain.networks.push(*network),
-                Mechanism::Network(_) => {}
-                Mechanism::Ptr => {
+                SpfMechanism::All if passes => self.chain.world = Some(at.clone()),
+                SpfMechanism::Network(network) if passes => self.chain.networks.push(*network),
+                SpfMechanism::All | SpfMechanism::Network(_) => {}
+                SpfMechanism::Ptr => {
                     self.chain.lookups += 1;
                     self.chain.has_ptr = true;
                     self.chain.is_open |= passes;
                 }
-                Mechanism::Include(spec) => self.follow(at, spec, (&term.text, passes)),
-                Mechanism::A(spec) => self.hosts(at, spec.as_ref(), &term.text, passes),
-                Mechanism::Exists(spec) => self.hosts(at, Some(spec), &term.text, passes),
-                Mechanism::Mx(spec) => self.exchanges(at, spec.as_ref(), &term.text, passes),
+                SpfMechanism::Include(spec) => self.follow(at, spec, (&term.text, passes)),
+                SpfMechanism::A(spec) => self.hosts(at, spec.as_ref(), &term.text, passes),
+                SpfMechanism::Exists(spec) => self.hosts(at, Some(spec), &term.text, passes),
+                SpfMechanism::Mx(spec) => self.exchanges(at, spec.as_ref(), &term.text, passes),
             }
         }
         if let (None, Some(spec)) = (record.all(), &record.redirect) {
@@ -122,7 +121,7 @@ impl<'b> Walk<'b> {
         }
         match record::among(texts).as_slice() {
             [] => self.chain.troubles.push(Trouble::NoRecord { at: at.clone(), term: term.to_owned() }),
-            [text] => match Record::parse(text) {
+            [text] => match SpfRecord::parse(text) {
                 Ok(record) => {
                     if passes {
                         self.chain.passing.insert(name.clone());

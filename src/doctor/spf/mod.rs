@@ -6,16 +6,16 @@ mod record;
 use ipnet::IpNet;
 
 use self::chain::{Chain, MOST_LOOKUPS, MOST_VOIDS, Trouble, Walk};
-use self::record::{Qualifier, Record};
+use self::record::{SpfQualifier, SpfRecord};
 use super::book::Book;
-use super::finding::{Check, Finding, Notes};
+use super::diagnosis::{Check, Diagnosis, Notes};
 use super::sender::{SenderDomain, Via};
 use crate::config::SendingHosts;
 use crate::dns::DnsName;
 
 /// What there is to say of the SPF record of a domain that is used in reverse-paths.
 #[must_use]
-pub fn judge(sender: &SenderDomain, book: &Book) -> Vec<Finding> {
+pub fn judge(sender: &SenderDomain, book: &Book) -> Vec<Diagnosis> {
     let mut notes = Notes::new(Check::Spf, &sender.name);
     let texts = match book.texts(&sender.name) {
         Ok(texts) => texts,
@@ -67,7 +67,7 @@ fn without_record(sender: &SenderDomain, notes: &mut Notes) {
 
 fn one_record(sender: &SenderDomain, text: &str, book: &Book, notes: &mut Notes) {
     let name = &sender.name;
-    let record = match Record::parse(text) {
+    let record = match SpfRecord::parse(text) {
         Ok(record) => record,
         Err(wrong) => return syntax(name, &wrong, notes),
     };
@@ -153,7 +153,7 @@ fn ceilings(chain: &Chain, notes: &mut Notes) {
 }
 
 /// What the record says of hosts that nothing else names.
-fn open_ends(name: &DnsName, text: &str, (record, chain): (&Record, &Chain), notes: &mut Notes) {
+fn open_ends(name: &DnsName, text: &str, (record, chain): (&SpfRecord, &Chain), notes: &mut Notes) {
     let remedy = || format!("publish {name} TXT \"{}\"", ending_softly(text));
     match &chain.world {
         Some(world) if world == name => {
@@ -168,8 +168,9 @@ fn open_ends(name: &DnsName, text: &str, (record, chain): (&Record, &Chain), not
         None => {}
     }
     match record.all() {
-        Some(Qualifier::Neutral) => {
-            notes.warning("?all says nothing about other hosts, so that the record protects nobody", remedy())
+        Some(SpfQualifier::Neutral) => {
+            notes
+                .warning("?all says nothing about other hosts, so that the record protects nobody", remedy());
         }
         None if record.redirect.is_none() => {
             notes.warning("the record has no all, so that it says nothing about other hosts", remedy());
@@ -246,7 +247,7 @@ fn are_covered(names: &[&str], chain: &Chain, sender: &SenderDomain, book: &Book
         let name = DnsName::parse(name).ok()?;
         let texts = book.texts(&name).ok()?;
         let [text] = record::among(texts)[..] else { return None };
-        let own = Walk::from(book, &sender.name, &name, &Record::parse(text).ok()?);
+        let own = Walk::from(book, &sender.name, &name, &SpfRecord::parse(text).ok()?);
         (own.troubles.is_empty() && !own.is_open && !own.networks.is_empty()).then_some(own.networks)
     };
     let is_held = |network: &IpNet| chain.networks.iter().any(|own| own.contains(network));
@@ -276,8 +277,9 @@ fn merged(records: &[&str]) -> String {
             terms.push(term);
         }
     }
-    let terms: String = terms.iter().map(|term| format!("{term} ")).collect();
-    format!("v=spf1 {terms}~all")
+    terms.insert(0, "v=spf1");
+    terms.push("~all");
+    terms.join(" ")
 }
 
 fn is_last(term: &str) -> bool {

@@ -9,25 +9,25 @@ const VERSION: &str = "v=spf1";
 
 /// A record without syntax errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct SpfRecord {
     /// The mechanisms, in order.
-    pub(super) terms: Vec<Term>,
+    pub(super) terms: Vec<SpfTerm>,
     /// Which record goes on where no mechanism matches.
     pub(super) redirect: Option<Spec>,
 }
 
 /// A mechanism and what its match means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Term {
-    pub(super) qualifier: Qualifier,
-    pub(super) mechanism: Mechanism,
+pub(super) struct SpfTerm {
+    pub(super) qualifier: SpfQualifier,
+    pub(super) mechanism: SpfMechanism,
     /// As it is written.
     pub(super) text: String,
 }
 
 /// What a match means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Qualifier {
+pub(super) enum SpfQualifier {
     Pass,
     Fail,
     SoftFail,
@@ -36,7 +36,7 @@ pub(super) enum Qualifier {
 
 /// What hosts match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Mechanism {
+pub(super) enum SpfMechanism {
     All,
     Include(Spec),
     A(Option<Spec>),
@@ -79,7 +79,7 @@ pub(super) fn among(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).filter(is_record).collect()
 }
 
-impl Record {
+impl SpfRecord {
     /// Reads a record; all that is wrong with it where it is no record.
     pub(super) fn parse(text: &str) -> Result<Self, Vec<Misspelt>> {
         let mut record = Self { terms: Vec::new(), redirect: None };
@@ -113,14 +113,14 @@ impl Record {
     }
 
     /// The terms that are looked at: none behind `all`.
-    pub(super) fn effective(&self) -> impl Iterator<Item = &Term> {
-        let all = self.terms.iter().position(|term| term.mechanism == Mechanism::All);
+    pub(super) fn effective(&self) -> impl Iterator<Item = &SpfTerm> {
+        let all = self.terms.iter().position(|term| term.mechanism == SpfMechanism::All);
         self.terms.iter().take(all.map_or(self.terms.len(), |at| at + 1))
     }
 
     /// What holds for hosts that nothing else matches; `None` where nothing is said (RFC 7208 4.7: neutral).
-    pub(super) fn all(&self) -> Option<Qualifier> {
-        self.terms.iter().find(|term| term.mechanism == Mechanism::All).map(|term| term.qualifier)
+    pub(super) fn all(&self) -> Option<SpfQualifier> {
+        self.terms.iter().find(|term| term.mechanism == SpfMechanism::All).map(|term| term.qualifier)
     }
 }
 
@@ -134,37 +134,37 @@ fn modifier(text: &str) -> Option<(&str, &str)> {
     is_name.then_some((known.unwrap_or(name), value))
 }
 
-fn term(text: &str) -> Result<Term, &'static str> {
+fn term(text: &str) -> Result<SpfTerm, &'static str> {
     let (qualifier, rest) = match text.as_bytes()[0] {
-        b'+' => (Qualifier::Pass, &text[1..]),
-        b'-' => (Qualifier::Fail, &text[1..]),
-        b'~' => (Qualifier::SoftFail, &text[1..]),
-        b'?' => (Qualifier::Neutral, &text[1..]),
-        _ => (Qualifier::Pass, text),
+        b'+' => (SpfQualifier::Pass, &text[1..]),
+        b'-' => (SpfQualifier::Fail, &text[1..]),
+        b'~' => (SpfQualifier::SoftFail, &text[1..]),
+        b'?' => (SpfQualifier::Neutral, &text[1..]),
+        _ => (SpfQualifier::Pass, text),
     };
     let end = rest.find([':', '/']).unwrap_or(rest.len());
     let (name, tail) = rest.split_at(end);
     let name = name.to_ascii_lowercase();
     let value = tail.strip_prefix(':');
     let mechanism = match name.as_str() {
-        "all" if tail.is_empty() => Mechanism::All,
+        "all" if tail.is_empty() => SpfMechanism::All,
         "all" => return Err("takes no value"),
-        "include" => Mechanism::Include(spec(value.ok_or("has no domain")?)?),
-        "exists" => Mechanism::Exists(spec(value.ok_or("has no domain")?)?),
+        "include" => SpfMechanism::Include(spec(value.ok_or("has no domain")?)?),
+        "exists" => SpfMechanism::Exists(spec(value.ok_or("has no domain")?)?),
         "ptr" => {
             value.map(spec).transpose()?;
             if value.is_none() && !tail.is_empty() {
                 return Err("takes no prefix length");
             }
-            Mechanism::Ptr
+            SpfMechanism::Ptr
         }
-        "a" => Mechanism::A(hosts(tail)?),
-        "mx" => Mechanism::Mx(hosts(tail)?),
-        "ip4" => Mechanism::Network(network(value.ok_or("has no address")?, true)?),
-        "ip6" => Mechanism::Network(network(value.ok_or("has no address")?, false)?),
+        "a" => SpfMechanism::A(hosts(tail)?),
+        "mx" => SpfMechanism::Mx(hosts(tail)?),
+        "ip4" => SpfMechanism::Network(network(value.ok_or("has no address")?, true)?),
+        "ip6" => SpfMechanism::Network(network(value.ok_or("has no address")?, false)?),
         _ => return Err("is no mechanism"),
     };
-    Ok(Term { qualifier, mechanism, text: text.to_owned() })
+    Ok(SpfTerm { qualifier, mechanism, text: text.to_owned() })
 }
 
 /// `[":" domain-spec] [ "/" length ] [ "//" length ]`
@@ -312,7 +312,7 @@ mod tests {
             ("v=spf1 include:b\u{fffd}r.example", Some("has a macro or a character that is none")),
             ("v=spf1\tall", Some("is no mechanism")),
         ] {
-            let what = Record::parse(text).err().map(|wrong| wrong[0].what);
+            let what = SpfRecord::parse(text).err().map(|wrong| wrong[0].what);
             assert_eq!(what, want, "{text}");
         }
     }
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn odd_text_is_harmless() {
         proptest::proptest!(|(text in "[ -~\u{e9}\u{fffd}]{0,60}")| {
-            let _ = Record::parse(&format!("v=spf1 {text}"));
+            let _ = SpfRecord::parse(&format!("v=spf1 {text}"));
         });
     }
 

@@ -14,7 +14,7 @@ fn sender(hosts: &[SendingHosts]) -> SenderDomain {
     }
 }
 
-fn judged(records: &[(&'static str, &'static str, &str)], hosts: &[SendingHosts]) -> Vec<Finding> {
+fn judged(records: &[(&'static str, &'static str, &str)], hosts: &[SendingHosts]) -> Vec<Diagnosis> {
     let found = Zone::of(records).judged(|book| judge(&sender(hosts), book));
     for finding in &found {
         assert!(finding.level < Level::Warning || finding.remedy.is_some(), "{finding:?}");
@@ -22,7 +22,7 @@ fn judged(records: &[(&'static str, &'static str, &str)], hosts: &[SendingHosts]
     found
 }
 
-fn worst(found: &[Finding]) -> Level {
+fn worst(found: &[Diagnosis]) -> Level {
     found.iter().map(|finding| finding.level).max().unwrap()
 }
 

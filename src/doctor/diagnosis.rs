@@ -78,7 +78,7 @@ impl Level {
 
 /// One judgement. Text may hold what comes from the DNS: it is escaped where it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct Diagnosis {
     /// What was looked at.
     pub check: Check,
     /// Of whom: a domain, a name, a file.
@@ -96,16 +96,16 @@ pub struct Finding {
 pub(super) struct Notes {
     check: Check,
     subject: String,
-    found: Vec<Finding>,
+    found: Vec<Diagnosis>,
 }
 
 impl Notes {
-    pub(super) fn new(check: Check, subject: impl ToString) -> Self {
+    pub(super) fn new(check: Check, subject: &(impl ToString + ?Sized)) -> Self {
         Self { check, subject: subject.to_string(), found: Vec::new() }
     }
 
     fn add(&mut self, level: Level, text: String, remedy: Option<String>) {
-        self.found.push(Finding { check: self.check, subject: self.subject.clone(), level, text, remedy });
+        self.found.push(Diagnosis { check: self.check, subject: self.subject.clone(), level, text, remedy });
     }
 
     pub(super) fn ok(&mut self, text: impl Into<String>) {
@@ -130,7 +130,7 @@ impl Notes {
         self.found.iter().all(|finding| finding.level == Level::Ok)
     }
 
-    pub(super) fn done(self) -> Vec<Finding> {
+    pub(super) fn done(self) -> Vec<Diagnosis> {
         self.found
     }
 }
