@@ -64,7 +64,7 @@ impl Core {
         sign_ins: Arc<SignIns>,
     ) -> Result<Self, RelayError> {
         let timeline = store.timeline().clone();
-        let transformer = Arc::new(Transformer::new(&config)?);
+        let transformer = Arc::new(Transformer::new(&config, timeline.clone())?);
         let limit_waits = restored_waits(&*store).await?;
         recover(&*store).await?;
         let router = Arc::new(Router::new(&config));
@@ -135,9 +135,9 @@ impl Core {
     /// Accounts keep their connections, counts and condition.
     ///
     /// # Errors
-    /// When a DKIM key or the store can't be used: then the old configuration stays in force.
+    /// When a key to sign with or the store can't be used: then the old configuration stays in force.
     pub async fn reload(&mut self, config: Arc<Config>) -> Result<(), RelayError> {
-        let transformer = Arc::new(Transformer::new(&config)?);
+        let transformer = Arc::new(Transformer::new(&config, self.context.timeline.clone())?);
         let router = Arc::new(Router::new(&config));
         if let Some(switched) = self.test_mode.follow(&config.test_mode).await? {
             switched.log();
