@@ -135,7 +135,7 @@ impl Core {
     /// Accounts keep their connections, counts and condition.
     ///
     /// # Errors
-    /// When a DKIM key or the store can't be used: then the old configuration stays in force.
+    /// When a key to sign with or the store can't be used: then the old configuration stays in force.
     pub async fn reload(&mut self, config: Arc<Config>) -> Result<(), RelayError> {
         let transformer = Arc::new(Transformer::new(&config, self.context.timeline.clone())?);
         let router = Arc::new(Router::new(&config));

@@ -3,7 +3,7 @@
 use crate::control::SocketError;
 use crate::listen::ListenError;
 use crate::store::StoreError;
-use crate::transform::DkimError;
+use crate::transform::TransformerError;
 
 /// Why the relay does not start, or has ended.
 #[derive(Debug, thiserror::Error)]
@@ -12,9 +12,9 @@ pub enum RelayError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A DKIM key can't be used.
+    /// A key to sign mail with can't be used.
     #[error(transparent)]
-    Dkim(#[from] DkimError),
+    Transformer(#[from] TransformerError),
     /// A listener's address can't be had.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -2,8 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::DkimError;
+use super::{DkimError, SmimeError};
 use crate::smtp::Reply;
+
+/// Why what messages are changed by can't be made ready. It is the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransformerError {
+    /// A DKIM key can't be used.
+    #[error(transparent)]
+    Dkim(#[from] DkimError),
+    /// A certificate for S/MIME can't be used.
+    #[error(transparent)]
+    Smime(#[from] SmimeError),
+}
 
 /// Why a message can't be made ready for an upstream.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +37,9 @@ pub enum TransformError {
     /// The operator's: signing failed. The message waits.
     #[error("cannot sign the message")]
     Dkim(#[from] DkimError),
+    /// The operator's: signing by S/MIME failed. The message waits.
+    #[error("cannot sign the message by S/MIME")]
+    Smime(#[from] SmimeError),
 }
 
 impl TransformError {
@@ -35,7 +50,7 @@ impl TransformError {
             Self::EightBit(_) => (554, (5, 6, 3)),
             Self::International(_) | Self::InternationalRecipients(_) => (553, (5, 6, 7)),
             Self::Test => (451, (4, 7, 1)),
-            Self::Dkim(_) => (451, (4, 3, 0)),
+            Self::Dkim(_) | Self::Smime(_) => (451, (4, 3, 0)),
         };
         Reply::new(code, status, self.to_string())
     }

@@ -1,27 +1,34 @@
 //! What is done to a message on its way out, for one upstream and one attempt.
 //!
 //! The store keeps the content as it was accepted; each attempt starts from there again, so that another
-//! upstream or a changed configuration finds the original. The order: blind copies go, the test redirect, 7 bits where
-//! the upstream needs them, and DKIM as the last change. All of it is computing, no waiting: the caller moves large
+//! upstream or a changed configuration finds the original. The order: the signature below the text, the test redirect, blind
+//! copies go, 7 bits where the upstream needs them, S/MIME, DKIM signatures of others that this has broken go, and ours as
+//! the last change. All of it is computing, no waiting: the caller moves large
 //! content to a thread of its own.
 
 mod ascii;
 pub mod dkim;
 mod downgrade;
+mod earlier_signatures;
 mod encoded_words;
 mod error;
 mod redirect;
+mod signature;
+mod smime;
 
 pub use dkim::{DkimError, Signer};
-pub use error::TransformError;
+pub use error::{TransformError, TransformerError};
+pub use smime::SmimeError;
 
 use downgrade::SevenBit;
+use earlier_signatures::EarlierSignatures;
+use smime::SmimeSigners;
 
-use crate::config::{Config, TestAction, Upstream};
+use crate::config::{Config, NamedSignature, Signature, TestAction, Upstream};
 use crate::mail::Address;
 use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::Header;
-use crate::store::Message;
+use crate::store::{Message, MessageKind};
 use crate::time::Timeline;
 
 /// What a transformation must know of the upstream.
@@ -63,15 +70,30 @@ pub struct Prepared {
 #[derive(Debug)]
 pub struct Transformer {
     signer: Signer,
+    smime: SmimeSigners,
+    signatures: Vec<NamedSignature>,
+    timeline: Timeline,
 }
 
 impl Transformer {
     /// Makes it ready; the time line tells which keys sign.
     ///
     /// # Errors
-    /// When a DKIM key can't be used.
-    pub fn new(config: &Config, timeline: Timeline) -> Result<Self, DkimError> {
-        Ok(Self { signer: Signer::new(&config.dkim, timeline)? })
+    /// When a DKIM key or a certificate for S/MIME can't be used.
+    pub fn new(config: &Config, timeline: Timeline) -> Result<Self, TransformerError> {
+        Ok(Self {
+            signer: Signer::new(&config.dkim, timeline.clone())?,
+            smime: SmimeSigners::new(&config.smime)?,
+            signatures: config.signatures.clone(),
+            timeline,
+        })
+    }
+
+    /// The signature of that name, in upper or lower case.
+    #[must_use]
+    pub fn signature(&self, name: &str) -> Option<&Signature> {
+        let found = self.signatures.iter().find(|known| known.name.to_lowercase() == name.to_lowercase());
+        found.map(|known| &known.signature)
     }
 
     /// Makes a message ready for one upstream.
@@ -85,6 +107,8 @@ impl Transformer {
         way_out: &WayOut<'_>,
     ) -> Result<Prepared, TransformError> {
         let upstream = &way_out.facts;
+        let earlier = EarlierSignatures::of(&content);
+        let content = with_signature(message, content, way_out.upstream.signature.as_ref());
         let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
         let mut header = Header::parse(&content);
         if let Some(test) = &message.decisions.test {
@@ -113,6 +137,10 @@ impl Transformer {
         if (seven_bit.header || seven_bit.body) && !content.is_ascii() {
             content = seven_bit.write(&content)?;
         }
+        content = self.smime.sign(content, self.timeline.wall())?;
+        if let Some(earlier) = earlier {
+            content = earlier.remove_broken(content);
+        }
         if upstream.sign {
             let signatures = self.signer.sign(&content)?;
             content.splice(..0, signatures);
@@ -120,6 +148,12 @@ impl Transformer {
         let eight_bit = !content.is_ascii();
         Ok(Prepared { content, recipients, smtputf8: international && takes_international, eight_bit })
     }
+}
+
+/// The content with a signature below its text. Our own reports have none.
+fn with_signature(message: &Message, content: Vec<u8>, signature: Option<&Signature>) -> Vec<u8> {
+    let signature = signature.filter(|_| message.kind == MessageKind::Submitted);
+    signature.and_then(|signature| signature::with_signature(&content, signature)).unwrap_or(content)
 }
 
 /// Whether a transaction needs SMTPUTF8 (RFC 6531 3.4) as it is.

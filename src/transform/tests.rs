@@ -63,8 +63,13 @@ fn prepare(
     let config = "[[upstream]]\nname = \"main\"\nhost = \"main\"\n";
     let config = Config::from_toml(config, Path::new("/")).unwrap().config;
     let way_out = WayOut { upstream: &config.upstreams[0], facts };
-    let transformer = Transformer { signer };
+    let transformer = Transformer { signer, ..ready(&config) };
     transformer.prepare(message, content, &way_out)
+}
+
+fn ready(config: &Config) -> Transformer {
+    let timeline = Timeline::resume(std::sync::Arc::new(crate::time::SystemClock), None);
+    Transformer::new(config, timeline).unwrap()
 }
 
 fn signer() -> Signer {
@@ -178,4 +183,28 @@ fn an_old_upstream_gets_seven_bits_or_nothing() {
     let signed = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\u{fc}\r\n--b--\r\n";
     let error = prepare(&message(&["b@x.test"], None), signed.into(), OLD, signer()).unwrap_err();
     assert!(error.to_reply().to_string().starts_with("554 5.6.3 "), "{error}");
+}
+
+#[test]
+fn a_signature_goes_below_and_ours_is_made_last() {
+    let config = "[[upstream]]\nname = \"main\"\nhost = \"main\"\n";
+    let mut config = Config::from_toml(config, Path::new("/")).unwrap().config;
+    let firm = Signature { text: Some("Firm".to_owned()), html: None, skip_replies: true };
+    config.signatures = vec![NamedSignature { name: "Sales".to_owned(), signature: firm.clone() }];
+    let upstream = Upstream { signature: Some(firm.clone()), ..(*config.upstreams[0]).clone() };
+    let way_out = WayOut { upstream: &upstream, facts: ALL };
+    let transformer = Transformer { signer: signer(), ..ready(&config) };
+    assert_eq!((transformer.signature("sALES"), transformer.signature("other")), (Some(&firm), None));
+
+    let theirs = format!("DKIM-Signature: v=1; d=x.test; h=Subject; b=x\r\n{CONTENT}");
+    let mut message = message(&["b@x.test"], None);
+    let got = transformer.prepare(&message, theirs.clone().into(), &way_out).unwrap();
+    let mail = String::from_utf8(got.content).unwrap();
+    assert!(mail.starts_with("DKIM-Signature: v=1; a=ed25519-sha256;"), "{mail}");
+    assert!(mail.ends_with("\r\nhi\r\n\r\nFirm\r\n") && !mail.contains("d=x.test"), "{mail}");
+
+    message.kind = MessageKind::Report;
+    let got = transformer.prepare(&message, theirs.into(), &way_out).unwrap();
+    let mail = String::from_utf8(got.content).unwrap();
+    assert!(mail.ends_with("\r\nhi\r\n") && mail.contains("d=x.test"), "{mail}");
 }

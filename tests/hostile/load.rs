@@ -1,5 +1,5 @@
 //! Very much of one thing: the time grows with the size, not with its square. (Guards: each octet is looked at once in
-//! `session::head`, `mail::header`, `mail::header::mailboxes`; `MAX_DEPTH` in `transform::downgrade`.)
+//! `session::head`, `mail::header`, `mail::header::mailboxes`; `MAX_DEPTH` in `mail::mime`.)
 //!
 //! Time is what this thread has computed, for a size and a sixteenth of it: where a square hides, it shows by then.
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use mailsluice::config::{ByteSize, Config, DkimEntry, LongLines, TestAction};
+use mailsluice::config::{ByteSize, Config, DkimEntry, LongLines, Signature, TestAction};
 use mailsluice::mail::{Address, Body, QueueId, ReversePath, header};
 use mailsluice::store::{
     ClientInfo, Content, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment,
@@ -164,6 +164,9 @@ fn prepare(content: &str) -> bool {
     let content = format!("Received: x\r\nFrom: a@firm.example\r\n{content}").into_bytes();
     let mut config = config();
     config.dkim.push(signing_entry());
+    let text = Some("Gr\u{fc}\u{df}e".to_owned());
+    let signature = Signature { text, html: None, skip_replies: true };
+    Arc::make_mut(&mut config.upstreams[0]).signature = Some(signature);
     let way_out = WayOut { upstream: &config.upstreams[0], facts: old };
     Transformer::new(&config, Timeline::resume(Arc::new(SystemClock), None))
         .unwrap()

@@ -62,14 +62,7 @@ impl<'a> DecodedBody<'a> {
         let at = at.min(self.octets.len());
         match self.encoding {
             TransferEncoding::Base64 => self.insert_base64(at, text),
-            TransferEncoding::QuotedPrintable => {
-                let place = self.place_in_quoted(at);
-                // A sign that stands for itself must not become a part of a line break.
-                let is_stray = place < self.raw.len() && self.raw[..place].ends_with(b"=");
-                let start = place - usize::from(is_stray);
-                let sign: &[u8] = if is_stray { b"=3D" } else { b"" };
-                Splice { range: start..place, octets: [sign, &self.quoted(place, text)].concat() }
-            }
+            TransferEncoding::QuotedPrintable => self.insert_quoted(self.place_in_quoted(at), text),
             TransferEncoding::Identity | TransferEncoding::Unknown => {
                 Splice { range: at..at, octets: text.to_vec() }
             }
@@ -89,20 +82,32 @@ impl<'a> DecodedBody<'a> {
         place
     }
 
-    /// Text as it is written at a place of quoted-printable.
-    fn quoted(&self, place: usize, text: &[u8]) -> Vec<u8> {
+    /// At a place of quoted-printable.
+    fn insert_quoted(&self, place: usize, text: &[u8]) -> Splice {
         let (before, after) = self.raw.split_at(place);
+        let line = before.rsplit(|&b| b == b'\n').next().unwrap_or_default();
+        let blanks = line.len() - line.trim_ascii_end().len();
         let mut out = Vec::with_capacity(text.len() + text.len() / 4);
-        if before.ends_with(b"=") && after.is_empty() {
-            out.extend_from_slice(b"\r\n");
-        } else if !(before.is_empty() || before.ends_with(b"\n") || text.starts_with(b"\r\n")) {
+        let mut start = place;
+        match (line.trim_ascii_end().ends_with(b"="), after) {
+            // A line break that is left out begins, and has no line end yet.
+            (true, []) => out.extend_from_slice(b"\r\n"),
+            // The sign stands for itself, and must not become such a line break.
+            (true, _) => {
+                start = place - blanks - 1;
+                out.extend_from_slice(b"=3D");
+                out.extend_from_slice(&before[place - blanks..]);
+            }
+            (false, _) => {}
+        }
+        if !(line.is_empty() || text.starts_with(b"\r\n") || out == b"\r\n") {
             out.extend_from_slice(b"=\r\n");
         }
         quote(text, &mut out);
         if !(after.is_empty() || text.ends_with(b"\n")) {
             out.extend_from_slice(b"=\r\n");
         }
-        out
+        Splice { range: start..place, octets: out }
     }
 
     /// From the group of four on in which `at` is.
