@@ -10,6 +10,7 @@ pub mod dkim;
 mod downgrade;
 mod encoded_words;
 mod error;
+mod identity;
 mod redirect;
 
 pub use dkim::{DkimError, Signer};

@@ -81,8 +81,7 @@ const CONTENT: &str =
 #[test]
 fn keeps_all_but_the_blind_copies() {
     let unsigned = UpstreamFacts { sign: false, ..ALL };
-    let got =
-        prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), unsigned, signer()).unwrap();
+    let got = prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), unsigned, signer()).unwrap();
     assert_eq!(String::from_utf8(got.content).unwrap(), CONTENT.replace("Bcc: c@x.test\r\n", ""));
     assert_eq!(got.recipients, [address("b@x.test"), address("c@x.test")]);
     assert!(!got.smtputf8 && !got.eight_bit);
