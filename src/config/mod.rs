@@ -32,6 +32,7 @@ mod reader;
 mod scram;
 mod secret;
 mod sections;
+mod sender;
 mod sign_in;
 mod size;
 mod synonyms;
@@ -64,6 +65,7 @@ pub use presets::{PRESETS, Preset};
 pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
+pub use sender::{SenderWhen, UpstreamSender};
 pub use sign_in::{
     ClientCertificate, ClientProof, LONGEST_ASSERTION, SealingKey, Secrets, ServiceAccount, SignIn,
     SignInFlow, SignInProvider,

@@ -69,6 +69,8 @@ const SYNONYMS: &[Synonym] = &[
     row("upstream", &["type"], "upstream.kind", ""),
     row("upstream", &["from", "senders", "sender_domain", "domain", "domains", "match", "filters"],
         "upstream.filter", r#"write filter = ["firm.example"] with the senders that it serves"#),
+    row("upstream", &["from_name", "sender_name", "display_name"], "upstream.sender.name", "write name into [upstream.sender]"),
+    row("upstream", &["from_address", "sender_address"], "upstream.sender.address", "write address into [upstream.sender]"),
     row("upstream", &["helo", "helo_name", "ehlo_name"], "upstream.ehlo", ""),
     row("upstream", &["bind", "bind_address", "local_address", "source_ip"], "upstream.source_address", ""),
     row("upstream", &["ca", "cafile", "cacert", "ca_cert", "tls_ca_file", "tls_trust_file"], "upstream.ca_file", ""),
@@ -96,7 +98,7 @@ const SYNONYMS: &[Synonym] = &[
     // The rest.
     row("user", &["username", "user_name", "login", "user"], "user.name", ""),
     row("user", &["pass", "passwd", "secret", "hash", "password_hash"], "user.password", ""),
-    row("user", &["from", "allowed_senders", "addresses"], "user.senders", r#"write senders = ["firm.example"]"#),
+    row("user", &["from", "sender", "allowed_senders", "addresses"], "user.senders", r#"write senders = ["firm.example"]"#),
     row("dkim", &["private_key", "key_file", "keyfile", "private_key_file"], "dkim.key", r#"write key = { file = "…" }"#),
     row("dkim", &["d", "signing_domain"], "dkim.domain", ""),
     row("dkim", &["s"], "dkim.selector", ""),

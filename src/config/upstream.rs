@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, TrustedCertificates, names,
+    ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, TrustedCertificates,
+    UpstreamSender, names,
 };
 
 /// `[[upstream]]`
@@ -18,6 +19,8 @@ pub struct Upstream {
     pub enabled: bool,
     /// The senders that it serves.
     pub filter: Vec<Filter>,
+    /// As whom its mail goes; `None` where it goes as it came.
+    pub sender: Option<UpstreamSender>,
     /// Whether we sign for it.
     pub sign: bool,
     /// What it is.
@@ -216,6 +219,7 @@ mod tests {
                 default: true,
                 enabled: true,
                 filter: vec![],
+                sender: None,
                 sign: false,
                 kind: UpstreamKind::Capture(Capture { max: 1 }),
                 accounts: sizes.iter().map(account).collect(),

@@ -61,8 +61,9 @@ fn prepare(
 ) -> Result<Prepared, TransformError> {
     let config = "[[upstream]]\nname = \"main\"\nhost = \"main\"\n";
     let config = Config::from_toml(config, Path::new("/")).unwrap().config;
-    let way_out = WayOut { upstream: &config.upstreams[0], facts };
-    let transformer = Transformer { signer };
+    let upstream = &config.upstreams[0];
+    let way_out = WayOut { upstream, account: &upstream.accounts[0], facts };
+    let transformer = Transformer { signer, ..Transformer::default() };
     transformer.prepare(message, content, &way_out)
 }
 

@@ -163,7 +163,8 @@ fn prepare(content: &str) -> bool {
     let content = format!("Received: x\r\nFrom: a@firm.example\r\n{content}").into_bytes();
     let mut config = config();
     config.dkim.push(signing_entry());
-    let way_out = WayOut { upstream: &config.upstreams[0], facts: old };
+    let way_out =
+        WayOut { upstream: &config.upstreams[0], account: &config.upstreams[0].accounts[0], facts: old };
     Transformer::new(&config).unwrap().prepare(&message, content, &way_out).is_ok()
 }
 

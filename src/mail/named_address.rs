@@ -38,14 +38,14 @@ impl fmt::Display for DisplayName {
 
 /// A mailbox as an author's (RFC 5322 3.4): an address, and what people call it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Mailbox {
+pub struct NamedAddress {
     /// What people are shown.
     pub name: Option<DisplayName>,
     /// Where it is.
     pub address: Address,
 }
 
-impl Mailbox {
+impl NamedAddress {
     /// Reads `address`, `Name <address>` or `"Name" <address>`, as people write it. `None` when it is none of them.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -73,14 +73,14 @@ fn unquoted(name: &str) -> Option<String> {
     String::from_utf8(inside(&name.as_bytes()[1..end - 1]).map(|(b, _)| b).collect()).ok()
 }
 
-impl From<Address> for Mailbox {
+impl From<Address> for NamedAddress {
     fn from(address: Address) -> Self {
         Self { name: None, address }
     }
 }
 
-/// As people write it, and as [`Mailbox::parse`] reads it; not what stands in a header field.
-impl fmt::Display for Mailbox {
+/// As people write it, and as [`NamedAddress::parse`] reads it; not what stands in a header field.
+impl fmt::Display for NamedAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             None => write!(f, "{}", self.address),
@@ -117,11 +117,11 @@ mod tests {
             ("a\r\nBcc: x <a@b.test>", None),
             ("a@b.test, c@d.test", None),
         ] {
-            let read = Mailbox::parse(text);
+            let read = NamedAddress::parse(text);
             let got = read.as_ref().map(|m| (m.name.as_ref().map(DisplayName::as_str), m.address.as_str()));
             assert_eq!(got, want, "{text:?}");
             if let Some(mailbox) = read {
-                assert_eq!(Mailbox::parse(&mailbox.to_string()), Some(mailbox), "{text:?}");
+                assert_eq!(NamedAddress::parse(&mailbox.to_string()), Some(mailbox), "{text:?}");
             }
         }
         assert_eq!(DisplayName::parse(&"x".repeat(MAX_NAME + 1)), None);
