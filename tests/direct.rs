@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "direct/identity.rs"]
+mod identity;
 #[path = "direct/limits.rs"]
 mod limits;
 #[path = "support/paper.rs"]

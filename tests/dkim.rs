@@ -29,6 +29,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use secrecy::SecretString;
 
+#[path = "dkim/identity.rs"]
+mod identity;
+
 /// The records that a verifier asks for.
 struct Records(HashMap<Box<str>, Txt>);
 
@@ -143,15 +146,20 @@ fn samples() -> Vec<(String, Vec<u8>)> {
     samples
 }
 
-#[tokio::test]
-async fn signatures_of_both_key_types_verify() {
-    let keys = keys();
-    let signer = signer(&keys.entries).unwrap();
+/// What a verifier finds of the keys.
+fn published(keys: &Keys) -> Records {
     let records = keys.records.iter().map(|(name, text)| {
         let key = DomainKey::parse(text.as_bytes()).unwrap();
         (format!("{name}.").into_boxed_str(), Txt::DomainKey(Arc::new(key)))
     });
-    let records = Records(records.collect());
+    Records(records.collect())
+}
+
+#[tokio::test]
+async fn signatures_of_both_key_types_verify() {
+    let keys = keys();
+    let signer = signer(&keys.entries).unwrap();
+    let records = published(&keys);
     let verifier = MessageAuthenticator::new_cloudflare().unwrap();
 
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dkim");

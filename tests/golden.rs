@@ -37,7 +37,7 @@ use mailsluice::config::{
     UserPriority, Window,
 };
 use mailsluice::listen::{Door, Gate};
-use mailsluice::mail::{Address, ClientNetwork};
+use mailsluice::mail::{Address, ClientNetwork, Completion};
 use mailsluice::policy::pacing::Pacing;
 use mailsluice::store::{BlacklistEntry, BlacklistSource, NewMessage};
 use mailsluice::time::Timeline;
@@ -174,6 +174,7 @@ fn set_up(world: &mut World, line: &str) {
     let session = &mut world.config.session;
     match key {
         "client" => world.client = value.parse().unwrap(),
+        "complete_addresses" => world.config.complete_addresses = Completion::parse(value),
         "max_recipients" => session.max_recipients = number() as usize,
         "max_errors" => session.max_errors = number() as u32,
         "max_message_size" => session.max_message_size = ByteSize(number()),

@@ -209,6 +209,7 @@ fn receive(pieces: &[&[u8]]) -> Result<Vec<u8>, &'static str> {
         protocol: "ESMTP",
         recipient: None,
         submitter: None,
+        completion: None,
         date: jiff::Timestamp::UNIX_EPOCH,
     };
     // So much memory that nothing goes to a file: there is no waiting then.

@@ -101,6 +101,12 @@ impl AccountSettings {
         &self.upstream.accounts[self.place]
     }
 
+    /// The account's place among those of the upstream.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
     /// What it may send by itself.
     #[must_use]
     pub fn limits(&self) -> &Limits {

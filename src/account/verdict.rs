@@ -35,6 +35,13 @@ impl<'a> MailFacts<'a> {
     }
 }
 
+impl<'r> MailFacts<'r> {
+    /// The same of mail that the upstream was told to be from another address than it came from.
+    pub(crate) fn told_as(self, reverse_path: &'r ReversePath) -> Self {
+        if reverse_path == self.reverse_path { self } else { Self { sender: "", reverse_path, ..self } }
+    }
+}
+
 /// What the upstream has answered, and for whom; nobody is named where MAIL ended it before a recipient was.
 pub(crate) type Answered<'a> = (Option<&'a Address>, &'a RecipientResult);
 

@@ -31,7 +31,7 @@ pub(super) struct SendOptions {
     /// A recipient; may be repeated
     #[arg(long, value_name = "ADDRESS", required = true, value_parser = address)]
     to: Vec<Address>,
-    /// Who sends it [default: the address of the upstream's account, else `bounce_from`, else postmaster at the relay's name]
+    /// Who sends it [default: the address of the upstream's sender, else of its account, else `bounce_from`, else postmaster at the relay's name]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     from: Option<Address>,
     /// The subject

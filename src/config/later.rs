@@ -29,7 +29,6 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("console", "address", Text("off")),
     ("console", "metrics", Text("signed-in")),
     ("console", "user", Empty),
-    ("upstream", "sender", Empty),
 ];
 
 /// What a key that no section of this version reads is.

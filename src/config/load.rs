@@ -249,6 +249,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         shutdown_grace: top::shutdown_grace(&mut root),
         timezone: top::timezone(&mut root),
         watch: root.flag("watch").unwrap_or(false),
+        complete_addresses: top::complete_addresses(&mut root),
         log: switches::log(root.section("log")),
         listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
         session: session::read(root.section("session")),

@@ -32,6 +32,7 @@ mod reader;
 mod scram;
 mod secret;
 mod sections;
+mod sender;
 mod sign_in;
 mod signature;
 mod size;
@@ -66,6 +67,7 @@ pub use presets::{PRESETS, Preset, SendingHosts};
 pub use private_key::{SigningKeyFault, SigningKeyFileFault, signing_key, signing_key_file};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
+pub use sender::{SenderWhen, UpstreamSender};
 pub use sign_in::{
     ClientCertificate, ClientProof, LONGEST_ASSERTION, SealingKey, Secrets, ServiceAccount, SignIn,
     SignInFlow, SignInProvider,

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::{ByteSize, Identity, NamedSignature, Secrets, SignIn, SmimeEntry, Upstream, User};
-use crate::mail::{Address, DomainKey};
+use crate::mail::{Address, Completion, DomainKey};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub timezone: TimeZone,
     /// Whether the configuration is read again when the file changes.
     pub watch: bool,
+    /// What completes addresses without a domain.
+    pub complete_addresses: Option<Completion>,
     /// `[log]`
     pub log: Log,
     /// `[[listener]]`, at least one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, Signature, TrustedCertificates,
-    names,
+    UpstreamSender, names,
 };
 
 /// `[[upstream]]`
@@ -19,6 +19,8 @@ pub struct Upstream {
     pub enabled: bool,
     /// The senders that it serves.
     pub filter: Vec<Filter>,
+    /// As whom its mail goes; `None` where it goes as it came.
+    pub sender: Option<UpstreamSender>,
     /// Whether we sign for it.
     pub sign: bool,
     /// What is put below its mail.
@@ -221,6 +223,7 @@ mod tests {
                 default: true,
                 enabled: true,
                 filter: vec![],
+                sender: None,
                 sign: false,
                 signature: None,
                 kind: UpstreamKind::Capture(Capture { max: 1 }),

@@ -12,7 +12,7 @@ use crate::account::{
     Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe, RefusedWhenUsed, say_goodbye,
 };
 use crate::config::BlacklistAction;
-use crate::mail::{Address, Body, RecipientRequest};
+use crate::mail::{Address, Body, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
 use crate::store::{Disposition, LaneMove, LaneName, Leased, Message, MessageKind};
 use crate::transform::Prepared;
@@ -105,6 +105,8 @@ struct Tried {
     link: Link,
     /// The recipients that the upstream was told, one for each result.
     told: Vec<Address>,
+    /// The reverse-path that it was told.
+    reverse_path: ReversePath,
 }
 
 impl Job {
@@ -214,7 +216,7 @@ impl Job {
         };
         let outgoing = Outgoing {
             queue_id: &message.queue_id,
-            reverse_path: &message.reverse_path,
+            reverse_path: &prepared.reverse_path,
             envelope: &envelope,
             recipients: &prepared.recipients,
             body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
@@ -224,7 +226,8 @@ impl Job {
         };
         tokio::select! {
             result = link.send(&outgoing) => {
-                AttemptEnd::Tried(Tried { result, link, told: prepared.recipients.clone() })
+                let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
+                AttemptEnd::Tried(Tried { result, link, told, reverse_path })
             }
             () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
                 host: link.host().to_owned(),
@@ -236,11 +239,11 @@ impl Job {
     /// What the dialogue means for each recipient, and for the account.
     async fn judge(&mut self, leased: Leased, dialogue: AttemptEnd) -> Option<Attempted> {
         Some(match dialogue {
-            AttemptEnd::Tried(Tried { result, link, told }) => {
+            AttemptEnd::Tried(Tried { result, link, told, reverse_path }) => {
                 let (host, offer) = (link.host().to_owned(), link.offer());
                 self.give_back(link);
                 let id = leased.lease.id;
-                let facts = MailFacts::of(&leased.message, Some(id));
+                let facts = MailFacts::of(&leased.message, Some(id)).told_as(&reverse_path);
                 let answers: Vec<_> = told.iter().map(Some).zip(&result.recipients).collect();
                 let judgement = self.feedback().transaction(&facts, &answers).await;
                 self.lane.suspects.note(id, judgement.is_suspect);

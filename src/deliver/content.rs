@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::unfit::Misfit;
 use crate::account::AccountSettings;
-use crate::config::Upstream;
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, Message};
@@ -100,7 +99,7 @@ pub(super) async fn make_ready(
         smtputf8: offer.smtputf8,
         local: offer.local,
     };
-    let prepared = prepare(transformer, message, content, (&settings.upstream, facts)).await?;
+    let prepared = prepare(transformer, settings, (message, content), facts).await?;
     let size = prepared.content.len() as u64;
     let configured = settings.limits().message_size.map(|limit| limit.0);
     let limit = offer.max_size.into_iter().chain(configured).min();
@@ -114,17 +113,20 @@ pub(super) async fn make_ready(
 /// Changes a message, large ones on a thread of their own.
 async fn prepare(
     transformer: &Arc<Transformer>,
-    message: &Message,
-    content: Vec<u8>,
-    (upstream, facts): (&Arc<Upstream>, UpstreamFacts),
+    settings: &AccountSettings,
+    (message, content): (&Message, Vec<u8>),
+    facts: UpstreamFacts,
 ) -> Result<Prepared, Unfit> {
     let prepared = if (content.len() as u64) < LARGE {
-        transformer.prepare(message, content, &WayOut { upstream, facts })
+        let way_out = WayOut { upstream: &settings.upstream, account: settings.account(), facts };
+        transformer.prepare(message, content, &way_out)
     } else {
         let message = Message { content: Content::memory(Vec::new()), ..message.clone() };
-        let (transformer, upstream) = (transformer.clone(), upstream.clone());
+        let (transformer, upstream) = (transformer.clone(), settings.upstream.clone());
+        let place = settings.place();
         let task = tokio::task::spawn_blocking(move || {
-            transformer.prepare(&message, content, &WayOut { upstream: &upstream, facts })
+            let account = &upstream.accounts[place];
+            transformer.prepare(&message, content, &WayOut { upstream: &upstream, account, facts })
         });
         task.await.map_err(|_| {
             let reply = Reply::new(451, (4, 3, 0), "the message could not be prepared");

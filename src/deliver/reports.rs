@@ -5,10 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
-use crate::config::{BounceFrom, Upstream};
+use crate::config::{BounceFrom, Login, Upstream};
 use crate::mail::header::Header;
 use crate::mail::message_id;
-use crate::mail::{Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath};
+use crate::mail::{
+    Address, AddressKey, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath,
+};
 use crate::report::dsn::{Dsn, Kind, Listing, Recipient};
 use crate::store::{
     BlacklistEntry, ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
@@ -100,7 +102,8 @@ async fn make(
     if recipients.is_empty() || message.kind == MessageKind::Report {
         return None;
     }
-    let to = addressees(shared, message);
+    let original = original(message).await;
+    let to = addressees(shared, message, &original);
     let first = to.first()?.clone();
     let context = &shared.context;
     let wall = context.timeline.wall();
@@ -113,7 +116,6 @@ async fn make(
     for each in &mut described {
         each.will_retry_until = retry_until;
     }
-    let original = original(message).await;
     let dsn = Dsn {
         kind,
         hostname: &context.config.hostname,
@@ -191,20 +193,35 @@ fn status_in(reply: &str) -> String {
     if is_status { second.to_owned() } else { String::new() }
 }
 
-/// The sender, and who gets copies of reports; without doubles.
-fn addressees(shared: &Reporter<'_>, message: &Message) -> Vec<Address> {
+/// The sender as whom the message goes out, whom other servers would tell as well; and who gets copies of reports; without
+/// doubles.
+fn addressees(shared: &Reporter<'_>, message: &Message, original: &[u8]) -> Vec<Address> {
     let queue = &shared.context.config.queue;
-    let sender = message.reverse_path.address().filter(|_| queue.bounce_to_sender);
+    let by = (shared.upstream, account_of(shared.upstream, message));
+    let reverse_path = shared.context.transformer.reverse_path(message, original, by);
+    let sender = reverse_path.address().filter(|_| queue.bounce_to_sender);
     let copy = queue.bounce_copy_to.as_ref().filter(|copy| sender.is_none_or(|s| s.key() != copy.key()));
     sender.into_iter().chain(copy).cloned().collect()
 }
 
-/// The From of reports. Some providers take only mail that is from the account's own address.
+/// An account by which a message goes: of several any.
+fn account_of<'a>(upstream: &'a Upstream, message: &Message) -> &'a Login {
+    let sender = message.lane.sender().map(AddressKey::of_text);
+    let is_bound_to = |account: &&Login| account.sender_bound && Some(account.key()) == sender;
+    let bound = upstream.accounts.iter().find(is_bound_to);
+    let free = upstream.accounts.iter().find(|account| !account.sender_bound);
+    bound.or(free).unwrap_or(&upstream.accounts[0])
+}
+
+/// The From of reports. Some providers take only mail that is from the account's own address, or the one that all its mail has.
 fn bounce_from(shared: &Reporter<'_>) -> Address {
     if let BounceFrom::Address(address) = &shared.context.config.queue.bounce_from {
         return address.clone();
     }
-    let account = shared.upstream.accounts.first().and_then(|account| Address::parse(account.name()).ok());
+    let account = shared.upstream.accounts.first();
+    let fixed =
+        shared.upstream.sender.as_ref().zip(account).and_then(|(s, account)| s.fixed_address(account));
+    let account = fixed.or_else(|| account.and_then(|account| Address::parse(account.name()).ok()));
     let hostname = &shared.context.config.hostname;
     account
         .or_else(|| Address::parse(&format!("MAILER-DAEMON@{hostname}")).ok())

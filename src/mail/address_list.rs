@@ -1,6 +1,6 @@
 //! Fields that are lists of mailboxes, and where such a list can be parted.
 
-use super::header::Field;
+use super::header::{Field, fold};
 
 /// Fields that are lists of mailboxes (RFC 5322 3.6.2, 3.6.3, 3.6.6, and such as are in use).
 const NAMES: [&str; 18] = [
@@ -60,6 +60,21 @@ impl ListScanner {
         }
         false
     }
+}
+
+/// Writes a list as a field with its line end, folded behind the commas between mailboxes too, whether a space stands there
+/// or not.
+#[must_use]
+pub fn fold_list(name: &str, list: &[u8]) -> Vec<u8> {
+    let mut scanner = ListScanner::default();
+    let mut spaced = Vec::with_capacity(list.len() + list.len() / 16);
+    for &octet in list {
+        spaced.push(octet);
+        if scanner.is_comma(octet) {
+            spaced.push(b' ');
+        }
+    }
+    fold(name, &spaced)
 }
 
 #[cfg(test)]

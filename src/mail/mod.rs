@@ -5,6 +5,7 @@
 mod address;
 pub mod address_list;
 mod client_network;
+mod completion;
 pub mod destinations;
 pub mod domain;
 mod envelope;
@@ -14,6 +15,7 @@ mod label;
 pub mod lexical;
 pub mod message_id;
 pub mod mime;
+mod named_address;
 mod queue_id;
 pub mod received;
 mod request;
@@ -21,9 +23,11 @@ pub mod sealed;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use client_network::ClientNetwork;
+pub use completion::Completion;
 pub use domain::{DomainKey, to_ascii};
 pub use envelope::{Body, Envelope};
 pub use key::AddressKey;
 pub use label::{MessageLabel, decoded_subject};
+pub use named_address::{DisplayName, NamedAddress};
 pub use queue_id::{QueueId, QueueIdError};
 pub use request::{EnvelopeId, MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return};

@@ -25,6 +25,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         shutdown_grace,
         timezone,
         watch,
+        complete_addresses,
         log,
         listeners,
         session,
@@ -46,6 +47,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.key("shutdown_grace", shutdown_grace, &new.shutdown_grace);
     changes.key("timezone", timezone, &new.timezone);
     changes.key("watch", watch, &new.watch);
+    changes.key("complete_addresses", complete_addresses, &new.complete_addresses);
     changes.log(*log, new.log);
     changes.items(listeners, &new.listeners, |l| format!("listener {}", l.address), Listener::eq);
     changes.session(session, &new.session);
@@ -176,6 +178,7 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
         default,
         enabled,
         filter,
+        sender,
         sign,
         signature,
         kind,
@@ -191,6 +194,7 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
     };
     let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign, &new.signature);
     same_kind
+        && *sender == new.sender
         && (name, *default, *enabled, filter, *sign, signature) == of_new
         && (shared_limits, fallback, *disable_after) == (&new.shared_limits, &new.fallback, new.disable_after)
         && accounts.len() == new.accounts.len()

@@ -254,6 +254,7 @@ fn own_upstreams(config: &Config) -> [Arc<Upstream>; 2] {
             default: false,
             enabled,
             filter: Vec::new(),
+            sender: None,
             sign: false,
             signature: None,
             kind: UpstreamKind::Capture(Capture { max: config.test_mode.capture_max }),

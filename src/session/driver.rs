@@ -163,12 +163,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
         }
+        let completion = self.services.config.complete_addresses.clone();
         let read = |lines: &mut LineReader, input: &[u8]| {
             let (line, used) = lines.take(input);
             let found = match line {
                 Line::More => None,
                 Line::Command(line) => {
-                    let parsed = Command::parse(line).map_err(|error| FaultyLine::command(&error, line));
+                    let parsed = Command::parse_completed(line, completion.as_ref());
+                    let parsed = parsed.map_err(|error| FaultyLine::command(&error, line));
                     Some((parsed, Follows::of(line), spoken::heard(line)))
                 }
                 Line::Faulty(error, line) => {

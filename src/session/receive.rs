@@ -18,7 +18,7 @@ use super::head::{HeadFinder, HeaderSection};
 use crate::config::{self, LongLines, Newlines};
 use crate::mail::header::{self, Author, Scan};
 use crate::mail::received::Received;
-use crate::mail::{Address, MessageLabel, QueueId, message_id};
+use crate::mail::{Address, Completion, MessageLabel, QueueId, message_id};
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::policy::sender;
 use crate::smtp::data_stream::{DataStream, StreamStatus};
@@ -67,6 +67,9 @@ pub struct Arrival {
     pub recipient: Option<Address>,
     /// Who has logged in.
     pub submitter: Option<Submitter>,
+    /// What completes addresses without a domain. The content keeps them as they came; whoever decides by them reads them
+    /// completed.
+    pub completion: Option<Completion>,
     /// When it came.
     pub date: Timestamp,
 }
@@ -299,7 +302,7 @@ impl Receiver {
     fn begin(&mut self, head: HeaderSection) -> Result<(), Refusal> {
         let content = std::mem::take(&mut self.buffer);
         let fields = self.fields(&content[head.start..head.fields])?;
-        let mut scan = header::scan(&fields);
+        let mut scan = header::scan(&self.arrival.completed(&fields));
         if scan.received > MAX_RECEIVED {
             return Err(Refusal::Loop);
         }
@@ -350,7 +353,12 @@ impl Arrival {
     /// The header section with another sender, when the user's is to be replaced.
     fn replaced(&self, fields: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(Submitter { user, null_reverse_path }) = &self.submitter else { return Ok(None) };
-        sender::header(user, fields, *null_reverse_path).map_err(Refusal::NotGranted)
+        sender::header(user, &self.completed(fields), *null_reverse_path).map_err(Refusal::NotGranted)
+    }
+
+    /// The fields as they will go.
+    fn completed<'a>(&self, fields: &'a [u8]) -> Cow<'a, [u8]> {
+        self.completion.as_ref().map_or(Cow::Borrowed(fields), |completion| completion.section(fields))
     }
 
     /// Received, and Date, Message-ID and From where they are missing (RFC 6409 8.1, 8.3).

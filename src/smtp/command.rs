@@ -13,7 +13,7 @@ pub use error::CommandError;
 pub use requests::IgnoredParameter;
 
 use self::path::WHITE;
-use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
+use crate::mail::{Address, AddressError, Body, Completion, MessageRequest, RecipientRequest, ReversePath};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -133,6 +133,14 @@ impl Command {
     /// # Errors
     /// Tells what the client did wrong; [`CommandError::reply`] says it to the client.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        Self::parse_completed(line, None)
+    }
+
+    /// The same where addresses without a domain get one, `<postmaster>` with all others.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub fn parse_completed(line: &[u8], completion: Option<&Completion>) -> Result<Self, CommandError> {
         if clue::is_http(line) {
             return Err(CommandError::Http);
         }
@@ -153,8 +161,8 @@ impl Command {
         let (verb, argument) = text.split_once(WHITE).unwrap_or((text, ""));
         let argument = argument.trim_start_matches(WHITE);
         match verb.to_ascii_uppercase().as_str() {
-            "MAIL" => mail(argument).map(Self::Mail),
-            "RCPT" => rcpt(argument).map(Self::Rcpt),
+            "MAIL" => mail(argument, completion).map(Self::Mail),
+            "RCPT" => rcpt(argument, completion).map(Self::Rcpt),
             "DATA" => nothing(argument, "DATA").map(|()| Self::Data),
             "BDAT" => chunk(argument).map(Self::Bdat),
             "RSET" => nothing(argument, "RSET").map(|()| Self::Rset),
@@ -230,12 +238,17 @@ fn auth(argument: &str) -> Result<Command, CommandError> {
     }
 }
 
-fn mail(argument: &str) -> Result<Mail, CommandError> {
+/// Reads an address, which may lack its domain where that is known.
+fn address(text: &str, completion: Option<&Completion>) -> Result<Address, AddressError> {
+    completion.map_or_else(|| Address::parse(text), |completion| completion.address(text))
+}
+
+fn mail(argument: &str, completion: Option<&Completion>) -> Result<Mail, CommandError> {
     let (path, parameters) = path::split(argument, "FROM").ok_or(CommandError::Syntax(MAIL_USAGE))?;
     let reverse_path = if path.is_empty() {
         ReversePath::Null
     } else {
-        ReversePath::Address(Address::parse(path).map_err(CommandError::ReversePath)?)
+        ReversePath::Address(address(path, completion).map_err(CommandError::ReversePath)?)
     };
     let request = MessageRequest::default();
     let mut mail =
@@ -280,12 +293,12 @@ fn mail_parameters(mail: &mut Mail, text: &str) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn rcpt(argument: &str) -> Result<Rcpt, CommandError> {
+fn rcpt(argument: &str, completion: Option<&Completion>) -> Result<Rcpt, CommandError> {
     let (path, parameters) = path::split(argument, "TO").ok_or(CommandError::Syntax(RCPT_USAGE))?;
-    let forward = if path.eq_ignore_ascii_case("postmaster") {
+    let forward = if completion.is_none() && path.eq_ignore_ascii_case("postmaster") {
         Forward::Postmaster
     } else {
-        Forward::Address(Address::parse(path).map_err(CommandError::ForwardPath)?)
+        Forward::Address(address(path, completion).map_err(CommandError::ForwardPath)?)
     };
     let mut rcpt = Rcpt { forward, request: RecipientRequest::default(), ignored: None };
     for parameter in path::parameters(parameters) {

@@ -1,17 +1,19 @@
 //! What is done to a message on its way out, for one upstream and one attempt.
 //!
 //! The store keeps the content as it was accepted; each attempt starts from there again, so that another
-//! upstream or a changed configuration finds the original. The order: the signature below the text, the test redirect, blind
-//! copies go, 7 bits where the upstream needs them, S/MIME, DKIM signatures of others that this has broken go, and ours as
-//! the last change. All of it is computing, no waiting: the caller moves large
+//! upstream or a changed configuration finds the original. The order: the signature below the text, addresses are completed, the
+//! upstream's sender is written, the test redirect, blind copies go, 7 bits where the upstream needs them, S/MIME, signatures of
+//! others that all this has broken go, and DKIM as the last change. All of it is computing, no waiting: the caller moves large
 //! content to a thread of its own.
 
 mod ascii;
+mod broken_signatures;
 pub mod dkim;
 mod downgrade;
-mod earlier_signatures;
 mod encoded_words;
 mod error;
+mod identity;
+mod kept;
 mod redirect;
 mod signature;
 mod smime;
@@ -20,14 +22,15 @@ pub use dkim::{DkimError, Signer};
 pub use error::{TransformError, TransformerError};
 pub use smime::SmimeError;
 
+use broken_signatures::Covered;
 use downgrade::SevenBit;
-use earlier_signatures::EarlierSignatures;
+use identity::SenderIdentity;
 use smime::SmimeSigners;
 
-use crate::config::{Config, NamedSignature, Signature, TestAction, Upstream};
-use crate::mail::Address;
+use crate::config::{Config, Login, NamedSignature, Signature, TestAction, Upstream};
 use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::Header;
+use crate::mail::{Address, Completion, ReversePath};
 use crate::store::{Message, MessageKind};
 use crate::time::Timeline;
 
@@ -49,6 +52,8 @@ pub struct UpstreamFacts {
 pub struct WayOut<'a> {
     /// What is configured about it.
     pub upstream: &'a Upstream,
+    /// By which of its accounts.
+    pub account: &'a Login,
     /// What it can take.
     pub facts: UpstreamFacts,
 }
@@ -58,6 +63,8 @@ pub struct WayOut<'a> {
 pub struct Prepared {
     /// The header and the body, not dot-stuffed.
     pub content: Vec<u8>,
+    /// Where reports about it go: what MAIL says.
+    pub reverse_path: ReversePath,
     /// Who it goes to: the recipients of the attempt, or the test address alone. Never empty.
     pub recipients: Vec<Address>,
     /// Whether the transaction needs the SMTPUTF8 parameter.
@@ -72,6 +79,7 @@ pub struct Transformer {
     signer: Signer,
     smime: SmimeSigners,
     signatures: Vec<NamedSignature>,
+    completion: Option<Completion>,
     timeline: Timeline,
 }
 
@@ -85,6 +93,7 @@ impl Transformer {
             signer: Signer::new(&config.dkim, timeline.clone())?,
             smime: SmimeSigners::new(&config.smime)?,
             signatures: config.signatures.clone(),
+            completion: config.complete_addresses.clone(),
             timeline,
         })
     }
@@ -94,6 +103,33 @@ impl Transformer {
     pub fn signature(&self, name: &str) -> Option<&Signature> {
         let found = self.signatures.iter().find(|known| known.name.to_lowercase() == name.to_lowercase());
         found.map(|known| &known.signature)
+    }
+
+    /// Where reports about a message go that goes, or would have gone, by an account of an upstream. Of the content the
+    /// header section is needed.
+    #[must_use]
+    pub fn reverse_path(
+        &self,
+        message: &Message,
+        content: &[u8],
+        (upstream, account): (&Upstream, &Login),
+    ) -> ReversePath {
+        let Some(sender) = sender_of(message, upstream, account) else { return message.reverse_path.clone() };
+        // A content that can't be read says nothing of its author.
+        if content.is_empty() {
+            return sender.announced_reverse_path(&message.reverse_path);
+        }
+        let mut header = Header::parse(content);
+        self.complete(message, &mut header);
+        sender.reverse_path(&header, &message.reverse_path)
+    }
+
+    /// Completes the addresses of a message that was handed in; our reports have whole ones.
+    fn complete(&self, message: &Message, header: &mut Header<'_>) {
+        if let Some(completion) = self.completion.as_ref().filter(|_| message.kind == MessageKind::Submitted)
+        {
+            completion.complete(header);
+        }
     }
 
     /// Makes a message ready for one upstream.
@@ -107,10 +143,17 @@ impl Transformer {
         way_out: &WayOut<'_>,
     ) -> Result<Prepared, TransformError> {
         let upstream = &way_out.facts;
-        let earlier = EarlierSignatures::of(&content);
+        let covered = Covered::of(&Header::parse(&content));
         let content = with_signature(message, content, way_out.upstream.signature.as_ref());
         let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
         let mut header = Header::parse(&content);
+        self.complete(message, &mut header);
+        let mut reverse_path = message.reverse_path.clone();
+        let mut original = None;
+        if let Some(sender) = sender_of(message, way_out.upstream, way_out.account) {
+            reverse_path = sender.reverse_path(&header, &reverse_path);
+            original = sender.write(&mut header);
+        }
         if let Some(test) = &message.decisions.test {
             match (test.action, &test.address) {
                 (TestAction::Redirect, Some(address)) => {
@@ -123,10 +166,14 @@ impl Transformer {
             }
         }
         remove_blind_copies(&mut header);
-        let international = needs_smtputf8(message, &header, &recipients);
+        if let Some(original) = original {
+            header.append_raw(original);
+        }
+        let envelope = (&reverse_path, &recipients[..]);
+        let international = needs_smtputf8(message, &header, envelope);
         let takes_international = upstream.smtputf8 || upstream.local;
         if !takes_international {
-            ensure_known(message, &recipients)?;
+            ensure_known(message, envelope)?;
         }
         let changed = header.is_changed().then(|| header.to_content());
         let mut content = changed.unwrap_or(content);
@@ -138,15 +185,16 @@ impl Transformer {
             content = seven_bit.write(&content)?;
         }
         content = self.smime.sign(content, self.timeline.wall())?;
-        if let Some(earlier) = earlier {
-            content = earlier.remove_broken(content);
+        if let Some(covered) = covered {
+            content = covered.without_broken(content);
         }
         if upstream.sign {
             let signatures = self.signer.sign(&content)?;
             content.splice(..0, signatures);
         }
         let eight_bit = !content.is_ascii();
-        Ok(Prepared { content, recipients, smtputf8: international && takes_international, eight_bit })
+        let smtputf8 = international && takes_international;
+        Ok(Prepared { content, reverse_path, recipients, smtputf8, eight_bit })
     }
 }
 
@@ -156,20 +204,44 @@ fn with_signature(message: &Message, content: Vec<u8>, signature: Option<&Signat
     signature.and_then(|signature| signature::with_signature(&content, signature)).unwrap_or(content)
 }
 
+/// The reverse-path to say for a message whose content is still to come.
+#[must_use]
+pub fn announced_reverse_path(path: &ReversePath, (upstream, account): (&Upstream, &Login)) -> ReversePath {
+    let sender = upstream.sender.as_ref().map(|sender| SenderIdentity { sender, account });
+    sender.map_or_else(|| path.clone(), |sender| sender.announced_reverse_path(path))
+}
+
+/// As whom a message goes, if its upstream says so. Our reports are from us, whatever is configured.
+fn sender_of<'a>(
+    message: &Message,
+    upstream: &'a Upstream,
+    account: &'a Login,
+) -> Option<SenderIdentity<'a>> {
+    let sender = upstream.sender.as_ref().filter(|_| message.kind == MessageKind::Submitted)?;
+    Some(SenderIdentity { sender, account })
+}
+
 /// Whether a transaction needs SMTPUTF8 (RFC 6531 3.4) as it is.
 ///
 /// Octets over 127 in a header count only when the client asked for SMTPUTF8; else they are an old fault that upstreams
 /// have always taken.
-fn needs_smtputf8(message: &Message, header: &Header<'_>, recipients: &[Address]) -> bool {
-    !message.reverse_path.as_str().is_ascii()
+fn needs_smtputf8(
+    message: &Message,
+    header: &Header<'_>,
+    (reverse_path, recipients): (&ReversePath, &[Address]),
+) -> bool {
+    !reverse_path.as_str().is_ascii()
         || !recipients.iter().all(Address::is_ascii)
         || message.smtputf8 && header.fields().any(|field| !field.raw().is_ascii())
 }
 
 /// Looks whether an upstream without SMTPUTF8 can be told all addresses of the envelope.
-fn ensure_known(message: &Message, recipients: &[Address]) -> Result<(), TransformError> {
+fn ensure_known(
+    message: &Message,
+    (reverse_path, recipients): (&ReversePath, &[Address]),
+) -> Result<(), TransformError> {
     let is_unknown = |address: &Address| address.without_smtputf8().is_none();
-    if message.reverse_path.address().is_some_and(is_unknown) {
+    if reverse_path.address().is_some_and(is_unknown) {
         return Err(TransformError::International("the reverse-path"));
     }
     if !recipients.iter().any(is_unknown) {

@@ -62,7 +62,8 @@ fn prepare(
 ) -> Result<Prepared, TransformError> {
     let config = "[[upstream]]\nname = \"main\"\nhost = \"main\"\n";
     let config = Config::from_toml(config, Path::new("/")).unwrap().config;
-    let way_out = WayOut { upstream: &config.upstreams[0], facts };
+    let upstream = &config.upstreams[0];
+    let way_out = WayOut { upstream, account: &upstream.accounts[0], facts };
     let transformer = Transformer { signer, ..ready(&config) };
     transformer.prepare(message, content, &way_out)
 }
@@ -192,7 +193,7 @@ fn a_signature_goes_below_and_ours_is_made_last() {
     let firm = Signature { text: Some("Firm".to_owned()), html: None, skip_replies: true };
     config.signatures = vec![NamedSignature { name: "Sales".to_owned(), signature: firm.clone() }];
     let upstream = Upstream { signature: Some(firm.clone()), ..(*config.upstreams[0]).clone() };
-    let way_out = WayOut { upstream: &upstream, facts: ALL };
+    let way_out = WayOut { upstream: &upstream, account: &upstream.accounts[0], facts: ALL };
     let transformer = Transformer { signer: signer(), ..ready(&config) };
     assert_eq!((transformer.signature("sALES"), transformer.signature("other")), (Some(&firm), None));
 

@@ -167,7 +167,8 @@ fn prepare(content: &str) -> bool {
     let text = Some("Gr\u{fc}\u{df}e".to_owned());
     let signature = Signature { text, html: None, skip_replies: true };
     Arc::make_mut(&mut config.upstreams[0]).signature = Some(signature);
-    let way_out = WayOut { upstream: &config.upstreams[0], facts: old };
+    let upstream = &config.upstreams[0];
+    let way_out = WayOut { upstream, account: &upstream.accounts[0], facts: old };
     Transformer::new(&config, Timeline::resume(Arc::new(SystemClock), None))
         .unwrap()
         .prepare(&message, content, &way_out)

@@ -23,6 +23,7 @@ class Arrival:
     content: bytes
     options: list
     at: float
+    hello: str = ""
 
 
 class Sink:
@@ -62,6 +63,6 @@ class Sink:
                 if number:
                     self.numbers[number.group(1).decode()] += 1
                 if self.keep:
-                    arrival = Arrival(envelope.mail_from, list(envelope.rcpt_tos), content, list(envelope.mail_options), time.time())
+                    arrival = Arrival(envelope.mail_from, list(envelope.rcpt_tos), content, list(envelope.mail_options), time.time(), session.host_name)
                     self.arrivals.append(arrival)
         return reply or "250 2.0.0 taken"

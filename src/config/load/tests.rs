@@ -13,10 +13,10 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::config::{
     Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat, LogLevel,
-    LongLines, Mode, Newlines, Pace, Quota, Security, ServerAuth, Session, SharedLimits, Smtp, TestAction,
-    Upstream, UpstreamKind, UserPriority, Window,
+    LongLines, Mode, Newlines, Pace, Quota, Security, SenderWhen, ServerAuth, Session, SharedLimits, Smtp,
+    TestAction, Upstream, UpstreamKind, UserPriority, Window,
 };
-use crate::mail::Address;
+use crate::mail::{Address, Completion};
 
 const SOLE: &str = "[[upstream]]\nname = \"a\"\nhost = \"smtp.firm.example\"\n";
 
@@ -119,6 +119,7 @@ fn has_the_documented_defaults_of_an_upstream() {
     assert_eq!(upstream.shared_limits, SharedLimits::default());
     let on = CausesSet { unreachable: true, disabled: true, quota: false };
     assert_eq!(upstream.fallback, Fallback { upstreams: vec![], on, after: Duration::from_mins(15) });
+    assert_eq!((&upstream.sender, &config.complete_addresses), (&None, &None));
     assert_eq!((upstream.disable_after, config.timezone.iana_name()), (5, Some("UTC")));
     let smtp = smtp(upstream);
     assert_eq!(
@@ -199,6 +200,15 @@ fn reads_every_key_of_accounts_and_limits() {
     let LoadedConfig { config, .. } = loaded(include_str!("every_key.toml"));
     let office = &config.upstreams[0];
     let [own, second, third] = office.accounts.as_slice() else { panic!("three accounts") };
+    let sender = office.sender.as_ref().unwrap();
+    assert_eq!(sender.mailbox(own).unwrap().to_string(), "Firm Ltd <shop@firm.example>");
+    assert_eq!(sender.mailbox(second).unwrap().to_string(), "Firm Ltd <two@firm.example>");
+    let reply_to = sender.reply_to.as_ref().map(ToString::to_string);
+    assert_eq!(
+        (reply_to.as_deref(), sender.when),
+        (Some("Service <service@firm.example>"), SenderWhen::Always)
+    );
+    assert_eq!(config.complete_addresses.as_ref().map(Completion::domain), Some("firm.example"));
     let limits = &own.limits;
     assert_eq!((limits.connections, limits.pace, limits.calendar), (7, Pace::Even, true));
     assert_eq!(limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(2) }));

@@ -18,6 +18,7 @@ pub(super) mod top;
 pub(super) mod upstream;
 mod upstream_limits;
 mod upstream_logins;
+mod upstream_sender;
 mod upstream_tls;
 pub(super) mod user;
 

@@ -9,6 +9,7 @@ use crate::config::ControlGroup;
 use crate::config::names::is_ehlo_name;
 use crate::config::reader::Section;
 use crate::config::words::{nearest, quoted};
+use crate::mail::Completion;
 
 /// `hostname`: the machine's full name unless the file has another.
 pub(in crate::config) fn hostname(root: &mut Section<'_>) -> String {
@@ -40,6 +41,13 @@ pub(in crate::config) fn control_group(root: &mut Section<'_>) -> Option<Control
     let machine = root.context.machine;
     let group = |name: &str| Some(ControlGroup { id: machine.group_id(name)?, name: name.to_owned() });
     root.parsed("control_group", "a group of this machine", INSTEAD, group)
+}
+
+/// `complete_addresses`: the domain of addresses that have none.
+pub(in crate::config) fn complete_addresses(root: &mut Section<'_>) -> Option<Completion> {
+    const INSTEAD: &str =
+        r#"write the domain that addresses without one belong to, in ASCII, such as "firm.example""#;
+    root.parsed("complete_addresses", "a domain name in ASCII", INSTEAD, Completion::parse)
 }
 
 /// The path without `.` and `x/..`, for people who read it. Behind a link that would be another place, so such a path

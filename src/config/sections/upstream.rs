@@ -6,7 +6,7 @@ use super::fallback;
 use super::upstream_limits::{limits, shared_limits, timeouts};
 pub(in crate::config) use super::upstream_logins::NamedSignIn;
 use super::upstream_logins::{ReadLogins, logins};
-use super::{MANY, WRITE_HOST_NAME, filters, upstream_tls};
+use super::{MANY, WRITE_HOST_NAME, filters, upstream_sender, upstream_tls};
 use crate::config::fault::SourcePlace;
 use crate::config::names::{is_ehlo_name, is_host};
 use crate::config::presets::{self, PRESETS, Preset};
@@ -91,6 +91,8 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         let (smtp, logins) = smart_host(&mut section);
         (UpstreamKind::Smtp(Box::new(smtp)), logins)
     };
+    let has_sender = section.has("sender");
+    let sender = upstream_sender::read(has_sender, section.section("sender"), &logins.logins);
     let shared_limits = shared_limits(section.section("shared_limits"));
     let (fallback, fallbacks) = fallback::read(&mut section);
     let disable_after = section.number("disable_after", 0..=MANY).unwrap_or(DISABLE_AFTER);
@@ -101,6 +103,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         default: is_default,
         enabled,
         filter,
+        sender,
         sign,
         signature,
         kind,

@@ -92,8 +92,12 @@ impl SendQuery {
 
 /// Some providers take only mail that is from the account's own address.
 fn default_from(state: &ApiState, upstream: Option<&Upstream>) -> Address {
-    let mut accounts = upstream.iter().flat_map(|upstream| &upstream.accounts);
-    let own = accounts.find_map(|account| Address::parse(account.name()).ok());
+    let accounts = upstream.iter().flat_map(|upstream| &upstream.accounts);
+    let sender = upstream.and_then(|upstream| upstream.sender.as_ref());
+    let as_sender =
+        |account| sender.and_then(|sender| sender.mailbox(account)).map(|mailbox| mailbox.address);
+    let mut own = accounts.filter_map(|a| as_sender(a).or_else(|| Address::parse(a.name()).ok()));
+    let own = own.next();
     let reports = match &state.config.queue.bounce_from {
         BounceFrom::Address(address) => Some(address.clone()),
         BounceFrom::Auto => None,
@@ -180,6 +184,7 @@ async fn receive(
             _ => None,
         },
         submitter: None,
+        completion: state.config.complete_addresses.clone(),
         date: state.timeline.wall(),
     };
     let upload = state.store.upload(queue_id);

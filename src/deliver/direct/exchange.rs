@@ -32,7 +32,7 @@ use crate::limits::AccountKey;
 use crate::mail::{Address, RecipientRequest};
 use crate::smtp::Reply;
 use crate::store::Message;
-use crate::transform::{Prepared, TransformError};
+use crate::transform::{Prepared, TransformError, announced_reverse_path};
 use crate::upstream::{Offer, TransactionResult};
 
 /// A message between its client and the upstream.
@@ -372,11 +372,13 @@ async fn drafted(
 ) -> Result<(Head, Option<Prepared>), Unfit> {
     match draft {
         Draft::Announced(opening) => {
-            if opening.reverse_path.address().is_some_and(|address| offered.0.path(address).is_none()) {
+            let account = (&*permit.settings.upstream, permit.settings.account());
+            let path = announced_reverse_path(&opening.reverse_path, account);
+            if path.address().is_some_and(|address| offered.0.path(address).is_none()) {
                 let reply = TransformError::International("the reverse-path").to_reply();
                 return Err(Unfit { reply, misfit: Some(Misfit::Message) });
             }
-            Ok((Head::announced(opening), None))
+            Ok((Head::announced(opening, path), None))
         }
         Draft::Here(message, content) => {
             let prepared = ready(shared, permit, offered, (message, content)).await?;

@@ -34,11 +34,11 @@ pub(super) struct Head {
 
 impl Head {
     /// For a message whose content is to come: it may have octets over 127 without the client's saying so.
-    pub(super) fn announced(opening: &Opening) -> Self {
+    pub(super) fn announced(opening: &Opening, reverse_path: ReversePath) -> Self {
         Self {
-            reverse_path: opening.reverse_path.clone(),
             body: Body::EightBitMime,
-            smtputf8: opening.smtputf8 || !opening.reverse_path.as_str().is_ascii(),
+            smtputf8: opening.smtputf8 || !reverse_path.as_str().is_ascii(),
+            reverse_path,
             request: Some(opening.request.clone()),
         }
     }
@@ -46,7 +46,7 @@ impl Head {
     /// For a message that is here. A test copy goes to somebody whom nothing of what was asked for concerns.
     pub(super) fn of(message: &Message, prepared: &Prepared) -> Self {
         Self {
-            reverse_path: message.reverse_path.clone(),
+            reverse_path: prepared.reverse_path.clone(),
             body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
             smtputf8: prepared.smtputf8,
             request: message.decisions.test.is_none().then(|| message.request.clone()),
@@ -140,9 +140,10 @@ impl Open {
             && accepted.eq(message.recipients.iter().map(|recipient| &recipient.address))
     }
 
-    /// Whether MAIL has said all that the upstream must know of the message.
+    /// Whether MAIL has said all that the upstream must know of the message. The reverse-path is another when the upstream has
+    /// a sender for mail without one, and the content shows that this is such mail.
     pub(super) fn has_announced(&self, prepared: &Prepared) -> bool {
-        self.head.smtputf8 || !prepared.smtputf8
+        self.head.reverse_path == prepared.reverse_path && (self.head.smtputf8 || !prepared.smtputf8)
     }
 
     /// Asks about one more recipient.
@@ -336,9 +337,10 @@ impl Open {
         message: &Message,
         decided: &RecipientResult,
     ) -> Result<Reply, DirectRefusal> {
-        let Self { permit, connection, asked, accepted, .. } = self;
+        let Self { permit, connection, head, asked, accepted, .. } = self;
+        let mail = MailFacts::of(message, None).told_as(&head.reverse_path);
         let to: Vec<&Address> = accepted.iter().map(|&place| &asked[place]).collect();
-        let outcome = permit.judge(&MailFacts::of(message, None), &to, decided).await;
+        let outcome = permit.judge(&mail, &to, decided).await;
         let alone =
             accepted.len() == 1 && message.decisions.test.is_none() && decided.stage == Stage::FinalDot;
         if let (Answer::Accepted(reply), Some(connection)) = (&decided.answer, connection) {

@@ -90,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
             protocol: protocol(envelope.smtputf8, hello.extended, dialogue),
             recipient: only,
             submitter: self.submitter(dialogue, transaction),
+            completion: self.services.config.complete_addresses.clone(),
             date,
         }
     }

@@ -28,6 +28,7 @@ fn arrival() -> Arrival {
         protocol: "ESMTP",
         recipient: None,
         submitter: None,
+        completion: None,
         date: Timestamp::UNIX_EPOCH,
     }
 }

@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::header::mailboxes;
+use crate::mail::header::{Fields, MAX_LINE, mailboxes};
 
 fn addresses(list: &[&str]) -> Vec<Address> {
     list.iter().map(|a| Address::parse(a).unwrap()).collect()
