@@ -16,6 +16,8 @@ mod commands;
 mod remedies;
 #[path = "probe/send.rs"]
 mod send;
+#[path = "probe/sign_ins.rs"]
+mod sign_ins;
 #[path = "probe/slots.rs"]
 mod slots;
 #[path = "probe/trace.rs"]
