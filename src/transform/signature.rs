@@ -56,7 +56,7 @@ impl Changes {
         }
         let Splice { range, octets } = body.insert(place, &lines);
         let start = part.body.start;
-        self.put(start + range.start..start + range.end, octets);
+        self.put(start + range.start..start + range.end, &octets);
     }
 
     /// Changes the fields of a part, and of those that it stands in, so that they tell the truth. Returns whether they do.
@@ -85,7 +85,7 @@ impl Changes {
             } else {
                 b"\r\n\r\n"
             });
-            self.put(part.header.clone(), octets);
+            self.put(part.header.clone(), &octets);
         } else {
             self.fields(&part.header, &header);
         }
@@ -96,18 +96,18 @@ impl Changes {
         if header.is_changed() {
             let mut octets = Vec::new();
             header.write_to(&mut octets);
-            self.put(place.clone(), octets);
+            self.put(place.clone(), &octets);
         }
     }
 
     /// Notes a change. One that is there already stays, and this one follows it.
-    fn put(&mut self, place: Range<usize>, octets: Vec<u8>) {
+    fn put(&mut self, place: Range<usize>, octets: &[u8]) {
         let change = self.0.entry(place.start).or_insert((place.end, Vec::new()));
         if change.0 == place.end && change.1 == octets {
             return;
         }
         change.0 = change.0.max(place.end);
-        change.1.extend_from_slice(&octets);
+        change.1.extend_from_slice(octets);
     }
 
     fn apply(self, content: &[u8]) -> Vec<u8> {

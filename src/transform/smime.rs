@@ -97,9 +97,13 @@ fn signed(mut header: Header<'_>, entity: &[u8], signature: &[u8]) -> Vec<u8> {
     if header.get("MIME-Version").is_none() {
         header.append("MIME-Version", b"1.0");
     }
-    let name: String =
-        digest(&SHA256, entity).as_ref().iter().take(16).map(|octet| format!("{octet:02x}")).collect();
-    let boundary = format!("smime-{name}");
+    // By its content, so that it is the same at each attempt; as a number, 32 digits.
+    let name = digest(&SHA256, entity)
+        .as_ref()
+        .iter()
+        .take(16)
+        .fold(0_u128, |sum, octet| sum << 8 | u128::from(*octet));
+    let boundary = format!("smime-{name:032x}");
     let kind = format!(
         "multipart/signed; protocol=\"application/pkcs7-signature\"; micalg=sha-256; boundary=\"{boundary}\""
     );

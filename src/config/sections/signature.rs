@@ -75,8 +75,8 @@ fn written(section: &Section<'_>, path: &Path) -> Result<String, Wrong> {
     }
     let lines: Vec<&str> = text.split('\n').collect();
     let is_full = |line: &&str| !line.trim().is_empty();
-    let first = lines.iter().position(|line| is_full(&line));
-    let last = lines.iter().rposition(|line| is_full(&line));
+    let first = lines.iter().position(is_full);
+    let last = lines.iter().rposition(is_full);
     match first.zip(last) {
         Some((first, last)) => Ok(lines[first..=last].join("\n")),
         None => {

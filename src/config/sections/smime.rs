@@ -64,7 +64,7 @@ fn identity(section: &mut Section<'_>) -> Option<Identity> {
             }
         },
         Ok(_) => {
-            section.fault(&section.place_of("key"), "key", "is neither RSA nor ECDSA with P-256", WRITE_KEY)
+            section.fault(&section.place_of("key"), "key", "is neither RSA nor ECDSA with P-256", WRITE_KEY);
         }
         Err(fault @ IdentityFault::Mismatch) => {
             let what = format!("{fault} {}", file.path.display());
@@ -151,9 +151,10 @@ mod tests {
     fn said(folder: &Path, entries: &[(&str, &str, &str)]) -> Vec<String> {
         let mut text = "[[upstream]]\nname = \"a\"\nhost = \"smtp.firm.example\"\n".to_owned();
         for (address, certificate, key) in entries {
-            text += &format!(
+            let entry = format!(
                 "[[smime]]\naddress = \"{address}\"\ncertificate = \"{certificate}.pem\"\nkey = {{ file = \"{key}.key\" }}\n"
             );
+            text.push_str(&entry);
         }
         let folder_name = format!("{}/", folder.display());
         let lines: Vec<String> = match Config::from_toml(&text, folder) {

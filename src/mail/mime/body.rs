@@ -54,7 +54,7 @@ impl<'a> DecodedBody<'a> {
         &self.octets
     }
 
-    /// Puts `text`, lines that end in CRLF, before the octet `at` of what it says: the change of the body as it is written.
+    /// Puts `text`, lines that end in CRLF, before the octet `at` of what it says, which is not the LF of a CRLF: the change of the body as it is written.
     ///
     /// What stands before keeps every octet, and so does what follows, save in base64, where it is written anew.
     #[must_use]
@@ -270,6 +270,9 @@ mod tests {
             let raw = if encoding == Base64 { STANDARD.encode(raw) } else { raw };
             let decoded = DecodedBody::of(raw.as_bytes(), encoding).unwrap();
             let at = place.min(decoded.octets().len());
+            // Nobody puts anything between the two octets of a line end.
+            let in_line_end = decoded.octets()[..at].ends_with(b"\r") && decoded.octets()[at..].starts_with(b"\n");
+            let at = at - usize::from(in_line_end);
             let text = format!("\r\n{text}\r\n");
             let splice = decoded.insert(at, text.as_bytes());
             let new = [&raw.as_bytes()[..splice.range.start], &splice.octets, &raw.as_bytes()[splice.range.end..]].concat();

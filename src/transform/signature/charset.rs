@@ -81,15 +81,13 @@ impl PartCharset {
 /// A character in ASCII: what people write where they have no better.
 fn near_ascii(c: char) -> String {
     let known = match c {
-        'ä' => "ae",
+        'ä' | 'æ' => "ae",
         'ö' => "oe",
         'ü' => "ue",
-        'Ä' => "Ae",
+        'Ä' | 'Æ' => "Ae",
         'Ö' => "Oe",
         'Ü' => "Ue",
         'ß' => "ss",
-        'æ' => "ae",
-        'Æ' => "Ae",
         'ø' => "o",
         'Ø' => "O",
         'ł' => "l",

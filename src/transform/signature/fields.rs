@@ -17,10 +17,11 @@ pub(super) fn declare_utf8(header: &mut Header<'_>, kind: &EntityKind) -> bool {
         // It is written in a way that is rarely seen.
         (None, Some(_)) => return false,
     };
-    header.map(|field| match field.is("Content-Type") {
-        true => FieldChange::Replace(new.clone()),
-        false => FieldChange::Keep,
-    });
+    header.map(
+        |field| {
+            if field.is("Content-Type") { FieldChange::Replace(new.clone()) } else { FieldChange::Keep }
+        },
+    );
     true
 }
 
@@ -73,9 +74,10 @@ pub(super) fn allow_eight_bit(header: &mut Header<'_>) {
     header.map(|field| {
         let is_wrong =
             field.is("Content-Transfer-Encoding") && field.unfolded().eq_ignore_ascii_case(b"7bit");
-        match is_wrong {
-            true => FieldChange::Replace(fold("Content-Transfer-Encoding", b"8bit")),
-            false => FieldChange::Keep,
+        if is_wrong {
+            FieldChange::Replace(fold("Content-Transfer-Encoding", b"8bit"))
+        } else {
+            FieldChange::Keep
         }
     });
 }

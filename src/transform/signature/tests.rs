@@ -168,46 +168,37 @@ enum Made {
 }
 
 impl Made {
-    fn write(&self, depth: usize, out: &mut String) {
+    fn written(&self, depth: usize) -> String {
         match self {
             Self::Text { html, charset, encoding, body } => {
                 let kind = if *html { "html" } else { "plain" };
-                let body = match *encoding {
-                    "base64" => {
-                        let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body);
-                        body.as_bytes()
-                            .chunks(60)
-                            .map(|line| std::str::from_utf8(line).unwrap())
-                            .collect::<Vec<_>>()
-                            .join("\r\n")
-                    }
-                    _ => body.clone(),
-                };
-                *out += &format!(
-                    "X-Odd:\r\n folded \r\nX-Odd:\r\nContent-Type: Text/{kind};\r\n\tcharset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{body}"
-                );
+                let body = if *encoding == "base64" { in_base64(body) } else { body.clone() };
+                format!(
+                    "X-Odd:\r\n folded \r\nX-Odd:\r\nContent-Type: Text/{kind};\r\n\tcharset={charset}\r\n\
+                     Content-Transfer-Encoding: {encoding}\r\n\r\n{body}"
+                )
             }
-            Self::File(body) => {
-                *out += &format!(
-                    "Content-Type: text/plain\r\nContent-Disposition: attachment;\r\n filename=\"a b\"\r\n\r\n{body}"
-                );
-            }
+            Self::File(body) => format!(
+                "Content-Type: text/plain\r\nContent-Disposition: attachment;\r\n filename=\"a b\"\r\n\r\n{body}"
+            ),
             Self::Holder { kind, ended, parts } => {
-                *out += &format!(
-                    "Content-Type: multipart/{kind}; boundary=\"=_{depth}\"\r\n\r\npreamble\r\n--=_9\r\n"
-                );
-                for part in parts {
-                    *out += &format!("\r\n--=_{depth} \r\n");
-                    part.write(depth + 1, out);
-                }
-                *out += &if *ended || depth > 0 {
-                    format!("\r\n--=_{depth}--\r\nepilogue\r\n")
-                } else {
-                    "\r\n".to_owned()
-                };
+                let part = |part: &Self| format!("\r\n--=_{depth} \r\n{}", part.written(depth + 1));
+                let parts: Vec<String> = parts.iter().map(part).collect();
+                let is_ended = *ended || depth > 0;
+                let end = if is_ended { format!("--=_{depth}--\r\nepilogue\r\n") } else { String::new() };
+                format!(
+                    "Content-Type: multipart/{kind}; boundary=\"=_{depth}\"\r\n\r\npreamble\r\n--=_9\r\n{}\r\n{end}",
+                    parts.concat()
+                )
             }
         }
     }
+}
+
+fn in_base64(body: &str) -> String {
+    let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body);
+    let lines = body.as_bytes().chunks(60).map(|line| std::str::from_utf8(line).unwrap());
+    lines.collect::<Vec<_>>().join("\r\n")
 }
 
 fn made() -> impl Strategy<Value = Made> {
@@ -242,8 +233,8 @@ proptest! {
     /// Other lines stay in their order, every reader finds the signature in each text, and twice is once.
     #[test]
     fn every_untouched_octet_stays(made in made(), text in prop::sample::select(vec!["Firm Ltd", "-- \nGr\u{fc}\u{df}e\nFirm \u{20ac}"])) {
-        let mut content = "Received: x\r\nSUBJECT : odd\r\n\tfolded\r\nMime-Version: 1.0\r\n".to_owned();
-        made.write(0, &mut content);
+        let head = "Received: x\r\nSUBJECT : odd\r\n\tfolded\r\nMime-Version: 1.0\r\n";
+        let content = format!("{head}{}", made.written(0));
         let configured = signature(Some(text), None);
         let parts = text_parts(content.as_bytes());
         let Some(out) = with_signature(content.as_bytes(), &configured) else {
