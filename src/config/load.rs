@@ -9,7 +9,7 @@ use super::known_keys::KnownKeys;
 use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
-use super::sections::{dkim, listener, oauth, queue, secrets, session, switches, top, upstream, user};
+use super::sections::{dkim, listener, oauth, queue, rule, secrets, session, switches, top, upstream, user};
 use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
 
@@ -191,7 +191,7 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> 
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.
 const ALL_SECTIONS: &str =
-    "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[oauth]]\n";
+    "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[rule]]\n[[oauth]]\n";
 
 /// The keys of all sections, whether a configuration has them or not.
 fn known_keys() -> KnownKeys {
@@ -239,7 +239,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let sign_ins = check::sign_ins(&root, sign_ins, &upstreams);
     let upstreams = check::upstreams(&root, upstreams, &listeners);
     check::machine::listeners(&root, &listeners);
-    let config = Config {
+    let mut config = Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),
         control_group: top::control_group(&mut root),
@@ -255,9 +255,12 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
         dkim: dkim::read_all(&mut root),
         users: user::read_all(&mut root),
+        rules: Vec::new(),
         sign_ins,
         secrets: secrets::read(root.section("secrets")),
     };
+    let rules = rule::read_all(&mut root);
+    config.rules = check::rules::check(&root, rules, &config);
     check::hostname(&root, &config);
     check::users(&root, &config);
     check::machine::data_dir(&root, &config.data_dir);

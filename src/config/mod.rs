@@ -29,6 +29,7 @@ mod presets;
 mod private_key;
 mod proxy;
 mod reader;
+mod rule;
 mod scram;
 mod secret;
 mod sections;
@@ -63,6 +64,7 @@ pub use pin::Pin;
 pub use presets::{PRESETS, Preset};
 pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
+pub use rule::{Condition, HeaderEdit, Rule, RuleActions, SizeTest, TextPattern, TextTest};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use sign_in::{
     ClientCertificate, ClientProof, LONGEST_ASSERTION, SealingKey, Secrets, ServiceAccount, SignIn,

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
-use super::{ByteSize, Identity, Secrets, SignIn, Upstream, User};
+use super::{ByteSize, Identity, Rule, Secrets, SignIn, Upstream, User};
 use crate::mail::{Address, DomainKey};
 
 /// The whole configuration.
@@ -45,6 +45,8 @@ pub struct Config {
     pub dkim: Vec<DkimEntry>,
     /// `[[user]]`: who may log in.
     pub users: Vec<User>,
+    /// `[[rule]]`, in their order.
+    pub rules: Vec<Rule>,
     /// `[[oauth]]`
     pub sign_ins: Vec<Arc<SignIn>>,
     /// `[secrets]`

@@ -219,5 +219,6 @@ fn config(folder: &std::path::Path) -> Config {
         })],
         dkim: vec![],
         users: vec![],
+        rules: vec![],
     }
 }
