@@ -127,4 +127,5 @@ fn log_started(core: &Core, file: Option<&Path>) {
     if test.enabled {
         test.log();
     }
+    test.log_users(&config.users);
 }

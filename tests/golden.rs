@@ -8,7 +8,7 @@
 //! - `E:` the server hangs up.
 //! - `T:` the client does its part of a TLS handshake; all that follows is inside TLS.
 //! - `Q: from -> to, to` the next message in the queue; `-` at the end of a recipient: accepted but dropped; then
-//!   `held`, and `user NAME` who had logged in.
+//!   `held`, `test` when it is in test mode, and `user NAME` who had logged in.
 //! - `P: priority message; recipient; …` what it asks for beyond delivery, each as parameters.
 //! - `H: text` the stored content of that message has this line; `N: text` it has no such line.
 //! - `L: text` the log says this, behind what the last `L:` was about; time and level are left out.
@@ -232,6 +232,7 @@ fn set_up(world: &mut World, line: &str) {
                 if value == "hold" { TestAction::Hold } else { TestAction::Redirect };
             world.config.test_mode.address = Some(Address::parse("test@firm.example").unwrap());
         }
+        "test_address" => world.config.test_mode.address = Some(Address::parse(value).unwrap()),
         "grant" => grant(world.config.users.last_mut().unwrap(), value),
         _ => panic!("what is {line:?}?"),
     }
@@ -245,15 +246,17 @@ fn user(name: &str, password: UserPassword) -> User {
         default_sender: None,
         replace_foreign_sender: false,
         priority: UserPriority::Normal,
+        test: false,
     }
 }
 
-/// `[senders=a,b] [default=ADDRESS] [replace] [priority=high]`
+/// `[senders=a,b] [default=ADDRESS] [replace] [priority=high] [test]`
 fn grant(user: &mut User, text: &str) {
     for word in text.split(' ') {
         match word.split_once('=').unwrap_or((word, "")) {
             ("senders", list) => user.senders = list.split(',').map(filter).collect(),
             ("default", address) => user.default_sender = Some(Address::parse(address).unwrap()),
+            ("test", _) => user.test = true,
             ("replace", _) => user.replace_foreign_sender = true,
             ("priority", "high") => user.priority = UserPriority::High,
             _ => panic!("what is {word:?}?"),
@@ -268,8 +271,9 @@ fn filter(text: &str) -> Filter {
 fn envelope(message: &NewMessage) -> String {
     let to = message.recipients.iter().map(|r| format!("{}{}", r.address, if r.dropped { " -" } else { "" }));
     let held = if message.held { " held" } else { "" };
+    let test = if message.decisions.test.is_some() { " test" } else { "" };
     let user = message.client.user.as_ref().map(|user| format!(" user {user}")).unwrap_or_default();
-    format!("{} -> {}{held}{user}", message.reverse_path, to.collect::<Vec<_>>().join(", "))
+    format!("{} -> {}{held}{test}{user}", message.reverse_path, to.collect::<Vec<_>>().join(", "))
 }
 
 /// The priority, then the parameters of the message, then those of each recipient.

@@ -247,7 +247,7 @@ async fn in_test_mode_no_recipient_is_ever_named_to_the_upstream() {
     sim.kill().await;
     sim.configure(ONE);
     sim.start().await;
-    assert_eq!(sim.core.as_ref().unwrap().test_mode.current(), None);
+    assert_eq!(sim.core.as_ref().unwrap().test_mode.for_message(false), None);
     sim.store().retry_all().await.unwrap();
     sim.core.as_ref().unwrap().context.wakeups.retry_all();
     tokio::time::sleep(secs(60)).await;
@@ -543,9 +543,11 @@ async fn the_test_switch_goes_by_what_was_set_last() {
         say(true, "two@t.example", "command"),
         "only the address has changed in the file"
     );
-    assert!(switch.current().is_some(), "everybody asks the same switch");
+    assert!(switch.for_message(false).is_some(), "everybody asks the same switch");
     sim.reload(&file(true, "two@t.example")).await;
     sim.reload(&file(false, "two@t.example")).await;
     assert_eq!(state(&sim), say(false, "two@t.example", "configuration"));
-    assert!(switch.current().is_none());
+    assert!(switch.for_message(false).is_none());
+    let address = switch.for_message(true).and_then(|test| test.address).unwrap().to_string();
+    assert_eq!(address, "two@t.example", "mail that must be a test has what is in force");
 }

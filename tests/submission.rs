@@ -77,6 +77,7 @@ fn user(password: UserPassword) -> User {
         default_sender: None,
         replace_foreign_sender: false,
         priority: UserPriority::Normal,
+        test: false,
     }
 }
 

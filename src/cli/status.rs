@@ -249,6 +249,7 @@ mod tests {
                 action: "redirect".to_owned(),
                 address: Some("test@firm.example".to_owned()),
                 origin: "command".to_owned(),
+                users: Vec::new(),
             },
             listeners: [
                 ("127.0.0.1:2525", vec!["::1/128"], "none", "none"),

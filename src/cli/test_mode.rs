@@ -64,7 +64,27 @@ pub(super) fn describe(mode: &TestModeJson) -> String {
         (true, other, _) => format!("Test mode: ON, {} (set by {origin})", printable(other)),
     };
     let lines = if mode.enabled { what_is_no_test(&mode.counts) } else { what_stays_a_test(&mode.counts) };
-    lines.into_iter().fold(what, |text, line| format!("{text}\n  {line}"))
+    let users = users_in_test(mode).filter(|_| !mode.enabled);
+    users.into_iter().chain(lines).fold(what, |text, line| format!("{text}\n  {line}"))
+}
+
+/// Whose mail is a test though the switch is off, and what becomes of it.
+fn users_in_test(mode: &TestModeJson) -> Option<String> {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = mode.users.iter().take(SHOWN).map(String::as_str).collect();
+    let shown = match (shown.as_slice(), mode.users.len().saturating_sub(SHOWN)) {
+        ([], _) => return None,
+        ([one], _) => (*one).to_owned(),
+        ([first @ .., last], 0) => format!("{} and {last}", first.join(", ")),
+        (shown, more) => format!("{} and {}", shown.join(", "), count(more as u64, "other user")),
+    };
+    let what = match (mode.action.as_str(), &mode.address) {
+        ("redirect", Some(address)) => format!("goes to {}", printable(address)),
+        ("hold", _) => "is held in the queue".to_owned(),
+        ("capture", _) => "is kept in the local mailbox".to_owned(),
+        (other, _) => printable(other),
+    };
+    Some(format!("BUT mail of {} is in test mode, and {what}", printable(&shown)))
 }
 
 /// What test mode does not concern, though it is on.
@@ -117,6 +137,7 @@ mod tests {
     #[test]
     fn says_what_becomes_of_mail_that_was_accepted_before() {
         let mode = |enabled, counts: [u64; 4]| TestModeJson {
+            users: Vec::new(),
             enabled,
             action: "redirect".to_owned(),
             address: Some("test@firm.example".to_owned()),
@@ -154,6 +175,20 @@ mod tests {
             ),
         ] {
             assert_eq!(describe(&mode(enabled, counts)), want);
+        }
+        for (users, action, want) in [
+            (1, "redirect", "BUT mail of u0 is in test mode, and goes to test@firm.example"),
+            (3, "hold", "BUT mail of u0, u1 and u2 is in test mode, and is held in the queue"),
+            (
+                7,
+                "capture",
+                "BUT mail of u0, u1, u2, u3, u4 and 2 other users is in test mode, and is kept in the local mailbox",
+            ),
+        ] {
+            let users = (0..users).map(|at| format!("u{at}")).collect();
+            let off = TestModeJson { users, action: action.to_owned(), ..mode(false, [0; 4]) };
+            assert_eq!(describe(&off), format!("Test mode: off (set by command)\n  {want}"));
+            assert_eq!(describe(&TestModeJson { action: "redirect".to_owned(), enabled: true, ..off }), on);
         }
     }
 }

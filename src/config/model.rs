@@ -257,10 +257,17 @@ pub struct TestMode {
     pub enabled: bool,
     /// What happens to mail.
     pub action: TestAction,
-    /// Where redirected mail goes; always there when `enabled` and `action` is redirect.
+    /// Where redirected mail goes; always there when `action` is redirect and `enabled` or somebody's `test` asks for it.
     pub address: Option<Address>,
     /// Messages in the captured mailbox at most.
     pub capture_max: usize,
+}
+
+impl TestMode {
+    /// Whether mail would be redirected to nobody knows where.
+    pub(in crate::config) fn lacks_address(&self) -> bool {
+        self.action == TestAction::Redirect && self.address.is_none()
+    }
 }
 
 /// What test mode does with mail.

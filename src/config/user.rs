@@ -20,6 +20,8 @@ pub struct User {
     pub replace_foreign_sender: bool,
     /// How urgent its mail is.
     pub priority: UserPriority,
+    /// Whether its mail is in test mode though the switch is off.
+    pub test: bool,
 }
 
 /// What a login is checked against.

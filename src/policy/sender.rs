@@ -159,6 +159,7 @@ mod tests {
             default_sender: own.map(|own| Address::parse(own).unwrap()),
             replace_foreign_sender: replace,
             priority: UserPriority::Normal,
+            test: false,
         }
     }
 

@@ -1,13 +1,13 @@
 //! The test mode switch: is mail that is accepted now meant for its recipients?
 //!
-//! What is in force is stored with each message at acceptance and never changes for that message. The switch itself
+//! It is on for all mail, or required for the mail of some users (`[[user]] test`) or rules. What is in force is stored with each message at acceptance and never changes for that message. The switch itself
 //! follows the file when `enabled` there has changed since it was last seen, else the last command.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, TestAction};
+use crate::config::{self, TestAction, User};
 use crate::mail::Address;
 use crate::store::{StoreError, Switches, TestTreatment};
 
@@ -28,11 +28,34 @@ pub struct TestState {
 }
 
 impl TestState {
+    /// What it makes of a message. Where there is no address to redirect to, mail is held: a command or a changed file can
+    /// leave it so while the switch is off, and then it must not reach anybody.
+    #[must_use]
+    pub fn treatment(&self) -> TestTreatment {
+        let action = match (self.action, &self.address) {
+            (TestAction::Redirect, None) => TestAction::Hold,
+            (action, _) => action,
+        };
+        TestTreatment { action, address: self.address.clone() }
+    }
+
     /// Says loudly what becomes of mail from now on.
     pub(crate) fn log(&self) {
         let Self { enabled, action, address, origin } = self;
         let to = address.as_ref().filter(|_| *enabled).map(ToString::to_string);
         tracing::warn!(event = "test_mode", enabled, action = action_name(*action), to, origin);
+    }
+
+    /// Says as loudly whose mail is in test mode though the switch is off; nothing when it is nobody's.
+    pub(crate) fn log_users(&self, users: &[User]) {
+        let names: Vec<&str> = users_in_test(users).collect();
+        if names.is_empty() || self.enabled {
+            return;
+        }
+        let TestTreatment { action, address } = self.treatment();
+        let (user, to) = (names.join(","), address.as_ref().map(ToString::to_string));
+        let (action, origin) = (action_name(action), "configuration");
+        tracing::warn!(event = "test_mode", user, enabled = true, action, to, origin);
     }
 }
 
@@ -118,11 +141,12 @@ impl Switch {
         self.held().clone()
     }
 
-    /// What is stored with a message that is accepted now.
+    /// What is stored with a message that is accepted now: the treatment in force when the switch is on, or when test mode
+    /// is `required` for this message, as its user or a rule says.
     #[must_use]
-    pub fn current(&self) -> Option<TestTreatment> {
+    pub fn for_message(&self, required: bool) -> Option<TestTreatment> {
         let state = self.held();
-        state.enabled.then(|| TestTreatment { action: state.action, address: state.address.clone() })
+        (state.enabled || required).then(|| state.treatment())
     }
 
     /// Sets the switch; it lasts over restarts. Without `action` or `address` they stay as they are.
@@ -172,6 +196,11 @@ impl Switch {
     }
 }
 
+/// The users whose mail is in test mode though the switch is off, by name.
+pub(crate) fn users_in_test(users: &[User]) -> impl Iterator<Item = &str> {
+    users.iter().filter(|user| user.test).map(|user| user.name.as_str())
+}
+
 /// The name of an action in configuration, commands and output.
 #[must_use]
 pub fn action_name(action: TestAction) -> &'static str {
@@ -207,5 +236,24 @@ fn restored(stored: StoredSwitch) -> TestState {
         action: action_from_name(&stored.action).unwrap_or(TestAction::Hold),
         address: stored.address.and_then(|address| Address::parse(&address).ok()),
         origin: stored.origin,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_redirected_to_nobody() {
+        let own = Address::parse("me@firm.example").ok();
+        for (action, address, want) in [
+            (TestAction::Redirect, own.clone(), TestAction::Redirect),
+            (TestAction::Redirect, None, TestAction::Hold),
+            (TestAction::Hold, own.clone(), TestAction::Hold),
+            (TestAction::Capture, None, TestAction::Capture),
+        ] {
+            let state = TestState { enabled: false, action, address: address.clone(), origin: String::new() };
+            assert_eq!(state.treatment(), TestTreatment { action: want, address });
+        }
     }
 }

@@ -209,15 +209,16 @@ fn same_login(old: &Login, new: &Login) -> bool {
 }
 
 fn same_user(old: &User, new: &User) -> bool {
-    let User { name, password, senders, default_sender, replace_foreign_sender, priority } = old;
+    let User { name, password, senders, default_sender, replace_foreign_sender, priority, test } = old;
     let same_password = match (password, &new.password) {
         (UserPassword::Argon2id(old), UserPassword::Argon2id(new))
         | (UserPassword::Plain(old), UserPassword::Plain(new)) => same_secret(old, new),
         (UserPassword::Scram(old), UserPassword::Scram(new)) => old == new,
         (UserPassword::Argon2id(_) | UserPassword::Scram(_) | UserPassword::Plain(_), _) => false,
     };
-    let of_new = (&new.name, &new.senders, &new.default_sender, new.replace_foreign_sender, new.priority);
-    same_password && (name, senders, default_sender, *replace_foreign_sender, *priority) == of_new
+    same_password
+        && (name, senders, default_sender) == (&new.name, &new.senders, &new.default_sender)
+        && (*replace_foreign_sender, *priority, *test) == (new.replace_foreign_sender, new.priority, new.test)
 }
 
 fn same_secret(old: &SecretString, new: &SecretString) -> bool {

@@ -14,7 +14,7 @@ use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
 use crate::oauth::SignIns;
-use crate::policy::test_mode::Switch;
+use crate::policy::test_mode::{Switch, users_in_test};
 use crate::policy::users::LoginSecret;
 use crate::route::Router;
 use crate::smtp::InstanceId;
@@ -141,6 +141,9 @@ impl Core {
         let router = Arc::new(Router::new(&config));
         if let Some(switched) = self.test_mode.follow(&config.test_mode).await? {
             switched.log();
+        }
+        if !users_in_test(&config.users).eq(users_in_test(&self.context.config.users)) {
+            self.test_mode.state().log_users(&config.users);
         }
         self.context.memory.resize(config.session.memory_out());
         let before = (*self.context).clone();

@@ -31,11 +31,17 @@ pub async fn accept(
     let upstream =
         services.router.route(&sender).ok_or_else(|| SubmissionError::NoRoute { sender: named(&sender) })?;
     admit(&services.router, upstream, &sender, submission.content.len())?;
-    let test = services.test_mode.current();
+    let test = test_of(services, submission.user.as_ref());
     if is_direct(services, peer) && is_sent_at_once(upstream, test.as_ref()) && !submission.all_dropped() {
         return send(services, peer, submission, (upstream, sender, test)).await;
     }
     queue(services, peer, submission, (upstream, sender, test)).await
+}
+
+/// What test mode makes of a message that this user hands in now.
+pub(super) fn test_of(services: &Services, user: Option<&LoggedIn>) -> Option<TestTreatment> {
+    let granted = user.and_then(|user| services.users.granted(user));
+    services.test_mode.for_message(granted.is_some_and(|user| user.test))
 }
 
 /// Whether an upstream can take a sender's message of that size.

@@ -284,7 +284,7 @@ impl Simulation {
             smtputf8: false,
             request: MessageRequest::default(),
             client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
-            decisions: Decisions { test: core.test_mode.current(), upstream: None },
+            decisions: Decisions { test: core.test_mode.for_message(false), upstream: None },
             held: false,
             recipients: recipients(to),
             content: Content::memory(text.into_bytes()),

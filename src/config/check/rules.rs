@@ -5,7 +5,7 @@ use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::sections::rule::ReadRule;
 use crate::config::words::{nearest, one_of, quoted};
-use crate::config::{Config, Rule, TestAction};
+use crate::config::{Config, Rule};
 
 /// The listener of mail that `mailsluice send` hands in.
 const CONTROL: &str = "control";
@@ -20,7 +20,7 @@ pub(in crate::config) fn check(root: &Section<'_>, reads: Vec<ReadRule>, config:
     listeners.push(CONTROL.to_owned());
     let listeners: Vec<&str> = listeners.iter().map(String::as_str).collect();
     let mut rules = Vec::with_capacity(reads.len());
-    for ReadRule { mut rule, names, test, .. } in reads {
+    for ReadRule { mut rule, names, .. } in reads {
         for name in &names.users {
             known(root, ("rule.when.user", "the name of a user"), name, &users);
         }
@@ -30,16 +30,6 @@ pub(in crate::config) fn check(root: &Section<'_>, reads: Vec<ReadRule>, config:
         if let Some(name) = &names.upstream {
             let found = known(root, ("rule.set_upstream", "the name of an upstream"), name, &upstreams);
             rule.actions.set_upstream = found.map(str::to_owned);
-        }
-        let mode = &config.test_mode;
-        if let Some(place) = test.filter(|_| mode.action == TestAction::Redirect && mode.address.is_none()) {
-            let what = "is true, and test mode has no address to send to";
-            root.fault(
-                &place,
-                "rule.test",
-                what,
-                r#"write address in [test_mode], or action = "hold" or "capture" there"#,
-            );
         }
         rules.push(rule);
     }

@@ -37,12 +37,24 @@ pub(in crate::config) fn test_mode(mut section: Section<'_>) -> TestMode {
         address: address(&mut section, "address"),
         capture_max: section.number("capture_max", 1..=MANY).unwrap_or(10_000),
     };
-    if mode.enabled && mode.action == TestAction::Redirect && !section.has("address") {
+    if mode.enabled && mode.lacks_address() && !section.has("address") {
         section
             .missing("address", r#"write the address that gets all mail, or action = "hold" or "capture""#);
     }
     section.finish();
     mode
+}
+
+/// `test` of a section whose mail can be in test mode though the switch is off; with the treatment that `[test_mode]` gives it.
+pub(super) fn test(section: &mut Section<'_>, test_mode: &TestMode) -> bool {
+    const KEY: &str = "test";
+    let test = section.flag(KEY).unwrap_or(false);
+    if test && test_mode.lacks_address() {
+        let what = r#"is true, but [test_mode] has no address for action = "redirect""#;
+        let instead = r#"write address in [test_mode], or action = "hold" or "capture" there"#;
+        section.unfit(KEY, what, instead);
+    }
+    test
 }
 
 /// `[blacklist]`

@@ -6,12 +6,13 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{ARGON2ID_IDENT, Params};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::switches::test;
 use super::{address, filters};
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::tree::Value;
 use crate::config::words::quoted;
-use crate::config::{User, UserPassword, UserPriority, secret};
+use crate::config::{TestMode, User, UserPassword, UserPriority, secret};
 
 /// The longest login name, in octets.
 const LONGEST_NAME: usize = 255;
@@ -25,7 +26,7 @@ const WRITE_HASH: &str = "write what `mailsluice hash-password` prints";
 const WRITE_SCRAM: &str = "write what `mailsluice hash-password --scram` prints";
 
 /// All users; no two with the same name.
-pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<User> {
+pub(in crate::config) fn read_all(root: &mut Section<'_>, test_mode: &TestMode) -> Vec<User> {
     let mut users: Vec<User> = Vec::new();
     let mut names: HashMap<String, SourcePlace> = HashMap::new();
     for mut section in root.sections("user") {
@@ -37,7 +38,7 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<User> {
             let what = format!("{} is the name of another user, too", quoted(name));
             section.fault(&place, "name", &what, "write another name");
         }
-        users.push(user(&mut section, name.unwrap_or_default()));
+        users.push(user(&mut section, name.unwrap_or_default(), test_mode));
         section.finish();
     }
     if users.iter().any(|user| matches!(user.password, UserPassword::Scram(_))) {
@@ -54,7 +55,7 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<User> {
     users
 }
 
-fn user(section: &mut Section<'_>, name: String) -> User {
+fn user(section: &mut Section<'_>, name: String, test_mode: &TestMode) -> User {
     let priorities =
         [("low", UserPriority::Low), ("normal", UserPriority::Normal), ("high", UserPriority::High)];
     let user = User {
@@ -64,6 +65,7 @@ fn user(section: &mut Section<'_>, name: String) -> User {
         default_sender: address(section, "default_sender"),
         replace_foreign_sender: section.flag("replace_foreign_sender").unwrap_or(false),
         priority: section.choice("priority", &priorities).unwrap_or(UserPriority::Normal),
+        test: test(section, test_mode),
     };
     if user.replace_foreign_sender && !section.has("default_sender") {
         section.missing(

@@ -219,7 +219,7 @@ fn message(
     let upstream = if decided { Some(&upstream) } else { state.router.route(&sender) };
     let upstream = upstream.ok_or_else(|| refused(&SubmissionError::NoRoute { sender: sender.clone() }))?;
     admit(&state.router, upstream, &sender, content.len()).map_err(|error| refused(&error))?;
-    let test = state.test_mode.current();
+    let test = state.test_mode.for_message(false);
     let lane = accept::lane(test.as_ref(), state.router.lane_of(&upstream.name, &sender));
     let searched = Searched {
         upstream: upstream.name.clone(),

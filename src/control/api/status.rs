@@ -5,7 +5,7 @@ use axum::extract;
 
 use super::{sign_ins, upstreams};
 use crate::config::{self, ServerAuth, TlsMode};
-use crate::control::view::{ListenerJson, StatusJson, TestModeJson};
+use crate::control::view::{ListenerJson, StatusJson};
 use crate::control::{ApiError, ApiState};
 
 pub(super) async fn show(
@@ -23,7 +23,7 @@ pub(super) async fn show(
     Ok(Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
-        test_mode: TestModeJson::new(state.test_mode.state(), state.store.test_mode_counts().await?),
+        test_mode: super::test_mode::describe(&state, state.test_mode.state()).await?,
         listeners: state.config.listeners.iter().map(listener).collect(),
         upstreams,
         sign_ins,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::policy::test_mode::{TestState, action_name};
-use crate::store::TestModeCounts;
+use crate::store::{TestModeCounts, TestTreatment};
 
 /// Test mode as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct TestModeJson {
     pub address: Option<String>,
     /// Who set it.
     pub origin: String,
+    /// Whose mail is in test mode though the switch is off, by name.
+    #[serde(default)]
+    pub users: Vec<String>,
     /// What it makes of the messages in the queue.
     #[serde(flatten)]
     pub counts: TestModeCounts,
@@ -36,14 +39,16 @@ pub struct TestModeChange {
 }
 
 impl TestModeJson {
-    /// The state, with what is in the queue.
+    /// The state, with the users whose mail is in test mode anyway, and what is in the queue.
     #[must_use]
-    pub fn new(state: TestState, counts: TestModeCounts) -> Self {
+    pub fn new(state: TestState, users: Vec<String>, counts: TestModeCounts) -> Self {
+        let TestTreatment { action, address } = state.treatment();
         Self {
             enabled: state.enabled,
-            action: action_name(state.action).to_owned(),
-            address: state.address.map(|a| a.to_string()),
+            action: action_name(action).to_owned(),
+            address: address.map(|a| a.to_string()),
             origin: state.origin,
+            users,
             counts,
         }
     }

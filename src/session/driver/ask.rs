@@ -7,6 +7,7 @@ use crate::mail::{Address, RecipientRequest};
 use crate::policy::blacklist::{self, BlacklistResult};
 use crate::policy::relay;
 use crate::session::Services;
+use crate::session::accept::test_of;
 use crate::session::direct::{Asked, is_direct};
 use crate::session::state::{Dialogue, RecipientDecision};
 use crate::smtp::Reply;
@@ -86,7 +87,7 @@ impl<S> SessionDriver<'_, S> {
     /// Whom to ask about recipients before the content is here; `None` when that can't be known, or must not be done.
     fn opening(&self, dialogue: &Dialogue) -> Option<Opening> {
         let services = &*self.services;
-        if !is_direct(services, &self.peer) || services.test_mode.current().is_some() {
+        if !is_direct(services, &self.peer) || test_of(services, dialogue.user()).is_some() {
             return None;
         }
         let sender = dialogue.sender()?;
