@@ -259,7 +259,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         sign_ins,
         secrets: secrets::read(root.section("secrets")),
     };
-    let rules = rule::read_all(&mut root);
+    let rules = rule::read_all(&mut root, &config.test_mode);
     config.rules = check::rules::check(&root, rules, &config);
     check::hostname(&root, &config);
     check::users(&root, &config);

@@ -145,9 +145,9 @@ impl Job {
             };
             // The original is needed again only if this connection may turn out to be gone.
             let spare = reused.then(|| content.clone());
-            let signer = &self.lane.context.signer;
+            let transformer = &self.lane.context.transformer;
             let offered = (link.offer(), link.host());
-            let prepared = match make_ready(signer, &self.settings, offered, (message, content)).await {
+            let prepared = match make_ready(transformer, &self.settings, offered, (message, content)).await {
                 Ok(prepared) => prepared,
                 Err(unfit) => {
                     let host = link.host().to_owned();

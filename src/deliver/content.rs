@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::unfit::Misfit;
 use crate::account::AccountSettings;
+use crate::config::Upstream;
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, Message};
-use crate::transform::{self, Prepared, Signer, TransformError, UpstreamFacts};
+use crate::transform::{Prepared, TransformError, Transformer, UpstreamFacts, WayOut};
 use crate::upstream::Offer;
 
 /// Content of this size is transformed on a thread of its own; smaller content is not counted as memory.
@@ -88,19 +89,18 @@ pub(super) struct Unfit {
 
 /// Changes a message as an upstream needs it, and looks whether it takes one of that size.
 pub(super) async fn make_ready(
-    signer: &Arc<Signer>,
+    transformer: &Arc<Transformer>,
     settings: &AccountSettings,
     (offer, host): (Offer, &str),
     (message, content): (&Message, Vec<u8>),
 ) -> Result<Prepared, Unfit> {
-    let view = UpstreamFacts {
+    let facts = UpstreamFacts {
         sign: settings.upstream.sign && !offer.local,
         eight_bit_mime: offer.eight_bit_mime,
         smtputf8: offer.smtputf8,
         local: offer.local,
     };
-    let prepared = prepare(signer, message, content, view).await;
-    let prepared = prepared?;
+    let prepared = prepare(transformer, message, content, (&settings.upstream, facts)).await?;
     let size = prepared.content.len() as u64;
     let configured = settings.limits().message_size.map(|limit| limit.0);
     let limit = offer.max_size.into_iter().chain(configured).min();
@@ -113,17 +113,19 @@ pub(super) async fn make_ready(
 
 /// Changes a message, large ones on a thread of their own.
 async fn prepare(
-    signer: &Arc<Signer>,
+    transformer: &Arc<Transformer>,
     message: &Message,
     content: Vec<u8>,
-    view: UpstreamFacts,
+    (upstream, facts): (&Arc<Upstream>, UpstreamFacts),
 ) -> Result<Prepared, Unfit> {
-    let signer = signer.clone();
     let prepared = if (content.len() as u64) < LARGE {
-        transform::prepare(message, content, &view, &signer)
+        transformer.prepare(message, content, &WayOut { upstream, facts })
     } else {
         let message = Message { content: Content::memory(Vec::new()), ..message.clone() };
-        let task = tokio::task::spawn_blocking(move || transform::prepare(&message, content, &view, &signer));
+        let (transformer, upstream) = (transformer.clone(), upstream.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            transformer.prepare(&message, content, &WayOut { upstream: &upstream, facts })
+        });
         task.await.map_err(|_| {
             let reply = Reply::new(451, (4, 3, 0), "the message could not be prepared");
             Unfit { reply, misfit: None }

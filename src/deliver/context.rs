@@ -12,7 +12,7 @@ use crate::memory::MemoryBudget;
 use crate::route::Router;
 use crate::store::Store;
 use crate::time::{Moment, Timeline};
-use crate::transform::dkim::Signer;
+use crate::transform::Transformer;
 
 /// How far the relay is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -27,15 +27,15 @@ pub enum Phase {
 }
 
 /// Everything that an attempt needs and that is handed in from outside. A reload makes another one, with another
-/// configuration, router and signer; all else is the same.
+/// configuration, router and transformer; all else is the same.
 #[derive(Clone)]
 pub struct Context {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// Which upstream serves a sender.
     pub router: Arc<Router>,
-    /// The DKIM keys.
-    pub signer: Arc<Signer>,
+    /// What messages are changed by.
+    pub transformer: Arc<Transformer>,
     /// Where all is kept.
     pub store: Arc<dyn Store>,
     /// The present moment.

@@ -136,6 +136,7 @@ async fn make(
         kind: MessageKind::Report,
         priority: Priority::Report,
         limit_wait: context.limit_waits.of(&lane, now),
+        delay: Duration::ZERO,
         lane,
         reverse_path: ReversePath::Null,
         sender: message.sender.clone(),
@@ -214,7 +215,7 @@ fn bounce_from(shared: &Reporter<'_>) -> Address {
 /// A recipient of a report: of that no report is wanted.
 fn never_reported(address: Address) -> NewRecipient {
     let request = RecipientRequest { notify: Some(Notify::NEVER), original: None };
-    NewRecipient { address, dropped: false, request }
+    NewRecipient { address, dropped: false, copy: false, request }
 }
 
 /// The beginning of the original, as far as it can be read; of one that is not larger, all of it.

@@ -10,7 +10,7 @@ mod strict;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub use edit::{FieldChange, Header, MAX_LINE, fold};
+pub use edit::{FieldChange, Header, MAX_LINE, fold, fold_words};
 pub use mailboxes::mailboxes;
 pub use section::{BYTE_ORDER_MARK, HeaderLine, to_fields};
 pub use strict::strict_mailboxes;

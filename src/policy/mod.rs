@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod lockout;
 pub mod pacing;
 pub mod relay;
+pub mod rules;
 pub mod sender;
 mod strikes;
 pub mod test_mode;

@@ -20,7 +20,7 @@ use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::{LaneName, Orphans, SignInStore, Store, StoreError, Suspension};
 use crate::time::Moment;
-use crate::transform::Signer;
+use crate::transform::Transformer;
 use crate::upstream::{Dial, Mailbox};
 
 /// How long what was broken off has to be written down.
@@ -64,7 +64,7 @@ impl Core {
         sign_ins: Arc<SignIns>,
     ) -> Result<Self, RelayError> {
         let timeline = store.timeline().clone();
-        let signer = Arc::new(Signer::new(&config.dkim)?);
+        let transformer = Arc::new(Transformer::new(&config)?);
         let limit_waits = restored_waits(&*store).await?;
         recover(&*store).await?;
         let router = Arc::new(Router::new(&config));
@@ -87,7 +87,7 @@ impl Core {
             memory: MemoryBudget::new(config.session.memory_out()),
             config,
             router,
-            signer,
+            transformer,
             store,
             timeline,
             wakeups,
@@ -137,7 +137,7 @@ impl Core {
     /// # Errors
     /// When a DKIM key or the store can't be used: then the old configuration stays in force.
     pub async fn reload(&mut self, config: Arc<Config>) -> Result<(), RelayError> {
-        let signer = Arc::new(Signer::new(&config.dkim)?);
+        let transformer = Arc::new(Transformer::new(&config)?);
         let router = Arc::new(Router::new(&config));
         if let Some(switched) = self.test_mode.follow(&config.test_mode).await? {
             switched.log();
@@ -147,7 +147,7 @@ impl Core {
         }
         self.context.memory.resize(config.session.memory_out());
         let before = (*self.context).clone();
-        self.context = Arc::new(Context { config, router, signer, ..before });
+        self.context = Arc::new(Context { config, router, transformer, ..before });
         self.configure_accounts();
         self.begin_sending();
         self.retry_after_reading();

@@ -18,8 +18,8 @@ pub use types::{
     LaneSender, Lease, Leased, ListFilter, ListingRule, MOST_DOUBTS, MailboxFailure, MailboxFindings,
     Message, MessageId, MessageKind, MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
     NewRecipient, NewSuspension, Orphans, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId,
-    Permitted, Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Settlement,
-    StoreError, StoredGrant, StoredToken, Summary, SummaryRecipient, Suspension, SuspensionKind,
+    Permitted, Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Ruled,
+    Settlement, StoreError, StoredGrant, StoredToken, Summary, SummaryRecipient, Suspension, SuspensionKind,
     TROUBLE_WITHIN, TestModeCounts, TestTreatment, Totals, TroubledDomain, domain_key, is_in_trouble,
     pattern_key, patterns_covering,
 };

@@ -8,6 +8,7 @@ mod lane_name;
 mod listing;
 mod message;
 mod permit;
+mod ruled;
 mod sign_in;
 mod suspension;
 
@@ -19,5 +20,6 @@ pub use lane_name::*;
 pub use listing::*;
 pub use message::*;
 pub use permit::*;
+pub use ruled::Ruled;
 pub use sign_in::*;
 pub use suspension::*;

@@ -6,10 +6,12 @@
 //! content to a thread of its own.
 
 mod ascii;
+mod decided;
 pub mod dkim;
 mod downgrade;
 mod encoded_words;
 mod error;
+mod identity;
 mod redirect;
 
 pub use dkim::{DkimError, Signer};
@@ -17,7 +19,7 @@ pub use error::TransformError;
 
 use downgrade::SevenBit;
 
-use crate::config::TestAction;
+use crate::config::{Config, TestAction, Upstream};
 use crate::mail::Address;
 use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::Header;
@@ -36,6 +38,15 @@ pub struct UpstreamFacts {
     pub local: bool,
 }
 
+/// By which upstream a message goes.
+#[derive(Debug, Clone, Copy)]
+pub struct WayOut<'a> {
+    /// What is configured about it.
+    pub upstream: &'a Upstream,
+    /// What it can take.
+    pub facts: UpstreamFacts,
+}
+
 /// A message as it goes to the upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
@@ -49,50 +60,68 @@ pub struct Prepared {
     pub eight_bit: bool,
 }
 
-/// Makes a message ready for one upstream.
-///
-/// # Errors
-/// When the upstream can't take it as it is and it can't be changed, when test mode forbids it, or signing fails.
-pub fn prepare(
-    message: &Message,
-    content: Vec<u8>,
-    upstream: &UpstreamFacts,
-    signer: &Signer,
-) -> Result<Prepared, TransformError> {
-    let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
-    let mut header = Header::parse(&content);
-    if let Some(test) = &message.decisions.test {
-        match (test.action, &test.address) {
-            (TestAction::Redirect, Some(address)) => {
-                redirect::redirect(&mut header, &recipients, address);
-                recipients = vec![address.clone()];
+/// What messages are changed by: all that stands in one configuration beside the upstreams, ready to use.
+#[derive(Debug, Default)]
+pub struct Transformer {
+    signer: Signer,
+}
+
+impl Transformer {
+    /// Makes it ready.
+    ///
+    /// # Errors
+    /// When a DKIM key can't be used.
+    pub fn new(config: &Config) -> Result<Self, DkimError> {
+        Ok(Self { signer: Signer::new(&config.dkim)? })
+    }
+
+    /// Makes a message ready for one upstream.
+    ///
+    /// # Errors
+    /// When the upstream can't take it as it is and it can't be changed, when test mode forbids it, or signing fails.
+    pub fn prepare(
+        &self,
+        message: &Message,
+        content: Vec<u8>,
+        way_out: &WayOut<'_>,
+    ) -> Result<Prepared, TransformError> {
+        let upstream = &way_out.facts;
+        let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
+        let mut header = Header::parse(&content);
+        decided::apply(&mut header, &message.decisions.ruled);
+        if let Some(test) = &message.decisions.test {
+            match (test.action, &test.address) {
+                (TestAction::Redirect, Some(address)) => {
+                    redirect::redirect(&mut header, &recipients, address);
+                    recipients = vec![address.clone()];
+                }
+                // A local mailbox is where held and captured mail may go as it is.
+                _ if upstream.local => {}
+                _ => return Err(TransformError::Test),
             }
-            // A local mailbox is where held and captured mail may go as it is.
-            _ if upstream.local => {}
-            _ => return Err(TransformError::Test),
         }
+        remove_blind_copies(&mut header);
+        let international = needs_smtputf8(message, &header, &recipients);
+        let takes_international = upstream.smtputf8 || upstream.local;
+        if !takes_international {
+            ensure_known(message, &recipients)?;
+        }
+        let changed = header.is_changed().then(|| header.to_content());
+        let mut content = changed.unwrap_or(content);
+        let seven_bit = SevenBit {
+            header: international && !takes_international,
+            body: !upstream.eight_bit_mime && !upstream.local,
+        };
+        if (seven_bit.header || seven_bit.body) && !content.is_ascii() {
+            content = seven_bit.write(&content)?;
+        }
+        if upstream.sign {
+            let signatures = self.signer.sign(&content)?;
+            content.splice(..0, signatures);
+        }
+        let eight_bit = !content.is_ascii();
+        Ok(Prepared { content, recipients, smtputf8: international && takes_international, eight_bit })
     }
-    remove_blind_copies(&mut header);
-    let international = needs_smtputf8(message, &header, &recipients);
-    let takes_international = upstream.smtputf8 || upstream.local;
-    if !takes_international {
-        ensure_known(message, &recipients)?;
-    }
-    let changed = header.is_changed().then(|| header.to_content());
-    let mut content = changed.unwrap_or(content);
-    let seven_bit = SevenBit {
-        header: international && !takes_international,
-        body: !upstream.eight_bit_mime && !upstream.local,
-    };
-    if (seven_bit.header || seven_bit.body) && !content.is_ascii() {
-        content = seven_bit.write(&content)?;
-    }
-    if upstream.sign {
-        let signatures = signer.sign(&content)?;
-        content.splice(..0, signatures);
-    }
-    let eight_bit = !content.is_ascii();
-    Ok(Prepared { content, recipients, smtputf8: international && takes_international, eight_bit })
 }
 
 /// Whether a transaction needs SMTPUTF8 (RFC 6531 3.4) as it is.

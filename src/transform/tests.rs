@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use secrecy::SecretString;
 
 use super::*;
@@ -29,7 +31,7 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Mes
         client: ClientInfo::default(),
         decisions: Decisions {
             test: test.map(|(action, to)| TestTreatment { action, address: to.map(address) }),
-            upstream: None,
+            ..Decisions::default()
         },
         recipients: recipients
             .iter()
@@ -50,6 +52,20 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Mes
     }
 }
 
+/// Makes a message ready for an upstream that is configured with its name alone.
+fn prepare(
+    message: &Message,
+    content: Vec<u8>,
+    facts: UpstreamFacts,
+    signer: Signer,
+) -> Result<Prepared, TransformError> {
+    let config = "[[upstream]]\nname = \"main\"\nhost = \"main\"\n";
+    let config = Config::from_toml(config, Path::new("/")).unwrap().config;
+    let way_out = WayOut { upstream: &config.upstreams[0], facts };
+    let transformer = Transformer { signer };
+    transformer.prepare(message, content, &way_out)
+}
+
 fn signer() -> Signer {
     let key = mail_auth::common::crypto::Ed25519Key::generate_pkcs8().unwrap();
     let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
@@ -65,8 +81,7 @@ const CONTENT: &str =
 #[test]
 fn keeps_all_but_the_blind_copies() {
     let unsigned = UpstreamFacts { sign: false, ..ALL };
-    let got =
-        prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), &unsigned, &signer()).unwrap();
+    let got = prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), unsigned, signer()).unwrap();
     assert_eq!(String::from_utf8(got.content).unwrap(), CONTENT.replace("Bcc: c@x.test\r\n", ""));
     assert_eq!(got.recipients, [address("b@x.test"), address("c@x.test")]);
     assert!(!got.smtputf8 && !got.eight_bit);
@@ -75,7 +90,7 @@ fn keeps_all_but_the_blind_copies() {
 #[test]
 fn signs_what_the_redirect_made() {
     let test = Some((TestAction::Redirect, Some("test@firm.example")));
-    let got = prepare(&message(&["b@x.test", "c@x.test"], test), CONTENT.into(), &ALL, &signer()).unwrap();
+    let got = prepare(&message(&["b@x.test", "c@x.test"], test), CONTENT.into(), ALL, signer()).unwrap();
     assert_eq!(got.recipients, [address("test@firm.example")]);
     let mail = String::from_utf8(got.content).unwrap();
     assert!(
@@ -99,10 +114,10 @@ fn test_mail_without_test_address_stays() {
         (TestAction::Capture, None),
     ] {
         let held = message(&["b@x.test"], Some(test));
-        let refused = prepare(&held, CONTENT.into(), &ALL, &signer());
+        let refused = prepare(&held, CONTENT.into(), ALL, signer());
         assert!(matches!(refused, Err(TransformError::Test)), "{test:?}");
         assert_eq!(
-            prepare(&held, CONTENT.into(), &local, &signer()).unwrap().recipients,
+            prepare(&held, CONTENT.into(), local, signer()).unwrap().recipients,
             [address("b@x.test")]
         );
     }
@@ -113,20 +128,20 @@ fn only_a_local_part_needs_smtputf8() {
     let mut asked = message(&["b@x.test"], None);
     asked.smtputf8 = true;
     // What was asked for but is not needed does no harm.
-    assert!(!prepare(&asked, CONTENT.into(), &ALL, &signer()).unwrap().smtputf8);
+    assert!(!prepare(&asked, CONTENT.into(), ALL, signer()).unwrap().smtputf8);
 
     let content = "From: \u{c4} <a@m\u{fc}ller.test>\r\nSubject: \u{fc}\r\n\r\nGr\u{fc}\u{df}e\r\n";
     let ascii = "From: =?utf-8?B?w4Q=?= <a@xn--mller-kva.test>\r\nSubject: =?utf-8?B?w7w=?=\r\n\r\nGr\u{fc}\u{df}e\r\n";
     let without = UpstreamFacts { sign: false, smtputf8: false, ..ALL };
     let with = UpstreamFacts { sign: false, ..ALL };
     for message in [&asked, &message(&["b@\u{fc}.test"], None)] {
-        let got = prepare(message, content.into(), &without, &signer()).unwrap();
+        let got = prepare(message, content.into(), without, signer()).unwrap();
         assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (ascii, false));
-        let got = prepare(message, content.into(), &with, &signer()).unwrap();
+        let got = prepare(message, content.into(), with, signer()).unwrap();
         assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (content, true));
     }
     // Who has not asked for it has an old program, which upstreams have always taken.
-    let got = prepare(&message(&["b@x.test"], None), content.into(), &without, &signer()).unwrap();
+    let got = prepare(&message(&["b@x.test"], None), content.into(), without, signer()).unwrap();
     assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (content, false));
 
     let mut sender = message(&["b@x.test"], None);
@@ -134,32 +149,32 @@ fn only_a_local_part_needs_smtputf8() {
     let some = message(&["b@x.test", "\u{fc}@x.test", "c@\u{fc}.test", "\u{fc}@\u{fc}.test"], None);
     let test = message(&["b@x.test"], Some((TestAction::Redirect, Some("\u{fc}@x.test"))));
     for (message, recipients) in [(&sender, None), (&some, Some([1, 3].into())), (&test, None)] {
-        let error = prepare(message, CONTENT.into(), &without, &signer()).unwrap_err();
+        let error = prepare(message, CONTENT.into(), without, signer()).unwrap_err();
         assert!(error.to_reply().to_string().starts_with("553 5.6.7 "), "{error}");
         match (error, recipients) {
             (TransformError::InternationalRecipients(got), Some(want)) => assert_eq!(got, want),
             (TransformError::International(_), None) => {}
             (other, _) => panic!("{other}"),
         }
-        assert!(prepare(message, CONTENT.into(), &with, &signer()).unwrap().smtputf8);
+        assert!(prepare(message, CONTENT.into(), with, signer()).unwrap().smtputf8);
     }
 }
 
 #[test]
 fn an_old_upstream_gets_seven_bits_or_nothing() {
     let plain = "From: a@firm.example\r\n\r\nGr\u{fc}\u{df}e\r\n";
-    let got = prepare(&message(&["b@x.test"], None), plain.into(), &OLD, &signer()).unwrap();
+    let got = prepare(&message(&["b@x.test"], None), plain.into(), OLD, signer()).unwrap();
     assert!(got.content.is_ascii() && !got.eight_bit);
     assert!(got.content.starts_with(b"DKIM-Signature:") && got.content.ends_with(b"Gr=C3=BC=C3=9Fe\r\n"));
-    assert!(prepare(&message(&["b@x.test"], None), plain.into(), &ALL, &signer()).unwrap().eight_bit);
+    assert!(prepare(&message(&["b@x.test"], None), plain.into(), ALL, signer()).unwrap().eight_bit);
 
     let subject = "From: a@firm.example\r\nSubject: \u{fc}\r\n\r\nhi\r\n";
     let sloppy = message(&["b@x.test"], None);
     let unsigned = UpstreamFacts { sign: false, ..OLD };
-    let got = prepare(&sloppy, subject.into(), &unsigned, &signer()).unwrap();
+    let got = prepare(&sloppy, subject.into(), unsigned, signer()).unwrap();
     assert_eq!((got.content, got.smtputf8), (subject.as_bytes().to_vec(), false));
 
     let signed = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\u{fc}\r\n--b--\r\n";
-    let error = prepare(&message(&["b@x.test"], None), signed.into(), &OLD, &signer()).unwrap_err();
+    let error = prepare(&message(&["b@x.test"], None), signed.into(), OLD, signer()).unwrap_err();
     assert!(error.to_reply().to_string().starts_with("554 5.6.3 "), "{error}");
 }

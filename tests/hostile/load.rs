@@ -3,16 +3,17 @@
 //!
 //! Time is what this thread has computed, for a size and a sixteenth of it: where a square hides, it shows by then.
 
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
-use mailsluice::config::{ByteSize, DkimEntry, LongLines, TestAction};
+use mailsluice::config::{ByteSize, Config, DkimEntry, LongLines, TestAction};
 use mailsluice::mail::{Address, Body, QueueId, ReversePath, header};
 use mailsluice::store::{
     ClientInfo, Content, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment,
 };
 use mailsluice::time::Moment;
-use mailsluice::transform::{self, Signer, UpstreamFacts};
+use mailsluice::transform::{Transformer, UpstreamFacts, WayOut};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::client::Client;
@@ -160,15 +161,21 @@ fn prepare(content: &str) -> bool {
     };
     let old = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
     let content = format!("Received: x\r\nFrom: a@firm.example\r\n{content}").into_bytes();
-    transform::prepare(&message, content, &old, &signer()).is_ok()
+    let mut config = config();
+    config.dkim.push(signing_entry());
+    let way_out = WayOut { upstream: &config.upstreams[0], facts: old };
+    Transformer::new(&config).unwrap().prepare(&message, content, &way_out).is_ok()
 }
 
-fn signer() -> Signer {
+fn config() -> Config {
+    Config::from_toml("[[upstream]]\nname = \"main\"\nhost = \"main\"\n", Path::new("/")).unwrap().config
+}
+
+fn signing_entry() -> DkimEntry {
     let key = mail_auth::common::crypto::Ed25519Key::generate_pkcs8().unwrap();
     let base64 = base64::engine::general_purpose::STANDARD.encode(key);
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
-    let entry = DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: pem.into() };
-    Signer::new(&[entry]).unwrap()
+    DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: pem.into() }
 }
 
 #[test]

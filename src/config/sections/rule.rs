@@ -3,11 +3,11 @@
 use jiff::civil::Time;
 
 use super::rule_condition::{self, field_name};
-use super::rule_header;
+use super::{rule_header, switches};
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::{one_of, quoted};
-use crate::config::{Rule, RuleActions, UserPriority};
+use crate::config::{Rule, RuleActions, TestMode, UserPriority};
 use crate::mail::Mailbox;
 
 /// The longest text of a refusal, in characters: it must fit into a reply.
@@ -37,8 +37,6 @@ pub(in crate::config) struct ReadRule {
     /// Where its name stands.
     pub(in crate::config) place: SourcePlace,
     pub(in crate::config) names: RuleNames,
-    /// Where it says `test = true`.
-    pub(in crate::config) test: Option<SourcePlace>,
 }
 
 /// Names of other sections that a rule goes by.
@@ -70,7 +68,7 @@ impl RuleNames {
 }
 
 /// All rules, in their order.
-pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<ReadRule> {
+pub(in crate::config) fn read_all(root: &mut Section<'_>, test_mode: &TestMode) -> Vec<ReadRule> {
     let mut rules = Vec::new();
     for mut section in root.sections("rule") {
         let name = super::name(&mut section, r#"write what the log is to call it, such as "invoices""#);
@@ -81,16 +79,14 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>) -> Vec<ReadRule> {
             .inner("when", r#"write a condition such as { header = "X-Document-Type", equals = "invoice" }"#);
         let when =
             if has_when { rule_condition::read(when, &mut names) } else { rule_condition::everything(when) };
-        let actions = actions(&mut section, &mut names);
-        let test =
-            section.has("test").then(|| section.place_of("test")).filter(|_| actions.test == Some(true));
-        rules.push(ReadRule { rule: Rule { name, when, actions }, place, names, test });
+        let actions = actions(&mut section, &mut names, test_mode);
+        rules.push(ReadRule { rule: Rule { name, when, actions }, place, names });
         section.finish();
     }
     rules
 }
 
-fn actions(section: &mut Section<'_>, names: &mut RuleNames) -> RuleActions {
+fn actions(section: &mut Section<'_>, names: &mut RuleNames, test_mode: &TestMode) -> RuleActions {
     if !ACTIONS.iter().any(|key| section.has(key)) {
         let instead = format!("write {}", one_of(ACTIONS));
         section.fault_of_all("does nothing", &instead);
@@ -110,7 +106,7 @@ fn actions(section: &mut Section<'_>, names: &mut RuleNames) -> RuleActions {
         cc_from_header: field_name(section, "cc_from_header"),
         header: rule_header::read(section),
         hold: section.flag("hold"),
-        test: section.flag("test"),
+        test: switches::test(section, test_mode),
         delay_until: section.parsed(
             "delay_until",
             "a time of day",

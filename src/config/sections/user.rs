@@ -65,7 +65,7 @@ fn user(section: &mut Section<'_>, name: String, test_mode: &TestMode) -> User {
         default_sender: address(section, "default_sender"),
         replace_foreign_sender: section.flag("replace_foreign_sender").unwrap_or(false),
         priority: section.choice("priority", &priorities).unwrap_or(UserPriority::Normal),
-        test: test(section, test_mode),
+        test: test(section, test_mode).unwrap_or(false),
     };
     if user.replace_foreign_sender && !section.has("default_sender") {
         section.missing(

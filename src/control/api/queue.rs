@@ -22,9 +22,7 @@ use crate::control::view::{
 use crate::control::{ApiError, ApiState};
 use crate::lane::{LaneState, LaneStatus};
 use crate::mail::{Address, MessageLabel, QueueId, header};
-use crate::store::{
-    Decisions, LaneName, ListFilter, MessageState, RecipientState, StoreError, Summary, TestTreatment,
-};
+use crate::store::{LaneName, ListFilter, MessageState, RecipientState, StoreError, Summary, TestTreatment};
 
 /// How long a message that is being sent is waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -210,7 +208,7 @@ pub(super) async fn release(
     let id = QueueId::parse(&id?)?;
     let message = find(&state, &id).await?;
     let test = released_test(&state, &message, &release?.0)?;
-    let decisions = Decisions { test: test.clone(), ..message.decisions.clone() };
+    let decisions = message.decisions.clone().released(test.clone());
     let lane = state.store.release(id.clone(), decisions).await?;
     let lane =
         lane.ok_or_else(|| ApiError::Conflict(format!("{id} is not held: there is nothing to release")))?;

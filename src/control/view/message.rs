@@ -78,6 +78,12 @@ pub struct MessageDetail {
     pub upstream_reason: Option<String>,
     /// The upstream that it takes instead at present.
     pub fallback: Option<String>,
+    /// The rules that have matched.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// What they have decided, in words.
+    #[serde(default)]
+    pub ruled: Vec<String>,
     /// All that it waits for, and whose affair that is.
     pub waits: Vec<WaitJson>,
 }
@@ -180,6 +186,9 @@ fn waiting(
         MessageState::Sending => return (None, None),
         MessageState::Ready | MessageState::Deferred => {}
     }
+    if is_scheduled(summary, now) {
+        return (Some("schedule"), Some(summary.due));
+    }
     // While another upstream stands in, it is not held up by its own.
     let own = lane.filter(|lane| lane.via.is_none()).map_or(&LaneState::Up, |lane| &lane.state);
     let until = own.until();
@@ -196,6 +205,11 @@ fn waiting(
         _ if state == MessageState::Deferred => (Some("retry"), Some(summary.due)),
         _ => (None, Some(summary.due)),
     }
+}
+
+/// Whether it waits for the time of day that a rule has set; a person who wants it sent at once has made it due.
+pub(super) fn is_scheduled(summary: &Summary, now: Moment) -> bool {
+    summary.attempts == 0 && summary.decisions.ruled.delay_until.is_some() && summary.due > now
 }
 
 impl MessageDetail {
@@ -219,6 +233,8 @@ impl MessageDetail {
                 .map(ToString::to_string),
             upstream_reason: lane.and_then(|lane| some_text(lane.state.reason())),
             fallback: lane.and_then(|lane| lane.via.clone()),
+            rules: summary.decisions.ruled.rules.clone(),
+            ruled: summary.decisions.in_words(),
             waits: sources.waits(),
         }
     }

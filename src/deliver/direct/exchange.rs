@@ -393,5 +393,5 @@ async fn ready(
     (message, content): (&Message, &[u8]),
 ) -> Result<Prepared, Unfit> {
     let message = (message, content.to_vec());
-    make_ready(&shared.context.signer, &permit.settings, (offer, &host), message).await
+    make_ready(&shared.context.transformer, &permit.settings, (offer, &host), message).await
 }

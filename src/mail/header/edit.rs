@@ -95,14 +95,19 @@ impl<'a> Header<'a> {
 
     /// Gives the first field of that name a new value and removes the others; adds it when there is none.
     pub fn replace(&mut self, name: &str, value: &[u8]) {
-        let mut found = false;
-        self.map(|field| match field.is(name) {
+        self.replace_raw(name, fold(name, value));
+    }
+
+    /// Puts a whole field with its line end in the place of the first field of that name and removes the others; adds it
+    /// when there is none.
+    pub fn replace_raw(&mut self, name: &str, field: Vec<u8>) {
+        let mut field = Some(field);
+        self.map(|old| match old.is(name) {
             false => FieldChange::Keep,
-            true if std::mem::replace(&mut found, true) => FieldChange::Remove,
-            true => FieldChange::Replace(fold(name, value)),
+            true => field.take().map_or(FieldChange::Remove, FieldChange::Replace),
         });
-        if !found {
-            self.append(name, value);
+        if let Some(field) = field {
+            self.append_raw(field);
         }
     }
 
@@ -155,9 +160,15 @@ pub enum FieldChange {
 /// within 998 always. Line ends and runs of white space in the value become one space.
 #[must_use]
 pub fn fold(name: &str, value: &[u8]) -> Vec<u8> {
+    let words = value.split(|&b| b.is_ascii_whitespace() || b == 0).filter(|word| !word.is_empty());
+    fold_words(name, words)
+}
+
+/// The same with words that are whole, whatever white space is in them: a local part in quotes may hold some.
+#[must_use]
+pub fn fold_words<'a>(name: &str, words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = format!("{name}:").into_bytes();
     let mut column = out.len();
-    let words = value.split(|&b| b.is_ascii_whitespace() || b == 0).filter(|word| !word.is_empty());
     for (i, word) in words.flat_map(|word| word.chunks(MAX_WORD)).enumerate() {
         if column + 1 + word.len() > FOLD_AT && (i > 0 || word.len() == MAX_WORD) {
             out.extend_from_slice(b"\r\n");

@@ -65,6 +65,21 @@ pub enum Priority {
 }
 
 impl Priority {
+    const NAMES: [(Self, &str); 4] =
+        [(Self::Report, "report"), (Self::High, "high"), (Self::Normal, "normal"), (Self::Low, "low")];
+
+    /// The name in output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(priority, _)| *priority == self).map_or("", |(_, name)| name)
+    }
+
+    /// The priority of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, other)| *other == name).map(|(priority, _)| *priority)
+    }
+
     /// What MT-PRIORITY (RFC 6710) means here: above 0 is high, below is low.
     #[must_use]
     pub fn asked(priority: Option<i8>) -> Self {
@@ -83,6 +98,8 @@ pub struct NewRecipient {
     pub address: Address,
     /// Accepted from the client but dropped (blacklist): counted, never sent.
     pub dropped: bool,
+    /// A rule has added it: counted as generated, not as accepted.
+    pub copy: bool,
     /// The reports that the client asked for.
     pub request: RecipientRequest,
 }
@@ -96,6 +113,13 @@ impl Recipients {
     #[must_use]
     pub fn new(recipients: Vec<NewRecipient>) -> Option<Self> {
         (!recipients.is_empty()).then_some(Self(recipients))
+    }
+
+    /// These and more.
+    #[must_use]
+    pub fn with(mut self, more: Vec<NewRecipient>) -> Self {
+        self.0.extend(more);
+        self
     }
 
     /// How many are to get the message; the others are counted alone.
@@ -135,6 +159,8 @@ pub struct NewMessage {
     /// then, *plus* this figure at present: so waiting for a limit makes no message older, and no row need be touched for
     /// it.
     pub limit_wait: Duration,
+    /// For how long it does not go, whatever room there is; its age counts from then.
+    pub delay: Duration,
     /// The reverse-path.
     pub reverse_path: ReversePath,
     /// The key of the address that routing goes by; empty for a report of unknown origin.
