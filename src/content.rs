@@ -190,6 +190,21 @@ impl Content {
         Ok(octets)
     }
 
+    /// Looks at its file, on a thread where that disturbs nobody.
+    ///
+    /// # Errors
+    /// When it has no file, or that can't be read.
+    pub async fn examine<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(std::fs::File) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ContentError> {
+        let path = self.path().map(Path::to_owned).unwrap_or_default();
+        let file = path.clone();
+        let looked = tokio::task::spawn_blocking(move || look(std::fs::File::open(file)?)).await;
+        let looked = looked.map_err(io::Error::other).flatten();
+        looked.map_err(|source| ContentError::Unreadable { path, source })
+    }
+
     /// The store answers for the file from now on: dropping the content does not remove it. For stores.
     pub fn keep(&self) {
         if let Octets::File(file) = &self.place {

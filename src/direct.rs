@@ -60,6 +60,8 @@ pub struct DirectMessage {
     pub message: Message,
     /// Recipients that were accepted and get nothing (blacklist).
     pub dropped: u64,
+    /// Recipients that rules have added, those that get nothing among them.
+    pub copies: u64,
 }
 
 /// Why the upstream does not have it.

@@ -189,6 +189,7 @@ impl Relay {
         let recipient = |a: &&str| NewRecipient {
             address: Address::parse(a).unwrap(),
             dropped: false,
+            copy: false,
             request: RecipientRequest::default(),
         };
         let message = NewMessage {
@@ -197,6 +198,7 @@ impl Relay {
             priority: Priority::Normal,
             lane: LaneName::of_upstream("m365"),
             limit_wait: Duration::ZERO,
+            delay: Duration::ZERO,
             reverse_path: ReversePath::Address(Address::parse("ERP@firm.example").unwrap()),
             sender: "erp@firm.example".to_owned(),
             body: Body::SevenBit,

@@ -33,8 +33,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mailsluice::config::{
-    BlacklistAction, ByteSize, Filter, LongLines, Newlines, ServerAuth, TestAction, User, UserPassword,
-    UserPriority, Window,
+    BlacklistAction, ByteSize, Config, Filter, LongLines, Newlines, Rule, ServerAuth, TestAction, User,
+    UserPassword, UserPriority, Window,
 };
 use mailsluice::listen::{Door, Gate};
 use mailsluice::mail::{Address, ClientNetwork, Completion};
@@ -234,6 +234,7 @@ fn set_up(world: &mut World, line: &str) {
             world.config.test_mode.address = Some(Address::parse("test@firm.example").unwrap());
         }
         "test_address" => world.config.test_mode.address = Some(Address::parse(value).unwrap()),
+        "rule" => world.config.rules.push(rule(value)),
         "grant" => grant(world.config.users.last_mut().unwrap(), value),
         _ => panic!("what is {line:?}?"),
     }
@@ -251,6 +252,14 @@ fn user(name: &str, password: UserPassword) -> User {
         max_message_size: None,
         test: false,
     }
+}
+
+/// A rule; its keys stand in one line, with a semicolon and a space between them.
+fn rule(text: &str) -> Rule {
+    let keys = text.replace("; ", "\n");
+    let text = format!("[[upstream]]\nname = \"main\"\nhost = \"h\"\n[[rule]]\n{keys}\n");
+    let loaded = Config::from_toml(&text, Path::new("/")).unwrap_or_else(|faults| panic!("{faults}"));
+    loaded.config.rules.into_iter().next().unwrap()
 }
 
 /// `[senders=a,b] [default=ADDRESS] [replace] [priority=high] [test] [recipients=a,b] [size=N]`

@@ -11,6 +11,7 @@ mod context;
 mod dialogue;
 mod dkim;
 mod doctor;
+mod explain;
 mod failure;
 mod hash_password;
 mod init;
@@ -105,6 +106,11 @@ enum MainCommand {
     /// Send a real test mail through the running relay, and wait for its outcome
     #[command(after_help = "Example:\n  mailsluice send --to me@firm.example --upstream m365")]
     Send(send::SendOptions),
+    /// Show which rules, route, signature and limits a message would get; sends nothing
+    #[command(
+        after_help = "Example:\n  mailsluice explain invoice.eml --from erp@firm.example --to someone@example.org"
+    )]
+    Explain(explain::ExplainOptions),
     /// Show the dialogue with an upstream as it goes on, until Ctrl-C; secrets and contents are left out
     #[command(after_help = "Example:\n  mailsluice trace m365")]
     Trace(trace::TraceOptions),
@@ -165,6 +171,7 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Probe(options) => probe::execute(&options, context),
         MainCommand::Doctor(options) => doctor::execute(&options, context),
         MainCommand::Send(options) => send::execute(&options, context),
+        MainCommand::Explain(options) => explain::execute(&options, context),
         MainCommand::Trace(options) => trace::execute(&options, context),
         MainCommand::Limits(command) => limits::execute(command, context),
         MainCommand::Upstream(command) => upstream::execute(&command, context),

@@ -2,6 +2,7 @@
 
 pub(super) mod machine;
 mod own_listeners;
+pub(super) mod rules;
 mod same_names;
 mod sign_ins;
 

@@ -24,7 +24,6 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("", "language", Text("en")),
     ("", "history_days", Number(30)),
     ("", "alert", Empty),
-    ("", "rule", Empty),
     ("", "console", Section),
     ("console", "address", Text("off")),
     ("console", "metrics", Text("signed-in")),

@@ -10,7 +10,8 @@ use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
 use super::sections::{
-    dkim, dns, listener, oauth, queue, secrets, session, signature, smime, switches, top, upstream, user,
+    dkim, dns, listener, oauth, queue, rule, secrets, session, signature, smime, switches, top, upstream,
+    user,
 };
 use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
@@ -192,7 +193,8 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> 
 }
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.
-const ALL_SECTIONS: &str = "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[oauth]]\n[[signature]]\n[[smime]]\n";
+const ALL_SECTIONS: &str = "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[rule]]\n[[oauth]]\n\
+    [[signature]]\n[[smime]]\n";
 
 /// The keys of all sections, whether a configuration has them or not.
 fn known_keys() -> KnownKeys {
@@ -242,7 +244,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let signatures = signature::read_all(&mut root);
     let signatures = check::signatures(&root, signatures);
     check::machine::listeners(&root, &listeners);
-    let config = Config {
+    let mut config = Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),
         control_group: top::control_group(&mut root),
@@ -262,9 +264,12 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         dns: dns::read(root.section("dns")),
         smime: smime::read_all(&mut root),
         signatures,
+        rules: Vec::new(),
         sign_ins,
         secrets: secrets::read(root.section("secrets")),
     };
+    let rules = rule::read_all(&mut root, &config.test_mode);
+    config.rules = check::rules::check(&root, rules, &config);
     check::hostname(&root, &config);
     check::users(&root, &config);
     check::machine::data_dir(&root, &config.data_dir);

@@ -29,6 +29,7 @@ mod presets;
 mod private_key;
 mod proxy;
 mod reader;
+mod rule;
 mod scram;
 mod secret;
 mod sections;
@@ -66,6 +67,7 @@ pub use pin::Pin;
 pub use presets::{PRESETS, Preset, SendingHosts};
 pub use private_key::{SigningKeyFault, SigningKeyFileFault, signing_key, signing_key_file};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
+pub use rule::{HeaderEdit, Rule, RuleActions, RuleCondition, SizeTest, TextPattern, TextTest};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use sender::{SenderWhen, UpstreamSender};
 pub use sign_in::{

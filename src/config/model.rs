@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
-use super::{ByteSize, Identity, NamedSignature, Secrets, SignIn, SmimeEntry, Upstream, User};
+use super::{ByteSize, Identity, NamedSignature, Rule, Secrets, SignIn, SmimeEntry, Upstream, User};
 use crate::mail::{Address, Completion, DomainKey};
 
 /// The whole configuration.
@@ -54,6 +54,8 @@ pub struct Config {
     pub signatures: Vec<NamedSignature>,
     /// `[[user]]`: who may log in.
     pub users: Vec<User>,
+    /// `[[rule]]`, in their order.
+    pub rules: Vec<Rule>,
     /// `[[oauth]]`
     pub sign_ins: Vec<Arc<SignIn>>,
     /// `[secrets]`

@@ -12,6 +12,11 @@ pub(super) fn is_domain(name: &str) -> bool {
     !name.starts_with('[') && is_ehlo_name(name)
 }
 
+/// Whether a text is the name of a header field (RFC 5322 3.6.8) that is not absurdly long.
+pub(super) fn is_field_name(name: &str) -> bool {
+    (1..=76).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+}
+
 /// Whether a text is an IP address, or a host name, which may end in a dot.
 pub(super) fn is_host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || is_domain(text.strip_suffix('.').unwrap_or(text))

@@ -1,5 +1,6 @@
 //! Reads one section of the configuration: takes out values, collects every finding, and tells which keys are unknown.
 
+mod alike;
 mod context;
 
 use std::ops::RangeInclusive;

@@ -106,8 +106,7 @@ async fn make(
     let to = addressees(shared, message, &original);
     let first = to.first()?.clone();
     let context = &shared.context;
-    let wall = context.timeline.wall();
-    let now = context.timeline.now();
+    let (wall, now) = (context.timeline.wall(), context.timeline.now());
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
     let retry_until = (kind == Kind::Delayed).then(|| retried_until(context, message));
     let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);
@@ -138,6 +137,7 @@ async fn make(
         kind: MessageKind::Report,
         priority: Priority::Report,
         limit_wait: context.limit_waits.of(&lane, now),
+        delay: Duration::ZERO,
         lane,
         reverse_path: ReversePath::Null,
         sender: message.sender.clone(),
@@ -231,7 +231,7 @@ fn bounce_from(shared: &Reporter<'_>) -> Address {
 /// A recipient of a report: of that no report is wanted.
 fn never_reported(address: Address) -> NewRecipient {
     let request = RecipientRequest { notify: Some(Notify::NEVER), original: None };
-    NewRecipient { address, dropped: false, request }
+    NewRecipient { address, dropped: false, copy: false, request }
 }
 
 /// The beginning of the original, as far as it can be read; of one that is not larger, all of it.

@@ -36,7 +36,7 @@ impl MessageLabel {
     /// The subject, its encoded words (RFC 2047) decoded; `None` when there is none. Decoded at each call: few ask.
     #[must_use]
     pub fn subject(&self) -> Option<String> {
-        short(&decoded_subject(&Field::of(self.subject.as_deref()?)))
+        short(&decoded_text(&Field::of(self.subject.as_deref()?)))
     }
 }
 
@@ -47,9 +47,9 @@ fn beginning(field: &[u8]) -> &[u8] {
     &field[..end]
 }
 
-/// A Subject field as a person reads it: encoded words decoded.
+/// The value of a field of free text as a person reads it (RFC 2047): in one line, encoded words decoded.
 #[must_use]
-pub fn decoded_subject(field: &Field<'_>) -> String {
+pub fn decoded_text(field: &Field<'_>) -> String {
     let section = [b"Subject:", field.value(), b"\r\n\r\n"].concat();
     let parsed = MessageParser::default().parse_headers(&section);
     parsed.and_then(|message| message.subject().map(str::to_owned)).unwrap_or_default()

@@ -27,7 +27,7 @@ pub use completion::Completion;
 pub use domain::{DomainKey, to_ascii};
 pub use envelope::{Body, Envelope};
 pub use key::AddressKey;
-pub use label::{MessageLabel, decoded_subject};
+pub use label::{MessageLabel, decoded_text};
 pub use named_address::{DisplayName, NamedAddress};
 pub use queue_id::{QueueId, QueueIdError};
 pub use request::{EnvelopeId, MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return};

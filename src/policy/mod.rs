@@ -10,6 +10,7 @@ pub mod lockout;
 pub mod pacing;
 pub mod recipient;
 pub mod relay;
+pub mod rules;
 pub mod sender;
 mod strikes;
 pub mod test_mode;

@@ -219,6 +219,13 @@ pub fn action_from_name(name: &str) -> Option<TestAction> {
         .find(|&a| action_name(a) == name)
 }
 
+/// What a file alone makes of a message of which test mode is `required`, or not.
+#[must_use]
+pub fn of_file(file: &config::TestMode, required: bool) -> Option<TestTreatment> {
+    let state = state_of(file);
+    (state.enabled || required).then(|| state.treatment())
+}
+
 /// The state that a file asks for.
 fn state_of(file: &config::TestMode) -> TestState {
     TestState {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    Blacklist, Config, DkimEntry, Listener, Log, Login, NamedSignature, Queue, Secrets, Session, SignIn,
-    SmimeEntry, TestMode, Upstream, UpstreamKind, User, UserPassword, dkim_key_name,
+    Blacklist, Config, DkimEntry, Listener, Log, Login, NamedSignature, Queue, Rule, Secrets, Session,
+    SignIn, SmimeEntry, TestMode, Upstream, UpstreamKind, User, UserPassword, dkim_key_name,
 };
 
 /// Why a configuration can't be put in force while the relay runs: its store is open.
@@ -38,6 +38,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         smime,
         signatures,
         users,
+        rules,
         sign_ins,
         secrets,
     } = old;
@@ -65,6 +66,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     let signature = |signature: &NamedSignature| format!("signature {}", signature.name);
     changes.items(signatures, &new.signatures, signature, NamedSignature::eq);
     changes.items(users, &new.users, |user| format!("user {}", user.name), same_user);
+    changes.rules(rules, &new.rules);
     let sign_in = |sign_in: &Arc<SignIn>| format!("oauth {}", sign_in.name);
     changes.items(sign_ins, &new.sign_ins, sign_in, |old, new| **old == **new);
     let Secrets { key } = secrets;
@@ -95,6 +97,15 @@ impl Changes {
         }
         let gone = old.iter().map(&name).filter(|name| find(new, name).is_none());
         self.0.extend(gone.map(|name| format!("{name}: gone")));
+    }
+
+    /// Compares rules, whose order counts.
+    fn rules(&mut self, old: &[Rule], new: &[Rule]) {
+        let before = self.0.len();
+        self.items(old, new, |rule| format!("rule {}", rule.name), Rule::eq);
+        if self.0.len() == before && old != new {
+            self.0.push("rule: in another order".to_owned());
+        }
     }
 
     fn log(&mut self, old: Log, new: Log) {
@@ -268,6 +279,7 @@ mod tests {
             (":2525\"", ":2525\"\nmode = \"direct\"", &["listener 127.0.0.1:2525: changed"]),
             ("\"one\"", "\"two\"", &["user erp: changed"]),
             ("\"erp\"", "\"crm\"", &["user crm: new", "user erp: gone"]),
+            ("host = \"h\"", "host = \"h\"\n[[rule]]\nname = \"a\"\nhold = true", &["rule a: new"]),
             ("host = \"h\"", "host = \"g\"", &["upstream main: changed"]),
             ("host = \"h\"", "host = \"h\"\nproxy = \"http://p\"", &["upstream main: changed"]),
             (

@@ -1,6 +1,9 @@
 //! The end of DATA: routes the message, and puts it into the queue. Only when the store has committed it is there a 250.
 
-use super::direct::{is_direct, is_sent_at_once, send};
+use jiff::Timestamp;
+
+use super::direct::{client, is_direct, is_sent_at_once, send};
+use super::ruling::{Arrived, Decided, Ruling};
 use super::state::MailTransaction;
 use super::submission::{AcceptedLine, Searchable, Submission, SubmissionError};
 use super::{Peer, Services};
@@ -11,8 +14,7 @@ use crate::policy::users::LoggedIn;
 use crate::route::Router;
 use crate::smtp::Reply;
 use crate::store::{
-    ClientInfo, Decisions, LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
-    TestTreatment,
+    LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled, TestTreatment,
 };
 
 /// Takes the message into the queue, or in direct mode sends it.
@@ -26,22 +28,46 @@ pub async fn accept(
     peer: &Peer,
     submission: Submission,
 ) -> Result<Reply, SubmissionError> {
-    let reverse_path = submission.transaction.envelope.reverse_path.address();
-    let sender = sender(submission.author.mailboxes(), reverse_path);
-    let upstream =
-        services.router.route(&sender).ok_or_else(|| SubmissionError::NoRoute { sender: named(&sender) })?;
-    admit(&services.router, upstream, &sender, submission.content.len())?;
-    let test = test_of(services, submission.user.as_ref());
-    if is_direct(services, peer) && is_sent_at_once(upstream, test.as_ref()) && !submission.all_dropped() {
-        return send(services, peer, submission, (upstream, sender, test)).await;
+    let now = services.timeline.wall();
+    let listener = peer.listener.address.to_string();
+    let arrived = Arrived {
+        content: &submission.content,
+        author: &submission.author,
+        reverse_path: &submission.transaction.envelope.reverse_path,
+        recipients: submission.transaction.envelope.recipients(),
+        user: submission.user.as_ref().map(|user| &*user.name),
+        listener: &listener,
+        client: peer.ip,
+    };
+    let ruling = Ruling::of(&services.config, now, arrived).await?;
+    let upstream = route(&services.router, &ruling)?;
+    admit(&services.router, upstream, &ruling.sender, submission.content.len())?;
+    let copies = ruling.recipients(&*services.store, services.config.blacklist.action).await?;
+    let test = test_of(services, submission.user.as_ref(), &ruling.ruled);
+    let decided = Decided { upstream, test, delay: ruling.delay(now), ruling, copies };
+    let at_once = is_sent_at_once(upstream, decided.test.as_ref()) && !decided.ruling.keeps();
+    if is_direct(services, peer) && at_once && !submission.all_dropped() {
+        return send(services, peer, submission, decided).await;
     }
-    queue(services, peer, submission, (upstream, sender, test)).await
+    queue(services, peer, submission, decided).await
 }
 
-/// What test mode makes of a message that this user hands in now.
-pub(super) fn test_of(services: &Services, user: Option<&LoggedIn>) -> Option<TestTreatment> {
+/// The upstream that a rule wants, or else the one that serves the sender.
+///
+/// # Errors
+/// When no upstream serves it.
+pub fn route<'r>(router: &'r Router, ruling: &Ruling) -> Result<&'r Upstream, SubmissionError> {
+    let by_rule = ruling.upstream.as_deref().and_then(|name| router.upstream(name));
+    let upstream = by_rule.or_else(|| router.route(&ruling.sender));
+    upstream
+        .map(|upstream| &**upstream)
+        .ok_or_else(|| SubmissionError::NoRoute { sender: named(&ruling.sender) })
+}
+
+/// What test mode makes of a message that this user hands in now, and that rules have decided about.
+pub(super) fn test_of(services: &Services, user: Option<&LoggedIn>, ruled: &Ruled) -> Option<TestTreatment> {
     let granted = user.and_then(|user| services.users.granted(user));
-    services.test_mode.for_message(granted.is_some_and(|user| user.test))
+    services.test_mode.for_message(granted.is_some_and(|user| user.test) || ruled.test_by.is_some())
 }
 
 /// Whether an upstream can take a sender's message of that size.
@@ -63,25 +89,30 @@ async fn queue(
     services: &Services,
     peer: &Peer,
     submission: Submission,
-    (upstream, sender, test): (&Upstream, String, Option<TestTreatment>),
+    decided: Decided<'_>,
 ) -> Result<Reply, SubmissionError> {
     let Submission { queue_id, hello, user, transaction, content, label, .. } = submission;
-    let priority = priority(services, user.as_ref(), transaction.request.priority);
+    let decisions = decided.decisions();
+    let Decided { upstream, test, ruling, copies, delay } = decided;
+    let Ruling { sender, reverse_path, goes_at, ruled, .. } = ruling;
+    let priority = priority(services, user.as_ref(), (transaction.request.priority, &ruled));
     let user = user.as_ref().map(|user| &*user.name);
     let size = content.len();
-    let recipients = recipients(&transaction);
-    let lane = lane(test.as_ref(), services.router.lane(&sender));
+    let recipients = recipients(&transaction, copies);
+    let lane = lane(test.as_ref(), services.router.lane_of(&upstream.name, &sender));
     let envelope = transaction.envelope;
+    let (sender_path, rules) = (&reverse_path, &ruled.rules);
     let entry = AcceptedLine {
         queue_id: &queue_id,
-        sender: &envelope.reverse_path,
+        sender: sender_path,
         upstream,
         size,
         test: test.as_ref(),
         user,
+        rules,
     };
     let client = client(peer, hello.name, user);
-    let held = test.as_ref().is_some_and(|t| t.action == TestAction::Hold);
+    let held = ruled.held_by.is_some() || test.as_ref().is_some_and(|t| t.action == TestAction::Hold);
     let waits = !held && recipients.kept() > 0;
     let submitter = client.submitter();
     let message = NewMessage {
@@ -90,14 +121,15 @@ async fn queue(
         priority,
         lane: lane.clone(),
         limit_wait: services.limit_waits.of(&lane, services.timeline.now()),
-        reverse_path: envelope.reverse_path.clone(),
+        delay,
+        reverse_path: reverse_path.clone(),
         sender,
         body: envelope.body,
         smtputf8: envelope.smtputf8,
         request: transaction.request.clone(),
         client,
         held,
-        decisions: Decisions { test: test.clone(), upstream: None },
+        decisions,
         recipients: recipients.clone(),
         content,
     };
@@ -109,31 +141,29 @@ async fn queue(
         priority,
         recipients: recipients.kept() as u64,
     };
-    let eta = if waits { estimate(services, accepted).await } else { None };
+    let eta = if waits { estimate(services, accepted, goes_at).await } else { None };
     let found_by = Searchable::new(&recipients, &label, services.config.log.subject);
     entry.log_accepted(peer, &found_by, eta.as_deref());
     entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
-    services.wakeups.wake(&lane);
-    if services.router.is_outdated() {
-        services.wakeups.call_unserved();
-    }
+    wake(services, &lane);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
 }
 
-/// When it will probably go, as the log says it.
-async fn estimate(services: &Services, accepted: Accepted<'_>) -> Option<String> {
-    let eta = services.estimate.of_accepted(accepted).await?;
-    Some(format!("{:.3}", services.timeline.wall_at(eta)))
+/// There is mail in a lane.
+fn wake(services: &Services, lane: &LaneName) {
+    services.wakeups.wake(lane);
+    if services.router.is_outdated() {
+        services.wakeups.call_unserved();
+    }
 }
 
-/// What is known of the client.
-fn client(peer: &Peer, helo: String, user: Option<&str>) -> ClientInfo {
-    ClientInfo {
-        address: peer.ip.to_string(),
-        helo,
-        user: user.map(str::to_owned),
-        listener: peer.listener.address.to_string(),
+/// When it will probably go, as the log says it.
+async fn estimate(services: &Services, accepted: Accepted<'_>, goes_at: Option<Timestamp>) -> Option<String> {
+    if let Some(at) = goes_at {
+        return Some(format!("{at:.3}"));
     }
+    let eta = services.estimate.of_accepted(accepted).await?;
+    Some(format!("{:.3}", services.timeline.wall_at(eta)))
 }
 
 /// By which lane a message goes; `of_sender` is the one that serves its sender.
@@ -146,8 +176,11 @@ pub fn lane(test: Option<&TestTreatment>, of_sender: Option<LaneName>) -> LaneNa
 }
 
 /// How urgent a message is: as MT-PRIORITY says, or else as the user's mail is. A user whose mail goes last can't change
-/// that.
-fn priority(services: &Services, user: Option<&LoggedIn>, asked: Option<i8>) -> Priority {
+/// that; a rule can.
+fn priority(services: &Services, user: Option<&LoggedIn>, (asked, ruled): (Option<i8>, &Ruled)) -> Priority {
+    if let Some(by_rule) = ruled.priority {
+        return by_rule;
+    }
     let of_user = user.and_then(|user| services.users.granted(user)).map(|user| user.priority);
     match (of_user, asked) {
         (Some(UserPriority::Low), _) => Priority::Low,
@@ -156,26 +189,19 @@ fn priority(services: &Services, user: Option<&LoggedIn>, asked: Option<i8>) -> 
     }
 }
 
-/// The address that routing goes by: the one in From, or else the reverse-path. Its key.
-#[must_use]
-pub fn sender(from: &[Address], reverse_path: Option<&Address>) -> String {
-    match from {
-        [only] => only.key().into(),
-        _ => reverse_path.map(|address| address.key().into()).unwrap_or_default(),
-    }
-}
-
 fn named(sender: &str) -> String {
     if sender.is_empty() { "mail without a sender".to_owned() } else { sender.to_owned() }
 }
 
-fn recipients(transaction: &MailTransaction) -> Recipients {
+fn recipients(transaction: &MailTransaction, copies: Vec<NewRecipient>) -> Recipients {
     let dropped = |i: usize| transaction.dropped.binary_search(&i).is_ok();
     let all = transaction.envelope.recipients().iter().zip(&transaction.requests).enumerate();
     let recipient = |(i, (address, request)): (usize, (&Address, &RecipientRequest))| NewRecipient {
         address: address.clone(),
         dropped: dropped(i),
+        copy: false,
         request: request.clone(),
     };
-    Recipients::new(all.map(recipient).collect()).expect("no content is taken before a recipient")
+    Recipients::new(all.map(recipient).chain(copies).collect())
+        .expect("no content is taken before a recipient")
 }

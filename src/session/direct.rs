@@ -1,11 +1,14 @@
 //! Direct mode: the client reads what the upstream says.
 
+use super::ruling::{Decided, Ruling};
 use super::submission::{AcceptedLine, Submission, SubmissionError};
 use super::{Peer, Services};
 use crate::config::{Mode, TestAction, Upstream, UpstreamKind};
 use crate::direct::{DirectMessage, Exchange, Opening};
 use crate::smtp::Reply;
-use crate::store::{ClientInfo, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment};
+use crate::store::{
+    ClientInfo, Decisions, LaneName, Message, MessageKind, NewRecipient, QueuedRecipient, TestTreatment,
+};
 
 /// How far the upstream has been asked about the message that is under way.
 #[derive(Debug, Default)]
@@ -48,15 +51,18 @@ pub(super) async fn send(
     services: &Services,
     peer: &Peer,
     submission: Submission,
-    (upstream, sender, test): (&Upstream, String, Option<TestTreatment>),
+    decided: Decided<'_>,
 ) -> Result<Reply, SubmissionError> {
     let Submission { queue_id, hello, user, transaction, content, exchange, .. } = submission;
-    let lane = services.router.lane(&sender).unwrap_or_else(LaneName::unrouted);
+    let decisions = decided.decisions();
+    let Decided { upstream, ruling, copies, .. } = decided;
+    let Ruling { sender, reverse_path, .. } = ruling;
+    let lane = services.router.lane_of(&upstream.name, &sender).unwrap_or_else(LaneName::unrouted);
     let exchange = exchange.unwrap_or_else(|| {
         let opening = Opening {
             session: peer.session_id.clone(),
             lane: lane.clone(),
-            reverse_path: transaction.envelope.reverse_path.clone(),
+            reverse_path: reverse_path.clone(),
             smtputf8: transaction.envelope.smtputf8,
             request: transaction.request.clone(),
         };
@@ -65,8 +71,10 @@ pub(super) async fn send(
     let size = content.len();
     let (now, wall) = (services.timeline.now(), services.timeline.wall().as_millisecond());
     let all = transaction.envelope.recipients();
-    let dropped: Vec<_> = transaction.dropped.iter().map(|&place| all[place].clone()).collect();
-    let recipients = recipients(&transaction);
+    let mut dropped: Vec<_> = transaction.dropped.iter().map(|&place| all[place].clone()).collect();
+    dropped.extend(copies.iter().filter(|copy| copy.dropped).map(|copy| copy.address.clone()));
+    let added = copies.len() as u64;
+    let recipients = recipients(&transaction, copies);
     let envelope = transaction.envelope;
     let message = Message {
         queue_id,
@@ -75,46 +83,56 @@ pub(super) async fn send(
         accepted: now,
         accepted_wall: wall,
         age_base: now.0,
-        reverse_path: envelope.reverse_path,
+        reverse_path,
         sender,
         body: envelope.body,
         smtputf8: envelope.smtputf8,
         request: transaction.request,
-        client: ClientInfo {
-            address: peer.ip.to_string(),
-            helo: hello.name,
-            user: user.map(|user| user.name.to_string()),
-            listener: peer.listener.address.to_string(),
-        },
-        decisions: Decisions { test, upstream: None },
+        client: client(peer, hello.name, user.as_ref().map(|user| &*user.name)),
+        decisions,
         recipients,
         size,
         content,
     };
-    let (queue_id, from, test) =
-        (message.queue_id.clone(), message.reverse_path.clone(), message.decisions.test.clone());
-    let handed = DirectMessage { message, dropped: dropped.len() as u64 };
+    let (queue_id, from) = (message.queue_id.clone(), message.reverse_path.clone());
+    let Decisions { test, ruled, .. } = message.decisions.clone();
+    let handed = DirectMessage { message, dropped: dropped.len() as u64, copies: added };
     let reply = exchange.content(handed).await.map_err(SubmissionError::Direct)?;
-    let entry =
-        AcceptedLine { queue_id: &queue_id, sender: &from, upstream, size, test: test.as_ref(), user: None };
+    let (test, rules) = (test.as_ref(), &ruled.rules[..]);
+    let entry = AcceptedLine { queue_id: &queue_id, sender: &from, upstream, size, test, user: None, rules };
     entry.log_dropped(peer, dropped.iter());
     Ok(reply)
 }
 
+/// What is known of the client.
+pub(super) fn client(peer: &Peer, helo: String, user: Option<&str>) -> ClientInfo {
+    ClientInfo {
+        address: peer.ip.to_string(),
+        helo,
+        user: user.map(str::to_owned),
+        listener: peer.listener.address.to_string(),
+    }
+}
+
 /// Who is to get the message.
-fn recipients(transaction: &super::state::MailTransaction) -> Vec<QueuedRecipient> {
-    let all = (0_u32..).zip(transaction.envelope.recipients()).zip(&transaction.requests);
-    all.filter(|((index, _), _)| transaction.dropped.binary_search(&(*index as usize)).is_err())
-        .map(|((index, address), request)| QueuedRecipient {
-            index,
-            address: address.clone(),
-            attempts: 0,
-            failures: 0,
-            doubts: 0,
-            last_reply: String::new(),
-            request: request.clone(),
-            // It was asked for at RCPT.
-            listed: None,
-        })
-        .collect()
+fn recipients(
+    transaction: &super::state::MailTransaction,
+    copies: Vec<NewRecipient>,
+) -> Vec<QueuedRecipient> {
+    let all = transaction.envelope.recipients().iter().zip(&transaction.requests).enumerate();
+    let kept = all.filter(|(index, _)| transaction.dropped.binary_search(index).is_err());
+    let kept = kept.map(|(_, (address, request))| (address.clone(), request.clone()));
+    let copies = copies.into_iter().filter(|copy| !copy.dropped).map(|copy| (copy.address, copy.request));
+    let each = |(index, (address, request))| QueuedRecipient {
+        index,
+        address,
+        attempts: 0,
+        failures: 0,
+        doubts: 0,
+        last_reply: String::new(),
+        request,
+        // It was asked for when it was taken.
+        listed: None,
+    };
+    (0..).zip(kept.chain(copies)).map(each).collect()
 }

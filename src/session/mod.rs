@@ -10,6 +10,7 @@ pub mod driver;
 mod head;
 mod help;
 pub mod receive;
+pub mod ruling;
 pub mod state;
 pub mod submission;
 mod wire;

@@ -9,7 +9,7 @@ use crate::mail::{Address, MessageLabel, QueueId, ReversePath};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
-use crate::store::{Content, EnqueueError, Recipients, TestTreatment};
+use crate::store::{Content, ContentError, EnqueueError, Recipients, StoreError, TestTreatment};
 
 /// The longest piece of a From field that is shown, in characters.
 const MAX_SHOWN: usize = 200;
@@ -38,6 +38,18 @@ pub enum SubmissionError {
         /// `message_size` of the upstream.
         max: u64,
     },
+    /// A rule of the operator refuses it.
+    #[error("{text}")]
+    Rule {
+        /// What the rule says.
+        text: String,
+    },
+    /// What has come can't be read again.
+    #[error("the message cannot be read at present, try again later")]
+    Unreadable(#[source] ContentError),
+    /// Whether a copy may be sent can't be found out.
+    #[error("recipients cannot be checked at present, try again later")]
+    NoBlacklist(#[source] StoreError),
     /// The store did not take it.
     #[error("{}", match .0 {
         EnqueueError::Full { .. } => "the queue is full, try again later",
@@ -54,10 +66,10 @@ impl SubmissionError {
     #[must_use]
     pub fn reply(&self) -> Reply {
         let (code, status) = match self {
-            Self::NoRoute { .. } | Self::NoAccount { .. } => (550, (5, 7, 1)),
+            Self::NoRoute { .. } | Self::NoAccount { .. } | Self::Rule { .. } => (550, (5, 7, 1)),
             Self::TooLarge { .. } => (552, (5, 3, 4)),
             Self::NotQueued(EnqueueError::Full { .. }) => (452, (4, 3, 1)),
-            Self::NotQueued(_) => (451, (4, 3, 0)),
+            Self::NotQueued(_) | Self::Unreadable(_) | Self::NoBlacklist(_) => (451, (4, 3, 0)),
             Self::Direct(refused) => return refused.reply.clone(),
         };
         Reply::new(code, status, self.to_string())
@@ -71,7 +83,8 @@ impl SubmissionError {
             Self::NoAccount { .. } => "account",
             Self::TooLarge { .. } => "size",
             Self::NotQueued(EnqueueError::Full { .. }) => "queue_full",
-            Self::NotQueued(_) => "store",
+            Self::Rule { .. } => "rule",
+            Self::NotQueued(_) | Self::Unreadable(_) | Self::NoBlacklist(_) => "store",
             Self::Direct(refused) => refused.reason,
         }
     }
@@ -144,6 +157,8 @@ pub(super) struct AcceptedLine<'a> {
     pub(super) size: u64,
     pub(super) test: Option<&'a TestTreatment>,
     pub(super) user: Option<&'a str>,
+    /// The rules that have matched.
+    pub(super) rules: &'a [String],
 }
 
 /// By what people find the line of an accepted message.
@@ -169,6 +184,11 @@ impl<'a> Searchable<'a> {
     }
 }
 
+/// The names with commas; nothing when there are none.
+pub(crate) fn some_list(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(","))
+}
+
 impl AcceptedLine<'_> {
     pub(super) fn log_accepted(&self, peer: &Peer, found_by: &Searchable<'_>, eta: Option<&str>) {
         tracing::info!(
@@ -186,6 +206,7 @@ impl AcceptedLine<'_> {
             size = self.size,
             upstream = self.upstream.name,
             eta,
+            rules = some_list(self.rules),
             test_mode = self.test.map(|t| action_name(t.action)),
         );
     }

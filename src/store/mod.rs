@@ -19,7 +19,7 @@ pub use types::{
     MailboxFailure, MailboxFindings, Message, MessageId, MessageKind, MessageRelease, MessageState,
     NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient, NewSuspension, Orphans, Overdue,
     OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted, Priority, QueueCounts, QueuedRecipient,
-    RecipientState, Recipients, Recovered, Settlement, StoreError, StoredGrant, StoredToken, Summary,
+    RecipientState, Recipients, Recovered, Ruled, Settlement, StoreError, StoredGrant, StoredToken, Summary,
     SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TestModeCounts, TestTreatment, Totals,
     TroubledDomain, domain_key, is_in_trouble, pattern_key, patterns_covering,
 };

@@ -3,21 +3,27 @@
 mod blacklist;
 mod claim;
 mod decisions;
+mod decisions_error;
 mod error;
 mod lane_name;
 mod listing;
 mod message;
 mod permit;
+mod priority;
+mod ruled;
 mod sign_in;
 mod suspension;
 
 pub use blacklist::*;
 pub use claim::*;
 pub use decisions::*;
+pub use decisions_error::DecisionsError;
 pub use error::*;
 pub use lane_name::*;
 pub use listing::*;
 pub use message::*;
 pub use permit::*;
+pub use priority::Priority;
+pub use ruled::Ruled;
 pub use sign_in::*;
 pub use suspension::*;

@@ -8,6 +8,7 @@
 
 mod ascii;
 mod broken_signatures;
+mod decided;
 pub mod dkim;
 mod downgrade;
 mod encoded_words;
@@ -147,6 +148,7 @@ impl Transformer {
         let content = with_signature(message, content, way_out.upstream.signature.as_ref());
         let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
         let mut header = Header::parse(&content);
+        decided::apply(&mut header, &message.decisions.ruled);
         self.complete(message, &mut header);
         let mut reverse_path = message.reverse_path.clone();
         let mut original = None;

@@ -32,7 +32,7 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Mes
         client: ClientInfo::default(),
         decisions: Decisions {
             test: test.map(|(action, to)| TestTreatment { action, address: to.map(address) }),
-            upstream: None,
+            ..Decisions::default()
         },
         recipients: recipients
             .iter()

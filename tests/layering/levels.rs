@@ -15,7 +15,7 @@ const LEVELS: &[&[&str]] = &[
     &["account"],
     &["policy", "transform"],
     &["session", "deliver"],
-    &["listen", "control", "doctor"],
+    &["listen", "control", "doctor", "explain"],
     &["relay"],
     &["cli", "main"],
 ];

@@ -26,6 +26,7 @@ pub(crate) fn message(n: u32, recipients: &[&str]) -> NewMessage {
     let recipient = |to: &&str| NewRecipient {
         address: address(to),
         dropped: false,
+        copy: false,
         request: RecipientRequest::default(),
     };
     NewMessage {
@@ -34,6 +35,7 @@ pub(crate) fn message(n: u32, recipients: &[&str]) -> NewMessage {
         priority: Priority::Normal,
         lane: lane(),
         limit_wait: Duration::ZERO,
+        delay: Duration::ZERO,
         reverse_path: ReversePath::Address(address("a@firm.example")),
         sender: "a@firm.example".into(),
         body: Body::EightBitMime,

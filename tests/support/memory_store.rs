@@ -170,22 +170,23 @@ impl MemoryStore {
 
     fn put(&self, state: &mut MemoryState, new: NewMessage) {
         let (kept, all) = (new.recipients.kept() as u64, new.recipients.len() as u64);
-        match new.kind {
-            MessageKind::Submitted => state.totals.accepted += all,
-            MessageKind::Report => state.totals.generated += all,
-        }
+        let is_report = new.kind == MessageKind::Report;
+        let generated = new.recipients.iter().filter(|to| is_report || to.copy).count() as u64;
+        state.totals.generated += generated;
+        state.totals.accepted += all - generated;
         state.totals.dropped += all - kept;
         if kept == 0 {
             return;
         }
         let id = MessageId(state.number());
         let accepted = self.now();
+        let due = accepted.after(new.delay);
         let recipients = new.recipients.iter().map(|recipient| EntryRecipient {
             state: if recipient.dropped { RecipientState::Dropped } else { RecipientState::Waiting },
             attempts: 0,
             failures: 0,
             doubts: 0,
-            due: accepted,
+            due,
             reply: String::new(),
         });
         let entry = Entry {
@@ -194,8 +195,8 @@ impl MemoryStore {
             state: if new.held { EntryState::Held } else { EntryState::Waiting },
             accepted,
             accepted_wall: self.timeline.wall().as_millisecond(),
-            age_base: accepted.0 - new.limit_wait.as_millis() as i64,
-            due: accepted,
+            age_base: due.0 - new.limit_wait.as_millis() as i64,
+            due,
             warned: false,
             attempts: 0,
             recipients: recipients.collect(),

@@ -277,6 +277,7 @@ impl Simulation {
             kind: MessageKind::Submitted,
             priority: Priority::Normal,
             limit_wait: context.limit_waits.of(&lane, now),
+            delay: Duration::ZERO,
             lane,
             reverse_path,
             sender: from.to_lowercase(),
@@ -284,7 +285,7 @@ impl Simulation {
             smtputf8: false,
             request: MessageRequest::default(),
             client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
-            decisions: Decisions { test: core.test_mode.for_message(false), upstream: None },
+            decisions: Decisions { test: core.test_mode.for_message(false), ..Decisions::default() },
             held: false,
             recipients: recipients(to),
             content: Content::memory(text.into_bytes()),
@@ -316,6 +317,7 @@ pub fn recipients(to: &[&str]) -> Recipients {
     let recipient = |to: &&str| NewRecipient {
         address: Address::parse(to).unwrap(),
         dropped: false,
+        copy: false,
         request: RecipientRequest::default(),
     };
     Recipients::new(to.iter().map(recipient).collect()).unwrap()

@@ -225,5 +225,6 @@ fn config(folder: &std::path::Path) -> Config {
         smime: vec![],
         signatures: vec![],
         users: vec![],
+        rules: vec![],
     }
 }

@@ -120,6 +120,8 @@ pub(super) fn detail(detail: &MessageDetail, viewer: &Viewer) -> String {
         let to = detail.test_address.as_ref().map_or_else(String::new, |address| format!(" to {address}"));
         lines.push(("Test mode", format!("{action}{to}")));
     }
+    lines.push(("Rules", detail.rules.join(", ")));
+    lines.push(("Decided", detail.ruled.join("; ")));
     let lines: Vec<String> = lines
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -304,6 +306,8 @@ QUEUE ID          STATE     AGE  FROM
                 test_address: None,
                 upstream_reason: None,
                 fallback: Some("backup".to_owned()),
+                rules: Vec::new(),
+                ruled: Vec::new(),
                 waits: vec![
                     WaitJson {
                         applies_to: "recipient".to_owned(),

@@ -1,5 +1,6 @@
 mod documented;
 mod doubts;
+mod rules;
 mod sign_ins;
 mod surroundings;
 

@@ -9,6 +9,10 @@ pub(super) mod oauth;
 mod oauth_proof;
 mod oauth_urls;
 pub(super) mod queue;
+pub(super) mod rule;
+mod rule_condition;
+mod rule_header;
+mod rule_names;
 pub(super) mod secrets;
 pub(super) mod session;
 pub(super) mod signature;
@@ -64,9 +68,19 @@ fn mode(section: &mut Section<'_>) -> Option<Mode> {
 
 /// Addresses and domains, each with its place.
 fn filters(section: &mut Section<'_>, key: &'static str) -> Vec<(SourcePlace, Filter)> {
+    let texts = section.texts(key).unwrap_or_default();
+    filters_of(section, key, texts)
+}
+
+/// Addresses and domains of texts that a key has.
+fn filters_of(
+    section: &Section<'_>,
+    key: &str,
+    texts: Vec<(SourcePlace, &str)>,
+) -> Vec<(SourcePlace, Filter)> {
     const INSTEAD: &str = r#"write "chief@firm.example", "firm.example" or "*.firm.example""#;
     let mut filters = Vec::new();
-    for (place, text) in section.texts(key).unwrap_or_default() {
+    for (place, text) in texts {
         if let Some(filter) = Filter::parse(text) {
             filters.push((place, filter));
         } else {

@@ -15,6 +15,12 @@ pub(super) fn read(section: &mut Section<'_>, key: &'static str) -> Option<Vec<I
     parsed(section, key, &texts)
 }
 
+/// The same, where a sole one may stand without a list.
+pub(super) fn read_one_or_more(section: &mut Section<'_>, key: &'static str) -> Option<Vec<IpNet>> {
+    let texts = section.one_or_more_texts(key)?;
+    parsed(section, key, &texts)
+}
+
 fn parsed(section: &Section<'_>, key: &str, texts: &[(SourcePlace, &str)]) -> Option<Vec<IpNet>> {
     let mut nets = Vec::with_capacity(texts.len());
     for (place, text) in texts {

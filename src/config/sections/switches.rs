@@ -47,10 +47,10 @@ pub(in crate::config) fn test_mode(mut section: Section<'_>) -> TestMode {
 }
 
 /// `test` of a section whose mail can be in test mode though the switch is off; with the treatment that `[test_mode]` gives it.
-pub(super) fn test(section: &mut Section<'_>, test_mode: &TestMode) -> bool {
+pub(super) fn test(section: &mut Section<'_>, test_mode: &TestMode) -> Option<bool> {
     const KEY: &str = "test";
-    let test = section.flag(KEY).unwrap_or(false);
-    if test && test_mode.lacks_address() {
+    let test = section.flag(KEY);
+    if test == Some(true) && test_mode.lacks_address() {
         let what = r#"is true, but [test_mode] has no address for action = "redirect""#;
         let instead = r#"write address in [test_mode], or action = "hold" or "capture" there"#;
         section.unfit(KEY, what, instead);

@@ -67,7 +67,7 @@ fn user(section: &mut Section<'_>, name: String, test_mode: &TestMode) -> User {
         priority: section.choice("priority", &priorities).unwrap_or(UserPriority::Normal),
         recipients: filters(section, "recipients").into_iter().map(|(_, filter)| filter).collect(),
         max_message_size: section.size("max_message_size", ByteSize(1)),
-        test: test(section, test_mode),
+        test: test(section, test_mode).unwrap_or(false),
     };
     if user.replace_foreign_sender && !section.has("default_sender") {
         section.missing(

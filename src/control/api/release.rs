@@ -92,7 +92,7 @@ pub(super) async fn release(
     {
         return Err(ApiError::Conflict(unconfirmed(&message, address)));
     }
-    let decisions = Decisions { test, ..message.decisions };
+    let decisions = message.decisions.released(test);
     let lane = state.store.release(id.clone(), decisions.clone()).await?;
     let lane =
         lane.ok_or_else(|| ApiError::Conflict(format!("{id} is not held: there is nothing to release")))?;
@@ -236,7 +236,7 @@ impl BulkRelease {
         let mut held = Vec::new();
         for message in found.messages {
             let Ok(test) = self.destination.treatment(message.decisions.test.as_ref()) else { continue };
-            let decisions = Decisions { test, ..message.decisions.clone() };
+            let decisions = message.decisions.clone().released(test);
             held.push((message, decisions));
         }
         let release = |(message, decisions): &(HeldMessage, Decisions)| MessageRelease {

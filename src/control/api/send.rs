@@ -15,15 +15,18 @@ use super::limits::must_exist;
 use crate::config::{BounceFrom, TestAction, Upstream};
 use crate::control::view::{QueuedJson, SendPlan, rfc3339};
 use crate::control::{ApiError, ApiState, Streams};
+use crate::mail::header::Author;
 use crate::mail::{Address, Body as BodyKind, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use crate::policy::blacklist::{self, BlacklistResult};
 use crate::policy::estimate::Accepted;
 use crate::policy::test_mode::action_name;
 use crate::session::accept::{self, admit};
 use crate::session::receive::{Arrival, Receiver, Refusal, Taken};
-use crate::session::submission::SubmissionError;
+use crate::session::ruling::{Arrived, Ruling};
+use crate::session::submission::{SubmissionError, some_list};
 use crate::store::{
-    ClientInfo, Decisions, MessageKind, NewMessage, NewRecipient, Priority, Recipients, TestTreatment,
+    ClientInfo, Content, Decisions, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
+    TestTreatment,
 };
 
 /// What such a mail came in by, as the queue shows it.
@@ -143,7 +146,7 @@ pub(super) async fn submit(
     let (taken, body) = receive(&state, &sending, &queue_id, body).await?;
     let place = streams.place()?;
     let watch = state.outcomes.watch(&queue_id);
-    let (message, label) = message(&state, sending, (queue_id, recipients, taken, body))?;
+    let (message, label) = message(&state, sending, (queue_id, recipients, taken, body)).await?;
     let queued = enqueue(&state, message, label).await?;
     Ok(place.answer(|events| async move { Following::new(state, events, watch).run(queued, patience).await }))
 }
@@ -158,7 +161,8 @@ async fn recipients(state: &ApiState, to: &[Address]) -> Result<Recipients, ApiE
             return Err(ApiError::Conflict(what));
         }
         let dropped = matches!(found, BlacklistResult::Dropped { .. });
-        all.push(NewRecipient { address: address.clone(), dropped, request: RecipientRequest::default() });
+        let request = RecipientRequest::default();
+        all.push(NewRecipient { address: address.clone(), dropped, copy: false, request });
     }
     if all.len() > state.config.session.max_recipients {
         return Err(ApiError::Conflict("more recipients than [session] max_recipients allows".to_owned()));
@@ -212,20 +216,26 @@ struct Searched {
     subject: Option<String>,
 }
 
-fn message(
+async fn message(
     state: &ApiState,
     sending: Sending,
     (queue_id, recipients, taken, body): (QueueId, Recipients, Taken, BodyKind),
 ) -> Result<(NewMessage, Searched), ApiError> {
     let Sending { from, to, upstream, decided } = sending;
     let Taken { content, author, label } = taken;
-    let sender = accept::sender(author.mailboxes(), Some(&from));
+    let now = state.timeline.wall();
+    let mut ruling = rule(state, (&from, &to), (&content, &author)).await?;
+    if decided {
+        // The person who sends it has said so, and goes before all rules.
+        ruling.upstream = Some(upstream.name.clone());
+    }
     // A content of another From than was announced goes where that one's mail goes.
-    let upstream = if decided { Some(&upstream) } else { state.router.route(&sender) };
-    let upstream = upstream.ok_or_else(|| refused(&SubmissionError::NoRoute { sender: sender.clone() }))?;
-    admit(&state.router, upstream, &sender, content.len()).map_err(|error| refused(&error))?;
-    let test = state.test_mode.for_message(false);
-    let lane = accept::lane(test.as_ref(), state.router.lane_of(&upstream.name, &sender));
+    let upstream = accept::route(&state.router, &ruling).map_err(|error| refused(&error))?;
+    admit(&state.router, upstream, &ruling.sender, content.len()).map_err(|error| refused(&error))?;
+    let copies = ruling.recipients(&*state.store, state.config.blacklist.action).await;
+    let copies = copies.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let test = state.test_mode.for_message(ruling.ruled.test_by.is_some());
+    let lane = accept::lane(test.as_ref(), state.router.lane_of(&upstream.name, &ruling.sender));
     let searched = Searched {
         upstream: upstream.name.clone(),
         subject: if state.config.log.subject { label.subject() } else { None },
@@ -234,21 +244,41 @@ fn message(
     let message = NewMessage {
         queue_id,
         kind: MessageKind::Submitted,
-        priority: Priority::Normal,
+        priority: ruling.ruled.priority.unwrap_or(Priority::Normal),
         limit_wait: state.limit_waits.of(&lane, state.timeline.now()),
         lane,
+        delay: ruling.delay(now),
         smtputf8: !from.is_ascii() || to.iter().any(|to| !to.is_ascii()),
-        reverse_path: ReversePath::Address(from),
-        sender,
         body,
         request: MessageRequest::default(),
         client: ClientInfo { address: CONTROL.into(), listener: CONTROL.into(), ..ClientInfo::default() },
-        held: test.as_ref().is_some_and(|test| test.action == TestAction::Hold),
-        decisions: Decisions { test, upstream: decided.then(|| upstream.name.clone()) },
-        recipients,
+        held: ruling.ruled.held_by.is_some()
+            || test.as_ref().is_some_and(|test| test.action == TestAction::Hold),
+        recipients: recipients.with(copies),
+        reverse_path: ruling.reverse_path,
+        sender: ruling.sender,
+        decisions: Decisions { test, upstream: ruling.upstream, ruled: ruling.ruled },
         content,
     };
     Ok((message, searched))
+}
+
+/// What rules make of it.
+async fn rule(
+    state: &ApiState,
+    (from, to): (&Address, &[Address]),
+    (content, author): (&Content, &Author),
+) -> Result<Ruling, ApiError> {
+    let arrived = Arrived {
+        content,
+        author,
+        reverse_path: &ReversePath::Address(from.clone()),
+        recipients: to,
+        user: None,
+        listener: CONTROL,
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    Ruling::of(&state.config, state.timeline.wall(), arrived).await.map_err(|error| refused(&error))
 }
 
 async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> Result<InQueue, ApiError> {
@@ -256,6 +286,8 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
         (message.queue_id.clone(), message.lane.clone(), message.decisions.test.clone());
     let (from, size, held) = (message.reverse_path.to_string(), message.content.len(), message.held);
     let recipients = message.recipients.clone();
+    let (priority, delay) = (message.priority, message.delay);
+    let rules = some_list(&message.decisions.ruled.rules);
     let submitter = message.client.submitter();
     let taken = state.store.enqueue(message).await.map_err(SubmissionError::NotQueued);
     taken.map_err(|error| ApiError::Unavailable(error.to_string()))?;
@@ -263,11 +295,15 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
         queue_id: &queue_id,
         lane: &lane,
         submitter: &submitter,
-        priority: Priority::Normal,
+        priority,
         recipients: recipients.kept() as u64,
     };
     let waits = !held && recipients.kept() > 0;
-    let eta = if waits { state.estimate.of_accepted(accepted).await } else { None };
+    let eta = match (waits, delay.is_zero()) {
+        (false, _) => None,
+        (true, true) => state.estimate.of_accepted(accepted).await,
+        (true, false) => Some(state.timeline.now().after(delay)),
+    };
     let eta = eta.map(|eta| rfc3339(state.timeline.wall_at(eta)));
     let Searched { upstream, message_id, subject } = searched;
     let test_mode = test.as_ref().map(|test| action_name(test.action).to_owned());
@@ -284,6 +320,7 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
         size,
         upstream,
         eta,
+        rules,
         test_mode
     );
     let names = |dropped: bool| -> Vec<String> {

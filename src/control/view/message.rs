@@ -78,6 +78,12 @@ pub struct MessageDetail {
     pub upstream_reason: Option<String>,
     /// The upstream that it takes instead at present.
     pub fallback: Option<String>,
+    /// The rules that have matched.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// What they have decided, in words.
+    #[serde(default)]
+    pub ruled: Vec<String>,
     /// All that it waits for, and whose affair that is.
     pub waits: Vec<WaitJson>,
 }
@@ -169,6 +175,9 @@ fn waiting(
         MessageState::Sending => return (None, None),
         MessageState::Ready | MessageState::Deferred => {}
     }
+    if summary.is_scheduled(now) {
+        return (Some("schedule"), Some(summary.due));
+    }
     // While another upstream stands in, it is not held up by its own.
     let own = lane.filter(|lane| lane.via.is_none()).map_or(&LaneState::Up, |lane| &lane.state);
     let until = own.until();
@@ -208,6 +217,8 @@ impl MessageDetail {
                 .map(ToString::to_string),
             upstream_reason: lane.and_then(|lane| some_text(lane.state.reason())),
             fallback: lane.and_then(|lane| lane.via.clone()),
+            rules: summary.decisions.ruled.rules.clone(),
+            ruled: summary.decisions.in_words(),
             waits: sources.waits(),
         }
     }

@@ -23,7 +23,7 @@ pub struct WaitJson {
     pub name: Option<String>,
     /// The recipients, where it is theirs or the message's.
     pub recipients: Vec<String>,
-    /// `deferred in_doubt held busy down limited sign_in disabled`
+    /// `scheduled deferred in_doubt held busy down limited sign_in disabled`
     pub state: String,
     /// The reply, or what is in the way, in words; empty when there is no more to say.
     pub reason: String,
@@ -56,6 +56,7 @@ impl WaitSources<'_> {
         match self.summary.state {
             MessageState::Held => vec![self.held()],
             MessageState::Sending => Vec::new(),
+            MessageState::Ready if self.summary.is_scheduled(self.timeline.now()) => vec![self.scheduled()],
             MessageState::Ready | MessageState::Deferred => {
                 let mut waits = self.resting();
                 waits.extend(self.in_the_way());
@@ -93,7 +94,7 @@ impl WaitSources<'_> {
             name: None,
             recipients: waiting.iter().map(|to| to.address.clone()).collect(),
             state: "held".to_owned(),
-            reason: self.why_held().to_owned(),
+            reason: self.why_held(),
             then: "nothing, until a person releases or deletes it".to_owned(),
             next: None,
             action: Some(format!("mailsluice queue release {id} --to {to}")),
@@ -101,13 +102,31 @@ impl WaitSources<'_> {
     }
 
     /// The reply of a recipient says it where the content is damaged.
-    fn why_held(&self) -> &str {
+    fn why_held(&self) -> String {
         let damaged = self.waiting().into_iter().find(|to| to.reply.contains(DAMAGED));
         let test = self.summary.decisions.test.as_ref();
         match (damaged, test.map(|test| test.action)) {
-            (Some(to), _) => &to.reply,
-            (None, Some(TestAction::Hold)) => "by test mode",
-            (None, _) => "by a person",
+            (Some(to), _) => to.reply.clone(),
+            (None, Some(TestAction::Hold)) => "by test mode".to_owned(),
+            (None, _) => match &self.summary.decisions.ruled.held_by {
+                Some(rule) => format!("by the rule {rule}"),
+                None => "by a person".to_owned(),
+            },
+        }
+    }
+
+    /// It does not go before a time of day.
+    fn scheduled(&self) -> WaitJson {
+        let time = self.summary.decisions.ruled.delay_until.as_deref().unwrap_or_default();
+        WaitJson {
+            applies_to: "message".to_owned(),
+            name: None,
+            recipients: self.waiting().iter().map(|to| to.address.clone()).collect(),
+            state: "scheduled".to_owned(),
+            reason: format!("a rule has it wait until {time}"),
+            then: "it goes".to_owned(),
+            next: Some(self.wall(self.summary.due)),
+            action: Some(format!("mailsluice queue retry {}", self.summary.queue_id)),
         }
     }
 

@@ -395,7 +395,8 @@ impl Open {
         ending::log_sent(shared, &permit, (session, &handed.message), &sent);
         let reports = ending::reports(shared, &permit, &handed.message, &sent).await;
         let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
+        let copies = handed.copies;
         let reached = ending::reached(shared, &handed.message);
-        permit.end(|end| PermitEnd { sent, dropped, reached, reports, ..end }).await;
+        permit.end(|end| PermitEnd { sent, dropped, copies, reached, reports, ..end }).await;
     }
 }

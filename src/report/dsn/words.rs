@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::contents::{Dsn, Kind, Listing, MAX_REPLY, Recipient};
-use crate::mail::decoded_subject;
+use crate::mail::decoded_text;
 use crate::mail::header::{Header, rfc5322_date};
 
 /// Recipients that are named; the status part names all.
@@ -97,7 +97,7 @@ fn advice(kind: Kind, recipient: &Recipient) -> String {
 
 /// The original's subject, decoded.
 fn original_subject(original: &Header<'_>) -> String {
-    let subject = original.get("Subject").map_or_else(String::new, |field| decoded_subject(&field));
+    let subject = original.get("Subject").map_or_else(String::new, |field| decoded_text(&field));
     let subject = visible(&subject, MAX_SUBJECT);
     if subject.is_empty() { "(none)".to_owned() } else { subject }
 }

@@ -12,6 +12,7 @@ use crate::session::accept::test_of;
 use crate::session::direct::{Asked, is_direct};
 use crate::session::state::{Dialogue, RecipientDecision};
 use crate::smtp::Reply;
+use crate::store::Ruled;
 
 impl<S> SessionDriver<'_, S> {
     /// Whether a recipient is taken: may the client relay, may the user write to it, is the recipient blacklisted, what does the upstream say?
@@ -97,7 +98,12 @@ impl<S> SessionDriver<'_, S> {
     /// Whom to ask about recipients before the content is here; `None` when that can't be known, or must not be done.
     fn opening(&self, dialogue: &Dialogue) -> Option<Opening> {
         let services = &*self.services;
-        if !is_direct(services, &self.peer) || test_of(services, dialogue.user()).is_some() {
+        // What a rule makes of a message is known when its content is here.
+        if !services.config.rules.is_empty() {
+            return None;
+        }
+        if !is_direct(services, &self.peer) || test_of(services, dialogue.user(), &Ruled::default()).is_some()
+        {
             return None;
         }
         let sender = dialogue.sender()?;

@@ -12,21 +12,24 @@ use crate::time::Moment;
 pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()> {
     let all = message.recipients.len() as u64;
     let dropped = all - message.recipients.kept() as u64;
-    let entered = if message.kind == MessageKind::Report { "generated" } else { "accepted" };
-    rows::count(db, entered, all)?;
+    let is_report = message.kind == MessageKind::Report;
+    let generated = message.recipients.iter().filter(|recipient| is_report || recipient.copy).count() as u64;
+    rows::count(db, "generated", generated)?;
+    rows::count(db, "accepted", all - generated)?;
     rows::count(db, "dropped", dropped)?;
     if dropped == all {
         return Ok(());
     }
     let submitter = message.client.submitter();
     let accepted = db.now();
-    let id = insert_message(db, message, &submitter, (accepted, all - dropped))?;
+    let due = accepted.after(message.delay);
+    let id = insert_message(db, message, &submitter, (accepted, due, all - dropped))?;
     if !message.held {
         db.enters(&QueuePlace {
             lane: message.lane.clone(),
             priority: message.priority as u8,
             submitter,
-            due: accepted,
+            due,
             recipients: (all - dropped) as i64,
         });
     }
@@ -36,15 +39,7 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()
         let state = if recipient.dropped { 4 } else { 0 };
         let notify = recipient.request.notify.map(rows::notify_number);
         let original = recipient.request.original.as_ref().map(ToString::to_string);
-        insert.execute((
-            id,
-            place as i64,
-            recipient.address.as_str(),
-            state,
-            notify,
-            original,
-            accepted.0,
-        ))?;
+        insert.execute((id, place as i64, recipient.address.as_str(), state, notify, original, due.0))?;
     }
     if let Some(data) = message.content.octets() {
         db.prepare_cached("INSERT INTO content (message, data) VALUES (?1, ?2)")?.execute((id, data))?;
@@ -58,7 +53,7 @@ fn insert_message(
     db: &Writing,
     message: &NewMessage,
     submitter: &str,
-    (accepted, waiting): (Moment, u64),
+    (accepted, due, waiting): (Moment, Moment, u64),
 ) -> rusqlite::Result<i64> {
     let mut insert = db.prepare_cached(
         "INSERT INTO message (queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
@@ -73,8 +68,9 @@ fn insert_message(
         message.priority as i64,
         if message.held { HELD } else { WAITING },
         message.lane.as_str(),
-        accepted.0,
-        accepted.0.saturating_sub(millis(message.limit_wait)),
+        due.0,
+        // What waits for its time of day grows no older meanwhile.
+        due.0.saturating_sub(millis(message.limit_wait)),
         waiting as i64,
         accepted.0,
         db.wall(),

@@ -50,7 +50,8 @@ pub(super) fn end(db: &Writing, end: &PermitEnd) -> rusqlite::Result<bool> {
     let Some((account, recorded)) = row.optional()? else { return Ok(false) };
     let taken = db.closed(end.permit).map_or(recorded, |open| open.taken);
     db.end(&account, &taken, end.used.as_ref())?;
-    rows::count(db, "accepted", end.sent + end.dropped)?;
+    rows::count(db, "accepted", (end.sent + end.dropped).saturating_sub(end.copies))?;
+    rows::count(db, "generated", end.copies)?;
     rows::count(db, "sent", end.sent)?;
     rows::count(db, "dropped", end.dropped)?;
     let reached: Vec<&str> = end.reached.iter().map(Address::as_str).collect();

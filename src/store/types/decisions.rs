@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ruled::RuledRecord;
+use super::{DecisionsError, Ruled};
 use crate::config::TestAction;
 use crate::mail::Address;
 
@@ -13,6 +15,8 @@ pub struct Decisions {
     /// The upstream by which a person wants it to go, whoever serves its sender: it stays in a lane of that one for as long as
     /// there is that lane.
     pub upstream: Option<String>,
+    /// What rules want.
+    pub ruled: Ruled,
 }
 
 /// What test mode does with a message.
@@ -24,27 +28,14 @@ pub struct TestTreatment {
     pub address: Option<Address>,
 }
 
-/// Why stored decisions can't be understood.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecisionsError {
-    /// The text is no such record.
-    #[error("the stored decisions can't be read: {0}")]
-    Syntax(#[from] serde_json::Error),
-    /// The test mode of the record does what nobody knows.
-    #[error("the stored decisions name a test action that is not known: {0}")]
-    Action(String),
-    /// The test address of the record is none.
-    #[error("the stored test address is none: {0}")]
-    Address(#[from] crate::mail::AddressError),
-}
-
 #[derive(Serialize, Deserialize)]
 struct DecisionsRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     test: Option<TestRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upstream: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ruled: Option<RuledRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,7 +52,42 @@ impl Decisions {
     /// The decisions of a message that test mode is to treat like this.
     #[must_use]
     pub fn of_test(test: TestTreatment) -> Self {
-        Self { test: Some(test), upstream: None }
+        Self { test: Some(test), ..Self::default() }
+    }
+
+    /// A line for each thing that rules have decided; nothing where no rule has matched.
+    #[must_use]
+    pub fn in_words(&self) -> Vec<String> {
+        let ruled = &self.ruled;
+        if ruled.rules.is_empty() {
+            return Vec::new();
+        }
+        let mut all = Vec::new();
+        let mut tell =
+            |what: &str, value: Option<String>| all.extend(value.map(|value| format!("{what} {value}")));
+        tell("sent as", ruled.author.as_ref().map(ToString::to_string));
+        tell("answers go to", ruled.reply_to.as_ref().map(ToString::to_string));
+        tell("goes by", self.upstream.clone());
+        tell("priority", ruled.priority.map(|priority| priority.name().to_owned()));
+        tell("not before", ruled.delay_until.clone());
+        tell("held by the rule", ruled.held_by.clone());
+        tell("a test by the rule", ruled.test_by.clone());
+        ruled.cc.iter().for_each(|copy| tell("copy to", Some(copy.to_string())));
+        ruled.bcc.iter().for_each(|copy| tell("blind copy to", Some(copy.to_string())));
+        for edit in &ruled.header {
+            match &edit.value {
+                Some(value) => tell("header", Some(format!("{}: {value}", edit.name))),
+                None => tell("without header", Some(edit.name.clone())),
+            }
+        }
+        all
+    }
+
+    /// The same after a person has released the message, to be treated like this from now on.
+    #[must_use]
+    pub fn released(mut self, test: Option<TestTreatment>) -> Self {
+        self.ruled.held_by = None;
+        Self { test, ..self }
     }
 
     /// The record as it is stored; `None` when nothing was decided.
@@ -81,7 +107,7 @@ impl Decisions {
                 .to_owned(),
             address: test.address.as_ref().map(ToString::to_string),
         });
-        let record = DecisionsRecord { test, upstream: self.upstream.clone() };
+        let record = DecisionsRecord { test, upstream: self.upstream.clone(), ruled: self.ruled.to_record() };
         Some(serde_json::to_string(&record).expect("plain fields always serialise"))
     }
 
@@ -92,7 +118,11 @@ impl Decisions {
     pub fn from_text(text: Option<&str>) -> Result<Self, DecisionsError> {
         let Some(text) = text else { return Ok(Self::default()) };
         let record: DecisionsRecord = serde_json::from_str(text)?;
-        Ok(Self { test: record.test.map(TestTreatment::try_from).transpose()?, upstream: record.upstream })
+        Ok(Self {
+            test: record.test.map(TestTreatment::try_from).transpose()?,
+            upstream: record.upstream,
+            ruled: record.ruled.map(Ruled::of_record).transpose()?.unwrap_or_default(),
+        })
     }
 }
 
@@ -109,7 +139,10 @@ impl TryFrom<TestRecord> for TestTreatment {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Priority;
     use super::*;
+    use crate::config::HeaderEdit;
+    use crate::mail::NamedAddress;
 
     #[test]
     fn are_read_as_they_were_written() {
@@ -124,8 +157,33 @@ mod tests {
         let to_one = Decisions { upstream: Some("main".to_owned()), ..Decisions::default() };
         assert_eq!(to_one.to_text().as_deref(), Some(r#"{"upstream":"main"}"#));
         assert_eq!(Decisions::from_text(to_one.to_text().as_deref()).unwrap(), to_one);
-        for wrong in ["", "{", r#"{"test":{"action":"burn"}}"#, r#"{"test":{"action":"hold","address":"x"}}"#]
-        {
+        let ruled = Ruled {
+            rules: vec!["invoices".into(), "night".into()],
+            author: NamedAddress::parse("Firm, Ltd <office@firm.example>"),
+            reply_to: NamedAddress::parse("it@firm.example"),
+            header: vec![
+                HeaderEdit { name: "X-A".into(), value: Some("b".into()) },
+                HeaderEdit { name: "X-B".into(), value: None },
+            ],
+            cc: vec![NamedAddress::parse("a@firm.example").unwrap()],
+            bcc: vec![NamedAddress::parse("b@firm.example").unwrap()],
+            priority: Some(Priority::Low),
+            delay_until: Some("22:00".into()),
+            held_by: Some("night".into()),
+            test_by: Some("invoices".into()),
+        };
+        let by_rules = Decisions { ruled, ..Decisions::default() };
+        assert_eq!(Decisions::from_text(by_rules.to_text().as_deref()).unwrap(), by_rules);
+        let later = r#"{"ruled":{"rules":["a"],"of_a_later_version":1}}"#;
+        assert_eq!(Decisions::from_text(Some(later)).unwrap().ruled.rules, ["a"]);
+        for wrong in [
+            r#"{"ruled":{"author":"x"}}"#,
+            r#"{"ruled":{"priority":"x"}}"#,
+            "",
+            "{",
+            r#"{"test":{"action":"burn"}}"#,
+            r#"{"test":{"action":"hold","address":"x"}}"#,
+        ] {
             assert!(Decisions::from_text(Some(wrong)).is_err(), "{wrong}");
         }
     }

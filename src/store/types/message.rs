@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Decisions, LaneName};
+use super::{Decisions, LaneName, Priority};
 use crate::config::TestAction;
 use crate::content::Content;
 use crate::limits::Amount;
@@ -51,31 +51,6 @@ pub enum MessageKind {
     Report,
 }
 
-/// Which of several due messages goes first. Reports go before all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Priority {
-    /// Our own reports.
-    Report = 0,
-    /// Before normal mail.
-    High = 1,
-    /// What mail has when nobody says.
-    Normal = 2,
-    /// After normal mail.
-    Low = 3,
-}
-
-impl Priority {
-    /// What MT-PRIORITY (RFC 6710) means here: above 0 is high, below is low.
-    #[must_use]
-    pub fn asked(priority: Option<i8>) -> Self {
-        match priority.unwrap_or_default() {
-            1.. => Self::High,
-            0 => Self::Normal,
-            _ => Self::Low,
-        }
-    }
-}
-
 /// A recipient as it enters the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecipient {
@@ -83,6 +58,8 @@ pub struct NewRecipient {
     pub address: Address,
     /// Accepted from the client but dropped (blacklist): counted, never sent.
     pub dropped: bool,
+    /// A rule has added it: counted as generated, not as accepted.
+    pub copy: bool,
     /// The reports that the client asked for.
     pub request: RecipientRequest,
 }
@@ -96,6 +73,13 @@ impl Recipients {
     #[must_use]
     pub fn new(recipients: Vec<NewRecipient>) -> Option<Self> {
         (!recipients.is_empty()).then_some(Self(recipients))
+    }
+
+    /// These and more.
+    #[must_use]
+    pub fn with(mut self, more: Vec<NewRecipient>) -> Self {
+        self.0.extend(more);
+        self
     }
 
     /// How many are to get the message; the others are counted alone.
@@ -135,6 +119,8 @@ pub struct NewMessage {
     /// then, *plus* this figure at present: so waiting for a limit makes no message older, and no row need be touched for
     /// it.
     pub limit_wait: Duration,
+    /// For how long it does not go, whatever room there is; its age counts from then.
+    pub delay: Duration,
     /// The reverse-path.
     pub reverse_path: ReversePath,
     /// The key of the address that routing goes by; empty for a report of unknown origin.

@@ -48,10 +48,12 @@ pub struct PermitEnd {
     pub permit: PermitId,
     /// What it used of the limits; `None` gives the permit back.
     pub used: Option<Amount>,
-    /// Recipients to whom the message has gone; they count as accepted and sent.
+    /// Recipients to whom the message has gone; they count as accepted, unless a rule has added them, and sent.
     pub sent: u64,
     /// Recipients that were accepted and dropped.
     pub dropped: u64,
+    /// Those of both that rules have added.
+    pub copies: u64,
     /// Those of them whose own mailboxes have it; see [`Delivery::reached`](super::Delivery::reached).
     pub reached: Vec<Address>,
     /// Our reports about it.
@@ -62,6 +64,6 @@ impl PermitEnd {
     /// Nothing was handed over.
     #[must_use]
     pub fn without_message(permit: PermitId, used: Option<Amount>) -> Self {
-        Self { permit, used, sent: 0, dropped: 0, reached: Vec::new(), reports: Vec::new() }
+        Self { permit, used, sent: 0, dropped: 0, copies: 0, reached: Vec::new(), reports: Vec::new() }
     }
 }

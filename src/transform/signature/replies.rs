@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::mail::decoded_subject;
+use crate::mail::decoded_text;
 use crate::mail::header::Header;
 
 /// Fields that only an answer to a message, or a message that is sent again, has: those of RFC 5322 3.6.4 and 3.6.6, and what
@@ -34,7 +34,7 @@ fn continues_thread(header: &Header<'_>) -> bool {
 }
 
 fn is_forwarded(header: &Header<'_>) -> bool {
-    let subject = header.get("Subject").map(|field| decoded_subject(&field)).unwrap_or_default();
+    let subject = header.get("Subject").map(|field| decoded_text(&field)).unwrap_or_default();
     let subject = subject.trim().to_lowercase();
     FORWARDED.iter().any(|word| subject.starts_with(word)) || is_in_mutts_form(&subject)
 }

@@ -129,7 +129,8 @@ impl Permits for MemoryStore {
         if let Some(held) = state.permits.remove(&end.permit) {
             state.ledger.end(&held.account, &held.taken, end.used.as_ref(), now);
         }
-        state.totals.accepted += end.sent + end.dropped;
+        state.totals.accepted += end.sent + end.dropped - end.copies;
+        state.totals.generated += end.copies;
         state.totals.sent += end.sent;
         state.totals.dropped += end.dropped;
         for address in &end.reached {

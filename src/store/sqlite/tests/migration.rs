@@ -222,6 +222,7 @@ async fn what_was_asked_for_is_kept() {
     let recipients = notifies.iter().map(|notify| NewRecipient {
         address: address("x@there.example"),
         dropped: false,
+        copy: false,
         request: RecipientRequest {
             notify: notify.and_then(Notify::parse),
             original: notify.and_then(|_| OriginalRecipient::parse("rfc822;a+2Bb@c+20d")),

@@ -1,0 +1,88 @@
+//! `[[rule]]`, every key of it.
+
+use jiff::civil::time;
+
+use super::super::*;
+use super::loaded;
+use crate::config::{RuleCondition, TextTest, UserPriority};
+
+#[test]
+fn reads_every_key_of_a_rule() {
+    let LoadedConfig { config, .. } = loaded(include_str!("../every_key.toml"));
+    let [rule, all] = config.rules.as_slice() else { panic!("two rules") };
+    let actions = &rule.actions;
+    let texts = |mailboxes: &[crate::mail::NamedAddress]| {
+        mailboxes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(
+        actions.set_sender.as_ref().map(ToString::to_string).as_deref(),
+        Some("Firm, Ltd <office@firm.example>")
+    );
+    assert_eq!(
+        actions.set_reply_to.as_ref().map(ToString::to_string).as_deref(),
+        Some("service@firm.example")
+    );
+    assert_eq!(
+        (actions.set_upstream.as_deref(), actions.set_priority),
+        (Some("office"), Some(UserPriority::Low))
+    );
+    assert_eq!(texts(&actions.add_cc), "c@firm.example");
+    assert_eq!(texts(&actions.add_bcc), "d@firm.example; Archive <e@firm.example>");
+    assert_eq!(actions.cc_from_header.as_deref(), Some("X-Clerk"));
+    let edits: Vec<_> =
+        actions.header.iter().map(|edit| (edit.name.as_str(), edit.value.as_deref())).collect();
+    assert_eq!(edits, [("X-Internal", None), ("X-A", Some("b"))]);
+    assert_eq!((actions.hold, actions.test, actions.last), (Some(false), Some(true), true));
+    assert_eq!(actions.delay_until, Some(time(22, 5, 0, 0)));
+    assert_eq!(actions.reject.as_deref(), Some("no"));
+    assert_eq!(
+        (all.name.as_str(), &all.when, all.actions.hold),
+        ("all-mail", &RuleCondition::All(Vec::new()), Some(true))
+    );
+}
+
+#[test]
+fn reads_every_condition() {
+    let LoadedConfig { config, .. } = loaded(include_str!("../every_key.toml"));
+    let mut kinds = Vec::new();
+    config.rules[0].when.each(&mut |condition| {
+        kinds.push(match condition {
+            RuleCondition::All(all) => format!("all {}", all.len()),
+            RuleCondition::Any(any) => format!("any {}", any.len()),
+            RuleCondition::Not(_) => "not".to_owned(),
+            RuleCondition::Header { name, text: TextTest::Equals(words) } => {
+                format!("{name} {}", words.join(" "))
+            }
+            RuleCondition::Subject(TextTest::Contains(words)) => format!("subject {}", words.join(" ")),
+            RuleCondition::Attachment(TextTest::Matches(patterns)) => {
+                format!("attachment {:?}", patterns.iter().collect::<Vec<_>>())
+            }
+            RuleCondition::Sender(filters) => format!("sender {}", filters.len()),
+            RuleCondition::Recipient(filters) => format!("recipient {}", filters.len()),
+            RuleCondition::AllRecipients(filters) => format!("all_recipients {}", filters.len()),
+            RuleCondition::User(users) => format!("user {}", users.join(" ")),
+            RuleCondition::Listener(listeners) => format!("listener {}", listeners.join(" ")),
+            RuleCondition::Client(nets) => format!("client {nets:?}"),
+            RuleCondition::Size(size) => format!("size {:?} {:?}", size.over, size.under),
+            other => panic!("{other:?}"),
+        });
+    });
+    assert_eq!(
+        kinds,
+        [
+            "all 9",
+            "any 2",
+            "X-Type Invoice offer",
+            "subject R-",
+            "not",
+            r#"attachment [TextPattern(Regex("\\.exe$"))]"#,
+            "sender 1",
+            "recipient 2",
+            "all_recipients 1",
+            "user ERP",
+            "listener [::1]:25",
+            "client [10.0.0.0/8]",
+            "size Some(1024) Some(4096)",
+        ]
+    );
+}

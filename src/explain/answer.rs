@@ -1,0 +1,159 @@
+//! What would become of a message, in words and as JSON.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::{Limits, Upstream, Window};
+use crate::mail::Address;
+use crate::mail::header::{Fields, mailboxes};
+use crate::policy::test_mode::action_name;
+use crate::session::ruling::Ruling;
+use crate::store::{Decisions, TestTreatment};
+use crate::transform::Prepared;
+
+/// What would become of a message. What stands behind a refusal is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Explanation {
+    /// The reply that the client would read, where that is a refusal.
+    pub rejected: Option<String>,
+    /// The rules that match, in their order.
+    pub rules: Vec<String>,
+    /// What they decide, in words.
+    pub decided: Vec<String>,
+    /// The upstream.
+    pub upstream: Option<String>,
+    /// Its accounts that may send it.
+    pub accounts: Vec<String>,
+    /// The upstreams that stand in for it, in their order.
+    pub fallback: Vec<String>,
+    /// The address in From as the recipients see it; null where there is none or more than one.
+    pub from: Option<String>,
+    /// Where reports go; empty for the null reverse-path.
+    pub reverse_path: String,
+    /// The recipients of the envelope.
+    pub recipients: Vec<String>,
+    /// Who gets it beside them.
+    pub copies: Vec<String>,
+    /// Whom the transaction addresses: in test mode the test address alone.
+    pub addressed: Vec<String>,
+    /// By which keys it is signed.
+    pub dkim: Vec<Signature>,
+    /// What the accounts may send.
+    pub limits: Vec<AccountLimits>,
+    /// What the file makes of it in test mode.
+    pub test_mode: Option<String>,
+    /// The rule that has it held.
+    pub held_by: Option<String>,
+    /// When it goes at the earliest.
+    pub not_before: Option<String>,
+    /// The priority that a rule gives it.
+    pub priority: Option<String>,
+}
+
+/// A DKIM key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signature {
+    /// The signing domain.
+    pub domain: String,
+    /// The selector.
+    pub selector: String,
+}
+
+/// The limits of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountLimits {
+    /// The account; empty where nobody logs in.
+    pub account: String,
+    /// The windows that are limited.
+    pub windows: Vec<QuotaLimit>,
+    /// Recipients in one transaction.
+    pub recipients_per_message: u32,
+    /// The largest content, in octets.
+    pub message_size: Option<u64>,
+}
+
+/// What a window lets through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QuotaLimit {
+    /// `minute hour day week`
+    pub window: &'static str,
+    /// Messages.
+    pub messages: Option<u64>,
+    /// Recipients.
+    pub recipients: Option<u64>,
+}
+
+impl Explanation {
+    /// What rules make of it.
+    pub(super) fn rule(&mut self, ruling: &Ruling, recipients: &[Address]) {
+        let texts = |all: &[Address]| all.iter().map(ToString::to_string).collect();
+        let decisions =
+            Decisions { test: None, upstream: ruling.upstream.clone(), ruled: ruling.ruled.clone() };
+        self.rules.clone_from(&ruling.ruled.rules);
+        self.decided = decisions.in_words();
+        self.reverse_path = ruling.reverse_path.to_string();
+        self.recipients = texts(recipients);
+        self.copies = texts(&ruling.copies);
+        self.held_by.clone_from(&ruling.ruled.held_by);
+        self.not_before = ruling.goes_at.map(|at: Timestamp| format!("{at:.3}"));
+        self.priority = ruling.ruled.priority.map(|priority| priority.name().to_owned());
+    }
+
+    /// By what it goes.
+    pub(super) fn route(&mut self, upstream: &Upstream, accounts: &[&str]) {
+        self.upstream = Some(upstream.name.clone());
+        self.accounts = accounts.iter().map(|&name| name.to_owned()).collect();
+        self.fallback.clone_from(&upstream.fallback.upstreams);
+        let may = upstream.accounts.iter().filter(|account| accounts.contains(&account.name()));
+        self.limits = may.map(|account| limits(account.name(), &account.limits)).collect();
+    }
+
+    /// What test mode makes of it.
+    pub(super) fn test(&mut self, test: Option<&TestTreatment>) {
+        self.test_mode = test.map(|test| match &test.address {
+            Some(address) => format!("{} {address}", action_name(test.action)),
+            None => action_name(test.action).to_owned(),
+        });
+    }
+
+    /// The message as it would leave.
+    pub(super) fn prepared(&mut self, prepared: &Prepared) {
+        self.reverse_path = prepared.reverse_path.to_string();
+        self.addressed = prepared.recipients.iter().map(ToString::to_string).collect();
+        // Our signatures are the last change, and stand above all else.
+        let ours = Fields::new(&prepared.content).take_while(|field| field.is("DKIM-Signature"));
+        self.dkim = ours.map(|field| signature(&field.unfolded())).collect();
+        let from = Fields::new(&prepared.content).filter(|field| field.is("From"));
+        let from: Vec<Address> = from.flat_map(|field| mailboxes(field.value())).collect();
+        self.from = match from.as_slice() {
+            [only] => Some(only.to_string()),
+            _ => None,
+        };
+    }
+}
+
+fn limits(account: &str, limits: &Limits) -> AccountLimits {
+    let windows = Window::ALL.into_iter().map(|window| (window, limits.quota(window)));
+    let windows = windows.map(|(window, quota)| QuotaLimit {
+        window: window.name(),
+        messages: quota.messages.map(u64::from),
+        recipients: quota.recipients.map(u64::from),
+    });
+    AccountLimits {
+        account: account.to_owned(),
+        windows: windows.filter(|limit| limit.messages.is_some() || limit.recipients.is_some()).collect(),
+        recipients_per_message: limits.recipients_per_message,
+        message_size: limits.message_size.map(|size| size.0),
+    }
+}
+
+/// Domain and selector of a signature (RFC 6376 3.5).
+fn signature(value: &[u8]) -> Signature {
+    let text = String::from_utf8_lossy(value);
+    let tag = |name: &str| {
+        let tags = text.split(';').filter_map(|tag| tag.split_once('='));
+        let found = tags.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name);
+        found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+    };
+    Signature { domain: tag("d"), selector: tag("s") }
+}
