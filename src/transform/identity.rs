@@ -111,9 +111,8 @@ fn lacks_name(header: &Header<'_>, own: &NamedAddress) -> bool {
 /// Whether others can write to an address.
 fn is_routable(address: &Address) -> bool {
     let domain = DomainKey::new(address.domain());
-    let is_local = |local: &&str| domain.is_below(&DomainKey::new(local));
     let has_dot = domain.as_str().contains('.') && !domain.as_str().starts_with('[');
-    has_dot && !LOCAL_DOMAINS.iter().any(|local| is_local(&local))
+    has_dot && !LOCAL_DOMAINS.iter().any(|local| domain.is_below(&DomainKey::new(local)))
 }
 
 /// The original author in a field of another name: From as it stood, where it is one field that all read alike; else the

@@ -102,9 +102,12 @@ impl<'a> Header<'a> {
     /// when there is none.
     pub fn replace_raw(&mut self, name: &str, field: Vec<u8>) {
         let mut field = Some(field);
-        self.map(|old| match old.is(name) {
-            false => FieldChange::Keep,
-            true => field.take().map_or(FieldChange::Remove, FieldChange::Replace),
+        self.map(|old| {
+            if old.is(name) {
+                field.take().map_or(FieldChange::Remove, FieldChange::Replace)
+            } else {
+                FieldChange::Keep
+            }
         });
         if let Some(field) = field {
             self.append_raw(field);
