@@ -1,5 +1,6 @@
 //! Folders that last: each entry on the way to them is synced.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -26,23 +27,45 @@ pub fn make(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that is not there yet, for those whom `mode` lets read it, and makes it and its name durable. What could not be
-/// written whole does not stay.
+/// Makes a file that is not there yet, for those whom `mode` lets read it, and makes it and its name durable. The name is there
+/// only when all of the content is: nobody ever sees a part of it, and no crash leaves one behind by that name.
 ///
 /// # Errors
 /// When there is something of that name already, or it can't be written or synced.
 pub fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let written = file
-        .write_all(content)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| sync(folder.unwrap_or(Path::new("."))));
-    if written.is_err() {
-        // What is left over is worse than nothing, and that it can't be removed says no more than the error itself.
-        let _ = std::fs::remove_file(path);
-    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidFilename.into()) };
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let beside = folder.join(beside);
+    // Left over by a process that had our number and died; in a container all have the same one.
+    let _ = std::fs::remove_file(&beside);
+    let written = write_synced(&beside, content, mode).and_then(|()| {
+        give_name(&beside, path)?;
+        sync(folder).inspect_err(|_| drop(std::fs::remove_file(path)))
+    });
+    // When it can't be removed, that says no more than the error itself.
+    let _ = std::fs::remove_file(&beside);
     written
+}
+
+/// Gives a file its name, unless something of that name is there.
+fn give_name(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::hard_link(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            // Not every file system gives a file two names; those that don't may still rename with care.
+            let careful = rustix::fs::RenameFlags::NOREPLACE;
+            rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, careful)?;
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content).and_then(|()| file.sync_all())
 }
 
 /// Makes the names in a folder durable.
@@ -105,6 +128,9 @@ mod tests {
         let again = create_file(&path, b"other\n", 0o600).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(&path).unwrap(), b"hush\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left behind");
+        let nowhere = create_file(&folder.path().join("x/y"), b"", 0o600).unwrap_err();
+        assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod content;
 pub mod control;
 pub mod deliver;
 pub mod direct;
+pub mod dkim;
 pub mod dns;
 pub mod doctor;
 pub mod folder;

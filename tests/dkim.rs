@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -22,6 +22,7 @@ use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt};
 use mailsluice::config::DkimEntry;
+use mailsluice::time::{Clock, SystemClock, Timeline};
 use mailsluice::transform::{DkimError, Signer};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -62,7 +63,11 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 fn entry(domain: &str, selector: &str, pem: String) -> DkimEntry {
-    DkimEntry { domain: domain.into(), selector: selector.into(), key: SecretString::from(pem) }
+    DkimEntry { domain: domain.into(), selector: selector.into(), key: SecretString::from(pem), from: None }
+}
+
+fn signer(entries: &[DkimEntry]) -> Result<Signer, DkimError> {
+    Signer::new(entries, Timeline::resume(Arc::new(SystemClock), None))
 }
 
 fn rsa() -> (Vec<u8>, Vec<u8>) {
@@ -141,7 +146,7 @@ fn samples() -> Vec<(String, Vec<u8>)> {
 #[tokio::test]
 async fn signatures_of_both_key_types_verify() {
     let keys = keys();
-    let signer = Signer::new(&keys.entries).unwrap();
+    let signer = signer(&keys.entries).unwrap();
     let records = keys.records.iter().map(|(name, text)| {
         let key = DomainKey::parse(text.as_bytes()).unwrap();
         (format!("{name}.").into_boxed_str(), Txt::DomainKey(Arc::new(key)))
@@ -194,7 +199,7 @@ fn ed(domain: &str, selector: &str) -> DkimEntry {
 
 #[test]
 fn signs_for_its_own_domains_only() {
-    let signer = Signer::new(&[
+    let signer = signer(&[
         ed("firm.example", "a"),
         ed("mail.firm.example", "b"),
         ed("Mail.Firm.Example", "c"),
@@ -236,9 +241,57 @@ fn signs_for_its_own_domains_only() {
     assert!(text.contains("d=xn--mller-kva.example;"), "the DNS knows A-labels: {text}");
 }
 
+/// A clock that shows one time.
+struct Stopped(jiff::Timestamp);
+
+impl Clock for Stopped {
+    fn wall(&self) -> jiff::Timestamp {
+        self.0
+    }
+    fn since_boot(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn boot_id(&self) -> String {
+        String::new()
+    }
+}
+
+#[test]
+fn each_key_signs_in_its_time() {
+    let from = |day: &str, entry: DkimEntry| DkimEntry { from: Some(day.parse().unwrap()), ..entry };
+    let rsa = |selector: &str| entry("firm.example", selector, pem("PRIVATE KEY", &rsa().0));
+    let entries = [
+        rsa("a"),
+        from("2027-01-01", rsa("b")),
+        ed("firm.example", "c"),
+        from("2027-03-01", ed("mail.firm.example", "d")),
+        from("2027-06-01", rsa("e")),
+    ];
+    for (now, firm, mail) in [
+        ("2026-12-31T23:59:59Z", "ac", "ac"),
+        ("2027-01-01T00:00:00Z", "bc", "bc"),
+        // Midnight is that of UTC, wherever the machine stands.
+        ("2027-02-28T23:59:59.999Z", "bc", "bc"),
+        ("2027-03-01T00:00:00Z", "bc", "d"),
+        ("2027-06-01T00:00:00Z", "ce", "d"),
+        ("2030-01-01T00:00:00Z", "ce", "d"),
+    ] {
+        let clock = Stopped(now.parse().unwrap());
+        let signer = Signer::new(&entries, Timeline::resume(Arc::new(clock), None)).unwrap();
+        for (domain, want) in [("firm.example", firm), ("mail.firm.example", mail), ("other.example", "")] {
+            let content = format!("From: x@{domain}\r\nTo: a@other.example\r\n\r\nx\r\n");
+            let text = String::from_utf8(signer.sign(content.as_bytes()).unwrap()).unwrap();
+            let found: String = text.match_indices("; s=").map(|(i, m)| &text[i + m.len()..][..1]).collect();
+            let told = signer.keys_for(&domain.into());
+            let told: String = told.iter().map(|key| key.selector.as_str()).collect();
+            assert_eq!((found.as_str(), told.as_str()), (want, want), "{domain} at {now}");
+        }
+    }
+}
+
 #[test]
 fn oversigns_what_may_stand_once() {
-    let signer = Signer::new(&[ed("firm.example", "a")]).unwrap();
+    let signer = signer(&[ed("firm.example", "a")]).unwrap();
     let content = b"From: x@firm.example\r\nsubject : s\r\nList-Id: l\r\nX-Own: o\r\n\r\nx\r\n";
     let text = String::from_utf8(signer.sign(content).unwrap()).unwrap().replace("\r\n\t", "");
     let list = text.split("h=").nth(1).unwrap().split(';').next().unwrap().to_ascii_lowercase();
@@ -269,7 +322,7 @@ fn tells_what_is_wrong_with_a_key() {
     let (private, _) = rsa();
     // The key itself stands in the last field of PKCS#8, behind 26 octets of frame.
     let pkcs1 = pem("RSA PRIVATE KEY", &private[26..]);
-    assert!(Signer::new(&[entry("a.test", "s", pkcs1)]).is_ok());
+    assert!(signer(&[entry("a.test", "s", pkcs1)]).is_ok());
     let ec = rcgen::KeyPair::generate().unwrap().serialize_pem();
     for (name, pem, want) in [
         ("nothing", String::new(), "is not a private key"),
@@ -280,12 +333,12 @@ fn tells_what_is_wrong_with_a_key() {
         ("damaged", pem("PRIVATE KEY", &private[..600]), "neither"),
     ] {
         let secret = pem.clone();
-        let error: DkimError = Signer::new(&[entry("a.test", "s", pem)]).unwrap_err();
+        let error: DkimError = signer(&[entry("a.test", "s", pem)]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(want) && text.contains("s._domainkey.a.test"), "{name}: {text}");
         assert!(secret.is_empty() || !format!("{error:?}{text}").contains(&secret), "{name}");
     }
-    let signer = Signer::new(&[ed("a.test", "s")]).unwrap();
+    let signer = signer(&[ed("a.test", "s")]).unwrap();
     assert_eq!(format!("{signer:?}"), r#"[("a.test", "s")]"#);
 }
 
@@ -298,6 +351,6 @@ fn refuses_a_short_key() {
     };
     let pem = String::from_utf8(made.stdout).unwrap();
     assert!(pem.contains("PRIVATE KEY"), "{pem}");
-    let error = Signer::new(&[entry("a.test", "s", pem)]).unwrap_err().to_string();
+    let error = signer(&[entry("a.test", "s", pem)]).unwrap_err().to_string();
     assert!(error.contains("2048"), "{error}");
 }

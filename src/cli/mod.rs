@@ -8,6 +8,7 @@ mod client;
 mod connect;
 mod context;
 mod dialogue;
+mod dkim;
 mod doctor;
 mod failure;
 mod hash_password;
@@ -115,6 +116,9 @@ enum MainCommand {
     /// Switch test mode on or off
     #[command(subcommand, name = "test-mode")]
     TestMode(test_mode::TestModeCommand),
+    /// Make DKIM keys, show the records to publish, compare them with the DNS
+    #[command(subcommand)]
+    Dkim(dkim::DkimCommand),
     /// Hash a password for [[user]]: asks for it, or reads one line from stdin
     #[command(after_help = "Example:\n  mailsluice hash-password")]
     #[command(name = "hash-password")]
@@ -161,6 +165,7 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Upstream(command) => upstream::execute(&command, context),
         MainCommand::Reload => reload::execute(context),
         MainCommand::TestMode(command) => test_mode::execute(command, context),
+        MainCommand::Dkim(command) => dkim::execute(&command, context),
         MainCommand::HashPassword(options) => hash_password::execute(&options),
     }
 }
@@ -218,6 +223,11 @@ mod tests {
             "mailsluice send",
             "mailsluice send --to nobody",
             "mailsluice send --to a@b.example --timeout soon",
+            "mailsluice dkim generate --domain firm.example",
+            "mailsluice dkim generate --domain firm.example --selector a/b",
+            "mailsluice dkim generate --domain firm.example --selector a --bits 1024",
+            "mailsluice dkim record firm.example --key a.pem",
+            "mailsluice dkim check",
         ] {
             let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

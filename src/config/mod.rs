@@ -59,9 +59,10 @@ pub use model::{
     LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode,
     TlsMode,
 };
+pub use names::{dkim_key_name, dns_name, fits_the_dns};
 pub use pin::Pin;
 pub use presets::{PRESETS, Preset, SendingHosts};
-pub use private_key::{SigningKeyFault, signing_key};
+pub use private_key::{SigningKeyFault, SigningKeyFileFault, signing_key, signing_key_file};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use sign_in::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
@@ -312,4 +313,6 @@ pub struct DkimEntry {
     pub selector: String,
     /// The private key, PEM.
     pub key: SecretString,
+    /// The first day on which it signs, in UTC; `None` is always.
+    pub from: Option<Date>,
 }

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::mail::Address;
+use crate::mail::{Address, DomainKey, to_ascii};
+
+/// The longest name in the DNS, as text (RFC 1035 2.3.4).
+const LONGEST: usize = 253;
 
 /// Whether a text is a host name or domain in ASCII.
 pub(super) fn is_domain(name: &str) -> bool {
@@ -22,4 +25,22 @@ pub(super) fn authority(host: &str, port: u16) -> String {
 /// Whether a text may follow EHLO (RFC 5321 4.1.1.1): a host name or an address literal.
 pub(super) fn is_ehlo_name(name: &str) -> bool {
     name.is_ascii() && Address::parse(&format!("a@{name}")).is_ok()
+}
+
+/// A name of the DNS, written with A-labels or U-labels.
+#[must_use]
+pub fn dns_name(text: &str) -> Option<DomainKey> {
+    to_ascii(text).filter(|name| is_domain(name)).map(|name| DomainKey::new(&name))
+}
+
+/// The name of a DKIM key in the DNS (RFC 6376 3.6.2.1).
+#[must_use]
+pub fn dkim_key_name(domain: &DomainKey, selector: &str) -> String {
+    format!("{selector}._domainkey.{domain}")
+}
+
+/// Whether a name is short enough for the DNS.
+#[must_use]
+pub fn fits_the_dns(name: &str) -> bool {
+    name.len() <= LONGEST
 }

@@ -1,11 +1,17 @@
 //! The private keys of DKIM: read, tried, and measured before anybody relies on them.
 
+use std::path::Path;
+
 use mail_auth::common::crypto::{DkimKey, Ed25519Key, RsaKey, Sha256, SigningKey as _};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
+use super::files;
+
 /// The shortest RSA key that receivers still trust well (RFC 8301 3.2 wants signers to have 2048).
 const LEAST_RSA_BITS: usize = 2048;
+/// The longest file with a key, in octets.
+const LONGEST: u64 = 64 * 1024;
 
 /// Why a text is no key to sign with. It is the operator's to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +32,33 @@ pub enum SigningKeyFault {
         /// Its length.
         bits: usize,
     },
+}
+
+/// Why a file has no key to sign with. It is the operator's to mend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SigningKeyFileFault {
+    /// The file can't be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// What is in it can't be used.
+    #[error("{path} {fault}")]
+    Unfit {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        fault: SigningKeyFault,
+    },
+}
+
+/// Reads the key in a file.
+///
+/// # Errors
+/// When it can't be read, or used.
+pub fn signing_key_file(path: &Path) -> Result<DkimKey, SigningKeyFileFault> {
+    let text = files::read(path, LONGEST).map_err(SigningKeyFileFault::Unreadable)?.text;
+    let unfit = |fault| SigningKeyFileFault::Unfit { path: path.display().to_string(), fault };
+    signing_key(&text).map_err(unfit)
 }
 
 /// Reads a key in PEM, and signs something to see whether it works.

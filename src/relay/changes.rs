@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
     Blacklist, Config, DkimEntry, Listener, Log, Login, Queue, Secrets, Session, SignIn, TestMode, Upstream,
-    UpstreamKind, User, UserPassword,
+    UpstreamKind, User, UserPassword, dkim_key_name,
 };
 
 /// Why a configuration can't be put in force while the relay runs: its store is open.
@@ -52,8 +52,9 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.blacklist(blacklist, &new.blacklist);
     let upstream = |upstream: &Arc<Upstream>| format!("upstream {}", upstream.name);
     changes.items(upstreams, &new.upstreams, upstream, |old, new| same_upstream(old, new));
-    let selector = |entry: &DkimEntry| format!("dkim {}._domainkey.{}", entry.selector, entry.domain);
-    changes.items(dkim, &new.dkim, selector, |old, new| same_secret(&old.key, &new.key));
+    let selector = |entry: &DkimEntry| format!("dkim {}", dkim_key_name(&entry.domain, &entry.selector));
+    changes
+        .items(dkim, &new.dkim, selector, |old, new| old.from == new.from && same_secret(&old.key, &new.key));
     changes.key("dns.servers", &dns.servers, &new.dns.servers);
     changes.items(users, &new.users, |user| format!("user {}", user.name), same_user);
     let sign_in = |sign_in: &Arc<SignIn>| format!("oauth {}", sign_in.name);

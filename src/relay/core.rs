@@ -64,7 +64,7 @@ impl Core {
         sign_ins: Arc<SignIns>,
     ) -> Result<Self, RelayError> {
         let timeline = store.timeline().clone();
-        let signer = Arc::new(Signer::new(&config.dkim)?);
+        let signer = Arc::new(Signer::new(&config.dkim, timeline.clone())?);
         let limit_waits = restored_waits(&*store).await?;
         recover(&*store).await?;
         let router = Arc::new(Router::new(&config));
@@ -137,7 +137,7 @@ impl Core {
     /// # Errors
     /// When a DKIM key or the store can't be used: then the old configuration stays in force.
     pub async fn reload(&mut self, config: Arc<Config>) -> Result<(), RelayError> {
-        let signer = Arc::new(Signer::new(&config.dkim)?);
+        let signer = Arc::new(Signer::new(&config.dkim, self.context.timeline.clone())?);
         let router = Arc::new(Router::new(&config));
         if let Some(switched) = self.test_mode.follow(&config.test_mode).await? {
             switched.log();

@@ -1,18 +1,23 @@
 //! DKIM signatures (RFC 6376, and RFC 8463 for Ed25519).
 //!
 //! A key signs for its own domain and the domains below it, by the From field alone. Of the domains that fit, the
-//! longest counts, and all its keys sign. A From with several mailboxes is signed only when each of them has a key.
+//! longest counts, and of its keys those sign that are in force today: each from its day on, until that of the next one of its
+//! type. A From with several mailboxes is signed only when each of them has a key.
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use mail_auth::common::crypto::{Algorithm, DkimKey, Sha256, SigningKey};
 use mail_auth::common::headers::{HeaderWriter, Writable};
 use mail_auth::dkim::{Canonicalization, DkimSigner};
 use secrecy::ExposeSecret;
 
-use crate::config::{DkimEntry, SigningKeyFault, signing_key};
+use crate::config::{DkimEntry, SigningKeyFault, dkim_key_name, signing_key};
+use crate::dkim::{KeyTerm, OwnKey, Standing, terms};
 use crate::mail::DomainKey;
 use crate::mail::header::{Field, Header, mailboxes};
+use crate::time::Timeline;
 
 /// Fields that may stand once: signed, and once more as absent, so that none can be added (RFC 6376 8.15).
 const ONCE: [&str; 10] = [
@@ -50,36 +55,31 @@ const FORM_FEED: u8 = 0x0c;
 #[non_exhaustive]
 pub enum DkimError {
     /// The key can't be used.
-    #[error("the DKIM key {selector}._domainkey.{domain} {fault}")]
+    #[error("the DKIM key {name} {fault}")]
     Key {
-        /// The signing domain.
-        domain: String,
-        /// The selector.
-        selector: String,
+        /// Its name in the DNS.
+        name: String,
         /// What is wrong with it.
         fault: SigningKeyFault,
     },
     /// The signing itself failed.
-    #[error("signing with {selector}._domainkey.{domain} failed: {reason}")]
+    #[error("signing with {name} failed: {reason}")]
     Sign {
-        /// The signing domain.
-        domain: String,
-        /// The selector.
-        selector: String,
+        /// The name of the key in the DNS.
+        name: String,
         /// What the signer says.
         reason: String,
     },
 }
 
-/// All keys, ready to sign.
-#[derive(Default)]
+/// All keys, ready to sign, each in its time.
 pub struct Signer {
     keys: Vec<Key>,
+    timeline: Timeline,
 }
 
 struct Key {
-    domain: DomainKey,
-    selector: String,
+    own: OwnKey,
     private: DkimKey,
 }
 
@@ -100,18 +100,45 @@ impl SigningKey for Lent<'_> {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|k| (k.domain.as_str(), &k.selector))).finish()
+        f.debug_list().entries(self.own_keys().map(|key| (key.domain.as_str(), &key.selector))).finish()
     }
 }
 
 impl Signer {
-    /// Reads all keys.
+    /// Reads all keys; the time line tells which day it is.
     ///
     /// # Errors
     /// With the first key that can't be used, and what to do about it.
-    pub fn new(entries: &[DkimEntry]) -> Result<Self, DkimError> {
-        let keys = entries.iter().map(Key::read).collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+    pub fn new(entries: &[DkimEntry], timeline: Timeline) -> Result<Self, DkimError> {
+        let mut keys = entries.iter().map(Key::read).collect::<Result<Vec<_>, _>>()?;
+        let days: Vec<_> = keys
+            .iter()
+            .map(|Key { own, .. }| (&own.domain, own.public.key_type(), own.term.begins))
+            .collect();
+        let terms = terms(&days);
+        for (key, term) in keys.iter_mut().zip(terms) {
+            key.own.term = term;
+        }
+        Ok(Self { keys, timeline })
+    }
+
+    /// All keys, whether they sign today or not.
+    pub fn own_keys(&self) -> impl Iterator<Item = &OwnKey> {
+        self.keys.iter().map(|key| &key.own)
+    }
+
+    /// Today, as terms of keys count it.
+    #[must_use]
+    pub fn today(&self) -> Date {
+        TimeZone::UTC.to_datetime(self.timeline.wall()).date()
+    }
+
+    /// The keys that sign today for mail whose From has an address in that domain, when it has no other.
+    #[must_use]
+    pub fn keys_for(&self, domain: &DomainKey) -> Vec<&OwnKey> {
+        let in_force = self.in_force();
+        let signing = longest(&in_force, domain);
+        in_force.into_iter().map(|key| &key.own).filter(|own| Some(&own.domain) == signing).collect()
     }
 
     /// Signs a content; returns the fields to put before it, nothing when no key serves its From.
@@ -120,7 +147,8 @@ impl Signer {
     /// When a key that should sign doesn't.
     pub fn sign(&self, content: &[u8]) -> Result<Vec<u8>, DkimError> {
         let header = Header::parse(content);
-        let domains = self.domains(&header);
+        let in_force = self.in_force();
+        let domains = domains(&in_force, &header);
         if domains.is_empty() {
             return Ok(Vec::new());
         }
@@ -142,26 +170,32 @@ impl Signer {
         signed.extend_from_slice(b"\r\n");
 
         let mut out = Vec::new();
-        for key in self.keys.iter().filter(|key| domains.contains(&key.domain)) {
+        for key in in_force.iter().filter(|key| domains.contains(&key.own.domain)) {
             out.extend(key.sign(&names, (&signed, form), header.body())?);
         }
         Ok(out)
     }
 
-    /// The domains that sign for this header.
-    fn domains(&self, header: &Header<'_>) -> BTreeSet<&DomainKey> {
-        let senders: Vec<_> =
-            header.fields().filter(|f| f.is("From")).flat_map(|f| mailboxes(f.value())).collect();
-        let served: Option<BTreeSet<&DomainKey>> =
-            senders.iter().map(|s| self.domain_for(&s.key().domain())).collect();
-        served.unwrap_or_default()
+    /// The keys that sign today.
+    fn in_force(&self) -> Vec<&Key> {
+        let today = self.today();
+        self.keys.iter().filter(|key| key.own.term.standing(today) == Standing::Signs).collect()
     }
+}
 
-    /// The longest signing domain that is `domain` or a parent of it.
-    fn domain_for(&self, domain: &DomainKey) -> Option<&DomainKey> {
-        let fits = |key: &&DomainKey| domain == *key || domain.is_below(key);
-        self.keys.iter().map(|key| &key.domain).filter(fits).max_by_key(|key| key.as_str().len())
-    }
+/// The domains that sign for this header.
+fn domains<'a>(keys: &[&'a Key], header: &Header<'_>) -> BTreeSet<&'a DomainKey> {
+    let senders: Vec<_> =
+        header.fields().filter(|f| f.is("From")).flat_map(|f| mailboxes(f.value())).collect();
+    let served: Option<BTreeSet<&DomainKey>> =
+        senders.iter().map(|s| longest(keys, &s.key().domain())).collect();
+    served.unwrap_or_default()
+}
+
+/// The longest signing domain that is `domain` or a parent of it.
+fn longest<'a>(keys: &[&'a Key], domain: &DomainKey) -> Option<&'a DomainKey> {
+    let fits = |key: &&DomainKey| domain == *key || domain.is_below(key);
+    keys.iter().map(|key| &key.own.domain).filter(fits).max_by_key(|key| key.as_str().len())
 }
 
 /// Writes a field with its name right before the colon and its line end.
@@ -176,11 +210,13 @@ fn write_strict(field: &Field<'_>, out: &mut Vec<u8>) {
 
 impl Key {
     fn read(entry: &DkimEntry) -> Result<Self, DkimError> {
-        let selector = entry.selector.clone();
-        match signing_key(entry.key.expose_secret()) {
-            Ok(private) => Ok(Self { domain: entry.domain.clone(), selector, private }),
-            Err(fault) => Err(DkimError::Key { domain: entry.domain.to_string(), selector, fault }),
-        }
+        let DkimEntry { domain, selector, key, from } = entry;
+        let name = || dkim_key_name(domain, selector);
+        let private =
+            signing_key(key.expose_secret()).map_err(|fault| DkimError::Key { name: name(), fault })?;
+        // The other keys tell when it ends.
+        let term = KeyTerm { begins: *from, ends: None };
+        Ok(Self { own: OwnKey::new(domain.clone(), selector.clone(), &private, term), private })
     }
 
     /// Makes one DKIM-Signature field with its line end.
@@ -191,8 +227,8 @@ impl Key {
         body: &[u8],
     ) -> Result<Vec<u8>, DkimError> {
         let signer = DkimSigner::from_key(Lent(&self.private))
-            .domain(self.domain.as_str())
-            .selector(&self.selector)
+            .domain(self.own.domain.as_str())
+            .selector(&self.own.selector)
             .headers(names.iter().copied())
             .header_canonicalization(form)
             .body_canonicalization(body_canonicalization(body));
@@ -204,8 +240,7 @@ impl Key {
             stream.write(b"\r\n");
         }
         let signature = stream.finish().map_err(|error| DkimError::Sign {
-            domain: self.domain.to_string(),
-            selector: self.selector.clone(),
+            name: dkim_key_name(&self.own.domain, &self.own.selector),
             reason: error.to_string(),
         })?;
         // The field may end in a line with nothing but its last semicolon: RFC 6376 allows it, verifiers stumble.
@@ -236,8 +271,10 @@ mod tests {
         let key = Ed25519Key::generate_pkcs8().unwrap();
         let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
-        let entry = DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: pem.into() };
-        let signer = Signer::new(&[entry]).unwrap();
+        let (domain, selector) = ("firm.example".into(), "s".into());
+        let entry = DkimEntry { domain, selector, key: pem.into(), from: None };
+        let timeline = Timeline::resume(std::sync::Arc::new(crate::time::SystemClock), None);
+        let signer = Signer::new(&[entry], timeline).unwrap();
         for (fields, want) in [
             ("Subject: a b\r\nX-Any: a\x0cb", "c=relaxed/relaxed"),
             ("Subject: a\x0c b", "c=simple/relaxed"),

@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::*;
 use crate::config::DkimEntry;
 use crate::mail::{Body, QueueId, ReversePath};
 use crate::store::{ClientInfo, Content, Decisions, LaneName, MessageKind, QueuedRecipient, TestTreatment};
-use crate::time::Moment;
+use crate::time::{Moment, SystemClock, Timeline};
 
 const ALL: UpstreamFacts = UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
 const OLD: UpstreamFacts = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
@@ -54,9 +56,9 @@ fn signer() -> Signer {
     let key = mail_auth::common::crypto::Ed25519Key::generate_pkcs8().unwrap();
     let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
-    let entry =
-        DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: SecretString::from(pem) };
-    Signer::new(&[entry]).unwrap()
+    let (domain, selector) = ("firm.example".into(), "s".into());
+    let entry = DkimEntry { domain, selector, key: SecretString::from(pem), from: None };
+    Signer::new(&[entry], Timeline::resume(Arc::new(SystemClock), None)).unwrap()
 }
 
 const CONTENT: &str =

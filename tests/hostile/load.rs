@@ -3,6 +3,7 @@
 //!
 //! Time is what this thread has computed, for a size and a sixteenth of it: where a square hides, it shows by then.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,7 +12,7 @@ use mailsluice::mail::{Address, Body, QueueId, ReversePath, header};
 use mailsluice::store::{
     ClientInfo, Content, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment,
 };
-use mailsluice::time::Moment;
+use mailsluice::time::{Moment, SystemClock, Timeline};
 use mailsluice::transform::{self, Signer, UpstreamFacts};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -167,8 +168,9 @@ fn signer() -> Signer {
     let key = mail_auth::common::crypto::Ed25519Key::generate_pkcs8().unwrap();
     let base64 = base64::engine::general_purpose::STANDARD.encode(key);
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
-    let entry = DkimEntry { domain: "firm.example".into(), selector: "s".into(), key: pem.into() };
-    Signer::new(&[entry]).unwrap()
+    let (domain, selector) = ("firm.example".into(), "s".into());
+    let entry = DkimEntry { domain, selector, key: pem.into(), from: None };
+    Signer::new(&[entry], Timeline::resume(Arc::new(SystemClock), None)).unwrap()
 }
 
 #[test]

@@ -62,9 +62,17 @@ def with_only(message, keep):
 def dkimpy_verdicts(message, keys):
     """One bool for each signature."""
     records = {f"{key.name}.".encode(): key.record.encode() for key in keys}
+    return dkimpy_says(message, lambda name: records.get(name.encode()))
 
+
+def dkimpy_verdicts_by_dns(message, name_server):
+    """One bool for each signature, by the records of that name server; of several dkimpy is given the first."""
+    return dkimpy_says(message, lambda name: next(iter(name_server.texts(name)), None))
+
+
+def dkimpy_says(message, text_of):
     def lookup(name, timeout=5):
-        return records.get(name if isinstance(name, bytes) else name.encode())
+        return text_of(name.decode() if isinstance(name, bytes) else name)
 
     verdicts = []
     for index in range(len(signatures(message))):
@@ -78,9 +86,25 @@ def dkimpy_verdicts(message, keys):
 
 def opendkim_verdicts(message, keys, folder):
     """One bool for each signature, from the filter's test mode with a file of public keys."""
-    key_file, settings, file = folder / "opendkim.keys", folder / "opendkim.conf", folder / "opendkim.message"
+    key_file = folder / "opendkim.keys"
     key_file.write_text("".join(f"{key.name} {key.record}\n" for key in keys))
-    settings.write_text(f"TestPublicKeys {key_file}\nMode v\nSyslog no\nOn-BadSignature reject\nOn-NoSignature reject\n")
+    return opendkim_says(message, folder, f"TestPublicKeys {key_file}\n")
+
+
+def opendkim_verdicts_by_dns(message, name_server, folder):
+    """One bool for each signature, from the filter's test mode, which asks that name server by libunbound."""
+    resolver = folder / "unbound.conf"
+    resolver.write_text(
+        'server:\n do-not-query-localhost: no\n module-config: "iterator"\n use-syslog: no\n'
+        f'stub-zone:\n name: "."\n stub-addr: 127.0.0.1@{name_server.port}\n stub-prime: no\n'
+    )
+    return opendkim_says(message, folder, f"ResolverConfiguration {resolver}\n")
+
+
+def opendkim_says(message, folder, where_keys_are):
+    settings, file = folder / "opendkim.conf", folder / "opendkim.message"
+    wishes = "".join(f"On-{what} reject\n" for what in ("BadSignature", "NoSignature", "KeyNotFound", "DNSError"))
+    settings.write_text(f"{where_keys_are}Mode v\nSyslog no\n{wishes}")
     verdicts = []
     for signature in signatures(message):
         file.write_bytes(with_only(message, signature))
