@@ -33,6 +33,7 @@ pub mod deliver;
 pub mod direct;
 pub mod dkim;
 pub mod dns;
+pub mod doctor;
 pub mod folder;
 pub mod lane;
 pub mod limits;

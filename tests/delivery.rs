@@ -45,6 +45,7 @@ const TIMEOUTS: Timeouts = Timeouts {
 
 fn smtp() -> Smtp {
     Smtp {
+        preset: None,
         host: "smtp.firm.example".to_owned(),
         port: 25,
         security: Security::None,

@@ -31,6 +31,15 @@ impl Failure {
         Self::Failed(anyhow::Error::msg(text.into()))
     }
 
+    /// What there is to say, for who tells it elsewhere.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Failed(error) => told(error),
+            Self::Wrong(what) | Self::Configuration(what) => what.clone(),
+            Self::Told | Self::ConfigurationTold | Self::Unread => "the reason was told above".to_owned(),
+        }
+    }
+
     /// Says on stderr what there is to say.
     pub(super) fn report(self) -> ExitCode {
         match self {

@@ -9,6 +9,7 @@ mod connect;
 mod context;
 mod dialogue;
 mod dkim;
+mod doctor;
 mod failure;
 mod hash_password;
 mod init;
@@ -94,6 +95,9 @@ enum MainCommand {
     /// Test accounts: resolve, connect, TLS, EHLO, AUTH; sends nothing, and says what is wrong and what to do
     #[command(after_help = "Example:\n  mailsluice probe m365")]
     Probe(probe::ProbeOptions),
+    /// Look for what keeps mail from arriving: accounts, DNS (SPF, DKIM, DMARC), what expires, disk, clock; says what to do
+    #[command(after_help = "Example:\n  mailsluice doctor")]
+    Doctor(doctor::DoctorOptions),
     /// Send a real test mail through the running relay, and wait for its outcome
     #[command(after_help = "Example:\n  mailsluice send --to me@firm.example --upstream m365")]
     Send(send::SendOptions),
@@ -154,6 +158,7 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Queue(command) => queue::execute(command, context),
         MainCommand::Blacklist(command) => blacklist::execute(command, context),
         MainCommand::Probe(options) => probe::execute(&options, context),
+        MainCommand::Doctor(options) => doctor::execute(&options, context),
         MainCommand::Send(options) => send::execute(&options, context),
         MainCommand::Trace(options) => trace::execute(&options, context),
         MainCommand::Limits(command) => limits::execute(command, context),

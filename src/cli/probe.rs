@@ -38,29 +38,46 @@ pub(super) struct ProbeOptions {
 
 /// An account that was probed, as `--json` has it.
 #[derive(Debug, Serialize)]
-struct ProbedJson {
+pub(super) struct ProbedJson {
     #[serde(flatten)]
-    account: ProbedAccount,
+    pub(super) account: ProbedAccount,
     #[serde(flatten)]
-    result: ProbeResult,
+    pub(super) result: ProbeResult,
     steps: Vec<StepJson>,
 }
 
 /// What has come of the probe until now.
 struct ProbeShow<'c> {
     context: &'c CliContext,
+    /// Nothing is shown: who asked for it tells.
+    is_quiet: bool,
     done: Vec<ProbedJson>,
 }
 
 pub(super) fn execute(options: &ProbeOptions, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
-    let mut show = ProbeShow { context, done: Vec::new() };
+    let mut show = ProbeShow { context, is_quiet: false, done: Vec::new() };
     let ended = if client.finds_relay()? {
         by_the_relay(&client, options, &mut show)?
     } else {
-        from_here(options, context, &mut show)?
+        let loaded = context.load()?;
+        warn(&loaded.warnings);
+        from_here(options, &loaded.config, &mut show)?
     };
     show.conclude(ended)
+}
+
+/// Tests the accounts of all upstreams that are enabled, and shows nothing.
+pub(super) fn quietly(config: &Config, context: &CliContext) -> Result<Vec<ProbedJson>, Failure> {
+    let client = context.client()?;
+    let options = ProbeOptions { upstreams: Vec::new() };
+    let mut show = ProbeShow { context, is_quiet: true, done: Vec::new() };
+    let ended = if client.finds_relay()? {
+        by_the_relay(&client, &options, &mut show)?
+    } else {
+        from_here(&options, config, &mut show)?
+    };
+    if ended == StreamEnd::Interrupted { Err(Failure::new("interrupted")) } else { Ok(show.done) }
 }
 
 fn by_the_relay(
@@ -77,21 +94,18 @@ fn by_the_relay(
 /// No relay runs: the configuration says all.
 fn from_here(
     options: &ProbeOptions,
-    context: &CliContext,
+    config: &Config,
     show: &mut ProbeShow<'_>,
 ) -> Result<StreamEnd, Failure> {
-    let loaded = context.load()?;
-    warn(&loaded.warnings);
-    let config = loaded.config;
     let known = |name: &&String| config.upstreams.iter().any(|upstream| upstream.name == **name);
     if let Some(unknown) = options.upstreams.iter().find(|name| !known(name)) {
         return Err(Failure::new(format!("there is no upstream {unknown} in the configuration")));
     }
     runtime()?.block_on(async {
         let (events, mut told) = mpsc::channel(WAITING);
-        let sign_ins = OwnSignIns::start(&config)?;
+        let sign_ins = OwnSignIns::start(config)?;
         let probing = async {
-            probe_all((&config, &sign_ins), &options.upstreams, events).await;
+            probe_all((config, &sign_ins), &options.upstreams, events).await;
             Ok(())
         };
         let showing = async {
@@ -176,7 +190,7 @@ impl ProbeShow<'_> {
                 text
             }
         };
-        if self.context.json { Ok(()) } else { output::text(&text) }
+        if self.context.json || self.is_quiet { Ok(()) } else { output::text(&text) }
     }
 
     fn last(&mut self, change: impl FnOnce(&mut ProbedJson)) {

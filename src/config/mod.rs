@@ -61,7 +61,7 @@ pub use model::{
 };
 pub use names::{dkim_key_name, dns_name, fits_the_dns};
 pub use pin::Pin;
-pub use presets::{PRESETS, Preset};
+pub use presets::{PRESETS, Preset, SendingHosts};
 pub use private_key::{SigningKeyFault, SigningKeyFileFault, signing_key, signing_key_file};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use scram::{NotAVerifier, ScramVerifier};

@@ -3,6 +3,10 @@
 //! Sources: the providers' documentation and Thunderbird's provider data base, as of 2026. A provider that publishes
 //! no limit has none here.
 
+mod spf;
+
+pub use spf::SendingHosts;
+
 use super::{ByteSize, Limits, Quota, Security, SignInProvider};
 
 /// What is known about one provider.

@@ -62,6 +62,8 @@ impl Upstream {
 /// A smart host that speaks SMTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Smtp {
+    /// The preset that it has been made from.
+    pub preset: Option<&'static str>,
     /// Host name or address.
     pub host: String,
     /// TCP port.

@@ -1,7 +1,7 @@
 //! Asks the DNS for the record of a key.
 
 use super::judgement::Published;
-use crate::dns::{DnsName, LookupError, Question, RecordKind, Records, Resolver};
+use crate::dns::{DnsName, DnsQuestion, LookupError, RecordKind, Records, Resolver};
 
 impl Published {
     /// What the DNS has by the name of a key. A CNAME is followed, as receivers do.
@@ -20,7 +20,8 @@ impl Published {
 
 /// Where a CNAME leads that has no end.
 async fn alias(resolver: &Resolver, name: DnsName) -> Option<String> {
-    let asked: Result<Records, LookupError> = resolver.ask(&Question { name, kind: RecordKind::Cname }).await;
+    let asked: Result<Records, LookupError> =
+        resolver.ask(&DnsQuestion { name, kind: RecordKind::Cname }).await;
     match asked {
         Ok(Records::Names(names)) => names.first().map(ToString::to_string),
         _ => None,

@@ -14,5 +14,5 @@ mod resolver;
 
 pub use error::LookupError;
 pub use name::{DnsName, NotADnsName};
-pub use question::{MailExchange, Question, RecordKind, Records};
+pub use question::{DnsQuestion, MailExchange, RecordKind, Records};
 pub use resolver::{Resolver, ResolverError};

@@ -1,6 +1,6 @@
 //! Names in the DNS.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use crate::mail::to_ascii;
@@ -72,8 +72,12 @@ impl DnsName {
             }
             IpAddr::V6(address) => {
                 let nibbles = address.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
-                let labels: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
-                Self(format!("{labels}ip6.arpa"))
+                let mut name = String::new();
+                for nibble in nibbles {
+                    // Writing to a text cannot fail.
+                    let _ = write!(name, "{nibble:x}.");
+                }
+                Self(name + "ip6.arpa")
             }
         }
     }

@@ -38,7 +38,7 @@ impl RecordKind {
 
 /// The records of one kind at one name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Question {
+pub struct DnsQuestion {
     /// The name.
     pub name: DnsName,
     /// The kind.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::error::LookupError;
 use super::name::DnsName;
-use super::question::{MailExchange, Question, RecordKind, Records};
+use super::question::{DnsQuestion, MailExchange, RecordKind, Records};
 
 /// How long one server has for one answer.
 const ONE_ANSWER: Duration = Duration::from_secs(3);
@@ -67,8 +67,8 @@ impl Resolver {
     ///
     /// # Errors
     /// There are none, or it is not known whether there are.
-    pub async fn ask(&self, question: &Question) -> Result<Records, LookupError> {
-        let Question { name, kind } = question;
+    pub async fn ask(&self, question: &DnsQuestion) -> Result<Records, LookupError> {
+        let DnsQuestion { name, kind } = question;
         let asked = self.0.lookup(wire_name(name)?, record_type(*kind));
         let found = match timeout(ONE_LOOKUP, asked).await {
             Ok(Ok(found)) => found,
@@ -90,7 +90,7 @@ impl Resolver {
     /// # Errors
     /// As [`Self::ask`].
     pub async fn texts(&self, name: &DnsName) -> Result<Vec<String>, LookupError> {
-        match self.ask(&Question { name: name.clone(), kind: RecordKind::Txt }).await? {
+        match self.ask(&DnsQuestion { name: name.clone(), kind: RecordKind::Txt }).await? {
             Records::Texts(texts) => Ok(texts),
             _ => Err(LookupError::NoRecord),
         }
@@ -140,11 +140,11 @@ fn records(kind: RecordKind, data: &[RData]) -> Result<Records, LookupError> {
         return Err(LookupError::TooMuch { limit: format!("{MOST_RECORDS} records") });
     }
     let unreadable = || LookupError::Refused("a name that cannot be read".to_owned());
-    let hosts = || data.iter().filter_map(host).collect::<Option<Vec<_>>>().ok_or_else(unreadable);
+    let hosts = || data.iter().map(host).collect::<Option<Vec<_>>>().ok_or_else(unreadable);
     match kind {
         RecordKind::Txt => texts(data).map(Records::Texts),
         RecordKind::Mx => {
-            let exchanges = data.iter().filter_map(exchange).collect::<Option<_>>();
+            let exchanges = data.iter().map(exchange).collect::<Option<_>>();
             exchanges.map(Records::Exchanges).ok_or_else(unreadable)
         }
         RecordKind::A | RecordKind::Aaaa => {
@@ -167,23 +167,23 @@ fn texts(data: &[RData]) -> Result<Vec<String>, LookupError> {
     Ok(texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
 }
 
-/// The host of a PTR or CNAME record. The inner `None` is one that can't be read.
-fn host(data: &RData) -> Option<Option<DnsName>> {
+/// The host of a PTR or CNAME record; `None` where it can't be read.
+fn host(data: &RData) -> Option<DnsName> {
     match data {
-        RData::PTR(record) => Some(own_name(&record.0)),
-        RData::CNAME(record) => Some(own_name(&record.0)),
+        RData::PTR(record) => own_name(&record.0),
+        RData::CNAME(record) => own_name(&record.0),
         _ => None,
     }
 }
 
-/// An MX record. The inner `None` is one whose host can't be read.
-fn exchange(data: &RData) -> Option<Option<MailExchange>> {
+/// An MX record; `None` where its host can't be read.
+fn exchange(data: &RData) -> Option<MailExchange> {
     let RData::MX(record) = data else { return None };
     let preference = record.preference;
     if record.exchange.is_root() {
-        return Some(Some(MailExchange { preference, host: None }));
+        return Some(MailExchange { preference, host: None });
     }
-    Some(own_name(&record.exchange).map(|host| MailExchange { preference, host: Some(host) }))
+    own_name(&record.exchange).map(|host| MailExchange { preference, host: Some(host) })
 }
 
 fn failed(error: NetError) -> LookupError {

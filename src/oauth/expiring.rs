@@ -14,32 +14,42 @@ const DAY: i64 = 24 * 3600;
 /// How often to look.
 pub(super) const LOOK_EVERY: Duration = Duration::from_hours(6);
 
-/// Something that will end.
+/// Something of a sign-in that will end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Deadline {
+pub struct SignInDeadline {
     /// What it is.
-    pub(super) what: &'static str,
+    pub what: &'static str,
     /// When.
-    pub(super) at: Timestamp,
+    pub at: Timestamp,
     /// What to do before.
-    pub(super) action: String,
+    pub action: String,
 }
 
 /// Remembers what has been said.
 #[derive(Debug, Default)]
-pub(super) struct ExpiryWatch(Vec<(Deadline, i64)>);
+pub(super) struct ExpiryWatch(Vec<(SignInDeadline, i64)>);
 
 /// What of a sign-in will end; `renewed` is when the provider last gave something for its grant.
-pub(super) fn deadlines(sign_in: &SignIn, renewed: Option<Moment>, timeline: &Timeline) -> Vec<Deadline> {
+pub(super) fn deadlines(
+    sign_in: &SignIn,
+    renewed: Option<Moment>,
+    timeline: &Timeline,
+) -> Vec<SignInDeadline> {
+    sign_in_deadlines(sign_in, renewed.map(|renewed| timeline.wall_at(renewed)))
+}
+
+/// The same, by the wall clock.
+#[must_use]
+pub fn sign_in_deadlines(sign_in: &SignIn, renewed: Option<Timestamp>) -> Vec<SignInDeadline> {
     // Unused for so long, a refresh token ends.
     let idle = match sign_in.provider {
         SignInProvider::Microsoft => Some(Duration::from_hours(90 * 24)),
         SignInProvider::Google => Some(Duration::from_hours(180 * 24)),
         SignInProvider::Custom => None,
     };
-    let sign_in_ends = renewed.zip(idle).map(|(renewed, idle)| Deadline {
+    let sign_in_ends = renewed.zip(idle).map(|(renewed, idle)| SignInDeadline {
         what: "sign-in",
-        at: timeline.wall_at(renewed.after(idle)),
+        at: renewed.saturating_add(idle).unwrap_or(Timestamp::MAX),
         action: connect_action(&sign_in.name),
     });
     let proof_ends = sign_in.proof_expires().map(|(what, at)| {
@@ -47,14 +57,14 @@ pub(super) fn deadlines(sign_in: &SignIn, renewed: Option<Moment>, timeline: &Ti
             "make another {what}, give it to the provider, and write it into [[oauth]] {}",
             sign_in.name
         );
-        Deadline { what, at, action }
+        SignInDeadline { what, at, action }
     });
     [sign_in_ends, proof_ends].into_iter().flatten().collect()
 }
 
 impl ExpiryWatch {
     /// Those of which something new is to be said: each once for each of [`DAYS`], and once when it has ended.
-    pub(super) fn news(&mut self, deadlines: Vec<Deadline>, now: Timestamp) -> Vec<Deadline> {
+    pub(super) fn news(&mut self, deadlines: Vec<SignInDeadline>, now: Timestamp) -> Vec<SignInDeadline> {
         let mut news = Vec::new();
         let mut said = Vec::new();
         for deadline in deadlines {
@@ -87,7 +97,7 @@ mod tests {
     #[test]
     fn each_step_is_said_once() {
         let end: Timestamp = "2027-03-01T00:00:00Z".parse().unwrap();
-        let deadline = Deadline { what: "client secret", at: end, action: String::new() };
+        let deadline = SignInDeadline { what: "client secret", at: end, action: String::new() };
         let mut watch = ExpiryWatch::default();
         let mut said = Vec::new();
         for hour in (-3..40 * 24).rev() {
@@ -101,7 +111,8 @@ mod tests {
         let now = Timestamp::from_second(end.as_second() - 5 * DAY).unwrap();
         assert_eq!(ExpiryWatch::default().news(vec![deadline.clone()], now).len(), 1);
         // What was put off is said again when it is near again.
-        let later = Deadline { at: Timestamp::from_second(end.as_second() + 60 * DAY).unwrap(), ..deadline };
+        let later =
+            SignInDeadline { at: Timestamp::from_second(end.as_second() + 60 * DAY).unwrap(), ..deadline };
         assert!(watch.news(vec![later], now).is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::expiring::Deadline;
+use super::expiring::SignInDeadline;
 use super::kept::Failed;
 use super::seat::TokenKey;
 use crate::store::StoreError;
@@ -38,8 +38,8 @@ pub(super) fn store_failed(sign_in: &str, error: &StoreError, effect: &str) {
     tracing::error!(event = "token_failed", sign_in, reason = %error, effect);
 }
 
-pub(super) fn expiring(sign_in: &str, deadline: &Deadline) {
-    let Deadline { what, at, action } = deadline;
+pub(super) fn expiring(sign_in: &str, deadline: &SignInDeadline) {
+    let SignInDeadline { what, at, action } = deadline;
     let reason = format!("the {what} expires on {}", at.strftime("%Y-%m-%d"));
     let next = time(Some(*at));
     tracing::warn!(event = "token_expiring", sign_in, reason, next, action);

@@ -35,6 +35,7 @@ pub use assertion::AssertionError;
 pub use claims::TokenClaims;
 pub use endpoint::TokenEndpoint;
 pub use error::{TokenRefusal, TokenRemedy, TokenRequestError, connect_action};
+pub use expiring::{SignInDeadline, sign_in_deadlines};
 pub use grant::{AcceptError, SignInGrant, client_fingerprint};
 pub use http::{HttpClient, HttpError, LONGEST_ANSWER, REQUEST_LIMIT, WebClient};
 pub use interactive::{Authorization, DeviceCode, RedirectError};

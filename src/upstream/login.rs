@@ -208,6 +208,7 @@ mod tests {
 
     fn smtp(auth: Auth, host: &str, allow_plaintext_auth: bool) -> Smtp {
         Smtp {
+            preset: None,
             host: host.to_owned(),
             port: 587,
             security: Security::None,

@@ -15,7 +15,7 @@ const LEVELS: &[&[&str]] = &[
     &["account"],
     &["policy", "transform"],
     &["session", "deliver"],
-    &["listen", "control"],
+    &["listen", "control", "doctor"],
     &["relay"],
     &["cli", "main"],
 ];

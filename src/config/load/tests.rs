@@ -160,6 +160,7 @@ fn reads_every_key() {
         assert!(queue.contains(part), "{part} {queue}");
     }
     assert_eq!((config.test_mode.enabled, config.test_mode.action), (true, TestAction::Hold));
+    assert_eq!(format!("{:?}", config.dns.servers), "[127.0.0.1:5353, [::1]:53]");
     assert_eq!((config.blacklist.action, config.blacklist.auto_add_after), (BlacklistAction::Drop, 3));
     assert_eq!(config.blacklist.expire_after, Some(Duration::from_hours(30 * 24)));
     let [office, local] = config.upstreams.as_slice() else { panic!("two upstreams") };

@@ -177,6 +177,7 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>, auth: Auth) -> Smtp 
     let (port, security) = connection(section, preset);
     let ehlo = |text: &str| is_ehlo_name(text).then(|| text.to_owned());
     Smtp {
+        preset: preset.map(|preset| preset.name),
         host,
         port,
         security,

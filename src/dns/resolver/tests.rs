@@ -65,8 +65,8 @@ async fn name_server() -> SocketAddr {
     address
 }
 
-fn question(text: &str, kind: RecordKind) -> Question {
-    Question { name: DnsName::parse(text).unwrap(), kind }
+fn question(text: &str, kind: RecordKind) -> DnsQuestion {
+    DnsQuestion { name: DnsName::parse(text).unwrap(), kind }
 }
 
 #[tokio::test]

@@ -1,0 +1,178 @@
+//! The machine: what ends, how much room there is, what time it is, who can read what.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::diagnosis::{Check, Diagnosis, Notes};
+
+/// How long before an end it is said.
+const SOON: Duration = Duration::from_hours(30 * 24);
+/// When there is less than this many times of what is needed, it is said.
+const TIGHT: u64 = 4;
+/// No relay of this version has run before.
+const MADE: &str = "2026-06-01T00:00:00Z";
+/// How far the time of a file may be ahead of the clock.
+const SKEW: Duration = Duration::from_mins(10);
+
+/// Something that ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadline {
+    /// Of whom: `oauth m365`, `listener 127.0.0.1:2525`.
+    pub subject: String,
+    /// What: `certificate`.
+    pub what: String,
+    /// When.
+    pub at: Timestamp,
+    /// What to do before.
+    pub action: String,
+}
+
+/// The room at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The place.
+    pub path: String,
+    /// What is free, in octets.
+    pub free: u64,
+    /// What must be (`[queue] min_free_disk`).
+    pub needed: u64,
+}
+
+/// Whether it ends soon.
+#[must_use]
+pub fn judge_deadline(deadline: &Deadline, now: Timestamp) -> Vec<Diagnosis> {
+    let Deadline { subject, what, at, action } = deadline;
+    let mut notes = Notes::new(Check::Expiry, subject);
+    let day = at.to_string();
+    let day = day.get(..10).unwrap_or(&day);
+    if *at <= now {
+        notes.fault(format!("the {what} has ended on {day}"), action);
+    } else if at.duration_since(now).unsigned_abs() <= SOON {
+        notes.warning(format!("the {what} ends on {day}"), action);
+    } else {
+        notes.ok(format!("the {what} holds until {day}"));
+    }
+    notes.done()
+}
+
+/// Whether there is room for mail.
+#[must_use]
+pub fn judge_disk(disk: &Disk) -> Vec<Diagnosis> {
+    let Disk { path, free, needed } = disk;
+    let mut notes = Notes::new(Check::Disk, path);
+    let mebibytes = free >> 20;
+    let remedy = "make room, or write a smaller min_free_disk in [queue]";
+    if free < needed {
+        notes.fault(
+            format!("{mebibytes} MiB are free, less than min_free_disk, so that no mail is accepted"),
+            remedy,
+        );
+    } else if *free < needed.saturating_mul(TIGHT) {
+        notes.warning(
+            format!("{mebibytes} MiB are free; below {} MiB no mail is accepted", needed >> 20),
+            remedy,
+        );
+    } else {
+        notes.ok(format!("{mebibytes} MiB are free"));
+    }
+    notes.done()
+}
+
+/// Whether the clock can be right. `newest` is when a file of ours was last written.
+#[must_use]
+pub fn judge_clock(now: Timestamp, newest: Option<Timestamp>) -> Vec<Diagnosis> {
+    let mut notes = Notes::new(Check::Clock, "this machine");
+    let remedy = "set the clock, and have it kept by NTP (timedatectl set-ntp true)";
+    let made: Timestamp = MADE.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+    if now < made {
+        notes.fault(format!("the clock says {now}, a time before this program was made"), remedy);
+    } else if let Some(newest) =
+        newest.filter(|newest| newest.duration_since(now).as_secs() > SKEW.as_secs() as i64)
+    {
+        notes.fault(format!("the clock says {now}, and data was last written at {newest}"), remedy);
+    } else {
+        notes.ok(format!("the clock says {now}"));
+    }
+    notes.done()
+}
+
+/// Whether others can read or change what is in a folder of ours, by its mode.
+#[must_use]
+pub fn judge_mode(path: &str, mode: u32) -> Vec<Diagnosis> {
+    let mut notes = Notes::new(Check::Modes, path);
+    let shown = format!("{:04o}", mode & 0o7777);
+    if mode & 0o022 != 0 {
+        notes.fault(format!("others can write in it (mode {shown})"), format!("chmod 0700 {path}"));
+    } else if mode & 0o055 != 0 {
+        notes.warning(format!("others can read it (mode {shown})"), format!("chmod 0700 {path}"));
+    } else {
+        notes.ok(format!("nobody else has access (mode {shown})"));
+    }
+    notes.done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    fn only(found: &[Diagnosis]) -> Level {
+        let [finding] = found else { panic!("{found:?}") };
+        assert!(finding.level == Level::Ok || finding.remedy.is_some(), "{finding:?}");
+        finding.level
+    }
+
+    #[test]
+    fn ends_are_told() {
+        let now: Timestamp = "2026-11-26T00:00:00Z".parse().unwrap();
+        for (at, want) in [
+            ("2026-11-25T00:00:00Z", Level::Fault),
+            ("2026-11-27T00:00:00Z", Level::Warning),
+            ("2026-12-26T00:00:00Z", Level::Warning),
+            ("2026-12-27T00:00:00Z", Level::Ok),
+        ] {
+            let (subject, what, action) =
+                ("oauth m365".to_owned(), "client secret".to_owned(), "renew".to_owned());
+            let deadline = Deadline { subject, what, at: at.parse().unwrap(), action };
+            assert_eq!(only(&judge_deadline(&deadline, now)), want, "{at}");
+        }
+    }
+
+    #[test]
+    fn room_is_told() {
+        for (free, needed, want) in
+            [(99, 100, Level::Fault), (100, 100, Level::Warning), (400, 100, Level::Ok), (0, 0, Level::Ok)]
+        {
+            let disk =
+                Disk { path: "/var/lib/mailsluice".to_owned(), free: free << 20, needed: needed << 20 };
+            assert_eq!(only(&judge_disk(&disk)), want, "{free} of {needed}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told() {
+        for (now, newest, want) in [
+            ("1970-01-01T00:02:00Z", None, Level::Fault),
+            ("2026-11-26T00:00:00Z", None, Level::Ok),
+            ("2026-11-26T00:00:00Z", Some("2026-11-26T00:09:00Z"), Level::Ok),
+            ("2026-11-26T00:00:00Z", Some("2026-11-26T00:11:00Z"), Level::Fault),
+        ] {
+            let newest = newest.map(|newest| newest.parse().unwrap());
+            assert_eq!(only(&judge_clock(now.parse().unwrap(), newest)), want, "{now} {newest:?}");
+        }
+    }
+
+    #[test]
+    fn open_folders_are_told() {
+        for (mode, want) in [
+            (0o40700, Level::Ok),
+            (0o40750, Level::Warning),
+            (0o40755, Level::Warning),
+            (0o40770, Level::Fault),
+            (0o41777, Level::Fault),
+        ] {
+            assert_eq!(only(&judge_mode("data", mode)), want, "{mode:o}");
+        }
+    }
+}
