@@ -206,7 +206,7 @@ fn of_key(tags: &Tags<'_>, ours: &DkimPublicKey) -> Vec<RecordFault> {
 fn short(bits: u32) -> Option<RecordFault> {
     match bits {
         ..LEAST_BITS => Some(RecordFault::TooShort(bits)),
-        ..GOOD_BITS => Some(RecordFault::Short(bits)),
+        LEAST_BITS..GOOD_BITS => Some(RecordFault::Short(bits)),
         _ => None,
     }
 }

@@ -215,3 +215,12 @@ def test_another_key_takes_over_on_its_day(start_relay, sink, name_server, tmp_p
     assert warned.returncode == 0 and "has not come" in warned.stderr, warned
     relay.command("reload")
     assert signatures(sent(relay, sink)) == []
+
+
+def test_an_upstream_that_signs_by_itself_gets_no_signature(start_relay, sink, tmp_path):
+    key = make_key(tmp_path, "rsa", "s2026")
+    relay = start_relay(f"{upstream_to(sink.port)}sign = false\n{key.section}")
+    assert signatures(sent(relay, sink)) == []
+    relay.write(f"{upstream_to(sink.port)}sign = true\n{key.section}")
+    relay.command("reload")
+    assert len(signatures(sent(relay, sink))) == 1
