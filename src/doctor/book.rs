@@ -55,6 +55,14 @@ impl Book {
         }
     }
 
+    /// What a name is another name of, where it is one.
+    pub(super) fn alias(&self, name: &DnsName) -> Option<&DnsName> {
+        match self.ask(name, RecordKind::Cname) {
+            Ok(Records::Names(names)) => names.first(),
+            _ => None,
+        }
+    }
+
     /// Whether the DNS says that there is no TXT record.
     pub(super) fn has_no_text(&self, name: &DnsName) -> bool {
         self.ask(name, RecordKind::Txt).is_err_and(LookupError::is_absence)

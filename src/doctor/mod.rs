@@ -7,6 +7,7 @@
 mod book;
 mod bulk;
 mod diagnosis;
+mod dkim;
 mod dmarc;
 mod inquiry;
 mod machine;
@@ -19,6 +20,7 @@ mod tags;
 pub use book::{Book, DnsAnswer};
 pub use bulk::judge as judge_bulk_rules;
 pub use diagnosis::{Check, Diagnosis, Level};
+pub use dkim::judge as judge_dkim;
 pub use dmarc::{Dmarc, judge as judge_dmarc};
 pub use inquiry::inquire;
 pub use machine::{Deadline, Disk, judge_clock, judge_deadline, judge_disk, judge_mode};

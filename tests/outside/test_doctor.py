@@ -5,13 +5,16 @@ import json
 import random
 import subprocess
 
+import dkim
 import dns.exception
 import dns.resolver
 import pytest
 import spf
 
 from dns_party import BROKEN
+from messages import compose
 from relay import binary, clean_environment
+from verifiers import make_key
 
 # No record of these zones names it.
 STRANGER = "203.0.113.254"
@@ -290,6 +293,62 @@ def test_dmarc_is_judged_and_the_remedy_told(name_server, tmp_path):
     assert [finding["level"] for finding in of(found, "dmarc", fails)] == ["unknown"]
 
 
+def changed(record, case):
+    """The record of a key, as the case has it published: its texts."""
+    tags, key = record.split("p=")
+    return {
+        "good": [record],
+        "bare": [f"p={key}"],
+        "revoked": [f"{tags}p="],
+        "another key": [f"{tags}p={key[:60]}{'A' * 8}{key[68:]}"],
+        "test": [f"{tags}t=y; p={key}"],
+        "another type": [record.replace("k=rsa", "k=ed25519")],
+        "other services": [f"{tags}s=chat; p={key}"],
+        "another version": [record.replace("DKIM1", "DKIM2")],
+        "no key": [tags],
+        "missing": [],
+    }[case]
+
+
+# Case: the level that doctor gives, and whether dkimpy verifies a signature of the key.
+DKIM_CASES = {
+    "good": ("ok", True),
+    "bare": ("ok", True),
+    "revoked": ("fault", False),
+    "another key": ("fault", False),
+    "test": ("warning", True),
+    "another type": ("fault", False),
+    "other services": ("fault", False),
+    "another version": ("fault", False),
+    "no key": ("fault", False),
+    "missing": ("fault", False),
+}
+
+
+def test_dkim_is_judged_as_dkimpy_does(name_server, tmp_path):
+    key = make_key(tmp_path, "rsa", "s1", "k0.example")
+    domains = {case: f"k{n}.example" for n, case in enumerate(DKIM_CASES)}
+    name = {case: f"s1._domainkey.{domain}" for case, domain in domains.items()}
+    zone = {name[case]: txt(*changed(key.record, case)) for case in DKIM_CASES if changed(key.record, case)}
+    name_server.publish(zone)
+    sections = "".join(key.section.replace("k0.example", domain) for domain in domains.values())
+    found = examine(tmp_path / "doctor", name_server, upstream(list(domains.values())) + sections, status=1)
+    message, private = compose(b"text\r\n"), key.file.read_bytes()
+    for case, (level, verifies) in DKIM_CASES.items():
+        signature = dkim.sign(message, b"s1", domains[case].encode(), private, include_headers=[b"from", b"to", b"subject"])
+        texts = name_server.texts(name[case])
+        try:
+            verdict = dkim.verify(signature + message, dnsfunc=lambda asked, timeout=5: texts[0] if texts else None)
+        except dkim.DKIMException:
+            verdict = False
+        ours = of(found, "dkim", name[case])
+        assert verdict == verifies, f"{case}: dkimpy says {verdict}; {texts}"
+        assert level in {finding["level"] for finding in ours}, f"{case}: {ours}"
+        assert any(finding["level"] == "fault" for finding in ours) == (not verifies), f"{case}: {ours}"
+        for finding in ours:
+            assert level == "ok" or key.record.split("p=")[1] in finding["remedy"].replace('" "', ""), f"{case}: {finding}"
+
+
 def presets():
     done = subprocess.run([binary(), "--json", "presets"], capture_output=True, text=True, timeout=60, check=True)
     return [preset["name"] for preset in json.loads(done.stdout)]
@@ -297,6 +356,7 @@ def presets():
 
 def test_a_sound_set_up_of_any_preset_has_no_fault(name_server, tmp_path, monkeypatch):
     names = presets()
+    key = make_key(tmp_path, "rsa", "s1", "k0.example")
     domains = {preset: f"{preset}.example" for preset in names}
     zone = {"mx.firm.example": [("A", "192.0.2.50")]}
     for preset, domain in domains.items():
@@ -304,9 +364,11 @@ def test_a_sound_set_up_of_any_preset_has_no_fault(name_server, tmp_path, monkey
         zone[domain] = [("MX", "10 mx.firm.example.")]
         if preset not in OWN_REVERSE_PATH:
             zone[domain] += txt(f"v=spf1 include:{include} ~all")
+        zone[f"s1._domainkey.{domain}"] = txt(key.record)
         zone[f"_dmarc.{domain}"] = txt("v=DMARC1; p=quarantine; rua=mailto:dmarc@firm.example")
     name_server.publish({**zone, **PROVIDERS, **PARTY})
     config = "".join(upstream([domain], name=preset, preset=preset) for preset, domain in domains.items())
+    config += "".join(key.section.replace("k0.example", domain) for domain in domains.values())
     found = examine(tmp_path / "doctor", name_server, config, status=0)
     assert not [finding for finding in found if finding["level"] == "fault"]
     for preset, domain in domains.items():
@@ -319,7 +381,10 @@ def test_a_sound_set_up_of_any_preset_has_no_fault(name_server, tmp_path, monkey
             assert levels == {"ok"}, f"{preset}: {ours}"
         else:
             assert "unknown" in levels, f"{preset}: {ours}"
-        assert [finding["level"] for finding in of(found, "mx", domain)] == ["ok"]
+        for check, subject in (("mx", domain), ("dkim", f"s1._domainkey.{domain}")):
+            assert [finding["level"] for finding in of(found, check, subject)] == ["ok"], f"{preset}: {check}"
+        [bulk] = of(found, "bulk_rules", domain)
+        assert bulk["level"] == ("unknown" if "unknown" in levels else "ok"), f"{preset}: {bulk}"
 
 
 def test_names_and_the_machine_are_judged(name_server, tmp_path):

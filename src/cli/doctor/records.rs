@@ -1,22 +1,36 @@
 //! What the DNS says of the sender domains, and of our own names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cli::client::runtime;
 use crate::cli::failure::Failure;
 use crate::config::{Config, UpstreamKind};
+use crate::dkim::OwnKey;
 use crate::dns::{DnsName, Resolver};
 use crate::doctor::{
-    Book, Diagnosis, SenderDomain, inquire, judge_bulk_rules, judge_dmarc, judge_exchange, judge_own_name,
-    judge_spf,
+    Book, Diagnosis, SenderDomain, inquire, judge_bulk_rules, judge_dkim, judge_dmarc, judge_exchange,
+    judge_own_name, judge_spf,
 };
+use crate::mail::DomainKey;
+use crate::time::{SystemClock, Timeline};
+use crate::transform::Signer;
 
 /// Looks up all that is to be judged, and judges it.
 pub(super) fn judge(config: &Config, senders: &[SenderDomain]) -> Result<Vec<Diagnosis>, Failure> {
     let names = own_names(config);
+    let timeline = Timeline::resume(Arc::new(SystemClock), None);
+    let signer = Signer::new(&config.dkim, timeline).map_err(|error| Failure::Failed(error.into()))?;
+    let today = signer.today();
     runtime()?.block_on(async {
         let resolver = Resolver::new(&config.dns.servers).map_err(|error| Failure::Failed(error.into()))?;
-        let looking = inquire(&resolver, |book| all(senders, &names, book));
+        let looking = inquire(&resolver, |book| {
+            let of_key = |key: &OwnKey| (key.domain.clone(), judge_dkim(key, today, book));
+            let keys: Vec<_> = signer.own_keys().map(of_key).collect();
+            let mut found = of_senders(senders, &keys, book);
+            found.extend(names.iter().flat_map(|(name, used)| judge_own_name(name, used, book)));
+            found
+        });
         tokio::select! {
             found = looking => Ok(found),
             _ = tokio::signal::ctrl_c() => Err(Failure::new("interrupted")),
@@ -24,18 +38,18 @@ pub(super) fn judge(config: &Config, senders: &[SenderDomain]) -> Result<Vec<Dia
     })
 }
 
-fn all(senders: &[SenderDomain], names: &BTreeMap<DnsName, String>, book: &Book) -> Vec<Diagnosis> {
-    let mut found = Vec::new();
+/// What there is to say of each sender domain, and of all keys.
+fn of_senders(senders: &[SenderDomain], keys: &[(DomainKey, Vec<Diagnosis>)], book: &Book) -> Vec<Diagnosis> {
+    let mut found: Vec<Diagnosis> = keys.iter().flat_map(|(_, found)| found.clone()).collect();
     for sender in senders {
         let mut of_sender = judge_spf(sender, book);
         of_sender.extend(judge_dmarc(sender, book));
-        let bulk = judge_bulk_rules(sender, &of_sender);
+        let signs = |domain: &DomainKey| sender.signed_by.iter().any(|own| own.as_str() == domain.as_str());
+        let own_keys = keys.iter().filter(|(domain, _)| signs(domain)).flat_map(|(_, found)| found.clone());
+        let all: Vec<Diagnosis> = of_sender.iter().cloned().chain(own_keys).collect();
         found.extend(of_sender);
-        found.extend(bulk);
+        found.extend(judge_bulk_rules(sender, &all));
         found.extend(judge_exchange(&sender.name, book));
-    }
-    for (name, used) in names {
-        found.extend(judge_own_name(name, used, book));
     }
     found
 }
