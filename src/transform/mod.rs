@@ -121,6 +121,7 @@ impl Transformer {
             return sender.announced_reverse_path(&message.reverse_path);
         }
         let mut header = Header::parse(content);
+        decided::apply(&mut header, &message.decisions.ruled);
         self.complete(message, &mut header);
         sender.reverse_path(&header, &message.reverse_path)
     }
