@@ -75,8 +75,11 @@ class NameServer:
         """Serves these records, and no others; returns when they are served. A second call replaces the first's."""
         self.serial += 1
         self._write(records)
+        # The old servers share the sockets with the new ones, and answer by the old records until they are gone.
+        old = servers(self.process.pid)
         self.process.send_signal(signal.SIGHUP)
         self._wait()
+        wait_until(lambda: not old & living().keys(), 20, lambda: f"NSD's old servers {old} to end: {self.log()[-3000:]}")
         return self
 
     def resolver(self):
@@ -121,6 +124,28 @@ class NameServer:
             return self.resolver().resolve(".", "SOA", lifetime=1)[0].serial
         except (dns.exception.DNSException, OSError, socket.timeout):
             return None
+
+
+def living():
+    """The parent of each process that lives, by its id."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+        except OSError:
+            continue
+        if state != "Z":
+            parents[int(folder.name)] = int(parent)
+    return parents
+
+
+def servers(pid):
+    """The processes below one that have begun none themselves: those of NSD that answer."""
+    parents, below, more = living(), set(), {pid}
+    while more:
+        more = {child for child, parent in parents.items() if parent in more} - below
+        below |= more
+    return below - set(parents.values())
 
 
 def text(value):
