@@ -13,7 +13,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use mailsluice::config::{Config, ServerAuth};
-use mailsluice::explain::{Explanation, Question, explain};
+use mailsluice::explain::{Explanation, Inquiry, explain};
 use mailsluice::mail::{Address, ReversePath};
 use mailsluice::store::NewMessage;
 use mailsluice::time::{Clock as _, SystemClock};
@@ -96,7 +96,7 @@ impl Dice {
 
 struct Case {
     toml: String,
-    question: Question,
+    question: Inquiry,
 }
 
 fn case(dice: &mut Dice) -> Case {
@@ -138,8 +138,8 @@ fn case(dice: &mut Dice) -> Case {
     }
 }
 
-fn question(content: &str, path: &str, to: &[&str], user: Option<&str>, client: &str) -> Question {
-    Question {
+fn question(content: &str, path: &str, to: &[&str], user: Option<&str>, client: &str) -> Inquiry {
+    Inquiry {
         content: content.as_bytes().to_vec(),
         reverse_path: Address::parse(path).map_or(ReversePath::Null, ReversePath::Address),
         recipients: to.iter().map(|to| Address::parse(to).unwrap()).collect(),
@@ -155,7 +155,7 @@ fn config(toml: &str) -> Config {
 }
 
 /// Hands a message in; the reply to its end, and what is queued.
-async fn hand_in(config: &Config, asked: &Question) -> (String, Option<NewMessage>) {
+async fn hand_in(config: &Config, asked: &Inquiry) -> (String, Option<NewMessage>) {
     let mut world = World::new();
     let folder = world.config.data_dir.clone();
     world.config = Config { data_dir: folder, ..config.clone() };

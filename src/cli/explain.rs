@@ -8,7 +8,7 @@ use super::client::runtime;
 use super::context::CliContext;
 use super::failure::{Failure, warn};
 use crate::config::LoadedConfig;
-use crate::explain::{AccountLimits, Explanation, PATIENCE, Question, QuotaLimit, explain};
+use crate::explain::{AccountLimits, Explanation, Inquiry, PATIENCE, QuotaLimit, explain};
 use crate::mail::header::scan;
 use crate::mail::{Address, ReversePath};
 use crate::report::log::escape::printable;
@@ -56,7 +56,7 @@ pub(super) fn execute(options: &ExplainOptions, context: &CliContext) -> Result<
     context.print_value(&told, &text(&told))
 }
 
-fn question(options: &ExplainOptions) -> anyhow::Result<Question> {
+fn question(options: &ExplainOptions) -> anyhow::Result<Inquiry> {
     let mut content = Vec::new();
     let name = options.file.display();
     if options.file.as_os_str() == "-" {
@@ -77,7 +77,7 @@ fn question(options: &ExplainOptions) -> anyhow::Result<Question> {
     };
     let recipients = options.to.iter().map(address).collect::<anyhow::Result<_>>()?;
     let (user, client, listener) = (options.user.clone(), options.client, options.listener.clone());
-    Ok(Question { content, reverse_path, recipients, user, client, listener, now: SystemClock.wall() })
+    Ok(Inquiry { content, reverse_path, recipients, user, client, listener, now: SystemClock.wall() })
 }
 
 /// A line for each thing that is known.

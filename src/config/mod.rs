@@ -64,7 +64,7 @@ pub use pin::Pin;
 pub use presets::{PRESETS, Preset};
 pub use private_key::{SigningKeyFault, signing_key};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
-pub use rule::{Condition, HeaderEdit, Rule, RuleActions, SizeTest, TextPattern, TextTest};
+pub use rule::{HeaderEdit, Rule, RuleActions, RuleCondition, SizeTest, TextPattern, TextTest};
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use sign_in::{
     ClientCertificate, ClientProof, LONGEST_ASSERTION, SealingKey, Secrets, ServiceAccount, SignIn,

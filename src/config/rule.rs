@@ -18,20 +18,20 @@ pub struct Rule {
     /// What output and log call it; unique, whatever the case.
     pub name: String,
     /// Which mail it is about.
-    pub when: Condition,
+    pub when: RuleCondition,
     /// What is done with that.
     pub actions: RuleActions,
 }
 
 /// Which mail a rule is about. All of it is about the mail as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
+pub enum RuleCondition {
     /// All of these hold; none at all holds for every message.
-    All(Vec<Condition>),
+    All(Vec<RuleCondition>),
     /// At least one of these holds.
-    Any(Vec<Condition>),
+    Any(Vec<RuleCondition>),
     /// This does not hold.
-    Not(Box<Condition>),
+    Not(Box<RuleCondition>),
     /// A header field of this name has such a value.
     Header {
         /// The name.
@@ -123,7 +123,7 @@ pub struct HeaderEdit {
     pub value: Option<String>,
 }
 
-impl Condition {
+impl RuleCondition {
     /// Looks at this condition and at those in it.
     pub fn each(&self, look: &mut impl FnMut(&Self)) {
         look(self);

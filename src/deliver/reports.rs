@@ -103,8 +103,7 @@ async fn make(
     let to = addressees(shared, message);
     let first = to.first()?.clone();
     let context = &shared.context;
-    let wall = context.timeline.wall();
-    let now = context.timeline.now();
+    let (wall, now) = (context.timeline.wall(), context.timeline.now());
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
     let retry_until = (kind == Kind::Delayed).then(|| retried_until(context, message));
     let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);

@@ -30,7 +30,7 @@ use crate::transform::{Prepared, Transformer, UpstreamFacts, WayOut};
 
 /// A message that nobody has handed in.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct Inquiry {
     /// What the client would send, with CRLF or LF line ends.
     pub content: Vec<u8>,
     /// Where reports would go.
@@ -48,7 +48,7 @@ pub struct Question {
 }
 
 /// What stands before a message has been received: nothing yet, or all that the relay would know.
-struct Received {
+struct HandedIn {
     taken: Taken,
     reverse_path: ReversePath,
     user: Option<Arc<User>>,
@@ -56,7 +56,7 @@ struct Received {
 }
 
 /// Tells what would become of a message.
-pub async fn explain(config: &Config, question: &Question) -> Explanation {
+pub async fn explain(config: &Config, question: &Inquiry) -> Explanation {
     let mut told = Explanation::default();
     match decide(config, question, &mut told).await {
         Ok(()) => {}
@@ -66,9 +66,9 @@ pub async fn explain(config: &Config, question: &Question) -> Explanation {
 }
 
 /// Asks what the relay would ask, in its order, and notes the answers until one is a refusal.
-async fn decide(config: &Config, question: &Question, told: &mut Explanation) -> Result<(), Reply> {
+async fn decide(config: &Config, question: &Inquiry, told: &mut Explanation) -> Result<(), Reply> {
     let received = receive(config, question).await?;
-    let Received { taken, reverse_path, user, listener } = &received;
+    let HandedIn { taken, reverse_path, user, listener } = &received;
     let arrived = Arrived {
         content: &taken.content,
         author: &taken.author,
@@ -94,7 +94,7 @@ async fn decide(config: &Config, question: &Question, told: &mut Explanation) ->
 }
 
 /// Takes the content as a session does.
-async fn receive(config: &Config, question: &Question) -> Result<Received, Reply> {
+async fn receive(config: &Config, question: &Inquiry) -> Result<HandedIn, Reply> {
     let refused = |text: &str| Reply::new(550, (5, 7, 1), text);
     let name = question.user.as_deref();
     let user = name.map(|name| {
@@ -128,13 +128,13 @@ async fn receive(config: &Config, question: &Question) -> Result<Received, Reply
     let taken = receiver.finish().await.map_err(|refusal| refusal.reply())?;
     let usual = || config.listeners.first().map(|listener| listener.address.to_string()).unwrap_or_default();
     let listener = question.listener.clone().unwrap_or_else(usual);
-    Ok(Received { taken, reverse_path, user, listener })
+    Ok(HandedIn { taken, reverse_path, user, listener })
 }
 
 /// The message as its first attempt would get it.
 fn message(
-    question: &Question,
-    received: &Received,
+    question: &Inquiry,
+    received: &HandedIn,
     (ruling, test, lane): (&Ruling, Option<TestTreatment>, LaneName),
 ) -> Message {
     let all = question.recipients.iter().chain(&ruling.copies);

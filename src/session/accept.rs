@@ -1,9 +1,9 @@
 //! The end of DATA: routes the message, and puts it into the queue. Only when the store has committed it is there a 250.
 
-use std::time::Duration;
+use jiff::Timestamp;
 
-use super::direct::{is_direct, is_sent_at_once, send};
-use super::ruling::{Arrived, Ruling};
+use super::direct::{client, is_direct, is_sent_at_once, send};
+use super::ruling::{Arrived, Decided, Ruling};
 use super::state::MailTransaction;
 use super::submission::{AcceptedLine, Searchable, Submission, SubmissionError};
 use super::{Peer, Services};
@@ -14,8 +14,7 @@ use crate::policy::users::LoggedIn;
 use crate::route::Router;
 use crate::smtp::Reply;
 use crate::store::{
-    ClientInfo, Decisions, LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled,
-    TestTreatment,
+    LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled, TestTreatment,
 };
 
 /// Takes the message into the queue, or in direct mode sends it.
@@ -51,28 +50,6 @@ pub async fn accept(
         return send(services, peer, submission, decided).await;
     }
     queue(services, peer, submission, decided).await
-}
-
-/// What was decided about a message that is taken.
-pub(super) struct Decided<'a> {
-    pub(super) upstream: &'a Upstream,
-    pub(super) test: Option<TestTreatment>,
-    pub(super) ruling: Ruling,
-    /// Recipients that rules have added.
-    pub(super) copies: Vec<NewRecipient>,
-    /// For how long it does not go.
-    pub(super) delay: Duration,
-}
-
-impl Decided<'_> {
-    /// What is stored with it.
-    pub(super) fn decisions(&self) -> Decisions {
-        Decisions {
-            test: self.test.clone(),
-            upstream: self.ruling.upstream.clone(),
-            ruled: self.ruling.ruled.clone(),
-        }
-    }
 }
 
 /// The upstream that a rule wants, or else the one that serves the sender.
@@ -118,21 +95,21 @@ async fn queue(
     let decisions = decided.decisions();
     let Decided { upstream, test, ruling, copies, delay } = decided;
     let Ruling { sender, reverse_path, goes_at, ruled, .. } = ruling;
-    let asked = priority(services, user.as_ref(), transaction.request.priority);
-    let priority = ruled.priority.unwrap_or(asked);
+    let priority = priority(services, user.as_ref(), (transaction.request.priority, &ruled));
     let user = user.as_ref().map(|user| &*user.name);
     let size = content.len();
     let recipients = recipients(&transaction, copies);
     let lane = lane(test.as_ref(), services.router.lane_of(&upstream.name, &sender));
     let envelope = transaction.envelope;
+    let (sender_path, rules) = (&reverse_path, &ruled.rules);
     let entry = AcceptedLine {
         queue_id: &queue_id,
-        sender: &reverse_path,
+        sender: sender_path,
         upstream,
         size,
         test: test.as_ref(),
         user,
-        rules: &ruled.rules,
+        rules,
     };
     let client = client(peer, hello.name, user);
     let held = ruled.held_by.is_some() || test.as_ref().is_some_and(|t| t.action == TestAction::Hold);
@@ -164,35 +141,29 @@ async fn queue(
         priority,
         recipients: recipients.kept() as u64,
     };
-    let eta = match goes_at {
-        _ if !waits => None,
-        Some(at) => Some(format!("{at:.3}")),
-        None => estimate(services, accepted).await,
-    };
+    let eta = if waits { estimate(services, accepted, goes_at).await } else { None };
     let found_by = Searchable::new(&recipients, &label, services.config.log.subject);
     entry.log_accepted(peer, &found_by, eta.as_deref());
     entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
-    services.wakeups.wake(&lane);
-    if services.router.is_outdated() {
-        services.wakeups.call_unserved();
-    }
+    wake(services, &lane);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
 }
 
-/// When it will probably go, as the log says it.
-async fn estimate(services: &Services, accepted: Accepted<'_>) -> Option<String> {
-    let eta = services.estimate.of_accepted(accepted).await?;
-    Some(format!("{:.3}", services.timeline.wall_at(eta)))
+/// There is mail in a lane.
+fn wake(services: &Services, lane: &LaneName) {
+    services.wakeups.wake(lane);
+    if services.router.is_outdated() {
+        services.wakeups.call_unserved();
+    }
 }
 
-/// What is known of the client.
-fn client(peer: &Peer, helo: String, user: Option<&str>) -> ClientInfo {
-    ClientInfo {
-        address: peer.ip.to_string(),
-        helo,
-        user: user.map(str::to_owned),
-        listener: peer.listener.address.to_string(),
+/// When it will probably go, as the log says it.
+async fn estimate(services: &Services, accepted: Accepted<'_>, goes_at: Option<Timestamp>) -> Option<String> {
+    if let Some(at) = goes_at {
+        return Some(format!("{at:.3}"));
     }
+    let eta = services.estimate.of_accepted(accepted).await?;
+    Some(format!("{:.3}", services.timeline.wall_at(eta)))
 }
 
 /// By which lane a message goes; `of_sender` is the one that serves its sender.
@@ -205,22 +176,16 @@ pub fn lane(test: Option<&TestTreatment>, of_sender: Option<LaneName>) -> LaneNa
 }
 
 /// How urgent a message is: as MT-PRIORITY says, or else as the user's mail is. A user whose mail goes last can't change
-/// that.
-fn priority(services: &Services, user: Option<&LoggedIn>, asked: Option<i8>) -> Priority {
+/// that; a rule can.
+fn priority(services: &Services, user: Option<&LoggedIn>, (asked, ruled): (Option<i8>, &Ruled)) -> Priority {
+    if let Some(by_rule) = ruled.priority {
+        return by_rule;
+    }
     let of_user = user.and_then(|user| services.users.granted(user)).map(|user| user.priority);
     match (of_user, asked) {
         (Some(UserPriority::Low), _) => Priority::Low,
         (Some(UserPriority::High), None) => Priority::High,
         (_, asked) => Priority::asked(asked),
-    }
-}
-
-/// The address that routing goes by: the one in From, or else the reverse-path. Its key.
-#[must_use]
-pub fn sender(from: &[Address], reverse_path: Option<&Address>) -> String {
-    match from {
-        [only] => only.key().into(),
-        _ => reverse_path.map(|address| address.key().into()).unwrap_or_default(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Direct mode: the client reads what the upstream says.
 
-use super::accept::Decided;
-use super::ruling::Ruling;
+use super::ruling::{Decided, Ruling};
 use super::submission::{AcceptedLine, Submission, SubmissionError};
 use super::{Peer, Services};
 use crate::config::{Mode, TestAction, Upstream, UpstreamKind};
@@ -89,12 +88,7 @@ pub(super) async fn send(
         body: envelope.body,
         smtputf8: envelope.smtputf8,
         request: transaction.request,
-        client: ClientInfo {
-            address: peer.ip.to_string(),
-            helo: hello.name,
-            user: user.map(|user| user.name.to_string()),
-            listener: peer.listener.address.to_string(),
-        },
+        client: client(peer, hello.name, user.as_ref().map(|user| &*user.name)),
         decisions,
         recipients,
         size,
@@ -104,17 +98,20 @@ pub(super) async fn send(
     let Decisions { test, ruled, .. } = message.decisions.clone();
     let handed = DirectMessage { message, dropped: dropped.len() as u64, copies: added };
     let reply = exchange.content(handed).await.map_err(SubmissionError::Direct)?;
-    let entry = AcceptedLine {
-        queue_id: &queue_id,
-        sender: &from,
-        upstream,
-        size,
-        test: test.as_ref(),
-        user: None,
-        rules: &ruled.rules,
-    };
+    let (test, rules) = (test.as_ref(), &ruled.rules[..]);
+    let entry = AcceptedLine { queue_id: &queue_id, sender: &from, upstream, size, test, user: None, rules };
     entry.log_dropped(peer, dropped.iter());
     Ok(reply)
+}
+
+/// What is known of the client.
+pub(super) fn client(peer: &Peer, helo: String, user: Option<&str>) -> ClientInfo {
+    ClientInfo {
+        address: peer.ip.to_string(),
+        helo,
+        user: user.map(str::to_owned),
+        listener: peer.listener.address.to_string(),
+    }
 }
 
 /// Who is to get the message.

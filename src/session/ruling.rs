@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::accept::sender;
 use super::submission::SubmissionError;
-use crate::config::{BlacklistAction, Config};
+use crate::config::{BlacklistAction, Config, Upstream};
 use crate::mail::header::Author;
 use crate::mail::{Address, Mailbox, Notify, RecipientRequest, ReversePath};
 use crate::policy::blacklist::{self, BlacklistResult};
 use crate::policy::rules::{RuledMail, judge};
-use crate::store::{Content, Intake, NewRecipient, Ruled};
+use crate::store::{Content, Decisions, Intake, NewRecipient, Ruled, TestTreatment};
 
 /// A message that has arrived, and who has handed it in.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +47,37 @@ pub struct Ruling {
     pub goes_at: Option<Timestamp>,
     /// What is stored with it.
     pub ruled: Ruled,
+}
+
+/// What was decided about a message that is taken.
+pub(super) struct Decided<'a> {
+    pub(super) upstream: &'a Upstream,
+    pub(super) test: Option<TestTreatment>,
+    pub(super) ruling: Ruling,
+    /// Recipients that rules have added.
+    pub(super) copies: Vec<NewRecipient>,
+    /// For how long it does not go.
+    pub(super) delay: Duration,
+}
+
+impl Decided<'_> {
+    /// What is stored with it.
+    pub(super) fn decisions(&self) -> Decisions {
+        Decisions {
+            test: self.test.clone(),
+            upstream: self.ruling.upstream.clone(),
+            ruled: self.ruling.ruled.clone(),
+        }
+    }
+}
+
+/// The address that routing goes by: the one in From, or else the reverse-path. Its key.
+#[must_use]
+pub fn sender(from: &[Address], reverse_path: Option<&Address>) -> String {
+    match from {
+        [only] => only.key().into(),
+        _ => reverse_path.map(|address| address.key().into()).unwrap_or_default(),
+    }
 }
 
 impl Ruling {

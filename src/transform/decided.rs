@@ -73,14 +73,20 @@ fn with_copies(field: &Field<'_>, new: &[&Mailbox]) -> Option<Vec<u8>> {
         longer.pop();
     }
     longer.extend_from_slice(b"\r\n");
-    new.iter().for_each(|copy| add(&mut longer, copy));
+    for copy in new {
+        add(&mut longer, copy);
+    }
     if mailboxes(Field::of(&longer).value()).len() == before.len() + new.len() {
         return Some(longer);
     }
     let (first, others) = before.split_first()?;
     let mut anew = mailbox_field("Cc", &Mailbox::from(first.clone()));
-    others.iter().for_each(|address| add(&mut anew, &Mailbox::from(address.clone())));
-    new.iter().for_each(|copy| add(&mut anew, copy));
+    for address in others {
+        add(&mut anew, &Mailbox::from(address.clone()));
+    }
+    for copy in new {
+        add(&mut anew, copy);
+    }
     Some(anew)
 }
 

@@ -82,7 +82,7 @@ def test_mass_mail_waits_for_the_night(start_relay, sink):
     assert (waiting["waiting_for"], waiting["to"][0]["attempts"]) == ("schedule", 0)
     shown = relay.command("queue", "show", waiting["queue_id"])
     assert shown["rules"] == ["night"] and "not before 22:00" in shown["ruled"]
-    assert shown["waits"][0]["state"] == "scheduled" and shown["waits"][0]["next"] == waiting["next_attempt"]
+    assert shown["waits"][0]["state"] == "scheduled" and shown["waits"][0]["next"][:19] == waiting["next_attempt"][:19]
     relay.command("queue", "retry", waiting["queue_id"])
     arrived(sink, 2)
 

@@ -11,6 +11,7 @@ pub(super) mod queue;
 pub(super) mod rule;
 mod rule_condition;
 mod rule_header;
+mod rule_names;
 pub(super) mod secrets;
 pub(super) mod session;
 pub(super) mod switches;

@@ -3,6 +3,7 @@
 use jiff::civil::Time;
 
 use super::rule_condition::{self, field_name};
+use super::rule_names::RuleNames;
 use super::{rule_header, switches};
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
@@ -37,34 +38,6 @@ pub(in crate::config) struct ReadRule {
     /// Where its name stands.
     pub(in crate::config) place: SourcePlace,
     pub(in crate::config) names: RuleNames,
-}
-
-/// Names of other sections that a rule goes by.
-#[derive(Default)]
-pub(in crate::config) struct RuleNames {
-    pub(in crate::config) upstream: Option<(SourcePlace, String)>,
-    pub(in crate::config) users: Vec<(SourcePlace, String)>,
-    pub(in crate::config) listeners: Vec<(SourcePlace, String)>,
-}
-
-impl RuleNames {
-    /// Notes users; these are their names.
-    pub(super) fn user(&mut self, users: Vec<(SourcePlace, String)>) -> Vec<String> {
-        let names = users.iter().map(|(_, name)| name.clone()).collect();
-        self.users.extend(users);
-        names
-    }
-
-    /// Notes listeners; these are their addresses, written as the log writes them.
-    pub(super) fn listener(&mut self, listeners: Vec<(SourcePlace, String)>) -> Vec<String> {
-        let as_logged = |text: &str| match text.parse::<std::net::SocketAddr>() {
-            Ok(address) => address.to_string(),
-            Err(_) => text.to_owned(),
-        };
-        let names = listeners.iter().map(|(_, name)| as_logged(name)).collect();
-        self.listeners.extend(listeners.into_iter().map(|(place, name)| (place, as_logged(&name))));
-        names
-    }
 }
 
 /// All rules, in their order.

@@ -1,12 +1,12 @@
 //! `when` of `[[rule]]`: conditions, and conditions in conditions.
 
-use super::rule::RuleNames;
+use super::rule_names::RuleNames;
 use super::{filters_of, networks};
 use crate::config::fault::SourcePlace;
 use crate::config::names::is_field_name;
 use crate::config::reader::Section;
 use crate::config::words::{one_of, quoted};
-use crate::config::{ByteSize, Condition, Filter, SizeTest, TextPattern, TextTest};
+use crate::config::{ByteSize, Filter, RuleCondition, SizeTest, TextPattern, TextTest};
 
 /// How deep conditions may stand in each other.
 const DEEPEST: usize = 8;
@@ -37,18 +37,18 @@ const WRITE_LIST: &str = r#"write a list such as [{ user = "erp" }, { recipient 
 const WRITE_COMPARISON: &str = r#"write equals, contains or matches, such as matches = "." for any value"#;
 
 /// A condition; one that is wrong holds for every message.
-pub(super) fn read(section: Section<'_>, names: &mut RuleNames) -> Condition {
+pub(super) fn read(section: Section<'_>, names: &mut RuleNames) -> RuleCondition {
     at_depth(section, names, 1)
 }
 
 /// No condition at all; the keys of one are known all the same.
-pub(super) fn everything(mut section: Section<'_>) -> Condition {
+pub(super) fn everything(mut section: Section<'_>) -> RuleCondition {
     let nothing = of_keys(&mut section, &mut RuleNames::default(), 1);
     section.finish();
     nothing
 }
 
-fn at_depth(mut section: Section<'_>, names: &mut RuleNames, depth: usize) -> Condition {
+fn at_depth(mut section: Section<'_>, names: &mut RuleNames, depth: usize) -> RuleCondition {
     let there: Vec<&str> = KINDS.into_iter().filter(|kind| section.has(kind)).collect();
     let has_comparison = COMPARISONS.iter().any(|key| section.has(key));
     match there.as_slice() {
@@ -56,10 +56,10 @@ fn at_depth(mut section: Section<'_>, names: &mut RuleNames, depth: usize) -> Co
             let instead =
                 format!("write it with at most {DEEPEST} conditions in each other, or as several rules");
             section.fault_of_all("has conditions too deep in each other", &instead);
-            return Condition::All(Vec::new());
+            return RuleCondition::All(Vec::new());
         }
         [] if has_comparison => {
-            section.missing("header", r#"write the name of a header field, such as "X-Document-Type""#)
+            section.missing("header", r#"write the name of a header field, such as "X-Document-Type""#);
         }
         [] if section.is_empty() => section.fault_of_all("says nothing", WRITE_CONDITION),
         [] | [_] => {}
@@ -82,31 +82,31 @@ fn at_depth(mut section: Section<'_>, names: &mut RuleNames, depth: usize) -> Co
 }
 
 /// Reads all keys, so that each of them is known, and takes the condition of the one that is there.
-fn of_keys(section: &mut Section<'_>, names: &mut RuleNames, depth: usize) -> Condition {
+fn of_keys(section: &mut Section<'_>, names: &mut RuleNames, depth: usize) -> RuleCondition {
     let mut found = Vec::new();
     let each = |inner: Vec<Section<'_>>, names: &mut RuleNames| {
         inner.into_iter().map(|inner| at_depth(inner, names, depth + 1)).collect::<Vec<_>>()
     };
     let (has_all, has_any) = (section.has("all"), section.has("any"));
     let all = section.all_alike("all", WRITE_LIST);
-    found.extend(has_all.then(|| Condition::All(each(all, names))));
+    found.extend(has_all.then(|| RuleCondition::All(each(all, names))));
     let any = section.all_alike("any", WRITE_LIST);
-    found.extend(has_any.then(|| Condition::Any(each(any, names))));
+    found.extend(has_any.then(|| RuleCondition::Any(each(any, names))));
     let not = section.alike("not", WRITE_CONDITION).map(|inner| at_depth(inner, names, depth + 1));
-    found.extend(not.map(|inner| Condition::Not(Box::new(inner))));
+    found.extend(not.map(|inner| RuleCondition::Not(Box::new(inner))));
     let header = field_name(section, "header");
     let text = text_test(section, section.has("header"));
-    found.extend(header.zip(text).map(|(name, text)| Condition::Header { name, text }));
-    found.extend(inner_text(section, "subject").map(Condition::Subject));
-    found.extend(inner_text(section, "attachment").map(Condition::Attachment));
-    found.extend(some_filters(section, "sender").map(Condition::Sender));
-    found.extend(some_filters(section, "recipient").map(Condition::Recipient));
-    found.extend(some_filters(section, "all_recipients").map(Condition::AllRecipients));
-    found.extend(names_of(section, "user").map(|users| names.user(users)).map(Condition::User));
-    found.extend(names_of(section, "listener").map(|all| names.listener(all)).map(Condition::Listener));
-    found.extend(networks::read_one_or_more(section, "client").map(Condition::Client));
-    found.extend(size(section).map(Condition::Size));
-    found.pop().unwrap_or(Condition::All(Vec::new()))
+    found.extend(header.zip(text).map(|(name, text)| RuleCondition::Header { name, text }));
+    found.extend(inner_text(section, "subject").map(RuleCondition::Subject));
+    found.extend(inner_text(section, "attachment").map(RuleCondition::Attachment));
+    found.extend(some_filters(section, "sender").map(RuleCondition::Sender));
+    found.extend(some_filters(section, "recipient").map(RuleCondition::Recipient));
+    found.extend(some_filters(section, "all_recipients").map(RuleCondition::AllRecipients));
+    found.extend(names_of(section, "user").map(|users| names.user(users)).map(RuleCondition::User));
+    found.extend(names_of(section, "listener").map(|all| names.listener(all)).map(RuleCondition::Listener));
+    found.extend(networks::read_one_or_more(section, "client").map(RuleCondition::Client));
+    found.extend(size(section).map(RuleCondition::Size));
+    found.pop().unwrap_or(RuleCondition::All(Vec::new()))
 }
 
 /// The name of a header field.

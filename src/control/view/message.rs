@@ -186,7 +186,7 @@ fn waiting(
         MessageState::Sending => return (None, None),
         MessageState::Ready | MessageState::Deferred => {}
     }
-    if is_scheduled(summary, now) {
+    if summary.is_scheduled(now) {
         return (Some("schedule"), Some(summary.due));
     }
     // While another upstream stands in, it is not held up by its own.
@@ -205,11 +205,6 @@ fn waiting(
         _ if state == MessageState::Deferred => (Some("retry"), Some(summary.due)),
         _ => (None, Some(summary.due)),
     }
-}
-
-/// Whether it waits for the time of day that a rule has set; a person who wants it sent at once has made it due.
-pub(super) fn is_scheduled(summary: &Summary, now: Moment) -> bool {
-    summary.attempts == 0 && summary.decisions.ruled.delay_until.is_some() && summary.due > now
 }
 
 impl MessageDetail {

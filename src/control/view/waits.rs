@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::is_scheduled;
 use super::upstream::action;
 use super::{rfc3339, some_text};
 use crate::account::AccountView;
@@ -57,7 +56,7 @@ impl WaitSources<'_> {
         match self.summary.state {
             MessageState::Held => vec![self.held()],
             MessageState::Sending => Vec::new(),
-            MessageState::Ready if is_scheduled(self.summary, self.timeline.now()) => vec![self.scheduled()],
+            MessageState::Ready if self.summary.is_scheduled(self.timeline.now()) => vec![self.scheduled()],
             MessageState::Ready | MessageState::Deferred => {
                 let mut waits = self.resting();
                 waits.extend(self.in_the_way());

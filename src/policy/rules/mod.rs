@@ -9,8 +9,7 @@ mod part_names;
 mod reading;
 mod verdict;
 
-use std::net::IpAddr;
-
+pub use condition::RuledMail;
 pub use verdict::{Rejection, Verdict};
 
 use condition::Facts;
@@ -18,25 +17,6 @@ use reading::Wanted;
 
 use crate::config::Rule;
 use crate::content::ContentError;
-use crate::mail::Address;
-use crate::store::Content;
-
-/// A message that rules are asked about.
-#[derive(Debug, Clone, Copy)]
-pub struct RuledMail<'a> {
-    /// Its content, with our Received field above what came.
-    pub content: &'a Content,
-    /// The address in From, or else the reverse-path; `None` when there is neither.
-    pub sender: Option<&'a Address>,
-    /// The recipients of the envelope.
-    pub recipients: &'a [Address],
-    /// Who has logged in.
-    pub user: Option<&'a str>,
-    /// The listener that it came in by, as the log has it.
-    pub listener: &'a str,
-    /// The client.
-    pub client: IpAddr,
-}
 
 /// Asks all rules in their order about a message.
 ///

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 use super::part_names::PartNames;
-use crate::config::{Condition, Rule};
+use crate::config::{Rule, RuleCondition};
 use crate::content::ContentError;
 use crate::mail::decoded_text;
 use crate::mail::header::Field;
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 
 /// What was found of it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundText {
     fields: Vec<FoundField>,
     pub(super) attachments: Vec<String>,
 }
@@ -42,9 +42,9 @@ impl Wanted {
         let mut wanted = Self::default();
         for rule in rules {
             rule.when.each(&mut |condition| match condition {
-                Condition::Header { name, .. } => wanted.fields.push(name.to_ascii_lowercase()),
-                Condition::Subject(_) => wanted.fields.push("subject".to_owned()),
-                Condition::Attachment(_) => wanted.attachments = true,
+                RuleCondition::Header { name, .. } => wanted.fields.push(name.to_ascii_lowercase()),
+                RuleCondition::Subject(_) => wanted.fields.push("subject".to_owned()),
+                RuleCondition::Attachment(_) => wanted.attachments = true,
                 _ => {}
             });
             wanted.fields.extend(rule.actions.cc_from_header.iter().map(|name| name.to_ascii_lowercase()));
@@ -57,7 +57,7 @@ impl Wanted {
     }
 }
 
-impl Found {
+impl FoundText {
     /// The fields of a name.
     pub(super) fn fields(&self, name: &str) -> impl Iterator<Item = &FoundField> {
         self.fields.iter().filter(move |field| field.field().is(name))
@@ -80,9 +80,9 @@ impl FoundField {
 }
 
 /// Reads a content; one in a file on a thread where that disturbs nobody.
-pub(super) async fn read(content: &Content, wanted: Wanted) -> Result<Found, ContentError> {
+pub(super) async fn read(content: &Content, wanted: Wanted) -> Result<FoundText, ContentError> {
     if wanted.is_empty() {
-        return Ok(Found::default());
+        return Ok(FoundText::default());
     }
     if let Some(octets) = content.octets() {
         return Ok(Scanner::new(wanted).all(octets));
@@ -90,7 +90,7 @@ pub(super) async fn read(content: &Content, wanted: Wanted) -> Result<Found, Con
     content.examine(move |file| scan(file, wanted)).await
 }
 
-fn scan(mut file: impl Read, wanted: Wanted) -> io::Result<Found> {
+fn scan(mut file: impl Read, wanted: Wanted) -> io::Result<FoundText> {
     let mut scanner = Scanner::new(wanted);
     let mut block = vec![0; BLOCK];
     while !scanner.is_done() {
@@ -105,7 +105,7 @@ fn scan(mut file: impl Read, wanted: Wanted) -> io::Result<Found> {
 /// Takes a content in blocks.
 struct Scanner {
     wanted: Wanted,
-    found: Found,
+    found: FoundText,
     /// The field that is arriving, as much of it as is kept.
     field: Vec<u8>,
     /// The line that is arriving, as much of it as matters.
@@ -121,7 +121,7 @@ impl Scanner {
     fn new(wanted: Wanted) -> Self {
         Self {
             wanted,
-            found: Found::default(),
+            found: FoundText::default(),
             field: Vec::new(),
             line: Vec::new(),
             in_header: true,
@@ -131,7 +131,7 @@ impl Scanner {
         }
     }
 
-    fn all(mut self, octets: &[u8]) -> Found {
+    fn all(mut self, octets: &[u8]) -> FoundText {
         self.feed(octets);
         self.end()
     }
@@ -156,7 +156,7 @@ impl Scanner {
         }
     }
 
-    fn end(mut self) -> Found {
+    fn end(mut self) -> FoundText {
         let line = std::mem::take(&mut self.line);
         if !line.is_empty() {
             self.take(&line);

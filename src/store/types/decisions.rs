@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Ruled;
 use super::ruled::RuledRecord;
+use super::{DecisionsError, Ruled};
 use crate::config::TestAction;
 use crate::mail::Address;
 
@@ -26,27 +26,6 @@ pub struct TestTreatment {
     pub action: TestAction,
     /// Where it goes when redirected.
     pub address: Option<Address>,
-}
-
-/// Why stored decisions can't be understood.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecisionsError {
-    /// The text is no such record.
-    #[error("the stored decisions can't be read: {0}")]
-    Syntax(#[from] serde_json::Error),
-    /// The test mode of the record does what nobody knows.
-    #[error("the stored decisions name a test action that is not known: {0}")]
-    Action(String),
-    /// A mailbox of the record is none.
-    #[error("the stored decisions name a mailbox that is none: {0}")]
-    Mailbox(String),
-    /// The priority of the record is none.
-    #[error("the stored decisions name a priority that is not known: {0}")]
-    Priority(String),
-    /// The test address of the record is none.
-    #[error("the stored test address is none: {0}")]
-    Address(#[from] crate::mail::AddressError),
 }
 
 #[derive(Serialize, Deserialize)]

@@ -98,6 +98,14 @@ pub struct Summary {
     pub decisions: Decisions,
 }
 
+impl Summary {
+    /// Whether it waits for the time of day that a rule has set; a person who wants it sent at once has made it due.
+    #[must_use]
+    pub fn is_scheduled(&self, now: Moment) -> bool {
+        self.attempts == 0 && self.decisions.ruled.delay_until.is_some() && self.due > now
+    }
+}
+
 /// Messages by state. The control interface shows it as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct QueueCounts {

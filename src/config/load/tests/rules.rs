@@ -4,7 +4,7 @@ use jiff::civil::time;
 
 use super::super::*;
 use super::loaded;
-use crate::config::{Condition, TextTest, UserPriority};
+use crate::config::{RuleCondition, TextTest, UserPriority};
 
 #[test]
 fn reads_every_key_of_a_rule() {
@@ -37,7 +37,7 @@ fn reads_every_key_of_a_rule() {
     assert_eq!(actions.reject.as_deref(), Some("no"));
     assert_eq!(
         (all.name.as_str(), &all.when, all.actions.hold),
-        ("all-mail", &Condition::All(Vec::new()), Some(true))
+        ("all-mail", &RuleCondition::All(Vec::new()), Some(true))
     );
 }
 
@@ -47,23 +47,23 @@ fn reads_every_condition() {
     let mut kinds = Vec::new();
     config.rules[0].when.each(&mut |condition| {
         kinds.push(match condition {
-            Condition::All(all) => format!("all {}", all.len()),
-            Condition::Any(any) => format!("any {}", any.len()),
-            Condition::Not(_) => "not".to_owned(),
-            Condition::Header { name, text: TextTest::Equals(words) } => {
+            RuleCondition::All(all) => format!("all {}", all.len()),
+            RuleCondition::Any(any) => format!("any {}", any.len()),
+            RuleCondition::Not(_) => "not".to_owned(),
+            RuleCondition::Header { name, text: TextTest::Equals(words) } => {
                 format!("{name} {}", words.join(" "))
             }
-            Condition::Subject(TextTest::Contains(words)) => format!("subject {}", words.join(" ")),
-            Condition::Attachment(TextTest::Matches(patterns)) => {
+            RuleCondition::Subject(TextTest::Contains(words)) => format!("subject {}", words.join(" ")),
+            RuleCondition::Attachment(TextTest::Matches(patterns)) => {
                 format!("attachment {:?}", patterns.iter().collect::<Vec<_>>())
             }
-            Condition::Sender(filters) => format!("sender {}", filters.len()),
-            Condition::Recipient(filters) => format!("recipient {}", filters.len()),
-            Condition::AllRecipients(filters) => format!("all_recipients {}", filters.len()),
-            Condition::User(users) => format!("user {}", users.join(" ")),
-            Condition::Listener(listeners) => format!("listener {}", listeners.join(" ")),
-            Condition::Client(nets) => format!("client {nets:?}"),
-            Condition::Size(size) => format!("size {:?} {:?}", size.over, size.under),
+            RuleCondition::Sender(filters) => format!("sender {}", filters.len()),
+            RuleCondition::Recipient(filters) => format!("recipient {}", filters.len()),
+            RuleCondition::AllRecipients(filters) => format!("all_recipients {}", filters.len()),
+            RuleCondition::User(users) => format!("user {}", users.join(" ")),
+            RuleCondition::Listener(listeners) => format!("listener {}", listeners.join(" ")),
+            RuleCondition::Client(nets) => format!("client {nets:?}"),
+            RuleCondition::Size(size) => format!("size {:?} {:?}", size.over, size.under),
             other => panic!("{other:?}"),
         });
     });
