@@ -9,6 +9,7 @@ mod memory_store;
 #[expect(dead_code, reason = "other tests need more of a world")]
 mod world;
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -53,13 +54,13 @@ const CONDITIONS: [&str; 12] = [
     r#"{ header = "X-Type", matches = "^(of|in)" }"#,
     r#"{ not = { header = "X-Type", contains = "o" } }"#,
     r#"{ subject = { contains = "märz" } }"#,
-    r#"{ attachment = { matches = 'pdf$' } }"#,
+    r"{ attachment = { matches = 'pdf$' } }",
     r#"{ sender = "firm.example" }"#,
     r#"{ recipient = ["*.out.example", "in.example"] }"#,
     r#"{ all_recipients = "in.example" }"#,
     r#"{ user = "ERP" }"#,
     r#"{ client = "10.0.0.0/8" }"#,
-    r#"{ size = { over = 2500 } }"#,
+    r"{ size = { over = 2500 } }",
     r#"{ all = [{ user = "erp" }, { any = [{ sender = "other.example" }, { client = "::1" }] }] }"#,
 ];
 const ACTIONS: [&str; 15] = [
@@ -104,7 +105,7 @@ fn case(dice: &mut Dice) -> Case {
     for number in 0..dice.below(6) {
         let (when, action) = (dice.one(&CONDITIONS), dice.one(&ACTIONS));
         let last = if dice.below(6) == 0 { "last = true" } else { "" };
-        toml += &format!("[[rule]]\nname = \"r{number}\"\nwhen = {when}\n{action}\n{last}\n");
+        write!(toml, "[[rule]]\nname = \"r{number}\"\nwhen = {when}\n{action}\n{last}\n").unwrap();
     }
     let from = dice.one(&[
         "a@firm.example",

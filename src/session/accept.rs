@@ -134,13 +134,8 @@ async fn queue(
         content,
     };
     services.store.enqueue(message).await.map_err(SubmissionError::NotQueued)?;
-    let accepted = Accepted {
-        queue_id: &queue_id,
-        lane: &lane,
-        submitter: &submitter,
-        priority,
-        recipients: recipients.kept() as u64,
-    };
+    let (submitter, kept) = (&*submitter, recipients.kept() as u64);
+    let accepted = Accepted { queue_id: &queue_id, lane: &lane, submitter, priority, recipients: kept };
     let eta = if waits { estimate(services, accepted, goes_at).await } else { None };
     let found_by = Searchable::new(&recipients, &label, services.config.log.subject);
     entry.log_accepted(peer, &found_by, eta.as_deref());

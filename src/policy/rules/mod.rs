@@ -10,7 +10,7 @@ mod reading;
 mod verdict;
 
 pub use condition::RuledMail;
-pub use verdict::{Rejection, Verdict};
+pub use verdict::{Rejection, RulesVerdict};
 
 use condition::Facts;
 use reading::Wanted;
@@ -22,11 +22,11 @@ use crate::content::ContentError;
 ///
 /// # Errors
 /// When its content can't be read: then nothing may become of it.
-pub async fn judge(rules: &[Rule], mail: RuledMail<'_>) -> Result<Verdict, ContentError> {
-    let Some(wanted) = Wanted::by(rules) else { return Ok(Verdict::default()) };
+pub async fn judge(rules: &[Rule], mail: RuledMail<'_>) -> Result<RulesVerdict, ContentError> {
+    let Some(wanted) = Wanted::by(rules) else { return Ok(RulesVerdict::default()) };
     let found = reading::read(mail.content, wanted).await?;
     let facts = Facts { mail, found: &found };
-    let mut verdict = Verdict::default();
+    let mut verdict = RulesVerdict::default();
     for rule in rules.iter().filter(|rule| facts.fit(&rule.when)) {
         if !verdict.follow(rule, &facts) {
             break;

@@ -34,7 +34,7 @@ impl Mail {
         Self { content: Content::memory(content.into_bytes()), sender, recipients: addresses(to) }
     }
 
-    async fn judge(&self, rules: &[Rule]) -> Verdict {
+    async fn judge(&self, rules: &[Rule]) -> RulesVerdict {
         let mail = RuledMail {
             content: &self.content,
             sender: self.sender.as_ref(),
@@ -179,7 +179,7 @@ fn the_next_time_of_day() {
         ("2026-10-25T00:00:00Z", "02:30", "2026-10-25T00:30:00Z"),
     ] {
         let delay_until = jiff::civil::Time::strptime("%H:%M", until).ok();
-        let verdict = Verdict { delay_until, ..Verdict::default() };
+        let verdict = RulesVerdict { delay_until, ..RulesVerdict::default() };
         let at = verdict.goes_at(now.parse().unwrap(), &zone).unwrap();
         assert_eq!(at.to_string(), want, "{now} {until}");
     }

@@ -15,7 +15,7 @@ const MOST_FROM_HEADER: usize = 20;
 
 /// What rules want of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Verdict {
+pub struct RulesVerdict {
     /// What is stored with it.
     pub ruled: Ruled,
     /// The upstream that it takes, whoever it is from.
@@ -37,7 +37,7 @@ pub struct Rejection {
     pub text: String,
 }
 
-impl Verdict {
+impl RulesVerdict {
     /// Does what a rule says that has matched. Tells whether the next one is asked.
     pub(super) fn follow(&mut self, rule: &Rule, facts: &Facts<'_>) -> bool {
         let RuleActions { reject, last, .. } = &rule.actions;
