@@ -304,7 +304,7 @@ impl Walk {
     async fn reload(&mut self) {
         self.plan = Plan {
             enabled: self.dice.percent(40),
-            action: *self.dice.pick(&["redirect", "hold", "capture"]),
+            action: self.dice.pick(&["redirect", "hold", "capture"]),
             user_in_test: self.dice.percent(70),
         };
         self.note(&format!("reload: {:?}", self.plan));
@@ -402,9 +402,9 @@ impl Walk {
         let dies = self.dice.percent(50);
         self.note(&format!("restart: dies {dies}"));
         if dies {
-            self.sim.kill().await
+            self.sim.kill().await;
         } else {
-            self.sim.stop().await
+            self.sim.stop().await;
         }
         self.check();
         self.sim.start().await;
