@@ -302,11 +302,9 @@ impl Walk {
     }
 
     async fn reload(&mut self) {
-        self.plan = Plan {
-            enabled: self.dice.percent(40),
-            action: *self.dice.pick(&["redirect", "hold", "capture"]),
-            user_in_test: self.dice.percent(70),
-        };
+        let actions = ["redirect", "hold", "capture"];
+        let (enabled, action) = (self.dice.percent(40), *self.dice.pick(&actions));
+        self.plan = Plan { enabled, action, user_in_test: self.dice.percent(70) };
         self.note(&format!("reload: {:?}", self.plan));
         self.sim.reload(&self.plan.toml()).await;
     }
@@ -402,9 +400,9 @@ impl Walk {
         let dies = self.dice.percent(50);
         self.note(&format!("restart: dies {dies}"));
         if dies {
-            self.sim.kill().await
+            self.sim.kill().await;
         } else {
-            self.sim.stop().await
+            self.sim.stop().await;
         }
         self.check();
         self.sim.start().await;
