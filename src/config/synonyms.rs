@@ -126,6 +126,8 @@ const SYNONYMS: &[Synonym] = &[
     row("rule.when", &["and"], "rule.when.all", ""),
     row("rule.when", &["or"], "rule.when.any", ""),
     row("rule.when", &["filename", "file", "attachments"], "rule.when.attachment", r#"write attachment = { contains = ".pdf" }"#),
+    row("upstream.sender", &["from", "mail", "email", "sender"], "upstream.sender.address", ""),
+    row("upstream.sender", &["replyto", "reply"], "upstream.sender.reply_to", ""),
     row("dkim", &["private_key", "key_file", "keyfile", "private_key_file"], "dkim.key", r#"write key = { file = "…" }"#),
     row("dkim", &["d", "signing_domain"], "dkim.domain", ""),
     row("dkim", &["s"], "dkim.selector", ""),

@@ -37,7 +37,7 @@ pub struct Explanation {
     /// Whom the transaction addresses: in test mode the test address alone.
     pub addressed: Vec<String>,
     /// By which keys it is signed.
-    pub dkim: Vec<Signature>,
+    pub dkim: Vec<DkimAnswer>,
     /// What the accounts may send.
     pub limits: Vec<AccountLimits>,
     /// What the file makes of it in test mode.
@@ -52,7 +52,7 @@ pub struct Explanation {
 
 /// A DKIM key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Signature {
+pub struct DkimAnswer {
     /// The signing domain.
     pub domain: String,
     /// The selector.
@@ -148,12 +148,12 @@ fn limits(account: &str, limits: &Limits) -> AccountLimits {
 }
 
 /// Domain and selector of a signature (RFC 6376 3.5).
-fn signature(value: &[u8]) -> Signature {
+fn signature(value: &[u8]) -> DkimAnswer {
     let text = String::from_utf8_lossy(value);
     let tag = |name: &str| {
         let tags = text.split(';').filter_map(|tag| tag.split_once('='));
         let found = tags.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name);
         found.map(|(_, value)| value.to_owned()).unwrap_or_default()
     };
-    Signature { domain: tag("d"), selector: tag("s") }
+    DkimAnswer { domain: tag("d"), selector: tag("s") }
 }

@@ -5,7 +5,7 @@
 
 mod answer;
 
-pub use answer::{AccountLimits, Explanation, QuotaLimit, Signature};
+pub use answer::{AccountLimits, DkimAnswer, Explanation, QuotaLimit};
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -147,7 +147,6 @@ impl Transformer {
         let upstream = &way_out.facts;
         let covered = Covered::of(&Header::parse(&content));
         let content = with_signature(message, content, way_out.upstream.signature.as_ref());
-        let mut recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
         let mut header = Header::parse(&content);
         decided::apply(&mut header, &message.decisions.ruled);
         self.complete(message, &mut header);
@@ -157,17 +156,7 @@ impl Transformer {
             reverse_path = sender.reverse_path(&header, &reverse_path);
             original = sender.write(&mut header);
         }
-        if let Some(test) = &message.decisions.test {
-            match (test.action, &test.address) {
-                (TestAction::Redirect, Some(address)) => {
-                    redirect::redirect(&mut header, &recipients, address);
-                    recipients = vec![address.clone()];
-                }
-                // A local mailbox is where held and captured mail may go as it is.
-                _ if upstream.local => {}
-                _ => return Err(TransformError::Test),
-            }
-        }
+        let recipients = addressed(message, &mut header, upstream.local)?;
         remove_blind_copies(&mut header);
         if let Some(original) = original {
             header.append_raw(original);
@@ -201,6 +190,25 @@ impl Transformer {
     }
 }
 
+/// Whom the upstream is told: the recipients, or in test mode the test address alone, in the header as well.
+fn addressed(
+    message: &Message,
+    header: &mut Header<'_>,
+    local: bool,
+) -> Result<Vec<Address>, TransformError> {
+    let recipients: Vec<Address> = message.recipients.iter().map(|r| r.address.clone()).collect();
+    let Some(test) = &message.decisions.test else { return Ok(recipients) };
+    match (test.action, &test.address) {
+        (TestAction::Redirect, Some(address)) => {
+            redirect::redirect(header, &recipients, address);
+            Ok(vec![address.clone()])
+        }
+        // A local mailbox is where held and captured mail may go as it is.
+        _ if local => Ok(recipients),
+        _ => Err(TransformError::Test),
+    }
+}
+
 /// The content with a signature below its text. Our own reports have none.
 fn with_signature(message: &Message, content: Vec<u8>, signature: Option<&Signature>) -> Vec<u8> {
     let signature = signature.filter(|_| message.kind == MessageKind::Submitted);
@@ -214,13 +222,15 @@ pub fn announced_reverse_path(path: &ReversePath, (upstream, account): (&Upstrea
     sender.map_or_else(|| path.clone(), |sender| sender.announced_reverse_path(path))
 }
 
-/// As whom a message goes, if its upstream says so. Our reports are from us, whatever is configured.
+/// As whom a message goes, if its upstream says so. Our reports are from us, whatever is configured; and what a rule has
+/// decided about this message comes before what holds for all.
 fn sender_of<'a>(
     message: &Message,
     upstream: &'a Upstream,
     account: &'a Login,
 ) -> Option<SenderIdentity<'a>> {
-    let sender = upstream.sender.as_ref().filter(|_| message.kind == MessageKind::Submitted)?;
+    let is_open = message.kind == MessageKind::Submitted && message.decisions.ruled.author.is_none();
+    let sender = upstream.sender.as_ref().filter(|_| is_open)?;
     Some(SenderIdentity { sender, account })
 }
 
