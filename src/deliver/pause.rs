@@ -54,16 +54,9 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     fn outcome(outcome: Outcome, failures: u32, doubts: u32) -> RecipientOutcome {
-        let recipient = QueuedRecipient {
-            index: 0,
-            address: Address::parse("x@there.example").unwrap(),
-            attempts: 9,
-            failures,
-            doubts,
-            last_reply: String::new(),
-            request: RecipientRequest::default(),
-            listed: None,
-        };
+        let address = Address::parse("x@there.example").unwrap();
+        let untried = QueuedRecipient::untried(0, address, RecipientRequest::default());
+        let recipient = QueuedRecipient { attempts: 9, failures, doubts, ..untried };
         RecipientOutcome::new(recipient, outcome, String::new())
     }
 

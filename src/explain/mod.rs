@@ -139,15 +139,8 @@ fn message(
     (ruling, test, lane): (&Ruling, Option<TestTreatment>, LaneName),
 ) -> Message {
     let all = question.recipients.iter().chain(&ruling.copies);
-    let recipient = |(index, address): (u32, &Address)| QueuedRecipient {
-        index,
-        address: address.clone(),
-        attempts: 0,
-        failures: 0,
-        doubts: 0,
-        last_reply: String::new(),
-        request: RecipientRequest::default(),
-        listed: None,
+    let recipient = |(index, address): (u32, &Address)| {
+        QueuedRecipient::untried(index, address.clone(), RecipientRequest::default())
     };
     // Held mail goes as it is when a person releases it to its recipients.
     let test = test.filter(|test| test.action != TestAction::Hold);

@@ -123,16 +123,7 @@ fn recipients(
     let kept = all.filter(|(index, _)| transaction.dropped.binary_search(index).is_err());
     let kept = kept.map(|(_, (address, request))| (address.clone(), request.clone()));
     let copies = copies.into_iter().filter(|copy| !copy.dropped).map(|copy| (copy.address, copy.request));
-    let each = |(index, (address, request))| QueuedRecipient {
-        index,
-        address,
-        attempts: 0,
-        failures: 0,
-        doubts: 0,
-        last_reply: String::new(),
-        request,
-        // It was asked for when it was taken.
-        listed: None,
-    };
+    // The blacklist was asked when they were taken.
+    let each = |(index, (address, request))| QueuedRecipient::untried(index, address, request);
     (0..).zip(kept.chain(copies)).map(each).collect()
 }

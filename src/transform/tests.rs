@@ -37,15 +37,8 @@ fn message(recipients: &[&str], test: Option<(TestAction, Option<&str>)>) -> Mes
         recipients: recipients
             .iter()
             .zip(0..)
-            .map(|(a, index)| QueuedRecipient {
-                index,
-                address: address(a),
-                attempts: 0,
-                failures: 0,
-                doubts: 0,
-                last_reply: String::new(),
-                request: crate::mail::RecipientRequest::default(),
-                listed: None,
+            .map(|(a, index)| {
+                QueuedRecipient::untried(index, address(a), crate::mail::RecipientRequest::default())
             })
             .collect(),
         size: 0,

@@ -88,16 +88,11 @@ fn message() -> Message {
         request: MessageRequest::default(),
         client: ClientInfo::default(),
         decisions: Decisions::default(),
-        recipients: vec![QueuedRecipient {
-            index: 0,
-            address: Address::parse("c@d.test").unwrap(),
-            attempts: 0,
-            failures: 0,
-            doubts: 0,
-            last_reply: String::new(),
-            request: RecipientRequest::default(),
-            listed: None,
-        }],
+        recipients: vec![QueuedRecipient::untried(
+            0,
+            Address::parse("c@d.test").unwrap(),
+            RecipientRequest::default(),
+        )],
         size: 0,
         content: Content::memory(Vec::new()),
     }

@@ -147,16 +147,11 @@ fn prepare(content: &str) -> bool {
             action: TestAction::Redirect,
             address: Some(Address::parse("test@firm.example").unwrap()),
         }),
-        recipients: vec![QueuedRecipient {
-            index: 0,
-            address: Address::parse("c@d").unwrap(),
-            attempts: 0,
-            failures: 0,
-            doubts: 0,
-            last_reply: String::new(),
-            request: mailsluice::mail::RecipientRequest::default(),
-            listed: None,
-        }],
+        recipients: vec![QueuedRecipient::untried(
+            0,
+            Address::parse("c@d").unwrap(),
+            mailsluice::mail::RecipientRequest::default(),
+        )],
         size: content.len() as u64,
         content: Content::memory(Vec::new()),
     };

@@ -4,6 +4,8 @@ mod machine;
 mod records;
 mod senders;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::client::{Client, RequestPath};
@@ -16,6 +18,8 @@ use super::viewer::Viewer;
 use crate::config::{LoadedConfig, Warning};
 use crate::control::view::{MessageJson, StatusJson};
 use crate::doctor::{Check, Diagnosis, Level};
+use crate::time::{SystemClock, Timeline};
+use crate::transform::Signer;
 
 /// Messages of the queue whose senders are looked at.
 const MOST_MESSAGES: &str = "10000";
@@ -58,8 +62,10 @@ pub(super) fn execute(options: &DoctorOptions, context: &CliContext) -> Result<(
     if !options.no_probe {
         found.extend(probed(probe::quietly(&config, context)));
     }
-    let senders = senders::of(&config, &heard.senders);
-    found.extend(records::judge(&config, &senders)?);
+    let timeline = Timeline::resume(Arc::new(SystemClock), None);
+    let signer = Signer::new(&config.dkim, timeline).map_err(|error| Failure::Failed(error.into()))?;
+    let senders = senders::of(&config, &signer, &heard.senders);
+    found.extend(records::judge(&config, &signer, &senders)?);
     found.extend(machine::judge(&config, heard.status.as_ref()));
     let shown: Vec<DiagnosisJson<'_>> = found.iter().map(json).collect();
     context.print_value(&shown, &render(&found, &Viewer::now()))?;

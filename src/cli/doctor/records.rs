@@ -1,7 +1,6 @@
 //! What the DNS says of the sender domains, and of our own names.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::cli::client::runtime;
 use crate::cli::failure::Failure;
@@ -13,14 +12,15 @@ use crate::doctor::{
     judge_own_name, judge_spf,
 };
 use crate::mail::DomainKey;
-use crate::time::{SystemClock, Timeline};
 use crate::transform::Signer;
 
 /// Looks up all that is to be judged, and judges it.
-pub(super) fn judge(config: &Config, senders: &[SenderDomain]) -> Result<Vec<Diagnosis>, Failure> {
+pub(super) fn judge(
+    config: &Config,
+    signer: &Signer,
+    senders: &[SenderDomain],
+) -> Result<Vec<Diagnosis>, Failure> {
     let names = own_names(config);
-    let timeline = Timeline::resume(Arc::new(SystemClock), None);
-    let signer = Signer::new(&config.dkim, timeline).map_err(|error| Failure::Failed(error.into()))?;
     let today = signer.today();
     runtime()?.block_on(async {
         let resolver = Resolver::new(&config.dns.servers).map_err(|error| Failure::Failed(error.into()))?;

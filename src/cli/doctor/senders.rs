@@ -6,10 +6,11 @@ use crate::config::{BounceFrom, Config, Filter, Upstream, UpstreamKind};
 use crate::dns::DnsName;
 use crate::doctor::{SenderDomain, Via};
 use crate::mail::{Address, DomainKey};
+use crate::transform::Signer;
 
 /// The sender domains that the configuration names, and those of these reverse-paths. Domains whose mail leaves by no smart host
 /// are not among them.
-pub(super) fn of(config: &Config, reverse_paths: &[String]) -> Vec<SenderDomain> {
+pub(super) fn of(config: &Config, signer: &Signer, reverse_paths: &[String]) -> Vec<SenderDomain> {
     let mut used: BTreeMap<DomainKey, BTreeSet<usize>> = BTreeMap::new();
     for domain in named(config, reverse_paths) {
         let ways = ways(config, &domain);
@@ -23,7 +24,7 @@ pub(super) fn of(config: &Config, reverse_paths: &[String]) -> Vec<SenderDomain>
             }
         }
     }
-    used.into_iter().filter_map(|(domain, ways)| sender(config, &domain, &ways)).collect()
+    used.into_iter().filter_map(|(domain, ways)| sender((config, signer), &domain, &ways)).collect()
 }
 
 /// All domains that are named as ones of senders.
@@ -82,7 +83,11 @@ fn fallbacks(config: &Config, upstream: &Upstream) -> Vec<usize> {
     upstream.fallback.upstreams.iter().filter_map(place).collect()
 }
 
-fn sender(config: &Config, domain: &DomainKey, ways: &BTreeSet<usize>) -> Option<SenderDomain> {
+fn sender(
+    (config, signer): (&Config, &Signer),
+    domain: &DomainKey,
+    ways: &BTreeSet<usize>,
+) -> Option<SenderDomain> {
     let via = |at: &usize| {
         let upstream = &config.upstreams[*at];
         match &upstream.kind {
@@ -95,7 +100,8 @@ fn sender(config: &Config, domain: &DomainKey, ways: &BTreeSet<usize>) -> Option
     let upstreams: Vec<Via> = ways.iter().filter_map(via).collect();
     // An address literal is no name.
     let name = DnsName::parse(domain.as_str()).ok().filter(|name| !name.as_str().starts_with('['))?;
-    let signed_by = signing_domain(config, domain).and_then(|own| DnsName::parse(own.as_str()).ok());
+    let keys = signer.keys_for(domain);
+    let signed_by = keys.first().and_then(|own| DnsName::parse(own.domain.as_str()).ok());
     (!upstreams.is_empty()).then(|| SenderDomain {
         name,
         upstreams,
@@ -103,16 +109,13 @@ fn sender(config: &Config, domain: &DomainKey, ways: &BTreeSet<usize>) -> Option
     })
 }
 
-/// Whose keys sign for a domain: its own, or those of the nearest domain above that has any.
-fn signing_domain<'c>(config: &'c Config, domain: &DomainKey) -> Option<&'c DomainKey> {
-    let fits = |own: &&DomainKey| *own == domain || domain.is_below(own);
-    config.dkim.iter().map(|entry| &entry.domain).filter(fits).max_by_key(|own| own.as_str().len())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::config::SendingHosts;
+    use crate::time::{SystemClock, Timeline};
 
     #[test]
     fn each_domain_has_its_ways() {
@@ -151,8 +154,12 @@ mod tests {
             filter = ["box.example"]
         "#;
         let config = Config::from_toml(text, folder.path()).unwrap().config;
-        let senders =
-            of(&config, &["x@queue.shop.example".to_owned(), String::new(), "y@[192.0.2.1]".to_owned()]);
+        let signer = Signer::new(&config.dkim, Timeline::resume(Arc::new(SystemClock), None)).unwrap();
+        let senders = of(
+            &config,
+            &signer,
+            &["x@queue.shop.example".to_owned(), String::new(), "y@[192.0.2.1]".to_owned()],
+        );
         let told: Vec<(String, Vec<&str>)> = senders
             .iter()
             .map(|sender| {

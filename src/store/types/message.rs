@@ -203,6 +203,15 @@ pub struct QueuedRecipient {
     pub listed: Option<String>,
 }
 
+impl QueuedRecipient {
+    /// One that nothing was tried for yet, and that is not on the blacklist.
+    #[must_use]
+    pub fn untried(index: u32, address: Address, request: RecipientRequest) -> Self {
+        let last_reply = String::new();
+        Self { index, address, attempts: 0, failures: 0, doubts: 0, last_reply, request, listed: None }
+    }
+}
+
 /// A message as an attempt sees it, whether it is in the queue or goes through while its client waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
