@@ -102,6 +102,8 @@ pub struct RuleActions {
     pub cc_from_header: Option<String>,
     /// What becomes of header fields, in this order.
     pub header: Vec<HeaderEdit>,
+    /// The `[[signature]]` below it, in place of the upstream's.
+    pub signature: Option<String>,
     /// Whether it waits for a person.
     pub hold: Option<bool>,
     /// Whether it is a test though test mode is off.

@@ -100,8 +100,7 @@ impl Transformer {
     }
 
     /// The signature of that name, in upper or lower case.
-    #[must_use]
-    pub fn signature(&self, name: &str) -> Option<&Signature> {
+    fn signature(&self, name: &str) -> Option<&Signature> {
         let found = self.signatures.iter().find(|known| known.name.to_lowercase() == name.to_lowercase());
         found.map(|known| &known.signature)
     }
@@ -146,7 +145,8 @@ impl Transformer {
     ) -> Result<Prepared, TransformError> {
         let upstream = &way_out.facts;
         let covered = Covered::of(&Header::parse(&content));
-        let content = with_signature(message, content, way_out.upstream.signature.as_ref());
+        let named = message.decisions.ruled.signature.as_deref().and_then(|name| self.signature(name));
+        let content = with_signature(message, content, named.or(way_out.upstream.signature.as_ref()));
         let mut header = Header::parse(&content);
         decided::apply(&mut header, &message.decisions.ruled);
         self.complete(message, &mut header);

@@ -184,11 +184,15 @@ fn a_signature_goes_below_and_ours_is_made_last() {
     let config = "[[upstream]]\nname = \"main\"\nhost = \"main\"\n";
     let mut config = Config::from_toml(config, Path::new("/")).unwrap().config;
     let firm = Signature { text: Some("Firm".to_owned()), html: None, skip_replies: true };
-    config.signatures = vec![NamedSignature { name: "Sales".to_owned(), signature: firm.clone() }];
+    let another = Signature { text: Some("Another".to_owned()), ..firm.clone() };
+    config.signatures = vec![
+        NamedSignature { name: "Sales".to_owned(), signature: firm.clone() },
+        NamedSignature { name: "Other".to_owned(), signature: another },
+    ];
     let upstream = Upstream { signature: Some(firm.clone()), ..(*config.upstreams[0]).clone() };
     let way_out = WayOut { upstream: &upstream, account: &upstream.accounts[0], facts: ALL };
     let transformer = Transformer { signer: signer(), ..ready(&config) };
-    assert_eq!((transformer.signature("sALES"), transformer.signature("other")), (Some(&firm), None));
+    assert_eq!((transformer.signature("sALES"), transformer.signature("third")), (Some(&firm), None));
 
     let theirs = format!("DKIM-Signature: v=1; d=x.test; h=Subject; b=x\r\n{CONTENT}");
     let mut message = message(&["b@x.test"], None);
@@ -196,6 +200,11 @@ fn a_signature_goes_below_and_ours_is_made_last() {
     let mail = String::from_utf8(got.content).unwrap();
     assert!(mail.starts_with("DKIM-Signature: v=1; a=ed25519-sha256;"), "{mail}");
     assert!(mail.ends_with("\r\nhi\r\n\r\nFirm\r\n") && !mail.contains("d=x.test"), "{mail}");
+
+    message.decisions.ruled.signature = Some("Other".to_owned());
+    let got = transformer.prepare(&message, theirs.clone().into(), &way_out).unwrap();
+    assert!(String::from_utf8(got.content).unwrap().ends_with("\r\nhi\r\n\r\nAnother\r\n"));
+    message.decisions.ruled.signature = None;
 
     message.kind = MessageKind::Report;
     let got = transformer.prepare(&message, theirs.into(), &way_out).unwrap();

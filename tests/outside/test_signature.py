@@ -20,10 +20,10 @@ HTML = "<p>Firm Ltd &middot; <b>Zürich</b></p>\n"
 SIGNED = '[upstream.signature]\ntext = "signature.txt"\nhtml = "signature.html"\n'
 
 
-def start(start_relay, sink, folder, more=""):
+def start(start_relay, sink, folder, more="", files=()):
     folder.mkdir()
-    (folder / "signature.txt").write_text(TEXT)
-    (folder / "signature.html").write_text(HTML)
+    for name, text in {"signature.txt": TEXT, "signature.html": HTML, **dict(files)}.items():
+        (folder / name).write_text(text)
     return start_relay(upstream_to(sink.port, SIGNED) + more, folder)
 
 
@@ -68,6 +68,18 @@ def test_an_invoice_with_its_pdf_gets_the_signature_in_both_forms(client, start_
         assert "<b>Zürich</b></p>" in html and html.index("Zürich") < html.index("</body>"), (charset, cte, html)
         [pdf] = got.iter_attachments()
         assert pdf.get_content() == bytes(range(256)) * 40, (charset, cte)
+
+
+def test_a_rule_names_another_signature(start_relay, sink, tmp_path):
+    rule = '[[signature]]\nname = "Sales"\ntext = "sales.txt"\n[[rule]]\nname = "sales"\nwhen = { sender = "sales@firm.example" }\n'
+    files = {"sales.txt": "Ask our sales team.\n"}
+    relay = start(start_relay, sink, tmp_path / "relay", rule + 'signature = "sales"\n', files)
+    for sender, end in [("sales@firm.example", "Ask our sales team."), ("office@firm.example", TEXT.rstrip("\n"))]:
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = sender, CUSTOMER, "Offer 17"
+        message.set_content("Hello.\n")
+        got = read(relayed(relay, sink, message, tmp_path, sender=sender)).get_content()
+        assert got.replace("\r\n", "\n").rstrip("\n").endswith(end) and ("sales" in got) == (sender[0] == "s"), (sender, got)
 
 
 def test_what_does_not_change_keeps_every_octet(start_relay, sink, tmp_path):

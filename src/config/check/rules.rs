@@ -10,7 +10,8 @@ use crate::config::{Config, Rule};
 /// The listener of mail that `mailsluice send` hands in.
 const CONTROL: &str = "control";
 
-/// Looks whether users, listeners and upstreams of rules exist, and gives upstreams their names as they write them.
+/// Looks whether users, listeners, upstreams and signatures of rules exist, and gives the last two their names as they write
+/// them.
 pub(in crate::config) fn check(root: &Section<'_>, reads: Vec<ReadRule>, config: &Config) -> Vec<Rule> {
     same_names(root, "rule.name", "rule", reads.iter().map(|read| (read.rule.name.as_str(), &read.place)));
     let users: Vec<&str> = config.users.iter().map(|user| user.name.as_str()).collect();
@@ -19,6 +20,7 @@ pub(in crate::config) fn check(root: &Section<'_>, reads: Vec<ReadRule>, config:
         config.listeners.iter().map(|listener| listener.address.to_string()).collect();
     listeners.push(CONTROL.to_owned());
     let listeners: Vec<&str> = listeners.iter().map(String::as_str).collect();
+    let signatures: Vec<&str> = config.signatures.iter().map(|signature| signature.name.as_str()).collect();
     let mut rules = Vec::with_capacity(reads.len());
     for ReadRule { mut rule, names, .. } in reads {
         for name in &names.users {
@@ -30,6 +32,10 @@ pub(in crate::config) fn check(root: &Section<'_>, reads: Vec<ReadRule>, config:
         if let Some(name) = &names.upstream {
             let found = known(root, ("rule.set_upstream", "the name of an upstream"), name, &upstreams);
             rule.actions.set_upstream = found.map(str::to_owned);
+        }
+        if let Some(name) = &names.signature {
+            let found = known(root, ("rule.signature", "the name of a [[signature]]"), name, &signatures);
+            rule.actions.signature = found.map(str::to_owned);
         }
         rules.push(rule);
     }

@@ -14,7 +14,7 @@ use crate::mail::NamedAddress;
 /// The longest text of a refusal, in characters: it must fit into a reply.
 const LONGEST_TEXT: usize = 400;
 /// What a rule can do.
-const ACTIONS: [&str; 14] = [
+const ACTIONS: [&str; 15] = [
     "set_sender",
     "set_reply_to",
     "set_upstream",
@@ -24,6 +24,7 @@ const ACTIONS: [&str; 14] = [
     "cc_from_header",
     "set_header",
     "drop_header",
+    "signature",
     "hold",
     "test",
     "delay_until",
@@ -68,6 +69,9 @@ fn actions(section: &mut Section<'_>, names: &mut RuleNames, test_mode: &TestMod
         [("low", UserPriority::Low), ("normal", UserPriority::Normal), ("high", UserPriority::High)];
     let upstream =
         section.text("set_upstream", "the name of an upstream", "write the name of one").map(str::to_owned);
+    let signature =
+        section.text("signature", "the name of a signature", "write the name of one").map(str::to_owned);
+    names.signature = signature.clone().map(|name| (section.place_of("signature"), name));
     names.upstream = upstream.clone().map(|name| (section.place_of("set_upstream"), name));
     RuleActions {
         set_sender: mailbox(section, "set_sender"),
@@ -78,6 +82,7 @@ fn actions(section: &mut Section<'_>, names: &mut RuleNames, test_mode: &TestMod
         add_bcc: mailboxes(section, "add_bcc"),
         cc_from_header: field_name(section, "cc_from_header"),
         header: rule_header::read(section),
+        signature,
         hold: section.flag("hold"),
         test: switches::test(section, test_mode),
         delay_until: section.parsed(

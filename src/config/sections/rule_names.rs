@@ -6,6 +6,7 @@ use crate::config::fault::SourcePlace;
 #[derive(Default)]
 pub(in crate::config) struct RuleNames {
     pub(in crate::config) upstream: Option<(SourcePlace, String)>,
+    pub(in crate::config) signature: Option<(SourcePlace, String)>,
     pub(in crate::config) users: Vec<(SourcePlace, String)>,
     pub(in crate::config) listeners: Vec<(SourcePlace, String)>,
 }

@@ -130,7 +130,10 @@ last = true
 name = "behind"
 reject = "no"
 "#;
-    let verdict = mail.judge(&rules(text)).await;
+    let mut rules = rules(text);
+    rules[0].actions.signature = Some("First".to_owned());
+    rules[2].actions.signature = Some("Sales".to_owned());
+    let verdict = mail.judge(&rules).await;
     let Ruled { rules, author, priority, header, cc, bcc, held_by, test_by, delay_until, .. } =
         verdict.ruled.clone();
     let names = |all: Vec<crate::mail::NamedAddress>| {
@@ -147,6 +150,7 @@ reject = "no"
     // Who wrote it gets a copy, since it goes out as somebody else; whom it is from only where a rule says so itself.
     assert_eq!(names(cc), "c@firm.example one@firm.example bob@firm.example ann@firm.example");
     assert_eq!(names(bcc), "d@firm.example b@X.example");
+    assert_eq!(verdict.ruled.signature.as_deref(), Some("Sales"));
     assert_eq!((delay_until.as_deref(), verdict.upstream.as_deref()), (Some("22:00"), Some("other")));
     let copies: Vec<_> = verdict.copies(&mail.recipients).iter().map(ToString::to_string).collect();
     assert_eq!(

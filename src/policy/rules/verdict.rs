@@ -64,6 +64,7 @@ impl RulesVerdict {
         by_rule(actions.test, &mut ruled.test_by);
         set(&mut ruled.author, actions.set_sender.as_ref());
         set(&mut ruled.reply_to, actions.set_reply_to.as_ref());
+        set(&mut ruled.signature, actions.signature.as_ref());
         set(&mut ruled.priority, actions.set_priority.map(priority).as_ref());
         set(&mut self.upstream, actions.set_upstream.as_ref());
         set(&mut self.delay_until, actions.delay_until.as_ref());

@@ -68,6 +68,7 @@ impl Decisions {
         tell("sent as", ruled.author.as_ref().map(ToString::to_string));
         tell("answers go to", ruled.reply_to.as_ref().map(ToString::to_string));
         tell("goes by", self.upstream.clone());
+        tell("signature", ruled.signature.clone());
         tell("priority", ruled.priority.map(|priority| priority.name().to_owned()));
         tell("not before", ruled.delay_until.clone());
         tell("held by the rule", ruled.held_by.clone());
@@ -165,6 +166,7 @@ mod tests {
                 HeaderEdit { name: "X-A".into(), value: Some("b".into()) },
                 HeaderEdit { name: "X-B".into(), value: None },
             ],
+            signature: Some("Sales".into()),
             cc: vec![NamedAddress::parse("a@firm.example").unwrap()],
             bcc: vec![NamedAddress::parse("b@firm.example").unwrap()],
             priority: Some(Priority::Low),

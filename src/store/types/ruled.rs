@@ -17,6 +17,8 @@ pub struct Ruled {
     pub reply_to: Option<NamedAddress>,
     /// What becomes of header fields; each name once.
     pub header: Vec<HeaderEdit>,
+    /// The signature below it, in place of the upstream's.
+    pub signature: Option<String>,
     /// Who gets a copy that the recipients see.
     pub cc: Vec<NamedAddress>,
     /// Who gets a copy that nobody sees.
@@ -42,6 +44,8 @@ pub(super) struct RuledRecord {
     reply_to: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     header: Vec<(String, Option<String>)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -71,6 +75,7 @@ impl Ruled {
             author: self.author.as_ref().map(ToString::to_string),
             reply_to: self.reply_to.as_ref().map(ToString::to_string),
             header: header.collect(),
+            signature: self.signature.clone(),
             cc: texts(&self.cc),
             bcc: texts(&self.bcc),
             priority: self.priority.map(|priority| priority.name().to_owned()),
@@ -90,6 +95,7 @@ impl Ruled {
             author: record.author.map(read).transpose()?,
             reply_to: record.reply_to.map(read).transpose()?,
             header: header.collect(),
+            signature: record.signature,
             cc: all(record.cc)?,
             bcc: all(record.bcc)?,
             priority: record.priority.map(priority).transpose()?,
