@@ -27,7 +27,8 @@ const TOKEN_REFUSED: &str = "the token was refused: SMTP AUTH must be on for the
      -SmtpClientAuthenticationDisabled $false; wait up to an hour), and user must be the mailbox that signed in, or one that it \
      has the right to (Add-MailboxPermission); an app needs SMTP.SendAsApp with admin consent, and Add-MailboxPermission for \
      the object id of its enterprise application";
-const TOKEN_EXPIRED: &str = "the token has expired or is about to: a new one is fetched";
+const TOKEN_EXPIRED: &str = "the token has expired or is about to: a new one is fetched; where that is refused, too, set this \
+     machine's clock right";
 const NOT_PERMITTED: &str = "the account may not send as this From: give it the right (Add-RecipientPermission SENDER \
      -Trustee ACCOUNT -AccessRights SendAs), or route this sender to its own account";
 const SUBMISSION_QUOTA: &str = "the mailbox has sent to the 10,000 recipients that Office 365 allows in 24 hours: its mail waits; \

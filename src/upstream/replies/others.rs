@@ -94,6 +94,20 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         stages: Stage::Auth..=Stage::Auth,
         codes: Codes::Of(&[534]),
+        text: &["web browser", "webloginrequired"],
+        action: ReplyAction::Refresh,
+        advice: "Google takes a login from this machine for suspect until somebody has signed in as this user at a browser \
+                 (https://accounts.google.com); an app password (https://myaccount.google.com/apppasswords) or OAuth spares \
+                 that",
+        token_advice: Some(
+            "Google takes a login from this machine for suspect until somebody has signed in as this user at a browser \
+             (https://accounts.google.com); then `mailsluice connect` signs in anew",
+        ),
+        ..GOOGLE
+    },
+    Row {
+        stages: Stage::Auth..=Stage::Auth,
+        codes: Codes::Of(&[534]),
         status: StatusPattern::Exact(5, 7, 9),
         text: GSMTP,
         action: ReplyAction::Refresh,

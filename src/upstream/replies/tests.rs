@@ -1,11 +1,13 @@
 mod hosters;
 mod logins;
+mod remedies;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::*;
 use crate::config::Window;
+use crate::smtp::ReplyParser;
 use crate::upstream::error::LoginMethod;
 use Provider::{Amazon, Any, Google, Microsoft};
 use ReplyAction::{Bounce, Defer, Refresh, Retry, Split};
@@ -98,6 +100,7 @@ const SAID: &[(Stage, &str, Provider, ReplyAction)] = &[
     (Auth, "454 4.7.0 Too many login attempts, please try again later. 4fb4d7f45d1cf-1234 - gsmtp", Google, NO_LOGIN),
     (Auth, "535 5.7.8 Username and Password not accepted. For more information, go to https://support.google.com/mail/?p=BadCredentials 4fb4d7f45d1cf-1234 - gsmtp", Google, Refresh),
     (Auth, "534 5.7.9 Application-specific password required. For more information, go to https://support.google.com/mail/?p=InvalidSecondFactor 4fb4d7f45d1cf-1234 - gsmtp", Google, Refresh),
+    (Auth, "534 5.7.9 Please log in with your web browser and then try again. For more information, go to https://support.google.com/mail/?p=WebLoginRequired 4fb4d7f45d1cf-1234 - gsmtp", Google, Refresh),
     (FinalDot, "550 5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to https://support.google.com/a/answer/166852 - gsmtp", Google, PAUSE),
     (Mail, "550 5.7.1 Daily SMTP relay limit exceeded for customer. For more information on SMTP relay sending limits please contact your administrator. - gsmtp", Google, PAUSE_UPSTREAM),
 
@@ -111,6 +114,9 @@ const SAID: &[(Stage, &str, Provider, ReplyAction)] = &[
     (Auth, "535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6", Any, Refresh),
     (Auth, "535 Incorrect authentication data", Any, Refresh),
     (Auth, "534 5.7.9 Authentication mechanism is too weak", Any, NO_LOGIN),
+    (Auth, "525 5.7.13 User account disabled", Any, STOP),
+    (Auth, "538 5.7.11 Encryption required for requested authentication mechanism", Any, NO_LOGIN),
+    (Auth, "530 5.7.0 Must issue a STARTTLS command first", Any, NO_LOGIN),
     (Auth, "550 5.7.1 this account sends no mail", Any, NO_LOGIN),
     (Mail, "421 4.3.2 shutting down", Any, Defer),
     (Rcpt, "421 4.3.2 shutting down", Any, Defer),
@@ -157,15 +163,11 @@ const LOOKS_ALIKE: &[(Stage, &str, ReplyAction)] = &[
 ];
 
 /// A reply as it comes over the wire.
-fn parse(line: &str) -> Reply {
-    let (code, rest) = line.split_once(' ').unwrap();
-    let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
-    let parts: Vec<u16> = first.split('.').map_while(|part| part.parse().ok()).collect();
-    let code = code.parse().unwrap();
-    match parts.as_slice() {
-        &[class, subject, detail] => Reply::new(code, (class as u8, subject, detail), text),
-        _ => Reply::bare(code, vec![rest.to_owned()]),
-    }
+fn parse(lines: &str) -> Reply {
+    let mut parser = ReplyParser::new();
+    parser.push(lines.as_bytes());
+    parser.push(b"\r\n");
+    parser.next().unwrap().unwrap()
 }
 
 #[test]
