@@ -194,6 +194,8 @@ conformance! {
         an_envelope_is_split_to_the_room_that_is_left
         copies_need_one_and_captured_mail_needs_nothing
         what_is_shared_is_shared
+        upstreams_of_a_group_count_together
+        a_window_of_any_length_knows_what_was_sent_before
         pace_batch_and_what_was_learned_hold
         permits_take_room_and_grow
         permits_are_ended_once

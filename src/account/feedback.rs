@@ -195,7 +195,7 @@ impl Feedback<'_> {
         let slowdown = if slow.connections { Slowdown::Connections } else { Slowdown::Rate };
         let wait = stated_wait(reply).unwrap_or(slow.wait);
         let settings = self.account.settings();
-        let per_minute = settings.limits().quota(Window::Minute).messages;
+        let per_minute = settings.limits().quota(Window::MINUTE).messages;
         let (open, _) = self.account.pool.connections();
         let connections = (open, settings.limits().connections);
         let pace = self
@@ -380,7 +380,7 @@ impl Feedback<'_> {
         let (upstream, account) = self.names();
         let settings = self.account.settings();
         let limits = settings.limits();
-        let per_minute = limits.quota(Window::Minute).messages;
+        let per_minute = limits.quota(Window::MINUTE).messages;
         let pace = self
             .account
             .condition

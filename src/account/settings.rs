@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::condition::ProbeTimes;
 use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
-use crate::limits::{AccountKey, Ceilings, Scope};
+use crate::limits::{AccountKey, Ceilings, GroupKey, Scope};
 use crate::oauth::{NoToken, Resource, SignIns, TokenHandle};
 use crate::smtp::InstanceId;
 use crate::upstream::{Connector, Credentials, Dial, DialogueHub, Mailbox, RefusedToken, Transport};
@@ -26,7 +26,7 @@ pub struct AccountSettings {
     /// Outlives reloads, as the account does.
     refused_token: RefusedToken,
     hostname: String,
-    ceilings: [(Scope, Ceilings); 2],
+    ceilings: Vec<(Scope, Ceilings)>,
     pub(super) times: ProbeTimes,
     /// The longest that a recipient rests.
     pub(super) retry_max: Duration,
@@ -113,8 +113,14 @@ impl AccountSettings {
         &self.account().limits
     }
 
-    /// What is in force for it, and for all accounts of the upstream together.
-    pub(super) fn ceilings(&self) -> &[(Scope, Ceilings); 2] {
+    /// The largest content that it takes; `None`: any.
+    #[must_use]
+    pub fn message_size(&self) -> Option<u64> {
+        self.upstream.message_size_of(self.account()).map(|size| size.0)
+    }
+
+    /// What is in force for it, for all accounts of the upstream together, and for the limit group, if there is one.
+    pub(super) fn ceilings(&self) -> &[(Scope, Ceilings)] {
         &self.ceilings
     }
 
@@ -134,13 +140,16 @@ impl AccountSettings {
     }
 }
 
-fn ceilings(upstream: &Upstream, own: &Limits, key: &AccountKey, zone: &TimeZone) -> [(Scope, Ceilings); 2] {
+fn ceilings(upstream: &Upstream, own: &Limits, key: &AccountKey, zone: &TimeZone) -> Vec<(Scope, Ceilings)> {
     let calendar = upstream.accounts.iter().any(|account| account.limits.calendar);
-    [
+    let of_all = Ceilings::of_several(&upstream.shared_limits, calendar, zone);
+    let mut ceilings = vec![
         (Scope::Account(key.clone()), Ceilings::of_account(own, zone)),
-        (
-            Scope::Upstream(key.upstream.clone()),
-            Ceilings::of_upstream(&upstream.shared_limits, calendar, zone),
-        ),
-    ]
+        (Scope::Upstream(key.upstream.clone()), of_all),
+    ];
+    ceilings.extend(upstream.limit_group.as_ref().map(|group| {
+        let key = GroupKey::new(group.name.as_str(), group.upstreams.iter().map(|name| name.as_str().into()));
+        (Scope::Group(key), Ceilings::of_several(&group.limits, group.calendar, zone))
+    }));
+    ceilings
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::client::runtime;
 use super::context::CliContext;
 use super::failure::{Failure, warn};
-use crate::config::LoadedConfig;
+use crate::config::{ByteSize, LoadedConfig};
 use crate::explain::{AccountLimits, Explanation, Inquiry, PATIENCE, QuotaLimit, explain};
 use crate::mail::header::scan;
 use crate::mail::{Address, ReversePath};
@@ -108,11 +108,12 @@ fn text(told: &Explanation) -> String {
 }
 
 fn limits(limits: &AccountLimits) -> String {
-    let windows = limits.windows.iter().map(|QuotaLimit { window, messages, recipients }| {
+    let windows = limits.windows.iter().map(|QuotaLimit { window, messages, recipients, octets }| {
         let messages = messages.map(|most| format!("{most} messages"));
         let recipients = recipients.map(|most| format!("{most} recipients"));
-        let both: Vec<String> = messages.into_iter().chain(recipients).collect();
-        format!("{} per {window}", both.join(" and "))
+        let octets = octets.map(|most| ByteSize(most).to_string());
+        let all: Vec<String> = messages.into_iter().chain(recipients).chain(octets).collect();
+        format!("{} per {window}", all.join(" and "))
     });
     let mut all: Vec<String> = windows.collect();
     all.push(format!("{} recipients per message", limits.recipients_per_message));

@@ -1,5 +1,6 @@
 //! What can only be seen when all upstreams, and all listeners, are known.
 
+mod limit_groups;
 pub(super) mod machine;
 mod own_listeners;
 pub(super) mod rules;
@@ -8,6 +9,7 @@ mod sign_ins;
 
 use std::collections::{HashMap, VecDeque};
 
+pub(super) use self::limit_groups::check as limit_groups;
 use self::same_names::same_names;
 pub(super) use self::sign_ins::check as sign_ins;
 use super::fault::SourcePlace;

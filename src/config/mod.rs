@@ -44,9 +44,10 @@ mod trust;
 mod units;
 mod upstream;
 mod user;
+mod window;
 mod words;
 
-pub use account::{CausesSet, Fallback, Login, SharedLimits};
+pub use account::{CausesSet, Fallback, LimitGroup, Login, SharedLimits};
 pub use certificate::CertificateFacts;
 pub use client_id::NO_CLIENT_ID;
 pub use data_dir::DataDir;
@@ -54,7 +55,7 @@ pub use der::is_self_issued;
 pub use fault::{Fault, Faults, Located, Warning};
 pub use filter::Filter;
 pub use identity::Identity;
-pub use limits::{Batch, Limits, Pace, Quota, Window};
+pub use limits::{Batch, Limits, Pace, Quota, Quotas};
 pub use load::{ConfigPlace, LoadedConfig};
 pub use machine::Machine;
 pub use model::{
@@ -80,3 +81,4 @@ pub use trust::{TrustFault, TrustedCertificates};
 pub use units::duration;
 pub use upstream::{Auth, Capture, ClientTls, Security, Smtp, Timeouts, Upstream, UpstreamKind};
 pub use user::{User, UserPassword, UserPriority};
+pub use window::Window;

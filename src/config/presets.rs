@@ -7,7 +7,7 @@ mod spf;
 
 pub use spf::SendingHosts;
 
-use super::{ByteSize, Limits, Quota, Security, SignInProvider};
+use super::{ByteSize, Limits, Quota, Security, SignInProvider, Window};
 
 /// What is known about one provider.
 pub struct Preset {
@@ -141,15 +141,14 @@ impl Preset {
     #[must_use]
     pub fn limits(&self) -> Limits {
         let some = |number: u32| (number > 0).then_some(number);
-        let quota = |window: usize| Quota {
-            messages: some(self.known.messages[window]),
-            recipients: some(self.known.recipients[window]),
-            octets: None,
+        let quota = |(place, window): (usize, Window)| {
+            let (messages, recipients) = (self.known.messages[place], self.known.recipients[place]);
+            (window, Quota { messages: some(messages), recipients: some(recipients), octets: None })
         };
         let ours = Limits::default();
         Limits {
             connections: some(self.known.connections).unwrap_or(ours.connections),
-            quotas: [0, 1, 2, 3].map(quota),
+            quotas: Window::NAMED.into_iter().enumerate().map(quota).collect(),
             recipients_per_message: some(self.known.recipients_per_message)
                 .unwrap_or(ours.recipients_per_message),
             message_size: (self.known.mebibytes > 0).then_some(ByteSize(self.known.mebibytes << 20)),
@@ -163,7 +162,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::config::Window;
     use crate::mail::Address;
 
     #[test]
@@ -186,9 +184,9 @@ mod tests {
     fn knows_office_365() {
         let limits = find("office365").unwrap().limits();
         assert_eq!(limits.connections, 3);
-        assert_eq!(limits.quota(Window::Minute), Quota { messages: Some(30), ..Quota::default() });
-        assert_eq!(limits.quota(Window::Hour), Quota::default());
-        assert_eq!(limits.quota(Window::Day), Quota { recipients: Some(10_000), ..Quota::default() });
+        assert_eq!(limits.quota(Window::MINUTE), Quota { messages: Some(30), ..Quota::default() });
+        assert_eq!(limits.quota(Window::HOUR), Quota::default());
+        assert_eq!(limits.quota(Window::DAY), Quota { recipients: Some(10_000), ..Quota::default() });
         assert_eq!((limits.recipients_per_message, limits.message_size), (500, Some(ByteSize(35 << 20))));
         assert!(find("Office365").is_none());
     }

@@ -1,11 +1,13 @@
 //! An upstream, as `[[upstream]]` describes it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::smaller;
 use super::{
-    ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, Signature, TrustedCertificates,
-    UpstreamSender, names,
+    ByteSize, Fallback, Filter, Identity, LimitGroup, Login, Pin, Proxy, Quota, SharedLimits, Signature,
+    TrustedCertificates, UpstreamSender, names,
 };
 
 /// `[[upstream]]`
@@ -31,6 +33,8 @@ pub struct Upstream {
     pub accounts: Vec<Login>,
     /// What these may send together.
     pub shared_limits: SharedLimits,
+    /// The group with which it shares more limits.
+    pub limit_group: Option<Arc<LimitGroup>>,
     /// Who serves in its place.
     pub fallback: Fallback,
     /// After how many failed connections or logins in a row it is disabled; 0 is never.
@@ -59,8 +63,23 @@ impl Upstream {
     pub fn message_size(&self) -> Option<ByteSize> {
         self.accounts
             .iter()
-            .map(|account| account.limits.message_size)
+            .map(|account| self.message_size_of(account))
             .try_fold(ByteSize(0), |most, size| size.map(|size| most.max(size)))
+    }
+
+    /// The largest content that an account of it takes: by what is written, and by its windows, in which nothing larger ever
+    /// has room.
+    #[must_use]
+    pub fn message_size_of(&self, account: &Login) -> Option<ByteSize> {
+        smaller(account.limits.message_size, self.smallest_quota(account).octets.map(ByteSize))
+    }
+
+    /// The most that one transaction of an account may be to have room in each of its windows.
+    #[must_use]
+    pub fn smallest_quota(&self, account: &Login) -> Quota {
+        let own = account.limits.quotas.smallest().min(self.shared_limits.quotas.smallest());
+        let of_group = self.limit_group.as_ref().map(|group| group.limits.quotas.smallest());
+        own.min(of_group.unwrap_or_default())
     }
 }
 
@@ -229,6 +248,7 @@ mod tests {
                 kind: UpstreamKind::Capture(Capture { max: 1 }),
                 accounts: sizes.iter().map(account).collect(),
                 shared_limits: SharedLimits::default(),
+                limit_group: None,
                 fallback: Fallback::default(),
                 disable_after: 5,
             };

@@ -289,7 +289,7 @@ impl Job {
         };
         self.lane.unfit.note(id, self.account.key(), misfit);
         let can_not = |own: &Arc<Account>, place: u32| {
-            let too_large = own.settings().limits().message_size.is_some_and(|most| size > most.0);
+            let too_large = own.settings().message_size().is_some_and(|most| size > most);
             too_large || self.lane.unfit.has(id, own.key(), place)
         };
         let own = self.lane.candidates.own();

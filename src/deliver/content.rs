@@ -101,8 +101,7 @@ pub(super) async fn make_ready(
     };
     let prepared = prepare(transformer, settings, (message, content), facts).await?;
     let size = prepared.content.len() as u64;
-    let configured = settings.limits().message_size.map(|limit| limit.0);
-    let limit = offer.max_size.into_iter().chain(configured).min();
+    let limit = offer.max_size.into_iter().chain(settings.message_size()).min();
     if let Some(limit) = limit.filter(|&limit| size > limit) {
         let text = format!("the message has {size} octets, {host} takes {limit}");
         return Err(Unfit { reply: Reply::new(552, (5, 3, 4), text), misfit: Some(Misfit::Message) });

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::config::{Limits, Upstream, Window};
+use crate::config::{Login, Upstream};
 use crate::mail::Address;
 use crate::mail::header::{Fields, mailboxes};
 use crate::policy::test_mode::action_name;
@@ -75,12 +75,14 @@ pub struct AccountLimits {
 /// What a window lets through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuotaLimit {
-    /// `minute hour day week`
-    pub window: &'static str,
+    /// `minute hour day week`, or a length such as `5m`
+    pub window: String,
     /// Messages.
     pub messages: Option<u64>,
     /// Recipients.
     pub recipients: Option<u64>,
+    /// Octets of content.
+    pub octets: Option<u64>,
 }
 
 impl Explanation {
@@ -105,7 +107,7 @@ impl Explanation {
         self.accounts = accounts.iter().map(|&name| name.to_owned()).collect();
         self.fallback.clone_from(&upstream.fallback.upstreams);
         let may = upstream.accounts.iter().filter(|account| accounts.contains(&account.name()));
-        self.limits = may.map(|account| limits(account.name(), &account.limits)).collect();
+        self.limits = may.map(|account| limits(upstream, account)).collect();
     }
 
     /// What test mode makes of it.
@@ -132,18 +134,18 @@ impl Explanation {
     }
 }
 
-fn limits(account: &str, limits: &Limits) -> AccountLimits {
-    let windows = Window::ALL.into_iter().map(|window| (window, limits.quota(window)));
-    let windows = windows.map(|(window, quota)| QuotaLimit {
-        window: window.name(),
+fn limits(upstream: &Upstream, account: &Login) -> AccountLimits {
+    let windows = account.limits.quotas.iter().map(|(window, quota)| QuotaLimit {
+        window: window.to_string(),
         messages: quota.messages.map(u64::from),
         recipients: quota.recipients.map(u64::from),
+        octets: quota.octets,
     });
     AccountLimits {
-        account: account.to_owned(),
-        windows: windows.filter(|limit| limit.messages.is_some() || limit.recipients.is_some()).collect(),
-        recipients_per_message: limits.recipients_per_message,
-        message_size: limits.message_size.map(|size| size.0),
+        account: account.name().to_owned(),
+        windows: windows.collect(),
+        recipients_per_message: account.limits.recipients_per_message,
+        message_size: upstream.message_size_of(account).map(|size| size.0),
     }
 }
 

@@ -68,7 +68,7 @@ impl Default for LearnedPace {
         Self {
             rate: None,
             connections: None,
-            taken: Slots::new(Window::Minute),
+            taken: Slots::new(Window::MINUTE),
             complained: None,
             refused: None,
         }
@@ -146,7 +146,7 @@ impl LearnedPace {
     /// The provider has taken a message; `per_minute` and `connections` are the configured limits. Tells in words what has changed.
     pub fn delivered(&mut self, per_minute: Option<u32>, connections: u32, now: Moment) -> Option<String> {
         self.taken.expire(now, None);
-        self.taken.add(Window::Minute.slot(now), &Amount::of_message(0, 0));
+        self.taken.add(Window::MINUTE.slot(now), &Amount::of_message(0, 0));
         let was = (self.per_minute(), self.connections());
         // Without a configured limit it goes up by a quarter, until it is no limit any more.
         self.rate = self.rate.and_then(|rate| {

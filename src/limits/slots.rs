@@ -33,6 +33,7 @@ struct Slot {
 const KIB: u64 = 1 << 10;
 
 impl Slots {
+    /// Nothing was counted.
     pub(super) fn new(window: Window) -> Self {
         Self {
             window,
@@ -44,9 +45,26 @@ impl Slots {
         }
     }
 
+    /// What another window has counted is what this one knows of the time before it was there.
+    pub(super) fn known_from(window: Window, other: &Self, now: Moment) -> Self {
+        let mut slots = Self::new(window);
+        for slot in other.iter() {
+            slots.add_sum(window.slot_of(other.window, slot.number, now), slot.counted);
+        }
+        slots.expire(now, None);
+        slots
+    }
+
+    pub(super) fn window(&self) -> Window {
+        self.window
+    }
+
     /// Counts into a slot. A moment that is older than the newest slot is counted in that one: late, never early.
     pub(super) fn add(&mut self, number: i64, amount: &Amount) {
-        let amount = AmountSum::from(amount);
+        self.add_sum(number, amount.into());
+    }
+
+    fn add_sum(&mut self, number: i64, amount: AmountSum) {
         self.sum.add(amount);
         match &mut self.newest {
             Some(newest) if newest.number >= number => newest.counted.add(amount),
@@ -54,6 +72,9 @@ impl Slots {
                 if let Some(full) = self.newest.replace(Slot { number, counted: amount }) {
                     self.pack(full);
                 }
+                // Where nothing is limited nobody asks what has left.
+                let at = Moment(number * self.window.slot_width());
+                self.drop_before(self.window.first_kept(at));
             }
         }
     }
@@ -65,6 +86,10 @@ impl Slots {
             Some(period) => period.start.0.div_euclid(self.window.slot_width()),
             None => (now.0 - self.window.length().as_millis() as i64).div_euclid(self.window.slot_width()),
         };
+        self.drop_before(first);
+    }
+
+    fn drop_before(&mut self, first: i64) {
         while let Some((slot, octets)) = self.packed_at(0, self.base).filter(|(slot, _)| slot.number < first)
         {
             self.packed.drain(..octets);
@@ -179,7 +204,7 @@ mod tests {
             adds in prop::collection::vec((0_i64..2_000, 0_u32..3_000, 0_u32..3_000_000, 0_u64..1 << 40), 0..80),
             pause in 0_i64..900_000_000,
         ) {
-            let mut slots = Slots::new(Window::Day);
+            let mut slots = Slots::new(Window::DAY);
             let mut plain: Vec<(i64, AmountSum)> = Vec::new();
             let mut number = 11_000_000;
             for (distance, messages, recipients, octets) in adds {
@@ -188,12 +213,16 @@ mod tests {
                 slots.add(number, &amount);
                 match plain.last_mut() {
                     Some(last) if last.0 == number => last.1.add((&amount).into()),
-                    _ => plain.push((number, (&amount).into())),
+                    _ => {
+                        plain.push((number, (&amount).into()));
+                        let kept = Window::DAY.first_kept(Moment(number * Window::DAY.slot_width()));
+                        plain.retain(|&(number, ..)| number >= kept);
+                    }
                 }
             }
-            let now = Moment(11_000_000 * Window::Day.slot_width() + pause);
+            let now = Moment(11_000_000 * Window::DAY.slot_width() + pause);
             slots.expire(now, None);
-            plain.retain(|&(number, ..)| Window::Day.leaves(number) > now);
+            plain.retain(|&(number, ..)| Window::DAY.leaves(number) > now);
             let got: Vec<_> = slots.iter().map(|slot| (slot.number, slot.counted)).collect();
             prop_assert_eq!(got.len(), plain.len());
             let mut sum = AmountSum::default();
@@ -209,8 +238,8 @@ mod tests {
 
     #[test]
     fn a_period_of_the_calendar_ends_all_at_once() {
-        let mut slots = Slots::new(Window::Hour);
-        let width = Window::Hour.slot_width();
+        let mut slots = Slots::new(Window::HOUR);
+        let width = Window::HOUR.slot_width();
         // The period begins in the middle of slot 10.
         let period = Period { start: Moment(10 * width + 1), next: Moment(700 * width) };
         for number in [8, 9, 10, 11] {

@@ -195,6 +195,7 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
         kind,
         accounts,
         shared_limits,
+        limit_group,
         fallback,
         disable_after,
     } = old;
@@ -207,7 +208,8 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
     same_kind
         && *sender == new.sender
         && (name, *default, *enabled, filter, *sign, signature) == of_new
-        && (shared_limits, fallback, *disable_after) == (&new.shared_limits, &new.fallback, new.disable_after)
+        && (shared_limits, limit_group, fallback, *disable_after)
+            == (&new.shared_limits, &new.limit_group, &new.fallback, new.disable_after)
         && accounts.len() == new.accounts.len()
         && accounts.iter().zip(&new.accounts).all(|(old, new)| same_login(old, new))
 }

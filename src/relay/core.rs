@@ -260,6 +260,7 @@ fn own_upstreams(config: &Config) -> [Arc<Upstream>; 2] {
             kind: UpstreamKind::Capture(Capture { max: config.test_mode.capture_max }),
             accounts: vec![Login::anonymous(Limits::default())],
             shared_limits: SharedLimits::default(),
+            limit_group: None,
             fallback: Fallback::default(),
             disable_after: 0,
         })

@@ -44,7 +44,7 @@ pub(crate) async fn each_sender_goes_to_its_lane(world: impl World) {
     let load = |lane: &str| store.lane_load(&LaneName::parse(lane));
     assert_eq!(
         (load("u"), load("w")),
-        (Load { messages: 1, recipients: 2 }, Load { messages: 2, recipients: 4 })
+        (Load { messages: 1, recipients: 2, octets: 14 }, Load { messages: 2, recipients: 4, octets: 28 })
     );
     let claimed = leased(store.claim(Ask { lane: LaneName::of_upstream("w"), ..ask(9) }).await.unwrap());
     assert_eq!(names(&claimed), [id(1), id(3)]);

@@ -218,6 +218,7 @@ fn config(folder: &std::path::Path) -> Config {
             kind: UpstreamKind::Capture(Capture { max: 10 }),
             accounts: vec![Login::anonymous(Limits::default())],
             shared_limits: SharedLimits::default(),
+            limit_group: None,
             fallback: Fallback::default(),
             disable_after: 5,
         })],

@@ -3,6 +3,7 @@
 pub(super) mod dkim;
 pub(super) mod dns;
 mod fallback;
+pub(super) mod limit_group;
 pub(super) mod listener;
 mod networks;
 pub(super) mod oauth;

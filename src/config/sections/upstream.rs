@@ -55,6 +55,8 @@ pub(in crate::config) struct Read {
     pub(in crate::config) default: Option<SourcePlace>,
     /// Where each filter is.
     pub(in crate::config) filters: Vec<SourcePlace>,
+    /// The limit group that it names, and where.
+    pub(in crate::config) limit_group: Option<(String, SourcePlace)>,
     /// Where each fallback is.
     pub(in crate::config) fallbacks: Vec<SourcePlace>,
     /// The sign-ins that its logins name, and where.
@@ -94,6 +96,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let has_sender = section.has("sender");
     let sender = upstream_sender::read(has_sender, section.section("sender"), &logins.logins);
     let shared_limits = shared_limits(section.section("shared_limits"));
+    let limit_group = limit_group(&mut section);
     let (fallback, fallbacks) = fallback::read(&mut section);
     let disable_after = section.number("disable_after", 0..=MANY).unwrap_or(DISABLE_AFTER);
     let (name_place, host) = (section.place_of("name"), section.place_of("host"));
@@ -109,11 +112,17 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         kind,
         accounts: logins.logins,
         shared_limits,
+        limit_group: None,
         fallback,
         disable_after,
     };
     let sign_ins = logins.sign_ins;
-    Read { upstream, place, host, name: name_place, default, filters, fallbacks, sign_ins }
+    Read { upstream, place, host, name: name_place, default, filters, limit_group, fallbacks, sign_ins }
+}
+
+fn limit_group(section: &mut Section<'_>) -> Option<(String, SourcePlace)> {
+    let name = section.text("limit_group", "a name", "write the name of a [[limit_group]]")?;
+    Some((name.to_owned(), section.place_of("limit_group")))
 }
 
 fn smart_host(section: &mut Section<'_>) -> (Smtp, ReadLogins) {

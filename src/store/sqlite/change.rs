@@ -21,7 +21,7 @@ pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<O
         return Ok(Poll::Pending);
     }
     let sql = "UPDATE message SET due = min(due, ?2) WHERE id = ?1 AND state = 0 \
-               RETURNING route, priority, submitter, due, waiting";
+               RETURNING route, priority, submitter, due, waiting, size";
     let place = db.prepare_cached(sql)?.query_row((id.0, db.now().0), QueuePlace::read).optional()?;
     if let Some(place) = &place {
         wanted(db, id.0..=id.0)?;
@@ -91,7 +91,7 @@ pub(super) fn release_known(
 fn let_go(db: &Writing, id: MessageId, decisions: &Decisions) -> rusqlite::Result<LaneName> {
     let mut update = db.prepare_cached(
         "UPDATE message SET state = 0, due = ?2, decisions = ?3 WHERE id = ?1 \
-         RETURNING route, priority, submitter, due, waiting",
+         RETURNING route, priority, submitter, due, waiting, size",
     )?;
     let place = update.query_row((id.0, db.now().0, decisions.to_text()), QueuePlace::read)?;
     wanted(db, id.0..=id.0)?;
@@ -121,10 +121,11 @@ pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<
 
 /// A message that may be waiting is about to be no longer.
 fn leaves(db: &Writing, id: MessageId) -> rusqlite::Result<()> {
-    let sql = "SELECT route, priority, submitter, due, waiting FROM message WHERE id = ?1 AND state = 0";
+    let sql =
+        "SELECT route, priority, submitter, due, waiting, size FROM message WHERE id = ?1 AND state = 0";
     let place = db.prepare_cached(sql)?.query_row([id.0], QueuePlace::read).optional()?;
     if let Some(place) = place {
-        db.leaves(place.lane, place.recipients);
+        db.leaves(place.lane, place.recipients, place.octets);
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
         "UPDATE message SET state = iif(waiting > ?3, ?6, 1), waiting = waiting - ?3, attempts = attempts + ?4, \
          warned = warned OR ?5, due = max(coalesce(?2, due), \
          coalesce((SELECT min(due) FROM recipient WHERE message = ?1 AND state = 0), due)) \
-         WHERE id = ?1 RETURNING route, priority, submitter, due, waiting, in_file, queue_id",
+         WHERE id = ?1 RETURNING route, priority, submitter, due, waiting, size, in_file, queue_id",
     )?;
     let row = update.query_row(
         (
@@ -54,7 +54,7 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
             settlement.warned,
             if settlement.hold { HELD } else { WAITING },
         ),
-        |row| Ok((QueuePlace::read(row)?, row.get::<_, bool>(5)?, rows::queue_id(row, 6)?)),
+        |row| Ok((QueuePlace::read(row)?, row.get::<_, bool>(6)?, rows::queue_id(row, 7)?)),
     );
     let (place, in_file, queue_id) = row?;
     if place.recipients > 0 {
@@ -80,7 +80,7 @@ pub(super) fn hand_back(db: &Writing, leases: &[Lease]) -> rusqlite::Result<u64>
             db.end(&account, &taken, None)?;
         }
         let sql = "UPDATE message SET state = 0 WHERE id = ?1 AND state = 1 \
-                   RETURNING route, priority, submitter, due, waiting";
+                   RETURNING route, priority, submitter, due, waiting, size";
         let place = db.prepare_cached(sql)?.query_row([lease.id.0], QueuePlace::read).optional()?;
         if let Some(place) = place {
             db.enters(&place);

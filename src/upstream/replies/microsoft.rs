@@ -84,14 +84,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[450]),
         status: Exact(4, 5, 127),
         text: &["hour"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::HOUR },
         advice: "the hourly limit of Azure Communication Services: set per_hour to what the resource allows, or ask for more",
         ..SENDING
     },
     Row {
         codes: Codes::Of(&[450]),
         status: Exact(4, 5, 127),
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Minute },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::MINUTE },
         advice: "the limit of Azure Communication Services per minute: set per_minute and per_hour to what the resource \
                  allows, or ask for more",
         ..SENDING
@@ -218,14 +218,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[554]),
         status: Exact(5, 2, 0),
         text: &["submissionquotaexceeded"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 1, 90),
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
@@ -233,14 +233,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Class(5),
         status: Exact(5, 2, 2),
         text: &["submission quota exceeded", "submissionquotaexceeded"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
     Row {
         codes: Codes::Of(&[550]),
         status: Details(5, 7, 232, 233),
-        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY },
         advice: TENANT_LIMIT,
         ..SENDING
     },

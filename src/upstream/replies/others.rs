@@ -119,7 +119,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: StatusPattern::Exact(5, 4, 5),
         text: &["daily"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: "this account has sent what Google allows in 24 hours: set per_day to the limit of your edition",
         ..GOOGLE
     },
@@ -127,14 +127,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: StatusPattern::Exact(5, 7, 1),
         text: &["daily smtp relay limit exceeded", "daily smtp relay sending limit exceeded"],
-        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY },
         advice: "the Workspace customer has sent what the SMTP relay allows in 24 hours: set shared_limits.per_day",
         ..GOOGLE
     },
     Row {
         codes: Codes::Of(&[454]),
         text: &["daily message quota exceeded"],
-        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY },
         advice: "the AWS account has sent its SES quota of 24 hours: set shared_limits.per_day, or ask for more",
         ..AMAZON
     },

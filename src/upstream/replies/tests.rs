@@ -19,8 +19,8 @@ const STOP_SENDER: ReplyAction = ReplyAction::StopSender(Senders::Address);
 const STOP_DOMAIN: ReplyAction = ReplyAction::StopSender(Senders::Domain);
 const AWAY: ReplyAction = ReplyAction::Unavailable { scope: AppliesTo::Upstream };
 const NO_LOGIN: ReplyAction = ReplyAction::Unavailable { scope: AppliesTo::Account };
-const PAUSE: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day };
-const PAUSE_UPSTREAM: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day };
+const PAUSE: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY };
+const PAUSE_UPSTREAM: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY };
 
 const fn slow(seconds: u64) -> ReplyAction {
     ReplyAction::Slow(Slow { connections: false, hard: false, wait: Duration::from_secs(seconds) })
@@ -49,8 +49,8 @@ const SAID: &[(Stage, &str, Provider, ReplyAction)] = &[
     (Mail, "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation.", Microsoft, slow(300)),
     (Greeting, "451 4.7.699 Access denied, please try again later", Microsoft, slow(300)),
     (Rcpt, "451 4.7.850 Access denied, please try again later", Microsoft, slow(300)),
-    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Minute }),
-    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender. The limit per hour is 100.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour }),
+    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::MINUTE }),
+    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender. The limit per hour is 100.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::HOUR }),
     (Rcpt, "452 4.5.3 Too many recipients (AS780090) [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, Split),
     (Auth, "454 4.7.0 Temporary authentication failure [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, NO_LOGIN),
     (Auth, "535 5.7.3 Authentication unsuccessful [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, Refresh),
