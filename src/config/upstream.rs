@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::limits::smaller;
 use super::{
-    ByteSize, Fallback, Filter, Identity, LimitGroup, Login, Pin, Proxy, Quota, SharedLimits, Signature,
-    TrustedCertificates, UpstreamSender, names,
+    ByteSize, Fallback, Filter, Graph, Identity, LimitGroup, Login, Pin, Proxy, Quota, SharedLimits,
+    Signature, TrustedCertificates, UpstreamSender, names,
 };
 
 /// `[[upstream]]`
@@ -46,6 +46,8 @@ pub struct Upstream {
 pub enum UpstreamKind {
     /// A smart host.
     Smtp(Box<Smtp>),
+    /// A mailbox of Microsoft 365, by Microsoft Graph.
+    Graph(Box<Graph>),
     /// The local mailbox; nothing leaves the machine.
     Capture(Capture),
 }
@@ -55,6 +57,18 @@ pub enum UpstreamKind {
 pub struct Capture {
     /// Messages in it at most (`[test_mode] capture_max`).
     pub max: usize,
+}
+
+impl UpstreamKind {
+    /// Host and port that it is reached at; `None` for what is on this machine.
+    #[must_use]
+    pub fn remote(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Smtp(smtp) => Some((&smtp.host, smtp.port)),
+            Self::Graph(graph) => Some((graph.host(), graph.port())),
+            Self::Capture(_) => None,
+        }
+    }
 }
 
 impl Upstream {
