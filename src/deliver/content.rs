@@ -98,6 +98,7 @@ pub(super) async fn make_ready(
         eight_bit_mime: offer.eight_bit_mime,
         smtputf8: offer.smtputf8,
         local: offer.local,
+        header_delivery: None,
     };
     let prepared = prepare(transformer, settings, (message, content), facts).await?;
     let size = prepared.content.len() as u64;

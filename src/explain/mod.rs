@@ -172,7 +172,13 @@ async fn prepare(config: &Config, upstream: &Upstream, message: Message) -> Resu
     let octets = message.content.read().await.map_err(|error| fault(error.to_string()))?;
     let captured = message.decisions.test.as_ref().is_some_and(|test| test.action == TestAction::Capture);
     let local = captured || matches!(upstream.kind, UpstreamKind::Capture(_));
-    let facts = UpstreamFacts { sign: upstream.sign && !local, eight_bit_mime: true, smtputf8: true, local };
+    let facts = UpstreamFacts {
+        sign: upstream.sign && !local,
+        eight_bit_mime: true,
+        smtputf8: true,
+        local,
+        header_delivery: None,
+    };
     // Its mail goes by the first account that has room.
     let account = upstream.accounts.first().expect("there is one always");
     let prepared = transformer.prepare(&message, octets, &WayOut { upstream, account, facts });

@@ -2,7 +2,8 @@
 //!
 //! The store keeps the content as it was accepted; each attempt starts from there again, so that another
 //! upstream or a changed configuration finds the original. The order: the signature below the text, addresses are completed, the
-//! upstream's sender is written, the test redirect, blind copies go, 7 bits where the upstream needs them, S/MIME, signatures of
+//! upstream's sender is written, the test redirect, blind copies go, 7 bits where the upstream needs them, the header says what the
+//! envelope says where the upstream delivers by it, S/MIME, signatures of
 //! others that all this has broken go, and DKIM as the last change. All of it is computing, no waiting: the caller moves large
 //! content to a thread of its own.
 
@@ -13,6 +14,7 @@ pub mod dkim;
 mod downgrade;
 mod encoded_words;
 mod error;
+mod header_delivery;
 mod identity;
 mod kept;
 mod redirect;
@@ -21,10 +23,12 @@ mod smime;
 
 pub use dkim::{DkimError, Signer};
 pub use error::{TransformError, TransformerError};
+pub use header_delivery::{EditedFields, HeaderFault, OtherRecipients};
 pub use smime::SmimeError;
 
 use broken_signatures::Covered;
 use downgrade::SevenBit;
+use header_delivery::obey_envelope;
 use identity::SenderIdentity;
 use smime::SmimeSigners;
 
@@ -46,6 +50,8 @@ pub struct UpstreamFacts {
     pub smtputf8: bool,
     /// Whether it is the local mailbox: then nothing leaves the machine.
     pub local: bool,
+    /// Where it delivers to whom the header names and knows no envelope: what becomes of others in there.
+    pub header_delivery: Option<OtherRecipients>,
 }
 
 /// By which upstream a message goes.
@@ -72,6 +78,8 @@ pub struct Prepared {
     pub smtputf8: bool,
     /// Whether the content has octets over 127, for `BODY=8BITMIME`.
     pub eight_bit: bool,
+    /// The fields that others than the recipients were taken out of.
+    pub edited: EditedFields,
 }
 
 /// What messages are changed by: all that stands in one configuration beside the upstreams, ready to use.
@@ -176,6 +184,14 @@ impl Transformer {
         if (seven_bit.header || seven_bit.body) && !content.is_ascii() {
             content = seven_bit.write(&content)?;
         }
+        let mut edited = EditedFields::default();
+        if let Some(others) = upstream.header_delivery {
+            let mut header = Header::parse(&content);
+            edited = obey_envelope(&mut header, &recipients, others)?;
+            if header.is_changed() {
+                content = header.to_content();
+            }
+        }
         content = self.smime.sign(content, self.timeline.wall())?;
         if let Some(covered) = covered {
             content = covered.without_broken(content);
@@ -186,7 +202,7 @@ impl Transformer {
         }
         let eight_bit = !content.is_ascii();
         let smtputf8 = international && takes_international;
-        Ok(Prepared { content, reverse_path, recipients, smtputf8, eight_bit })
+        Ok(Prepared { content, reverse_path, recipients, smtputf8, eight_bit, edited })
     }
 }
 

@@ -23,9 +23,10 @@ pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
     let text = String::from_utf8_lossy(value);
     let mut found = Vec::new();
     let mut item: Vec<Token<'_>> = Vec::new();
-    for token in (Tokens { rest: &text }) {
+    for token in Tokens::of(&text) {
         match token? {
             Token::Comma => mailbox(std::mem::take(&mut item), &mut found)?,
+            Token::Colon | Token::Semicolon => return None,
             token => item.push(token),
         }
         if found.len() > MAX_MAILBOXES || item.len() > MAX_TOKENS {
@@ -36,9 +37,14 @@ pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
     Some(found)
 }
 
+/// A piece of an address list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
+pub(super) enum Token<'a> {
     Comma,
+    /// The name of a group stood before it.
+    Colon,
+    /// The end of a group.
+    Semicolon,
     /// A run of octets without white space; quoted strings and literals in it are whole.
     Word(&'a str),
     /// What stands between angle brackets.
@@ -52,7 +58,7 @@ enum Token<'a> {
 fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
     let shown = tokens.iter().filter_map(|token| match token {
         Token::Word(text) | Token::Comment(text) => Some(*text),
-        Token::Angle(_) | Token::Comma => None,
+        Token::Angle(_) | Token::Comma | Token::Colon | Token::Semicolon => None,
     });
     if looks_like_mailbox(&shown.collect::<Vec<_>>().join(" ")) {
         return None;
@@ -85,20 +91,35 @@ fn address(text: &str) -> Option<Address> {
 /// Whether readers may see an address in its brackets in this text: as it is, with encoded words (RFC 2047) decoded, and with
 /// look-alikes of the at-sign and the brackets.
 fn looks_like_mailbox(text: &str) -> bool {
-    let looks_so = |text: &str| {
-        let text: String = text.nfkc().collect();
-        text.contains('@') && text.contains(['<', '>'])
-    };
-    let line: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).chain(['\n']).collect();
-    let decoded = match MessageStream::new(line.as_bytes()).parse_unstructured() {
-        HeaderValue::Text(decoded) => looks_so(&decoded),
-        _ => false,
-    };
-    decoded || looks_so(text)
+    readings(text).iter().any(|text| text.contains('@') && text.contains(['<', '>']))
 }
 
-struct Tokens<'a> {
+/// A free text as readers may see it, unfolded: as it is, and with encoded words (RFC 2047) decoded; look-alikes of ASCII are what they
+/// look like.
+pub(super) fn readings(text: &str) -> Vec<String> {
+    let line: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    let mut readings = vec![line.nfkc().collect()];
+    if let HeaderValue::Text(decoded) = MessageStream::new((line + "\n").as_bytes()).parse_unstructured() {
+        readings.push(decoded.nfkc().collect());
+    }
+    readings
+}
+
+/// The pieces of an address list; what breaks its grammar ends them.
+pub(super) struct Tokens<'a> {
+    text: &'a str,
     rest: &'a str,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { text, rest: text }
+    }
+
+    /// How many octets have been read.
+    pub(super) fn position(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
 }
 
 /// `None` in `Some` when the text breaks the grammar.
@@ -109,6 +130,8 @@ impl<'a> Iterator for Tokens<'a> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
         let (token, length) = match self.rest.chars().next()? {
             ',' => (Some(Token::Comma), 1),
+            ':' => (Some(Token::Colon), 1),
+            ';' => (Some(Token::Semicolon), 1),
             '(' => {
                 let length = comment(self.rest.as_bytes());
                 (length.map(|n| Token::Comment(&self.rest[..n])), length.unwrap_or(1))
@@ -133,9 +156,9 @@ fn word(text: &str) -> Option<usize> {
     let mut end = 0;
     while let Some(c) = text[end..].chars().next() {
         end += match c {
-            ' ' | '\t' | '\r' | '\n' | ',' | '<' => break,
+            ' ' | '\t' | '\r' | '\n' | ',' | '<' | ':' | ';' => break,
             // A comment beside a word parts it from what follows for some readers, and not for others.
-            '(' | ')' | '>' | ':' | ';' | '\\' | ']' => return None,
+            '(' | ')' | '>' | '\\' | ']' => return None,
             '"' => quoted_string(&text.as_bytes()[end..])?,
             '[' => literal(&text[end..])?,
             c if c.is_control() => return None,
