@@ -4,16 +4,14 @@
 
 mod edit;
 mod mailboxes;
-mod recipient_list;
 mod section;
-mod strict;
+pub(in crate::mail) mod strict;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use edit::{FieldChange, Header, MAX_LINE, fold, fold_words};
 pub use mailboxes::mailboxes;
-pub use recipient_list::{ListFault, ListedMailbox, RecipientList, named_in, plain_recipient};
 pub use section::{BYTE_ORDER_MARK, HeaderLine, to_fields};
 pub use strict::strict_mailboxes;
 

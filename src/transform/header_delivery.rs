@@ -6,13 +6,12 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use super::ascii;
 use super::kept::{OTHER, remove_forged};
-use super::{TransformError, ascii};
+use crate::config::Upstream;
 use crate::mail::destinations::{FieldRole, role};
-use crate::mail::header::{
-    Field, FieldChange, Header, ListFault, ListedMailbox, RecipientList, fold_words, mailboxes, named_in,
-    plain_recipient,
-};
+use crate::mail::header::{Field, FieldChange, Header, fold_words, mailboxes};
+use crate::mail::recipient_list::{ListFault, ListedMailbox, RecipientList, named_in, plain_recipient};
 use crate::mail::{Address, AddressKey};
 
 /// What becomes of To and Cc where they name others than the recipients of the transaction.
@@ -22,6 +21,15 @@ pub enum OtherRecipients {
     TakenOut,
     /// The message must go unchanged by another upstream.
     GoElsewhere,
+}
+
+impl OtherRecipients {
+    /// What becomes of them on the way out by an upstream; `None` where that goes by the envelope.
+    #[must_use]
+    pub fn by(upstream: &Upstream) -> Option<Self> {
+        let has_large = upstream.large().is_some();
+        upstream.delivers_by_header().then_some(if has_large { Self::GoElsewhere } else { Self::TakenOut })
+    }
 }
 
 /// The fields that others were taken out of.
@@ -102,14 +110,6 @@ const SHOWN: usize = 40;
 /// # Errors
 /// When it is not beyond doubt whom the result names to every reader, or others are named and may not be taken out.
 pub(super) fn obey_envelope(
-    header: &mut Header<'_>,
-    recipients: &[Address],
-    others: OtherRecipients,
-) -> Result<EditedFields, TransformError> {
-    Ok(obey(header, recipients, others)?)
-}
-
-fn obey(
     header: &mut Header<'_>,
     recipients: &[Address],
     others: OtherRecipients,

@@ -39,7 +39,7 @@ pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
 
 /// A piece of an address list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(in crate::mail) enum Token<'a> {
     Comma,
     /// The name of a group stood before it.
     Colon,
@@ -96,7 +96,7 @@ fn looks_like_mailbox(text: &str) -> bool {
 
 /// A free text as readers may see it, unfolded: as it is, and with encoded words (RFC 2047) decoded; look-alikes of ASCII are what they
 /// look like.
-pub(super) fn readings(text: &str) -> Vec<String> {
+pub(in crate::mail) fn readings(text: &str) -> Vec<String> {
     let line: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     let mut readings = vec![line.nfkc().collect()];
     if let HeaderValue::Text(decoded) = MessageStream::new((line + "\n").as_bytes()).parse_unstructured() {
@@ -106,18 +106,18 @@ pub(super) fn readings(text: &str) -> Vec<String> {
 }
 
 /// The pieces of an address list; what breaks its grammar ends them.
-pub(super) struct Tokens<'a> {
+pub(in crate::mail) struct Tokens<'a> {
     text: &'a str,
     rest: &'a str,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn of(text: &'a str) -> Self {
+    pub(in crate::mail) fn of(text: &'a str) -> Self {
         Self { text, rest: text }
     }
 
     /// How many octets have been read.
-    pub(super) fn position(&self) -> usize {
+    pub(in crate::mail) fn position(&self) -> usize {
         self.text.len() - self.rest.len()
     }
 }

@@ -3,8 +3,8 @@
 //! Some servers deliver to whom these fields name. So whatever two readers may read in two ways is a fault here: broken
 //! quotes, comments and groups, routes, words that stand beside an address, octets beyond ASCII, obsolete forms.
 
-use super::MAX_LINE;
-use super::strict::{Token, Tokens, readings};
+use super::header::MAX_LINE;
+use super::header::strict::{Token, Tokens, readings};
 use crate::mail::address_list::fold_list;
 use crate::mail::lexical::quoted_string;
 use crate::mail::{Address, AddressKey};
