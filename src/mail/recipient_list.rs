@@ -4,7 +4,7 @@
 //! quotes, comments and groups, routes, words that stand beside an address, octets beyond ASCII, obsolete forms.
 
 use super::header::MAX_LINE;
-use super::header::strict::{Token, Tokens, readings};
+use super::header::strict::{ListToken, ListTokens, readings};
 use crate::mail::address_list::fold_list;
 use crate::mail::lexical::quoted_string;
 use crate::mail::{Address, AddressKey};
@@ -80,7 +80,7 @@ impl RecipientList {
             return Err(ListFault::Character);
         }
         let mut reader = Reader { text, ..Reader::new() };
-        let mut tokens = Tokens::of(text);
+        let mut tokens = ListTokens::of(text);
         loop {
             let Some(token) = tokens.next() else { break };
             reader.take(token.ok_or(ListFault::Grammar)?, tokens.position())?;
@@ -211,7 +211,7 @@ struct Reader<'a> {
     items: Vec<Item>,
     canonical: bool,
     /// Of the present item, and where its text begins.
-    tokens: Vec<Token<'a>>,
+    tokens: Vec<ListToken<'a>>,
     start: usize,
     /// The group that is open.
     group: Option<(String, Vec<ListedMailbox>)>,
@@ -235,13 +235,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a token that ends at `end`.
-    fn take(&mut self, token: Token<'a>, end: usize) -> Result<(), ListFault> {
+    fn take(&mut self, token: ListToken<'a>, end: usize) -> Result<(), ListFault> {
         match token {
-            Token::Comma if std::mem::take(&mut self.behind_group) => {}
+            ListToken::Comma if std::mem::take(&mut self.behind_group) => {}
             _ if self.behind_group => return Err(ListFault::Grammar),
-            Token::Comma => self.end_item(end - 1, false)?,
-            Token::Colon => self.open_group(end - 1)?,
-            Token::Semicolon => {
+            ListToken::Comma => self.end_item(end - 1, false)?,
+            ListToken::Colon => self.open_group(end - 1)?,
+            ListToken::Semicolon => {
                 self.end_item(end - 1, true)?;
                 let (name, members) = self.group.take().ok_or(ListFault::Grammar)?;
                 self.items.push(Item::Group { name, members });
@@ -257,7 +257,7 @@ impl<'a> Reader<'a> {
     }
 
     fn open_group(&mut self, end: usize) -> Result<(), ListFault> {
-        let is_name = |token: &Token<'_>| matches!(token, Token::Word(word) if is_phrase_word(word));
+        let is_name = |token: &ListToken<'_>| matches!(token, ListToken::Word(word) if is_phrase_word(word));
         if self.group.is_some() || self.tokens.is_empty() || !self.tokens.iter().all(is_name) {
             return Err(ListFault::Grammar);
         }
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
     fn end_item(&mut self, end: usize, is_last: bool) -> Result<(), ListFault> {
         let tokens = std::mem::take(&mut self.tokens);
         let text = self.text[self.start..end].trim_ascii();
-        if tokens.iter().all(|token| matches!(token, Token::Comment(_))) {
+        if tokens.iter().all(|token| matches!(token, ListToken::Comment(_))) {
             let is_first =
                 self.group.as_ref().map_or(self.items.is_empty(), |(_, members)| members.is_empty());
             self.canonical &= is_last && is_first;
@@ -288,18 +288,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn mailbox(&mut self, tokens: &[Token<'_>], text: &str) -> Result<ListedMailbox, ListFault> {
+    fn mailbox(&mut self, tokens: &[ListToken<'_>], text: &str) -> Result<ListedMailbox, ListFault> {
         let mut words = Vec::new();
         let mut comments = Vec::new();
         let mut angle = None;
         for token in tokens {
             match token {
-                Token::Comment(comment) if is_plain_comment(comment) => comments.push(*comment),
-                Token::Comment(_) => return Err(ListFault::Comment),
-                Token::Word(_) | Token::Angle(_) if angle.is_some() => return Err(ListFault::Word),
-                Token::Word(word) => words.push(*word),
-                Token::Angle(inner) => angle = Some(*inner),
-                Token::Comma | Token::Colon | Token::Semicolon => return Err(ListFault::Grammar),
+                ListToken::Comment(comment) if is_plain_comment(comment) => comments.push(*comment),
+                ListToken::Comment(_) => return Err(ListFault::Comment),
+                ListToken::Word(_) | ListToken::Angle(_) if angle.is_some() => return Err(ListFault::Word),
+                ListToken::Word(word) => words.push(*word),
+                ListToken::Angle(inner) => angle = Some(*inner),
+                ListToken::Comma | ListToken::Colon | ListToken::Semicolon => return Err(ListFault::Grammar),
             }
         }
         let Some(inner) = angle else {

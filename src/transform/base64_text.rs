@@ -14,19 +14,19 @@ use crate::smtp::line_ends::end_lines;
 /// The content with its text as base64.
 pub(super) fn encode(content: Vec<u8>) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + content.len() / 3);
-    if entity(&content, Place { depth: 0, in_digest: false }, &mut out) { out } else { content }
+    if entity(&content, EntityPlace { depth: 0, in_digest: false }, &mut out) { out } else { content }
 }
 
 /// Where an entity stands.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct EntityPlace {
     depth: usize,
     /// A part of a digest is a message unless it says otherwise (RFC 2046 5.1.5).
     in_digest: bool,
 }
 
 /// Writes an entity. Returns whether anything in it has changed.
-fn entity(octets: &[u8], place: Place, out: &mut Vec<u8>) -> bool {
+fn entity(octets: &[u8], place: EntityPlace, out: &mut Vec<u8>) -> bool {
     let mut header = Header::parse(octets);
     let kind = EntityKind::of(&header);
     let is_message = place.in_digest && !kind.declared;
@@ -40,7 +40,7 @@ fn entity(octets: &[u8], place: Place, out: &mut Vec<u8>) -> bool {
                 return multipart(
                     body,
                     boundary,
-                    Place { depth: place.depth + 1, in_digest: kind.sub == "digest" },
+                    EntityPlace { depth: place.depth + 1, in_digest: kind.sub == "digest" },
                     out,
                 );
             }
@@ -57,7 +57,7 @@ fn entity(octets: &[u8], place: Place, out: &mut Vec<u8>) -> bool {
     false
 }
 
-fn multipart(body: &[u8], boundary: &[u8], place: Place, out: &mut Vec<u8>) -> bool {
+fn multipart(body: &[u8], boundary: &[u8], place: EntityPlace, out: &mut Vec<u8>) -> bool {
     let mut is_changed = false;
     for piece in pieces(body, boundary) {
         match piece {

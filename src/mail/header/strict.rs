@@ -22,11 +22,11 @@ const MAX_TOKENS: usize = 1000;
 pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
     let text = String::from_utf8_lossy(value);
     let mut found = Vec::new();
-    let mut item: Vec<Token<'_>> = Vec::new();
-    for token in Tokens::of(&text) {
+    let mut item: Vec<ListToken<'_>> = Vec::new();
+    for token in ListTokens::of(&text) {
         match token? {
-            Token::Comma => mailbox(std::mem::take(&mut item), &mut found)?,
-            Token::Colon | Token::Semicolon => return None,
+            ListToken::Comma => mailbox(std::mem::take(&mut item), &mut found)?,
+            ListToken::Colon | ListToken::Semicolon => return None,
             token => item.push(token),
         }
         if found.len() > MAX_MAILBOXES || item.len() > MAX_TOKENS {
@@ -39,7 +39,7 @@ pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
 
 /// A piece of an address list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mail) enum Token<'a> {
+pub(in crate::mail) enum ListToken<'a> {
     Comma,
     /// The name of a group stood before it.
     Colon,
@@ -55,24 +55,25 @@ pub(in crate::mail) enum Token<'a> {
 
 /// An element of the list: an address, or words with an address in angle brackets. Empty ones are met kindly (RFC 5322
 /// 4.4).
-fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
+fn mailbox(tokens: Vec<ListToken<'_>>, found: &mut Vec<Address>) -> Option<()> {
     let shown = tokens.iter().filter_map(|token| match token {
-        Token::Word(text) | Token::Comment(text) => Some(*text),
-        Token::Angle(_) | Token::Comma | Token::Colon | Token::Semicolon => None,
+        ListToken::Word(text) | ListToken::Comment(text) => Some(*text),
+        ListToken::Angle(_) | ListToken::Comma | ListToken::Colon | ListToken::Semicolon => None,
     });
     if looks_like_mailbox(&shown.collect::<Vec<_>>().join(" ")) {
         return None;
     }
-    let mut tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token, Token::Comment(_))).collect();
+    let mut tokens: Vec<_> =
+        tokens.into_iter().filter(|token| !matches!(token, ListToken::Comment(_))).collect();
     match tokens.pop() {
         None => Some(()),
-        Some(Token::Word(word)) if tokens.is_empty() => {
+        Some(ListToken::Word(word)) if tokens.is_empty() => {
             found.push(address(word)?);
             Some(())
         }
-        Some(Token::Angle(inner)) => {
+        Some(ListToken::Angle(inner)) => {
             for token in tokens {
-                let Token::Word(word) = token else { return None };
+                let ListToken::Word(word) = token else { return None };
                 if outside(word.as_bytes()).any(|(_, b)| b == b'@') {
                     found.push(address(word)?);
                 }
@@ -106,12 +107,12 @@ pub(in crate::mail) fn readings(text: &str) -> Vec<String> {
 }
 
 /// The pieces of an address list; what breaks its grammar ends them.
-pub(in crate::mail) struct Tokens<'a> {
+pub(in crate::mail) struct ListTokens<'a> {
     text: &'a str,
     rest: &'a str,
 }
 
-impl<'a> Tokens<'a> {
+impl<'a> ListTokens<'a> {
     pub(in crate::mail) fn of(text: &'a str) -> Self {
         Self { text, rest: text }
     }
@@ -123,26 +124,26 @@ impl<'a> Tokens<'a> {
 }
 
 /// `None` in `Some` when the text breaks the grammar.
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Option<Token<'a>>;
+impl<'a> Iterator for ListTokens<'a> {
+    type Item = Option<ListToken<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
         let (token, length) = match self.rest.chars().next()? {
-            ',' => (Some(Token::Comma), 1),
-            ':' => (Some(Token::Colon), 1),
-            ';' => (Some(Token::Semicolon), 1),
+            ',' => (Some(ListToken::Comma), 1),
+            ':' => (Some(ListToken::Colon), 1),
+            ';' => (Some(ListToken::Semicolon), 1),
             '(' => {
                 let length = comment(self.rest.as_bytes());
-                (length.map(|n| Token::Comment(&self.rest[..n])), length.unwrap_or(1))
+                (length.map(|n| ListToken::Comment(&self.rest[..n])), length.unwrap_or(1))
             }
             '<' => {
                 let length = angle(self.rest);
-                (length.map(|n| Token::Angle(&self.rest[1..n - 1])), length.unwrap_or(1))
+                (length.map(|n| ListToken::Angle(&self.rest[1..n - 1])), length.unwrap_or(1))
             }
             _ => {
                 let length = word(self.rest);
-                (length.map(|n| Token::Word(&self.rest[..n])), length.unwrap_or(1))
+                (length.map(|n| ListToken::Word(&self.rest[..n])), length.unwrap_or(1))
             }
         };
         // A fault ends the reading.

@@ -294,7 +294,8 @@ impl Claims for MemoryStore {
             entry.state = EntryState::Waiting;
             entry.lane = moved.to;
             entry.age_base += moved.credit;
-            entry.new.decisions = moved.decisions;
+            entry.new.decisions = moved.decisions.clone();
+            entry.decisions = moved.decisions;
         }
         self.settled.notify_waiters();
         Ok(())
