@@ -81,8 +81,7 @@ impl RecipientList {
         }
         let mut reader = Reader { text, ..Reader::new() };
         let mut tokens = ListTokens::of(text);
-        loop {
-            let Some(token) = tokens.next() else { break };
+        while let Some(token) = tokens.next() {
             reader.take(token.ok_or(ListFault::Grammar)?, tokens.position())?;
         }
         reader.finish(text.len())
@@ -315,7 +314,7 @@ impl<'a> Reader<'a> {
         }
         self.canonical = false;
         let name = words.join(" ");
-        if !is_phrase && name.contains(['"', '\\']) || name.contains("=?") && !is_phrase {
+        if !is_phrase && (name.contains(['"', '\\']) || name.contains("=?")) {
             return Err(ListFault::Name);
         }
         let name = if is_phrase { name } else { format!("\"{name}\"") };

@@ -95,7 +95,7 @@ def readings(content):
 def carelessly(content):
     """Whatever looks like an address in a field that looks like one of recipients, also when decoded first."""
     head = re.split(rb"\r\n\r\n|\n\n|\r\r", content, maxsplit=1)[0].decode("latin-1")
-    for line in re.split(r"[\r\n\v\f\x1c-\x1e\x85]+(?![ \t])", head):
+    for line in re.split(r"[\r\n\v\f\x1c-\x1e\x85](?![ \t])", head.replace("\r\n", "\n")):
         name, _, value = line.partition(":")
         if re.sub(r"[^!-~]", "", name).lower() in FIELDS:
             value = re.sub(r"[\r\n]", "", value)
