@@ -42,6 +42,7 @@ use mailsluice::store::{
     Store, SuspensionKind,
 };
 use mailsluice::time::SystemClock;
+use mailsluice::transform::Transformer;
 use mailsluice::upstream::{Mailbox, TcpDial};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -124,6 +125,7 @@ impl Relay {
             limit_waits: LimitWaits::default(),
             outcomes: Arc::default(),
             memory: MemoryBudget::new(1 << 20),
+            transformer: Arc::new(Transformer::new(&config, timeline.clone()).unwrap()),
             router,
             accounts,
             estimate: Arc::new(estimate),

@@ -42,10 +42,33 @@ fallback = ["firm"]
 [upstream.limits]
 message_size = 3000
 per_day = { recipients = 10000 }
+[[upstream]]
+name = "graph"
+kind = "graph"
+mailbox = "office@graph.example"
+filter = ["graph.example"]
+oauth = "app"
+large = "other"
+[upstream.limits]
+message_size = 2000
+[[upstream]]
+name = "bare"
+kind = "graph"
+mailbox = "office@bare.example"
+filter = ["bare.example"]
+oauth = "app"
+[upstream.limits]
+message_size = 2000
+[[oauth]]
+name = "app"
+provider = "microsoft"
+tenant = "firm.example"
+client_id = "7d3a"
+flow = "device_code"
 [[user]]
 name = "erp"
 password = "x"
-senders = ["firm.example", "other.example", "nowhere.example"]
+senders = ["firm.example", "other.example", "nowhere.example", "graph.example", "bare.example"]
 "#;
 
 /// What rules may be made of.
@@ -112,7 +135,11 @@ fn case(dice: &mut Dice) -> Case {
         "A <b@other.example>",
         "c@nowhere.example",
         "a@firm.example, b@other.example",
+        "g@graph.example",
+        "h@bare.example",
     ]);
+    let named =
+        dice.one(&["b@in.example", "b@in.example, c@x.out.example", "root <b@in.example", "z@in.example"]);
     let kind = dice.one(&[
         "",
         "X-Type: Invoice\r\n",
@@ -122,8 +149,10 @@ fn case(dice: &mut Dice) -> Case {
     let subject = dice.one(&["x", "=?utf-8?q?Im_M=C3=A4rz?="]);
     let part = dice.one(&["", "Content-Type: application/pdf; name=a.pdf\r\n"]);
     let body = "x".repeat(70) + "\r\n";
-    let body = body.repeat(dice.below(60));
-    let content = format!("From: {from}\r\nTo: b@in.example\r\n{kind}Subject: {subject}\r\n{part}\r\n{body}");
+    // None is so near a limit that a name in our Received field decides.
+    let lines = dice.below(60);
+    let body = body.repeat(if (18..45).contains(&lines) { 10 } else { lines });
+    let content = format!("From: {from}\r\nTo: {named}\r\n{kind}Subject: {subject}\r\n{part}\r\n{body}");
     let path = dice.one(&["", "a@firm.example", "b@other.example"]);
     let mut to = vec!["b@in.example", "c@x.out.example", "d@in.example"];
     to.truncate(1 + dice.below(3));
@@ -217,7 +246,7 @@ fn agree(told: &Explanation, (reply, queued): &(String, Option<NewMessage>), now
 #[tokio::test]
 async fn what_is_explained_then_happens() {
     let mut dice = Dice(7);
-    let (mut rejected, mut held, mut delayed, mut copied, mut tests) = (0, 0, 0, 0, 0);
+    let (mut rejected, mut held, mut delayed, mut copied, mut tests, mut detours) = (0, 0, 0, 0, 0, 0);
     for number in 0..CASES {
         let Case { toml, question } = case(&mut dice);
         let config = config(&toml);
@@ -230,8 +259,9 @@ async fn what_is_explained_then_happens() {
         delayed += usize::from(told.not_before.is_some());
         copied += usize::from(!told.copies.is_empty());
         tests += usize::from(told.test_mode.is_some());
+        detours += usize::from(told.detour.is_some());
     }
-    let seen = [rejected, held, delayed, copied, tests];
+    let seen = [rejected, held, delayed, copied, tests, detours];
     assert!(seen.iter().all(|&seen| seen >= 5), "each kind is among the cases: {seen:?}");
 }
 

@@ -224,7 +224,8 @@ conformance! {
         each_sender_goes_to_its_lane
         what_a_person_has_sent_by_an_upstream_stays
         what_is_held_moves_and_what_is_sent_stays
-        many_messages_move_in_one_walk;
+        many_messages_move_in_one_walk
+        one_message_moves_alone;
     sign_ins:
         a_grant_lasts_and_its_token_is_replaced
         a_sign_in_begins_anew;

@@ -90,6 +90,8 @@ fn text(told: &Explanation) -> String {
         ("rules", told.rules.join(", ")),
         ("decided", told.decided.join("; ")),
         ("upstream", some(&told.upstream)),
+        ("as", some(&told.detour)),
+        ("taken out of", some(&told.edited)),
         ("accounts", told.accounts.join(", ")),
         ("fallback", told.fallback.join(", ")),
         ("from", some(&told.from)),

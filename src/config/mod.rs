@@ -81,6 +81,8 @@ pub use signature::{NamedSignature, Signature, SmimeEntry};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
 pub use units::duration;
-pub use upstream::{Auth, Capture, ClientTls, Security, Smtp, Timeouts, Upstream, UpstreamKind};
+pub use upstream::{
+    Auth, Capture, ClientTls, Security, Smtp, TextEncoding, Timeouts, Upstream, UpstreamKind,
+};
 pub use user::{User, UserPassword, UserPriority};
 pub use window::Window;

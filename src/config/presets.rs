@@ -7,7 +7,7 @@ mod spf;
 
 pub use spf::SendingHosts;
 
-use super::{ByteSize, Limits, Quota, Security, SignInProvider, Window};
+use super::{ByteSize, Limits, Quota, Security, SignInProvider, TextEncoding, Window};
 
 /// What is known about one provider.
 pub struct Preset {
@@ -147,6 +147,12 @@ impl Preset {
         }
     }
 
+    /// How text must go to it. smtp.office365.com damages parts of 8 bits.
+    #[must_use]
+    pub fn text_encoding(&self) -> TextEncoding {
+        if self.host == Some("smtp.office365.com") { TextEncoding::Base64 } else { TextEncoding::Unchanged }
+    }
+
     /// Whether it takes mail of those alone who log in.
     pub(super) fn needs_login(&self) -> bool {
         !self.known.by_address
@@ -217,6 +223,8 @@ mod tests {
         assert!(find("Office365").is_none());
         let graph = find("office365-graph").unwrap();
         assert_eq!((graph.kind, graph.security()), (PresetKind::Graph, Security::Tls));
+        assert_eq!(find("office365").unwrap().text_encoding(), TextEncoding::Base64);
+        assert_eq!(find("gmail").unwrap().text_encoding(), TextEncoding::Unchanged);
         let (limits, smtp) = (graph.limits(), limits);
         assert_eq!((limits.quotas, limits.connections), (smtp.quotas, 4));
         assert_eq!(limits.message_size, Some(ByteSize(3_000_000)));

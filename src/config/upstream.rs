@@ -25,6 +25,8 @@ pub struct Upstream {
     pub sender: Option<UpstreamSender>,
     /// Whether we sign for it.
     pub sign: bool,
+    /// How text goes to it.
+    pub encode: TextEncoding,
     /// What is put below its mail.
     pub signature: Option<Signature>,
     /// What it is.
@@ -39,6 +41,16 @@ pub struct Upstream {
     pub fallback: Fallback,
     /// After how many failed connections or logins in a row it is disabled; 0 is never.
     pub disable_after: u32,
+}
+
+/// How text parts of messages go to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TextEncoding {
+    /// As they came.
+    #[default]
+    Unchanged,
+    /// Those of 8 bits or in quoted-printable as base64, for servers that damage these.
+    Base64,
 }
 
 /// What an upstream is.
@@ -72,6 +84,21 @@ impl UpstreamKind {
 }
 
 impl Upstream {
+    /// Whether it delivers to whom the header names, and knows no envelope.
+    #[must_use]
+    pub fn delivers_by_header(&self) -> bool {
+        matches!(self.kind, UpstreamKind::Graph(_))
+    }
+
+    /// The upstream for what this one can't carry, as that writes its name.
+    #[must_use]
+    pub fn large(&self) -> Option<&str> {
+        match &self.kind {
+            UpstreamKind::Graph(graph) => graph.large.as_deref(),
+            UpstreamKind::Smtp(_) | UpstreamKind::Capture(_) => None,
+        }
+    }
+
     /// The largest content that any of its accounts takes; `None` when one takes all.
     #[must_use]
     pub fn message_size(&self) -> Option<ByteSize> {
@@ -258,6 +285,7 @@ mod tests {
                 filter: vec![],
                 sender: None,
                 sign: false,
+                encode: TextEncoding::Unchanged,
                 signature: None,
                 kind: UpstreamKind::Capture(Capture { max: 1 }),
                 accounts: sizes.iter().map(account).collect(),

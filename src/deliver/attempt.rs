@@ -14,11 +14,11 @@ use crate::account::{
 use crate::config::BlacklistAction;
 use crate::mail::{Address, Body, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
-use crate::store::{Disposition, LaneMove, LaneName, Leased, Message, MessageKind};
-use crate::transform::Prepared;
+use crate::store::{Decisions, Disposition, LaneMove, LaneName, Leased, LeasedMove, Message, MessageKind};
+use crate::transform::{EditedFields, Prepared};
 use crate::upstream::{
-    ConnectError, DeferralCause, Delivery, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests,
-    Stage, TransactionResult, blacklist_candidate, row_for, stated_wait,
+    ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
+    TransactionResult, blacklist_candidate, row_for, stated_wait,
 };
 
 /// What is noted of recipients that were held up by others of their envelope.
@@ -107,6 +107,8 @@ struct Tried {
     told: Vec<Address>,
     /// The reverse-path that it was told.
     reverse_path: ReversePath,
+    /// The fields that others than the recipients were taken out of.
+    edited: EditedFields,
 }
 
 impl Job {
@@ -222,13 +224,13 @@ impl Job {
             body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
             smtputf8: prepared.smtputf8,
             content: &prepared.content,
-            delivery: Delivery::Envelope,
+            delivery: prepared.delivery,
             requests,
         };
         tokio::select! {
             result = link.send(&outgoing) => {
                 let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
-                AttemptEnd::Tried(Tried { result, link, told, reverse_path })
+                AttemptEnd::Tried(Tried { result, link, told, reverse_path, edited: prepared.edited })
             }
             () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
                 host: link.host().to_owned(),
@@ -240,7 +242,7 @@ impl Job {
     /// What the dialogue means for each recipient, and for the account.
     async fn judge(&mut self, leased: Leased, dialogue: AttemptEnd) -> Option<Attempted> {
         Some(match dialogue {
-            AttemptEnd::Tried(Tried { result, link, told, reverse_path }) => {
+            AttemptEnd::Tried(Tried { result, link, told, reverse_path, edited }) => {
                 let (host, offer) = (link.host().to_owned(), link.offer());
                 self.give_back(link);
                 let id = leased.lease.id;
@@ -250,7 +252,7 @@ impl Job {
                 self.lane.suspects.note(id, judgement.is_suspect);
                 let outcomes = outcomes(&leased, &result, &judgement.outcomes);
                 let attempted =
-                    Attempted { host, outcomes, sends_reports: offer.dsn, ..Attempted::new(leased) };
+                    Attempted { host, outcomes, sends_reports: offer.dsn, edited, ..Attempted::new(leased) };
                 if offer.local { attempted } else { attempted.counted() }
             }
             // There was nothing to log in with: it waits until there is, and was not tried.
@@ -268,7 +270,10 @@ impl Job {
                 Attempted::all(leased, Outcome::DEFERRED, &reply.to_string())
             }
             AttemptEnd::Unread(LoadError::Damaged(reason)) => Attempted::damaged(leased, reason),
-            AttemptEnd::Unfit(unfit, host) => self.unfit(leased, &unfit, host),
+            AttemptEnd::Unfit(unfit, host) => {
+                let leased = by_large((&self.lane, &self.account, &self.settings), leased, &unfit).await?;
+                self.unfit(leased, &unfit, host)
+            }
             AttemptEnd::NotBegun => {
                 settle::hand_back(&self.lane, &self.account, leased).await;
                 return None;
@@ -365,14 +370,46 @@ fn take_listed(context: &Context, message: &mut Message) -> Vec<RecipientOutcome
         .collect()
 }
 
+/// What an upstream itself can't carry goes by its `large` from now on, unchanged: `None`. Comes back where there is none, or
+/// where the upstream only stands in for another.
+async fn by_large(
+    (lane, account, settings): (&LaneSettings, &Account, &AccountSettings),
+    leased: Leased,
+    unfit: &Unfit,
+) -> Option<Leased> {
+    let is_own = lane.candidates.is_own(account) && unfit.misfit.is_some();
+    let Some(large) = settings.upstream.large().filter(|_| is_own) else { return Some(leased) };
+    let message = &leased.message;
+    let Some(to) = lane.context.router.lane_of(large, &message.sender) else { return Some(leased) };
+    let decisions = Decisions { upstream: Some(large.to_owned()), ..message.decisions.clone() };
+    let moved = LeasedMove { lease: leased.lease, credit: credit(lane, &to), to: to.clone(), decisions };
+    if settle::move_leased(&lane.context, account, &message.queue_id, moved).await {
+        lane.unfit.forget(leased.lease.id);
+        tracing::info!(
+            event = "by_large",
+            queue_id = %message.queue_id,
+            upstream = lane.upstream.name,
+            large,
+            reason = %unfit.reply
+        );
+        lane.context.wakeups.wake(&to);
+    }
+    None
+}
+
+/// What makes the age of mail count from later that moves to another lane: how much longer this one has waited for limits.
+fn credit(lane: &LaneSettings, to: &LaneName) -> i64 {
+    let now = lane.context.timeline.now();
+    let waited = |lane_name: &LaneName| lane.context.limit_waits.of(lane_name, now).as_millis() as i64;
+    waited(&lane.name) - waited(to)
+}
+
 /// Moves a message whose sender is now served by another lane.
 async fn move_to_lane(lane: &LaneSettings, account: &Account, leased: Leased, to: LaneName) {
     let context = &lane.context;
     let sender = leased.message.sender.clone();
     settle::hand_back(lane, account, leased).await;
-    let now = context.timeline.now();
-    let waited = |lane: &LaneName| context.limit_waits.of(lane, now).as_millis() as i64;
-    let credit = waited(&lane.name) - waited(&to);
+    let credit = credit(lane, &to);
     let with_decided = !context.router.serves(&lane.name);
     let moves = vec![LaneMove { sender, to: to.clone(), credit, with_decided }];
     if let Err(error) = context.store.reroute(lane.name.clone(), moves).await {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::content::DAMAGED;
 use crate::limits::Amount;
 use crate::store::{Leased, MOST_DOUBTS, Message, QueuedRecipient, RecipientState};
+use crate::transform::EditedFields;
 use crate::upstream::Outcome;
 
 /// What became of one recipient.
@@ -52,6 +53,8 @@ pub(super) struct Attempted {
     pub(super) outcomes: Vec<RecipientOutcome>,
     /// Whether the upstream sends the reports of success that were asked for.
     pub(super) sends_reports: bool,
+    /// The fields that others than the recipients were taken out of.
+    pub(super) edited: EditedFields,
     /// What the provider may have counted: a transaction that was begun.
     pub(super) used: Option<Amount>,
     /// Why the stored content must not be sent, if that is so: then a person has to see to the message.
@@ -66,6 +69,7 @@ impl Attempted {
             host: String::new(),
             outcomes: Vec::new(),
             sends_reports: false,
+            edited: EditedFields::default(),
             used: None,
             damaged: None,
         }

@@ -7,6 +7,7 @@ use crate::config::{Login, Upstream};
 use crate::mail::Address;
 use crate::mail::header::{Fields, mailboxes};
 use crate::policy::test_mode::action_name;
+use crate::session::carrier::Detour;
 use crate::session::ruling::Ruling;
 use crate::store::{Decisions, TestTreatment};
 use crate::transform::Prepared;
@@ -22,6 +23,10 @@ pub struct Explanation {
     pub decided: Vec<String>,
     /// The upstream.
     pub upstream: Option<String>,
+    /// Why it is the `large` of the upstream that its route leads to.
+    pub detour: Option<String>,
+    /// The fields that others than the recipients are taken out of: `to`, `cc` or `to,cc`.
+    pub edited: Option<String>,
     /// Its accounts that may send it.
     pub accounts: Vec<String>,
     /// The upstreams that stand in for it, in their order.
@@ -101,6 +106,11 @@ impl Explanation {
         self.priority = ruling.ruled.priority.map(|priority| priority.name().to_owned());
     }
 
+    /// Another upstream than its route leads to carries it.
+    pub(super) fn detour(&mut self, Detour { of, reason }: &Detour<'_>) {
+        self.detour = Some(format!("{of} can't carry it: {reason}"));
+    }
+
     /// By what it goes.
     pub(super) fn route(&mut self, upstream: &Upstream, accounts: &[&str]) {
         self.upstream = Some(upstream.name.clone());
@@ -122,6 +132,9 @@ impl Explanation {
     pub(super) fn prepared(&mut self, prepared: &Prepared) {
         self.reverse_path = prepared.reverse_path.to_string();
         self.addressed = prepared.recipients.iter().map(ToString::to_string).collect();
+        if !prepared.edited.is_empty() {
+            self.edited = Some(prepared.edited.to_string());
+        }
         // Our signatures are the last change, and stand above all else.
         let ours = Fields::new(&prepared.content).take_while(|field| field.is("DKIM-Signature"));
         self.dkim = ours.map(|field| signature(&field.unfolded())).collect();

@@ -14,19 +14,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::{Config, TestAction, Upstream, UpstreamKind, User};
-use crate::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use crate::mail::{Address, QueueId, ReversePath};
 use crate::memory::MemoryBudget;
 use crate::policy::{sender, test_mode};
 use crate::route::Router;
-use crate::session::accept::{admit, route};
+use crate::session::carrier::{Carrier, carrier, route, sketch};
 use crate::session::receive::{Arrival, Receiver, Submitter, Taken};
 use crate::session::ruling::{Arrived, Ruling};
 use crate::smtp::Reply;
-use crate::store::{
-    ClientInfo, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment, Upload,
-};
-use crate::time::{Moment, SystemClock, Timeline};
-use crate::transform::{Prepared, Transformer, UpstreamFacts, WayOut};
+use crate::store::{LaneName, Message, TestTreatment, Upload};
+use crate::time::{SystemClock, Timeline};
+use crate::transform::{OtherRecipients, Prepared, Transformer, UpstreamFacts, WayOut};
 
 /// A message that nobody has handed in.
 #[derive(Debug, Clone)]
@@ -78,17 +76,27 @@ async fn decide(config: &Config, question: &Inquiry, told: &mut Explanation) -> 
         listener,
         client: question.client,
     };
-    let ruling = Ruling::of(config, question.now, arrived).await.map_err(|error| error.reply())?;
+    let mut ruling = Ruling::of(config, question.now, arrived).await.map_err(|error| error.reply())?;
     told.rule(&ruling, &question.recipients);
     let router = Router::new(config);
+    let transformer = transformer(config)?;
     let upstream = route(&router, &ruling).map_err(|error| error.reply())?;
-    admit(&router, upstream, &ruling.sender, taken.content.len()).map_err(|error| error.reply())?;
-    let lane = router.lane_of(&upstream.name, &ruling.sender).unwrap_or_else(LaneName::unrouted);
-    told.route(upstream, &router.accounts_of(&lane));
     let required = user.as_ref().is_some_and(|user| user.test) || ruling.ruled.test_by.is_some();
     let test = test_mode::of_file(&config.test_mode, required);
+    let mail = (&*ruling.sender, &taken.content);
+    let sketch = || message(question, &received, (&ruling, test.as_ref()));
+    let carried = carrier((&router, &transformer), upstream, mail, sketch).await;
+    let Carrier { upstream, detour } = carried.map_err(|error| error.reply())?;
+    if let Some(detour) = &detour {
+        told.detour(detour);
+        ruling.upstream = Some(upstream.name.clone());
+        told.rule(&ruling, &question.recipients);
+    }
+    let lane = router.lane_of(&upstream.name, &ruling.sender).unwrap_or_else(LaneName::unrouted);
+    told.route(upstream, &router.accounts_of(&lane));
     told.test(test.as_ref());
-    let prepared = prepare(config, upstream, message(question, &received, (&ruling, test, lane))).await?;
+    let prepared =
+        prepare(&transformer, upstream, message(question, &received, (&ruling, test.as_ref()))).await?;
     told.prepared(&prepared);
     Ok(())
 }
@@ -133,46 +141,37 @@ async fn receive(config: &Config, question: &Inquiry) -> Result<HandedIn, Reply>
 }
 
 /// The message as its first attempt would get it.
-fn message(
-    question: &Inquiry,
-    received: &HandedIn,
-    (ruling, test, lane): (&Ruling, Option<TestTreatment>, LaneName),
-) -> Message {
-    let all = question.recipients.iter().chain(&ruling.copies);
-    let recipient = |(index, address): (u32, &Address)| {
-        QueuedRecipient::untried(index, address.clone(), RecipientRequest::default())
-    };
-    // Held mail goes as it is when a person releases it to its recipients.
-    let test = test.filter(|test| test.action != TestAction::Hold);
-    Message {
-        queue_id: QueueId::new(question.now.as_millisecond(), 0),
-        kind: MessageKind::Submitted,
-        lane,
-        accepted: Moment(0),
-        accepted_wall: question.now.as_millisecond(),
-        age_base: 0,
-        reverse_path: ruling.reverse_path.clone(),
-        sender: ruling.sender.clone(),
-        body: Body::EightBitMime,
-        smtputf8: false,
-        request: MessageRequest::default(),
-        client: ClientInfo::default(),
-        decisions: Decisions { test, upstream: ruling.upstream.clone(), ruled: ruling.ruled.clone() },
-        recipients: (0..).zip(all).map(recipient).collect(),
-        size: received.taken.content.len(),
-        content: received.taken.content.clone(),
-    }
+fn message(question: &Inquiry, received: &HandedIn, ruled: (&Ruling, Option<&TestTreatment>)) -> Message {
+    let all = question.recipients.iter().chain(&ruled.0.copies);
+    let queue_id = QueueId::new(question.now.as_millisecond(), 0);
+    let content = received.taken.content.clone();
+    Message { size: content.len(), content, ..sketch((queue_id, false), ruled, all) }
+}
+
+/// What messages are changed by.
+fn transformer(config: &Config) -> Result<Transformer, Reply> {
+    let timeline = Timeline::resume(Arc::new(SystemClock), None);
+    Transformer::new(config, timeline).map_err(|error| Reply::new(451, (4, 3, 0), error.to_string()))
 }
 
 /// Makes it ready for an upstream that can take all there is.
-async fn prepare(config: &Config, upstream: &Upstream, message: Message) -> Result<Prepared, Reply> {
+async fn prepare(
+    transformer: &Transformer,
+    upstream: &Upstream,
+    message: Message,
+) -> Result<Prepared, Reply> {
     let fault = |text: String| Reply::new(451, (4, 3, 0), text);
-    let timeline = Timeline::resume(Arc::new(SystemClock), None);
-    let transformer = Transformer::new(config, timeline).map_err(|error| fault(error.to_string()))?;
     let octets = message.content.read().await.map_err(|error| fault(error.to_string()))?;
     let captured = message.decisions.test.as_ref().is_some_and(|test| test.action == TestAction::Capture);
     let local = captured || matches!(upstream.kind, UpstreamKind::Capture(_));
-    let facts = UpstreamFacts { sign: upstream.sign && !local, eight_bit_mime: true, smtputf8: true, local };
+    let header_delivery = OtherRecipients::by(upstream).filter(|_| !local);
+    let facts = UpstreamFacts {
+        sign: upstream.sign && !local,
+        eight_bit_mime: true,
+        smtputf8: header_delivery.is_none(),
+        local,
+        header_delivery,
+    };
     // Its mail goes by the first account that has room.
     let account = upstream.accounts.first().expect("there is one always");
     let prepared = transformer.prepare(&message, octets, &WayOut { upstream, account, facts });

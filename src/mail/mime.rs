@@ -95,6 +95,14 @@ impl EntityKind {
     }
 }
 
+/// Whether all readers take an entity for the same: none of the fields that say what it is stands twice, and nothing among
+/// them is no field, which might be the body.
+#[must_use]
+pub fn is_plain_to_all(header: &Header<'_>) -> bool {
+    let once = |name: &str| header.fields().filter(|field| field.is(name)).count() < 2;
+    once("Content-Type") && once("Content-Transfer-Encoding") && header.fields().all(|f| !f.name().is_empty())
+}
+
 /// A piece of the body of a multipart entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {

@@ -18,6 +18,7 @@ pub mod mime;
 mod named_address;
 mod queue_id;
 pub mod received;
+pub mod recipient_list;
 mod request;
 pub mod sealed;
 

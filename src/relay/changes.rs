@@ -191,6 +191,7 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
         filter,
         sender,
         sign,
+        encode,
         signature,
         kind,
         accounts,
@@ -205,10 +206,10 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
         (UpstreamKind::Capture(old), UpstreamKind::Capture(new)) => old == new,
         (UpstreamKind::Smtp(_) | UpstreamKind::Graph(_) | UpstreamKind::Capture(_), _) => false,
     };
-    let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign, &new.signature);
+    let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign, new.encode, &new.signature);
     same_kind
         && *sender == new.sender
-        && (name, *default, *enabled, filter, *sign, signature) == of_new
+        && (name, *default, *enabled, filter, *sign, *encode, signature) == of_new
         && (shared_limits, limit_group, fallback, *disable_after)
             == (&new.shared_limits, &new.limit_group, &new.fallback, new.disable_after)
         && accounts.len() == new.accounts.len()

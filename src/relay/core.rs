@@ -9,7 +9,9 @@ use tokio::task::JoinSet;
 use super::error::RelayError;
 use super::housekeeping;
 use crate::account::{AccountServices, Accounts};
-use crate::config::{Capture, Config, Fallback, Limits, Login, SharedLimits, Upstream, UpstreamKind};
+use crate::config::{
+    Capture, Config, Fallback, Limits, Login, SharedLimits, TextEncoding, Upstream, UpstreamKind,
+};
 use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
@@ -256,6 +258,7 @@ fn own_upstreams(config: &Config) -> [Arc<Upstream>; 2] {
             filter: Vec::new(),
             sender: None,
             sign: false,
+            encode: TextEncoding::Unchanged,
             signature: None,
             kind: UpstreamKind::Capture(Capture { max: config.test_mode.capture_max }),
             accounts: vec![Login::anonymous(Limits::default())],

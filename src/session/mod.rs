@@ -4,6 +4,7 @@
 //! and the policies, [`receive`] takes the content, [`accept`] puts the message into the queue.
 
 pub mod accept;
+pub mod carrier;
 mod channel;
 mod direct;
 pub mod driver;
@@ -33,6 +34,7 @@ use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::Intake;
 use crate::time::Timeline;
+use crate::transform::Transformer;
 
 pub use driver::run;
 
@@ -49,6 +51,8 @@ pub struct Services {
     pub timeline: Timeline,
     /// Which upstream serves a sender.
     pub router: Arc<Router>,
+    /// Knows what becomes of a message on its way out.
+    pub transformer: Arc<Transformer>,
     /// Wakes the upstream's lane when a message has been queued.
     pub wakeups: Arc<Wakeups>,
     /// How long lanes have waited for limits.

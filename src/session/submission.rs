@@ -10,6 +10,7 @@ use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, EnqueueError, Recipients, StoreError, TestTreatment};
+use crate::transform::TransformError;
 
 /// The longest piece of a From field that is shown, in characters.
 const MAX_SHOWN: usize = 200;
@@ -38,6 +39,9 @@ pub enum SubmissionError {
         /// `message_size` of the upstream.
         max: u64,
     },
+    /// The upstream delivers to whom the header names, and that is not clear.
+    #[error(transparent)]
+    Header(TransformError),
     /// A rule of the operator refuses it.
     #[error("{text}")]
     Rule {
@@ -70,6 +74,7 @@ impl SubmissionError {
             Self::TooLarge { .. } => (552, (5, 3, 4)),
             Self::NotQueued(EnqueueError::Full { .. }) => (452, (4, 3, 1)),
             Self::NotQueued(_) | Self::Unreadable(_) | Self::NoBlacklist(_) => (451, (4, 3, 0)),
+            Self::Header(error) => return error.to_reply(),
             Self::Direct(refused) => return refused.reply.clone(),
         };
         Reply::new(code, status, self.to_string())
@@ -82,6 +87,7 @@ impl SubmissionError {
             Self::NoRoute { .. } => "route",
             Self::NoAccount { .. } => "account",
             Self::TooLarge { .. } => "size",
+            Self::Header(_) => "header",
             Self::NotQueued(EnqueueError::Full { .. }) => "queue_full",
             Self::Rule { .. } => "rule",
             Self::NotQueued(_) | Self::Unreadable(_) | Self::NoBlacklist(_) => "store",

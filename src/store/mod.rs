@@ -15,12 +15,12 @@ pub use traits::{Admin, Claims, Intake, Outlook, Permits, SignInStore, Store, Sw
 pub use types::{
     Ask, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, Decisions, DecisionsError, Delivery,
     Disposition, EnqueueError, FAILURES_APART, FAILURES_WITHIN, GrantChange, HeldMessage, HeldPortion,
-    HeldWalk, LaneKind, LaneMove, LaneName, LaneSender, Lease, Leased, ListFilter, ListingRule, MOST_DOUBTS,
-    MailboxFailure, MailboxFindings, Message, MessageId, MessageKind, MessageRelease, MessageState,
-    NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient, NewSuspension, Orphans, Overdue,
-    OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted, Priority, QueueCounts, QueuedRecipient,
-    RecipientState, Recipients, Recovered, Ruled, Settlement, StoreError, StoredGrant, StoredToken, Summary,
-    SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TestModeCounts, TestTreatment, Totals,
-    TroubledDomain, domain_key, is_in_trouble, pattern_key, patterns_covering,
+    HeldWalk, LaneKind, LaneMove, LaneName, LaneSender, Lease, Leased, LeasedMove, ListFilter, ListingRule,
+    MOST_DOUBTS, MailboxFailure, MailboxFindings, Message, MessageId, MessageKind, MessageRelease,
+    MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient, NewSuspension, Orphans,
+    Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted, Priority, QueueCounts,
+    QueuedRecipient, RecipientState, Recipients, Recovered, Ruled, Settlement, StoreError, StoredGrant,
+    StoredToken, Summary, SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TestModeCounts,
+    TestTreatment, Totals, TroubledDomain, domain_key, is_in_trouble, pattern_key, patterns_covering,
 };
 pub use upload::Upload;

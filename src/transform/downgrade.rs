@@ -181,10 +181,7 @@ fn can_be_read(kind: &EntityKind, depth: usize) -> bool {
 /// Writes an entity that holds no other.
 fn leaf(header: &mut Header<'_>, kind: &EntityKind, out: &mut Vec<u8>) -> Result<(), TransformError> {
     let body = header.body();
-    if !kind.declared {
-        let charset = if std::str::from_utf8(body).is_ok() { "utf-8" } else { "unknown-8bit" };
-        header.replace("Content-Type", format!("text/plain; charset={charset}").as_bytes());
-    }
+    declare(header, kind, body);
     let (name, encoded) = match kind.encoding {
         // Octets over 127 have no meaning in these.
         TransferEncoding::Base64 | TransferEncoding::Unknown => {
@@ -202,13 +199,21 @@ fn leaf(header: &mut Header<'_>, kind: &EntityKind, out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
+/// Says of a text of 8 bits what it is, where nothing is said.
+pub(super) fn declare(header: &mut Header<'_>, kind: &EntityKind, text: &[u8]) {
+    if !kind.declared {
+        let charset = if std::str::from_utf8(text).is_ok() { "utf-8" } else { "unknown-8bit" };
+        header.replace("Content-Type", format!("text/plain; charset={charset}").as_bytes());
+    }
+}
+
 fn write_head(header: &Header<'_>, out: &mut Vec<u8>) {
     header.write_to(out);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Base 64 in lines.
-fn base64_lines(body: &[u8]) -> Vec<u8> {
+pub(super) fn base64_lines(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() / 3 * 4 + body.len() / BASE64_LINE * 2 + 8);
     for line in body.chunks(BASE64_LINE) {
         out.extend_from_slice(STANDARD.encode(line).as_bytes());

@@ -49,7 +49,7 @@ impl SenderIdentity<'_> {
             _ => {}
         }
         if original.is_some() {
-            remove_forged(header);
+            remove_forged(header, ORIGINAL);
         }
         original
     }

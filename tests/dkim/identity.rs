@@ -114,7 +114,13 @@ fn what_is_not_the_sender_s_keeps_its_octets() {
     let records = published(&keys);
     let verifier = MessageAuthenticator::new_cloudflare().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let facts = UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
+    let facts = UpstreamFacts {
+        sign: true,
+        eight_bit_mime: true,
+        smtputf8: true,
+        local: false,
+        header_delivery: None,
+    };
     let fields = proptest::collection::vec(proptest::sample::select(FIELDS), 0..14);
     let bodies = proptest::sample::select(
         &["", "\r\n", "\r\nhello\r\n", "\r\n--b\r\n\r\nGr\u{fc}\u{df}e \r\n--b--\r\n"][..],

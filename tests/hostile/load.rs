@@ -155,7 +155,13 @@ fn prepare(content: &str) -> bool {
         size: content.len() as u64,
         content: Content::memory(Vec::new()),
     };
-    let old = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
+    let old = UpstreamFacts {
+        sign: true,
+        eight_bit_mime: false,
+        smtputf8: false,
+        local: false,
+        header_delivery: None,
+    };
     let content = format!("Received: x\r\nFrom: a@firm.example\r\n{content}").into_bytes();
     let mut config = config();
     config.dkim.push(signing_entry());

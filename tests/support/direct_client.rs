@@ -100,6 +100,7 @@ pub fn door(sim: &Simulation, listener: usize) -> Door {
         store: context.store.clone(),
         timeline: context.timeline.clone(),
         router: context.router.clone(),
+        transformer: context.transformer.clone(),
         wakeups: context.wakeups.clone(),
         limit_waits: context.limit_waits.clone(),
         test_mode: core.test_mode.clone(),

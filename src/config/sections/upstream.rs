@@ -13,7 +13,9 @@ use crate::config::names::{is_ehlo_name, is_host};
 use crate::config::presets::{self, PRESETS, Preset, PresetKind};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, one_of, quoted};
-use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind, proxy};
+use crate::config::{
+    Auth, Capture, Limits, Login, Security, Smtp, TextEncoding, Upstream, UpstreamKind, proxy,
+};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
@@ -57,6 +59,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let enabled = section.flag("enabled").unwrap_or(true);
     // Microsoft Graph changes what is signed, and signs by itself.
     let sign = section.flag("sign").unwrap_or(kind != KindName::Graph);
+    let encode = encode(&mut section, kind, preset);
     let signature = super::signature::of_upstream(&mut section);
     upstream_keys::refuse_others(&mut section, kind);
     let mut large = None;
@@ -91,6 +94,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         filter,
         sender,
         sign,
+        encode,
         signature,
         kind,
         accounts: logins.logins,
@@ -117,6 +121,16 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
 fn limit_group(section: &mut Section<'_>) -> Option<(String, SourcePlace)> {
     let name = section.text("limit_group", "a name", "write the name of a [[limit_group]]")?;
     Some((name.to_owned(), section.place_of("limit_group")))
+}
+
+/// How text goes: as the file says, or as the provider needs it.
+fn encode(section: &mut Section<'_>, kind: KindName, preset: Option<&Preset>) -> TextEncoding {
+    let own = match kind {
+        KindName::Graph => TextEncoding::Base64,
+        _ => preset.map_or(TextEncoding::Unchanged, Preset::text_encoding),
+    };
+    let words = [("base64", TextEncoding::Base64), ("none", TextEncoding::Unchanged)];
+    section.choice("encode", &words).filter(|_| kind == KindName::Smtp).unwrap_or(own)
 }
 
 /// What the upstream is, and the preset, if there is one for that. A preset says what it is for, where `kind` does not.

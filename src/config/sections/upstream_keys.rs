@@ -13,7 +13,7 @@ pub(super) enum KindName {
 use KindName::{Capture, Graph, Smtp};
 
 /// The keys that not every kind has, and those that have them.
-const KEYS: [(&str, &[KindName]); 23] = [
+const KEYS: [(&str, &[KindName]); 24] = [
     ("preset", &[Smtp, Graph]),
     ("host", &[Smtp]),
     ("port", &[Smtp]),
@@ -24,6 +24,7 @@ const KEYS: [(&str, &[KindName]); 23] = [
     ("tls_name", &[Smtp]),
     ("pin", &[Smtp]),
     ("ehlo", &[Smtp]),
+    ("encode", &[Smtp]),
     ("source_address", &[Smtp]),
     ("proxy", &[Smtp, Graph]),
     ("auth", &[Smtp]),
@@ -64,6 +65,7 @@ impl KindName {
             (Graph, "user") => r#"write mailbox = "office@firm.example""#,
             (Graph, "password") => "write oauth: Microsoft Graph takes tokens alone",
             (Graph, "host" | "port") => "remove it, or write base_url",
+            (Graph, "encode") => "remove it: text always goes as base64",
             (Graph, "account") => "write another [[upstream]] for each mailbox",
             (Smtp, "mailbox" | "base_url" | "large") => r#"remove it, or write kind = "graph""#,
             _ => "remove it",

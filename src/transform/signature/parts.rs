@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::mail::header::Header;
-use crate::mail::mime::{EntityKind, MAX_DEPTH, Piece, pieces};
+use crate::mail::mime::{EntityKind, MAX_DEPTH, Piece, is_plain_to_all, pieces};
 use crate::mail::sealed::is_armored;
 
 /// Parts of one multipart entity that are looked at.
@@ -97,13 +97,6 @@ impl Search<'_> {
             self.entity(part);
         }
     }
-}
-
-/// Whether all readers take the fields for the same: none of those that matter stands twice, and nothing in between is no
-/// field, which might be the body.
-fn is_plain_to_all(header: &Header<'_>) -> bool {
-    let once = |name: &str| header.fields().filter(|field| field.is(name)).count() < 2;
-    once("Content-Type") && once("Content-Transfer-Encoding") && header.fields().all(|f| !f.name().is_empty())
 }
 
 /// Whether it is attached, or has the name of a file (RFC 2183).

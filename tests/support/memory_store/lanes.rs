@@ -288,6 +288,21 @@ impl Claims for MemoryStore {
         Ok(handed_back)
     }
 
+    async fn move_leased(&self, moved: LeasedMove) -> Result<(), StoreError> {
+        {
+            let (mut state, now) = (self.state(), self.now());
+            state.end_lease(moved.lease, None, now).ok_or(StoreError::Fenced)?;
+            let entry = state.queue.get_mut(&moved.lease.id).expect("it was under a lease");
+            entry.state = EntryState::Waiting;
+            entry.lane = moved.to;
+            entry.age_base += moved.credit;
+            entry.new.decisions = moved.decisions.clone();
+            entry.decisions = moved.decisions;
+        }
+        self.settled.notify_waiters();
+        Ok(())
+    }
+
     async fn mailboxes_failed(&self, failures: Vec<MailboxFailure>) -> Result<MailboxFindings, StoreError> {
         let (mut state, mut findings) = (self.state(), MailboxFindings::default());
         for failure in &failures {
