@@ -41,7 +41,9 @@ pub enum SubmissionError {
     /// A rule of the operator refuses it.
     #[error("{text}")]
     Rule {
-        /// What the rule says.
+        /// The rule.
+        rule: String,
+        /// What it says.
         text: String,
     },
     /// What has come can't be read again.
@@ -73,6 +75,15 @@ impl SubmissionError {
             Self::Direct(refused) => return refused.reply.clone(),
         };
         Reply::new(code, status, self.to_string())
+    }
+
+    /// The rule that refuses it.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Rule { rule, .. } => Some(rule),
+            _ => None,
+        }
     }
 
     /// The word for it in the log.
