@@ -255,21 +255,36 @@ impl Walk {
             return client.leave().await;
         }
         let (mut message, why) = self.expected(&letter, taken.clone());
+        let mut apart = None;
         let reply = client.say(&letter.content(&taken)).await;
         client.leave().await;
         self.note(&format!("at {listener}: {letter:?}, {message:?}: {reply}"));
         assert_eq!(message.rejected, reply == "550 5.7.1 not you", "{message:?}: {reply}");
-        self.owners.extend(message.to.iter().map(|to| (to.clone(), self.handed_in.len())));
         if reply.starts_with("250") {
             message.id = reply.rsplit_once("queued as ").and_then(|(_, id)| QueueId::parse(id).ok());
             assert!(message.id.is_some() || listener == DIRECT, "{reply}");
             self.tally.count(&message, why);
+            if message.id.is_none() && message.treatment.is_none() && message.to.len() > taken.len() {
+                apart = Some(self.copies_apart(&mut message, taken.len()).await);
+            }
         } else {
             // In direct mode nothing was accepted; of a test nobody is to hear of it all the same.
             message.deleted = true;
             self.tally.rejected += usize::from(message.rejected);
         }
-        self.handed_in.push(message);
+        for message in [Some(message), apart].into_iter().flatten() {
+            self.owners.extend(message.to.iter().map(|to| (to.clone(), self.handed_in.len())));
+            self.handed_in.push(message);
+        }
+    }
+
+    /// The copies of a message that the upstream took while its client waited: they are queued, and may have gone by now.
+    async fn copies_apart(&self, message: &mut HandedIn, own: usize) -> HandedIn {
+        let to = message.to.split_off(own);
+        let queue = self.queue().await;
+        let is_it = |queued: &&Summary| queued.recipients.iter().any(|one| one.address == to[0]);
+        let id = queue.iter().find(is_it).map(|queued| queued.queue_id.clone());
+        HandedIn { id, to, ..*message }
     }
 
     /// What becomes of a letter whose content ends now.

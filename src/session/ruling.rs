@@ -50,6 +50,7 @@ pub struct Ruling {
 }
 
 /// What was decided about a message that is taken.
+#[derive(Debug, Clone)]
 pub(super) struct Decided<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) test: Option<TestTreatment>,

@@ -123,6 +123,20 @@ pub struct Submission {
 }
 
 impl Submission {
+    /// The same, and no upstream was asked about it.
+    pub(super) fn without_exchange(&self) -> Self {
+        Self {
+            queue_id: self.queue_id.clone(),
+            hello: self.hello.clone(),
+            user: self.user.clone(),
+            transaction: self.transaction.clone(),
+            content: self.content.clone(),
+            author: self.author.clone(),
+            label: self.label.clone(),
+            exchange: None,
+        }
+    }
+
     /// Whether nobody is to get it.
     pub(super) fn all_dropped(&self) -> bool {
         self.transaction.dropped.len() == self.transaction.envelope.recipients().len()
