@@ -31,6 +31,7 @@ mod private_key;
 mod proxy;
 mod reader;
 mod rule;
+mod schedule;
 mod scram;
 mod secret;
 mod sections;
@@ -71,6 +72,7 @@ pub use presets::{PRESETS, Preset, PresetKind, SendingHosts};
 pub use private_key::{SigningKeyFault, SigningKeyFileFault, signing_key, signing_key_file};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use rule::{HeaderEdit, Rule, RuleActions, RuleCondition, SizeTest, TextPattern, TextTest};
+pub use schedule::Schedule;
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use sender::{SenderWhen, UpstreamSender};
 pub use sign_in::{

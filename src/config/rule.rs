@@ -1,10 +1,9 @@
 //! What is to be done with which mail, as `[[rule]]` says it.
 
 use ipnet::IpNet;
-use jiff::civil::Time;
 use regex::{Regex, RegexBuilder};
 
-use super::{Filter, UserPriority};
+use super::{Filter, Schedule, UserPriority};
 use crate::mail::NamedAddress;
 
 /// The most memory that a compiled expression may take, in octets.
@@ -108,8 +107,8 @@ pub struct RuleActions {
     pub hold: Option<bool>,
     /// Whether it is a test though test mode is off.
     pub test: Option<bool>,
-    /// The time of day before which it does not go.
-    pub delay_until: Option<Time>,
+    /// When it goes.
+    pub delay_until: Option<Schedule>,
     /// Why it is refused.
     pub reject: Option<String>,
     /// Whether no further rule is asked.

@@ -51,12 +51,52 @@ pub async fn accept(
         detour.log(&submission.queue_id, &upstream.name);
         ruling.upstream = Some(upstream.name.clone());
     }
-    let decided = Decided { upstream, test, delay: ruling.delay(now), ruling, copies };
+    let mut decided = Decided { upstream, test, delay: ruling.delay(now), ruling, copies };
     let at_once = is_sent_at_once(upstream, decided.test.as_ref()) && !decided.ruling.keeps();
     if is_direct(services, peer) && at_once && !submission.all_dropped() {
-        return send(services, peer, submission, decided).await;
+        let copies = QueuedCopies::of(&submission, &mut decided);
+        let reply = send(services, peer, submission, decided).await?;
+        if let Some(copies) = copies {
+            copies.queue(services, peer).await;
+        }
+        return Ok(reply);
     }
-    queue(services, peer, submission, decided).await
+    let recipients = recipients(&submission.transaction, std::mem::take(&mut decided.copies));
+    queue(services, peer, submission, (decided, recipients)).await
+}
+
+/// The copies of a message that goes through while its client waits. They are none of the client's affair: it is not told of
+/// them, and waits for nobody but its own recipients. So they are queued, once the upstream has the message.
+struct QueuedCopies<'a> {
+    submission: Submission,
+    decided: Decided<'a>,
+    recipients: Recipients,
+}
+
+impl<'a> QueuedCopies<'a> {
+    /// Takes them out of what was decided. Of a test there is one mail, whoever it names: then they stay.
+    fn of(submission: &Submission, decided: &mut Decided<'a>) -> Option<Self> {
+        if decided.test.is_some() {
+            return None;
+        }
+        let recipients = Recipients::new(std::mem::take(&mut decided.copies))?;
+        Some(Self { submission: submission.without_exchange(), decided: decided.clone(), recipients })
+    }
+
+    /// The client has its reply whatever becomes of them.
+    async fn queue(self, services: &Services, peer: &Peer) {
+        let Self { submission, decided, recipients } = self;
+        let (queue_id, upstream) = (submission.queue_id.clone(), decided.upstream.name.clone());
+        if let Err(error) = queue(services, peer, submission, (decided, recipients)).await {
+            tracing::error!(
+                event = "store",
+                queue_id = %queue_id,
+                upstream,
+                reason = %error,
+                effect = "the message was sent, and its copies are not"
+            );
+        }
+    }
 }
 
 /// The message as its first attempt would get it, without its content.
@@ -85,16 +125,15 @@ async fn queue(
     services: &Services,
     peer: &Peer,
     submission: Submission,
-    decided: Decided<'_>,
+    (decided, recipients): (Decided<'_>, Recipients),
 ) -> Result<Reply, SubmissionError> {
     let Submission { queue_id, hello, user, transaction, content, label, .. } = submission;
     let decisions = decided.decisions();
-    let Decided { upstream, test, ruling, copies, delay } = decided;
+    let Decided { upstream, test, ruling, delay, .. } = decided;
     let Ruling { sender, reverse_path, goes_at, ruled, .. } = ruling;
     let priority = priority(services, user.as_ref(), (transaction.request.priority, &ruled));
     let user = user.as_ref().map(|user| &*user.name);
     let size = content.len();
-    let recipients = recipients(&transaction, copies);
     let lane = lane(test.as_ref(), services.router.lane_of(&upstream.name, &sender));
     let envelope = transaction.envelope;
     let (sender_path, rules) = (&reverse_path, &ruled.rules);

@@ -45,7 +45,9 @@ pub enum SubmissionError {
     /// A rule of the operator refuses it.
     #[error("{text}")]
     Rule {
-        /// What the rule says.
+        /// The rule.
+        rule: String,
+        /// What it says.
         text: String,
     },
     /// What has come can't be read again.
@@ -78,6 +80,15 @@ impl SubmissionError {
             Self::Direct(refused) => return refused.reply.clone(),
         };
         Reply::new(code, status, self.to_string())
+    }
+
+    /// The rule that refuses it.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Rule { rule, .. } => Some(rule),
+            _ => None,
+        }
     }
 
     /// The word for it in the log.
@@ -118,6 +129,20 @@ pub struct Submission {
 }
 
 impl Submission {
+    /// The same, and no upstream was asked about it.
+    pub(super) fn without_exchange(&self) -> Self {
+        Self {
+            queue_id: self.queue_id.clone(),
+            hello: self.hello.clone(),
+            user: self.user.clone(),
+            transaction: self.transaction.clone(),
+            content: self.content.clone(),
+            author: self.author.clone(),
+            label: self.label.clone(),
+            exchange: None,
+        }
+    }
+
     /// Whether nobody is to get it.
     pub(super) fn all_dropped(&self) -> bool {
         self.transaction.dropped.len() == self.transaction.envelope.recipients().len()

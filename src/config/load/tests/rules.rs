@@ -1,7 +1,5 @@
 //! `[[rule]]`, every key of it.
 
-use jiff::civil::time;
-
 use super::super::*;
 use super::loaded;
 use crate::config::{RuleCondition, TextTest, UserPriority};
@@ -33,7 +31,7 @@ fn reads_every_key_of_a_rule() {
         actions.header.iter().map(|edit| (edit.name.as_str(), edit.value.as_deref())).collect();
     assert_eq!(edits, [("X-Internal", None), ("X-A", Some("b"))]);
     assert_eq!((actions.hold, actions.test, actions.last), (Some(false), Some(true), true));
-    assert_eq!(actions.delay_until, Some(time(22, 5, 0, 0)));
+    assert_eq!(actions.delay_until.map(|at| at.to_string()).as_deref(), Some("22:05-06:00"));
     assert_eq!(actions.reject.as_deref(), Some("no"));
     assert_eq!(
         (all.name.as_str(), &all.when, all.actions.hold),
