@@ -18,6 +18,7 @@ mod init;
 mod interrupt;
 mod limits;
 mod output;
+mod own_relay;
 mod own_sign_ins;
 mod presets;
 mod probe;
