@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::client::{ApiRequest, Client, RequestPath, StreamEnd, runtime};
 use super::context::CliContext;
 use super::failure::{Failure, warn};
+use super::interrupt::unless_interrupted;
 use super::output::{self, count};
 use super::own_sign_ins::OwnSignIns;
 use crate::config::{Config, Login, Upstream, UpstreamKind};
@@ -114,11 +115,9 @@ fn from_here(
             }
             Ok(StreamEnd::Ended)
         };
-        let ended = tokio::select! {
-            // It ends the events, and so what shows them.
-            ended = async { tokio::try_join!(probing, showing).map(|((), ended)| ended) } => ended,
-            _ = tokio::signal::ctrl_c() => Ok(StreamEnd::Interrupted),
-        };
+        // The end of the one is the end of the events, and so of what shows them.
+        let both = async { tokio::try_join!(probing, showing).map(|((), ended)| ended) };
+        let ended = unless_interrupted(Box::pin(both)).await.unwrap_or(Ok(StreamEnd::Interrupted));
         sign_ins.stop().await;
         ended
     })

@@ -35,6 +35,9 @@ pub(in crate::cli) struct InitOptions {
     /// A file that holds the password or the client secret; on a terminal it is asked for
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// Send a test mail to this address when the configuration is written, and wait for its outcome
+    #[arg(long, value_name = "ADDRESS", value_parser = Address::parse)]
+    pub(super) test_mail: Option<Address>,
 }
 
 /// How the relay proves itself to the provider.
@@ -129,6 +132,8 @@ pub(super) enum SecretAnswer {
     ToCome { name: String },
 }
 
+/// What is answered where no application is registered yet.
+const NO_CLIENT_YET: &str = "none yet";
 /// What stands in a file until there is a secret.
 const NONE_YET: &str = "none-yet";
 
@@ -165,6 +170,11 @@ impl SignInAnswers {
             SignInProvider::Google => "google",
             SignInProvider::Custom => "custom",
         }
+    }
+
+    /// Whether a person has to sign in before mail goes.
+    pub(super) fn needs_person(&self) -> bool {
+        self.way != Way::ClientCredentials
     }
 
     /// Whether there is an application already.
@@ -317,14 +327,16 @@ impl Gatherer<'_, '_> {
             usual: domain,
         };
         let tenant = if is_microsoft { self.get(&question, options.tenant.as_deref(), plain)? } else { None };
-        let none_yet = if is_microsoft { " (Enter: there is none yet)" } else { "" };
         let question = Question {
             flag: "--client-id",
-            words: format!("Client id of the application that is registered for this relay{none_yet}"),
+            words: "Client id of the application that is registered for this relay".to_owned(),
             // At Microsoft a script registers it, which wants to know the rest of the configuration.
-            usual: is_microsoft.then_some(NO_CLIENT_ID),
+            usual: is_microsoft.then_some(NO_CLIENT_YET),
         };
-        let client_id = self.get(&question, options.client_id.as_deref(), plain)?;
+        let client_id = self.get(&question, options.client_id.as_deref(), |text| match text {
+            NO_CLIENT_YET if is_microsoft => Ok(NO_CLIENT_ID.to_owned()),
+            id => plain(id),
+        })?;
         let is_to_come = file.is_none() && client_id.as_deref() == Some(NO_CLIENT_ID);
         let secret_name = format!("{name}.client_secret");
         let client_secret = match (way == Way::ClientCredentials || !is_microsoft, is_to_come) {
@@ -363,9 +375,28 @@ impl Answers {
             return Err(Failure::Wrong(format!("--address: {error}; the way {} needs one", way.word())));
         }
         let login = gatherer.login(&Known { provider: &provider, user: &user, way }, options)?;
-        match login {
-            Some(login) if gatherer.missing.is_empty() => Ok(Self { provider, user, login }),
-            _ => Err(gatherer.missing()),
+        let answers = match login {
+            Some(login) if gatherer.missing.is_empty() => Self { provider, user, login },
+            _ => return Err(gatherer.missing()),
+        };
+        if options.test_mail.is_some() {
+            answers.check_test_mail(gatherer.dialogue.is_some())?;
+        }
+        Ok(answers)
+    }
+
+    /// Whether a test mail could go as soon as the configuration is there.
+    fn check_test_mail(&self, is_asking: bool) -> Result<(), Failure> {
+        let name = self.provider.name();
+        match self.sign_in() {
+            Some(sign_in) if !sign_in.has_client_id() => Err(Failure::Wrong(
+                "--test-mail needs an application that may send: say which by --client-id".to_owned(),
+            )),
+            Some(sign_in) if sign_in.needs_person() && !is_asking => Err(Failure::Wrong(format!(
+                "--test-mail: a person has to sign in first, and there is no terminal to ask at: leave it out, then \
+                 mailsluice connect {name}, mailsluice run, and mailsluice send"
+            ))),
+            Some(_) | None => Ok(()),
         }
     }
 
