@@ -53,14 +53,14 @@ pub(super) struct SendOptions {
 }
 
 /// Who has the mail that is not out yet.
-pub(super) enum Keeper {
+pub(super) enum Afterwards {
     /// A relay that runs, and goes on with it.
     Running,
     /// The queue alone, until somebody gives this command.
     Stopped { run: String },
 }
 
-impl Keeper {
+impl Afterwards {
     /// Where to look, or what to do.
     fn advice(&self, queue_id: &str) -> String {
         match self {
@@ -106,11 +106,15 @@ fn patience(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn execute(options: &SendOptions, context: &CliContext) -> Result<(), Failure> {
-    send(options, context, &Keeper::Running)
+    send(options, context, &Afterwards::Running)
 }
 
 /// Sends it through the relay that runs, and says what comes of it.
-pub(super) fn send(options: &SendOptions, context: &CliContext, keeper: &Keeper) -> Result<(), Failure> {
+pub(super) fn send(
+    options: &SendOptions,
+    context: &CliContext,
+    afterwards: &Afterwards,
+) -> Result<(), Failure> {
     let client = context.client()?;
     let path = || RequestPath::path(&["send"]).with("upstream", options.upstream.as_deref());
     let plan = path().with("from", options.from.as_ref().map(Address::as_str));
@@ -132,9 +136,10 @@ pub(super) fn send(options: &SendOptions, context: &CliContext, keeper: &Keeper)
         output::text(&text)
     });
     match (ended, &sent.queued) {
-        (Ok(ended), _) => conclude(&sent, ended, context, keeper),
+        (Ok(ended), _) => conclude(&sent, ended, context, afterwards),
         (Err(failure), Some(QueuedJson { queue_id, .. })) => {
-            Err(failure.and_so(&format!("it stays in the queue: {}", keeper.advice(&printable(queue_id)))))
+            Err(failure
+                .and_so(&format!("it stays in the queue: {}", afterwards.advice(&printable(queue_id)))))
         }
         (Err(failure), None) => Err(failure),
     }
@@ -189,7 +194,12 @@ impl SentJson {
     }
 }
 
-fn conclude(sent: &SentJson, ended: StreamEnd, context: &CliContext, keeper: &Keeper) -> Result<(), Failure> {
+fn conclude(
+    sent: &SentJson,
+    ended: StreamEnd,
+    context: &CliContext,
+    afterwards: &Afterwards,
+) -> Result<(), Failure> {
     if context.json {
         context.print_value(sent, "")?;
     }
@@ -197,7 +207,7 @@ fn conclude(sent: &SentJson, ended: StreamEnd, context: &CliContext, keeper: &Ke
         return Err(Failure::new("interrupted: it may be in the queue (mailsluice queue list)"));
     };
     let id = printable(queue_id);
-    let advice = keeper.advice(&id);
+    let advice = afterwards.advice(&id);
     if ended == StreamEnd::Interrupted {
         return Err(Failure::new(format!("it stays in the queue: {advice}")));
     }

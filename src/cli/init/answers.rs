@@ -1,14 +1,15 @@
 //! What a person wants: by flags, and for the rest by answers.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::super::dialogue::TerminalDialogue;
 use super::super::failure::Failure;
-use crate::config::{NO_CLIENT_ID, PRESETS, Preset, SignInProvider};
+use super::provider::{ChosenProvider, WrittenProvider, host_name, quoted};
+use super::way::Way;
+use crate::config::{NO_CLIENT_ID, SignInProvider};
 use crate::mail::Address;
 
 /// What `init` is told by flags.
@@ -38,88 +39,6 @@ pub(in crate::cli) struct InitOptions {
     /// Send a test mail to this address when the configuration is written, and wait for its outcome
     #[arg(long, value_name = "ADDRESS", value_parser = Address::parse)]
     pub(super) test_mail: Option<Address>,
-}
-
-/// How the relay proves itself to the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(in crate::cli) enum Way {
-    /// A person signs in once, with any browser
-    DeviceCode,
-    /// The relay signs in by itself, with a secret of the application
-    ClientCredentials,
-    /// A person signs in once, with a browser on this machine
-    AuthorizationCode,
-    /// A password that the provider takes from programs
-    Password,
-}
-
-impl Way {
-    /// Its word in the configuration.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::DeviceCode => "device_code",
-            Self::ClientCredentials => "client_credentials",
-            Self::AuthorizationCode => "authorization_code",
-            Self::Password => "password",
-        }
-    }
-
-    fn explained(self) -> &'static str {
-        match self {
-            Self::DeviceCode => "a person signs in once, with any browser",
-            Self::ClientCredentials => "the relay signs in by itself, with a secret of the application",
-            Self::AuthorizationCode => "a person signs in once, with a browser on this machine (or --paste)",
-            Self::Password => "a password that the provider takes from programs",
-        }
-    }
-}
-
-/// Who takes the mail.
-#[derive(Clone)]
-pub(super) enum ChosenProvider {
-    /// One that is known, with its host where it has one for each region.
-    Preset { preset: &'static Preset, host: Option<String> },
-    /// Any other.
-    Host(String),
-}
-
-impl ChosenProvider {
-    /// What the upstream and its sign-in are named.
-    pub(super) fn name(&self) -> String {
-        let is_name = |text: &str| text.len() <= 64 && !text.contains(':');
-        match self {
-            Self::Preset { preset, .. } => preset.name.to_owned(),
-            Self::Host(host) if is_name(host) => host.clone(),
-            Self::Host(_) => "provider".to_owned(),
-        }
-    }
-
-    /// The host, where the configuration must name it.
-    pub(super) fn host(&self) -> Option<&str> {
-        match self {
-            Self::Preset { host, .. } => host.as_deref(),
-            Self::Host(host) => Some(host),
-        }
-    }
-
-    /// The ways that it has, the usual one first.
-    fn ways(&self) -> &'static [Way] {
-        match self.sign_in() {
-            Some(SignInProvider::Microsoft) => {
-                &[Way::DeviceCode, Way::AuthorizationCode, Way::ClientCredentials, Way::Password]
-            }
-            Some(SignInProvider::Google) => &[Way::Password, Way::AuthorizationCode],
-            Some(SignInProvider::Custom) | None => &[Way::Password],
-        }
-    }
-
-    fn sign_in(&self) -> Option<SignInProvider> {
-        match self {
-            Self::Preset { preset, .. } => preset.sign_in_provider(),
-            Self::Host(_) => None,
-        }
-    }
 }
 
 /// A password or client secret.
@@ -269,18 +188,16 @@ impl Gatherer<'_, '_> {
             usual: None,
         };
         let host = options.host.as_deref();
-        let preset = match (&options.preset, host) {
+        let provider = match (&options.preset, host) {
             (None, Some(host)) => {
                 return host_name(host).map(ChosenProvider::Host).map(Some).map_err(wrong("--host"));
             }
-            (given, _) => self.get(&question, given.as_deref(), |text| {
-                preset(text).map(Ok).or_else(|why| host_name(text).map(Err).map_err(|_| why))
-            })?,
+            (given, _) => self.get(&question, given.as_deref(), WrittenProvider::parse)?,
         };
-        let preset = match preset {
+        let preset = match provider {
             None => return Ok(None),
-            Some(Err(host)) => return Ok(Some(ChosenProvider::Host(host))),
-            Some(Ok(preset)) => preset,
+            Some(WrittenProvider::Host(host)) => return Ok(Some(ChosenProvider::Host(host))),
+            Some(WrittenProvider::Known(preset)) => preset,
         };
         if preset.host.is_some() && host.is_none() {
             return Ok(Some(ChosenProvider::Preset { preset, host: None }));
@@ -430,22 +347,6 @@ fn wrong(flag: &'static str) -> impl Fn(String) -> Failure {
     move |why| Failure::Wrong(format!("{flag}: {why}"))
 }
 
-fn preset(text: &str) -> Result<&'static Preset, String> {
-    PRESETS.iter().find(|preset| preset.name == text).ok_or_else(|| {
-        format!("{} is no provider that is known: `mailsluice presets` lists them", quoted(text))
-    })
-}
-
-fn host_name(text: &str) -> Result<String, String> {
-    let is_name = text.parse::<IpAddr>().is_ok()
-        || text.contains('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
-    if is_name {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{} is not a host name or IP address", quoted(text)))
-    }
-}
-
 /// A text without what can't be seen.
 fn plain(text: &str) -> Result<String, String> {
     match text {
@@ -453,8 +354,4 @@ fn plain(text: &str) -> Result<String, String> {
         text if text.contains(char::is_control) => Err("it has control characters".to_owned()),
         text => Ok(text.to_owned()),
     }
-}
-
-fn quoted(text: &str) -> String {
-    format!("{:?}", text.chars().take(60).collect::<String>())
 }

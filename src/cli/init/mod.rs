@@ -2,8 +2,10 @@
 
 mod answers;
 mod next;
+mod provider;
 mod test_mail;
 mod text;
+mod way;
 
 use std::path::{Path, PathBuf};
 

@@ -7,8 +7,9 @@ use super::super::context::CliContext;
 use super::super::dialogue::TerminalDialogue;
 use super::super::failure::Failure;
 use super::super::shell::command;
-use super::answers::{Answers, SignInAnswers, Way};
+use super::answers::{Answers, SignInAnswers};
 use super::test_mail;
+use super::way::Way;
 use crate::mail::Address;
 
 /// The commands that follow, with what they do.

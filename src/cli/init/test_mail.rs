@@ -3,7 +3,7 @@
 use super::super::context::CliContext;
 use super::super::failure::{Failure, complain};
 use super::super::own_relay::OwnRelay;
-use super::super::send::{self, Keeper, SendOptions};
+use super::super::send::{self, Afterwards, SendOptions};
 use super::super::shell::command;
 use super::answers::Answers;
 use crate::mail::Address;
@@ -13,11 +13,11 @@ pub(super) fn send(to: &Address, answers: &Answers, context: &CliContext) -> Res
     let options = SendOptions::to_one(to.clone(), answers.provider.name());
     let not_sent = |failure: Failure| failure.and_so("no test mail was sent");
     if context.client()?.finds_relay().map_err(not_sent)? {
-        return send::send(&options, context, &Keeper::Running);
+        return send::send(&options, context, &Afterwards::Running);
     }
     complain("The relay runs for this mail alone, and then stops. Ctrl-C stops it at once.");
     let relay = OwnRelay::start(context).map_err(not_sent)?;
     let run = command("run", context);
-    let sent = send::send(&options, context, &Keeper::Stopped { run });
+    let sent = send::send(&options, context, &Afterwards::Stopped { run });
     sent.and(relay.stop())
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::answers::{Answers, ChosenProvider, LoginAnswer, SecretAnswer, SignInAnswers, Way};
+use super::answers::{Answers, LoginAnswer, SecretAnswer, SignInAnswers};
+use super::provider::ChosenProvider;
+use super::way::Way;
 
 /// The column where comments begin.
 const COMMENT: usize = 33;
