@@ -15,7 +15,6 @@ mod names;
 mod organisation;
 mod sender;
 mod spf;
-mod tags;
 
 pub use book::{Book, DnsAnswer};
 pub use bulk::judge as judge_bulk_rules;

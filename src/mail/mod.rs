@@ -20,6 +20,7 @@ mod queue_id;
 pub mod received;
 mod request;
 pub mod sealed;
+pub mod tags;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use client_network::ClientNetwork;
