@@ -4,6 +4,7 @@ use super::book::Book;
 use super::diagnosis::{Check, Diagnosis, Notes};
 use super::organisation::organisation;
 use super::sender::{SenderDomain, Via};
+use super::spf;
 use crate::config::SendingHosts;
 use crate::dns::{DnsName, LookupError};
 use crate::mail::tags::Tags;
@@ -140,7 +141,7 @@ pub fn judge(sender: &SenderDomain, book: &Book) -> Vec<Diagnosis> {
             let policy = record.policy.as_str();
             let meaning = if record.policy == Policy::None { ", which only watches" } else { "" };
             notes.ok(format!("the policy is {policy}{meaning}, by {at}"));
-            alignment(sender, &record, &mut notes);
+            alignment(sender, &record, book, &mut notes);
         }
     }
     notes.done()
@@ -178,7 +179,7 @@ fn is_aligned(one: &DnsName, other: &DnsName, is_strict: bool) -> bool {
 }
 
 /// Whether what vouches for mail vouches for its From.
-fn alignment(sender: &SenderDomain, record: &Dmarc, notes: &mut Notes) {
+fn alignment(sender: &SenderDomain, record: &Dmarc, book: &Book, notes: &mut Notes) {
     let signature =
         sender.signed_by.iter().find(|domain| is_aligned(domain, &sender.name, record.is_dkim_strict));
     for Via { name, hosts, sign, .. } in &sender.upstreams {
@@ -186,7 +187,7 @@ fn alignment(sender: &SenderDomain, record: &Dmarc, notes: &mut Notes) {
             (Some(domain), _) => {
                 notes.ok(format!("upstream {name}: the signature of {domain} vouches for From"));
             }
-            (None, SendingHosts::Included(_)) => {
+            (None, SendingHosts::Included(names)) if spf::lets_send(&sender.name, names, book) => {
                 notes.ok(format!("upstream {name}: the reverse-path vouches for From, by SPF"));
             }
             (None, _) if *sign && !sender.signed_by.is_empty() => {
