@@ -6,6 +6,7 @@ pub(super) mod machine;
 mod own_listeners;
 pub(super) mod rules;
 mod same_names;
+mod shadowed;
 mod sign_ins;
 
 use std::collections::{HashMap, VecDeque};
@@ -88,6 +89,29 @@ pub(super) fn users(root: &Section<'_>, config: &Config) {
         let what = format!("no listener takes logins, so that {} has no use", quoted(&user.name));
         let instead = r#"write auth = "optional" or "required" in [[listener]]"#;
         root.warning(&root.place_of("user"), "user", &what, instead);
+    }
+}
+
+/// Warns of what is made ready for mail, and that no mail ever gets.
+pub(super) fn without_effect(root: &Section<'_>, config: &Config) {
+    let is_named = |signature: &NamedSignature| {
+        config.rules.iter().any(|rule| rule.actions.signature.as_ref() == Some(&signature.name))
+    };
+    for signature in config.signatures.iter().filter(|signature| !signature.name.is_empty()) {
+        if !is_named(signature) {
+            let what =
+                format!("{} is named by no rule, so that it stands below no mail", quoted(&signature.name));
+            let instead = "name it in signature of a [[rule]], or remove it";
+            root.warning(&root.place_of("signature"), "signature.name", &what, instead);
+        }
+    }
+    let mut smart_hosts =
+        config.upstreams.iter().filter(|up| matches!(up.kind, UpstreamKind::Smtp(_))).peekable();
+    let signs = smart_hosts.peek().is_none() || smart_hosts.any(|upstream| upstream.sign);
+    if let Some(entry) = config.dkim.first().filter(|_| !signs) {
+        let what =
+            format!("no upstream has mail signed here, so that the key of {} has no use", entry.domain);
+        root.warning(&root.place_of("dkim"), "dkim", &what, "remove sign = false at one, or remove [[dkim]]");
     }
 }
 

@@ -246,6 +246,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let signatures = signature::read_all(&mut root);
     let signatures = check::signatures(&root, signatures);
     check::machine::listeners(&root, &listeners);
+    let session = session::read(root.section("session"));
     let mut config = Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),
@@ -256,9 +257,9 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         complete_addresses: top::complete_addresses(&mut root),
         log: switches::log(root.section("log")),
         listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
-        session: session::read(root.section("session")),
         queue: queue::read(root.section("queue")),
-        users: user::read_all(&mut root, &test_mode),
+        users: user::read_all(&mut root, &test_mode, session.max_message_size),
+        session,
         test_mode,
         blacklist: switches::blacklist(root.section("blacklist")),
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
@@ -274,6 +275,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     config.rules = check::rules::check(&root, rules, &config);
     check::hostname(&root, &config);
     check::users(&root, &config);
+    check::without_effect(&root, &config);
     check::machine::data_dir(&root, &config.data_dir);
     root.finish();
     config

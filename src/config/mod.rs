@@ -41,6 +41,8 @@ mod signature;
 mod size;
 mod synonyms;
 mod syntax;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod trust;
 mod units;

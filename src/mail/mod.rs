@@ -21,6 +21,7 @@ pub mod received;
 pub mod recipient_list;
 mod request;
 pub mod sealed;
+pub mod tags;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use client_network::ClientNetwork;

@@ -146,6 +146,19 @@ impl Transformer {
         }
     }
 
+    /// The content with a signature below its text, where it gets one. Our own reports have none.
+    fn with_signature(
+        &self,
+        message: &Message,
+        (content, header): (&[u8], &Header<'_>),
+        upstream: &Upstream,
+    ) -> Option<Vec<u8>> {
+        let named = message.decisions.ruled.signature.as_deref().and_then(|name| self.signature(name));
+        let signature = named.or(upstream.signature.as_ref());
+        let signature = signature.filter(|_| message.kind == MessageKind::Submitted)?;
+        signature::with_signature(content, header, signature)
+    }
+
     /// Makes a message ready for one upstream.
     ///
     /// # Errors
@@ -157,10 +170,12 @@ impl Transformer {
         way_out: &WayOut<'_>,
     ) -> Result<Prepared, TransformError> {
         let upstream = &way_out.facts;
-        let covered = Covered::of(&Header::parse(&content));
-        let named = message.decisions.ruled.signature.as_deref().and_then(|name| self.signature(name));
-        let content = with_signature(message, content, named.or(way_out.upstream.signature.as_ref()));
         let mut header = Header::parse(&content);
+        let covered = Covered::of(&header);
+        let with_signature = self.with_signature(message, (&content, &header), way_out.upstream);
+        if let Some(content) = &with_signature {
+            header = Header::parse(content);
+        }
         let (reverse_path, recipients) = self.write_header(message, &mut header, way_out)?;
         let envelope = (&reverse_path, &recipients[..]);
         let international = needs_smtputf8(message, &header, envelope);
@@ -169,7 +184,7 @@ impl Transformer {
             ensure_known(message, envelope)?;
         }
         let changed = header.is_changed().then(|| header.to_content());
-        let mut content = changed.unwrap_or(content);
+        let mut content = changed.or(with_signature).unwrap_or(content);
         if way_out.upstream.encode == TextEncoding::Base64 && !upstream.local {
             content = base64_text::encode(content);
         }
@@ -269,12 +284,6 @@ fn addressed(
         _ if local => Ok(recipients),
         _ => Err(TransformError::Test),
     }
-}
-
-/// The content with a signature below its text. Our own reports have none.
-fn with_signature(message: &Message, content: Vec<u8>, signature: Option<&Signature>) -> Vec<u8> {
-    let signature = signature.filter(|_| message.kind == MessageKind::Submitted);
-    signature.and_then(|signature| signature::with_signature(&content, signature)).unwrap_or(content)
 }
 
 /// The reverse-path to say for a message whose content is still to come.

@@ -6,13 +6,13 @@ mod sign_ins;
 mod surroundings;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::config::testing::write;
 use crate::config::{
     Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat, LogLevel,
     LongLines, Mode, Newlines, Pace, Quota, Security, SenderWhen, ServerAuth, Session, SharedLimits, Smtp,
@@ -45,14 +45,6 @@ fn machine(folder: &Path, variables: &[(&str, &str)]) -> Machine {
         usual_files: vec!["config/mailsluice.toml".into(), "etc/mailsluice.toml".into()],
         ..Machine::bare(folder)
     }
-}
-
-fn write(path: &Path, text: &str, mode: u32) {
-    use std::io::Write;
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut file = std::fs::File::create(path).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    file.set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]
@@ -135,7 +127,9 @@ fn has_the_documented_defaults_of_an_upstream() {
 #[test]
 fn reads_every_key() {
     let LoadedConfig { config, warnings, .. } = loaded(include_str!("every_key.toml"));
-    assert_eq!(warnings, []);
+    // All actions of a rule in one: only there nobody wants that.
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.to_string().contains("\"every-action\" refuses the mail"), "{warning}");
     assert_eq!(
         (config.hostname.as_str(), config.data_dir.as_path()),
         ("relay.firm.example", Path::new("/var/lib/m"))
