@@ -227,6 +227,11 @@ fn set_up(world: &mut World, line: &str) {
             let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
             upstream.accounts[0].limits.message_size = Some(ByteSize(number()));
         }
+        "upstream_octets" => {
+            let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
+            let quota = Quota { octets: Some(number()), ..Quota::default() };
+            upstream.accounts[0].limits.quotas.set(Window::HOUR, quota);
+        }
         "test_mode" => {
             world.config.test_mode.enabled = true;
             world.config.test_mode.action =

@@ -146,14 +146,15 @@ impl Pool {
         // Always in this order, so that no two wait for each other.
         let all = || [Some(&self.shared), state.group.as_ref()].into_iter().flatten();
         let mut locked: Vec<_> = all().map(|shared| shared.lock()).collect();
-        if let Some((full, locked)) = all().zip(&mut locked).find(|(_, locked)| locked.open >= locked.most())
-        {
+        if let Some((full, locked)) = all().zip(&mut locked).find(|(_, one)| one.open >= one.most()) {
             if !locked.crowded_out.iter().any(|pool| pool.as_ptr() == Arc::as_ptr(self)) {
                 locked.crowded_out.push(Arc::downgrade(self));
             }
             return Err(full.clone());
         }
-        locked.iter_mut().for_each(|shared| shared.open += 1);
+        for shared in &mut locked {
+            shared.open += 1;
+        }
         Ok(())
     }
 

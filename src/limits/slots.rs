@@ -10,11 +10,12 @@ use crate::time::Moment;
 /// What was counted in a window: the slots that are not empty, the oldest first, and their sums.
 ///
 /// Only the newest slot is kept as numbers; of those before it each takes a few octets, so that the counts of a thousand
-/// accounts fit into a few MiB. For that the octets of content in them are rounded up to whole KiB.
+/// accounts fit into a few MiB. For that the octets of content in them are rounded up to whole units of 64.
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
     window: Window,
-    /// All but the newest: for each the distance to the one before it, its messages, its recipients, its KiB, as varints.
+    /// All but the newest: for each the distance to the one before it, its messages, its recipients, its octets in units,
+    /// as varints.
     packed: VecDeque<u8>,
     /// The number that the distance of the first packed slot counts from.
     base: i64,
@@ -30,7 +31,8 @@ struct Slot {
     counted: AmountSum,
 }
 
-const KIB: u64 = 1 << 10;
+/// Octets are packed in units of so many: a window with a quota of 10 MB counts 0.4 % too much at most.
+const UNIT: u64 = 64;
 
 impl Slots {
     /// Nothing was counted.
@@ -159,9 +161,9 @@ impl Slots {
         }
         let distance = slot.number.abs_diff(self.packed_to);
         self.packed_to = slot.number;
-        let kib = slot.counted.octets.div_ceil(KIB);
-        self.sum.octets += kib * KIB - slot.counted.octets;
-        for mut number in [distance, slot.counted.messages, slot.counted.recipients, kib] {
+        let units = slot.counted.octets.div_ceil(UNIT);
+        self.sum.octets += units * UNIT - slot.counted.octets;
+        for mut number in [distance, slot.counted.messages, slot.counted.recipients, units] {
             while number >= 0x80 {
                 self.packed.push_back(number as u8 | 0x80);
                 number >>= 7;
@@ -186,7 +188,7 @@ impl Slots {
             Some(number)
         };
         let distance = number()?;
-        let counted = AmountSum { messages: number()?, recipients: number()?, octets: number()? * KIB };
+        let counted = AmountSum { messages: number()?, recipients: number()?, octets: number()? * UNIT };
         Some((Slot { number: base.saturating_add_unsigned(distance), counted }, at - start))
     }
 }
@@ -198,7 +200,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Packed or not, the same slots with the same counts; octets are never less, and at most a KiB more.
+        /// Packed or not, the same slots with the same counts; octets are never less, and at most a unit more.
         #[test]
         fn packing_changes_nothing(
             adds in prop::collection::vec((0_i64..2_000, 0_u32..3_000, 0_u32..3_000_000, 0_u64..1 << 40), 0..80),
@@ -230,7 +232,7 @@ mod tests {
                 sum.add(got.1);
                 let exact = AmountSum { octets: want.1.octets, ..got.1 };
                 prop_assert_eq!((got.0, exact), *want);
-                prop_assert!((want.1.octets..want.1.octets + KIB).contains(&got.1.octets));
+                prop_assert!((want.1.octets..want.1.octets + UNIT).contains(&got.1.octets));
             }
             prop_assert_eq!(slots.sum(), sum);
         }

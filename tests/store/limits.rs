@@ -378,7 +378,7 @@ pub(crate) async fn upstreams_of_a_group_count_together(world: impl World) {
     store.settle(sent(&before[0])).await.unwrap();
     let room = |most| store.room(of("v", most).ceilings, amount(1));
     let cause = Cause::Group(Window::MINUTE);
-    assert_eq!(room(4).await.unwrap(), Err(Wait { cause, until: None }));
+    assert_eq!(room(3).await.unwrap(), Err(Wait { cause, until: None }));
     assert_eq!(room(5).await.unwrap().map(|room| room.messages), Ok(1));
     let other = leased(store.claim(of("v", 5)).await.unwrap());
     assert_eq!(other.len(), 1);

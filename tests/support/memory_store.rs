@@ -233,8 +233,8 @@ impl MemoryState {
                 })
                 .collect();
             rows.sort_by_key(|row| (row.window, row.slot));
-            let leased = leases.values().map(|held| (&held.account, held.taken));
-            let all = leased.chain(permits.values().map(|held| (&held.account, held.taken)));
+            let of_leases = leases.values().map(|held| (&held.account, held.taken));
+            let all = of_leases.chain(permits.values().map(|held| (&held.account, held.taken)));
             let under_way = all.filter(|(account, _)| scope.has(account)).map(|(_, taken)| taken).collect();
             Ok::<_, ()>(ScopeUsage { rows, under_way, ..ScopeUsage::default() })
         };

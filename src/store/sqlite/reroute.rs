@@ -90,7 +90,7 @@ fn look(db: &Writing, from: &LaneName, at: LanePosition) -> rusqlite::Result<Vec
 }
 
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    let decisions: Option<String> = row.get(7)?;
+    let decisions: Option<String> = row.get(8)?;
     let decided = decisions.is_some_and(|text| {
         Decisions::from_text(Some(&text)).is_ok_and(|decisions| decisions.upstream.is_some())
     });
