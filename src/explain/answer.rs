@@ -3,24 +3,30 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::config::{Limits, Upstream, Window};
+use crate::config::{Limits, Quota, Upstream, Window};
+use crate::limits::SHARED;
 use crate::mail::Address;
 use crate::mail::header::{Fields, mailboxes};
 use crate::policy::test_mode::action_name;
 use crate::session::ruling::Ruling;
+use crate::smtp::Reply;
 use crate::store::{Decisions, TestTreatment};
 use crate::transform::Prepared;
 
 /// What would become of a message. What stands behind a refusal is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Explanation {
-    /// The reply that the client would read, where that is a refusal.
+    /// The reply that the client would read, where that is a refusal of the whole message.
     pub rejected: Option<String>,
+    /// The rule that refuses it.
+    pub rejected_by: Option<String>,
+    /// The recipients that are refused.
+    pub refused: Vec<RefusedRecipient>,
     /// The rules that match, in their order.
     pub rules: Vec<String>,
     /// What they decide, in words.
     pub decided: Vec<String>,
-    /// The upstream.
+    /// The upstream; captured mail does not reach it.
     pub upstream: Option<String>,
     /// Its accounts that may send it.
     pub accounts: Vec<String>,
@@ -38,8 +44,10 @@ pub struct Explanation {
     pub addressed: Vec<String>,
     /// By which keys it is signed.
     pub dkim: Vec<DkimAnswer>,
-    /// What the accounts may send.
+    /// What the accounts may send; all of them together as `*`.
     pub limits: Vec<AccountLimits>,
+    /// Why none of the accounts can carry it, though it is taken: the sender gets a report.
+    pub undeliverable: Option<String>,
     /// What the file makes of it in test mode.
     pub test_mode: Option<String>,
     /// The rule that has it held.
@@ -48,6 +56,15 @@ pub struct Explanation {
     pub not_before: Option<String>,
     /// The priority that a rule gives it.
     pub priority: Option<String>,
+}
+
+/// A recipient that is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedRecipient {
+    /// The recipient.
+    pub recipient: String,
+    /// The reply to RCPT.
+    pub reply: String,
 }
 
 /// A DKIM key.
@@ -66,8 +83,8 @@ pub struct AccountLimits {
     pub account: String,
     /// The windows that are limited.
     pub windows: Vec<QuotaLimit>,
-    /// Recipients in one transaction.
-    pub recipients_per_message: u32,
+    /// Recipients in one transaction; null for all accounts together.
+    pub recipients_per_message: Option<u32>,
     /// The largest content, in octets.
     pub message_size: Option<u64>,
 }
@@ -84,6 +101,33 @@ pub struct QuotaLimit {
 }
 
 impl Explanation {
+    /// The recipients that are taken.
+    ///
+    /// # Errors
+    /// When none is: with the first reply.
+    pub(super) fn recipients(
+        &mut self,
+        asked: &[Address],
+        permit: impl Fn(&Address) -> Result<(), Reply>,
+    ) -> Result<Vec<Address>, Reply> {
+        let mut taken = Vec::new();
+        let mut first = None;
+        for address in asked {
+            match permit(address) {
+                Ok(()) => taken.push(address.clone()),
+                Err(reply) => {
+                    self.refused
+                        .push(RefusedRecipient { recipient: address.to_string(), reply: reply.to_string() });
+                    first = first.or(Some(reply));
+                }
+            }
+        }
+        match first {
+            Some(reply) if taken.is_empty() => Err(reply),
+            _ => Ok(taken),
+        }
+    }
+
     /// What rules make of it.
     pub(super) fn rule(&mut self, ruling: &Ruling, recipients: &[Address]) {
         let texts = |all: &[Address]| all.iter().map(ToString::to_string).collect();
@@ -105,7 +149,14 @@ impl Explanation {
         self.accounts = accounts.iter().map(|&name| name.to_owned()).collect();
         self.fallback.clone_from(&upstream.fallback.upstreams);
         let may = upstream.accounts.iter().filter(|account| accounts.contains(&account.name()));
-        self.limits = may.map(|account| limits(account.name(), &account.limits)).collect();
+        self.limits = may.map(|account| of_account(account.name(), &account.limits)).collect();
+        let shared = &upstream.shared_limits;
+        self.limits.extend(shared.has_quotas().then(|| AccountLimits {
+            account: SHARED.to_owned(),
+            windows: windows(|window| shared.quota(window)),
+            recipients_per_message: None,
+            message_size: None,
+        }));
     }
 
     /// What test mode makes of it.
@@ -117,7 +168,11 @@ impl Explanation {
     }
 
     /// The message as it would leave.
-    pub(super) fn prepared(&mut self, prepared: &Prepared) {
+    pub(super) fn prepared(&mut self, prepared: &Prepared, by: &Upstream) {
+        let size = prepared.content.len() as u64;
+        let too_large = by.message_size().filter(|max| size > max.0);
+        self.undeliverable = too_large
+            .map(|max| format!("the message has {size} octets as it goes, {} takes {}", by.name, max.0));
         self.reverse_path = prepared.reverse_path.to_string();
         self.addressed = prepared.recipients.iter().map(ToString::to_string).collect();
         // Our signatures are the last change, and stand above all else.
@@ -132,19 +187,24 @@ impl Explanation {
     }
 }
 
-fn limits(account: &str, limits: &Limits) -> AccountLimits {
-    let windows = Window::ALL.into_iter().map(|window| (window, limits.quota(window)));
+fn of_account(account: &str, limits: &Limits) -> AccountLimits {
+    AccountLimits {
+        account: account.to_owned(),
+        windows: windows(|window| limits.quota(window)),
+        recipients_per_message: Some(limits.recipients_per_message),
+        message_size: limits.message_size.map(|size| size.0),
+    }
+}
+
+/// The windows that are limited.
+fn windows(quota: impl Fn(Window) -> Quota) -> Vec<QuotaLimit> {
+    let windows = Window::ALL.into_iter().map(|window| (window, quota(window)));
     let windows = windows.map(|(window, quota)| QuotaLimit {
         window: window.name(),
         messages: quota.messages.map(u64::from),
         recipients: quota.recipients.map(u64::from),
     });
-    AccountLimits {
-        account: account.to_owned(),
-        windows: windows.filter(|limit| limit.messages.is_some() || limit.recipients.is_some()).collect(),
-        recipients_per_message: limits.recipients_per_message,
-        message_size: limits.message_size.map(|size| size.0),
-    }
+    windows.filter(|limit| limit.messages.is_some() || limit.recipients.is_some()).collect()
 }
 
 /// Domain and selector of a signature (RFC 6376 3.5).
