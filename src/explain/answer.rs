@@ -3,25 +3,31 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::config::{Login, Upstream};
+use crate::config::{Login, Quota, Upstream, Window};
+use crate::limits::SHARED;
 use crate::mail::Address;
 use crate::mail::header::{Fields, mailboxes};
 use crate::policy::test_mode::action_name;
 use crate::session::carrier::Detour;
 use crate::session::ruling::Ruling;
+use crate::smtp::Reply;
 use crate::store::{Decisions, TestTreatment};
 use crate::transform::Prepared;
 
 /// What would become of a message. What stands behind a refusal is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Explanation {
-    /// The reply that the client would read, where that is a refusal.
+    /// The reply that the client would read, where that is a refusal of the whole message.
     pub rejected: Option<String>,
+    /// The rule that refuses it.
+    pub rejected_by: Option<String>,
+    /// The recipients that are refused.
+    pub refused: Vec<RefusedRecipient>,
     /// The rules that match, in their order.
     pub rules: Vec<String>,
     /// What they decide, in words.
     pub decided: Vec<String>,
-    /// The upstream.
+    /// The upstream; captured mail does not reach it.
     pub upstream: Option<String>,
     /// Why it is the `large` of the upstream that its route leads to.
     pub detour: Option<String>,
@@ -43,8 +49,10 @@ pub struct Explanation {
     pub addressed: Vec<String>,
     /// By which keys it is signed.
     pub dkim: Vec<DkimAnswer>,
-    /// What the accounts may send.
+    /// What the accounts may send; all of them together as `*`.
     pub limits: Vec<AccountLimits>,
+    /// Why none of the accounts can carry it, though it is taken: the sender gets a report.
+    pub undeliverable: Option<String>,
     /// What the file makes of it in test mode.
     pub test_mode: Option<String>,
     /// The rule that has it held.
@@ -53,6 +61,15 @@ pub struct Explanation {
     pub not_before: Option<String>,
     /// The priority that a rule gives it.
     pub priority: Option<String>,
+}
+
+/// A recipient that is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedRecipient {
+    /// The recipient.
+    pub recipient: String,
+    /// The reply to RCPT.
+    pub reply: String,
 }
 
 /// A DKIM key.
@@ -71,8 +88,8 @@ pub struct AccountLimits {
     pub account: String,
     /// The windows that are limited.
     pub windows: Vec<QuotaLimit>,
-    /// Recipients in one transaction.
-    pub recipients_per_message: u32,
+    /// Recipients in one transaction; null for all accounts together.
+    pub recipients_per_message: Option<u32>,
     /// The largest content, in octets.
     pub message_size: Option<u64>,
 }
@@ -91,6 +108,33 @@ pub struct QuotaLimit {
 }
 
 impl Explanation {
+    /// The recipients that are taken.
+    ///
+    /// # Errors
+    /// When none is: with the first reply.
+    pub(super) fn recipients(
+        &mut self,
+        asked: &[Address],
+        permit: impl Fn(&Address) -> Result<(), Reply>,
+    ) -> Result<Vec<Address>, Reply> {
+        let mut taken = Vec::new();
+        let mut first = None;
+        for address in asked {
+            match permit(address) {
+                Ok(()) => taken.push(address.clone()),
+                Err(reply) => {
+                    self.refused
+                        .push(RefusedRecipient { recipient: address.to_string(), reply: reply.to_string() });
+                    first = first.or(Some(reply));
+                }
+            }
+        }
+        match first {
+            Some(reply) if taken.is_empty() => Err(reply),
+            _ => Ok(taken),
+        }
+    }
+
     /// What rules make of it.
     pub(super) fn rule(&mut self, ruling: &Ruling, recipients: &[Address]) {
         let texts = |all: &[Address]| all.iter().map(ToString::to_string).collect();
@@ -117,7 +161,14 @@ impl Explanation {
         self.accounts = accounts.iter().map(|&name| name.to_owned()).collect();
         self.fallback.clone_from(&upstream.fallback.upstreams);
         let may = upstream.accounts.iter().filter(|account| accounts.contains(&account.name()));
-        self.limits = may.map(|account| limits(upstream, account)).collect();
+        self.limits = may.map(|account| of_account(upstream, account)).collect();
+        let shared = &upstream.shared_limits;
+        self.limits.extend(shared.has_quotas().then(|| AccountLimits {
+            account: SHARED.to_owned(),
+            windows: windows(shared.quotas.iter()),
+            recipients_per_message: None,
+            message_size: None,
+        }));
     }
 
     /// What test mode makes of it.
@@ -129,7 +180,11 @@ impl Explanation {
     }
 
     /// The message as it would leave.
-    pub(super) fn prepared(&mut self, prepared: &Prepared) {
+    pub(super) fn prepared(&mut self, prepared: &Prepared, by: &Upstream) {
+        let size = prepared.content.len() as u64;
+        let too_large = by.message_size().filter(|max| size > max.0);
+        self.undeliverable = too_large
+            .map(|max| format!("the message has {size} octets as it goes, {} takes {}", by.name, max.0));
         self.reverse_path = prepared.reverse_path.to_string();
         self.addressed = prepared.recipients.iter().map(ToString::to_string).collect();
         if !prepared.edited.is_empty() {
@@ -147,19 +202,24 @@ impl Explanation {
     }
 }
 
-fn limits(upstream: &Upstream, account: &Login) -> AccountLimits {
-    let windows = account.limits.quotas.iter().map(|(window, quota)| QuotaLimit {
+fn of_account(upstream: &Upstream, account: &Login) -> AccountLimits {
+    AccountLimits {
+        account: account.name().to_owned(),
+        windows: windows(account.limits.quotas.iter()),
+        recipients_per_message: Some(account.limits.recipients_per_message),
+        message_size: upstream.message_size_of(account).map(|size| size.0),
+    }
+}
+
+/// The windows that are limited.
+fn windows(quotas: impl Iterator<Item = (Window, Quota)>) -> Vec<QuotaLimit> {
+    let windows = quotas.map(|(window, quota)| QuotaLimit {
         window: window.to_string(),
         messages: quota.messages.map(u64::from),
         recipients: quota.recipients.map(u64::from),
         octets: quota.octets,
     });
-    AccountLimits {
-        account: account.name().to_owned(),
-        windows: windows.collect(),
-        recipients_per_message: account.limits.recipients_per_message,
-        message_size: upstream.message_size_of(account).map(|size| size.0),
-    }
+    windows.collect()
 }
 
 /// Domain and selector of a signature (RFC 6376 3.5).

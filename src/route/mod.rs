@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::{Config, Filter, Login, Upstream};
+use crate::config::{
+    Capture, Config, Fallback, Filter, Limits, Login, SharedLimits, TextEncoding, Upstream, UpstreamKind,
+};
 use crate::mail::{AddressKey, DomainKey};
 use crate::store::LaneName;
 
@@ -177,6 +179,31 @@ impl Router {
 fn bound(upstream: &Upstream) -> HashMap<AddressKey, usize> {
     let all = upstream.accounts.iter().enumerate();
     all.filter(|(_, account)| account.sender_bound).map(|(at, account)| (account.key(), at)).collect()
+}
+
+/// Upstreams that no configuration names: the local mailbox of test mode, and where mail stands whose senders no
+/// upstream serves any more: it waits, and expires in the end.
+#[must_use]
+pub fn own_upstreams(config: &Config) -> [Arc<Upstream>; 2] {
+    let own = |lane: LaneName, enabled| {
+        Arc::new(Upstream {
+            name: lane.as_str().to_owned(),
+            default: false,
+            enabled,
+            filter: Vec::new(),
+            sender: None,
+            sign: false,
+            encode: TextEncoding::Unchanged,
+            signature: None,
+            kind: UpstreamKind::Capture(Capture { max: config.test_mode.capture_max }),
+            accounts: vec![Login::anonymous(Limits::default())],
+            shared_limits: SharedLimits::default(),
+            limit_group: None,
+            fallback: Fallback::default(),
+            disable_after: 0,
+        })
+    };
+    [own(LaneName::captured(), true), own(LaneName::unrouted(), false)]
 }
 
 /// The lanes of an upstream: its own, and one for each account that is bound to its sender.

@@ -29,7 +29,7 @@ use crate::policy::admission::Admission;
 use crate::policy::estimate::Estimate;
 use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
-use crate::policy::users::{LoggedIn, Users};
+use crate::policy::users::{self, LoggedIn, Users};
 use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::Intake;
@@ -77,9 +77,8 @@ impl Services {
     /// The largest content that is taken, from this user if somebody has logged in.
     #[must_use]
     pub fn max_message_size(&self, user: Option<&LoggedIn>) -> ByteSize {
-        let all = self.config.session.max_message_size;
-        let own = user.and_then(|user| self.users.granted(user)).and_then(|user| user.max_message_size);
-        own.map_or(all, |own| own.min(all))
+        let granted = user.and_then(|user| self.users.granted(user));
+        users::max_message_size(&self.config.session, granted.as_deref())
     }
 }
 

@@ -137,5 +137,5 @@ def test_external_recipients_only_for_some(start_relay, sink, tmp_path):
     for user, refused in ([], True), (["--user", "erp"], False):
         told = relay.command("explain", str(file), "--from", OWN, "--to", BUYER, *user)
         assert {"rules", "upstream", "from", "recipients", "copies", "dkim", "limits"} <= told.keys(), json.dumps(told)
-        assert (told["rejected"] is not None) == refused
+        assert (told["rejected"] is not None) == refused and told["rejected_by"] == ("inside-only" if refused else None)
         assert refused or (told["upstream"], told["from"], told["recipients"]) == ("sink", OWN, [BUYER])
