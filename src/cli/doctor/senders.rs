@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{BounceFrom, Config, Filter, Upstream, UpstreamKind};
+use crate::config::{BounceFrom, Config, Filter, Upstream};
 use crate::dns::DnsName;
 use crate::doctor::{SenderDomain, Via};
 use crate::mail::{Address, DomainKey};
@@ -90,12 +90,7 @@ fn sender(
 ) -> Option<SenderDomain> {
     let via = |at: &usize| {
         let upstream = &config.upstreams[*at];
-        match &upstream.kind {
-            UpstreamKind::Smtp(smtp) if upstream.enabled => {
-                Some(Via::of(&upstream.name, smtp, upstream.sign))
-            }
-            UpstreamKind::Smtp(_) | UpstreamKind::Graph(_) | UpstreamKind::Capture(_) => None,
-        }
+        upstream.enabled.then(|| Via::of(upstream)).flatten()
     };
     let upstreams: Vec<Via> = ways.iter().filter_map(via).collect();
     // An address literal is no name.

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::super::dialogue::TerminalDialogue;
 use super::super::failure::Failure;
-use crate::config::{NO_CLIENT_ID, PRESETS, Preset, SignInProvider};
+use crate::config::{NO_CLIENT_ID, PRESETS, Preset, PresetKind, SignInProvider};
 use crate::mail::Address;
 
 /// What `init` is told by flags.
@@ -103,12 +103,21 @@ impl ChosenProvider {
     /// The ways that it has, the usual one first.
     fn ways(&self) -> &'static [Way] {
         match self.sign_in() {
+            // There is no password for Microsoft Graph.
+            Some(SignInProvider::Microsoft) if self.is_graph() => {
+                &[Way::DeviceCode, Way::AuthorizationCode, Way::ClientCredentials]
+            }
             Some(SignInProvider::Microsoft) => {
                 &[Way::DeviceCode, Way::AuthorizationCode, Way::ClientCredentials, Way::Password]
             }
             Some(SignInProvider::Google) => &[Way::Password, Way::AuthorizationCode],
             Some(SignInProvider::Custom) | None => &[Way::Password],
         }
+    }
+
+    /// Whether it is reached by Microsoft Graph.
+    pub(super) fn is_graph(&self) -> bool {
+        matches!(self, Self::Preset { preset, .. } if preset.kind == PresetKind::Graph)
     }
 
     fn sign_in(&self) -> Option<SignInProvider> {
