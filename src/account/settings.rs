@@ -75,8 +75,13 @@ impl AccountSettings {
                 let login =
                     token.clone().map(|token| TokenLogin::new(by.to_owned(), token, refused_token.clone()));
                 let http = sources.sign_ins.http();
-                let client = GraphClient::new((**graph).clone(), login.map(Credentials::Token), http);
-                Transport::Graph(Arc::new(client))
+                let client = GraphClient::new(
+                    (**graph).clone(),
+                    upstream.filter.clone(),
+                    login.map(Credentials::Token),
+                    http,
+                );
+                Transport::Graph(Arc::new(client.heard_in(dialogue.clone())))
             }
             UpstreamKind::Capture(_) => Transport::Capture(sources.mailbox.clone()),
         };

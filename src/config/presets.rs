@@ -5,6 +5,8 @@
 
 mod spf;
 
+use std::time::Duration;
+
 pub use spf::SendingHosts;
 
 use super::{ByteSize, Limits, Quota, Security, SignInProvider, TextEncoding, Window};
@@ -42,6 +44,8 @@ struct Known {
     recipients_per_message: u32,
     /// The largest content.
     octets: u64,
+    /// Octets of contents in any five minutes.
+    octets_in_5_minutes: u64,
     /// Whether it takes clients by their address, without a login.
     by_address: bool,
 }
@@ -52,6 +56,7 @@ const UNKNOWN: Known = Known {
     recipients: [0; 4],
     recipients_per_message: 0,
     octets: 0,
+    octets_in_5_minutes: 0,
     by_address: false,
 };
 
@@ -76,6 +81,8 @@ pub const PRESETS: &[Preset] = &[
             connections: 4, messages: [30, 0, 0, 0], recipients: [0, 0, 10_000, 0], recipients_per_message: 500,
             // A request takes 4 MB, and base64 makes 4 octets of 3.
             octets: 3_000_000,
+            // 150 MB of requests. A text may grow by a third before it is put into one.
+            octets_in_5_minutes: 80_000_000,
             ..UNKNOWN
         },
     },
@@ -176,10 +183,13 @@ impl Preset {
             let (messages, recipients) = (self.known.messages[place], self.known.recipients[place]);
             (window, Quota { messages: some(messages), recipients: some(recipients), octets: None })
         };
+        let of_octets = (self.known.octets_in_5_minutes > 0).then_some(self.known.octets_in_5_minutes);
+        let of_octets = Window::of(Duration::from_mins(5))
+            .map(|window| (window, Quota { octets: of_octets, ..Quota::default() }));
         let ours = Limits::default();
         Limits {
             connections: some(self.known.connections).unwrap_or(ours.connections),
-            quotas: Window::NAMED.into_iter().enumerate().map(quota).collect(),
+            quotas: Window::NAMED.into_iter().enumerate().map(quota).chain(of_octets).collect(),
             recipients_per_message: some(self.known.recipients_per_message)
                 .unwrap_or(ours.recipients_per_message),
             message_size: (self.known.octets > 0).then_some(ByteSize(self.known.octets)),
@@ -226,7 +236,11 @@ mod tests {
         assert_eq!(find("office365").unwrap().text_encoding(), TextEncoding::Base64);
         assert_eq!(find("gmail").unwrap().text_encoding(), TextEncoding::Unchanged);
         let (limits, smtp) = (graph.limits(), limits);
-        assert_eq!((limits.quotas, limits.connections), (smtp.quotas, 4));
+        for (window, quota) in smtp.quotas.iter() {
+            assert_eq!(limits.quota(window), quota);
+        }
+        let octets = Window::from_name("5m").map(|window| limits.quota(window).octets);
+        assert_eq!((octets, limits.connections), (Some(Some(80_000_000)), 4));
         assert_eq!(limits.message_size, Some(ByteSize(3_000_000)));
     }
 }

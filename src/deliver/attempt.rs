@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
 use super::content::{LoadError, Loaded, Unfit, load, make_ready};
@@ -96,6 +97,8 @@ enum AttemptEnd {
         host: String,
         /// Whether the final dot may have arrived.
         possible_duplicate: bool,
+        /// How long it rests then.
+        doubt_pause: Option<Duration>,
     },
 }
 
@@ -228,13 +231,17 @@ impl Job {
             requests,
         };
         tokio::select! {
-            result = link.send(&outgoing) => {
-                let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
-                AttemptEnd::Tried(Tried { result, link, told, reverse_path, edited: prepared.edited })
-            }
+            result = link.send(&outgoing) => match result {
+                Ok(result) => {
+                    let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
+                    AttemptEnd::Tried(Tried { result, link, told, reverse_path, edited: prepared.edited })
+                }
+                Err(error) => AttemptEnd::NotReady(error),
+            },
             () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
                 host: link.host().to_owned(),
                 possible_duplicate: link.is_dot_under_way(),
+                doubt_pause: link.doubt_pause(),
             },
         }
     }
@@ -278,9 +285,12 @@ impl Job {
                 settle::hand_back(&self.lane, &self.account, leased).await;
                 return None;
             }
-            AttemptEnd::BrokenOff { host, possible_duplicate } => {
+            AttemptEnd::BrokenOff { host, possible_duplicate, doubt_pause } => {
                 let outcome = Outcome::Deferred { cause: DeferralCause::Upstream, possible_duplicate };
-                let attempted = Attempted::all(leased, outcome, "broken off: the relay was stopped");
+                let mut attempted = Attempted::all(leased, outcome, "broken off: the relay was stopped");
+                for each in &mut attempted.outcomes {
+                    each.doubt_pause = doubt_pause;
+                }
                 Attempted { host, ..attempted.counted() }
             }
         })
@@ -349,7 +359,9 @@ fn outcomes(leased: &Leased, result: &TransactionResult, judged: &[Outcome]) -> 
                 && answer.reply().is_some_and(blacklist_candidate);
             let recipient = message.recipients[place].clone();
             let stated = answer.reply().and_then(stated_wait);
-            RecipientOutcome { recipient, outcome, reply: answer.to_string(), stated, no_such_mailbox }
+            let doubt_pause = answer.doubt_pause();
+            let reply = answer.to_string();
+            RecipientOutcome { recipient, outcome, reply, stated, doubt_pause, no_such_mailbox }
         })
         .collect()
 }

@@ -17,6 +17,8 @@ pub(super) struct RecipientOutcome {
     pub(super) reply: String,
     /// How long the reply asks us to wait.
     pub(super) stated: Option<Duration>,
+    /// How long it rests at first that may have arrived, whatever the queue's own pauses are.
+    pub(super) doubt_pause: Option<Duration>,
     /// Whether a reply has said that its mailbox does not exist.
     pub(super) no_such_mailbox: bool,
 }
@@ -24,7 +26,7 @@ pub(super) struct RecipientOutcome {
 impl RecipientOutcome {
     /// What became of a recipient, in words that are no upstream's reply.
     pub(super) fn new(recipient: QueuedRecipient, outcome: Outcome, reply: String) -> Self {
-        Self { recipient, outcome, reply, stated: None, no_such_mailbox: false }
+        Self { recipient, outcome, reply, stated: None, doubt_pause: None, no_such_mailbox: false }
     }
 
     /// Whether it may have arrived without our knowing.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnosis::{Check, Diagnosis, Notes};
 use super::sender::{SenderDomain, Via};
-use crate::config::{BounceFrom, Config, Filter, RuleCondition, Upstream, UpstreamKind};
+use crate::config::{BounceFrom, Config, Filter, RuleCondition, Upstream};
 use crate::dns::DnsName;
 use crate::mail::{Address, DomainKey};
 use crate::route::Router;
@@ -193,12 +193,9 @@ fn replaces_all(upstream: &Upstream) -> bool {
     sender.is_some_and(|sender| upstream.accounts.iter().all(|own| sender.fixed_address(own).is_some()))
 }
 
-/// The smart host that it is, if it is one that is used.
+/// The provider that it is, if it is one that is used.
 fn leaves_by(upstream: &Upstream) -> Option<Via> {
-    match &upstream.kind {
-        UpstreamKind::Smtp(smtp) if upstream.enabled => Some(Via::of(&upstream.name, smtp, upstream.sign)),
-        UpstreamKind::Smtp(_) | UpstreamKind::Graph(_) | UpstreamKind::Capture(_) => None,
-    }
+    upstream.enabled.then(|| Via::of(upstream)).flatten()
 }
 
 fn sender((config, signer): (&Config, &Signer), domain: &DomainKey, ways: &Ways) -> Option<SenderDomain> {

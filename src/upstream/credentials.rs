@@ -128,6 +128,11 @@ impl RefusedToken {
 }
 
 impl PresentedLogin {
+    /// The token, if it is made with one.
+    pub(super) fn token(&self) -> Option<&AccessToken> {
+        self.token.as_ref()
+    }
+
     pub(super) fn method(&self) -> LoginMethod {
         if self.token.is_some() { LoginMethod::Token } else { LoginMethod::Password }
     }

@@ -47,7 +47,7 @@ pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
     rows, stated_wait,
 };
-pub use step::{ConnectStep, Offered, StepFailure, StepFinding, StepName, TlsFacts};
+pub use step::{ConnectStep, GraphLogin, Offered, StepFailure, StepFinding, StepName, TlsFacts};
 pub use stream::Stream;
 pub use tls_error::TlsError;
 pub use transaction::{Requests, Steps, Transaction};

@@ -3,12 +3,13 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::capture::Mailbox;
 use super::connection::Connection;
 use super::connector::Connector;
-use super::error::{ConnectError, DialogueFault, Stage};
+use super::error::{ConnectError, DOUBT_PAUSE, DialogueFault, Stage};
 use super::graph::{GraphClient, GraphLink};
 use super::offer::{Delivery, Offer};
 use super::transaction::{Requests, Transaction};
@@ -99,18 +100,31 @@ impl Link {
 
     /// Sends one message, and tells what became of each of its recipients. When the call is cancelled, the link is of no
     /// use any more.
-    pub async fn send(&mut self, message: &Outgoing<'_>) -> TransactionResult {
+    ///
+    /// # Errors
+    /// When the upstream could not be reached after all, as it can be with requests: the message was not looked at.
+    pub async fn send(&mut self, message: &Outgoing<'_>) -> Result<TransactionResult, ConnectError> {
         match self {
-            Self::Smtp(connection) => connection.send(&message.transaction()).await,
+            Self::Smtp(connection) => Ok(connection.send(&message.transaction()).await),
             Self::Graph(link) => link.send(message).await,
-            Self::Capture(mailbox) => put(mailbox, message).await,
+            Self::Capture(mailbox) => Ok(put(mailbox, message).await),
         }
     }
 
     /// Whether the upstream may have taken a message about which it has not said so yet.
     #[must_use]
     pub fn is_dot_under_way(&self) -> bool {
-        matches!(self, Self::Smtp(connection) if connection.is_dot_under_way())
+        match self {
+            Self::Smtp(connection) => connection.is_dot_under_way(),
+            Self::Graph(link) => link.is_under_way(),
+            Self::Capture(_) => false,
+        }
+    }
+
+    /// How long a message rests at first that the upstream may have taken, where it may go on with what it has not answered.
+    #[must_use]
+    pub fn doubt_pause(&self) -> Option<Duration> {
+        matches!(self, Self::Graph(_)).then_some(DOUBT_PAUSE)
     }
 
     /// Whether another message can go over it; does not wait.

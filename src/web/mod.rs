@@ -4,9 +4,11 @@
 
 mod client;
 mod error;
+mod retry_after;
 
 pub use client::WebClient;
 pub use error::HttpError;
+pub use retry_after::retry_after;
 
 use std::time::Duration;
 

@@ -130,7 +130,7 @@ fn person<'c>(
     let first = mailboxes.first();
     // One grant is good for all resources; the first token is for one.
     let resource = first.map_or(Resource::Smtp, |mailbox| mailbox.resource);
-    let mailbox = first.map(|mailbox| mailbox.user);
+    let mailbox = first.map(|mailbox| mailbox.user).filter(|user| !user.is_empty());
     PersonSignIn { endpoint, provider: sign_in.provider, resource, mailbox, voice }
 }
 

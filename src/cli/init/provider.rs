@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::way::Way;
-use crate::config::{PRESETS, Preset, SignInProvider};
+use crate::config::{PRESETS, Preset, PresetKind, SignInProvider};
 
 /// Who takes the mail.
 #[derive(Clone)]
@@ -36,12 +36,21 @@ impl ChosenProvider {
     /// The ways that it has, the usual one first.
     pub(super) fn ways(&self) -> &'static [Way] {
         match self.sign_in() {
+            // There is no password for Microsoft Graph.
+            Some(SignInProvider::Microsoft) if self.is_graph() => {
+                &[Way::DeviceCode, Way::AuthorizationCode, Way::ClientCredentials]
+            }
             Some(SignInProvider::Microsoft) => {
                 &[Way::DeviceCode, Way::AuthorizationCode, Way::ClientCredentials, Way::Password]
             }
             Some(SignInProvider::Google) => &[Way::Password, Way::AuthorizationCode],
             Some(SignInProvider::Custom) | None => &[Way::Password],
         }
+    }
+
+    /// Whether it is reached by Microsoft Graph.
+    pub(super) fn is_graph(&self) -> bool {
+        matches!(self, Self::Preset { preset, .. } if preset.kind == PresetKind::Graph)
     }
 
     /// Where one signs in for it; `None` where it takes passwords alone.

@@ -47,7 +47,7 @@ pub(super) fn configuration(answers: &Answers, place: &Path) -> String {
         ChosenProvider::Host(_) => String::new(),
     };
     text += &answers.provider.host().map_or_else(String::new, |host| pair_line("host", host));
-    text += &pair_line("user", &answers.user);
+    text += &pair_line(if answers.provider.is_graph() { "mailbox" } else { "user" }, &answers.user);
     match &answers.login {
         LoginAnswer::Password(password) => text += &secret("password", password),
         LoginAnswer::SignIn(sign_in) => {

@@ -155,6 +155,8 @@ impl StepJson {
             }
             StepFinding::LoggedIn(mechanism) => self.mechanism.clone_from(mechanism),
             StepFinding::Tunnelled(_)
+            | StepFinding::Answered { .. }
+            | StepFinding::HasToken(_)
             | StepFinding::Greeted(_)
             | StepFinding::BeginsTls
             | StepFinding::Offers(None) => {}

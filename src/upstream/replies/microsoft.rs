@@ -19,7 +19,7 @@ const POLICY: Row = Row {
     action: ReplyAction::Stop { scope: AppliesTo::Account },
     ..LOGIN
 };
-const SLOW: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1) };
+const SLOW: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1), insists: false };
 
 const LOGIN_REFUSED: &str = "the login was refused: check user and password; or Microsoft wants OAuth, as it ends logins by \
      password: set oauth in place of password, then `mailsluice connect`";

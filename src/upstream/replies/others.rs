@@ -14,7 +14,7 @@ const AMAZON: Row = Row { provider: Provider::Amazon, ..ROW };
 const GSMTP: &[&str] = &[" gsmtp"];
 
 const fn slow(seconds: u64, connections: bool) -> ReplyAction {
-    ReplyAction::Slow(Slow { connections, hard: false, wait: Duration::from_secs(seconds) })
+    ReplyAction::Slow(Slow { connections, hard: false, wait: Duration::from_secs(seconds), insists: false })
 }
 
 const TOKEN_REFUSED: &str = "Google refuses the token: user must be the account that signed in, with the scope \
@@ -28,7 +28,12 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[421]),
         status: StatusPattern::Exact(4, 7, 28),
         text: &["unusual rate of", " gsmtp"],
-        action: ReplyAction::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10) }),
+        action: ReplyAction::Slow(Slow {
+            connections: false,
+            hard: true,
+            wait: Duration::from_mins(10),
+            insists: false,
+        }),
         advice: "Google sees unsolicited mail coming from here and holds it off: look at what is sent, lists first; \
                  see https://support.google.com/mail/?p=UnsolicitedRateLimitError",
         ..GOOGLE

@@ -1,3 +1,4 @@
+mod graph;
 mod hosters;
 mod logins;
 mod remedies;
@@ -11,7 +12,7 @@ use crate::smtp::ReplyParser;
 use crate::upstream::error::LoginMethod;
 use Provider::{Amazon, Any, Google, Microsoft};
 use ReplyAction::{Bounce, Defer, Refresh, Retry, Split};
-use Stage::{Auth, Connect, Data, FinalDot, Greeting, Hello, Mail, Rcpt};
+use Stage::{Auth, Connect, Data, FinalDot, Greeting, Hello, Mail, Rcpt, Request};
 
 const STOP: ReplyAction = ReplyAction::Stop { scope: AppliesTo::Account };
 const STOP_UPSTREAM: ReplyAction = ReplyAction::Stop { scope: AppliesTo::Upstream };
@@ -23,15 +24,25 @@ const PAUSE: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until
 const PAUSE_UPSTREAM: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY };
 
 const fn slow(seconds: u64) -> ReplyAction {
-    ReplyAction::Slow(Slow { connections: false, hard: false, wait: Duration::from_secs(seconds) })
+    ReplyAction::Slow(Slow {
+        connections: false,
+        hard: false,
+        wait: Duration::from_secs(seconds),
+        insists: false,
+    })
 }
 
 const fn fewer(seconds: u64) -> ReplyAction {
-    ReplyAction::Slow(Slow { connections: true, hard: false, wait: Duration::from_secs(seconds) })
+    ReplyAction::Slow(Slow {
+        connections: true,
+        hard: false,
+        wait: Duration::from_secs(seconds),
+        insists: false,
+    })
 }
 
 const HARD: ReplyAction =
-    ReplyAction::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10) });
+    ReplyAction::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10), insists: false });
 
 /// What providers really say, at which stage, and what is to be done.
 #[rustfmt::skip]
@@ -175,7 +186,8 @@ fn every_row_and_what_providers_really_say() {
     let mut hit: HashSet<*const Row> = HashSet::new();
     let hosters = hosters::SAID.iter().map(|(stage, line, want)| (stage, line, &Any, want));
     let providers = SAID.iter().map(|(stage, line, provider, want)| (stage, line, provider, want));
-    for (stage, line, provider, want) in providers.chain(hosters) {
+    let graph = graph::SAID.iter().map(|(stage, line, want)| (stage, line, &Microsoft, want));
+    for (stage, line, provider, want) in providers.chain(hosters).chain(graph) {
         let row = row_for(*stage, &parse(line));
         assert_eq!((row.action, row.provider), (*want, *provider), "{stage:?} {line}");
         hit.insert(row);
@@ -200,7 +212,8 @@ fn each_row_says_what_to_do() {
         }
         let mut parts = row.text.iter().chain(row.unless);
         assert!(parts.all(|part| !part.is_empty() && *part == part.to_lowercase()), "{row:?}");
-        if row.provider != Any {
+        // Nobody but Microsoft Graph is asked by requests.
+        if row.provider != Any && *row.stages.start() != Request {
             let narrow = row.status != StatusPattern::Any || !row.text.is_empty();
             assert!(
                 narrow && row.codes != Codes::Any,
@@ -225,6 +238,7 @@ fn nothing_bounces_that_may_still_go() {
         Data,
         Stage::Content,
         FinalDot,
+        Request,
     ];
     for code in 200..600 {
         for stage in stages {
