@@ -11,7 +11,9 @@ use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
 use crate::limits::{AccountKey, Ceilings, Scope};
 use crate::oauth::{NoToken, Resource, SignIns, TokenHandle};
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Credentials, Dial, DialogueHub, Mailbox, RefusedToken, Transport};
+use crate::upstream::{
+    Connector, Credentials, Dial, DialogueHub, GraphClient, Mailbox, RefusedToken, TokenLogin, Transport,
+};
 
 /// What the configuration says of an account.
 pub struct AccountSettings {
@@ -61,13 +63,20 @@ impl AccountSettings {
         let refused_token = before.map(|before| before.refused_token.clone()).unwrap_or_default();
         let sign_in = account.oauth.as_deref();
         let by = account.name();
-        let token = sign_in.map(|name| sources.sign_ins.handle_of(name, Resource::Smtp, by));
+        let token = sign_in.map(|name| sources.sign_ins.handle_of(name, Resource::of(&upstream.kind), by));
         let transport = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
                 let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());
                 let credentials = Credentials::of(account, token.clone(), refused_token.clone());
                 let connector = Connector::new(dial, smtp, credentials, hostname, sources.instance);
                 Transport::Smtp(Box::new(connector.heard_in(dialogue.clone())))
+            }
+            UpstreamKind::Graph(graph) => {
+                let login =
+                    token.clone().map(|token| TokenLogin::new(by.to_owned(), token, refused_token.clone()));
+                let http = sources.sign_ins.http();
+                let client = GraphClient::new((**graph).clone(), login.map(Credentials::Token), http);
+                Transport::Graph(Arc::new(client))
             }
             UpstreamKind::Capture(_) => Transport::Capture(sources.mailbox.clone()),
         };
@@ -127,6 +136,7 @@ impl AccountSettings {
         };
         let same_host = match (&self.upstream.kind, &other.upstream.kind) {
             (UpstreamKind::Smtp(a), UpstreamKind::Smtp(b)) => a == b,
+            (UpstreamKind::Graph(a), UpstreamKind::Graph(b)) => a == b,
             (UpstreamKind::Capture(_), UpstreamKind::Capture(_)) => true,
             _ => false,
         };

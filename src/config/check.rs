@@ -1,5 +1,6 @@
 //! What can only be seen when all upstreams, and all listeners, are known.
 
+mod large;
 pub(super) mod machine;
 mod own_listeners;
 pub(super) mod rules;
@@ -38,7 +39,8 @@ pub(super) fn upstreams(
     defaults(root, &reads);
     let ways = fallbacks(root, &mut reads);
     rings(root, &reads, &ways);
-    without_mail(root, &reads, &ways);
+    let carriers = large::check(root, &mut reads);
+    without_mail(root, &reads, &ways, &carriers);
     own_listeners::check(root, &reads, listeners);
     reads.into_iter().map(|read| read.upstream).collect()
 }
@@ -157,6 +159,7 @@ fn fallbacks(root: &Section<'_>, reads: &mut [Read]) -> Vec<Vec<(usize, usize)>>
     ways
 }
 
+/// What to write in place of a name that is none of an upstream.
 fn unknown(name: &str, own: &str, names: &[String]) -> String {
     let known: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != own).collect();
     match nearest(name, &known) {
@@ -178,9 +181,9 @@ fn rings(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]) {
     }
 }
 
-/// Warns of upstreams that no mail takes: no filter, not the default, and nobody's fallback.
-fn without_mail(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]) {
-    let stands_in = |at: usize| ways.iter().flatten().any(|&(_, to)| to == at);
+/// Warns of upstreams that no mail takes: no filter, not the default, nobody's fallback, and nobody's `large`.
+fn without_mail(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>], carriers: &[usize]) {
+    let stands_in = |at: usize| ways.iter().flatten().any(|&(_, to)| to == at) || carriers.contains(&at);
     let gets_mail = |at: usize, upstream: &Upstream| {
         reads.len() == 1 || upstream.default || !upstream.filter.is_empty() || stands_in(at)
     };

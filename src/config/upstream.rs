@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, Signature, TrustedCertificates,
-    UpstreamSender, names,
+    ByteSize, Fallback, Filter, Graph, Identity, Login, Pin, Proxy, SharedLimits, Signature,
+    TrustedCertificates, UpstreamSender, names,
 };
 
 /// `[[upstream]]`
@@ -42,6 +42,8 @@ pub struct Upstream {
 pub enum UpstreamKind {
     /// A smart host.
     Smtp(Box<Smtp>),
+    /// A mailbox of Microsoft 365, by Microsoft Graph.
+    Graph(Box<Graph>),
     /// The local mailbox; nothing leaves the machine.
     Capture(Capture),
 }
@@ -51,6 +53,18 @@ pub enum UpstreamKind {
 pub struct Capture {
     /// Messages in it at most (`[test_mode] capture_max`).
     pub max: usize,
+}
+
+impl UpstreamKind {
+    /// Host and port that it is reached at; `None` for what is on this machine.
+    #[must_use]
+    pub fn remote(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Smtp(smtp) => Some((&smtp.host, smtp.port)),
+            Self::Graph(graph) => Some((graph.host(), graph.port())),
+            Self::Capture(_) => None,
+        }
+    }
 }
 
 impl Upstream {

@@ -17,8 +17,8 @@ use crate::smtp::Reply;
 use crate::store::{Disposition, LaneMove, LaneName, Leased, Message, MessageKind};
 use crate::transform::Prepared;
 use crate::upstream::{
-    ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
-    TransactionResult, blacklist_candidate, row_for, stated_wait,
+    ConnectError, DeferralCause, Delivery, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests,
+    Stage, TransactionResult, blacklist_candidate, row_for, stated_wait,
 };
 
 /// What is noted of recipients that were held up by others of their envelope.
@@ -222,6 +222,7 @@ impl Job {
             body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
             smtputf8: prepared.smtputf8,
             content: &prepared.content,
+            delivery: Delivery::Envelope,
             requests,
         };
         tokio::select! {

@@ -200,8 +200,9 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
     } = old;
     let same_kind = match (kind, &new.kind) {
         (UpstreamKind::Smtp(old), UpstreamKind::Smtp(new)) => old == new,
+        (UpstreamKind::Graph(old), UpstreamKind::Graph(new)) => old == new,
         (UpstreamKind::Capture(old), UpstreamKind::Capture(new)) => old == new,
-        (UpstreamKind::Smtp(_) | UpstreamKind::Capture(_), _) => false,
+        (UpstreamKind::Smtp(_) | UpstreamKind::Graph(_) | UpstreamKind::Capture(_), _) => false,
     };
     let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign, &new.signature);
     same_kind

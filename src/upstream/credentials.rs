@@ -93,6 +93,12 @@ impl Credentials {
 }
 
 impl TokenLogin {
+    /// With the tokens that come from there, as this user; `refused` is the one that is known not to do.
+    #[must_use]
+    pub fn new(user: String, token: TokenHandle, refused: RefusedToken) -> Self {
+        Self { user, token, refused }
+    }
+
     async fn replace(&self, refused: &AccessToken) -> Result<PresentedLogin, LoginError> {
         match self.token.replace(refused).await {
             Ok(token) => Ok(self.presented(token, true)),

@@ -82,6 +82,9 @@ pub enum DialogueFault {
     /// The local mailbox could not be written.
     #[error("{0}")]
     Mailbox(String),
+    /// The upstream delivers by the header, and this one was not made for that: others could get the message.
+    #[error("not sent: the upstream delivers to whom the header names, and the header was not made for that")]
+    NotByHeader,
     /// There are more replies than commands, or fewer: which belongs to which is not known.
     #[error("the upstream's replies do not fit the commands, none of its refusals is believed")]
     OutOfStep,

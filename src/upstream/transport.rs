@@ -9,7 +9,8 @@ use super::capture::Mailbox;
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ConnectError, DialogueFault, Stage};
-use super::offer::Offer;
+use super::graph::{GraphClient, GraphLink};
+use super::offer::{Delivery, Offer};
 use super::transaction::{Requests, Transaction};
 use crate::mail::{Address, Body, QueueId, ReversePath};
 use crate::smtp::Reply;
@@ -18,6 +19,8 @@ use crate::smtp::Reply;
 pub enum Transport {
     /// A smart host.
     Smtp(Box<Connector>),
+    /// A mailbox of Microsoft 365, by Microsoft Graph.
+    Graph(Arc<GraphClient>),
     /// The local mailbox.
     Capture(Arc<Mailbox>),
 }
@@ -26,6 +29,8 @@ pub enum Transport {
 pub enum Link {
     /// A connection to a smart host.
     Smtp(Box<Connection>),
+    /// Requests to Microsoft Graph, one at a time.
+    Graph(Box<GraphLink>),
     /// The local mailbox.
     Capture(Arc<Mailbox>),
 }
@@ -47,6 +52,8 @@ pub struct Outgoing<'a> {
     pub smtputf8: bool,
     /// Header and body, not dot-stuffed.
     pub content: &'a [u8],
+    /// By what the content was made to be delivered.
+    pub delivery: Delivery,
     /// What the client asked for beyond delivery.
     pub requests: Requests<'a>,
 }
@@ -61,6 +68,7 @@ impl Transport {
             Self::Smtp(connector) => {
                 connector.open().await.map(|connection| Link::Smtp(Box::new(connection)))
             }
+            Self::Graph(client) => client.open().await.map(|link| Link::Graph(Box::new(link))),
             Self::Capture(mailbox) => Ok(Link::Capture(mailbox.clone())),
         }
     }
@@ -72,6 +80,7 @@ impl Link {
     pub fn offer(&self) -> Offer {
         match self {
             Self::Smtp(connection) => connection.offer(),
+            Self::Graph(link) => link.offer(),
             Self::Capture(_) => {
                 Offer { eight_bit_mime: true, smtputf8: true, local: true, dsn: true, ..Offer::default() }
             }
@@ -83,6 +92,7 @@ impl Link {
     pub fn host(&self) -> &str {
         match self {
             Self::Smtp(connection) => connection.host(),
+            Self::Graph(link) => link.host(),
             Self::Capture(_) => "",
         }
     }
@@ -92,6 +102,7 @@ impl Link {
     pub async fn send(&mut self, message: &Outgoing<'_>) -> TransactionResult {
         match self {
             Self::Smtp(connection) => connection.send(&message.transaction()).await,
+            Self::Graph(link) => link.send(message).await,
             Self::Capture(mailbox) => put(mailbox, message).await,
         }
     }
@@ -106,7 +117,7 @@ impl Link {
     pub fn is_reusable(&mut self) -> bool {
         match self {
             Self::Smtp(connection) => connection.is_reusable(),
-            Self::Capture(_) => true,
+            Self::Graph(_) | Self::Capture(_) => true,
         }
     }
 
@@ -115,7 +126,7 @@ impl Link {
     pub fn messages(&self) -> u32 {
         match self {
             Self::Smtp(connection) => connection.messages(),
-            Self::Capture(_) => 0,
+            Self::Graph(_) | Self::Capture(_) => 0,
         }
     }
 

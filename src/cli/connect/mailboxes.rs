@@ -1,6 +1,6 @@
 //! Who sends with a sign-in.
 
-use crate::config::{Config, UpstreamKind};
+use crate::config::Config;
 use crate::oauth::Resource;
 
 /// A login that uses a sign-in.
@@ -18,10 +18,7 @@ pub(super) struct SendingMailbox<'c> {
 pub(super) fn of<'c>(config: &'c Config, sign_in: &str) -> Vec<SendingMailbox<'c>> {
     let mut found: Vec<SendingMailbox<'_>> = Vec::new();
     for upstream in &config.upstreams {
-        let resource = match &upstream.kind {
-            UpstreamKind::Smtp(_) => Resource::Smtp,
-            UpstreamKind::Capture(_) => continue,
-        };
+        let resource = Resource::of(&upstream.kind);
         let logins = upstream.accounts.iter().filter(|login| login.oauth.as_deref() == Some(sign_in));
         for user in logins.filter_map(|login| login.user.as_deref()) {
             if !found.iter().any(|known| known.user == user && known.resource == resource) {

@@ -25,9 +25,10 @@ use super::context::CliContext;
 use super::failure::Failure;
 use super::output;
 use crate::config::{Config, SignIn, SignInFlow};
-use crate::oauth::{Resource, SignInGrant, TokenClaims, TokenEndpoint, WebClient};
+use crate::oauth::{Resource, SignInGrant, TokenClaims, TokenEndpoint};
 use crate::report::log::escape::printable;
 use crate::time::{SystemClock, Timeline};
+use crate::web::WebClient;
 
 #[derive(Debug, Args)]
 pub(super) struct ConnectOptions {

@@ -94,7 +94,7 @@ fn sender(
             UpstreamKind::Smtp(smtp) if upstream.enabled => {
                 Some(Via::of(&upstream.name, smtp, upstream.sign))
             }
-            UpstreamKind::Smtp(_) | UpstreamKind::Capture(_) => None,
+            UpstreamKind::Smtp(_) | UpstreamKind::Graph(_) | UpstreamKind::Capture(_) => None,
         }
     };
     let upstreams: Vec<Via> = ways.iter().filter_map(via).collect();

@@ -1,5 +1,6 @@
 mod documented;
 mod doubts;
+mod graph;
 mod rules;
 mod sign_ins;
 mod surroundings;
@@ -33,7 +34,7 @@ fn faults(text: &str) -> String {
 fn smtp(upstream: &Upstream) -> &Smtp {
     match &upstream.kind {
         UpstreamKind::Smtp(smtp) => smtp,
-        UpstreamKind::Capture(_) => panic!("{} is a mailbox", upstream.name),
+        _ => panic!("{} is no smart host", upstream.name),
     }
 }
 

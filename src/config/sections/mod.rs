@@ -20,10 +20,13 @@ pub(super) mod smime;
 pub(super) mod switches;
 pub(super) mod top;
 pub(super) mod upstream;
+mod upstream_graph;
+mod upstream_keys;
 mod upstream_limits;
 mod upstream_logins;
 mod upstream_sender;
 mod upstream_tls;
+mod url;
 pub(super) mod user;
 
 use std::time::Duration;

@@ -135,7 +135,7 @@ impl DirectPermit {
         let link = self.pooled.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.take()?;
         match link {
             Link::Smtp(connection) => Some(*connection),
-            Link::Capture(_) => None,
+            Link::Graph(_) | Link::Capture(_) => None,
         }
     }
 
