@@ -7,6 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use base64::Engine as _;
@@ -17,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use mail_parser::{HeaderName, HeaderValue as FieldValue, MessageParser};
+use mailsluice::web::{self, HttpClient, HttpError, HttpTerms};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
@@ -235,6 +237,31 @@ impl Office365 {
         mailbox.requests += 1;
         drop(guard);
         Ok(UnderWay { service: self.clone(), user: user.to_owned() })
+    }
+}
+
+/// The service as a relay reaches it, without a network: Graph, and who gives out tokens for it.
+pub struct Web(pub Office365);
+
+#[async_trait]
+impl HttpClient for Web {
+    async fn send(
+        &self,
+        request: Request<Vec<u8>>,
+        _: &HttpTerms<'_>,
+    ) -> Result<Response<Vec<u8>>, HttpError> {
+        let host = web::host(&request);
+        if request.uri().path().ends_with("/token") {
+            return Ok(self.0.give_token());
+        }
+        // What has arrived goes on, whether somebody waits for the answer or not.
+        let service = self.0.clone();
+        match tokio::spawn(async move { service.graph(request).await }).await {
+            Ok(Answer::Given(answer)) => Ok(answer),
+            Ok(Answer::Lost) | Err(_) => {
+                Err(HttpError::Broken { host, reason: "the connection was reset".to_owned() })
+            }
+        }
     }
 }
 
