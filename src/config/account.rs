@@ -82,7 +82,7 @@ pub struct LimitGroup {
 /// Who serves in place of an upstream, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fallback {
-    /// The names of other upstreams, as these write them, in order; they never lead back here.
+    /// The names of other upstreams, as these write them, in order. Theirs are not asked, so two may stand in for each other.
     pub upstreams: Vec<String>,
     /// What makes mail take one of them.
     pub on: CausesSet,

@@ -3,22 +3,24 @@
 mod large;
 mod limit_groups;
 pub(super) mod machine;
+mod named;
 mod own_listeners;
 pub(super) mod rules;
 mod same_names;
 mod shadowed;
 mod sign_ins;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 pub(super) use self::limit_groups::check as limit_groups;
+use self::named::unknown;
 use self::same_names::same_names;
 pub(super) use self::sign_ins::check as sign_ins;
 use super::fault::SourcePlace;
 use super::reader::Section;
 use super::sections::listener::PlacedListener;
 use super::sections::upstream::Read;
-use super::words::{nearest, one_of, quoted};
+use super::words::quoted;
 use super::{Config, Filter, NamedSignature, ServerAuth, Upstream, UpstreamKind};
 
 /// Checks the upstreams against each other and the listeners, and settles which one is the default.
@@ -41,7 +43,6 @@ pub(super) fn upstreams(
     filters(root, &reads);
     defaults(root, &reads);
     let ways = fallbacks(root, &mut reads);
-    rings(root, &reads, &ways);
     let carriers = large::check(root, &mut reads);
     without_mail(root, &reads, &ways, &carriers);
     own_listeners::check(root, &reads, listeners);
@@ -185,28 +186,6 @@ fn fallbacks(root: &Section<'_>, reads: &mut [Read]) -> Vec<Vec<(usize, usize)>>
     ways
 }
 
-/// What to write in place of a name that is none of an upstream.
-fn unknown(name: &str, own: &str, names: &[String]) -> String {
-    let known: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != own).collect();
-    match nearest(name, &known) {
-        Some(name) => format!("write {}", quoted(name)),
-        None if known.is_empty() => "remove it: there is no other upstream".to_owned(),
-        None => format!("write {}, or remove it", one_of(known)),
-    }
-}
-
-/// Each ring is told once, where the first of its upstreams enters it.
-fn rings(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]) {
-    for start in 0..ways.len() {
-        if let Some(ring) = ring(start, ways) {
-            let entry = ways[start].iter().find(|(_, to)| *to == ring[1]).map_or(0, |(entry, _)| *entry);
-            let names: Vec<&str> = ring.iter().map(|&at| reads[at].upstream.name.as_str()).collect();
-            let what = format!("leads back to where it began: {}", names.join(" -> "));
-            root.fault(&reads[start].fallbacks[entry], "upstream.fallback", &what, "remove one of these");
-        }
-    }
-}
-
 /// Warns of upstreams that no mail takes: no filter, not the default, nobody's fallback, and nobody's `large`.
 fn without_mail(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>], carriers: &[usize]) {
     let stands_in = |at: usize| ways.iter().flatten().any(|&(_, to)| to == at) || carriers.contains(&at);
@@ -217,29 +196,6 @@ fn without_mail(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]
         let what = "is missing, it is not the default, and nobody's fallback, so that it gets no mail";
         root.warning(&read.place, "upstream.filter", what, "write filter or default = true");
     }
-}
-
-/// The shortest way from an upstream back to it over later ones only; with the upstream at both ends.
-fn ring(start: usize, ways: &[Vec<(usize, usize)>]) -> Option<Vec<usize>> {
-    let mut before: HashMap<usize, usize> = HashMap::new();
-    let mut next = VecDeque::from([start]);
-    while let Some(at) = next.pop_front() {
-        for &(_, to) in ways[at].iter().filter(|(_, to)| *to >= start) {
-            if to == start {
-                let mut ring = vec![start, at];
-                while ring[ring.len() - 1] != start {
-                    ring.push(before[&ring[ring.len() - 1]]);
-                }
-                ring.reverse();
-                return Some(ring);
-            }
-            before.entry(to).or_insert_with(|| {
-                next.push_back(to);
-                at
-            });
-        }
-    }
-    None
 }
 
 fn written(filter: &Filter) -> String {

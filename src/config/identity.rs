@@ -210,11 +210,12 @@ mod tests {
         let identity = Identity::from_pem(&certificate, &key).unwrap();
         assert_eq!(identity.expires().unwrap().to_string(), "2040-01-02T00:00:00Z");
         assert_eq!(identity.certified_key().cert.len(), 1);
-        let chain = format!("{certificate}{}", pair(2040).0);
+        let another = pair(2040).0;
+        let chain = format!("{certificate}{another}");
         assert_eq!(Identity::from_pem(&chain, &key).unwrap().certified_key().cert.len(), 2);
         for (certificate, key, want) in [
             (certificate.as_str(), other.as_str(), "is not the key of the certificate"),
-            (chain.split_at(chain.len() / 2).1, &key, "is not the key of the certificate"),
+            (another.as_str(), &key, "is not the key of the certificate"),
             ("", &key, "holds no certificate in PEM form"),
             (&key, &key, "holds no certificate in PEM form"),
             (&certificate, "", "holds no private key in PEM form, or an encrypted one"),

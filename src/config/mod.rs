@@ -43,6 +43,7 @@ mod synonyms;
 mod syntax;
 #[cfg(test)]
 mod testing;
+mod timeouts;
 mod tree;
 mod trust;
 mod units;
@@ -83,10 +84,9 @@ pub use sign_in::{
 };
 pub use signature::{NamedSignature, Signature, SmimeEntry};
 pub use size::ByteSize;
+pub use timeouts::Timeouts;
 pub use trust::{TrustFault, TrustedCertificates};
 pub use units::duration;
-pub use upstream::{
-    Auth, Capture, ClientTls, Security, Smtp, TextEncoding, Timeouts, Upstream, UpstreamKind,
-};
+pub use upstream::{Auth, Capture, ClientTls, Security, Smtp, TextEncoding, Upstream, UpstreamKind};
 pub use user::{User, UserPassword, UserPriority};
 pub use window::Window;

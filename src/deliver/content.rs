@@ -9,7 +9,7 @@ use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, Message};
 use crate::transform::{OtherRecipients, Prepared, TransformError, Transformer, UpstreamFacts, WayOut};
-use crate::upstream::{Delivery, Offer};
+use crate::upstream::{DeliveredBy, Offer};
 
 /// Content of this size is transformed on a thread of its own; smaller content is not counted as memory.
 const LARGE: u64 = 256 << 10;
@@ -99,7 +99,7 @@ pub(super) async fn make_ready(
         smtputf8: offer.smtputf8,
         local: offer.local,
         header_delivery: OtherRecipients::by(&settings.upstream)
-            .filter(|_| offer.delivery == Delivery::Header),
+            .filter(|_| offer.delivery == DeliveredBy::Header),
     };
     let prepared = prepare(transformer, settings, (message, content), facts).await?;
     let size = prepared.content.len() as u64;

@@ -113,13 +113,7 @@ async fn make(
     let context = &shared.context;
     let (wall, now) = (context.timeline.wall(), context.timeline.now());
     let queue_id = QueueId::new(wall.as_millisecond(), rand::random());
-    let retry_until = (kind == Kind::Delayed).then(|| retried_until(context, message));
-    let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);
-    let mut described: Vec<Recipient> =
-        recipients.iter().map(|each| described(shared, each, host, last_attempt)).collect();
-    for each in &mut described {
-        each.will_retry_until = retry_until;
-    }
+    let described = all_described(shared, (message, recipients), (host, wall), kind);
     let dsn = Dsn {
         kind,
         hostname: &context.config.hostname,
@@ -155,6 +149,22 @@ async fn make(
         recipients: Recipients::new(to.into_iter().map(never_reported).collect())?,
         content: Content::memory(report),
     })
+}
+
+/// The recipients as a report of this kind tells of them, made at this time.
+fn all_described(
+    shared: &Reporter<'_>,
+    (message, recipients): (&Message, &[(&QueuedRecipient, &str)]),
+    (host, wall): (&str, Timestamp),
+    kind: Kind,
+) -> Vec<Recipient> {
+    let will_retry_until = (kind == Kind::Delayed).then(|| retried_until(shared.context, message));
+    let last_attempt = matches!(kind, Kind::Failed | Kind::Relayed).then_some(wall);
+    let describe = |each: &(&QueuedRecipient, &str)| Recipient {
+        will_retry_until,
+        ..described(shared, each, host, last_attempt)
+    };
+    recipients.iter().map(describe).collect()
 }
 
 /// Whether this is the beginning of a report of ours, or of another relay like this one.

@@ -40,7 +40,7 @@ use crate::mail::header::Header;
 use crate::mail::{Address, Completion, ReversePath};
 use crate::store::{Message, MessageKind};
 use crate::time::Timeline;
-use crate::upstream::Delivery;
+use crate::upstream::DeliveredBy;
 
 /// What a transformation must know of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub struct Prepared {
     /// Whether the content has octets over 127, for `BODY=8BITMIME`.
     pub eight_bit: bool,
     /// By what the upstream may deliver it.
-    pub delivery: Delivery,
+    pub delivery: DeliveredBy,
     /// The fields that others than the recipients were taken out of.
     pub edited: EditedFields,
 }
@@ -209,7 +209,8 @@ impl Transformer {
         }
         let eight_bit = !content.is_ascii();
         let smtputf8 = international && takes_international;
-        let delivery = if upstream.header_delivery.is_some() { Delivery::Header } else { Delivery::Envelope };
+        let delivery =
+            if upstream.header_delivery.is_some() { DeliveredBy::Header } else { DeliveredBy::Envelope };
         Ok(Prepared { content, reverse_path, recipients, smtputf8, eight_bit, delivery, edited })
     }
 

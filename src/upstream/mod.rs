@@ -17,6 +17,7 @@ mod graph;
 mod login;
 mod observer;
 mod offer;
+mod outgoing;
 mod proxy;
 mod remedy;
 pub mod replies;
@@ -42,7 +43,8 @@ pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
 pub use error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginMethod, LoginRefusal, Stage};
 pub use graph::{GraphClient, GraphLink};
 pub use observer::Observer;
-pub use offer::{Delivery, Offer};
+pub use offer::{DeliveredBy, Offer};
+pub use outgoing::Outgoing;
 pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
     rows, stated_wait,
@@ -51,4 +53,4 @@ pub use step::{ConnectStep, GraphLogin, Offered, StepFailure, StepFinding, StepN
 pub use stream::Stream;
 pub use tls_error::TlsError;
 pub use transaction::{Requests, Steps, Transaction};
-pub use transport::{Link, Outgoing, Transport};
+pub use transport::{Link, Transport};

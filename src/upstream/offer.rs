@@ -20,12 +20,12 @@ pub struct Offer {
     /// Whether it is on this machine, so that nothing leaves.
     pub local: bool,
     /// To whom it delivers.
-    pub delivery: Delivery,
+    pub delivery: DeliveredBy,
 }
 
 /// By what an upstream knows to whom a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Delivery {
+pub enum DeliveredBy {
     /// By the recipients of the transaction.
     #[default]
     Envelope,

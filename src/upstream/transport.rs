@@ -11,9 +11,8 @@ use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ConnectError, DOUBT_PAUSE, DialogueFault, Stage};
 use super::graph::{GraphClient, GraphLink};
-use super::offer::{Delivery, Offer};
-use super::transaction::{Requests, Transaction};
-use crate::mail::{Address, Body, QueueId, ReversePath};
+use super::offer::Offer;
+use super::outgoing::Outgoing;
 use crate::smtp::Reply;
 
 /// How an account's upstream is reached.
@@ -34,29 +33,6 @@ pub enum Link {
     Graph(Box<GraphLink>),
     /// The local mailbox.
     Capture(Arc<Mailbox>),
-}
-
-/// A message that is ready for an upstream.
-#[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
-    /// The name.
-    pub queue_id: &'a QueueId,
-    /// Where reports go.
-    pub reverse_path: &'a ReversePath,
-    /// The recipients of the attempt as the client gave them.
-    pub envelope: &'a [Address],
-    /// Whom the upstream is told: these, or a test address in their place. At least one.
-    pub recipients: &'a [Address],
-    /// Whether the content has octets over 127.
-    pub body: Body,
-    /// Whether an address or a header needs SMTPUTF8.
-    pub smtputf8: bool,
-    /// Header and body, not dot-stuffed.
-    pub content: &'a [u8],
-    /// By what the content was made to be delivered.
-    pub delivery: Delivery,
-    /// What the client asked for beyond delivery.
-    pub requests: Requests<'a>,
 }
 
 impl Transport {
@@ -154,19 +130,6 @@ impl Link {
     pub async fn quit(self) {
         if let Self::Smtp(connection) = self {
             connection.quit().await;
-        }
-    }
-}
-
-impl<'a> Outgoing<'a> {
-    fn transaction(&self) -> Transaction<'a> {
-        Transaction {
-            reverse_path: self.reverse_path,
-            recipients: self.recipients,
-            body: self.body,
-            smtputf8: self.smtputf8,
-            content: self.content,
-            requests: self.requests,
         }
     }
 }

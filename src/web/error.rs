@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::LONGEST_ANSWER;
+/// The longest answer, in octets.
+pub const LONGEST_ANSWER: usize = 1 << 20;
 
 /// Why there is no answer. It is the network's or the server's fault: another try may do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ mod error;
 mod retry_after;
 
 pub use client::WebClient;
-pub use error::HttpError;
+pub use error::{HttpError, LONGEST_ANSWER};
 pub use retry_after::retry_after;
 
 use std::time::Duration;
@@ -16,9 +16,6 @@ use async_trait::async_trait;
 use http::{Request, Response};
 
 use crate::config::Proxy;
-
-/// The longest answer, in octets.
-pub const LONGEST_ANSWER: usize = 1 << 20;
 
 /// On what terms a request is made.
 #[derive(Debug, Clone, Copy)]

@@ -108,11 +108,16 @@ fn preset_row(preset: &Value) -> String {
         other => other.to_string(),
     };
     let limits = preset["limits"].as_array().unwrap().iter().map(|limit| {
-        let counted = ["messages", "recipients"].map(|key| (key, &limit[key]));
+        let counted = ["messages", "recipients", "octets"].map(|key| (key, &limit[key]));
         let counted = counted.into_iter().filter(|(_, most)| !most.is_null());
         let counted: Vec<_> = counted.map(|(key, most)| format!("{most} {key}")).collect();
         let window = limit["window"].as_str().unwrap();
-        format!("{} {} {window}", counted.join(" and "), if window == "hour" { "an" } else { "a" })
+        let each = match window {
+            "hour" => "an",
+            "minute" | "day" | "week" => "a",
+            _ => "in",
+        };
+        format!("{} {each} {window}", counted.join(" and "))
     });
     let limits: Vec<_> = limits.collect();
     let size = match preset["message_size"].as_u64() {

@@ -103,6 +103,12 @@ fn head(sign_in: &SignIn, mailboxes: &[SendingMailbox<'_>]) -> String {
     }
     let for_smtp = uses(Resource::Smtp) || !uses(Resource::Graph);
     set("ForSmtp", if for_smtp { "$true" } else { "$false" });
+    proof(sign_in, set);
+    head
+}
+
+/// The variables by which the application proves itself.
+fn proof(sign_in: &SignIn, mut set: impl FnMut(&str, &str)) {
     match &sign_in.proof {
         ClientProof::Certificate(certificate) => {
             let certified = certificate.identity.certified_key();
@@ -122,7 +128,6 @@ fn head(sign_in: &SignIn, mailboxes: &[SendingMailbox<'_>]) -> String {
         }
         ClientProof::None | ClientProof::Secret(_) => {}
     }
-    head
 }
 
 /// The permission to send by Microsoft Graph that the sign-in asks for.

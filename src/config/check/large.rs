@@ -1,6 +1,6 @@
 //! Whether `large` names a smart host that takes what a request can't carry.
 
-use super::unknown;
+use super::named::unknown;
 use crate::config::UpstreamKind;
 use crate::config::reader::Section;
 use crate::config::sections::upstream::Read;

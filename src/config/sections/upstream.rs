@@ -62,23 +62,7 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let encode = encode(&mut section, kind, preset);
     let signature = super::signature::of_upstream(&mut section);
     upstream_keys::refuse_others(&mut section, kind);
-    let mut large = None;
-    let (kind, logins) = match kind {
-        KindName::Smtp => {
-            let (smtp, logins) = smart_host(&mut section, preset);
-            (UpstreamKind::Smtp(Box::new(smtp)), logins)
-        }
-        KindName::Graph => {
-            let (graph, logins, place) = upstream_graph::read(&mut section, preset);
-            large = Some(place);
-            (UpstreamKind::Graph(Box::new(graph)), logins)
-        }
-        KindName::Capture => {
-            let limits = limits(section.section("limits"), &Limits::default());
-            let logins = ReadLogins { logins: vec![Login::anonymous(limits)], sign_ins: Vec::new() };
-            (UpstreamKind::Capture(Capture { max: capture_max }), logins)
-        }
-    };
+    let (kind, logins, large) = by_kind(&mut section, (kind, preset), capture_max);
     let has_sender = section.has("sender");
     let sender = upstream_sender::read(has_sender, section.section("sender"), &logins.logins);
     let shared_limits = shared_limits(section.section("shared_limits"));
@@ -115,6 +99,29 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         fallbacks,
         large,
         sign_ins,
+    }
+}
+
+/// What only upstreams of this kind have, and where one names another for what it can't carry.
+fn by_kind(
+    section: &mut Section<'_>,
+    (kind, preset): (KindName, Option<&'static Preset>),
+    capture_max: usize,
+) -> (UpstreamKind, ReadLogins, Option<SourcePlace>) {
+    match kind {
+        KindName::Smtp => {
+            let (smtp, logins) = smart_host(section, preset);
+            (UpstreamKind::Smtp(Box::new(smtp)), logins, None)
+        }
+        KindName::Graph => {
+            let (graph, logins, place) = upstream_graph::read(section, preset);
+            (UpstreamKind::Graph(Box::new(graph)), logins, Some(place))
+        }
+        KindName::Capture => {
+            let limits = limits(section.section("limits"), &Limits::default());
+            let logins = ReadLogins { logins: vec![Login::anonymous(limits)], sign_ins: Vec::new() };
+            (UpstreamKind::Capture(Capture { max: capture_max }), logins, None)
+        }
     }
 }
 

@@ -24,7 +24,7 @@ const LEAST_PART: usize = 12;
 const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
 /// What an answer is about.
-pub(super) struct Asked<'a> {
+pub(super) struct RequestFacts<'a> {
     /// The token of the request.
     pub(super) token: &'a SecretString,
     /// What we call the request; Graph has a name of its own for it.
@@ -47,7 +47,7 @@ pub(super) struct GraphAnswer {
 
 impl GraphAnswer {
     /// Reads an answer. What it repeats of the token is left out.
-    pub(super) fn read(response: &Response<Vec<u8>>, asked: &Asked<'_>) -> Self {
+    pub(super) fn read(response: &Response<Vec<u8>>, asked: &RequestFacts<'_>) -> Self {
         let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         let error = &body["error"];
         let text = |value: &Value| shown(value.as_str().unwrap_or_default(), asked.token);
@@ -87,7 +87,7 @@ impl GraphAnswer {
     }
 
     /// What became of the recipients.
-    pub(super) fn results(&self, asked: &Asked<'_>) -> Vec<RecipientResult> {
+    pub(super) fn results(&self, asked: &RequestFacts<'_>) -> Vec<RecipientResult> {
         let all = |answer| vec![RecipientResult { stage: Stage::Request, answer }; asked.recipients];
         if self.status == StatusCode::ACCEPTED {
             let text = format!("202 accepted (request {})", self.request_id);
@@ -122,7 +122,7 @@ impl GraphAnswer {
         }
     }
 
-    fn reply(&self, asked: &Asked<'_>) -> Reply {
+    fn reply(&self, asked: &RequestFacts<'_>) -> Reply {
         let (code, status) = self.standard_codes(asked);
         let plain = Reply::new(code, status, self.words());
         match self.retry_after.filter(|wait| !wait.is_zero()) {
@@ -135,7 +135,7 @@ impl GraphAnswer {
     }
 
     /// The codes of RFC 5321 and RFC 3463 that say the same.
-    fn standard_codes(&self, asked: &Asked<'_>) -> (u16, EnhancedStatus) {
+    fn standard_codes(&self, asked: &RequestFacts<'_>) -> (u16, EnhancedStatus) {
         let is = |codes: &[&str]| codes.iter().any(|code| self.code.eq_ignore_ascii_case(code));
         let says = |words: &str| self.message.to_lowercase().contains(words);
         let status = self.status.as_u16();

@@ -1,7 +1,7 @@
 //! Mail by Microsoft Graph: a request for each message (`sendMail` with the content as MIME).
 //!
 //! There is no envelope: Graph delivers to whom the header names. So nothing is sent but a content that was made to deliver
-//! by its header ([`Delivery::Header`]).
+//! by its header ([`DeliveredBy::Header`]).
 //!
 //! A request that was not answered may have been carried out. So it is never repeated here, and what it was about is in doubt
 //! for longer than a transaction of SMTP would be ([`DOUBT_PAUSE`](super::error::DOUBT_PAUSE)).
@@ -15,15 +15,15 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-use self::answer::{Asked, GraphAnswer};
+use self::answer::{GraphAnswer, RequestFacts};
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::credentials::{Credentials, PresentedLogin};
 use super::dialogue::DialogueHub;
 use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginRefusal, Stage};
 use super::observer::Observer;
-use super::offer::{Delivery, Offer};
+use super::offer::{DeliveredBy, Offer};
+use super::outgoing::Outgoing;
 use super::replies::row_for;
-use super::transport::Outgoing;
 use crate::config::{Filter, Graph, GraphMailbox};
 use crate::mail::Address;
 use crate::smtp::Reply;
@@ -122,7 +122,7 @@ impl GraphLink {
     /// What Graph takes.
     #[must_use]
     pub fn offer(&self) -> Offer {
-        Offer { eight_bit_mime: true, delivery: Delivery::Header, ..Offer::default() }
+        Offer { eight_bit_mime: true, delivery: DeliveredBy::Header, ..Offer::default() }
     }
 
     /// The host that requests go to.
@@ -146,7 +146,7 @@ impl GraphLink {
             let result = RecipientResult { stage: Stage::Request, answer };
             TransactionResult { recipients: vec![result; message.recipients.len()] }
         };
-        if message.delivery != Delivery::Header {
+        if message.delivery != DeliveredBy::Header {
             return Ok(all(Answer::Failed(DialogueFault::NotByHeader)));
         }
         let mailbox = match self.mailbox(message.content) {
@@ -157,7 +157,7 @@ impl GraphLink {
         loop {
             let (request, id) =
                 request::send_mail(&self.client.graph, &mailbox, &login.secret, message.content);
-            let asked = Asked {
+            let asked = RequestFacts {
                 token: &login.secret,
                 id: &id,
                 recipients: message.recipients.len(),

@@ -94,7 +94,11 @@ fn ready(token: &str) -> TokenState {
     TokenState::Ready(AccessToken::new(token.into()))
 }
 
-async fn send(world: &World, content: &[u8], delivery: Delivery) -> Result<TransactionResult, ConnectError> {
+async fn send(
+    world: &World,
+    content: &[u8],
+    delivery: DeliveredBy,
+) -> Result<TransactionResult, ConnectError> {
     let recipients = ["b@dest.example", "c@dest.example"].map(|to| Address::parse(to).unwrap());
     let message = Outgoing {
         queue_id: &QueueId::new(0, 0),
@@ -118,7 +122,7 @@ const MAIL: &[u8] = b"From: a@firm.example\r\nTo: b@dest.example\r\n\r\nhush-bod
 #[tokio::test]
 async fn one_request_for_all_recipients() {
     let world = world([answer(202, "")], office());
-    let result = send(&world, MAIL, Delivery::Header).await.unwrap();
+    let result = send(&world, MAIL, DeliveredBy::Header).await.unwrap();
     assert_eq!(result.recipients.len(), 2);
     for each in &result.recipients {
         assert_eq!(each.to_string(), "250 2.0.0 202 accepted (request 7c3e)");
@@ -130,7 +134,7 @@ async fn one_request_for_all_recipients() {
 #[tokio::test]
 async fn what_was_not_made_for_it_never_leaves() {
     let world = world([], office());
-    let result = send(&world, MAIL, Delivery::Envelope).await.unwrap();
+    let result = send(&world, MAIL, DeliveredBy::Envelope).await.unwrap();
     assert!(result.recipients.iter().all(|each| each.answer == Answer::Failed(DialogueFault::NotByHeader)));
     assert!(world.http.asked().is_empty());
 }
@@ -138,8 +142,8 @@ async fn what_was_not_made_for_it_never_leaves() {
 #[tokio::test]
 async fn the_author_is_the_mailbox_where_the_filter_covers_it() {
     let world = world([answer(202, "")], GraphMailbox::From);
-    assert!(send(&world, MAIL, Delivery::Header).await.unwrap().recipients[0].is_taken());
-    let foreign = send(&world, b"From: ceo@big.example\r\n\r\n", Delivery::Header).await.unwrap();
+    assert!(send(&world, MAIL, DeliveredBy::Header).await.unwrap().recipients[0].is_taken());
+    let foreign = send(&world, b"From: ceo@big.example\r\n\r\n", DeliveredBy::Header).await.unwrap();
     let reply = foreign.recipients[0].refusal().unwrap();
     assert!(reply.to_string().starts_with("550 5.1.8 not sent: "), "{reply}");
     assert_eq!(world.http.asked(), ["POST /v1.0/users/a@firm.example/sendMail Bearer hush-1"]);
@@ -150,7 +154,7 @@ async fn what_is_not_answered_is_in_doubt_and_not_repeated() {
     let broken = HttpError::Broken { host: "h".to_owned(), reason: "reset".to_owned() };
     for answers in [vec![], vec![Err(broken)], vec![answer(504, "")], vec![answer(200, "")]] {
         let world = world(answers, office());
-        let result = send(&world, MAIL, Delivery::Header).await.unwrap();
+        let result = send(&world, MAIL, DeliveredBy::Header).await.unwrap();
         for each in &result.recipients {
             assert!(each.possible_duplicate(), "{each}");
             assert_eq!(each.doubt_pause(), Some(Duration::from_mins(30)), "{each}");
@@ -162,7 +166,7 @@ async fn what_is_not_answered_is_in_doubt_and_not_repeated() {
 #[tokio::test]
 async fn who_is_not_reached_has_nothing_of_the_message() {
     let down = HttpError::Unreachable { host: "h".to_owned(), reason: "Connection refused".to_owned() };
-    let error = send(&world([Err(down)], office()), MAIL, Delivery::Header).await.unwrap_err();
+    let error = send(&world([Err(down)], office()), MAIL, DeliveredBy::Header).await.unwrap_err();
     assert_eq!((error.stage, error.needs_a_person()), (Stage::Connect, false));
     assert_eq!(error.to_string(), "127.0.0.1: at connecting: no connection: Connection refused");
 }
@@ -181,7 +185,7 @@ async fn a_refused_token_is_replaced_once() {
         });
         let spare = world([], office()).feed;
         let world = World { http, feed: spare, client, hub };
-        let result = send(&world, MAIL, Delivery::Header).await;
+        let result = send(&world, MAIL, DeliveredBy::Header).await;
         let path = "POST /v1.0/users/office@firm.example/sendMail Bearer";
         assert_eq!(world.http.asked(), [format!("{path} hush-1"), format!("{path} hush-2")]);
         match result {
@@ -212,7 +216,8 @@ async fn without_a_token_nothing_is_asked() {
         Some(Credentials::Token(login)),
         world.http.clone(),
     );
-    let error = send(&World { client: Arc::new(client), ..world }, MAIL, Delivery::Header).await.unwrap_err();
+    let error =
+        send(&World { client: Arc::new(client), ..world }, MAIL, DeliveredBy::Header).await.unwrap_err();
     assert!(error.no_token().is_some(), "{error}");
 }
 
@@ -220,7 +225,7 @@ async fn without_a_token_nothing_is_asked() {
 async fn who_looks_on_sees_neither_token_nor_content() {
     let world = world([answer(403, "ErrorAccessDenied")], office());
     let mut watch = world.hub.watch();
-    let _ = send(&world, MAIL, Delivery::Header).await.unwrap();
+    let _ = send(&world, MAIL, DeliveredBy::Header).await.unwrap();
     let mut lines = Vec::new();
     while let Watched::Line(line) = watch.next().await {
         lines.push(format!("{} {}", line.speaker.name(), line.text));

@@ -17,8 +17,8 @@ fn response(status: u16, code: &str, message: &str) -> Response<Vec<u8>> {
     Response::builder().status(status).body(body).unwrap()
 }
 
-fn asked<'a>(token: &'a SecretString, recipients: usize, as_author: bool) -> Asked<'a> {
-    Asked { token, id: "ours", recipients, as_author }
+fn asked<'a>(token: &'a SecretString, recipients: usize, as_author: bool) -> RequestFacts<'a> {
+    RequestFacts { token, id: "ours", recipients, as_author }
 }
 
 fn results(response: &Response<Vec<u8>>, recipients: usize, as_author: bool) -> Vec<RecipientResult> {

@@ -41,6 +41,7 @@ pub(crate) const REMEDIES: &[(&str, LoginMethod, &[&str])] = &[
     ("534 5.7.9 Authentication mechanism is too weak", Password, &["stronger mechanism"]),
     ("538 5.7.11 Encryption required for requested authentication mechanism", Password, &["over TLS alone"]),
     ("530 5.7.0 Must issue a STARTTLS command first", Password, &["over TLS alone"]),
+    ("535 5.7.8 401 InvalidAuthenticationToken: Lifetime validation failed, the token is expired. (request 00000000-0000-4000-8000-000000000001)", Token, &["Mail.Send", "mailsluice connect"]),
     ("550 5.7.1 this account sends no mail", Token, &["refuses the token"]),
     ("454 4.7.0 the directory does not answer", Password, &["password need not be wrong"]),
 ];
