@@ -250,6 +250,7 @@ impl Relay {
             hold: false,
             used: Some(Amount::of_message(1, 0)),
             reports: vec![],
+            copy: None,
         }
     }
 

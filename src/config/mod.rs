@@ -62,7 +62,7 @@ pub use model::{
     LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode,
     TlsMode,
 };
-pub use names::{dkim_key_name, dns_name, fits_the_dns};
+pub use names::{authority, dkim_key_name, dns_name, fits_the_dns};
 pub use pin::Pin;
 pub use presets::{PRESETS, Preset, SendingHosts};
 pub use private_key::{SigningKeyFault, SigningKeyFileFault, signing_key, signing_key_file};
@@ -78,5 +78,5 @@ pub use signature::{NamedSignature, Signature, SmimeEntry};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
 pub use units::duration;
-pub use upstream::{Auth, Capture, ClientTls, Security, Smtp, Timeouts, Upstream, UpstreamKind};
+pub use upstream::{Auth, Capture, ClientTls, Security, SentFolder, Smtp, Timeouts, Upstream, UpstreamKind};
 pub use user::{User, UserPassword, UserPriority};

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
-use super::content::{LoadError, Loaded, Unfit, load, make_ready};
+use super::content::{LoadError, Loaded, SentContent, Unfit, load, make_ready};
 use super::context::Context;
 use super::lane_settings::LaneSettings;
-use super::settle;
+use super::{sent_copy, settle};
 use crate::account::{
     Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe, RefusedWhenUsed, say_goodbye,
 };
@@ -107,6 +107,8 @@ struct Tried {
     told: Vec<Address>,
     /// The reverse-path that it was told.
     reverse_path: ReversePath,
+    /// What it was sent, where a copy of that may be wanted.
+    sent: Option<SentContent>,
 }
 
 impl Job {
@@ -170,9 +172,12 @@ impl Job {
                     before = Some(RefusedWhenUsed { result, carried });
                     content = spare;
                 }
-                (dialogue, _) => {
-                    if let (Some(before), AttemptEnd::Tried(tried)) = (before, &dialogue) {
-                        self.feedback().tried_again(&before, &tried.result);
+                (mut dialogue, _) => {
+                    if let AttemptEnd::Tried(tried) = &mut dialogue {
+                        if let Some(before) = before {
+                            self.feedback().tried_again(&before, &tried.result);
+                        }
+                        tried.sent = Some(SentContent { octets: prepared.content, _memory: memory });
                     }
                     return dialogue;
                 }
@@ -227,7 +232,7 @@ impl Job {
         tokio::select! {
             result = link.send(&outgoing) => {
                 let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
-                AttemptEnd::Tried(Tried { result, link, told, reverse_path })
+                AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent: None })
             }
             () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
                 host: link.host().to_owned(),
@@ -239,7 +244,9 @@ impl Job {
     /// What the dialogue means for each recipient, and for the account.
     async fn judge(&mut self, leased: Leased, dialogue: AttemptEnd) -> Option<Attempted> {
         Some(match dialogue {
-            AttemptEnd::Tried(Tried { result, link, told, reverse_path }) => {
+            AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent }) => {
+                let sent =
+                    sent.filter(|_| sent_copy::is_wanted(&self.settings, &leased.message) && !leased.copied);
                 let (host, offer) = (link.host().to_owned(), link.offer());
                 self.give_back(link);
                 let id = leased.lease.id;
@@ -249,7 +256,7 @@ impl Job {
                 self.lane.suspects.note(id, judgement.is_suspect);
                 let outcomes = outcomes(&leased, &result, &judgement.outcomes);
                 let attempted =
-                    Attempted { host, outcomes, sends_reports: offer.dsn, ..Attempted::new(leased) };
+                    Attempted { host, outcomes, sends_reports: offer.dsn, sent, ..Attempted::new(leased) };
                 if offer.local { attempted } else { attempted.counted() }
             }
             // There was nothing to log in with: it waits until there is, and was not tried.

@@ -21,6 +21,8 @@ mod lanes;
 mod mailboxes;
 #[path = "memory_store/people.rs"]
 mod people;
+#[path = "memory_store/sent_copies.rs"]
+mod sent_copies;
 #[path = "memory_store/sign_ins.rs"]
 mod sign_ins;
 
@@ -68,6 +70,7 @@ struct MemoryState {
     switches: HashMap<&'static str, String>,
     limit_waits: BTreeMap<LaneName, std::time::Duration>,
     grants: BTreeMap<String, StoredGrant>,
+    copies: BTreeMap<SentCopyId, sent_copies::HeldCopy>,
 }
 
 /// A message in the queue.
@@ -82,6 +85,8 @@ struct Entry {
     due: Moment,
     warned: bool,
     attempts: u32,
+    /// Whether a copy for a Sent folder was made.
+    copied: bool,
     recipients: Vec<EntryRecipient>,
 }
 
@@ -199,6 +204,7 @@ impl MemoryStore {
             due,
             warned: false,
             attempts: 0,
+            copied: false,
             recipients: recipients.collect(),
             new,
         };

@@ -23,6 +23,7 @@ pub(super) mod upstream;
 mod upstream_limits;
 mod upstream_logins;
 mod upstream_sender;
+mod upstream_sent_copy;
 mod upstream_tls;
 pub(super) mod user;
 

@@ -6,7 +6,7 @@ use super::fallback;
 use super::upstream_limits::{limits, shared_limits, timeouts};
 pub(in crate::config) use super::upstream_logins::NamedSignIn;
 use super::upstream_logins::{ReadLogins, logins};
-use super::{MANY, WRITE_HOST_NAME, filters, upstream_sender, upstream_tls};
+use super::{MANY, WRITE_HOST_NAME, filters, upstream_sender, upstream_sent_copy, upstream_tls};
 use crate::config::fault::SourcePlace;
 use crate::config::names::{is_ehlo_name, is_host};
 use crate::config::presets::{self, PRESETS, Preset};
@@ -19,7 +19,7 @@ const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", s
 /// Failed connections or logins in a row that disable an upstream.
 const DISABLE_AFTER: u32 = 5;
 /// The keys of a smart host; the local mailbox has none of them.
-const SMTP_KEYS: [&str; 20] = [
+const SMTP_KEYS: [&str; 21] = [
     "preset",
     "host",
     "port",
@@ -40,6 +40,7 @@ const SMTP_KEYS: [&str; 20] = [
     "account",
     "disable_after",
     "timeouts",
+    "sent_copy",
 ];
 
 /// An upstream, with the places that the checks between upstreams speak of.
@@ -121,8 +122,10 @@ fn smart_host(section: &mut Section<'_>) -> (Smtp, ReadLogins) {
     let known = preset.map_or_else(Limits::default, Preset::limits);
     let limits = limits(section.section("limits"), &known);
     let auth = auth(section);
-    let smtp = smtp(section, preset, auth.unwrap_or(Auth::Auto));
+    let mut smtp = smtp(section, preset, auth.unwrap_or(Auth::Auto));
     let accounts = logins(section, &smtp, auth, &limits);
+    let has_copies = section.has("sent_copy");
+    smtp.sent_copy = upstream_sent_copy::read(has_copies, section.section("sent_copy"), preset, &accounts);
     warn_without_login(section, preset);
     (smtp, accounts)
 }
@@ -193,6 +196,8 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>, auth: Auth) -> Smtp 
         auth,
         allow_plaintext_auth: section.flag("allow_plaintext_auth").unwrap_or(false),
         timeouts: timeouts(section.section("timeouts")),
+        // It is read when the logins are known.
+        sent_copy: None,
     }
 }
 

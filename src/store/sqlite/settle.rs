@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, HELD, WAITING};
 use super::writing::{QueuePlace, Writing};
-use super::{contents, enqueue, mailboxes, usage};
+use super::{contents, enqueue, mailboxes, sent_copies, usage};
 use crate::limits::{AccountKey, Amount};
 use crate::mail::QueueId;
 use crate::store::{Delivery, Lease, MessageId, Settlement};
@@ -36,6 +36,9 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
     }
     for report in &settlement.reports {
         enqueue::enqueue(db, report)?;
+    }
+    if let Some(copy) = &settlement.copy {
+        sent_copies::add_first(db, id, copy)?;
     }
     // What was tried goes behind what has been due meanwhile. One of which nothing is left does not go back into the indexes
     // of what waits, only to be removed from them.
