@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::copier::Copier;
+use crate::account::Account;
 use crate::deliver::{Context, Phase};
 use crate::memory::MemoryBudget;
 use crate::store::StoreError;
@@ -14,6 +16,8 @@ use crate::store::StoreError;
 const MEMORY: u64 = 32 << 20;
 /// How long a copy is tried.
 const LIFETIME: Duration = Duration::from_hours(72);
+/// How long nothing is tried after a panic.
+const AFTER_PANIC: Duration = Duration::from_mins(10);
 
 /// Why a copy was given up that nobody has tried.
 const UNTRIED: &str = "nobody has tried it: the configuration has no sent_copy for this account any more";
@@ -40,16 +44,28 @@ impl Copiers {
                 if account.settings().sent_mailbox().is_none() {
                     continue;
                 }
-                let copier = Copier::new(account, context.clone(), self.memory.clone());
+                let works = keep_copying(account, context.clone(), self.memory.clone());
                 let mut phase = context.phase.clone();
                 self.tasks.spawn(async move {
                     tokio::select! {
-                        () = copier.run() => {}
+                        () = works => {}
                         // What is broken off here is looked for by the next process.
                         _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => {}
                     }
                 });
             }
+        }
+    }
+}
+
+/// Runs a copier, and another one after a panic, which the log has already.
+async fn keep_copying(account: Arc<Account>, context: Arc<Context>, memory: MemoryBudget) {
+    let mut copier = JoinSet::new();
+    loop {
+        copier.spawn(Copier::new(account.clone(), context.clone(), memory.clone()).run());
+        match copier.join_next().await {
+            Some(Err(error)) if error.is_panic() => sleep(AFTER_PANIC).await,
+            _ => return,
         }
     }
 }
