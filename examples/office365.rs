@@ -7,6 +7,8 @@
 #[path = "../tests/support/office365/mod.rs"]
 mod office365;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use mailsluice::upstream::Stream;
-use office365::{Office365, Rules, external_recipients};
+use office365::{Office365, Rules, external_recipients, graph};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
@@ -59,6 +61,12 @@ struct Arguments {
     /// How long a message is looked at, in milliseconds.
     #[arg(long, default_value_t = 0)]
     think: u64,
+    /// Where it answers as Microsoft Graph, over HTTP, and gives out tokens for it; loopback alone.
+    #[arg(long)]
+    graph: Option<SocketAddr>,
+    /// A folder for the messages that come over Graph, as they come: 1.eml, 2.eml and so on.
+    #[arg(long, requires = "graph")]
+    save: Option<PathBuf>,
     /// A certificate in PEM; with it, logins are offered behind STARTTLS alone.
     #[arg(long, requires = "key")]
     certificate: Option<PathBuf>,
@@ -78,6 +86,12 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("can't listen on {}", arguments.listen))?;
     println!("listening on {}, mailboxes {}", listener.local_addr()?, arguments.mailbox.join(", "));
+    if let Some(address) = arguments.graph {
+        if !address.ip().is_loopback() {
+            bail!("it listens on loopback alone, such as 127.0.0.1:2588");
+        }
+        start_graph(&arguments, &service, address).await?;
+    }
     tokio::select! {
         () = accept(&listener, &service) => {}
         () = report(&service) => {}
@@ -125,6 +139,23 @@ fn tls(certificate: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>> {
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     Ok(Arc::new(config))
+}
+
+/// Answers as Microsoft Graph, and as who gives out tokens for it.
+async fn start_graph(arguments: &Arguments, service: &Office365, address: SocketAddr) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
+    println!("Graph on http://{}, tokens at /token", listener.local_addr()?);
+    if let Some(folder) = arguments.save.clone() {
+        std::fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        service.watch_deliveries(move |number, content| {
+            let path = folder.join(format!("{number}.eml"));
+            if let Err(error) = File::create(&path).and_then(|mut file| file.write_all(content)) {
+                eprintln!("{}: {error}", path.display());
+            }
+        });
+    }
+    tokio::spawn(graph::serve(service.clone(), listener));
+    Ok(())
 }
 
 async fn accept(listener: &TcpListener, service: &Office365) {

@@ -1,11 +1,16 @@
 //! Folders that last: each entry on the way to them is synced.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, fchown, linkat, mkdirat, openat, renameat_with, unlinkat,
+};
+use rustix::io::Errno;
 
 /// Makes a folder for us alone, with those above it that are missing, and makes the entries of all of them durable. One that is
 /// there already may have been made by somebody who died before that.
@@ -27,45 +32,85 @@ pub fn make(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that is not there yet, for those whom `mode` lets read it, and makes it and its name durable. The name is there
-/// only when all of the content is: nobody ever sees a part of it, and no crash leaves one behind by that name.
+/// Makes a folder with those above it that are missing, for those whom `mode` lets in, and makes their names durable. What root
+/// makes in another user's folder belongs to that user. Tells the topmost of them, when any was missing.
 ///
 /// # Errors
-/// When there is something of that name already, or it can't be written or synced.
+/// When one can't be made, given away or synced.
+pub fn make_for_owner(path: &Path, mode: u32) -> io::Result<Option<&Path>> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    for folder in missing.iter().rev() {
+        let (parent, name) = place_of(folder)?;
+        match mkdirat(&parent, name, Mode::from_raw_mode(mode)) {
+            // Somebody else was faster.
+            Err(Errno::EXIST) => continue,
+            done => done?,
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        give_to_owner(&File::from(openat(&parent, name, flags, Mode::empty())?), &parent)?;
+        parent.sync_all()?;
+    }
+    Ok(missing.last().copied())
+}
+
+/// Makes a file that is not there yet, for those whom `mode` lets read it, and makes it and its name durable. The name is there
+/// only when all of the content is: nobody ever sees a part of it, and no crash leaves one behind by that name. What root makes
+/// in another user's folder belongs to that user.
+///
+/// # Errors
+/// When there is something of that name already, or it can't be written, given away or synced.
 pub fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidFilename.into()) };
+    let (folder, name) = place_of(path)?;
     let mut beside = OsString::from(".");
     beside.push(name);
     beside.push(format!(".{}", std::process::id()));
-    let beside = folder.join(beside);
+    let remove = |name: &OsStr| {
+        let _ = unlinkat(&folder, name, AtFlags::empty());
+    };
     // Left over by a process that had our number and died; in a container all have the same one.
-    let _ = std::fs::remove_file(&beside);
-    let written = write_synced(&beside, content, mode).and_then(|()| {
-        give_name(&beside, path)?;
-        sync(folder).inspect_err(|_| drop(std::fs::remove_file(path)))
+    remove(&beside);
+    let written = write_synced((&folder, &beside), content, mode).and_then(|()| {
+        give_name(&folder, &beside, name)?;
+        folder.sync_all().inspect_err(|_| remove(name))
     });
     // When it can't be removed, that says no more than the error itself.
-    let _ = std::fs::remove_file(&beside);
+    remove(&beside);
     written
 }
 
+/// The folder of something, opened, so that it stays the same one whatever others do, and the name in it.
+fn place_of(path: &Path) -> io::Result<(File, &OsStr)> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidFilename.into()) };
+    Ok((File::open(folder)?, name))
+}
+
 /// Gives a file its name, unless something of that name is there.
-fn give_name(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::hard_link(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+fn give_name(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    match linkat(folder, from, folder, to, AtFlags::empty()) {
+        Err(error) if error != Errno::EXIST => {
             // Not every file system gives a file two names; those that don't may still rename with care.
-            let careful = rustix::fs::RenameFlags::NOREPLACE;
-            rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, careful)?;
-            Ok(())
+            Ok(renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE)?)
         }
-        done => done,
+        done => Ok(done?),
     }
 }
 
-fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+fn write_synced((folder, name): (&File, &OsStr), content: &[u8], mode: u32) -> io::Result<()> {
+    let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut file = File::from(openat(folder, name, new, Mode::from_raw_mode(mode))?);
+    give_to_owner(&file, folder)?;
     file.write_all(content).and_then(|()| file.sync_all())
+}
+
+/// What root makes for another user's programs must be that user's, or they can't read it.
+fn give_to_owner(made: &File, folder: &File) -> io::Result<()> {
+    let owner = folder.metadata()?;
+    if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+        fchown(made, Some(Uid::from_raw(owner.uid())), Some(Gid::from_raw(owner.gid())))?;
+    }
+    Ok(())
 }
 
 /// Makes the names in a folder durable.
@@ -131,6 +176,28 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left behind");
         let nowhere = create_file(&folder.path().join("x/y"), b"", 0o600).unwrap_err();
         assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
+        assert!(create_file(&folder.path().join(".."), b"", 0o600).is_err());
+    }
+
+    #[test]
+    fn what_is_made_in_a_folder_has_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        // Only root can give anything away; for all others it is theirs anyway.
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).unwrap();
+        }
+        let (folders, file) = (folder.path().join("a/b"), folder.path().join("a/b/key"));
+        assert_eq!(make_for_owner(&folders, 0o700).unwrap(), Some(&*folder.path().join("a")));
+        assert_eq!(make_for_owner(&folders, 0o700).unwrap(), None);
+        create_file(&file, b"hush\n", 0o600).unwrap();
+        let owner = std::fs::metadata(folder.path()).unwrap();
+        for (made, mode) in [(&folders, 0o700), (&folder.path().join("a"), 0o700), (&file, 0o600)] {
+            let made = std::fs::metadata(made).unwrap();
+            assert_eq!((made.uid(), made.gid()), (owner.uid(), owner.gid()));
+            assert_eq!(made.permissions().mode() & 0o777, mode);
+        }
+        assert_eq!(owner.uid() == 65534, is_root);
     }
 
     #[test]

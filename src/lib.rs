@@ -20,7 +20,7 @@
 //!
 //! [`sent_copy`] puts copies of what was sent into Sent folders, by [`imap`].
 //!
-//! [`oauth`] keeps the tokens by which [`upstream`] logs in. With [`direct`] a client waits until the upstream has answered. [`control`], [`explain`] and [`cli`] show people how all of it is.
+//! [`oauth`] keeps the tokens by which [`upstream`] logs in; both speak HTTP by [`web`]. With [`direct`] a client waits until the upstream has answered. [`control`], [`explain`] and [`cli`] show people how all of it is.
 //!
 //! Imports go down only: [`mail`], [`memory`], [`folder`] and [`time`], then [`config`] and [`content`], [`smtp`], [`limits`], [`store`],
 //! and so on up to [`relay`], which wires it all together. `tests/layering.rs` holds the code to it. `ARCHITECTURE.md` has the
@@ -56,3 +56,4 @@ pub mod store;
 pub mod time;
 pub mod transform;
 pub mod upstream;
+pub mod web;

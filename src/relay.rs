@@ -31,12 +31,33 @@ use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
 use crate::upstream::TcpDial;
 
+/// Who needs a relay for a while.
+pub struct RunScope<B, D> {
+    /// Called once, when it takes requests.
+    pub begun: B,
+    /// The relay stops when this is done.
+    pub done: D,
+}
+
 /// Runs the relay until SIGTERM or SIGINT. SIGHUP, a request over the control interface, or a change of the file where it is
 /// watched, reads the configuration again with `reread`; `log` then changes the log's settings.
 ///
 /// # Errors
 /// When it can't start, or a part of it fails in a way that only a restart can mend.
 pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Result<(), RelayError> {
+    run_for(loaded, reread, log, RunScope { begun: || {}, done: std::future::pending() }).await
+}
+
+/// Runs the relay as [`run`] does, until its scope is over at the latest.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_for(
+    loaded: LoadedConfig,
+    reread: Reread,
+    log: log::Control,
+    scope: RunScope<impl FnOnce(), impl Future<Output = ()>>,
+) -> Result<(), RelayError> {
     let mut reloader = Reloader::new(&loaded, reread, log).await;
     let config = Arc::new(loaded.config);
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
@@ -52,9 +73,12 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
     let (reloads, mut asked) = mpsc::channel(1);
     let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;
     log_started(&core, loaded.path.as_deref());
+    (scope.begun)();
+    let mut done = std::pin::pin!(scope.done);
     let end = loop {
         tokio::select! {
             name = either(&mut terminate, &mut interrupt) => break Ok(name),
+            () = &mut done => break Ok("it was needed for a while only"),
             _ = hang_up.recv() => {
                 // Whoever sent the signal reads the log.
                 let _ = reloader.reload(&mut core, &mut front).await;

@@ -13,6 +13,8 @@ mod limits;
 mod paper;
 #[path = "direct/routes.rs"]
 mod routes;
+#[path = "direct/rules.rs"]
+mod rules;
 
 use std::time::Duration;
 

@@ -31,6 +31,8 @@ use secrecy::SecretString;
 
 #[path = "dkim/identity.rs"]
 mod identity;
+#[path = "dkim/rules.rs"]
+mod rules;
 
 /// The records that a verifier asks for.
 struct Records(HashMap<Box<str>, Txt>);

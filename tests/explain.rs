@@ -1,249 +1,234 @@
-//! `mailsluice explain` tells what then happens: the same messages, by the same configurations, are handed to sessions. And
-//! the recipes of docs/rules.md do what the text says.
+//! `mailsluice explain` tells what then happens: the same messages, by the same configurations, are handed to a relay that
+//! runs, and arrive at upstreams that record them. And the recipes of docs/rules.md do what the text says.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
 
-#[path = "support/memory_store.rs"]
-mod memory_store;
-#[path = "support/world.rs"]
-#[expect(dead_code, reason = "other tests need more of a world")]
-mod world;
+mod support;
 
-use std::fmt::Write as _;
+#[path = "explain/cases.rs"]
+mod cases;
+#[path = "model/dice.rs"]
+#[allow(dead_code, reason = "the model uses another part of it")]
+mod dice;
+#[path = "explain/happening.rs"]
+mod happening;
+
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cases::{BASE, Case, question};
+use dice::Dice;
+use happening::{Happened, Happening};
 use jiff::Timestamp;
-use mailsluice::config::{Config, ServerAuth};
-use mailsluice::explain::{Explanation, Inquiry, explain};
-use mailsluice::mail::{Address, ReversePath};
-use mailsluice::store::NewMessage;
-use mailsluice::time::{Clock as _, SystemClock};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use world::World;
+use mail_auth::common::crypto::Ed25519Key;
+use mailsluice::config::TestAction;
+use mailsluice::explain::{DkimAnswer, Explanation, Inquiry, explain};
+use mailsluice::mail::Address;
+use mailsluice::mail::header::{Fields, mailboxes};
+use mailsluice::store::{MessageState, Summary};
+use mailsluice::time::Clock as _;
 
 const CASES: u32 = 300;
 
-const BASE: &str = r#"
-timezone = "UTC"
-[test_mode]
-address = "test@firm.example"
-[[listener]]
-address = "127.0.0.1:2525"
-auth = "optional"
-[[upstream]]
-name = "firm"
-host = "smtp.firm.example"
-filter = ["firm.example"]
-[[upstream]]
-name = "other"
-host = "smtp.other.example"
-filter = ["other.example", "big@firm.example"]
-fallback = ["firm"]
-[upstream.limits]
-message_size = 3000
-per_day = { recipients = 10000 }
-[[user]]
-name = "erp"
-password = "x"
-senders = ["firm.example", "other.example", "nowhere.example"]
-"#;
+/// Of all messages together, or of one, what must have been among them.
+#[derive(Debug, Default)]
+struct Tally {
+    rejected: usize,
+    refused: usize,
+    held: usize,
+    delayed: usize,
+    copied: usize,
+    redirected: usize,
+    captured: usize,
+    direct: usize,
+    signed: usize,
+    by_bound_account: usize,
+}
 
-/// What rules may be made of.
-const CONDITIONS: [&str; 12] = [
-    r#"{ header = "X-Type", equals = "invoice" }"#,
-    r#"{ header = "X-Type", matches = "^(of|in)" }"#,
-    r#"{ not = { header = "X-Type", contains = "o" } }"#,
-    r#"{ subject = { contains = "märz" } }"#,
-    r"{ attachment = { matches = 'pdf$' } }",
-    r#"{ sender = "firm.example" }"#,
-    r#"{ recipient = ["*.out.example", "in.example"] }"#,
-    r#"{ all_recipients = "in.example" }"#,
-    r#"{ user = "ERP" }"#,
-    r#"{ client = "10.0.0.0/8" }"#,
-    r"{ size = { over = 2500 } }",
-    r#"{ all = [{ user = "erp" }, { any = [{ sender = "other.example" }, { client = "::1" }] }] }"#,
-];
-const ACTIONS: [&str; 15] = [
-    r#"set_sender = "Firm <office@firm.example>""#,
-    r#"set_sender = "big@firm.example""#,
-    r#"set_sender = "x@nowhere.example""#,
-    r#"set_upstream = "other""#,
-    r#"set_priority = "low""#,
-    r#"add_cc = ["Clerk <clerk@in.example>"]"#,
-    r#"add_bcc = ["archive@in.example", "b@in.example"]"#,
-    r#"cc_from_header = "X-Clerk""#,
-    r#"set_header = { "X-Set" = "1" }"#,
-    r#"drop_header = ["X-Type"]"#,
-    "hold = true",
-    "hold = false",
-    "test = true",
-    r#"delay_until = "22:00""#,
-    r#"reject = "no""#,
-];
-
-/// Draws the same numbers each time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % most
+impl Tally {
+    fn count(&mut self, told: &Explanation, happened: &Happened) {
+        let test = |name: &str| told.test_mode.as_ref().is_some_and(|test| test.starts_with(name));
+        self.rejected += usize::from(told.rejected.is_some());
+        self.refused += usize::from(!told.refused.is_empty() && told.rejected.is_none());
+        self.held += usize::from(told.held_by.is_some());
+        self.delayed += usize::from(told.not_before.is_some());
+        self.copied += usize::from(!told.copies.is_empty());
+        self.redirected += usize::from(test("redirect"));
+        self.captured += usize::from(!happened.captured.is_empty());
+        self.direct += usize::from(happened.queued.is_none() && !happened.arrived.is_empty());
+        self.signed += usize::from(!told.dkim.is_empty());
+        let by_bound = |user: &Option<String>| user.as_deref() == Some(cases::ACCOUNTS[1]);
+        self.by_bound_account += usize::from(happened.arrived.iter().any(|(_, seen)| by_bound(&seen.user)));
     }
 
-    fn one<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len())]
+    fn all(&self) -> [usize; 10] {
+        let Self { rejected, refused, held, delayed, copied, redirected, captured, direct, .. } = *self;
+        let Self { signed, by_bound_account, .. } = *self;
+        [rejected, refused, held, delayed, copied, redirected, captured, direct, signed, by_bound_account]
     }
 }
 
-struct Case {
-    toml: String,
-    question: Inquiry,
+/// The address in From, where it is one.
+fn author(content: &[u8]) -> Option<String> {
+    let from = Fields::new(content).filter(|field| field.is("From"));
+    let from: Vec<Address> = from.flat_map(|field| mailboxes(field.value())).collect();
+    (from.len() == 1).then(|| from[0].to_string())
 }
 
-fn case(dice: &mut Dice) -> Case {
-    let mut toml = BASE.to_owned();
-    for number in 0..dice.below(6) {
-        let (when, action) = (dice.one(&CONDITIONS), dice.one(&ACTIONS));
-        let last = if dice.below(6) == 0 { "last = true" } else { "" };
-        write!(toml, "[[rule]]\nname = \"r{number}\"\nwhen = {when}\n{action}\n{last}\n").unwrap();
-    }
-    let from = dice.one(&[
-        "a@firm.example",
-        "A <b@other.example>",
-        "c@nowhere.example",
-        "a@firm.example, b@other.example",
-    ]);
-    let kind = dice.one(&[
-        "",
-        "X-Type: Invoice\r\n",
-        "X-Type: offer\r\n",
-        "X-Clerk: a@firm.example, k@in.example\r\n",
-    ]);
-    let subject = dice.one(&["x", "=?utf-8?q?Im_M=C3=A4rz?="]);
-    let part = dice.one(&["", "Content-Type: application/pdf; name=a.pdf\r\n"]);
-    let body = "x".repeat(70) + "\r\n";
-    let body = body.repeat(dice.below(60));
-    let content = format!("From: {from}\r\nTo: b@in.example\r\n{kind}Subject: {subject}\r\n{part}\r\n{body}");
-    let path = dice.one(&["", "a@firm.example", "b@other.example"]);
-    let mut to = vec!["b@in.example", "c@x.out.example", "d@in.example"];
-    to.truncate(1 + dice.below(3));
-    Case {
-        toml,
-        question: question(
-            &content,
-            path,
-            &to,
-            (dice.below(2) == 0).then_some("erp"),
-            dice.one(&["127.0.0.1", "10.1.1.1"]),
-        ),
-    }
+/// Domain and selector of the signatures above all else.
+fn signatures(content: &[u8]) -> Vec<DkimAnswer> {
+    let ours = Fields::new(content).take_while(|field| field.is("DKIM-Signature"));
+    let ours = ours.map(|field| {
+        let text = String::from_utf8(field.unfolded()).unwrap();
+        let tag = |tag: &str| {
+            let found = text.split(';').find_map(|part| part.trim().strip_prefix(tag));
+            found.unwrap_or_default().to_owned()
+        };
+        DkimAnswer { domain: tag("d="), selector: tag("s=") }
+    });
+    ours.collect()
 }
 
-fn question(content: &str, path: &str, to: &[&str], user: Option<&str>, client: &str) -> Inquiry {
-    Inquiry {
-        content: content.as_bytes().to_vec(),
-        reverse_path: Address::parse(path).map_or(ReversePath::Null, ReversePath::Address),
-        recipients: to.iter().map(|to| Address::parse(to).unwrap()).collect(),
-        user: user.map(str::to_owned),
-        client: client.parse().unwrap(),
-        listener: None,
-        now: SystemClock.wall(),
-    }
-}
-
-fn config(toml: &str) -> Config {
-    Config::from_toml(toml, Path::new("/")).unwrap_or_else(|faults| panic!("{toml}\n{faults}")).config
-}
-
-/// Hands a message in; the reply to its end, and what is queued.
-async fn hand_in(config: &Config, asked: &Inquiry) -> (String, Option<NewMessage>) {
-    let mut world = World::new();
-    let folder = world.config.data_dir.clone();
-    world.config = Config { data_dir: folder, ..config.clone() };
-    world.config.listeners[0].relay_from = vec!["0.0.0.0/0".parse().unwrap()];
-    world.config.listeners[0].auth = ServerAuth::Optional;
-    world.config.listeners[0].auth_without_tls = true;
-    world.client = asked.client;
-    let mut running = world.connect().await;
-    let mut script = b"EHLO x\r\n".to_vec();
-    if asked.user.is_some() {
-        // erp, x
-        script.extend_from_slice(b"AUTH PLAIN AGVycAB4\r\n");
-    }
-    script.extend_from_slice(format!("MAIL FROM:<{}>\r\n", asked.reverse_path.as_str()).as_bytes());
-    for to in &asked.recipients {
-        script.extend_from_slice(format!("RCPT TO:<{to}>\r\n").as_bytes());
-    }
-    script.extend_from_slice(format!("BDAT {} LAST\r\n", asked.content.len()).as_bytes());
-    script.extend_from_slice(&asked.content);
-    script.extend_from_slice(b"QUIT\r\n");
-    running.client.write_all(&script).await.unwrap();
-    let mut answers = String::new();
-    running.client.read_to_string(&mut answers).await.unwrap();
-    let end = answers.lines().rev().nth(1).unwrap().to_owned();
-    let queued = running.store.messages.lock().unwrap().pop();
-    (end, queued)
-}
-
-fn texts<'a>(all: impl Iterator<Item = &'a Address>) -> Vec<String> {
-    all.map(ToString::to_string).collect()
-}
-
-/// That what was told is what has happened.
-fn agree(told: &Explanation, (reply, queued): &(String, Option<NewMessage>), now: Timestamp) {
-    let Some(queued) = queued else {
-        assert_eq!(told.rejected.as_deref(), Some(reply.as_str()));
+/// That what was told of the answer is what the client has read, and of the queue what has stood there.
+fn agree(told: &Explanation, happened: &Happened) {
+    let refused: Vec<_> = told.refused.iter().map(|one| (one.recipient.clone(), one.reply.clone())).collect();
+    assert_eq!(refused, happened.refused);
+    let is_direct = happened.queued.is_none();
+    if let (Some(why), true) = (&told.undeliverable, is_direct) {
+        assert!(happened.reply.starts_with("552 5.3.4 "), "{why}: {}", happened.reply);
         return;
-    };
-    assert_eq!(told.rejected, None);
-    assert_eq!(told.rules, queued.decisions.ruled.rules);
-    assert_eq!(told.decided, queued.decisions.in_words());
-    assert_eq!(told.upstream.as_deref(), Some(queued.lane.upstream()));
-    assert_eq!(told.reverse_path, queued.reverse_path.as_str());
-    assert_eq!(told.recipients, texts(queued.recipients.iter().filter(|to| !to.copy).map(|to| &to.address)));
-    assert_eq!(told.copies, texts(queued.recipients.iter().filter(|to| to.copy).map(|to| &to.address)));
-    assert_eq!(told.test_mode.is_some(), queued.decisions.test.is_some());
-    assert_eq!(told.held_by.is_some(), queued.held);
-    let at = told.not_before.as_ref().map(|at| at.parse::<Timestamp>().unwrap());
-    assert_eq!(at.is_some(), !queued.delay.is_zero());
-    if let Some(at) = at {
-        let waits = at.duration_since(now).as_secs_f64();
-        let day = 24.0 * 3600.0;
-        let apart = (waits - queued.delay.as_secs_f64()).rem_euclid(day);
-        assert!(apart.min(day - apart) < 60.0, "{waits} {:?}", queued.delay);
     }
+    if !happened.reply.starts_with("250") {
+        assert_eq!(told.rejected.as_deref(), Some(happened.reply.as_str()));
+        assert!(happened.arrived.is_empty() && happened.captured.is_empty());
+        return;
+    }
+    assert_eq!(told.rejected, None);
+    if let Some(queued) = &happened.queued {
+        agree_with_queue(told, queued, happened.due);
+    } else {
+        assert_eq!((&told.held_by, &told.not_before), (&None, &None));
+    }
+    agree_with_arrivals(told, happened);
 }
 
-#[tokio::test]
-async fn what_is_explained_then_happens() {
-    let mut dice = Dice(7);
-    let (mut rejected, mut held, mut delayed, mut copied, mut tests) = (0, 0, 0, 0, 0);
-    for number in 0..CASES {
-        let Case { toml, question } = case(&mut dice);
-        let config = config(&toml);
-        let told = explain(&config, &question).await;
-        let happened = hand_in(&config, &question).await;
-        eprintln!("case {number}: {told:?}");
-        agree(&told, &happened, question.now);
-        rejected += usize::from(told.rejected.is_some());
-        held += usize::from(told.held_by.is_some());
-        delayed += usize::from(told.not_before.is_some());
-        copied += usize::from(!told.copies.is_empty());
-        tests += usize::from(told.test_mode.is_some());
+fn agree_with_queue(told: &Explanation, queued: &Summary, due: Option<i64>) {
+    let decisions = &queued.decisions;
+    assert_eq!(told.rules, decisions.ruled.rules);
+    assert_eq!(told.decided, decisions.in_words());
+    assert_eq!(told.priority.as_deref(), decisions.ruled.priority.map(|priority| priority.name()));
+    let action = decisions.test.as_ref().map(|test| test.action);
+    let told_action = told.test_mode.as_deref().map(|test| test.split(' ').next().unwrap());
+    let action_name = |action| match action {
+        TestAction::Redirect => "redirect",
+        TestAction::Hold => "hold",
+        TestAction::Capture => "capture",
+    };
+    assert_eq!(told_action, action.map(action_name));
+    if action != Some(TestAction::Capture) {
+        assert_eq!(told.upstream.as_deref(), Some(queued.lane.upstream()));
     }
-    let seen = [rejected, held, delayed, copied, tests];
-    assert!(seen.iter().all(|&seen| seen >= 5), "each kind is among the cases: {seen:?}");
+    let all: Vec<String> = told.recipients.iter().chain(&told.copies).cloned().collect();
+    assert_eq!(all, queued.recipients.iter().map(|to| to.address.clone()).collect::<Vec<_>>());
+    let is_held = told.held_by.is_some() || action == Some(TestAction::Hold);
+    assert_eq!(is_held, queued.state == MessageState::Held);
+    let not_before = told.not_before.as_ref().map(|at| at.parse::<Timestamp>().unwrap().as_millisecond());
+    let apart = not_before.zip(due).map(|(told, due)| (told - due).abs());
+    assert!(not_before.is_some() == due.is_some() && apart.is_none_or(|ms| ms < 60_000), "{apart:?}");
+}
+
+fn agree_with_arrivals(told: &Explanation, happened: &Happened) {
+    let is_local = told.test_mode.as_deref().is_some_and(|test| test.starts_with("capture"));
+    if told.undeliverable.is_some() {
+        return assert!(happened.arrived.is_empty() && happened.captured.is_empty());
+    }
+    for content in happened.arrived.iter().map(|(_, seen)| &seen.content).chain(&happened.captured) {
+        assert_eq!(author(content), told.from, "{}", String::from_utf8_lossy(content));
+        assert_eq!(signatures(content), told.dkim);
+    }
+    assert_eq!((happened.captured.len(), happened.arrived.is_empty()), (usize::from(is_local), is_local));
+    let mut reached: Vec<&String> = Vec::new();
+    for (upstream, seen) in &happened.arrived {
+        assert_eq!(told.upstream.as_deref(), Some(*upstream));
+        assert_eq!(told.reverse_path, seen.reverse_path);
+        let account = seen.user.clone().unwrap_or_default();
+        assert!(told.accounts.contains(&account), "{account}: {:?}", told.accounts);
+        let limits = told.limits.iter().find(|limits| limits.account == account).unwrap();
+        assert!(seen.recipients.len() <= limits.recipients_per_message.unwrap() as usize);
+        assert!(limits.message_size.is_none_or(|size| seen.content.len() as u64 <= size));
+        reached.extend(&seen.recipients);
+    }
+    let mut addressed: Vec<&String> = told.addressed.iter().filter(|_| !is_local).collect();
+    addressed.sort();
+    reached.sort();
+    assert_eq!(addressed, reached);
+    agree_with_limits(told, happened);
+}
+
+/// What the relay shows of the accounts that may send.
+fn agree_with_limits(told: &Explanation, happened: &Happened) {
+    let upstream = told.upstream.clone().unwrap();
+    let named = |account: &str| format!("{upstream} {account}");
+    let shown = happened.limits.iter().filter(|(account, ..)| {
+        account == &named("*") || told.accounts.iter().any(|may| account == &named(may))
+    });
+    let windows = told.limits.iter().flat_map(|limits| {
+        limits.windows.iter().map(|window| {
+            (named(&limits.account), window.window.to_owned(), window.messages, window.recipients)
+        })
+    });
+    assert_eq!(windows.collect::<Vec<_>>(), shown.cloned().collect::<Vec<_>>());
+}
+
+/// Asks, hands the same in, and compares.
+async fn told_and_happened(toml: &str, asked: &mut Inquiry) -> (Explanation, Happened) {
+    let happening = Happening::new(toml);
+    asked.now = happening.sim.clock.wall();
+    let told = explain(&happening.sim.config, asked).await;
+    let happened = happening.of(asked).await;
+    eprintln!("{asked:?}\n{told:?}\n{happened:?}");
+    agree(&told, &happened);
+    (told, happened)
+}
+
+/// A key that signs, and a text, in files.
+fn files(folder: &Path) -> (String, String) {
+    let [key, signature] = ["key.pem", "signature.txt"].map(|name| folder.join(name));
+    let der = STANDARD.encode(Ed25519Key::generate_pkcs8().unwrap());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n");
+    let mut file = std::fs::OpenOptions::new();
+    let mut file = file.write(true).create_new(true).mode(0o600).open(&key).unwrap();
+    std::io::Write::write_all(&mut file, pem.as_bytes()).unwrap();
+    std::fs::write(&signature, "-- \nThe sales team\n").unwrap();
+    (key.display().to_string(), signature.display().to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_explained_then_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, signature) = files(folder.path());
+    let mut dice = Dice::new(7);
+    let mut tally = Tally::default();
+    for number in 0..CASES {
+        let Case { toml, mut question } = cases::drawn(&mut dice, Timestamp::UNIX_EPOCH, (&key, &signature));
+        eprintln!("case {number}\n{toml}");
+        let (told, happened) = told_and_happened(&toml, &mut question).await;
+        tally.count(&told, &happened);
+    }
+    assert!(tally.all().iter().all(|&seen| seen >= 3), "each kind is among the cases: {tally:?}");
 }
 
 /// The recipe below a heading, with the configuration that it is a piece of.
-fn recipe(heading: &str) -> Config {
+fn recipe(heading: &str) -> String {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.md")).unwrap();
     let section = text.split("### ").find(|section| section.starts_with(heading)).unwrap();
     let block = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    config(&format!("{BASE}{block}"))
+    format!("timezone = \"UTC\"\n{BASE}{block}")
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn recipes_do_what_they_say() {
     const KIND: &str = "The sender by the kind";
     const CLERK: &str = "The clerk in charge";
@@ -279,10 +264,8 @@ async fn recipes_do_what_they_say() {
         (INSIDE, "", Some("erp"), "a@firm.example | buyer@example.org"),
     ] {
         let content = format!("From: a@firm.example\r\n{header}Subject: x\r\n\r\nx\r\n");
-        let config = recipe(heading);
-        let asked = question(&content, "a@firm.example", &to, user, "127.0.0.1");
-        let told = explain(&config, &asked).await;
-        agree(&told, &hand_in(&config, &asked).await, asked.now);
+        let mut asked = question(&content, "a@firm.example", &to, user, "127.0.0.1");
+        let (told, _) = told_and_happened(&recipe(heading), &mut asked).await;
         let all: Vec<_> = told.recipients.iter().chain(&told.copies).cloned().collect();
         let later = if told.not_before.is_some() { ", later" } else { "" };
         let got = told.rejected.clone().unwrap_or_else(|| {
@@ -290,10 +273,11 @@ async fn recipes_do_what_they_say() {
         });
         assert_eq!(got, want, "{heading}: {header:?}");
     }
-    let inside =
-        question("From: a@firm.example\r\n\r\n", "a@firm.example", &["b@firm.example"], None, "127.0.0.1");
-    assert_eq!(explain(&recipe(INSIDE), &inside).await.rejected, None);
-    let mixed = ["b@firm.example", "buyer@example.org"];
-    let mixed = question("From: a@firm.example\r\n\r\n", "a@firm.example", &mixed, None, "127.0.0.1");
-    assert!(explain(&recipe(INSIDE), &mixed).await.rejected.is_some());
+    for (to, refused) in [(&["b@firm.example"][..], false), (&["b@firm.example", "buyer@example.org"], true)]
+    {
+        let content = "From: a@firm.example\r\n\r\n";
+        let mut asked = question(content, "a@firm.example", to, None, "127.0.0.1");
+        let (told, _) = told_and_happened(&recipe(INSIDE), &mut asked).await;
+        assert_eq!(told.rejected.is_some(), refused, "{to:?}");
+    }
 }

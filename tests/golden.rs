@@ -33,8 +33,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mailsluice::config::{
-    BlacklistAction, ByteSize, Config, Filter, LongLines, Newlines, Rule, ServerAuth, TestAction, User,
-    UserPassword, UserPriority, Window,
+    BlacklistAction, ByteSize, Config, Filter, LongLines, Newlines, Quota, Rule, ServerAuth, TestAction,
+    User, UserPassword, UserPriority, Window,
 };
 use mailsluice::listen::{Door, Gate};
 use mailsluice::mail::{Address, ClientNetwork, Completion};
@@ -220,12 +220,17 @@ fn set_up(world: &mut World, line: &str) {
         }
         "per_hour" => {
             let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
-            let quota = &mut upstream.accounts[0].limits.quotas[Window::Hour as usize];
-            quota.messages = Some(u32::try_from(number()).unwrap());
+            let quota = Quota { messages: Some(u32::try_from(number()).unwrap()), ..Quota::default() };
+            upstream.accounts[0].limits.quotas.set(Window::HOUR, quota);
         }
         "upstream_size" => {
             let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
             upstream.accounts[0].limits.message_size = Some(ByteSize(number()));
+        }
+        "upstream_octets" => {
+            let upstream = Arc::make_mut(&mut world.config.upstreams[0]);
+            let quota = Quota { octets: Some(number()), ..Quota::default() };
+            upstream.accounts[0].limits.quotas.set(Window::HOUR, quota);
         }
         "test_mode" => {
             world.config.test_mode.enabled = true;

@@ -50,10 +50,23 @@ fn office_365_in_ten_lines() {
 }
 
 #[test]
+fn microsoft_graph_wants_a_mailbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = written(folder.path(), &["--preset", "office365-graph", "--address", "a@firm.example"]);
+    for line in
+        ["preset = \"office365-graph\"", "mailbox = \"a@firm.example\"", "oauth = \"office365-graph\""]
+    {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(text.lines().count() <= 10 && !text.contains("user = "), "{text}");
+}
+
+#[test]
 fn every_way_of_every_provider_passes() {
     let mut seen = 0;
     for (preset, address) in [
         ("office365", "a@firm.example"),
+        ("office365-graph", "a@firm.example"),
         ("gmail", "a@gmail.example"),
         ("gmx", "a@gmx.example"),
         ("ses", "AKIA"),
@@ -79,6 +92,7 @@ fn every_way_of_every_provider_passes() {
             let flags = [&flags[..], host].concat();
             let is_possible = match preset {
                 "office365" => true,
+                "office365-graph" => way != "password",
                 "gmail" => ["authorization_code", "password"].contains(&way),
                 _ => way == "password",
             };
@@ -95,7 +109,7 @@ fn every_way_of_every_provider_passes() {
             }
         }
     }
-    assert_eq!(seen, 8);
+    assert_eq!(seen, 11);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The order of the house, read from the sources of `src/`: imports go down only, no files import each other in a
-//! circle, a public type name stands once, addresses are compared by their keys, nothing is too long to be read, and the crate is built
-//! from what it may be.
+//! circle, a public type name stands once, addresses are compared by their keys, no secret is shown, nothing is too long
+//! to be read, and the crate is built from what it may be.
 //!
 //! The sources are read as tokens, so that comments, doc links and texts do not count, while every path into the crate
 //! does: in `use` groups, in the middle of an expression, and through `super`.
@@ -21,6 +21,8 @@ mod levels;
 mod names;
 #[path = "layering/paths.rs"]
 mod paths;
+#[path = "layering/secrets.rs"]
+mod secrets;
 #[path = "layering/sizes.rs"]
 mod sizes;
 #[path = "layering/sources.rs"]
@@ -86,6 +88,21 @@ fn sql_compares_addresses_by_their_keys() {
         }
     }
     assert!(faults.is_empty(), "SQL that folds case: use address_key or pattern_key:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let mut faults = secrets::unclosed(&sources::of_the_crate(), exceptions::CLOSED);
+    for source in sources::of_the_crate() {
+        let mut found = secrets::shown(&source, exceptions::SECRETS);
+        found.extend(secrets::written(&source));
+        faults.extend(found.iter().map(|fault| format!("src/{}:{fault}", source.path)));
+    }
+    assert!(
+        faults.is_empty(),
+        "secrets that Debug, Serialize or a message shows (SecretString, or a Debug of its own):\n{}",
+        faults.join("\n")
+    );
 }
 
 #[test]

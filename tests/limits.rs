@@ -196,3 +196,110 @@ async fn our_own_reports_count_and_go_first() {
     assert_eq!(order[0].1, "a@firm.example", "the report before the mail that was already waiting");
     assert!(order.windows(2).all(|pair| pair[1].0 - pair[0].0 >= secs(60)), "{order:?}");
 }
+
+/// The most octets that any window of this length held.
+fn most_octets(ups: &[&Upstream], window: Duration) -> usize {
+    let seen: Vec<(Instant, usize)> =
+        ups.iter().flat_map(|up| up.messages()).map(|seen| (seen.at, seen.content.len())).collect();
+    let inside = |start: Instant| {
+        let within = seen.iter().filter(move |(at, _)| *at >= start && at.duration_since(start) < window);
+        within.map(|(_, octets)| octets).sum()
+    };
+    seen.iter().map(|(start, _)| inside(*start)).max().unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn octets_in_any_window_hold_over_kills_and_reloads() {
+    let up = Upstream::new(Script::default());
+    // Each message has some 250 octets, with our Received field.
+    let with = |per: &str| config(&format!("per_day = {{ recipients = 100000 }}\nper = {{ {per} }}"));
+    let mut sim = Simulation::new(&with("\"90s\" = { octets = 4000 }"), &[("up", &up)]);
+    sim.start().await;
+    for n in 0..150 {
+        sim.submit("a@firm.example", &[&format!("r{n}@there.example")]).await;
+    }
+    let start = Instant::now();
+    tokio::time::sleep(secs(200)).await;
+    sim.kill().await;
+    sim.start().await;
+    tokio::time::sleep(secs(100)).await;
+    // A window that is new knows what was sent before it came.
+    sim.reload(&with("\"90s\" = { octets = 4000 }, \"10m\" = { octets = 16000 }")).await;
+    let new = Instant::now();
+    let before = up.messages().len();
+    assert!(before >= 30, "{before}");
+    sim.until_empty(secs(7_200)).await;
+    assert!(most_octets(&[&up], secs(90)) <= 4_000, "{}", most_octets(&[&up], secs(90)));
+    let octets: usize = up.messages().iter().map(|seen| seen.content.len()).sum();
+    let in_ten: usize = {
+        let since = new - secs(600).min(new.duration_since(start));
+        let until = since + secs(600);
+        let inside = up.messages().into_iter().filter(|seen| seen.at >= since && seen.at < until);
+        inside.map(|seen| seen.content.len()).sum()
+    };
+    assert!(in_ten <= 16_000, "{in_ten} octets in the ten minutes around the reload");
+    // And it is not much slower than that allows.
+    let took = start.elapsed();
+    let least = secs((octets as u64 / 16_000) * 600 + 300);
+    assert!(took <= least + secs(120), "{took:?} for {octets} octets");
+}
+
+const GROUP: &str = r#"
+[queue]
+expire_after = "90d"
+warn_after = "never"
+retry_min = "1m"
+[[limit_group]]
+name = "mailbox"
+per_minute = { messages = 10 }
+connections = 2
+[[upstream]]
+name = "main"
+host = "up"
+security = "none"
+default = true
+limit_group = "mailbox"
+fallback = ["other"]
+[[upstream]]
+name = "other"
+host = "way"
+security = "none"
+filter = ["other.example"]
+limit_group = "mailbox"
+fallback = ["main"]
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn upstreams_of_a_group_share_its_limits_and_fail_over_within_them() {
+    // Upstreams that lead back to each other are refused: here one stands in for the other in turn.
+    let one_way = GROUP.replace("fallback = [\"main\"]\n", "");
+    let other_way = GROUP.replace("fallback = [\"other\"]\n", "");
+    for (toml, down) in [(one_way, "up"), (other_way, "way")] {
+        let (up, way) = (Upstream::new(Script::default()), Upstream::new(Script::default()));
+        let mut sim = Simulation::new(&toml, &[("up", &up), ("way", &way)]);
+        sim.start().await;
+        for n in 0..60 {
+            let sender = if n % 2 == 0 { "a@firm.example" } else { "a@other.example" };
+            sim.submit(sender, &[&format!("r{n}@there.example")]).await;
+        }
+        let start = Instant::now();
+        tokio::time::sleep(secs(70)).await;
+        let gone = if down == "up" { &up } else { &way };
+        gone.set(Script::default().with(Step::Connect, Act::Refuse));
+        sim.kill().await;
+        sim.start().await;
+        let is_done = async |sim: &Simulation| {
+            let open = up.open_connections() + way.open_connections();
+            assert!(open <= 2, "{down}: {open} connections of the group");
+            sim.store().queue_length() == 0
+        };
+        sim.until(secs(3_600), Duration::from_millis(500), is_done).await;
+        let both: Vec<_> = seen(&up).into_iter().chain(seen(&way)).collect();
+        assert_eq!(both.len(), 60);
+        let most = most_in_any(&both, secs(60)).0;
+        assert!(most <= 10, "{down}: {most} messages in a minute");
+        assert!(!seen(&up).is_empty() && !seen(&way).is_empty(), "{down}");
+        // Six windows, five of which must pass; what one frees wakes the other.
+        assert!(start.elapsed() <= secs(5 * 60 + 90), "{down}: {:?}", start.elapsed());
+    }
+}

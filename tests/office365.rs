@@ -6,6 +6,10 @@ mod support;
 
 #[path = "office365/client.rs"]
 mod client;
+#[path = "office365/graph_pace.rs"]
+mod graph_pace;
+#[path = "office365/graph_service.rs"]
+mod graph_service;
 #[path = "office365/pace.rs"]
 mod pace;
 #[path = "office365/service.rs"]

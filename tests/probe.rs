@@ -12,6 +12,8 @@ mod paper;
 mod accounts;
 #[path = "probe/commands.rs"]
 mod commands;
+#[path = "probe/refusals.rs"]
+mod refusals;
 #[path = "probe/remedies.rs"]
 mod remedies;
 #[path = "probe/send.rs"]

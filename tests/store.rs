@@ -196,6 +196,8 @@ conformance! {
         an_envelope_is_split_to_the_room_that_is_left
         copies_need_one_and_captured_mail_needs_nothing
         what_is_shared_is_shared
+        upstreams_of_a_group_count_together
+        a_window_of_any_length_knows_what_was_sent_before
         pace_batch_and_what_was_learned_hold
         permits_take_room_and_grow
         permits_are_ended_once
@@ -224,7 +226,8 @@ conformance! {
         each_sender_goes_to_its_lane
         what_a_person_has_sent_by_an_upstream_stays
         what_is_held_moves_and_what_is_sent_stays
-        many_messages_move_in_one_walk;
+        many_messages_move_in_one_walk
+        one_message_moves_alone;
     sent_copies:
         a_copy_is_made_with_the_settlement_and_lasts
         several_transactions_make_one_copy

@@ -1,7 +1,8 @@
-//! No recipient of a message that was accepted in test mode is ever addressed without a release to recipients: random
-//! sequences of submissions (by users whose mail is a test, and by others, queued and direct), the switch, holds,
-//! releases of one and of all, retries, deletions, reloads, ends in good order and in bad. Real sessions, real store,
-//! simulated time, an upstream that misbehaves.
+//! No recipient of a message that was accepted in test mode is ever addressed without a release to recipients, nor anybody to
+//! whom a rule has given a copy of it: random sequences of submissions (by users whose mail is a test, and by others, queued
+//! and direct), rules, the switch, holds, releases of one and of all, retries, deletions, reloads, ends in good order and in
+//! bad. Real sessions, real store, simulated time, an upstream that misbehaves. What a rule holds or refuses is watched in
+//! the same way.
 //!
 //! Addressed means: named in MAIL or RCPT (with its parameters), or in any field of a header that is not one of ours that keep
 //! the originals. (The subject stays as it is, with `[TEST]` before it: it is for people.)
@@ -16,6 +17,8 @@ mod support;
 #[path = "model/dice.rs"]
 #[allow(dead_code, reason = "the model uses another part of it")]
 mod dice;
+#[path = "test_mode/plan.rs"]
+mod plan;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +28,7 @@ use dice::Dice;
 use mailsluice::config::TestAction;
 use mailsluice::mail::{Address, QueueId};
 use mailsluice::store::{ListFilter, MessageState, Summary};
+use plan::{Letter, Plan, TESTER};
 use serde_json::{Value, json};
 use support::direct_client::Client;
 use support::simulation::{Simulation, secs};
@@ -34,69 +38,22 @@ use support::upstream::{Act, Script, Step, Upstream};
 const FIXED: std::ops::Range<u64> = 0..16;
 /// What happens in one case.
 const ACTS: u32 = 60;
-/// `AUTH PLAIN` of the users, whose passwords are `secret`: of `trial` mail is a test as long as the configuration says so.
-const LOGINS: [(&str, &str); 2] = [("erp", "AGVycABzZWNyZXQ="), ("trial", "AHRyaWFsAHNlY3JldA==")];
-/// Where tests go.
-const TESTER: &str = "tester@firm.example";
 /// The listener whose clients wait for the upstream.
 const DIRECT: usize = 1;
 
-/// What the configuration says.
-#[derive(Debug, Clone, Copy)]
-struct Plan {
-    enabled: bool,
-    action: &'static str,
-    /// Whether the mail of `trial` is a test. A place for rules that ask for test mode, and for the copies that they add: they
-    /// stand in `toml` and in `treatment`.
-    user_in_test: bool,
-}
-
-impl Plan {
-    fn toml(self) -> String {
-        let Self { enabled, action, user_in_test } = self;
-        format!(
-            r#"
-[test_mode]
-enabled = {enabled}
-action = "{action}"
-address = "{TESTER}"
-[[listener]]
-address = "127.0.0.1:2525"
-auth = "optional"
-[[listener]]
-address = "127.0.0.1:2526"
-auth = "optional"
-mode = "direct"
-[[user]]
-name = "erp"
-password = "secret"
-[[user]]
-name = "trial"
-password = "secret"
-test = {user_in_test}
-[[upstream]]
-name = "main"
-host = "up"
-security = "none"
-default = true
-[[upstream]]
-name = "other"
-host = "other"
-security = "none"
-filter = ["other.example"]
-"#
-        )
-    }
-}
-
-/// A message that the relay has accepted.
+/// A message that was handed in.
 #[derive(Debug)]
-struct Accepted {
-    /// `None` when its client waited for the upstream.
+struct HandedIn {
+    /// `None` when its client waited for the upstream, or it was refused.
     id: Option<QueueId>,
+    /// Whom it is for, those included to whom rules give a copy.
     to: Vec<String>,
     /// What test mode made of it.
     treatment: Option<TestAction>,
+    /// Whether a rule has it held.
+    held: bool,
+    /// Whether a rule has refused it.
+    rejected: bool,
     /// How many commands the upstream had seen before: an upstream may be asked about recipients before there is a message.
     since: usize,
     /// Whether a person has released it to its recipients. What was accepted to be redirected or captured stays.
@@ -104,10 +61,11 @@ struct Accepted {
     deleted: bool,
 }
 
-impl Accepted {
+impl HandedIn {
     fn may_be_addressed(&self) -> bool {
         match self.treatment {
-            None => true,
+            _ if self.rejected => false,
+            None => !self.held || self.released,
             Some(TestAction::Hold) => self.released,
             Some(TestAction::Redirect | TestAction::Capture) => false,
         }
@@ -119,9 +77,36 @@ impl Accepted {
 struct Tally {
     tests: usize,
     tests_of_users_alone: usize,
+    tests_of_rules_alone: usize,
     direct_tests: usize,
+    tests_with_copies: usize,
+    held_by_rules: usize,
+    rejected: usize,
     released: usize,
     delivered: usize,
+}
+
+impl Tally {
+    /// Notes what was accepted.
+    fn count(&mut self, message: &HandedIn, why: Why) {
+        let note = |what: &mut usize, is_so: bool| *what += usize::from(is_so);
+        let is_test = message.treatment.is_some();
+        note(&mut self.tests, is_test);
+        note(&mut self.direct_tests, is_test && message.id.is_none());
+        note(&mut self.tests_of_users_alone, is_test && why.user && !why.switch && !why.rule);
+        note(&mut self.tests_of_rules_alone, is_test && why.rule && !why.switch && !why.user);
+        note(&mut self.tests_with_copies, is_test && why.copies);
+        note(&mut self.held_by_rules, message.held);
+    }
+}
+
+/// Who wants a message to be a test, and whether rules have given copies of it.
+#[derive(Debug, Clone, Copy)]
+struct Why {
+    switch: bool,
+    user: bool,
+    rule: bool,
+    copies: bool,
 }
 
 struct Walk {
@@ -129,10 +114,11 @@ struct Walk {
     sim: Simulation,
     up: Upstream,
     plan: Plan,
-    accepted: Vec<Accepted>,
+    handed_in: Vec<HandedIn>,
     /// Whose recipient an address is; each is named by one message alone.
     owners: HashMap<String, usize>,
-    named: usize,
+    /// How many letters were written.
+    written: u64,
     /// How much of what the upstream has seen was looked at.
     looked_at: (usize, usize),
     tally: Tally,
@@ -170,7 +156,11 @@ fn no_recipient_of_a_test_is_addressed() {
     let tried = [
         sum(|tally| tally.tests),
         sum(|tally| tally.tests_of_users_alone),
+        sum(|tally| tally.tests_of_rules_alone),
         sum(|tally| tally.direct_tests),
+        sum(|tally| tally.tests_with_copies),
+        sum(|tally| tally.held_by_rules),
+        sum(|tally| tally.rejected),
         sum(|tally| tally.released),
         sum(|tally| tally.delivered),
     ];
@@ -178,12 +168,12 @@ fn no_recipient_of_a_test_is_addressed() {
 }
 
 impl Walk {
-    fn new(dice: Dice, trace: Arc<Mutex<Vec<String>>>) -> Self {
+    fn new(mut dice: Dice, trace: Arc<Mutex<Vec<String>>>) -> Self {
         let up = Upstream::new(Script::default().offering("DSN"));
-        let plan = Plan { enabled: false, action: "redirect", user_in_test: true };
+        let plan = Plan { enabled: false, user_in_test: true, ..Plan::drawn(&mut dice, 0) };
         let sim = Simulation::new(&plan.toml(), &[("up", &up), ("other", &up)]);
-        let (accepted, owners, tally) = (Vec::new(), HashMap::new(), Tally::default());
-        Self { dice, sim, up, plan, accepted, owners, named: 0, looked_at: (0, 0), tally, trace }
+        let (handed_in, owners, tally) = (Vec::new(), HashMap::new(), Tally::default());
+        Self { dice, sim, up, plan, handed_in, owners, written: 0, looked_at: (0, 0), tally, trace }
     }
 
     fn note(&self, what: &str) {
@@ -219,9 +209,13 @@ impl Walk {
             tokio::time::sleep(secs(600)).await;
         }
         self.check();
-        let held: Vec<QueueId> = self.queue().await.into_iter().map(|message| message.queue_id).collect();
+        let queue = self.queue().await;
+        let is_done = queue.iter().all(|message| message.state == MessageState::Held);
+        assert!(is_done, "nothing keeps it: {queue:?}");
+        let held: Vec<QueueId> = queue.into_iter().map(|message| message.queue_id).collect();
         let reached: Vec<String> = self.up.messages().into_iter().flat_map(|seen| seen.recipients).collect();
-        for message in self.accepted.iter().filter(|message| message.may_be_addressed() && !message.deleted) {
+        for message in self.handed_in.iter().filter(|message| message.may_be_addressed() && !message.deleted)
+        {
             if message.id.as_ref().is_some_and(|id| held.contains(id)) {
                 continue;
             }
@@ -237,27 +231,17 @@ impl Walk {
         self.sim.store().list(all).await.unwrap()
     }
 
-    /// What becomes of a message that is accepted now, of this user.
-    fn treatment(&self, user: Option<&str>) -> Option<TestAction> {
-        let state = self.sim.core.as_ref().unwrap().test_mode.state();
-        let by_user = user == Some("trial") && self.plan.user_in_test;
-        (state.enabled || by_user).then_some(state.action)
-    }
-
     async fn submit(&mut self) {
         let listener = usize::from(self.dice.percent(35));
-        let user = *self.dice.pick(&[None, Some(LOGINS[0]), Some(LOGINS[1]), Some(LOGINS[1])]);
-        let sender = *self.dice.pick(&["a@firm.example", "b@other.example"]);
-        self.named += 1;
-        let to: Vec<String> =
-            (0..self.dice.between(1, 3)).map(|n| format!("m{}r{n}@there.example", self.named)).collect();
+        self.written += 1;
+        let letter = Letter::drawn(&mut self.dice, self.written);
         let mut client = Client::at(&self.sim, listener).await;
-        if let Some((_, login)) = user {
+        if let Some((_, login)) = letter.user {
             assert!(client.say(&format!("AUTH PLAIN {login}")).await.starts_with("235"));
         }
-        assert!(client.say(&format!("MAIL FROM:<{sender}> RET=HDRS")).await.starts_with("250"));
+        assert!(client.say(&format!("MAIL FROM:<{}> RET=HDRS", letter.from)).await.starts_with("250"));
         let mut taken = Vec::new();
-        for to in &to {
+        for to in &letter.to {
             let rcpt = format!("RCPT TO:<{to}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;{to}");
             if client.say(&rcpt).await.starts_with("250") {
                 taken.push(to.clone());
@@ -270,26 +254,56 @@ impl Walk {
         if taken.is_empty() || !client.say("DATA").await.starts_with("354") {
             return client.leave().await;
         }
-        let name = user.map(|(name, _)| name);
-        let (treatment, since) = (self.treatment(name), self.up.commands().len());
-        let reply = client.say(&content(sender, &taken)).await;
+        let (mut message, why) = self.expected(&letter, taken.clone());
+        let mut apart = None;
+        let reply = client.say(&letter.content(&taken)).await;
         client.leave().await;
-        self.note(&format!("{name:?} at {listener}: {taken:?}, {treatment:?}: {reply}"));
-        if !reply.starts_with("250") {
+        self.note(&format!("at {listener}: {letter:?}, {message:?}: {reply}"));
+        assert_eq!(message.rejected, reply == "550 5.7.1 not you", "{message:?}: {reply}");
+        if reply.starts_with("250") {
+            message.id = reply.rsplit_once("queued as ").and_then(|(_, id)| QueueId::parse(id).ok());
+            assert!(message.id.is_some() || listener == DIRECT, "{reply}");
+            self.tally.count(&message, why);
+            if message.id.is_none() && message.treatment.is_none() && message.to.len() > taken.len() {
+                apart = Some(self.copies_apart(&mut message, taken.len()).await);
+            }
+        } else {
             // In direct mode nothing was accepted; of a test nobody is to hear of it all the same.
-            self.owners.extend(taken.iter().map(|to| (to.clone(), self.accepted.len())));
-            let refused = Accepted { id: None, to: taken, treatment, since, released: false, deleted: true };
-            return self.accepted.push(refused);
+            message.deleted = true;
+            self.tally.rejected += usize::from(message.rejected);
         }
-        let id = reply.rsplit_once("queued as ").and_then(|(_, id)| QueueId::parse(id).ok());
-        let is_direct = listener == DIRECT && id.is_none();
-        assert!(id.is_some() || is_direct, "{reply}");
-        self.tally.tests += usize::from(treatment.is_some());
-        self.tally.direct_tests += usize::from(treatment.is_some() && is_direct);
-        let is_off = !self.sim.core.as_ref().unwrap().test_mode.state().enabled;
-        self.tally.tests_of_users_alone += usize::from(treatment.is_some() && is_off);
-        self.owners.extend(taken.iter().map(|to| (to.clone(), self.accepted.len())));
-        self.accepted.push(Accepted { id, to: taken, treatment, since, released: false, deleted: false });
+        for message in [Some(message), apart].into_iter().flatten() {
+            self.owners.extend(message.to.iter().map(|to| (to.clone(), self.handed_in.len())));
+            self.handed_in.push(message);
+        }
+    }
+
+    /// The copies of a message that the upstream took while its client waited: they are queued, and may have gone by now.
+    async fn copies_apart(&self, message: &mut HandedIn, own: usize) -> HandedIn {
+        let to = message.to.split_off(own);
+        let queue = self.queue().await;
+        let is_it = |queued: &&Summary| queued.recipients.iter().any(|one| one.address == to[0]);
+        let id = queue.iter().find(is_it).map(|queued| queued.queue_id.clone());
+        HandedIn { id, to, ..*message }
+    }
+
+    /// What becomes of a letter whose content ends now.
+    fn expected(&self, letter: &Letter, taken: Vec<String>) -> (HandedIn, Why) {
+        let state = self.sim.core.as_ref().unwrap().test_mode.state();
+        let fate = self.plan.fate(letter, &taken);
+        let user = letter.user() == Some("trial") && self.plan.user_in_test;
+        let why = Why { switch: state.enabled, user, rule: fate.test, copies: !fate.copies.is_empty() };
+        let message = HandedIn {
+            id: None,
+            to: taken.into_iter().chain(fate.copies).collect(),
+            treatment: (why.switch || why.user || why.rule).then_some(state.action),
+            held: fate.held,
+            rejected: fate.rejected,
+            since: self.up.commands().len(),
+            released: false,
+            deleted: false,
+        };
+        (message, why)
     }
 
     async fn switch(&mut self) {
@@ -302,9 +316,7 @@ impl Walk {
     }
 
     async fn reload(&mut self) {
-        let actions = ["redirect", "hold", "capture"];
-        let (enabled, action) = (self.dice.percent(40), *self.dice.pick(&actions));
-        self.plan = Plan { enabled, action, user_in_test: self.dice.percent(70) };
+        self.plan = Plan::drawn(&mut self.dice, self.written);
         self.note(&format!("reload: {:?}", self.plan));
         self.sim.reload(&self.plan.toml()).await;
     }
@@ -331,7 +343,7 @@ impl Walk {
         };
         let (status, events) = self.sim.control().begin(method, &path, body).await;
         drop(events);
-        let known = self.accepted.iter_mut().find(|one| one.id.as_ref() == Some(id));
+        let known = self.handed_in.iter_mut().find(|one| one.id.as_ref() == Some(id));
         if let Some(known) = known.filter(|_| status.is_success()) {
             known.deleted |= what == "delete";
             if what == "release" {
@@ -361,7 +373,7 @@ impl Walk {
             .map(|message| message.queue_id)
             .collect();
         let since = self.up.commands().len();
-        for message in &mut self.accepted {
+        for message in &mut self.handed_in {
             if !message.id.as_ref().is_some_and(|id| held.contains(id)) {
                 continue;
             }
@@ -431,20 +443,9 @@ impl Walk {
     }
 
     /// The messages whose recipients stand in a text.
-    fn named_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a Accepted> {
+    fn named_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a HandedIn> {
         let is_of_address = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | '_');
         let words = text.split(move |c| !is_of_address(c));
-        words.filter_map(|word| self.owners.get(word).map(|&owner| &self.accepted[owner]))
+        words.filter_map(|word| self.owners.get(word).map(|&owner| &self.handed_in[owner]))
     }
-}
-
-/// A content that names its recipients wherever a provider might look.
-fn content(from: &str, to: &[String]) -> String {
-    let all = to.join(", ");
-    let first = &to[0];
-    format!(
-        "From: {from}\r\nTo: {all}\r\nCc: \"{first}\" <{first}>,\r\n {all}\r\nBcc: {all}\r\nResent-To: {all}\r\n\
-         Resent-From: {from}\r\nX-SMTPAPI: {{\"to\": [\"{first}\"]}}\r\nX-MC-BccAddress: {first}\r\n\
-         Apparently-To: {first}\r\nSubject: hello\r\n\r\nHello.\r\n."
-    )
 }

@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::candidates::Candidates;
-use super::login::{Account, UpstreamState};
+use super::login::{Account, GroupState, UpstreamState};
+use super::pool::SharedPool;
 use super::refused_login::LoginParts;
 use super::settings::{AccountSettings, ConfiguredAccount, SettingsSources};
 use super::tasks::{BackgroundTasks, Spawner};
@@ -44,6 +45,8 @@ struct Registry {
     /// Every account that was ever configured: one that comes back finds its connections, counts and condition.
     known: HashMap<AccountKey, Arc<Account>>,
     states: HashMap<Arc<str>, Arc<UpstreamState>>,
+    /// The connections of each limit group that was ever configured.
+    groups: HashMap<String, Arc<SharedPool>>,
     /// What is configured now.
     upstreams: HashMap<Arc<str>, Members>,
     /// Counts configurations.
@@ -118,6 +121,7 @@ impl Accounts {
         for upstream in config.upstreams.iter().chain(extra) {
             registry.add(&sources, upstream, &self.tasks.spawner());
         }
+        registry.join_groups(config);
         let configured: HashSet<&AccountKey> = registry
             .upstreams
             .values()
@@ -338,6 +342,9 @@ impl Accounts {
             account.follow_pace();
             account.wake();
         }
+        let state = self.registry().states.get(upstream).cloned();
+        let group = state.and_then(|state| state.group.load_full());
+        group.iter().flat_map(|group| group.members()).for_each(|member| member.forget_limited());
         forgotten
     }
 
@@ -381,6 +388,23 @@ impl Registry {
             members.all.push(account);
         }
         self.upstreams.insert(name, members);
+    }
+
+    /// Has upstreams share what their limit groups say, and nothing else.
+    fn join_groups(&mut self, config: &Config) {
+        for upstream in &config.upstreams {
+            let group = upstream.limit_group.as_deref().map(|group| {
+                let pool = self.groups.entry(group.name.clone()).or_default().clone();
+                pool.set_most(group.limits.connections.unwrap_or(u32::MAX));
+                let members = group.upstreams.iter().map(|name| Arc::downgrade(&self.state(name))).collect();
+                Arc::new(GroupState { pool, shares_quotas: group.limits.has_quotas(), members })
+            });
+            let pool = group.as_ref().map(|group| group.pool.clone());
+            self.state(&upstream.name).group.store(group);
+            for account in self.upstreams.get(&*upstream.name).into_iter().flat_map(|members| &members.all) {
+                account.pool.join_group(pool.clone());
+            }
+        }
     }
 
     /// The account that is bound to a sender, or all that are bound to nobody.

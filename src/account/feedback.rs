@@ -25,6 +25,9 @@ use crate::upstream::{
 /// A pause for a quota lasts at least so long, so that room that comes back bit by bit is not asked for bit by bit.
 const SHORTEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// A pause that grows with each complaint in a row lasts no longer than this, unless the upstream asks for more.
+const LONGEST_OWN_PAUSE: Duration = Duration::from_mins(15);
+
 /// How long it is until a login that was refused is tried again.
 const LOGIN_PROBE: Duration = Duration::from_hours(1);
 
@@ -193,15 +196,23 @@ impl Feedback<'_> {
     fn slow(&self, slow: Slow, reply: &Reply, advice: &str) {
         let (upstream, account) = self.names();
         let slowdown = if slow.connections { Slowdown::Connections } else { Slowdown::Rate };
-        let wait = stated_wait(reply).unwrap_or(slow.wait);
         let settings = self.account.settings();
-        let per_minute = settings.limits().quota(Window::Minute).messages;
+        let per_minute = settings.limits().quota(Window::MINUTE).messages;
         let (open, _) = self.account.pool.connections();
         let connections = (open, settings.limits().connections);
         let pace = self
             .account
             .condition
             .with_pace(|pace| pace.slow_down(slowdown, per_minute, connections, self.now()));
+        let stated = stated_wait(reply);
+        let wait = if slow.insists {
+            // However short a time it states: some always state a second.
+            let complaints = self.account.condition.with_pace(|pace| pace.complaints_in_a_row());
+            let own = slow.wait.saturating_mul(1 << complaints.saturating_sub(1).min(16));
+            own.min(LONGEST_OWN_PAUSE).max(stated.unwrap_or_default())
+        } else {
+            stated.unwrap_or(slow.wait)
+        };
         self.account.follow_pace();
         self.account.condition.pause_until(self.now().after(wait), advice, self.now());
         self.account.pool.close_idle();
@@ -380,7 +391,7 @@ impl Feedback<'_> {
         let (upstream, account) = self.names();
         let settings = self.account.settings();
         let limits = settings.limits();
-        let per_minute = limits.quota(Window::Minute).messages;
+        let per_minute = limits.quota(Window::MINUTE).messages;
         let pace = self
             .account
             .condition

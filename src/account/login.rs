@@ -1,10 +1,10 @@
 //! One login of an upstream: its settings, its condition, its connections, and who waits for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
 use super::condition::{Condition, ProbeRight};
@@ -42,8 +42,19 @@ pub(super) struct UpstreamState {
     pub(super) refused_senders: RefusedSenders,
     /// Whether a window of all accounts together has a quota.
     pub(super) shares_quotas: AtomicBool,
+    /// What it shares with other upstreams.
+    pub(super) group: ArcSwapOption<GroupState>,
     /// Who waits for each of the accounts, and what is known of it.
     members: Mutex<Vec<(Waiters, Condition)>>,
+}
+
+/// What the upstreams of a limit group share.
+#[derive(Debug)]
+pub(super) struct GroupState {
+    pub(super) pool: Arc<SharedPool>,
+    /// Whether a window of all of them together has a quota.
+    pub(super) shares_quotas: bool,
+    pub(super) members: Vec<Weak<UpstreamState>>,
 }
 
 /// Held while an attempt finds out whether the upstream, or an account of it, answers again. When it is dropped, who waits
@@ -122,7 +133,8 @@ impl Account {
         self.follow_pace();
     }
 
-    /// What is in force for it, and for all accounts of the upstream: as configured, and as answers have taught.
+    /// What is in force for all that its transactions count in, itself first, then the upstream: as configured, and as answers
+    /// have taught.
     #[must_use]
     pub fn ceilings(&self) -> Vec<(Scope, Ceilings)> {
         let mut ceilings = self.settings.load().ceilings().to_vec();
@@ -147,8 +159,7 @@ impl Account {
             return u32::MAX;
         }
         let limits = settings.limits();
-        let shared = settings.upstream.shared_limits.quotas.iter();
-        let smallest = limits.quotas.iter().chain(shared).filter_map(|quota| quota.recipients).min();
+        let smallest = settings.upstream.smallest_quota(settings.account()).recipients;
         let announced = self.pool.max_recipients();
         let smallest = smallest.into_iter().chain(announced).min();
         limits.recipients_per_message.min(smallest.unwrap_or(u32::MAX)).max(1)
@@ -209,11 +220,13 @@ impl Account {
             || self.condition.is_stopped()
     }
 
-    /// How many connections it may have, and all accounts of its upstream together, by the configuration and by what answers
+    /// How many connections it may have, and all accounts of its upstream or of its limit group together, by the configuration and by what answers
     /// have taught.
     #[must_use]
     pub fn most_connections(&self) -> (u32, u32) {
-        (self.pool.connections().1, self.upstream.pool.most())
+        let group = self.upstream.group.load();
+        let of_group = group.as_ref().map_or(u32::MAX, |group| group.pool.most());
+        (self.pool.connections().1, self.upstream.pool.most().min(of_group))
     }
 
     /// How its upstream is down, and how it is itself.
@@ -267,7 +280,10 @@ impl Account {
 
     /// A permit of its has ended in the store. `freed`: not all of it counts.
     pub fn permit_ended(&self, freed: bool) {
-        if self.upstream.shares_quotas.load(Ordering::Relaxed) {
+        let group = self.upstream.group.load();
+        if let Some(group) = group.as_ref().filter(|group| group.shares_quotas) {
+            group.members().for_each(|upstream| upstream.permit_ended(freed));
+        } else if self.upstream.shares_quotas.load(Ordering::Relaxed) {
             self.upstream.permit_ended(freed);
         } else {
             self.condition.permit_ended(freed);
@@ -295,6 +311,7 @@ impl UpstreamState {
             dialogue: Arc::new(DialogueHub::new(upstream)),
             refused_senders: RefusedSenders::default(),
             shares_quotas: AtomicBool::default(),
+            group: ArcSwapOption::empty(),
             members: Mutex::default(),
         }
     }
@@ -317,8 +334,23 @@ impl UpstreamState {
         }
     }
 
+    /// Counts in which its accounts share were forgotten: there may be room.
+    pub(super) fn forget_limited(&self) {
+        for (waiters, condition) in &*self.lock() {
+            condition.forget_limited();
+            waiters.wake_first();
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Waiters, Condition)>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl GroupState {
+    /// Its upstreams.
+    pub(super) fn members(&self) -> impl Iterator<Item = Arc<UpstreamState>> + '_ {
+        self.members.iter().filter_map(Weak::upgrade)
     }
 }
 

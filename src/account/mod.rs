@@ -21,6 +21,7 @@ mod precedents;
 mod probe;
 mod refused_login;
 mod refused_senders;
+mod session_length;
 mod settings;
 mod tasks;
 mod token_watch;

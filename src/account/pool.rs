@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::session_length::SessionLength;
 use super::tasks::Spawner;
 use super::waiters::Waiters;
 use crate::upstream::Link;
 
 /// How long an idle connection is kept. Long enough for the next mail of a burst, too short to annoy a provider.
 const IDLE: Duration = Duration::from_secs(10);
-/// For how long it is believed that connections bear no more messages than those that were refused.
-const SESSION_LEARNED: Duration = Duration::from_hours(1);
 /// How long we wait for the answer to QUIT.
 const QUIT: Duration = Duration::from_secs(5);
 
@@ -42,18 +41,8 @@ struct PoolState {
     /// Recipients in one transaction, as the upstream said last (RFC 9422).
     max_recipients: Option<u32>,
     session: SessionLength,
-}
-
-/// Messages that a connection bears.
-#[derive(Default)]
-struct SessionLength {
-    /// As configured.
-    most: u32,
-    /// After how many messages connections were refused lately what new ones were not: the last two. One may have been a
-    /// coincidence.
-    refused_after: [Option<u32>; 2],
-    /// Until when that is believed.
-    until: Option<Instant>,
+    /// What it shares with the pools of other upstreams.
+    group: Option<Arc<SharedPool>>,
 }
 
 /// A connection that counts, without holding the pool that holds it.
@@ -63,7 +52,7 @@ struct Idle {
     since: Instant,
 }
 
-/// What the pools of one upstream share.
+/// What the pools of one upstream share, or those of one limit group.
 #[derive(Debug, Default)]
 pub(super) struct SharedPool(Mutex<SharedPoolState>);
 
@@ -142,23 +131,45 @@ impl Pool {
         if state.open >= state.most {
             return None;
         }
-        let crowded = {
-            let mut shared = self.shared.lock();
-            let crowded = shared.open >= shared.most();
-            shared.open += u32::from(!crowded);
-            if crowded && !shared.crowded_out.iter().any(|pool| pool.as_ptr() == Arc::as_ptr(self)) {
-                shared.crowded_out.push(Arc::downgrade(self));
-            }
-            crowded
-        };
-        if crowded {
+        if let Err(full) = self.count_one(&state) {
             drop(state);
             // When that one is closed, who waits is told.
-            self.shared.close_one_idle(self);
+            full.close_one_idle(self);
             return None;
         }
         state.open += 1;
         Some(ConnectionSlot { pool: Some(self.clone()), epoch: state.epoch, ready: false })
+    }
+
+    /// Counts one more wherever it counts, if all of these have room; else who has none.
+    fn count_one(self: &Arc<Self>, state: &PoolState) -> Result<(), Arc<SharedPool>> {
+        // Always in this order, so that no two wait for each other.
+        let all = || [Some(&self.shared), state.group.as_ref()].into_iter().flatten();
+        let mut locked: Vec<_> = all().map(|shared| shared.lock()).collect();
+        if let Some((full, locked)) = all().zip(&mut locked).find(|(_, one)| one.open >= one.most()) {
+            if !locked.crowded_out.iter().any(|pool| pool.as_ptr() == Arc::as_ptr(self)) {
+                locked.crowded_out.push(Arc::downgrade(self));
+            }
+            return Err(full.clone());
+        }
+        for shared in &mut locked {
+            shared.open += 1;
+        }
+        Ok(())
+    }
+
+    /// Its connections count in this group from now on, and in no other.
+    pub(super) fn join_group(self: &Arc<Self>, group: Option<Arc<SharedPool>>) {
+        let mut state = self.lock();
+        if let Some(before) = state.group.take() {
+            before.leave(self, state.open);
+        }
+        if let Some(group) = &group {
+            let mut group = group.lock();
+            group.open += state.open;
+            group.pools.push(Arc::downgrade(self));
+        }
+        state.group = group;
     }
 
     /// How many connections may be open.
@@ -171,7 +182,7 @@ impl Pool {
 
     /// How many messages a connection may carry.
     pub(super) fn set_session(&self, most: u32) {
-        self.lock().session.most = most;
+        self.lock().session.configure(most);
     }
 
     /// A connection that had carried so many messages was refused what a new one was not. What has been learned, if that is
@@ -233,7 +244,8 @@ impl Pool {
         let reusable = link.is_reusable() && link.messages() < state.session.most();
         state.max_recipients = link.offer().max_recipients;
         // While others have none they take turns, a message each.
-        let is_free = !self.shared.is_over() && !self.shared.others_wait(self);
+        let all = [Some(&self.shared), state.group.as_ref()];
+        let is_free = !all.into_iter().flatten().any(|shared| shared.is_over() || shared.others_wait(self));
         let fits = state.open <= state.most && slot.epoch == state.epoch && is_free;
         if !reusable || !fits {
             drop(state);
@@ -266,25 +278,6 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SessionLength {
-    fn most(&self) -> u32 {
-        let learned = match self.refused_after {
-            [Some(a), Some(b)] if self.until.is_some_and(|until| Instant::now() < until) => a.max(b),
-            _ => u32::MAX,
-        };
-        self.most.min(learned)
-    }
-
-    fn ended_after(&mut self, messages: u32) {
-        let now = Instant::now();
-        if self.until.is_some_and(|until| until <= now) {
-            self.refused_after = [None; 2];
-        }
-        self.refused_after = [self.refused_after[1], Some(messages)];
-        self.until = Some(now + SESSION_LEARNED);
     }
 }
 
@@ -371,6 +364,15 @@ impl SharedPool {
         }
     }
 
+    /// A pool with so many connections counts here no longer.
+    fn leave(&self, pool: &Arc<Pool>, open: u32) {
+        let mut state = self.lock();
+        state.open = state.open.saturating_sub(open);
+        state.pools.retain(|other| other.as_ptr() != Arc::as_ptr(pool));
+        drop(state);
+        self.wake();
+    }
+
     /// Whether somebody waits for another pool, and has no connection since all are taken.
     fn others_wait(&self, but: &Arc<Pool>) -> bool {
         let state = self.lock();
@@ -436,8 +438,12 @@ impl Drop for ConnectionSlot {
         let Some(pool) = self.pool.take() else { return };
         let mut state = pool.lock();
         state.open = state.open.saturating_sub(1);
+        let group = state.group.clone();
         drop(state);
         pool.shared.close(&pool, self.ready);
+        if let Some(group) = group {
+            group.close(&pool, false);
+        }
         pool.waiters.wake_first();
     }
 }

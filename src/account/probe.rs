@@ -68,7 +68,12 @@ impl ProbeTurn {
         accounts: &Accounts,
         steps: mpsc::Sender<ConnectStep>,
     ) -> Result<(), ConnectError> {
-        let Transport::Smtp(connector) = &self.settings.transport else { return Ok(()) };
+        let connector = match &self.settings.transport {
+            Transport::Smtp(connector) => connector,
+            // A token proves nothing of the right to send, so nothing is learned by it.
+            Transport::Graph(client) => return client.probe(&Observer::of_steps(steps)).await,
+            Transport::Capture(_) => return Ok(()),
+        };
         if let Some(idle) = self.pooled.take() {
             say_goodbye(idle).await;
             self.pooled.note_gone();

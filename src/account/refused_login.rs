@@ -16,7 +16,7 @@ impl LoginParts {
         let account = settings.account();
         let auth = match &settings.upstream.kind {
             UpstreamKind::Smtp(smtp) => format!("{:?}", smtp.auth),
-            UpstreamKind::Capture(_) => String::new(),
+            UpstreamKind::Graph(_) | UpstreamKind::Capture(_) => String::new(),
         };
         let password = account.password.as_ref().map_or("", |password| password.expose_secret());
         let sign_in = account.oauth.as_deref();

@@ -9,10 +9,12 @@ use secrecy::ExposeSecret;
 use super::condition::ProbeTimes;
 use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
 use crate::imap::SentMailbox;
-use crate::limits::{AccountKey, Ceilings, Scope};
+use crate::limits::{AccountKey, Ceilings, GroupKey, Scope};
 use crate::oauth::{NoToken, Resource, SignIns, TokenHandle};
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Credentials, Dial, DialogueHub, Mailbox, RefusedToken, Transport};
+use crate::upstream::{
+    Connector, Credentials, Dial, DialogueHub, GraphClient, Mailbox, RefusedToken, TokenLogin, Transport,
+};
 
 /// What the configuration says of an account.
 pub struct AccountSettings {
@@ -29,7 +31,7 @@ pub struct AccountSettings {
     /// Where copies of what it has sent go.
     sent_mailbox: Option<Arc<SentMailbox>>,
     hostname: String,
-    ceilings: [(Scope, Ceilings); 2],
+    ceilings: Vec<(Scope, Ceilings)>,
     pub(super) times: ProbeTimes,
     /// The longest that a recipient rests.
     pub(super) retry_max: Duration,
@@ -64,13 +66,25 @@ impl AccountSettings {
         let refused_token = before.map(|before| before.refused_token.clone()).unwrap_or_default();
         let sign_in = account.oauth.as_deref();
         let by = account.name();
-        let token = sign_in.map(|name| sources.sign_ins.handle_of(name, Resource::Smtp, by));
+        let token = sign_in.map(|name| sources.sign_ins.handle_of(name, Resource::of(&upstream.kind), by));
         let transport = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
                 let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());
                 let credentials = Credentials::of(account, token.clone(), refused_token.clone());
                 let connector = Connector::new(dial, smtp, credentials, hostname, sources.instance);
                 Transport::Smtp(Box::new(connector.heard_in(dialogue.clone())))
+            }
+            UpstreamKind::Graph(graph) => {
+                let login =
+                    token.clone().map(|token| TokenLogin::new(by.to_owned(), token, refused_token.clone()));
+                let http = sources.sign_ins.http();
+                let client = GraphClient::new(
+                    (**graph).clone(),
+                    upstream.filter.clone(),
+                    login.map(Credentials::Token),
+                    http,
+                );
+                Transport::Graph(Arc::new(client.heard_in(dialogue.clone())))
             }
             UpstreamKind::Capture(_) => Transport::Capture(sources.mailbox.clone()),
         };
@@ -124,8 +138,14 @@ impl AccountSettings {
         &self.account().limits
     }
 
-    /// What is in force for it, and for all accounts of the upstream together.
-    pub(super) fn ceilings(&self) -> &[(Scope, Ceilings); 2] {
+    /// The largest content that it takes; `None`: any.
+    #[must_use]
+    pub fn message_size(&self) -> Option<u64> {
+        self.upstream.message_size_of(self.account()).map(|size| size.0)
+    }
+
+    /// What is in force for it, for all accounts of the upstream together, and for the limit group, if there is one.
+    pub(super) fn ceilings(&self) -> &[(Scope, Ceilings)] {
         &self.ceilings
     }
 
@@ -138,6 +158,7 @@ impl AccountSettings {
         };
         let same_host = match (&self.upstream.kind, &other.upstream.kind) {
             (UpstreamKind::Smtp(a), UpstreamKind::Smtp(b)) => a == b,
+            (UpstreamKind::Graph(a), UpstreamKind::Graph(b)) => a == b,
             (UpstreamKind::Capture(_), UpstreamKind::Capture(_)) => true,
             _ => false,
         };
@@ -157,13 +178,16 @@ fn sent_mailbox(
     SentMailbox::of(smtp, dial.clone(), credentials).map(Arc::new)
 }
 
-fn ceilings(upstream: &Upstream, own: &Limits, key: &AccountKey, zone: &TimeZone) -> [(Scope, Ceilings); 2] {
+fn ceilings(upstream: &Upstream, own: &Limits, key: &AccountKey, zone: &TimeZone) -> Vec<(Scope, Ceilings)> {
     let calendar = upstream.accounts.iter().any(|account| account.limits.calendar);
-    [
+    let of_all = Ceilings::of_several(&upstream.shared_limits, calendar, zone);
+    let mut ceilings = vec![
         (Scope::Account(key.clone()), Ceilings::of_account(own, zone)),
-        (
-            Scope::Upstream(key.upstream.clone()),
-            Ceilings::of_upstream(&upstream.shared_limits, calendar, zone),
-        ),
-    ]
+        (Scope::Upstream(key.upstream.clone()), of_all),
+    ];
+    ceilings.extend(upstream.limit_group.as_ref().map(|group| {
+        let key = GroupKey::new(group.name.as_str(), group.upstreams.iter().map(|name| name.as_str().into()));
+        (Scope::Group(key), Ceilings::of_several(&group.limits, group.calendar, zone))
+    }));
+    ceilings
 }

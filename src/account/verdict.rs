@@ -12,7 +12,7 @@ use crate::upstream::{
 };
 
 /// What a complaint calls for that any server makes, message after message.
-const SLOWER: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1) };
+const SLOWER: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1), insists: false };
 /// What to do about it.
 const TOO_FAST: &str = "the upstream takes mail more slowly than this: set per_minute in its limits";
 

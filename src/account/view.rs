@@ -7,7 +7,7 @@ use super::login::Account;
 use super::obstacle::Obstacle;
 use super::refused_senders::RefusedSender;
 use crate::lane::LaneState;
-use crate::limits::{Amount, Availability, Capacity, Cause, Counts, Forecast, LimitLine, Scope};
+use crate::limits::{Amount, Availability, Capacity, Cause, Ceilings, Counts, Forecast, LimitLine, Scope};
 use crate::store::{LaneName, StoreError};
 use crate::time::Moment;
 use crate::upstream::AppliesTo;
@@ -156,7 +156,8 @@ impl Accounts {
         Ok(wait.map(Obstacle::Limited))
     }
 
-    /// All windows of all accounts of an upstream; where accounts share limits, also those of all together.
+    /// All windows of all accounts of an upstream; where accounts share limits, also those of all together, and of its limit
+    /// group.
     ///
     /// # Errors
     /// When the store can't be asked.
@@ -165,18 +166,21 @@ impl Accounts {
         let Some(first) = accounts.first() else { return Ok(Vec::new()) };
         let now = self.timeline.now();
         let shared_pause = first.upstream.condition.pause(now);
-        let shows_shared = first.settings().upstream.shared_limits.has_quotas() || shared_pause.is_some();
+        let is_shown = |(scope, ceilings): &(Scope, Ceilings)| {
+            ceilings.has_quotas() || (matches!(scope, Scope::Upstream(_)) && shared_pause.is_some())
+        };
         let mut scopes: Vec<_> =
             accounts.iter().filter_map(|account| account.ceilings().into_iter().next()).collect();
-        scopes.extend(first.ceilings().into_iter().skip(1).filter(|_| shows_shared));
+        scopes.extend(first.ceilings().into_iter().skip(1).filter(is_shown));
         let names: Vec<Scope> = scopes.iter().map(|(scope, _)| scope.clone()).collect();
         let counts = self.store.usage(names).await?;
         let mut lines = Vec::new();
         for (index, ((scope, ceilings), mut counts)) in scopes.iter().zip(counts).enumerate() {
             let account = accounts.get(index);
-            let pause = match account {
-                Some(account) => account.condition.pause(now),
-                None => shared_pause.clone(),
+            let pause = match (account, scope) {
+                (Some(account), _) => account.condition.pause(now),
+                (None, Scope::Group(_)) => None,
+                (None, _) => shared_pause.clone(),
             };
             let slowed = account.and_then(|account| account.condition.with_pace(|pace| pace.words()));
             let held: Vec<String> = pause
@@ -187,7 +191,7 @@ impl Accounts {
             let reason = (!held.is_empty()).then(|| held.join("; "));
             let until = pause.map(|pause| pause.until);
             let of_scope = LimitLine::of_scope(scope, ceilings, &mut counts, now, &self.timeline);
-            lines.extend(of_scope.map(|line| line.held_back(until, reason.clone())));
+            lines.extend(of_scope.into_iter().map(|line| line.held_back(until, reason.clone())));
         }
         Ok(lines)
     }
@@ -226,7 +230,7 @@ fn paused(until: Option<Moment>) -> Availability {
 /// Whether what is in an account's way is its own affair, or that of its upstream as a whole.
 fn whose(account: &Account, obstacle: &Obstacle, now: Moment) -> AppliesTo {
     let is_upstreams = match obstacle {
-        Obstacle::Limited(wait) => matches!(wait.cause, Cause::Shared(_)),
+        Obstacle::Limited(wait) => matches!(wait.cause, Cause::Shared(_) | Cause::Group(_)),
         other => {
             !account.settings().upstream.enabled
                 || account.upstream.condition.shown(now).as_ref() == Some(other)

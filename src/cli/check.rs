@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::context::CliContext;
 use super::failure::{Failure, warn};
+use super::viewer::Viewer;
 use crate::config::{Config, Fault, LoadedConfig, Located, Warning};
 use crate::report::log::escape::printable;
 
@@ -47,7 +48,7 @@ pub(super) fn execute(context: &CliContext) -> Result<(), Failure> {
     let text =
         notes.iter().fold(format!("{}: ok", printable(&name)), |text, note| format!("{text}\nnote: {note}"));
     let result = CheckResult { notes, ..CheckResult::new(file, &[], &warnings) };
-    context.print_value(&result, &text)
+    context.print_value(&result, &Viewer::now().sentences(&text))
 }
 
 /// What is worth knowing of a configuration without faults.

@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use super::interrupt::unless_interrupted;
 use crate::control::socket::reachable;
 use crate::control::view::ErrorBody;
 
@@ -147,7 +148,7 @@ impl Client {
             };
             timeout(EXCHANGE_TIMEOUT, answer).await.map_err(|_| Failure::new(SILENT))?
         };
-        let (status, body) = runtime()?.block_on(exchange)?;
+        let (status, body) = runtime()?.block_on(unless_interrupted(exchange)).ok_or_else(interrupted)??;
         if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
@@ -186,12 +187,7 @@ impl Client {
             }
             Ok(StreamEnd::Ended)
         };
-        runtime()?.block_on(async {
-            tokio::select! {
-                ended = following => ended,
-                _ = tokio::signal::ctrl_c() => Ok(StreamEnd::Interrupted),
-            }
-        })
+        runtime()?.block_on(unless_interrupted(following)).unwrap_or(Ok(StreamEnd::Interrupted))
     }
 
     async fn connect(&self) -> Result<UnixStream, Failure> {
@@ -223,6 +219,11 @@ impl LineBuffer {
 pub(super) fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::Failed(error.into()))
+}
+
+/// A person has pressed Ctrl-C while the relay had a request.
+fn interrupted() -> Failure {
+    Failure::new("interrupted: the relay may do it all the same")
 }
 
 /// Whether nobody listens there.

@@ -11,6 +11,7 @@ use super::output;
 use super::viewer::Viewer;
 use crate::config::{Config, DataDir, Faults, LoadedConfig, Machine};
 use crate::control::socket;
+use crate::relay::Reread;
 
 /// The global flags.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ impl CliContext {
     /// Reads the configuration, in the surroundings of this process.
     pub(super) fn load(&self) -> Result<LoadedConfig, Faults> {
         Config::load(self.config.as_deref(), &self.machine())
+    }
+
+    /// Reads again what was loaded, as a reload does.
+    pub(super) fn reread(&self, loaded: &LoadedConfig) -> Reread {
+        let file = loaded.path.clone().or_else(|| self.config.clone());
+        let data_dir = self.data_dir.clone();
+        let machine = move || Machine { data_dir: data_dir.clone(), ..Machine::here() };
+        Box::new(move || Config::load(file.as_deref(), &machine()))
     }
 
     /// The surroundings of this process, and what its flags say of them.

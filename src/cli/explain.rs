@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use super::client::runtime;
 use super::context::CliContext;
 use super::failure::{Failure, warn};
-use crate::config::LoadedConfig;
+use crate::config::{ByteSize, LoadedConfig};
 use crate::explain::{AccountLimits, Explanation, Inquiry, PATIENCE, QuotaLimit, explain};
+use crate::limits::SHARED;
 use crate::mail::header::scan;
 use crate::mail::{Address, ReversePath};
 use crate::report::log::escape::printable;
@@ -84,12 +85,17 @@ fn question(options: &ExplainOptions) -> anyhow::Result<Inquiry> {
 fn text(told: &Explanation) -> String {
     let some = |text: &Option<String>| text.clone().unwrap_or_default();
     let path = if told.reverse_path.is_empty() { "<>".to_owned() } else { told.reverse_path.clone() };
+    let refused = told.refused.iter().map(|one| format!("{}: {}", one.recipient, one.reply));
     let keys = told.dkim.iter().map(|key| format!("{}._domainkey.{}", key.selector, key.domain));
     let lines = [
         ("refused", some(&told.rejected)),
+        ("refused by the rule", some(&told.rejected_by)),
+        ("recipients refused", refused.collect::<Vec<_>>().join("; ")),
         ("rules", told.rules.join(", ")),
         ("decided", told.decided.join("; ")),
         ("upstream", some(&told.upstream)),
+        ("as", some(&told.detour)),
+        ("taken out of", some(&told.edited)),
         ("accounts", told.accounts.join(", ")),
         ("fallback", told.fallback.join(", ")),
         ("from", some(&told.from)),
@@ -100,6 +106,7 @@ fn text(told: &Explanation) -> String {
         ("held by", some(&told.held_by)),
         ("not before", some(&told.not_before)),
         ("signed by", keys.collect::<Vec<_>>().join(", ")),
+        ("can't be sent", some(&told.undeliverable)),
         ("limits", told.limits.iter().map(limits).collect::<Vec<_>>().join("; ")),
     ];
     let there = lines.iter().filter(|(_, value)| !value.is_empty());
@@ -108,15 +115,20 @@ fn text(told: &Explanation) -> String {
 }
 
 fn limits(limits: &AccountLimits) -> String {
-    let windows = limits.windows.iter().map(|QuotaLimit { window, messages, recipients }| {
+    let windows = limits.windows.iter().map(|QuotaLimit { window, messages, recipients, octets }| {
         let messages = messages.map(|most| format!("{most} messages"));
         let recipients = recipients.map(|most| format!("{most} recipients"));
-        let both: Vec<String> = messages.into_iter().chain(recipients).collect();
-        format!("{} per {window}", both.join(" and "))
+        let octets = octets.map(|most| ByteSize(most).to_string());
+        let all: Vec<String> = messages.into_iter().chain(recipients).chain(octets).collect();
+        format!("{} per {window}", all.join(" and "))
     });
     let mut all: Vec<String> = windows.collect();
-    all.push(format!("{} recipients per message", limits.recipients_per_message));
+    all.extend(limits.recipients_per_message.map(|most| format!("{most} recipients per message")));
     all.extend(limits.message_size.map(|size| format!("{size} octets per message")));
-    let account = if limits.account.is_empty() { String::new() } else { format!("{}: ", limits.account) };
+    let account = match limits.account.as_str() {
+        "" => String::new(),
+        SHARED => "all accounts together: ".to_owned(),
+        account => format!("{account}: "),
+    };
     format!("{account}{}", all.join(", "))
 }

@@ -31,6 +31,14 @@ impl Failure {
         Self::Failed(anyhow::Error::msg(text.into()))
     }
 
+    /// The same, and what it means for what was to be done.
+    pub(super) fn and_so(self, effect: &str) -> Self {
+        match self {
+            Self::Failed(error) => Self::new(format!("{}; {effect}", told(&error))),
+            other => other,
+        }
+    }
+
     /// What there is to say, for who tells it elsewhere.
     pub(super) fn reason(&self) -> String {
         match self {

@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::dialogue::hidden;
 use super::failure::Failure;
 use super::output;
 use crate::policy::users::{argon2id_hash, scram_verifier};
@@ -30,14 +31,8 @@ pub(super) fn execute(options: &Options) -> Result<(), Failure> {
 
 /// Twice from the terminal, without echo.
 fn typed() -> Result<SecretString, Failure> {
-    let ask = |prompt| {
-        let typed = rpassword::prompt_password(prompt);
-        typed.map(SecretString::from).map_err(|error| {
-            Failure::Failed(anyhow::Error::new(error).context("cannot read the password from the terminal"))
-        })
-    };
-    let password = ask("Password: ")?;
-    if password.expose_secret() != ask("The same again: ")?.expose_secret() {
+    let password = hidden("Password: ")?;
+    if password.expose_secret() != hidden("The same again: ")?.expose_secret() {
         return Err(Failure::new("the two passwords are not the same: try again"));
     }
     checked(password)

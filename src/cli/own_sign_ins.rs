@@ -7,9 +7,10 @@ use tokio::time::timeout;
 
 use super::connect::open_store;
 use super::failure::Failure;
-use crate::config::{Config, Login};
+use crate::config::{Config, Login, Upstream};
 use crate::oauth::{REQUEST_LIMIT, Resource, SignIns, TokenHandle};
 use crate::store::{SignInStore, Upkeep as _};
+use crate::web::{HttpClient, WebClient};
 
 /// How long what is under way may take to be stored at the end.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -33,14 +34,19 @@ impl OwnSignIns {
     }
 
     /// Where the token of an account comes from, when it is there, or it is known why not.
-    pub(super) async fn token(&self, login: &Login) -> Option<TokenHandle> {
+    pub(super) async fn token(&self, upstream: &Upstream, login: &Login) -> Option<TokenHandle> {
         let name = login.oauth.as_deref()?;
-        let mut token = self.0.as_ref()?.handle_of(name, Resource::Smtp, login.name());
+        let mut token = self.0.as_ref()?.handle_of(name, Resource::of(&upstream.kind), login.name());
         if token.current().is_err() {
             // Whatever comes of it, the handle tells.
             let _ = timeout(REQUEST_LIMIT, token.changed()).await;
         }
         Some(token)
+    }
+
+    /// The client that providers are reached by.
+    pub(super) fn http(&self) -> Arc<dyn HttpClient> {
+        self.0.as_ref().map_or_else(|| Arc::new(WebClient::default()) as Arc<dyn HttpClient>, SignIns::http)
     }
 
     /// Ends what is under way.

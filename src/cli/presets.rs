@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::limits::in_each;
 use super::table::TextTable;
 use super::viewer::Viewer;
-use crate::config::{ByteSize, Limits, PRESETS, Preset, Security, Window};
+use crate::config::{ByteSize, Limits, PRESETS, Preset, Quota, Security};
 
 /// A provider as `--json` shows it. What is not known is null.
 #[derive(Serialize)]
@@ -28,9 +28,11 @@ struct PresetLine {
 
 #[derive(Serialize)]
 struct PresetLimit {
-    window: &'static str,
+    window: String,
     messages: Option<u32>,
     recipients: Option<u32>,
+    /// Of content.
+    octets: Option<u64>,
 }
 
 /// Lists the providers that are known; asks neither the relay nor the configuration.
@@ -54,13 +56,11 @@ fn line(preset: &Preset) -> PresetLine {
 }
 
 fn quotas(limits: &Limits) -> Vec<PresetLimit> {
-    let quota = |window: Window| {
-        let quota = limits.quota(window);
-        let (messages, recipients) = (quota.messages, quota.recipients);
-        PresetLimit { window: window.name(), messages, recipients }
-    };
-    let all = Window::ALL.map(quota).into_iter();
-    all.filter(|limit| limit.messages.is_some() || limit.recipients.is_some()).collect()
+    let quotas = limits.quotas.iter().map(|(window, quota)| {
+        let Quota { messages, recipients, octets } = quota;
+        PresetLimit { window: window.to_string(), messages, recipients, octets }
+    });
+    quotas.collect()
 }
 
 /// As the configuration has it.
@@ -86,9 +86,10 @@ fn render(viewer: &Viewer) -> String {
 fn limits(preset: &Preset) -> String {
     let (known, ours) = (preset.limits(), Limits::default());
     let mut parts = Vec::new();
-    for PresetLimit { window, messages, recipients } in quotas(&known) {
-        parts.extend(messages.map(|most| format!("{most} messages {}", in_each(window))));
-        parts.extend(recipients.map(|most| format!("{most} recipients {}", in_each(window))));
+    for PresetLimit { window, messages, recipients, octets } in quotas(&known) {
+        parts.extend(messages.map(|most| format!("{most} messages {}", in_each(&window))));
+        parts.extend(recipients.map(|most| format!("{most} recipients {}", in_each(&window))));
+        parts.extend(octets.map(|most| format!("{} {}", ByteSize(most), in_each(&window))));
     }
     if known.recipients_per_message != ours.recipients_per_message {
         parts.push(format!("{} recipients a message", known.recipients_per_message));

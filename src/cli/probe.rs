@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::client::{ApiRequest, Client, RequestPath, StreamEnd, runtime};
 use super::context::CliContext;
 use super::failure::{Failure, warn};
+use super::interrupt::unless_interrupted;
 use super::output::{self, count};
 use super::own_sign_ins::OwnSignIns;
 use crate::config::{Config, Login, Upstream, UpstreamKind};
@@ -19,7 +20,7 @@ use crate::control::view::{
 use crate::oauth::TokenHandle;
 use crate::report::log::escape::printable;
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Credentials, Observer, RefusedToken, TcpDial};
+use crate::upstream::{Connector, Credentials, GraphClient, Observer, RefusedToken, TcpDial, TokenLogin};
 
 /// Events that wait to be shown.
 const WAITING: usize = 32;
@@ -114,11 +115,9 @@ fn from_here(
             }
             Ok(StreamEnd::Ended)
         };
-        let ended = tokio::select! {
-            // It ends the events, and so what shows them.
-            ended = async { tokio::try_join!(probing, showing).map(|((), ended)| ended) } => ended,
-            _ = tokio::signal::ctrl_c() => Ok(StreamEnd::Interrupted),
-        };
+        // The end of the one is the end of the events, and so of what shows them.
+        let both = async { tokio::try_join!(probing, showing).map(|((), ended)| ended) };
+        let ended = unless_interrupted(Box::pin(both)).await.unwrap_or(Ok(StreamEnd::Interrupted));
         sign_ins.stop().await;
         ended
     })
@@ -137,34 +136,61 @@ async fn probe_all(
             let begun = ProbedAccount::new(upstream, login.name(), upstream.enabled);
             // Who shows them is there, or all of this is gone.
             let _ = events.send(ProbeEvent::Begun(begun)).await;
-            let token = sign_ins.token(login).await;
-            let result = match connector(config, upstream, login, token) {
-                Some(connector) => {
-                    let run = tell_steps(&events, |steps| async move {
-                        let connection = connector.open_before(Observer::of_steps(steps)).await?;
-                        connection.quit().await;
-                        Ok(())
-                    });
-                    ProbeResult::new(&run.await)
-                }
-                None => ProbeResult::new(&Ok(())),
-            };
+            let token = sign_ins.token(upstream, login).await;
+            let result =
+                match transport(config, (upstream, login), token, sign_ins) {
+                    ProbedTransport::Graph(client) => {
+                        let run = tell_steps(&events, |steps| async move {
+                            client.probe(&Observer::of_steps(steps)).await
+                        });
+                        ProbeResult::new(&run.await)
+                    }
+                    ProbedTransport::Smtp(connector) => {
+                        let run = tell_steps(&events, |steps| async move {
+                            let connection = connector.open_before(Observer::of_steps(steps)).await?;
+                            connection.quit().await;
+                            Ok(())
+                        });
+                        ProbeResult::new(&run.await)
+                    }
+                    ProbedTransport::Nothing => ProbeResult::new(&Ok(())),
+                };
             let _ = events.send(ProbeEvent::Ended(result)).await;
         }
     }
 }
 
-/// By what an account connects; nothing for the local mailbox.
-fn connector(
+/// How an account's upstream is reached.
+fn transport(
     config: &Config,
-    upstream: &Upstream,
-    login: &Login,
+    (upstream, login): (&Upstream, &Login),
     token: Option<TokenHandle>,
-) -> Option<Connector> {
-    let UpstreamKind::Smtp(smtp) = &upstream.kind else { return None };
-    let (smtp, own) = ((**smtp).clone(), InstanceId::random());
-    let credentials = Credentials::of(login, token, RefusedToken::default());
-    Some(Connector::new(Arc::new(TcpDial), smtp, credentials, &config.hostname, own))
+    sign_ins: &OwnSignIns,
+) -> ProbedTransport {
+    let refused = RefusedToken::default();
+    match &upstream.kind {
+        UpstreamKind::Smtp(smtp) => {
+            let (smtp, own) = ((**smtp).clone(), InstanceId::random());
+            let credentials = Credentials::of(login, token, refused);
+            let connector = Connector::new(Arc::new(TcpDial), smtp, credentials, &config.hostname, own);
+            ProbedTransport::Smtp(Box::new(connector))
+        }
+        UpstreamKind::Graph(graph) => {
+            let login = token.map(|token| TokenLogin::new(login.name().to_owned(), token, refused));
+            let (graph, filter) = ((**graph).clone(), upstream.filter.clone());
+            let credentials = login.map(Credentials::Token);
+            ProbedTransport::Graph(Box::new(GraphClient::new(graph, filter, credentials, sign_ins.http())))
+        }
+        UpstreamKind::Capture(_) => ProbedTransport::Nothing,
+    }
+}
+
+/// What is probed of an account.
+enum ProbedTransport {
+    Smtp(Box<Connector>),
+    Graph(Box<GraphClient>),
+    /// The local mailbox is always there.
+    Nothing,
 }
 
 impl ProbeShow<'_> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::context::CliContext;
 use super::failure::{Failure, warn};
-use crate::config::{Config, ConfigPlace, Faults, LoadedConfig, Machine};
+use crate::config::{ConfigPlace, Faults, LoadedConfig};
 use crate::relay;
 use crate::report::log;
 use crate::time::SystemClock;
@@ -43,10 +43,7 @@ fn run(context: &CliContext, loaded: LoadedConfig) -> Result<(), Failure> {
     let installed = log::install_queued(loaded.config.log, Arc::new(SystemClock), stdout);
     let (log, _log_thread) = installed.map_err(|error| Failure::Failed(error.into()))?;
     log::log_panics();
-    let file = loaded.path.clone().or_else(|| context.config.clone());
-    let data_dir = context.data_dir.clone();
-    let machine = move || Machine { data_dir: data_dir.clone(), ..Machine::here() };
-    let reread = Box::new(move || Config::load(file.as_deref(), &machine()));
+    let reread = context.reread(&loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
     let ended = runtime.block_on(relay::run(loaded, reread, log));

@@ -20,6 +20,10 @@ use crate::report::log::escape::printable;
 use crate::report::test_mail::{Attachment, TestMail};
 use crate::time::{Clock as _, SystemClock};
 
+/// The subject, unless somebody says another one.
+const SUBJECT: &str = "Test of Mailsluice";
+/// How long to wait for the outcome, unless somebody says so.
+const PATIENCE: &str = "2m";
 /// The longest wait for the outcome that the relay grants.
 const MOST_PATIENCE: Duration = Duration::from_hours(1);
 
@@ -35,7 +39,7 @@ pub(super) struct SendOptions {
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     from: Option<Address>,
     /// The subject
-    #[arg(long, default_value = "Test of Mailsluice")]
+    #[arg(long, default_value = SUBJECT)]
     subject: String,
     /// The upstream by which it goes, whoever serves the sender
     #[arg(long)]
@@ -44,8 +48,40 @@ pub(super) struct SendOptions {
     #[arg(long, value_name = "FILE")]
     attach: Vec<PathBuf>,
     /// How long to wait for the outcome, up to 1h
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = patience)]
+    #[arg(long, value_name = "DURATION", default_value = PATIENCE, value_parser = patience)]
     timeout: Duration,
+}
+
+/// Who has the mail that is not out yet.
+pub(super) enum Afterwards {
+    /// A relay that runs, and goes on with it.
+    Running,
+    /// The queue alone, until somebody gives this command.
+    Stopped { run: String },
+}
+
+impl Afterwards {
+    /// Where to look, or what to do.
+    fn advice(&self, queue_id: &str) -> String {
+        match self {
+            Self::Running => format!("mailsluice queue show {queue_id}"),
+            Self::Stopped { run } => format!("the relay goes on with it when it runs: {run}"),
+        }
+    }
+}
+
+impl SendOptions {
+    /// A test mail to one recipient by one upstream, the rest as usual.
+    pub(super) fn to_one(to: Address, upstream: String) -> Self {
+        Self {
+            to: vec![to],
+            from: None,
+            subject: SUBJECT.to_owned(),
+            upstream: Some(upstream),
+            attach: Vec::new(),
+            timeout: patience(PATIENCE).expect("it is a time that is allowed"),
+        }
+    }
 }
 
 /// What has come of a mail, as `--json` has it.
@@ -70,6 +106,15 @@ fn patience(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn execute(options: &SendOptions, context: &CliContext) -> Result<(), Failure> {
+    send(options, context, &Afterwards::Running)
+}
+
+/// Sends it through the relay that runs, and says what comes of it.
+pub(super) fn send(
+    options: &SendOptions,
+    context: &CliContext,
+    afterwards: &Afterwards,
+) -> Result<(), Failure> {
     let client = context.client()?;
     let path = || RequestPath::path(&["send"]).with("upstream", options.upstream.as_deref());
     let plan = path().with("from", options.from.as_ref().map(Address::as_str));
@@ -79,14 +124,25 @@ pub(super) fn execute(options: &SendOptions, context: &CliContext) -> Result<(),
     let seconds = options.timeout.as_secs().to_string();
     let target = path().with("from", Some(from.as_str())).with("timeout", Some(&seconds));
     let target = options.to.iter().fold(target, |target, to| target.with("to", Some(to.as_str())));
-    let (viewer, mut sent) = (Viewer::now(), SentJson::default());
+    let (viewer, mut sent, mut said) = (Viewer::now(), SentJson::default(), String::new());
     let request = ApiRequest { method: &Method::POST, target: &target, body };
     let ended = client.follow(request, |event: SendEvent| {
         let text = if context.json { String::new() } else { render(&event, &viewer) };
         sent.note(event);
-        if text.is_empty() { Ok(()) } else { output::text(&text) }
-    })?;
-    conclude(&sent, ended, context)
+        if text.is_empty() || text == said {
+            return Ok(());
+        }
+        said.clone_from(&text);
+        output::text(&text)
+    });
+    match (ended, &sent.queued) {
+        (Ok(ended), _) => conclude(&sent, ended, context, afterwards),
+        (Err(failure), Some(QueuedJson { queue_id, .. })) => {
+            Err(failure
+                .and_so(&format!("it stays in the queue: {}", afterwards.advice(&printable(queue_id)))))
+        }
+        (Err(failure), None) => Err(failure),
+    }
 }
 
 /// The mail itself, no larger than what is taken.
@@ -138,7 +194,12 @@ impl SentJson {
     }
 }
 
-fn conclude(sent: &SentJson, ended: StreamEnd, context: &CliContext) -> Result<(), Failure> {
+fn conclude(
+    sent: &SentJson,
+    ended: StreamEnd,
+    context: &CliContext,
+    afterwards: &Afterwards,
+) -> Result<(), Failure> {
     if context.json {
         context.print_value(sent, "")?;
     }
@@ -146,17 +207,16 @@ fn conclude(sent: &SentJson, ended: StreamEnd, context: &CliContext) -> Result<(
         return Err(Failure::new("interrupted: it may be in the queue (mailsluice queue list)"));
     };
     let id = printable(queue_id);
+    let advice = afterwards.advice(&id);
     if ended == StreamEnd::Interrupted {
-        return Err(Failure::new(format!("it stays in the queue: mailsluice queue show {id}")));
+        return Err(Failure::new(format!("it stays in the queue: {advice}")));
     }
     let told = match sent.end {
         Some(SendEnd::Settled) => return if sent.is_sent() { Ok(()) } else { Err(Failure::Told) },
-        Some(SendEnd::Held) => format!("it is held: mailsluice queue show {id}"),
-        Some(SendEnd::Waiting) => {
-            format!("not sent yet, it stays in the queue: mailsluice queue show {id}")
-        }
+        Some(SendEnd::Held) => format!("it is held: {advice}"),
+        Some(SendEnd::Waiting) => format!("not sent yet, it stays in the queue: {advice}"),
         Some(SendEnd::Gone) => format!("{id} has left the queue in another way: the relay's log tells how"),
-        None => format!("the relay is stopping; it stays in the queue: mailsluice queue show {id}"),
+        None => format!("the relay is stopping; it stays in the queue: {advice}"),
     };
     Err(Failure::new(told))
 }

@@ -104,9 +104,11 @@ mod tests {
                 limits: vec![LimitJson {
                     upstream: name.to_owned(),
                     account: "a@firm.example".to_owned(),
+                    limit_group: None,
                     window: "minute".to_owned(),
                     messages: Used { used: 29, limit: Some(30) },
                     recipients: Used { used: 41, limit: None },
+                    octets: Used { used: 0, limit: None },
                     next_free: None,
                     reason: None,
                 }],

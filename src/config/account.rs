@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Limits, Quota, Window};
+use super::{Limits, Quota, Quotas, Window};
 use crate::mail::AddressKey;
 
 /// A login at an upstream: the upstream's own, or one of `[[upstream.account]]`.
@@ -44,10 +44,10 @@ impl Login {
 }
 
 /// What all accounts of an upstream may send together (`[upstream.shared_limits]`). `None` is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SharedLimits {
-    /// The quotas by window, in the order of [`Window::ALL`].
-    pub quotas: [Quota; 4],
+    /// How much in each window.
+    pub quotas: Quotas,
     /// Connections at the same time, at least 1.
     pub connections: Option<u32>,
 }
@@ -56,14 +56,27 @@ impl SharedLimits {
     /// Whether some window has a quota.
     #[must_use]
     pub fn has_quotas(&self) -> bool {
-        self.quotas.iter().any(|quota| *quota != Quota::default())
+        !self.quotas.is_empty()
     }
 
     /// The quota of one window.
     #[must_use]
     pub fn quota(&self, window: Window) -> Quota {
-        self.quotas[window as usize]
+        self.quotas.of(window)
     }
+}
+
+/// Upstreams that share limits (`[[limit_group]]`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitGroup {
+    /// Its name.
+    pub name: String,
+    /// The names of its upstreams, in the order of the configuration.
+    pub upstreams: Vec<String>,
+    /// What these may send together.
+    pub limits: SharedLimits,
+    /// Whether its windows follow the calendar: those of one account in it do.
+    pub calendar: bool,
 }
 
 /// Who serves in place of an upstream, and when.

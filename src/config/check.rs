@@ -1,13 +1,17 @@
 //! What can only be seen when all upstreams, and all listeners, are known.
 
+mod large;
+mod limit_groups;
 pub(super) mod machine;
 mod own_listeners;
 pub(super) mod rules;
 mod same_names;
+mod shadowed;
 mod sign_ins;
 
 use std::collections::{HashMap, VecDeque};
 
+pub(super) use self::limit_groups::check as limit_groups;
 use self::same_names::same_names;
 pub(super) use self::sign_ins::check as sign_ins;
 use super::fault::SourcePlace;
@@ -38,7 +42,8 @@ pub(super) fn upstreams(
     defaults(root, &reads);
     let ways = fallbacks(root, &mut reads);
     rings(root, &reads, &ways);
-    without_mail(root, &reads, &ways);
+    let carriers = large::check(root, &mut reads);
+    without_mail(root, &reads, &ways, &carriers);
     own_listeners::check(root, &reads, listeners);
     reads.into_iter().map(|read| read.upstream).collect()
 }
@@ -84,6 +89,29 @@ pub(super) fn users(root: &Section<'_>, config: &Config) {
         let what = format!("no listener takes logins, so that {} has no use", quoted(&user.name));
         let instead = r#"write auth = "optional" or "required" in [[listener]]"#;
         root.warning(&root.place_of("user"), "user", &what, instead);
+    }
+}
+
+/// Warns of what is made ready for mail, and that no mail ever gets.
+pub(super) fn without_effect(root: &Section<'_>, config: &Config) {
+    let is_named = |signature: &NamedSignature| {
+        config.rules.iter().any(|rule| rule.actions.signature.as_ref() == Some(&signature.name))
+    };
+    for signature in config.signatures.iter().filter(|signature| !signature.name.is_empty()) {
+        if !is_named(signature) {
+            let what =
+                format!("{} is named by no rule, so that it stands below no mail", quoted(&signature.name));
+            let instead = "name it in signature of a [[rule]], or remove it";
+            root.warning(&root.place_of("signature"), "signature.name", &what, instead);
+        }
+    }
+    let mut smart_hosts =
+        config.upstreams.iter().filter(|up| matches!(up.kind, UpstreamKind::Smtp(_))).peekable();
+    let signs = smart_hosts.peek().is_none() || smart_hosts.any(|upstream| upstream.sign);
+    if let Some(entry) = config.dkim.first().filter(|_| !signs) {
+        let what =
+            format!("no upstream has mail signed here, so that the key of {} has no use", entry.domain);
+        root.warning(&root.place_of("dkim"), "dkim", &what, "remove sign = false at one, or remove [[dkim]]");
     }
 }
 
@@ -157,6 +185,7 @@ fn fallbacks(root: &Section<'_>, reads: &mut [Read]) -> Vec<Vec<(usize, usize)>>
     ways
 }
 
+/// What to write in place of a name that is none of an upstream.
 fn unknown(name: &str, own: &str, names: &[String]) -> String {
     let known: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != own).collect();
     match nearest(name, &known) {
@@ -178,9 +207,9 @@ fn rings(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]) {
     }
 }
 
-/// Warns of upstreams that no mail takes: no filter, not the default, and nobody's fallback.
-fn without_mail(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>]) {
-    let stands_in = |at: usize| ways.iter().flatten().any(|&(_, to)| to == at);
+/// Warns of upstreams that no mail takes: no filter, not the default, nobody's fallback, and nobody's `large`.
+fn without_mail(root: &Section<'_>, reads: &[Read], ways: &[Vec<(usize, usize)>], carriers: &[usize]) {
+    let stands_in = |at: usize| ways.iter().flatten().any(|&(_, to)| to == at) || carriers.contains(&at);
     let gets_mail = |at: usize, upstream: &Upstream| {
         reads.len() == 1 || upstream.default || !upstream.filter.is_empty() || stands_in(at)
     };

@@ -30,15 +30,28 @@ impl Filter {
         }
     }
 
-    /// Whether it names this address, in whatever spelling.
+    /// Whether each address that another one names is named by it, too.
     #[must_use]
-    pub fn matches(&self, address: &Address) -> bool {
-        let key = address.key();
-        match self {
-            Self::Address(address) => *address == key,
-            Self::Domain(name) => *name == key.domain(),
-            Self::Subdomains(parent) => key.domain().is_below(parent),
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Domain(own), Self::Address(address)) => *own == address.domain(),
+            (Self::Subdomains(own), Self::Address(address)) => address.domain().is_below(own),
+            (Self::Subdomains(own), Self::Domain(domain)) => domain.is_below(own),
+            (Self::Subdomains(own), Self::Subdomains(other)) => own == other || other.is_below(own),
+            _ => self == other,
         }
+    }
+
+    /// Whether one of these names this address, in whatever spelling. Its key is made once: that is what costs.
+    #[must_use]
+    pub fn any_matches(filters: &[Self], address: &Address) -> bool {
+        let key = address.key();
+        let domain = key.domain();
+        filters.iter().any(|filter| match filter {
+            Self::Address(address) => *address == key,
+            Self::Domain(name) => *name == domain,
+            Self::Subdomains(parent) => domain.is_below(parent),
+        })
     }
 }
 
@@ -61,7 +74,23 @@ mod tests {
             ("firm.test", "\"x@firm.test\"@evil.test", false),
         ] {
             let filter = Filter::parse(filter).unwrap();
-            assert_eq!(filter.matches(&Address::parse(address).unwrap()), want, "{filter:?} {address}");
+            let found = Filter::any_matches(std::slice::from_ref(&filter), &Address::parse(address).unwrap());
+            assert_eq!(found, want, "{filter:?} {address}");
+        }
+        for (filter, other, want) in [
+            ("a@firm.test", "A@FIRM.test", true),
+            ("a@firm.test", "firm.test", false),
+            ("firm.test", "a@firm.test", true),
+            ("firm.test", "a@x.firm.test", false),
+            ("firm.test", "*.firm.test", false),
+            ("*.firm.test", "firm.test", false),
+            ("*.firm.test", "x.firm.test", true),
+            ("*.firm.test", "a@x.firm.test", true),
+            ("*.firm.test", "*.x.firm.test", true),
+            ("*.x.firm.test", "*.firm.test", false),
+        ] {
+            let [own, named] = [filter, other].map(|text| Filter::parse(text).unwrap());
+            assert_eq!(own.covers(&named), want, "{filter} {other}");
         }
         for wrong in ["", "*.", "a b", "@firm.test", "a@", "firm..test"] {
             assert_eq!(Filter::parse(wrong), None, "{wrong}");

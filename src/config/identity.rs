@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn pair(year: i32) -> (String, String) {
-        let mut params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        let mut params = crate::config::testing::of_host();
         params.not_after = rcgen::date_time_ymd(year, 1, 2);
         let key = rcgen::KeyPair::generate().unwrap();
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())

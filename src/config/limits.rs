@@ -1,74 +1,9 @@
 //! What one account of an upstream may send (`[upstream.limits]`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::ByteSize;
-use crate::time::Moment;
-
-/// A rolling window in which messages and recipients are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Window {
-    /// 60 seconds.
-    Minute,
-    /// 60 minutes.
-    Hour,
-    /// 24 hours.
-    Day,
-    /// 7 days.
-    Week,
-}
-
-impl Window {
-    /// All windows, the shortest first.
-    pub const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Week];
-
-    /// How long it is.
-    #[must_use]
-    pub fn length(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Minute => 60,
-            Self::Hour => 3_600,
-            Self::Day => 86_400,
-            Self::Week => 604_800,
-        })
-    }
-
-    /// The width of the slots in which it is counted, in milliseconds: a 600th of its length, so that a permit leaves
-    /// at most 0.17 % late and never early.
-    #[must_use]
-    pub fn slot_width(self) -> i64 {
-        self.length().as_millis() as i64 / 600
-    }
-
-    /// The number of the slot that a moment falls into.
-    #[must_use]
-    pub fn slot(self, at: Moment) -> i64 {
-        at.0.div_euclid(self.slot_width())
-    }
-
-    /// When what was counted in a slot has left the window: its length after the end of the slot.
-    #[must_use]
-    pub fn leaves(self, slot: i64) -> Moment {
-        Moment((slot + 1) * self.slot_width()).after(self.length())
-    }
-
-    /// Its name in commands and output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-        }
-    }
-
-    /// The window of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|w| w.name() == name)
-    }
-}
+use super::{ByteSize, Window};
 
 /// How much fits into one window. `None` is no limit; a limit is at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,8 +12,76 @@ pub struct Quota {
     pub messages: Option<u32>,
     /// Recipients of them together.
     pub recipients: Option<u32>,
-    /// Octets of content. No key in the file sets it yet.
+    /// Octets of their contents together.
     pub octets: Option<u64>,
+}
+
+impl Quota {
+    /// Whether it limits nothing.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The smaller of each.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self {
+            messages: smaller(self.messages, other.messages),
+            recipients: smaller(self.recipients, other.recipients),
+            octets: smaller(self.octets, other.octets),
+        }
+    }
+}
+
+/// The smaller of two limits; `None` is none.
+pub(super) fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    a.into_iter().chain(b).min()
+}
+
+/// The quotas of several windows, the shortest window first. Cloning is cheap.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Quotas(Arc<[(Window, Quota)]>);
+
+impl Quotas {
+    /// The quota of one window.
+    #[must_use]
+    pub fn of(&self, window: Window) -> Quota {
+        let found = self.0.binary_search_by_key(&window, |(window, _)| *window);
+        found.map_or_else(|_| Quota::default(), |index| self.0[index].1)
+    }
+
+    /// The windows that have a quota, the shortest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Window, Quota)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether no window has a quota.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The quota of one window from now on.
+    pub fn set(&mut self, window: Window, quota: Quota) {
+        let others = self.iter().filter(|(other, _)| *other != window);
+        *self = others.chain([(window, quota)]).collect();
+    }
+
+    /// The smallest of each in any window: what is more in one transaction never has room.
+    #[must_use]
+    pub fn smallest(&self) -> Quota {
+        self.iter().fold(Quota::default(), |all, (_, quota)| all.min(quota))
+    }
+}
+
+/// In any order; a window stands there once.
+impl FromIterator<(Window, Quota)> for Quotas {
+    fn from_iter<I: IntoIterator<Item = (Window, Quota)>>(all: I) -> Self {
+        let mut quotas: Vec<_> = all.into_iter().filter(|(_, quota)| !quota.is_none()).collect();
+        quotas.sort_by_key(|(window, _)| *window);
+        Self(quotas.into())
+    }
 }
 
 /// How permits are spread over a window.
@@ -105,8 +108,8 @@ pub struct Batch {
 pub struct Limits {
     /// Connections at the same time, at least 1.
     pub connections: u32,
-    /// The quotas by window, in the order of [`Window::ALL`].
-    pub quotas: [Quota; 4],
+    /// How much in each window.
+    pub quotas: Quotas,
     /// Messages over one connection, at least 1; then another one is made.
     pub messages_per_connection: u32,
     /// Recipients in one transaction, at least 1; a larger envelope is split.
@@ -126,7 +129,7 @@ impl Limits {
     /// The quota of one window.
     #[must_use]
     pub fn quota(&self, window: Window) -> Quota {
-        self.quotas[window as usize]
+        self.quotas.of(window)
     }
 }
 
@@ -134,7 +137,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 5,
-            quotas: [Quota::default(); 4],
+            quotas: Quotas::default(),
             messages_per_connection: 1_000,
             recipients_per_message: 100,
             message_size: None,

@@ -10,8 +10,8 @@ use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
 use super::sections::{
-    dkim, dns, listener, oauth, queue, rule, secrets, session, signature, smime, switches, top, upstream,
-    user,
+    dkim, dns, limit_group, listener, oauth, queue, rule, secrets, session, signature, smime, switches, top,
+    upstream, user,
 };
 use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
@@ -194,7 +194,7 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> 
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.
 const ALL_SECTIONS: &str = "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[rule]]\n[[oauth]]\n\
-    [[signature]]\n[[smime]]\n";
+    [[signature]]\n[[smime]]\n[[limit_group]]\n";
 
 /// The keys of all sections, whether a configuration has them or not.
 fn known_keys() -> KnownKeys {
@@ -236,7 +236,9 @@ fn keys(context: &ReadContext<'_>) -> Vec<Finding> {
 fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let mut root = Section::root(context, tree);
     let test_mode = switches::test_mode(root.section("test_mode"));
-    let upstreams = upstream::read_all(&mut root, test_mode.capture_max);
+    let mut upstreams = upstream::read_all(&mut root, test_mode.capture_max);
+    let limit_groups = limit_group::read_all(&mut root);
+    check::limit_groups(&root, limit_groups, &mut upstreams);
     let listeners = listener::read_all(&mut root);
     let sign_ins = oauth::read_all(&mut root);
     let sign_ins = check::sign_ins(&root, sign_ins, &upstreams);
@@ -244,6 +246,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let signatures = signature::read_all(&mut root);
     let signatures = check::signatures(&root, signatures);
     check::machine::listeners(&root, &listeners);
+    let session = session::read(root.section("session"));
     let mut config = Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),
@@ -254,9 +257,9 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         complete_addresses: top::complete_addresses(&mut root),
         log: switches::log(root.section("log")),
         listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
-        session: session::read(root.section("session")),
         queue: queue::read(root.section("queue")),
-        users: user::read_all(&mut root, &test_mode),
+        users: user::read_all(&mut root, &test_mode, session.max_message_size),
+        session,
         test_mode,
         blacklist: switches::blacklist(root.section("blacklist")),
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
@@ -272,6 +275,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     config.rules = check::rules::check(&root, rules, &config);
     check::hostname(&root, &config);
     check::users(&root, &config);
+    check::without_effect(&root, &config);
     check::machine::data_dir(&root, &config.data_dir);
     root.finish();
     config

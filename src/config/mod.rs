@@ -14,6 +14,7 @@ mod der;
 mod fault;
 mod files;
 mod filter;
+mod graph;
 mod identity;
 mod known_keys;
 mod later;
@@ -30,6 +31,7 @@ mod private_key;
 mod proxy;
 mod reader;
 mod rule;
+mod schedule;
 mod scram;
 mod secret;
 mod sections;
@@ -39,22 +41,26 @@ mod signature;
 mod size;
 mod synonyms;
 mod syntax;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod trust;
 mod units;
 mod upstream;
 mod user;
+mod window;
 mod words;
 
-pub use account::{CausesSet, Fallback, Login, SharedLimits};
+pub use account::{CausesSet, Fallback, LimitGroup, Login, SharedLimits};
 pub use certificate::CertificateFacts;
 pub use client_id::NO_CLIENT_ID;
 pub use data_dir::DataDir;
 pub use der::is_self_issued;
 pub use fault::{Fault, Faults, Located, Warning};
 pub use filter::Filter;
+pub use graph::{Graph, GraphMailbox};
 pub use identity::Identity;
-pub use limits::{Batch, Limits, Pace, Quota, Window};
+pub use limits::{Batch, Limits, Pace, Quota, Quotas};
 pub use load::{ConfigPlace, LoadedConfig};
 pub use machine::Machine;
 pub use model::{
@@ -64,10 +70,11 @@ pub use model::{
 };
 pub use names::{authority, dkim_key_name, dns_name, fits_the_dns};
 pub use pin::Pin;
-pub use presets::{PRESETS, Preset, SendingHosts};
+pub use presets::{PRESETS, Preset, PresetKind, SendingHosts};
 pub use private_key::{SigningKeyFault, SigningKeyFileFault, signing_key, signing_key_file};
 pub use proxy::{NotAProxy, Proxy, ProxyLogin, ProxyProtocol};
 pub use rule::{HeaderEdit, Rule, RuleActions, RuleCondition, SizeTest, TextPattern, TextTest};
+pub use schedule::Schedule;
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use sender::{SenderWhen, UpstreamSender};
 pub use sign_in::{
@@ -78,5 +85,8 @@ pub use signature::{NamedSignature, Signature, SmimeEntry};
 pub use size::ByteSize;
 pub use trust::{TrustFault, TrustedCertificates};
 pub use units::duration;
-pub use upstream::{Auth, Capture, ClientTls, Security, SentFolder, Smtp, Timeouts, Upstream, UpstreamKind};
+pub use upstream::{
+    Auth, Capture, ClientTls, Security, SentFolder, Smtp, TextEncoding, Timeouts, Upstream, UpstreamKind,
+};
 pub use user::{User, UserPassword, UserPriority};
+pub use window::Window;

@@ -1,10 +1,9 @@
 //! What is to be done with which mail, as `[[rule]]` says it.
 
 use ipnet::IpNet;
-use jiff::civil::Time;
 use regex::{Regex, RegexBuilder};
 
-use super::{Filter, UserPriority};
+use super::{Filter, Schedule, UserPriority};
 use crate::mail::NamedAddress;
 
 /// The most memory that a compiled expression may take, in octets.
@@ -108,8 +107,8 @@ pub struct RuleActions {
     pub hold: Option<bool>,
     /// Whether it is a test though test mode is off.
     pub test: Option<bool>,
-    /// The time of day before which it does not go.
-    pub delay_until: Option<Time>,
+    /// When it goes.
+    pub delay_until: Option<Schedule>,
     /// Why it is refused.
     pub reject: Option<String>,
     /// Whether no further rule is asked.
@@ -133,6 +132,32 @@ impl RuleCondition {
             Self::All(inner) | Self::Any(inner) => inner.iter().for_each(|one| one.each(look)),
             Self::Not(inner) => inner.each(look),
             _ => {}
+        }
+    }
+}
+
+impl RuleCondition {
+    /// Whether, for certain, this holds for no message for which the other one does not.
+    #[must_use]
+    pub fn implies(&self, other: &Self) -> bool {
+        let all_named = |own: &[Filter], others: &[Filter]| {
+            own.iter().all(|f| others.iter().any(|other| other.covers(f)))
+        };
+        if self == other {
+            return true;
+        }
+        match (self, other) {
+            // What is to hold is taken apart before what is sure to hold: each part on the right needs one on the left.
+            (_, Self::All(others)) => others.iter().all(|other| self.implies(other)),
+            (Self::Any(own), _) => own.iter().all(|own| own.implies(other)),
+            (Self::All(own), _) if own.iter().any(|own| own.implies(other)) => true,
+            (_, Self::Any(others)) => others.iter().any(|other| self.implies(other)),
+            (Self::Not(own), Self::Not(others)) => others.implies(own),
+            (Self::Sender(own), Self::Sender(others))
+            | (Self::Recipient(own), Self::Recipient(others))
+            | (Self::AllRecipients(own), Self::AllRecipients(others)) => all_named(own, others),
+            (Self::Size(own), Self::Size(others)) => own.is_within(others),
+            _ => false,
         }
     }
 }
@@ -184,6 +209,12 @@ impl PartialEq for TextPattern {
 impl Eq for TextPattern {}
 
 impl SizeTest {
+    /// Whether each size that is such is one of the other test.
+    fn is_within(&self, other: &Self) -> bool {
+        let is_over = other.over.is_none_or(|least| self.over.is_some_and(|over| over >= least));
+        is_over && other.under.is_none_or(|most| self.under.is_some_and(|under| under <= most))
+    }
+
     /// Whether a content of so many octets is such.
     #[must_use]
     pub fn fits(&self, size: u64) -> bool {
@@ -228,6 +259,42 @@ mod tests {
             assert_eq!(TextPattern::new(text).unwrap_err(), want, "{text}");
         }
         assert!(TextPattern::new(&format!("{}{}", "(".repeat(60), ")".repeat(60))).is_err());
+    }
+
+    #[test]
+    fn a_condition_implies_another_for_certain_or_not() {
+        let sender = |texts: &[&str]| {
+            RuleCondition::Sender(texts.iter().map(|text| Filter::parse(text).unwrap()).collect())
+        };
+        let user = |name: &str| RuleCondition::User(words(&[name]));
+        let over = |over| RuleCondition::Size(SizeTest { over: Some(over), under: None });
+        let all = |inner: &[RuleCondition]| RuleCondition::All(inner.to_vec());
+        let any = |inner: &[RuleCondition]| RuleCondition::Any(inner.to_vec());
+        let not = |inner: RuleCondition| RuleCondition::Not(Box::new(inner));
+        let (a, b, c) = (user("a"), user("b"), user("c"));
+        let [ab, ba] = [all(&[a.clone(), b.clone()]), all(&[b.clone(), a.clone()])];
+        for (name, one, other, want) in [
+            ("the same", a.clone(), a.clone(), true),
+            ("others", a.clone(), b.clone(), false),
+            ("everything", a.clone(), all(&[]), true),
+            ("from everything", all(&[]), a.clone(), false),
+            ("more of them", ab.clone(), a.clone(), true),
+            ("less of them", a.clone(), ab.clone(), false),
+            ("in another order", ab.clone(), ba, true),
+            ("one of them", a.clone(), any(&[b.clone(), a.clone()]), true),
+            ("all or one of them", ab.clone(), any(&[c.clone(), b.clone()]), true),
+            ("any of less", any(&[a.clone(), b.clone()]), any(&[b.clone(), c.clone(), a.clone()]), true),
+            ("any of more", any(&[a.clone(), c.clone()]), any(&[a.clone(), b.clone()]), false),
+            ("nothing", any(&[]), a.clone(), true),
+            ("not more", not(a.clone()), not(ab.clone()), true),
+            ("not less", not(ab), not(a.clone()), false),
+            ("a wider filter", sender(&["a@x.test", "y.test"]), sender(&["y.test", "x.test"]), true),
+            ("a narrower filter", sender(&["x.test"]), sender(&["a@x.test"]), false),
+            ("a size", over(5), over(4), true),
+            ("a smaller size", over(4), over(5), false),
+        ] {
+            assert_eq!(one.implies(&other), want, "{name}");
+        }
     }
 
     #[test]

@@ -115,3 +115,6 @@ fn from_variable(section: &Section<'_>, key: &str, source: &Node, name: &str) ->
     }
     value.map(|value| SecretString::from(value.as_str()))
 }
+
+#[cfg(test)]
+mod tests;

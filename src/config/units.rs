@@ -32,7 +32,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(number.checked_mul(milliseconds)?))
 }
 
-/// Reads a size such as `35MiB`. Units: none or `B`, `KiB`, `MiB`, `GiB`.
+/// Reads a size such as `35MiB`. Units: none or `B`, `KiB`, `MiB`, `GiB`, and `kB`, `MB`, `GB` of thousands.
 pub(super) fn size(text: &str) -> Option<ByteSize> {
     let (number, unit) = split(text)?;
     let octets = match unit {
@@ -40,6 +40,9 @@ pub(super) fn size(text: &str) -> Option<ByteSize> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
         _ => return None,
     };
     Some(ByteSize(number.checked_mul(octets)?))
@@ -96,7 +99,11 @@ mod tests {
             ("64KiB", Some(65_536)),
             ("35 MiB", Some(36_700_160)),
             ("2GiB", Some(2_147_483_648)),
-            ("35MB", None),
+            ("150MB", Some(150_000_000)),
+            ("1 kB", Some(1_000)),
+            ("2GB", Some(2_000_000_000)),
+            ("35Mb", None),
+            ("35M", None),
             ("35 mib", None),
             ("MiB", None),
             ("99999999999999GiB", None),

@@ -1,11 +1,13 @@
 //! An upstream, as `[[upstream]]` describes it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::smaller;
 use super::{
-    ByteSize, Fallback, Filter, Identity, Login, Pin, Proxy, SharedLimits, Signature, TrustedCertificates,
-    UpstreamSender, names,
+    ByteSize, Fallback, Filter, Graph, Identity, LimitGroup, Login, Pin, Proxy, Quota, SharedLimits,
+    Signature, TrustedCertificates, UpstreamSender, names,
 };
 
 /// `[[upstream]]`
@@ -23,6 +25,8 @@ pub struct Upstream {
     pub sender: Option<UpstreamSender>,
     /// Whether we sign for it.
     pub sign: bool,
+    /// How text goes to it.
+    pub encode: TextEncoding,
     /// What is put below its mail.
     pub signature: Option<Signature>,
     /// What it is.
@@ -31,10 +35,22 @@ pub struct Upstream {
     pub accounts: Vec<Login>,
     /// What these may send together.
     pub shared_limits: SharedLimits,
+    /// The group with which it shares more limits.
+    pub limit_group: Option<Arc<LimitGroup>>,
     /// Who serves in its place.
     pub fallback: Fallback,
     /// After how many failed connections or logins in a row it is disabled; 0 is never.
     pub disable_after: u32,
+}
+
+/// How text parts of messages go to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TextEncoding {
+    /// As they came.
+    #[default]
+    Unchanged,
+    /// Those of 8 bits or in quoted-printable as base64, for servers that damage these.
+    Base64,
 }
 
 /// What an upstream is.
@@ -42,6 +58,8 @@ pub struct Upstream {
 pub enum UpstreamKind {
     /// A smart host.
     Smtp(Box<Smtp>),
+    /// A mailbox of Microsoft 365, by Microsoft Graph.
+    Graph(Box<Graph>),
     /// The local mailbox; nothing leaves the machine.
     Capture(Capture),
 }
@@ -53,14 +71,56 @@ pub struct Capture {
     pub max: usize,
 }
 
+impl UpstreamKind {
+    /// Host and port that it is reached at; `None` for what is on this machine.
+    #[must_use]
+    pub fn remote(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Smtp(smtp) => Some((&smtp.host, smtp.port)),
+            Self::Graph(graph) => Some((graph.host(), graph.port())),
+            Self::Capture(_) => None,
+        }
+    }
+}
+
 impl Upstream {
+    /// Whether it delivers to whom the header names, and knows no envelope.
+    #[must_use]
+    pub fn delivers_by_header(&self) -> bool {
+        matches!(self.kind, UpstreamKind::Graph(_))
+    }
+
+    /// The upstream for what this one can't carry, as that writes its name.
+    #[must_use]
+    pub fn large(&self) -> Option<&str> {
+        match &self.kind {
+            UpstreamKind::Graph(graph) => graph.large.as_deref(),
+            UpstreamKind::Smtp(_) | UpstreamKind::Capture(_) => None,
+        }
+    }
+
     /// The largest content that any of its accounts takes; `None` when one takes all.
     #[must_use]
     pub fn message_size(&self) -> Option<ByteSize> {
         self.accounts
             .iter()
-            .map(|account| account.limits.message_size)
+            .map(|account| self.message_size_of(account))
             .try_fold(ByteSize(0), |most, size| size.map(|size| most.max(size)))
+    }
+
+    /// The largest content that an account of it takes: by what is written, and by its windows, in which nothing larger ever
+    /// has room.
+    #[must_use]
+    pub fn message_size_of(&self, account: &Login) -> Option<ByteSize> {
+        smaller(account.limits.message_size, self.smallest_quota(account).octets.map(ByteSize))
+    }
+
+    /// The most that one transaction of an account may be to have room in each of its windows.
+    #[must_use]
+    pub fn smallest_quota(&self, account: &Login) -> Quota {
+        let own = account.limits.quotas.smallest().min(self.shared_limits.quotas.smallest());
+        let of_group = self.limit_group.as_ref().map(|group| group.limits.quotas.smallest());
+        own.min(of_group.unwrap_or_default())
     }
 }
 
@@ -248,10 +308,12 @@ mod tests {
                 filter: vec![],
                 sender: None,
                 sign: false,
+                encode: TextEncoding::Unchanged,
                 signature: None,
                 kind: UpstreamKind::Capture(Capture { max: 1 }),
                 accounts: sizes.iter().map(account).collect(),
                 shared_limits: SharedLimits::default(),
+                limit_group: None,
                 fallback: Fallback::default(),
                 disable_after: 5,
             };

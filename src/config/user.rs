@@ -55,7 +55,7 @@ impl User {
     /// who may not send as anybody: readers would see another address in it.
     #[must_use]
     pub fn grants(&self, address: &Address) -> bool {
-        let granted = || self.senders.iter().any(|filter| filter.matches(address));
+        let granted = || Filter::any_matches(&self.senders, address);
         self.senders.is_empty() || (!address.needs_quotes() && granted())
     }
 }

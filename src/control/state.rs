@@ -18,6 +18,7 @@ use crate::policy::test_mode::Switch;
 use crate::route::Router;
 use crate::store::Store;
 use crate::time::{Moment, Timeline};
+use crate::transform::Transformer;
 
 /// The parts of the running relay that requests look at; handed in.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub struct ApiState {
     pub memory: MemoryBudget,
     /// Which upstream serves a sender.
     pub router: Arc<Router>,
+    /// What messages are changed by on their way out.
+    pub transformer: Arc<Transformer>,
     /// Who may send, and how the limits are.
     pub accounts: Arc<Accounts>,
     /// When mail will probably go.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
 use super::content::{LoadError, Loaded, SentContent, Unfit, load, make_ready};
@@ -14,8 +15,8 @@ use crate::account::{
 use crate::config::BlacklistAction;
 use crate::mail::{Address, Body, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
-use crate::store::{Disposition, LaneMove, LaneName, Leased, Message, MessageKind};
-use crate::transform::Prepared;
+use crate::store::{Decisions, Disposition, LaneMove, LaneName, Leased, LeasedMove, Message, MessageKind};
+use crate::transform::{EditedFields, Prepared};
 use crate::upstream::{
     ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
     TransactionResult, blacklist_candidate, row_for, stated_wait,
@@ -96,6 +97,8 @@ enum AttemptEnd {
         host: String,
         /// Whether the final dot may have arrived.
         possible_duplicate: bool,
+        /// How long it rests then.
+        doubt_pause: Option<Duration>,
     },
 }
 
@@ -109,6 +112,8 @@ struct Tried {
     reverse_path: ReversePath,
     /// What it was sent, where a copy of that may be wanted.
     sent: Option<SentContent>,
+    /// The fields that others than the recipients were taken out of.
+    edited: EditedFields,
 }
 
 impl Job {
@@ -227,16 +232,21 @@ impl Job {
             body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
             smtputf8: prepared.smtputf8,
             content: &prepared.content,
+            delivery: prepared.delivery,
             requests,
         };
         tokio::select! {
-            result = link.send(&outgoing) => {
-                let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
-                AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent: None })
-            }
+            result = link.send(&outgoing) => match result {
+                Ok(result) => {
+                    let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
+                    AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent: None, edited: prepared.edited })
+                }
+                Err(error) => AttemptEnd::NotReady(error),
+            },
             () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
                 host: link.host().to_owned(),
                 possible_duplicate: link.is_dot_under_way(),
+                doubt_pause: link.doubt_pause(),
             },
         }
     }
@@ -244,7 +254,7 @@ impl Job {
     /// What the dialogue means for each recipient, and for the account.
     async fn judge(&mut self, leased: Leased, dialogue: AttemptEnd) -> Option<Attempted> {
         Some(match dialogue {
-            AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent }) => {
+            AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent, edited }) => {
                 let sent =
                     sent.filter(|_| sent_copy::is_wanted(&self.settings, &leased.message) && !leased.copied);
                 let (host, offer) = (link.host().to_owned(), link.offer());
@@ -255,8 +265,14 @@ impl Job {
                 let judgement = self.feedback().transaction(&facts, &answers).await;
                 self.lane.suspects.note(id, judgement.is_suspect);
                 let outcomes = outcomes(&leased, &result, &judgement.outcomes);
-                let attempted =
-                    Attempted { host, outcomes, sends_reports: offer.dsn, sent, ..Attempted::new(leased) };
+                let attempted = Attempted {
+                    host,
+                    outcomes,
+                    sends_reports: offer.dsn,
+                    sent,
+                    edited,
+                    ..Attempted::new(leased)
+                };
                 if offer.local { attempted } else { attempted.counted() }
             }
             // There was nothing to log in with: it waits until there is, and was not tried.
@@ -274,14 +290,20 @@ impl Job {
                 Attempted::all(leased, Outcome::DEFERRED, &reply.to_string())
             }
             AttemptEnd::Unread(LoadError::Damaged(reason)) => Attempted::damaged(leased, reason),
-            AttemptEnd::Unfit(unfit, host) => self.unfit(leased, &unfit, host),
+            AttemptEnd::Unfit(unfit, host) => {
+                let leased = by_large((&self.lane, &self.account, &self.settings), leased, &unfit).await?;
+                self.unfit(leased, &unfit, host)
+            }
             AttemptEnd::NotBegun => {
                 settle::hand_back(&self.lane, &self.account, leased).await;
                 return None;
             }
-            AttemptEnd::BrokenOff { host, possible_duplicate } => {
+            AttemptEnd::BrokenOff { host, possible_duplicate, doubt_pause } => {
                 let outcome = Outcome::Deferred { cause: DeferralCause::Upstream, possible_duplicate };
-                let attempted = Attempted::all(leased, outcome, "broken off: the relay was stopped");
+                let mut attempted = Attempted::all(leased, outcome, "broken off: the relay was stopped");
+                for each in &mut attempted.outcomes {
+                    each.doubt_pause = doubt_pause;
+                }
                 Attempted { host, ..attempted.counted() }
             }
         })
@@ -296,7 +318,7 @@ impl Job {
         };
         self.lane.unfit.note(id, self.account.key(), misfit);
         let can_not = |own: &Arc<Account>, place: u32| {
-            let too_large = own.settings().limits().message_size.is_some_and(|most| size > most.0);
+            let too_large = own.settings().message_size().is_some_and(|most| size > most);
             too_large || self.lane.unfit.has(id, own.key(), place)
         };
         let own = self.lane.candidates.own();
@@ -350,7 +372,9 @@ fn outcomes(leased: &Leased, result: &TransactionResult, judged: &[Outcome]) -> 
                 && answer.reply().is_some_and(blacklist_candidate);
             let recipient = message.recipients[place].clone();
             let stated = answer.reply().and_then(stated_wait);
-            RecipientOutcome { recipient, outcome, reply: answer.to_string(), stated, no_such_mailbox }
+            let doubt_pause = answer.doubt_pause();
+            let reply = answer.to_string();
+            RecipientOutcome { recipient, outcome, reply, stated, doubt_pause, no_such_mailbox }
         })
         .collect()
 }
@@ -371,14 +395,46 @@ fn take_listed(context: &Context, message: &mut Message) -> Vec<RecipientOutcome
         .collect()
 }
 
+/// What an upstream itself can't carry goes by its `large` from now on, unchanged: `None`. Comes back where there is none, or
+/// where the upstream only stands in for another.
+async fn by_large(
+    (lane, account, settings): (&LaneSettings, &Account, &AccountSettings),
+    leased: Leased,
+    unfit: &Unfit,
+) -> Option<Leased> {
+    let is_own = lane.candidates.is_own(account) && unfit.misfit.is_some();
+    let Some(large) = settings.upstream.large().filter(|_| is_own) else { return Some(leased) };
+    let message = &leased.message;
+    let Some(to) = lane.context.router.lane_of(large, &message.sender) else { return Some(leased) };
+    let decisions = Decisions { upstream: Some(large.to_owned()), ..message.decisions.clone() };
+    let moved = LeasedMove { lease: leased.lease, credit: credit(lane, &to), to: to.clone(), decisions };
+    if settle::move_leased(&lane.context, account, &message.queue_id, moved).await {
+        lane.unfit.forget(leased.lease.id);
+        tracing::info!(
+            event = "by_large",
+            queue_id = %message.queue_id,
+            upstream = lane.upstream.name,
+            large,
+            reason = %unfit.reply
+        );
+        lane.context.wakeups.wake(&to);
+    }
+    None
+}
+
+/// What makes the age of mail count from later that moves to another lane: how much longer this one has waited for limits.
+fn credit(lane: &LaneSettings, to: &LaneName) -> i64 {
+    let now = lane.context.timeline.now();
+    let waited = |lane_name: &LaneName| lane.context.limit_waits.of(lane_name, now).as_millis() as i64;
+    waited(&lane.name) - waited(to)
+}
+
 /// Moves a message whose sender is now served by another lane.
 async fn move_to_lane(lane: &LaneSettings, account: &Account, leased: Leased, to: LaneName) {
     let context = &lane.context;
     let sender = leased.message.sender.clone();
     settle::hand_back(lane, account, leased).await;
-    let now = context.timeline.now();
-    let waited = |lane: &LaneName| context.limit_waits.of(lane, now).as_millis() as i64;
-    let credit = waited(&lane.name) - waited(&to);
+    let credit = credit(lane, &to);
     let with_decided = !context.router.serves(&lane.name);
     let moves = vec![LaneMove { sender, to: to.clone(), credit, with_decided }];
     if let Err(error) = context.store.reroute(lane.name.clone(), moves).await {

@@ -6,6 +6,7 @@ use super::content::SentContent;
 use crate::content::DAMAGED;
 use crate::limits::Amount;
 use crate::store::{Leased, MOST_DOUBTS, Message, QueuedRecipient, RecipientState};
+use crate::transform::EditedFields;
 use crate::upstream::Outcome;
 
 /// What became of one recipient.
@@ -17,6 +18,8 @@ pub(super) struct RecipientOutcome {
     pub(super) reply: String,
     /// How long the reply asks us to wait.
     pub(super) stated: Option<Duration>,
+    /// How long it rests at first that may have arrived, whatever the queue's own pauses are.
+    pub(super) doubt_pause: Option<Duration>,
     /// Whether a reply has said that its mailbox does not exist.
     pub(super) no_such_mailbox: bool,
 }
@@ -24,7 +27,7 @@ pub(super) struct RecipientOutcome {
 impl RecipientOutcome {
     /// What became of a recipient, in words that are no upstream's reply.
     pub(super) fn new(recipient: QueuedRecipient, outcome: Outcome, reply: String) -> Self {
-        Self { recipient, outcome, reply, stated: None, no_such_mailbox: false }
+        Self { recipient, outcome, reply, stated: None, doubt_pause: None, no_such_mailbox: false }
     }
 
     /// Whether it may have arrived without our knowing.
@@ -53,6 +56,8 @@ pub(super) struct Attempted {
     pub(super) outcomes: Vec<RecipientOutcome>,
     /// Whether the upstream sends the reports of success that were asked for.
     pub(super) sends_reports: bool,
+    /// The fields that others than the recipients were taken out of.
+    pub(super) edited: EditedFields,
     /// What the provider may have counted: a transaction that was begun.
     pub(super) used: Option<Amount>,
     /// Why the stored content must not be sent, if that is so: then a person has to see to the message.
@@ -69,6 +74,7 @@ impl Attempted {
             host: String::new(),
             outcomes: Vec::new(),
             sends_reports: false,
+            edited: EditedFields::default(),
             used: None,
             damaged: None,
             sent: None,

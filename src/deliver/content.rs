@@ -8,8 +8,8 @@ use crate::account::AccountSettings;
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, Message};
-use crate::transform::{Prepared, TransformError, Transformer, UpstreamFacts, WayOut};
-use crate::upstream::Offer;
+use crate::transform::{OtherRecipients, Prepared, TransformError, Transformer, UpstreamFacts, WayOut};
+use crate::upstream::{Delivery, Offer};
 
 /// Content of this size is transformed on a thread of its own; smaller content is not counted as memory.
 const LARGE: u64 = 256 << 10;
@@ -104,11 +104,12 @@ pub(super) async fn make_ready(
         eight_bit_mime: offer.eight_bit_mime,
         smtputf8: offer.smtputf8,
         local: offer.local,
+        header_delivery: OtherRecipients::by(&settings.upstream)
+            .filter(|_| offer.delivery == Delivery::Header),
     };
     let prepared = prepare(transformer, settings, (message, content), facts).await?;
     let size = prepared.content.len() as u64;
-    let configured = settings.limits().message_size.map(|limit| limit.0);
-    let limit = offer.max_size.into_iter().chain(configured).min();
+    let limit = offer.max_size.into_iter().chain(settings.message_size()).min();
     if let Some(limit) = limit.filter(|&limit| size > limit) {
         let text = format!("the message has {size} octets, {host} takes {limit}");
         return Err(Unfit { reply: Reply::new(552, (5, 3, 4), text), misfit: Some(Misfit::Message) });

@@ -8,6 +8,7 @@ use crate::config::TestAction;
 use crate::policy::test_mode::action_name;
 use crate::store::{LaneKind, LaneName, Message, MessageKind, RecipientState};
 use crate::time::Moment;
+use crate::transform::EditedFields;
 use crate::upstream::Outcome;
 
 /// What a person should do about a recipient that is not tried again by itself.
@@ -27,6 +28,8 @@ pub(super) struct DeliveryLine<'a> {
     pub(super) pauses: &'a Pauses<'a>,
     /// Whether it was an attempt.
     pub(super) tried: bool,
+    /// The fields that others than the recipients were taken out of.
+    pub(super) edited: EditedFields,
 }
 
 /// Writes one line per recipient; for a test copy one line that names them all.
@@ -66,6 +69,8 @@ impl DeliveryLine<'_> {
         let account = self.account.and_then(Account::name);
         let upstream = self.upstream();
         let host = Some(self.host).filter(|host| !host.is_empty());
+        let is_edited = state == RecipientState::Sent && !self.edited.is_empty();
+        let edited = is_edited.then(|| self.edited.to_string());
         let test_mode = message.decisions.test.as_ref().map(|test| action_name(test.action));
         // The level is part of a tracing call's static data, so there is one call for each.
         macro_rules! write_line {
@@ -85,6 +90,7 @@ impl DeliveryLine<'_> {
                     attempt,
                     next,
                     action,
+                    edited,
                     test_mode
                 )
             };

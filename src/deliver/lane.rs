@@ -327,7 +327,7 @@ fn ask(shared: &LaneSettings, grant: &Grant) -> Ask {
 
 /// What is larger goes by another account: by the upstream's own when this one stands in, else by one that takes more.
 fn max_size(shared: &LaneSettings, grant: &Grant) -> Option<u64> {
-    let size = grant.settings.limits().message_size?.0;
+    let size = grant.settings.message_size()?;
     let is_largest = shared.candidates.is_own(&grant.account)
         && shared.upstream.message_size().is_some_and(|largest| largest.0 <= size);
     (!is_largest).then_some(size)

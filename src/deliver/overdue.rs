@@ -9,6 +9,7 @@ use super::pause::Pauses;
 use super::reports::{self, Reporter};
 use super::settle;
 use crate::store::{Overdue, QueuedRecipient, Settlement};
+use crate::transform::EditedFields;
 use crate::upstream::Outcome;
 
 /// Records a message that is late: reports the delay, or that it has expired.
@@ -44,6 +45,7 @@ pub(super) async fn settle(lane: &LaneSettings, overdue: Overdue) {
             now: context.timeline.now(),
             pauses: &pauses,
             tried: false,
+            edited: EditedFields::default(),
         };
         delivery_log::attempt(&log_line, &outcomes);
         settlement.deliveries = settle::deliveries(context, &leased.message, &outcomes, &pauses);

@@ -32,6 +32,10 @@ impl Pauses<'_> {
             return Some(self.queue.expire_after.saturating_sub(self.age).max(longest));
         }
         let Outcome::Deferred { cause, .. } = each.outcome else { return None };
+        if let Some(rest) = each.doubt_pause.filter(|_| each.is_doubtful()) {
+            // Before this doubt there were so many.
+            return Some(jitter(rest.saturating_mul(1 << each.recipient.doubts.min(16)), self.random));
+        }
         let wait = match (cause, each.stated) {
             (DeferralCause::Upstream, _) => return None,
             (DeferralCause::Sender, _) => longest,
@@ -93,6 +97,19 @@ mod tests {
             let spread = Pauses { random: u32::MAX, ..pauses };
             let most = want.map(|want| if want > MINUTE * 60 { want } else { want.mul_f64(1.1) });
             assert!(spread.of(&each) <= most, "{name}");
+        }
+        for (cause, doubts, want) in [
+            (DeferralCause::Message, 0, 30),
+            (DeferralCause::Message, 1, 60),
+            (DeferralCause::Upstream, 0, 30),
+        ] {
+            let doubt = outcome(unknown(cause), 0, doubts);
+            let each = RecipientOutcome { doubt_pause: Some(MINUTE * 30), ..doubt };
+            let queue = Queue { retry_max: MINUTE * 10, ..config.queue.clone() };
+            let pauses = Pauses { queue: &queue, age: day, random: 0 };
+            assert_eq!(pauses.of(&each), Some(MINUTE * want), "{doubts} doubts before");
+            let known = RecipientOutcome { outcome: Outcome::deferred(cause), ..each };
+            assert!(pauses.of(&known) < Some(MINUTE * 30), "nothing is in doubt");
         }
         for (stated, want) in [(10, 60), (300, 300), (7_200, 3_600)] {
             let each = RecipientOutcome { stated: Some(Duration::from_secs(stated)), ..outcome(own, 5, 0) };

@@ -5,13 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
-use crate::config::{BounceFrom, Login, Upstream};
-use crate::mail::header::Header;
+use crate::config::{BounceFrom, GraphMailbox, Login, Upstream, UpstreamKind};
+use crate::mail::header::{self, Fields, Header};
 use crate::mail::message_id;
 use crate::mail::{
     Address, AddressKey, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath,
 };
-use crate::report::dsn::{Dsn, Kind, Listing, Recipient};
+use crate::report::dsn::{Dsn, Kind, Listing, REPORT_MARK, Recipient};
 use crate::store::{
     BlacklistEntry, ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
     QueuedRecipient, Recipients, pattern_key,
@@ -103,6 +103,11 @@ async fn make(
         return None;
     }
     let original = original(message).await;
+    // Nor about one of ours that has come back, with an address in place of the null reverse-path.
+    if is_marked(&original) {
+        tracing::info!(event = "report", queue_id = %message.queue_id, reason = "it is a report itself: no report about it");
+        return None;
+    }
     let to = addressees(shared, message, &original);
     let first = to.first()?.clone();
     let context = &shared.context;
@@ -118,7 +123,7 @@ async fn make(
     let dsn = Dsn {
         kind,
         hostname: &context.config.hostname,
-        from: &bounce_from(shared),
+        from: &bounce_from(shared, &first),
         to: &first,
         message_id: &message_id::generate(&queue_id, &context.config.hostname),
         date: wall,
@@ -150,6 +155,12 @@ async fn make(
         recipients: Recipients::new(to.into_iter().map(never_reported).collect())?,
         content: Content::memory(report),
     })
+}
+
+/// Whether this is the beginning of a report of ours, or of another relay like this one.
+fn is_marked(original: &[u8]) -> bool {
+    let section = &original[..header::end(original).unwrap_or(original.len())];
+    Fields::new(section).any(|field| field.is(REPORT_MARK))
 }
 
 /// Until when a message is tried.
@@ -214,9 +225,15 @@ fn account_of<'a>(upstream: &'a Upstream, message: &Message) -> &'a Login {
 }
 
 /// The From of reports. Some providers take only mail that is from the account's own address, or the one that all its mail has.
-fn bounce_from(shared: &Reporter<'_>) -> Address {
+fn bounce_from(shared: &Reporter<'_>, to: &Address) -> Address {
     if let BounceFrom::Address(address) = &shared.context.config.queue.bounce_from {
         return address.clone();
+    }
+    // Where each message names its mailbox, there is none that the sender does not have: it tells itself.
+    let is_by_author =
+        matches!(&shared.upstream.kind, UpstreamKind::Graph(graph) if graph.mailbox == GraphMailbox::From);
+    if is_by_author && shared.upstream.filter.iter().any(|filter| filter.matches(to)) {
+        return to.clone();
     }
     let account = shared.upstream.accounts.first();
     let fixed =
@@ -244,5 +261,25 @@ async fn original(message: &Message) -> Vec<u8> {
             Vec::new()
         }
         Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_ours_is_known_again() {
+        for (original, want) in [
+            ("From: a@x.test\r\nX-Mailsluice-Report: 1\r\n\r\nhi\r\n", true),
+            ("x-mailsluice-REPORT: 1\r\n\r\n", true),
+            ("X-Mailsluice-Report: 1", true),
+            ("From: a@x.test\r\n\r\nX-Mailsluice-Report: 1\r\n", false),
+            ("Subject: a\r\n X-Mailsluice-Report: 1\r\n\r\n", false),
+            ("X-Mailsluice-Reported: 1\r\n\r\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_marked(original.as_bytes()), want, "{original}");
+        }
     }
 }

@@ -13,8 +13,8 @@ use super::sent_copy;
 use crate::account::Account;
 use crate::mail::QueueId;
 use crate::store::{
-    BlacklistEntry, Delivery, Leased, Message, NewMessage, QueuedRecipient, RecipientState, Settlement,
-    StoreError,
+    BlacklistEntry, Delivery, Leased, LeasedMove, Message, NewMessage, QueuedRecipient, RecipientState,
+    Settlement, StoreError,
 };
 use crate::time::Moment;
 use crate::upstream::Outcome;
@@ -75,6 +75,7 @@ fn log_attempt(lane: &LaneSettings, account: Option<&Account>, attempted: &Attem
         now: lane.context.timeline.now(),
         pauses,
         tried: true,
+        edited: attempted.edited,
     };
     let Some(reason) = &attempted.damaged else { return delivery_log::attempt(&common, &attempted.outcomes) };
     tracing::error!(event = "damaged", queue_id = %message.queue_id, reason, action = DAMAGED);
@@ -92,6 +93,19 @@ pub(super) async fn hand_back(lane: &LaneSettings, account: &Account, leased: Le
     let offer = || async move { context.store.hand_back(vec![lease]).await.map(|_| ()) };
     persist(context, &leased.message.queue_id, offer).await;
     account.permit_ended(true);
+}
+
+/// Moves a message that was not tried to the lane of another upstream, by which it goes from now on. Returns whether the store
+/// has taken that.
+pub(super) async fn move_leased(
+    context: &Context,
+    account: &Account,
+    queue_id: &QueueId,
+    moved: LeasedMove,
+) -> bool {
+    let is_moved = persist(context, queue_id, || context.store.move_leased(moved.clone())).await;
+    account.permit_ended(true);
+    is_moved
 }
 
 /// Our reports about an attempt.

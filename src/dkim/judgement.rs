@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use super::own_key::{OwnKey, Standing};
 use super::public_key::{DkimKeyType, DkimPublicKey};
 use super::record_fault::RecordFault;
-use super::tags::{TagFault, Tags, is_white, words};
+use crate::mail::tags::{TagFault, Tags, is_white, words};
 
 /// The shortest RSA key that receivers may accept (RFC 8301 3.2).
 const LEAST_BITS: u32 = 1024;
@@ -149,7 +149,7 @@ fn of_text(text: &str, ours: &DkimPublicKey) -> Vec<RecordFault> {
         Err(TagFault::Shape) => return vec![no_record(text)],
     };
     match tags.get("v") {
-        Some("DKIM1") if tags.first() == Some("v") => {}
+        Some("DKIM1") if tags.at(0).is_some_and(|(name, _)| name == "v") => {}
         Some("DKIM1") => return vec![RecordFault::VersionBehind],
         // Another kind of record, such as that of SPF.
         Some(_) if tags.get("p").is_none() => return vec![no_record(text)],

@@ -9,7 +9,6 @@ mod own_key;
 mod public_key;
 mod record;
 mod record_fault;
-mod tags;
 
 pub use generate::{GenerationError, NewKey, RsaLength, generate};
 pub use judgement::{FindingLevel, KeyFinding, Published, judge};

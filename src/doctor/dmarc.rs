@@ -4,9 +4,10 @@ use super::book::Book;
 use super::diagnosis::{Check, Diagnosis, Notes};
 use super::organisation::organisation;
 use super::sender::{SenderDomain, Via};
-use super::tags::tags;
+use super::spf;
 use crate::config::SendingHosts;
 use crate::dns::{DnsName, LookupError};
+use crate::mail::tags::Tags;
 
 /// A record without faults that would make receivers ignore it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,21 +62,20 @@ impl Dmarc {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(text: &str, below: bool) -> Result<Self, String> {
-        let tags = tags(text).ok_or("it is no list of tags, each as name=value with ; between")?;
-        let get = |wanted: &str| tags.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
-        if tags.first() != Some(&("v", "DMARC1")) {
+        let tags = Tags::parse(text).map_err(|fault| fault.to_string())?;
+        if tags.at(0) != Some(("v", "DMARC1")) {
             return Err("it does not begin with v=DMARC1".to_owned());
         }
-        if tags.get(1).is_none_or(|(name, _)| *name != "p") {
+        if tags.at(1).is_none_or(|(name, _)| name != "p") {
             return Err("its second tag is not p, the policy".to_owned());
         }
         let policy_of = |tag: &str, value: &str| {
             Policy::read(value).ok_or(format!("{tag}={value} is none of none, quarantine and reject"))
         };
-        let own = policy_of("p", get("p").unwrap_or_default())?;
-        let lower = get("sp").map(|value| policy_of("sp", value)).transpose()?;
+        let own = policy_of("p", tags.get("p").unwrap_or_default())?;
+        let lower = tags.get("sp").map(|value| policy_of("sp", value)).transpose()?;
         let mut oddities = Vec::new();
-        let mut mode = |tag: &str| match get(tag) {
+        let mut mode = |tag: &str| match tags.get(tag) {
             None | Some("r" | "R") => false,
             Some("s" | "S") => true,
             Some(other) => {
@@ -84,13 +84,13 @@ impl Dmarc {
             }
         };
         let (is_dkim_strict, is_spf_strict) = (mode("adkim"), mode("aspf"));
-        if let Some(percent) = get("pct")
+        if let Some(percent) = tags.get("pct")
             && !percent.parse::<u8>().is_ok_and(|percent| percent <= 100)
         {
             oddities.push(format!("pct={percent} is no number from 0 to 100"));
         }
         for tag in ["rua", "ruf"] {
-            let uris = get(tag).into_iter().flat_map(|uris| uris.split(','));
+            let uris = tags.get(tag).into_iter().flat_map(|uris| uris.split(','));
             let is_odd =
                 |uri: &&str| !uri.trim().get(..7).is_some_and(|head| head.eq_ignore_ascii_case("mailto:"));
             oddities.extend(uris.filter(is_odd).map(|uri| format!("{tag}={uri} is no mailto: address")));
@@ -141,7 +141,7 @@ pub fn judge(sender: &SenderDomain, book: &Book) -> Vec<Diagnosis> {
             let policy = record.policy.as_str();
             let meaning = if record.policy == Policy::None { ", which only watches" } else { "" };
             notes.ok(format!("the policy is {policy}{meaning}, by {at}"));
-            alignment(sender, &record, &mut notes);
+            alignment(sender, &record, book, &mut notes);
         }
     }
     notes.done()
@@ -179,7 +179,7 @@ fn is_aligned(one: &DnsName, other: &DnsName, is_strict: bool) -> bool {
 }
 
 /// Whether what vouches for mail vouches for its From.
-fn alignment(sender: &SenderDomain, record: &Dmarc, notes: &mut Notes) {
+fn alignment(sender: &SenderDomain, record: &Dmarc, book: &Book, notes: &mut Notes) {
     let signature =
         sender.signed_by.iter().find(|domain| is_aligned(domain, &sender.name, record.is_dkim_strict));
     for Via { name, hosts, sign, .. } in &sender.upstreams {
@@ -187,7 +187,7 @@ fn alignment(sender: &SenderDomain, record: &Dmarc, notes: &mut Notes) {
             (Some(domain), _) => {
                 notes.ok(format!("upstream {name}: the signature of {domain} vouches for From"));
             }
-            (None, SendingHosts::Included(_)) => {
+            (None, SendingHosts::Included(names)) if spf::lets_send(&sender.name, names, book) => {
                 notes.ok(format!("upstream {name}: the reverse-path vouches for From, by SPF"));
             }
             (None, _) if *sign && !sender.signed_by.is_empty() => {

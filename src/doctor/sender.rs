@@ -1,6 +1,6 @@
 //! A domain that mail is sent from, and the ways that its mail takes.
 
-use crate::config::{PRESETS, Preset, SendingHosts, Smtp};
+use crate::config::{PRESETS, Preset, SendingHosts, Upstream, UpstreamKind};
 use crate::dns::DnsName;
 
 /// A domain that mail is sent from.
@@ -28,19 +28,24 @@ pub struct Via {
 }
 
 impl Via {
-    /// A smart host. What a preset says holds only for the provider's own host.
+    /// An upstream; `None` for what stays on this machine. What a preset says holds only for the provider's own host.
     #[must_use]
-    pub fn of(name: &str, smtp: &Smtp, sign: bool) -> Self {
+    pub fn of(upstream: &Upstream) -> Option<Self> {
+        let (preset, host) = match &upstream.kind {
+            UpstreamKind::Smtp(smtp) => (smtp.preset, smtp.bare_host()),
+            UpstreamKind::Graph(graph) => (graph.preset, graph.host()),
+            UpstreamKind::Capture(_) => return None,
+        };
         let preset = PRESETS
             .iter()
-            .filter(|preset| smtp.preset == Some(preset.name))
-            .find(|preset| preset.host.is_none_or(|host| host == smtp.bare_host()));
-        Self {
-            name: name.to_owned(),
+            .filter(|known| preset == Some(known.name))
+            .find(|known| known.host.is_none_or(|own| own == host));
+        Some(Self {
+            name: upstream.name.clone(),
             hosts: preset.map_or(SendingHosts::Unknown, Preset::sending_hosts),
             preset: preset.map(|preset| preset.name),
-            sign,
-        }
+            sign: upstream.sign,
+        })
     }
 }
 

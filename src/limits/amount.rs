@@ -83,12 +83,15 @@ pub struct Load {
     pub messages: u64,
     /// Their recipients that are not settled.
     pub recipients: u64,
+    /// Octets of their contents.
+    pub octets: u64,
 }
 
 impl AddAssign for Load {
     fn add_assign(&mut self, other: Self) {
         self.messages += other.messages;
         self.recipients += other.recipients;
+        self.octets = self.octets.saturating_add(other.octets);
     }
 }
 

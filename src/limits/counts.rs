@@ -2,12 +2,12 @@
 
 use super::amount::{Amount, AmountSum};
 use super::calendar::Period;
-use super::ceilings::{Ceilings, Periods};
+use super::ceilings::{Ceilings, WindowCeiling};
 use super::even_pace::EvenPace;
 use super::slots::Slots;
 use super::wait::{Cause, Wait};
 use crate::config::Window;
-use crate::time::Moment;
+use crate::time::{Moment, Timeline};
 
 /// What was counted in one slot of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct UsageRow {
 /// All that is known of a scope where its counts were written down.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScopeUsage {
+    /// The windows beside the [named ones](Window::NAMED) in which all of it was counted.
+    pub windows: Vec<Window>,
     /// What has ended; of each window the oldest slot first.
     pub rows: Vec<UsageRow>,
     /// What is under way: each permit.
@@ -30,9 +32,13 @@ pub struct ScopeUsage {
 }
 
 /// What a scope has sent in each window, what is under way, and where its pace stands.
-#[derive(Debug, Clone)]
+///
+/// A window that nobody has asked about begins with what is known from the next longer one with a name, as if each slot of that had been
+/// sent at its end: so it leaves late, never early.
+#[derive(Debug, Clone, Default)]
 pub struct Counts {
-    windows: [Slots; 4],
+    /// The shortest first. Empty while nothing has ended; else with all that have names.
+    windows: Vec<Slots>,
     under_way: AmountSum,
     even_pace: EvenPace,
     batch: BatchProgress,
@@ -46,26 +52,18 @@ struct BatchProgress {
     last: Option<Moment>,
 }
 
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            windows: Window::ALL.map(Slots::new),
-            under_way: AmountSum::default(),
-            even_pace: EvenPace::default(),
-            batch: BatchProgress::default(),
-        }
-    }
-}
-
 impl Counts {
     /// Takes counts from where they were written down, in place of what was known. The pace goes on; where nothing was
     /// known of it the first may go at once.
     pub fn read(&mut self, usage: &ScopeUsage) {
-        self.windows = Window::ALL.map(Slots::new);
+        self.windows = Window::NAMED.iter().chain(&usage.windows).copied().map(Slots::new).collect();
+        self.windows.sort_by_key(Slots::window);
         self.under_way = AmountSum::default();
         self.even_pace.forget_under_way();
         for row in &usage.rows {
-            self.windows[row.window as usize].add(row.slot, &row.amount);
+            if let Ok(index) = self.place_of(row.window) {
+                self.windows[index].add(row.slot, &row.amount);
+            }
         }
         for amount in &usage.under_way {
             self.under_way.add(amount.into());
@@ -95,15 +93,24 @@ impl Counts {
             return;
         };
         self.batch.last = self.batch.last.max(Some(at));
-        for (window, slots) in Window::ALL.into_iter().zip(&mut self.windows) {
-            slots.add(window.slot(at), counted);
+        self.begin_windows();
+        for slots in &mut self.windows {
+            slots.add(slots.window().slot(at), counted);
         }
     }
 
-    /// Forgets what was counted in these windows, and the pace. What is under way still counts when it ends.
+    /// Forgets what was counted in these windows, or in all when there are none, and the pace. What is under way still counts
+    /// when it ends.
     pub fn reset(&mut self, windows: &[Window]) {
+        if windows.is_empty() {
+            self.windows.clear();
+        }
+        self.begin_windows();
         for &window in windows {
-            self.windows[window as usize].clear();
+            match self.place_of(window) {
+                Ok(index) => self.windows[index].clear(),
+                Err(index) => self.windows.insert(index, Slots::new(window)),
+            }
         }
         self.even_pace = EvenPace::default();
         self.batch = BatchProgress::default();
@@ -119,7 +126,8 @@ impl Counts {
     /// When the first of what was counted leaves a window; `None` when nothing was.
     #[must_use]
     pub fn first_departure(&self, window: Window, now: Moment) -> Option<Moment> {
-        self.windows[window as usize].departures().map(|(at, _)| at).find(|at| *at > now)
+        let slots = self.place_of(window).ok().map(|index| &self.windows[index])?;
+        slots.departures().map(|(at, _)| at).find(|at| *at > now)
     }
 
     /// What may go now, if the next transaction needs so much.
@@ -128,12 +136,13 @@ impl Counts {
         ceilings: &Ceilings,
         needed: &Amount,
         now: Moment,
-        periods: Periods,
+        timeline: &Timeline,
     ) -> Result<Amount, Wait> {
         let mut room = Amount::UNLIMITED;
         let mut wait: Option<Wait> = None;
-        for window in Window::ALL {
-            match self.room_in(window, ceilings, needed, (now, period(periods, window))) {
+        for ceiling in ceilings.in_force() {
+            let period = ceilings.period(ceiling.window, now, timeline);
+            match self.room_in(ceiling, needed, now, period) {
                 Ok(here) => room = room.min(here),
                 Err(here) => wait = Some(Wait::later(wait, here)),
             }
@@ -158,29 +167,33 @@ impl Counts {
         ceilings: &Ceilings,
         more: &Amount,
         now: Moment,
-        periods: Periods,
+        timeline: &Timeline,
     ) -> Result<(), Wait> {
         let messages = self.under_way.messages;
         self.under_way.messages = messages.saturating_sub(1);
         let more = Amount { messages: 1, ..*more };
-        let rooms =
-            Window::ALL.map(|window| self.room_in(window, ceilings, &more, (now, period(periods, window))));
+        let mut wait: Option<Wait> = None;
+        for ceiling in ceilings.in_force() {
+            let period = ceilings.period(ceiling.window, now, timeline);
+            if let Err(here) = self.room_in(ceiling, &more, now, period) {
+                wait = Some(Wait::later(wait, here));
+            }
+        }
         self.under_way.messages = messages;
-        let waits = rooms.into_iter().filter_map(Result::err);
-        waits.fold(None, |wait, other| Some(Wait::later(wait, other))).map_or(Ok(()), Err)
+        wait.map_or(Ok(()), Err)
     }
 
     fn room_in(
         &mut self,
-        window: Window,
-        ceilings: &Ceilings,
+        ceiling: WindowCeiling,
         needed: &Amount,
-        (now, period): (Moment, Option<Period>),
+        now: Moment,
+        period: Option<Period>,
     ) -> Result<Amount, Wait> {
-        let (quota, is_learned) = ceilings.quota(window);
-        let slots = &mut self.windows[window as usize];
-        slots.expire(now, period);
-        let used = slots.sum().plus(self.under_way);
+        let WindowCeiling { window, quota, is_learned } = ceiling;
+        let under_way = self.under_way;
+        let slots = self.slots_at(window, now, period);
+        let used = slots.sum().plus(under_way);
         let left = |limit: Option<u32>, used: u64| {
             let left = limit.map(|limit| u64::from(limit).saturating_sub(used));
             left.map_or(u32::MAX, |left| u32::try_from(left).unwrap_or(u32::MAX))
@@ -197,7 +210,7 @@ impl Counts {
             return Ok(room);
         }
         // What the slots must come down to, if that helps at all.
-        let (under_way, needed) = (self.under_way, AmountSum::from(needed));
+        let needed = AmountSum::from(needed);
         let goal = |limit: Option<u64>, under_way: u64, need: u64| match limit {
             Some(limit) => limit.checked_sub(under_way + need).ok_or(()),
             None => Ok(u64::MAX),
@@ -232,27 +245,46 @@ impl Counts {
     }
 
     /// What counts in a window now: what has ended and what is under way.
-    pub(super) fn used(&mut self, window: Window, now: Moment, periods: Periods) -> AmountSum {
-        let slots = &mut self.windows[window as usize];
-        slots.expire(now, period(periods, window));
-        slots.sum().plus(self.under_way)
+    pub(super) fn used(&mut self, window: Window, now: Moment, period: Option<Period>) -> AmountSum {
+        self.slots_at(window, now, period).sum().plus(self.under_way)
     }
 
     pub(super) fn under_way(&self) -> AmountSum {
         self.under_way
     }
 
-    pub(super) fn slots(&self, window: Window) -> &Slots {
-        &self.windows[window as usize]
+    /// What has ended and counts in a window now; `period` is that of the calendar, where the window follows it.
+    pub(super) fn slots_at(&mut self, window: Window, now: Moment, period: Option<Period>) -> &mut Slots {
+        self.begin_windows();
+        let index = self.place_of(window).unwrap_or_else(|index| {
+            // One without a name may itself have begun so. Of the time before the longest nothing is known.
+            let mut longer = self.windows[index..].iter();
+            let named = longer.find(|slots| slots.window().name().is_some());
+            let known = named.or(self.windows.get(index)).or(self.windows.last());
+            let new = known.map(|known| Slots::known_from(window, known, now));
+            self.windows.insert(index, new.unwrap_or_else(|| Slots::new(window)));
+            index
+        });
+        let slots = &mut self.windows[index];
+        slots.expire(now, period);
+        slots
+    }
+
+    /// Counts in all windows that have names, if it does not yet.
+    fn begin_windows(&mut self) {
+        if self.windows.is_empty() {
+            self.windows.extend(Window::NAMED.map(Slots::new));
+        }
+    }
+
+    /// Where a window is, or would be.
+    fn place_of(&self, window: Window) -> Result<usize, usize> {
+        self.windows.binary_search_by_key(&window, Slots::window)
     }
 
     /// Octets on the heap.
     #[cfg(test)]
     pub(super) fn heap(&self) -> usize {
-        self.windows.iter().map(Slots::heap).sum()
+        self.windows.capacity() * size_of::<Slots>() + self.windows.iter().map(Slots::heap).sum::<usize>()
     }
-}
-
-pub(super) fn period(periods: Periods, window: Window) -> Option<Period> {
-    periods.map(|periods| periods[window as usize])
 }

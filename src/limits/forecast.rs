@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::amount::{Amount, AmountSum, Load};
-use super::ceilings::Ceilings;
+use super::ceilings::{Ceilings, WindowCeiling};
 use super::counts::Counts;
 use super::slots::Slots;
-use crate::config::Window;
 use crate::time::{Moment, Timeline};
 
 /// Nothing further away than this is estimated.
@@ -44,12 +43,19 @@ pub struct Capacity {
 #[derive(Debug, Clone)]
 struct WindowCapacity {
     limit: u64,
-    /// Whether it counts recipients.
-    recipients: bool,
+    counts: Counted,
     length: i64,
     free: u64,
     /// What leaves when, added up.
     leaves: Vec<(Moment, u64)>,
+}
+
+/// What a window limits.
+#[derive(Debug, Clone, Copy)]
+enum Counted {
+    Messages,
+    Recipients,
+    Octets,
 }
 
 impl Forecast {
@@ -114,8 +120,9 @@ impl Forecast {
 
     fn fit(&self, mail: Load, at: Moment) -> bool {
         // Messages are all taken to be of the same kind.
-        let each = mail.recipients.div_ceil(mail.messages.max(1)).max(1);
-        let by = |scope: &Capacity| scope.by(at, self.now, each);
+        let each = |all: u64| all.div_ceil(mail.messages.max(1)).max(1);
+        let each = AmountSum { messages: 1, recipients: each(mail.recipients), octets: each(mail.octets) };
+        let by = |scope: &Capacity| scope.by(at, self.now, &each);
         let all = self.accounts.iter().map(by).fold(0_u64, u64::saturating_add);
         self.shared.iter().map(by).fold(all, u64::min) >= mail.messages
     }
@@ -133,22 +140,26 @@ impl Capacity {
     ) -> Self {
         let mut windows = Vec::new();
         let under_way = counts.under_way();
-        let periods = ceilings.periods(now, timeline);
-        for window in Window::ALL {
-            let (quota, _) = ceilings.quota(window);
-            let next = periods.map(|periods| periods[window as usize].next);
-            let used = counts.used(window, now, periods);
-            for (limit, recipients) in [(quota.messages, false), (quota.recipients, true)] {
-                let Some(limit) = limit.map(u64::from) else { continue };
-                let of = |sum: AmountSum| if recipients { sum.recipients } else { sum.messages };
+        for WindowCeiling { window, quota, .. } in ceilings.in_force() {
+            let period = ceilings.period(window, now, timeline);
+            let used = counts.used(window, now, period);
+            let limits = [
+                (quota.messages.map(u64::from), Counted::Messages),
+                (quota.recipients.map(u64::from), Counted::Recipients),
+                (quota.octets, Counted::Octets),
+            ];
+            for (limit, what) in limits {
+                let Some(limit) = limit else { continue };
+                let of = |sum: AmountSum| what.of(&sum);
                 // What is under way is taken to end now.
                 let free = limit.saturating_sub(of(used));
-                let leaves = match next {
-                    Some(next) => vec![(next, of(used))],
-                    None => leaves(counts.slots(window), of, (now.after(window.length()), of(under_way))),
+                let slots = counts.slots_at(window, now, period);
+                let leaves = match period {
+                    Some(period) => vec![(period.next, of(used))],
+                    None => leaves(slots, of, (now.after(window.length()), of(under_way))),
                 };
                 let length = window.length().as_millis() as i64;
-                windows.push(WindowCapacity { limit, recipients, length, free, leaves });
+                windows.push(WindowCapacity { limit, counts: what, length, free, leaves });
             }
         }
         let from = match availability {
@@ -164,8 +175,8 @@ impl Capacity {
         Self { windows, from, pace }
     }
 
-    /// How many messages with `each` recipients may have gone by then.
-    fn by(&self, at: Moment, now: Moment, each: u64) -> u64 {
+    /// How many messages of that kind may have gone by then.
+    fn by(&self, at: Moment, now: Moment, each: &AmountSum) -> u64 {
         if at < self.from {
             return 0;
         }
@@ -189,8 +200,18 @@ fn leaves(slots: &Slots, of: impl Fn(AmountSum) -> u64, under_way: (Moment, u64)
     counted.chain([under_way]).map(add_up).collect()
 }
 
+impl Counted {
+    fn of(self, sum: &AmountSum) -> u64 {
+        match self {
+            Self::Messages => sum.messages,
+            Self::Recipients => sum.recipients,
+            Self::Octets => sum.octets,
+        }
+    }
+}
+
 impl WindowCapacity {
-    fn by(&self, at: Moment, now: Moment, each: u64) -> u64 {
+    fn by(&self, at: Moment, now: Moment, each: &AmountSum) -> u64 {
         let passed = (at.0 - now.0).max(0);
         // What goes within one length from now comes again in each that follows.
         let (whole, rest) = ((passed / self.length) as u64, passed % self.length);
@@ -198,6 +219,6 @@ impl WindowCapacity {
         let left = self.leaves.partition_point(|&(leaves, _)| leaves <= until);
         let left = left.checked_sub(1).map_or(0, |last| self.leaves[last].1);
         let amount = whole.saturating_mul(self.limit) + (self.free + left).min(self.limit);
-        if self.recipients { amount / each } else { amount }
+        amount / self.counts.of(each)
     }
 }

@@ -59,6 +59,8 @@ pub struct LearnedPace {
     taken: Slots,
     /// When it complained last.
     complained: Option<Moment>,
+    /// How often it has complained since it last took a message.
+    complaints: u32,
     /// When it last refused one connection more.
     refused: Option<Refusals>,
 }
@@ -68,8 +70,9 @@ impl Default for LearnedPace {
         Self {
             rate: None,
             connections: None,
-            taken: Slots::new(Window::Minute),
+            taken: Slots::new(Window::MINUTE),
             complained: None,
+            complaints: 0,
             refused: None,
         }
     }
@@ -88,6 +91,12 @@ impl LearnedPace {
         self.connections.map(|ceiling| ceiling.now)
     }
 
+    /// How often the provider has complained since it last took a message; complaints at about the same time are one.
+    #[must_use]
+    pub fn complaints_in_a_row(&self) -> u32 {
+        self.complaints
+    }
+
     /// The provider has complained. `per_minute` is the configured limit, `connections` are those that are open, and the
     /// configured limit. Tells in words what has changed.
     pub fn slow_down(
@@ -101,6 +110,7 @@ impl LearnedPace {
             return None;
         }
         self.complained = Some(now);
+        self.complaints = self.complaints.saturating_add(1);
         match slowdown {
             Slowdown::Rate => {
                 self.taken.expire(now, None);
@@ -146,7 +156,8 @@ impl LearnedPace {
     /// The provider has taken a message; `per_minute` and `connections` are the configured limits. Tells in words what has changed.
     pub fn delivered(&mut self, per_minute: Option<u32>, connections: u32, now: Moment) -> Option<String> {
         self.taken.expire(now, None);
-        self.taken.add(Window::Minute.slot(now), &Amount::of_message(0, 0));
+        self.taken.add(Window::MINUTE.slot(now), &Amount::of_message(0, 0));
+        self.complaints = 0;
         let was = (self.per_minute(), self.connections());
         // Without a configured limit it goes up by a quarter, until it is no limit any more.
         self.rate = self.rate.and_then(|rate| {

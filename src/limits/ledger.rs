@@ -1,12 +1,13 @@
 //! The counts of all scopes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::amount::Amount;
 use super::ceilings::Ceilings;
 use super::counts::{Counts, ScopeUsage};
 use super::room::{ScopeLimits, room, room_for_more};
-use super::scope::{AccountKey, Scope};
+use super::scope::{AccountKey, GroupKey, Scope};
 use super::wait::Wait;
 use crate::config::Window;
 use crate::time::{Moment, Timeline};
@@ -17,7 +18,10 @@ use crate::time::{Moment, Timeline};
 /// every transaction that begins and ends is counted in it. So scopes without limits cost nothing.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    scopes: HashMap<Scope, LedgerEntry>,
+    accounts: HashMap<AccountKey, LedgerEntry>,
+    upstreams: HashMap<Arc<str>, LedgerEntry>,
+    /// Few, and of each name one: that of other upstreams takes the place of the one before.
+    groups: Vec<(Arc<GroupKey>, LedgerEntry)>,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +44,7 @@ impl Ledger {
         for scope in scopes {
             if !self.knows(scope) {
                 let usage = read(scope)?;
-                let entry = self.scopes.entry(scope.clone()).or_default();
+                let entry = self.entry_or_new(scope);
                 entry.counts.read(&usage);
                 entry.doubtful = false;
             }
@@ -51,7 +55,7 @@ impl Ledger {
     /// Whether a scope is here and beyond doubt.
     #[must_use]
     pub fn knows(&self, scope: &Scope) -> bool {
-        self.scopes.get(scope).is_some_and(|entry| !entry.doubtful)
+        self.entry(scope).is_some_and(|entry| !entry.doubtful)
     }
 
     /// How much may go now, if the next transaction needs so much; see [`room()`]. A scope that is not here has sent nothing.
@@ -100,38 +104,83 @@ impl Ledger {
     /// A copy of a scope's counts as they are known; `None` when it is not here.
     #[must_use]
     pub fn snapshot(&self, scope: &Scope) -> Option<Counts> {
-        self.scopes.get(scope).map(|entry| entry.counts.clone())
+        self.entry(scope).map(|entry| entry.counts.clone())
     }
 
-    /// Forgets what was counted for an upstream and its accounts. What is under way still counts when it ends.
+    /// Forgets what was counted for an upstream and its accounts in these windows, or in all when there are none. What is under
+    /// way still counts when it ends. What is left of a group must be read again.
     pub fn reset(&mut self, upstream: &str, windows: &[Window]) {
-        let its_own = self.scopes.iter_mut().filter(|(scope, _)| scope.upstream() == upstream);
+        if let Some(entry) = self.upstreams.get_mut(upstream) {
+            entry.counts.reset(windows);
+        }
+        let its_own = self.accounts.iter_mut().filter(|(key, _)| *key.upstream == *upstream);
         its_own.for_each(|(_, entry)| entry.counts.reset(windows));
+        let with_it = self.groups.iter_mut().filter(|(group, _)| group.has(upstream));
+        with_it.for_each(|(_, entry)| entry.doubtful = true);
     }
 
     /// Lets go of scopes of which nothing is left that could matter.
     pub fn expire(&mut self, now: Moment) {
-        self.scopes.retain(|_, entry| !entry.counts.is_over(now));
+        self.accounts.retain(|_, entry| !entry.counts.is_over(now));
+        self.upstreams.retain(|_, entry| !entry.counts.is_over(now));
+        self.groups.retain(|(_, entry)| !entry.counts.is_over(now));
     }
 
     /// What an account's transactions count in may be other than what was written down: a write was undone.
     pub fn doubt(&mut self, account: &AccountKey) {
-        for scope in account.scopes() {
-            if let Some(entry) = self.scopes.get_mut(&scope) {
-                entry.doubtful = true;
-            }
-        }
+        self.each_entry(account, |entry| entry.doubtful = true);
     }
 
     /// All may be other than what was written down.
     pub fn doubt_all(&mut self) {
-        self.scopes.values_mut().for_each(|entry| entry.doubtful = true);
+        let all = self.accounts.values_mut().chain(self.upstreams.values_mut());
+        all.chain(self.groups.iter_mut().map(|(_, entry)| entry)).for_each(|entry| entry.doubtful = true);
     }
 
     fn each(&mut self, account: &AccountKey, mut change: impl FnMut(&mut Counts)) {
-        for scope in account.scopes() {
-            if let Some(entry) = self.scopes.get_mut(&scope) {
-                change(&mut entry.counts);
+        self.each_entry(account, |entry| change(&mut entry.counts));
+    }
+
+    /// All that an account's transactions count in.
+    fn each_entry(&mut self, account: &AccountKey, mut change: impl FnMut(&mut LedgerEntry)) {
+        self.accounts.get_mut(account).into_iter().for_each(&mut change);
+        self.upstreams.get_mut(&*account.upstream).into_iter().for_each(&mut change);
+        let groups = self.groups.iter_mut().filter(|(group, _)| group.has(&account.upstream));
+        groups.for_each(|(_, entry)| change(entry));
+    }
+
+    fn entry(&self, scope: &Scope) -> Option<&LedgerEntry> {
+        match scope {
+            Scope::Account(key) => self.accounts.get(key),
+            Scope::Upstream(name) => self.upstreams.get(&**name),
+            Scope::Group(group) => {
+                self.groups.iter().find(|(known, _)| known == group).map(|(_, entry)| entry)
+            }
+        }
+    }
+
+    fn entry_mut(&mut self, scope: &Scope) -> Option<&mut LedgerEntry> {
+        match scope {
+            Scope::Account(key) => self.accounts.get_mut(key),
+            Scope::Upstream(name) => self.upstreams.get_mut(&**name),
+            Scope::Group(group) => {
+                self.groups.iter_mut().find(|(known, _)| known == group).map(|(_, entry)| entry)
+            }
+        }
+    }
+
+    fn entry_or_new(&mut self, scope: &Scope) -> &mut LedgerEntry {
+        match scope {
+            Scope::Account(key) => self.accounts.entry(key.clone()).or_default(),
+            Scope::Upstream(name) => self.upstreams.entry(name.clone()).or_default(),
+            Scope::Group(group) => {
+                self.groups.retain(|(known, _)| known == group || known.name != group.name);
+                let place = self.groups.iter().position(|(known, _)| known == group);
+                let place = place.unwrap_or_else(|| {
+                    self.groups.push((group.clone(), LedgerEntry::default()));
+                    self.groups.len() - 1
+                });
+                &mut self.groups[place].1
             }
         }
     }
@@ -145,7 +194,7 @@ impl Ledger {
         let mut taken: Vec<(&Scope, &Ceilings, Counts)> = ceilings
             .iter()
             .map(|(scope, ceilings)| {
-                let entry = self.scopes.get_mut(scope);
+                let entry = self.entry_mut(scope);
                 (scope, ceilings, entry.map(|entry| std::mem::take(&mut entry.counts)).unwrap_or_default())
             })
             .collect();
@@ -155,7 +204,7 @@ impl Ledger {
             .collect();
         let answer = ask(&mut parts);
         for (scope, _, counts) in taken {
-            if let Some(entry) = self.scopes.get_mut(scope) {
+            if let Some(entry) = self.entry_mut(scope) {
                 entry.counts = counts;
             }
         }

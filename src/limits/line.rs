@@ -2,7 +2,7 @@
 
 use super::amount::AmountSum;
 use super::ceilings::Ceilings;
-use super::counts::{Counts, period};
+use super::counts::Counts;
 use super::scope::Scope;
 use crate::config::Window;
 use crate::time::{Moment, Timeline};
@@ -22,6 +22,10 @@ pub struct LimitLine {
     pub recipients_used: u64,
     /// `None` is no limit.
     pub recipients_limit: Option<u32>,
+    /// Octets of content counted, with those under way.
+    pub octets_used: u64,
+    /// `None` is no limit.
+    pub octets_limit: Option<u64>,
     /// When the next permit leaves the window, if it is full.
     pub next_free: Option<Moment>,
     /// What else holds it back, in words: a pause by the provider's word, or the pace that its answers have taught.
@@ -29,7 +33,8 @@ pub struct LimitLine {
 }
 
 impl LimitLine {
-    /// The lines of a scope, one for each window. They tell of the windows alone.
+    /// The lines of a scope, the shortest window first: one for each window that has a name, and for each other that is
+    /// limited. They tell of the windows alone.
     #[must_use]
     pub fn of_scope(
         scope: &Scope,
@@ -37,21 +42,24 @@ impl LimitLine {
         counts: &mut Counts,
         now: Moment,
         timeline: &Timeline,
-    ) -> [Self; 4] {
-        let periods = ceilings.periods(now, timeline);
-        Window::ALL.map(|window| {
-            let (quota, _) = ceilings.quota(window);
-            let used = counts.used(window, now, periods);
-            let full = |limit: Option<u32>, used: u64| limit.is_some_and(|limit| used >= u64::from(limit));
-            let is_full = full(quota.messages, used.messages) || full(quota.recipients, used.recipients);
-            let below =
-                |limit: Option<u32>| limit.map_or(u64::MAX, |limit| u64::from(limit).saturating_sub(1));
+    ) -> Vec<Self> {
+        let others = ceilings.in_force().map(|ceiling| ceiling.window);
+        let others = others.filter(|window| window.name().is_none());
+        let mut windows: Vec<Window> = Window::NAMED.into_iter().chain(others).collect();
+        windows.sort_unstable();
+        let of_window = |window: Window| {
+            let quota = ceilings.of(window).quota;
+            let period = ceilings.period(window, now, timeline);
+            let used = counts.used(window, now, period);
+            let below = |limit: Option<u64>| limit.map_or(u64::MAX, |limit| limit.saturating_sub(1));
             let goal = AmountSum {
-                messages: below(quota.messages),
-                recipients: below(quota.recipients),
-                octets: u64::MAX,
+                messages: below(quota.messages.map(u64::from)),
+                recipients: below(quota.recipients.map(u64::from)),
+                octets: below(quota.octets),
             };
-            let slots = counts.slots(window);
+            let is_full = used.messages > goal.messages
+                || used.recipients > goal.recipients
+                || used.octets > goal.octets;
             Self {
                 scope: scope.clone(),
                 window,
@@ -59,10 +67,15 @@ impl LimitLine {
                 messages_limit: quota.messages,
                 recipients_used: used.recipients,
                 recipients_limit: quota.recipients,
-                next_free: is_full.then(|| slots.down_to(goal, period(periods, window))).flatten(),
+                octets_used: used.octets,
+                octets_limit: quota.octets,
+                next_free: is_full
+                    .then(|| counts.slots_at(window, now, period).down_to(goal, period))
+                    .flatten(),
                 reason: None,
             }
-        })
+        };
+        windows.into_iter().map(of_window).collect()
     }
 
     /// The same line of a scope that is held back by more than its windows: by a pause until then, or in words.

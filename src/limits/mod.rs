@@ -27,7 +27,7 @@ pub use learned::{LearnedPace, Slowdown};
 pub use ledger::Ledger;
 pub use line::LimitLine;
 pub use room::{ScopeLimits, room, room_for_more};
-pub use scope::{AccountKey, SHARED, Scope};
+pub use scope::{AccountKey, GroupKey, SHARED, Scope};
 pub use wait::{Cause, Wait};
 
 #[cfg(test)]

@@ -18,15 +18,6 @@ pub struct ScopeLimits<'a> {
     pub counts: &'a mut Counts,
 }
 
-impl ScopeLimits<'_> {
-    fn blames(&self, wait: Wait) -> Wait {
-        match self.scope {
-            Scope::Account(_) => wait,
-            Scope::Upstream(_) => wait.of_several(),
-        }
-    }
-}
-
 /// How much may go now, if the next transaction needs so much: the least that any of the scopes has room for.
 ///
 /// # Errors
@@ -40,10 +31,9 @@ pub fn room(
     let mut room = Amount::UNLIMITED;
     let mut wait: Option<Wait> = None;
     for part in parts {
-        let periods = part.ceilings.periods(now, timeline);
-        match part.counts.room(part.ceilings, needed, now, periods) {
+        match part.counts.room(part.ceilings, needed, now, timeline) {
             Ok(here) => room = room.min(here),
-            Err(here) => wait = Some(Wait::later(wait, part.blames(here))),
+            Err(here) => wait = Some(Wait::later(wait, here.of(part.scope))),
         }
     }
     wait.map_or(Ok(room), Err)
@@ -61,9 +51,8 @@ pub fn room_for_more(
 ) -> Result<(), Wait> {
     let mut wait: Option<Wait> = None;
     for part in parts {
-        let periods = part.ceilings.periods(now, timeline);
-        if let Err(here) = part.counts.room_for_more(part.ceilings, more, now, periods) {
-            wait = Some(Wait::later(wait, part.blames(here)));
+        if let Err(here) = part.counts.room_for_more(part.ceilings, more, now, timeline) {
+            wait = Some(Wait::later(wait, here.of(part.scope)));
         }
     }
     wait.map_or(Ok(()), Err)

@@ -19,7 +19,8 @@ impl AccountKey {
         Self { upstream: upstream.into(), account: account.into() }
     }
 
-    /// All that the account's transactions count in: itself, and the upstream as a whole.
+    /// What the account's transactions count in, whatever the configuration says: itself, and the upstream as a whole. A limit
+    /// group is a matter of the configuration.
     #[must_use]
     pub fn scopes(&self) -> [Scope; 2] {
         [Scope::Account(self.clone()), Scope::Upstream(self.upstream.clone())]
@@ -39,6 +40,31 @@ impl fmt::Display for AccountKey {
 /// The name under which all accounts of an upstream together are shown.
 pub const SHARED: &str = "*";
 
+/// Upstreams that share limits (`[[limit_group]]`). One of other upstreams is another one, whatever its name.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupKey {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The names of its upstreams, in alphabetical order.
+    pub upstreams: Box<[Arc<str>]>,
+}
+
+impl GroupKey {
+    /// The group of these upstreams.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, upstreams: impl IntoIterator<Item = Arc<str>>) -> Arc<Self> {
+        let mut upstreams: Vec<Arc<str>> = upstreams.into_iter().collect();
+        upstreams.sort_unstable();
+        Arc::new(Self { name: name.into(), upstreams: upstreams.into() })
+    }
+
+    /// Whether an upstream's transactions count in it.
+    #[must_use]
+    pub fn has(&self, upstream: &str) -> bool {
+        self.upstreams.iter().any(|name| **name == *upstream)
+    }
+}
+
 /// Whose transactions are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
@@ -46,24 +72,27 @@ pub enum Scope {
     Account(AccountKey),
     /// All accounts of an upstream.
     Upstream(Arc<str>),
+    /// All accounts of several upstreams.
+    Group(Arc<GroupKey>),
 }
 
 impl Scope {
-    /// The upstream that it belongs to.
+    /// Whether an account's transactions count in it.
     #[must_use]
-    pub fn upstream(&self) -> &str {
+    pub fn has(&self, account: &AccountKey) -> bool {
         match self {
-            Self::Account(key) => &key.upstream,
-            Self::Upstream(upstream) => upstream,
+            Self::Account(key) => key == account,
+            Self::Upstream(upstream) => *upstream == account.upstream,
+            Self::Group(group) => group.has(&account.upstream),
         }
     }
 
-    /// The account as people read it: `*` for all accounts of an upstream.
+    /// The account as people read it: `*` for all accounts together.
     #[must_use]
     pub fn account(&self) -> &str {
         match self {
             Self::Account(key) => &key.account,
-            Self::Upstream(_) => SHARED,
+            Self::Upstream(_) | Self::Group(_) => SHARED,
         }
     }
 }
@@ -74,6 +103,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Account(key) => key.fmt(f),
             Self::Upstream(upstream) => write!(f, "{upstream}/*"),
+            Self::Group(group) => write!(f, "limit group {}", group.name),
         }
     }
 }

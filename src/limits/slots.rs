@@ -10,11 +10,12 @@ use crate::time::Moment;
 /// What was counted in a window: the slots that are not empty, the oldest first, and their sums.
 ///
 /// Only the newest slot is kept as numbers; of those before it each takes a few octets, so that the counts of a thousand
-/// accounts fit into a few MiB. For that the octets of content in them are rounded up to whole KiB.
+/// accounts fit into a few MiB. For that the octets of content in them are rounded up to whole units of 64.
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
     window: Window,
-    /// All but the newest: for each the distance to the one before it, its messages, its recipients, its KiB, as varints.
+    /// All but the newest: for each the distance to the one before it, its messages, its recipients, its octets in units,
+    /// as varints.
     packed: VecDeque<u8>,
     /// The number that the distance of the first packed slot counts from.
     base: i64,
@@ -30,9 +31,11 @@ struct Slot {
     counted: AmountSum,
 }
 
-const KIB: u64 = 1 << 10;
+/// Octets are packed in units of so many: a window with a quota of 10 MB counts 0.4 % too much at most.
+const UNIT: u64 = 64;
 
 impl Slots {
+    /// Nothing was counted.
     pub(super) fn new(window: Window) -> Self {
         Self {
             window,
@@ -44,9 +47,26 @@ impl Slots {
         }
     }
 
+    /// What another window has counted is what this one knows of the time before it was there.
+    pub(super) fn known_from(window: Window, other: &Self, now: Moment) -> Self {
+        let mut slots = Self::new(window);
+        for slot in other.iter() {
+            slots.add_sum(window.slot_of(other.window, slot.number, now), slot.counted);
+        }
+        slots.expire(now, None);
+        slots
+    }
+
+    pub(super) fn window(&self) -> Window {
+        self.window
+    }
+
     /// Counts into a slot. A moment that is older than the newest slot is counted in that one: late, never early.
     pub(super) fn add(&mut self, number: i64, amount: &Amount) {
-        let amount = AmountSum::from(amount);
+        self.add_sum(number, amount.into());
+    }
+
+    fn add_sum(&mut self, number: i64, amount: AmountSum) {
         self.sum.add(amount);
         match &mut self.newest {
             Some(newest) if newest.number >= number => newest.counted.add(amount),
@@ -54,6 +74,9 @@ impl Slots {
                 if let Some(full) = self.newest.replace(Slot { number, counted: amount }) {
                     self.pack(full);
                 }
+                // Where nothing is limited nobody asks what has left.
+                let at = Moment(number * self.window.slot_width());
+                self.drop_before(self.window.first_kept(at));
             }
         }
     }
@@ -65,6 +88,10 @@ impl Slots {
             Some(period) => period.start.0.div_euclid(self.window.slot_width()),
             None => (now.0 - self.window.length().as_millis() as i64).div_euclid(self.window.slot_width()),
         };
+        self.drop_before(first);
+    }
+
+    fn drop_before(&mut self, first: i64) {
         while let Some((slot, octets)) = self.packed_at(0, self.base).filter(|(slot, _)| slot.number < first)
         {
             self.packed.drain(..octets);
@@ -134,9 +161,9 @@ impl Slots {
         }
         let distance = slot.number.abs_diff(self.packed_to);
         self.packed_to = slot.number;
-        let kib = slot.counted.octets.div_ceil(KIB);
-        self.sum.octets += kib * KIB - slot.counted.octets;
-        for mut number in [distance, slot.counted.messages, slot.counted.recipients, kib] {
+        let units = slot.counted.octets.div_ceil(UNIT);
+        self.sum.octets += units * UNIT - slot.counted.octets;
+        for mut number in [distance, slot.counted.messages, slot.counted.recipients, units] {
             while number >= 0x80 {
                 self.packed.push_back(number as u8 | 0x80);
                 number >>= 7;
@@ -161,7 +188,7 @@ impl Slots {
             Some(number)
         };
         let distance = number()?;
-        let counted = AmountSum { messages: number()?, recipients: number()?, octets: number()? * KIB };
+        let counted = AmountSum { messages: number()?, recipients: number()?, octets: number()? * UNIT };
         Some((Slot { number: base.saturating_add_unsigned(distance), counted }, at - start))
     }
 }
@@ -173,13 +200,13 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Packed or not, the same slots with the same counts; octets are never less, and at most a KiB more.
+        /// Packed or not, the same slots with the same counts; octets are never less, and at most a unit more.
         #[test]
         fn packing_changes_nothing(
             adds in prop::collection::vec((0_i64..2_000, 0_u32..3_000, 0_u32..3_000_000, 0_u64..1 << 40), 0..80),
             pause in 0_i64..900_000_000,
         ) {
-            let mut slots = Slots::new(Window::Day);
+            let mut slots = Slots::new(Window::DAY);
             let mut plain: Vec<(i64, AmountSum)> = Vec::new();
             let mut number = 11_000_000;
             for (distance, messages, recipients, octets) in adds {
@@ -188,12 +215,16 @@ mod tests {
                 slots.add(number, &amount);
                 match plain.last_mut() {
                     Some(last) if last.0 == number => last.1.add((&amount).into()),
-                    _ => plain.push((number, (&amount).into())),
+                    _ => {
+                        plain.push((number, (&amount).into()));
+                        let kept = Window::DAY.first_kept(Moment(number * Window::DAY.slot_width()));
+                        plain.retain(|&(number, ..)| number >= kept);
+                    }
                 }
             }
-            let now = Moment(11_000_000 * Window::Day.slot_width() + pause);
+            let now = Moment(11_000_000 * Window::DAY.slot_width() + pause);
             slots.expire(now, None);
-            plain.retain(|&(number, ..)| Window::Day.leaves(number) > now);
+            plain.retain(|&(number, ..)| Window::DAY.leaves(number) > now);
             let got: Vec<_> = slots.iter().map(|slot| (slot.number, slot.counted)).collect();
             prop_assert_eq!(got.len(), plain.len());
             let mut sum = AmountSum::default();
@@ -201,7 +232,7 @@ mod tests {
                 sum.add(got.1);
                 let exact = AmountSum { octets: want.1.octets, ..got.1 };
                 prop_assert_eq!((got.0, exact), *want);
-                prop_assert!((want.1.octets..want.1.octets + KIB).contains(&got.1.octets));
+                prop_assert!((want.1.octets..want.1.octets + UNIT).contains(&got.1.octets));
             }
             prop_assert_eq!(slots.sum(), sum);
         }
@@ -209,8 +240,8 @@ mod tests {
 
     #[test]
     fn a_period_of_the_calendar_ends_all_at_once() {
-        let mut slots = Slots::new(Window::Hour);
-        let width = Window::Hour.slot_width();
+        let mut slots = Slots::new(Window::HOUR);
+        let width = Window::HOUR.slot_width();
         // The period begins in the middle of slot 10.
         let period = Period { start: Moment(10 * width + 1), next: Moment(700 * width) };
         for number in [8, 9, 10, 11] {

@@ -19,7 +19,7 @@ struct Books {
 
 fn quotas(window: Window, messages: Option<u32>, recipients: Option<u32>) -> Ceilings {
     let mut ceilings = Ceilings::default();
-    ceilings.quotas[window as usize] = Quota { messages, recipients, octets: None };
+    ceilings.quotas.set(window, Quota { messages, recipients, octets: None });
     ceilings
 }
 
@@ -50,7 +50,7 @@ impl Books {
             let mut rows: Vec<UsageRow> =
                 rows.iter().filter(|(key, _)| its_own(key)).map(|(_, row)| *row).collect();
             rows.sort_by_key(|row| (row.window, row.slot));
-            Ok::<_, ()>(ScopeUsage { rows, under_way: vec![] })
+            Ok::<_, ()>(ScopeUsage { rows, ..ScopeUsage::default() })
         };
         self.ledger.load(&scopes, read).unwrap();
     }
@@ -94,13 +94,13 @@ impl Books {
         let (scope, ceilings) = self.ceilings(account).swap_remove(0);
         let mut counts = self.ledger.snapshot(&scope).unwrap();
         let lines = LimitLine::of_scope(&scope, &ceilings, &mut counts, Moment(now), &self.timeline);
-        lines[window as usize].clone()
+        lines.into_iter().find(|line| line.window == window).unwrap()
     }
 }
 
 #[test]
 fn a_permit_leaves_its_length_after_the_end_and_not_much_later() {
-    let mut books = Books::of(quotas(Window::Minute, Some(2), None));
+    let mut books = Books::of(quotas(Window::MINUTE, Some(2), None));
     assert!(books.begin("a", 1, 1_000_000));
     assert_eq!(books.room("a", 1, 1_000_000).unwrap().0, 1);
     assert!(books.begin("a", 1, 1_000_000));
@@ -116,7 +116,7 @@ fn a_permit_leaves_its_length_after_the_end_and_not_much_later() {
 
 #[test]
 fn what_the_provider_does_not_count_is_given_back() {
-    let mut books = Books::of(quotas(Window::Minute, Some(3), Some(10)));
+    let mut books = Books::of(quotas(Window::MINUTE, Some(3), Some(10)));
     assert!(books.begin("a", 8, 0));
     assert_eq!(books.room("a", 1, 0), Ok((2, 2)));
     assert!(books.room("a", 3, 0).is_err());
@@ -126,19 +126,19 @@ fn what_the_provider_does_not_count_is_given_back() {
 
 #[test]
 fn the_smallest_window_wins_and_the_longest_wait_is_told() {
-    let mut both = quotas(Window::Minute, Some(3), None);
-    both.quotas[Window::Day as usize] = Quota { recipients: Some(10), ..Quota::default() };
+    let mut both = quotas(Window::MINUTE, Some(3), None);
+    both.quotas.set(Window::DAY, Quota { recipients: Some(10), ..Quota::default() });
     let mut books = Books::of(both);
     assert!(books.send("a", 9, 0));
     assert_eq!(books.room("a", 1, 1), Ok((2, 1)));
     let wait = books.room("a", 2, 1).unwrap_err();
-    assert_eq!(wait, Wait { cause: Cause::Window(Window::Day), until: Some(Window::Day.leaves(0)) });
+    assert_eq!(wait, Wait { cause: Cause::Window(Window::DAY), until: Some(Window::DAY.leaves(0)) });
 }
 
 #[test]
 fn octets_are_a_limit_as_well() {
     let mut own = Ceilings::default();
-    own.quotas[Window::Hour as usize] = Quota { octets: Some(5_000), ..Quota::default() };
+    own.quotas.set(Window::HOUR, Quota { octets: Some(5_000), ..Quota::default() });
     let mut books = Books::of(own);
     for _ in 0..4 {
         assert!(books.send("a", 1, 0));
@@ -155,40 +155,40 @@ fn octets_are_a_limit_as_well() {
     };
     assert_eq!(room(1_000, 1).unwrap().octets, 1_000);
     let wait = room(1_001, 1).unwrap_err();
-    assert_eq!(wait, Wait { cause: Cause::Window(Window::Hour), until: Some(Window::Hour.leaves(0)) });
-    assert!(room(5_000, Window::Hour.leaves(0).0).is_ok());
+    assert_eq!(wait, Wait { cause: Cause::Window(Window::HOUR), until: Some(Window::HOUR.leaves(0)) });
+    assert!(room(5_000, Window::HOUR.leaves(0).0).is_ok());
 }
 
 #[test]
 fn accounts_count_by_themselves_and_together() {
-    let own = quotas(Window::Minute, Some(3), None);
+    let own = quotas(Window::MINUTE, Some(3), None);
     let mut books =
-        Books::with_shared(quotas(Window::Minute, Some(5), None), &[("a", own.clone()), ("b", own)]);
+        Books::with_shared(quotas(Window::MINUTE, Some(5), None), &[("a", own.clone()), ("b", own)]);
     for n in 0..3 {
         assert!(books.send("a", 1, n));
     }
-    assert_eq!(books.room("a", 1, 9).unwrap_err().cause, Cause::Window(Window::Minute));
+    assert_eq!(books.room("a", 1, 9).unwrap_err().cause, Cause::Window(Window::MINUTE));
     assert_eq!(books.room("b", 1, 9).unwrap().0, 2);
     for n in 0..2 {
         assert!(books.send("b", 1, n));
     }
-    assert_eq!(books.room("b", 1, 9).unwrap_err().cause, Cause::Shared(Window::Minute));
+    assert_eq!(books.room("b", 1, 9).unwrap_err().cause, Cause::Shared(Window::MINUTE));
 }
 
 #[test]
 fn counts_come_back_from_rows_and_can_be_reset() {
-    let mut books = Books::of(quotas(Window::Day, Some(10), Some(20)));
+    let mut books = Books::of(quotas(Window::DAY, Some(10), Some(20)));
     let amount = Amount { messages: 10, recipients: 12, octets: 9 };
-    books.restore(&[(AccountKey::new("u", "a"), UsageRow { window: Window::Day, slot: 5, amount })]);
-    let line = books.line("a", Window::Day, 1_000_000);
+    books.restore(&[(AccountKey::new("u", "a"), UsageRow { window: Window::DAY, slot: 5, amount })]);
+    let line = books.line("a", Window::DAY, 1_000_000);
     assert_eq!((line.messages_used, line.recipients_used), (10, 12));
-    assert_eq!(line.next_free, Some(Window::Day.leaves(5)));
+    assert_eq!(line.next_free, Some(Window::DAY.leaves(5)));
     let paused = line.held_back(Some(Moment(i64::MAX)), Some("why".into()));
     assert_eq!((paused.next_free, paused.reason.as_deref()), (Some(Moment(i64::MAX)), Some("why")));
-    books.ledger.reset("other", &Window::ALL);
-    assert_eq!(books.line("a", Window::Day, 1_000_000).messages_used, 10);
-    books.ledger.reset("u", &[Window::Day]);
-    let line = books.line("a", Window::Day, 1_000_000);
+    books.ledger.reset("other", &Window::NAMED);
+    assert_eq!(books.line("a", Window::DAY, 1_000_000).messages_used, 10);
+    books.ledger.reset("u", &[Window::DAY]);
+    let line = books.line("a", Window::DAY, 1_000_000);
     assert_eq!((line.messages_used, line.next_free), (0, None));
 }
 
@@ -199,22 +199,22 @@ fn the_first_departure_is_that_of_the_oldest_that_counts() {
         assert!(books.send("a", 1, at));
     }
     let counts = books.ledger.snapshot(&AccountKey::new("u", "a").scopes()[0]).unwrap();
-    let first = |now| counts.first_departure(Window::Minute, Moment(now));
-    assert_eq!(first(59_000), Some(Window::Minute.leaves(0)));
-    assert_eq!(first(70_000), Some(Window::Minute.leaves(300)));
+    let first = |now| counts.first_departure(Window::MINUTE, Moment(now));
+    assert_eq!(first(59_000), Some(Window::MINUTE.leaves(0)));
+    assert_eq!(first(70_000), Some(Window::MINUTE.leaves(300)));
     assert_eq!(first(200_000), None);
 }
 
 #[test]
 fn a_scope_in_doubt_is_read_again_and_one_without_anything_is_let_go() {
-    let mut books = Books::of(quotas(Window::Minute, Some(3), None));
+    let mut books = Books::of(quotas(Window::MINUTE, Some(3), None));
     let key = AccountKey::new("u", "a");
     let [own, shared] = key.scopes();
     assert!(books.begin("a", 1, 0));
     books.ledger.doubt(&key);
     assert!(!books.ledger.knows(&own) && !books.ledger.knows(&shared));
     assert!(books.ledger.snapshot(&own).is_some(), "it is still what is known best");
-    let usage = ScopeUsage { rows: vec![], under_way: vec![recipients(1), recipients(2)] };
+    let usage = ScopeUsage { under_way: vec![recipients(1), recipients(2)], ..ScopeUsage::default() };
     books.ledger.load([&own], |_| Ok::<_, ()>(usage.clone())).unwrap();
     assert_eq!(books.room("a", 1, 0).unwrap().0, 1);
     books.end("a", 1, 0);
@@ -227,7 +227,7 @@ fn a_scope_in_doubt_is_read_again_and_one_without_anything_is_let_go() {
 
 #[test]
 fn an_even_pace_spreads_the_permits() {
-    let mut books = Books::of(Ceilings { pace: Pace::Even, ..quotas(Window::Minute, Some(30), None) });
+    let mut books = Books::of(Ceilings { pace: Pace::Even, ..quotas(Window::MINUTE, Some(30), None) });
     let (mut now, mut sent) = (0, vec![]);
     while sent.len() < 40 {
         match books.room("a", 1, now) {
@@ -245,7 +245,7 @@ fn an_even_pace_spreads_the_permits() {
 
 #[test]
 fn what_the_provider_has_not_counted_keeps_no_distance() {
-    let own = Ceilings { pace: Pace::Even, ..quotas(Window::Minute, Some(5), None) };
+    let own = Ceilings { pace: Pace::Even, ..quotas(Window::MINUTE, Some(5), None) };
     let account = AccountKey::new("u", "a");
     let until = |books: &mut Books, now| books.room("a", 1, now).unwrap_err().until.unwrap();
     let mut books = Books::of(own);
@@ -264,7 +264,7 @@ fn what_the_provider_has_not_counted_keeps_no_distance() {
 
 #[test]
 fn recipients_that_join_do_not_begin_the_distance_anew() {
-    let own = Ceilings { pace: Pace::Even, ..quotas(Window::Minute, Some(5), Some(30)) };
+    let own = Ceilings { pace: Pace::Even, ..quotas(Window::MINUTE, Some(5), Some(30)) };
     let mut books = Books::of(own);
     let begun = 1_000_000 - 11_000;
     assert!(books.begin("a", 1, begun));
@@ -301,7 +301,7 @@ fn a_batch_is_followed_by_its_pause() {
 #[test]
 fn the_wait_of_a_window_and_of_a_batch_is_the_longer_one() {
     let batch = Some(Batch { messages: 1, pause: Duration::from_mins(2) });
-    let mut books = Books::of(Ceilings { batch, ..quotas(Window::Minute, Some(1), None) });
+    let mut books = Books::of(Ceilings { batch, ..quotas(Window::MINUTE, Some(1), None) });
     assert!(books.send("a", 1, 0));
     let wait = books.room("a", 1, 1).unwrap_err();
     assert_eq!(wait, Wait { cause: Cause::Batch, until: Some(Moment(120_000)) });
@@ -310,7 +310,7 @@ fn the_wait_of_a_window_and_of_a_batch_is_the_longer_one() {
 #[test]
 fn what_was_learned_is_a_limit_and_says_so() {
     let mut learned = LearnedPace::default();
-    let mut books = Books::of(quotas(Window::Minute, Some(30), None));
+    let mut books = Books::of(quotas(Window::MINUTE, Some(30), None));
     for n in 0..20 {
         assert!(books.send("a", 1, n));
         learned.delivered(Some(30), 3, Moment(n));
@@ -319,7 +319,7 @@ fn what_was_learned_is_a_limit_and_says_so() {
     assert_eq!(new.as_deref(), Some("20 messages a minute"));
     books.accounts[0].1.learned_per_minute = learned.per_minute();
     let wait = books.room("a", 1, 40).unwrap_err();
-    assert_eq!((wait.cause, wait.until), (Cause::Slowed, Some(Window::Minute.leaves(0))));
+    assert_eq!((wait.cause, wait.until), (Cause::Slowed, Some(Window::MINUTE.leaves(0))));
     books.accounts[0].1.learned_per_minute = None;
     assert_eq!(books.room("a", 1, 50).unwrap().0, 10);
 }
@@ -328,9 +328,9 @@ fn what_was_learned_is_a_limit_and_says_so() {
 fn the_calendar_begins_anew_and_frees_all_at_once() {
     let zone = TimeZone::get("Europe/Zurich").unwrap();
     let limits =
-        Limits { calendar: true, quotas: quotas(Window::Hour, Some(2), None).quotas, ..Limits::default() };
+        Limits { calendar: true, quotas: quotas(Window::HOUR, Some(2), None).quotas, ..Limits::default() };
     let own = Ceilings::of_account(&limits, &zone);
-    let shared = Ceilings::of_upstream(&SharedLimits::default(), true, &zone);
+    let shared = Ceilings::of_several(&SharedLimits::default(), true, &zone);
     assert!(shared.is_unlimited() && !own.is_unlimited());
     let mut books = Books::with_shared(shared, &[("a", own)]);
     let now = books.timeline.now().0;
@@ -353,22 +353,22 @@ fn join(books: &mut Books, account: &str, taken: u32) -> Result<(), Cause> {
 
 #[test]
 fn recipients_join_a_transaction_that_is_under_way() {
-    let mut own = quotas(Window::Minute, Some(1), Some(3));
-    own.quotas[Window::Hour as usize] = Quota { recipients: Some(4), ..Quota::default() };
-    let shared = quotas(Window::Day, None, Some(5));
+    let mut own = quotas(Window::MINUTE, Some(1), Some(3));
+    own.quotas.set(Window::HOUR, Quota { recipients: Some(4), ..Quota::default() });
+    let shared = quotas(Window::DAY, None, Some(5));
     let mut books = Books::with_shared(shared, &[("a", own), ("b", Ceilings::default())]);
     let now = 1_000_000;
     assert!(books.begin("a", 1, now));
     assert!(join(&mut books, "a", 1).is_ok(), "that its message fills a window is not in the way");
     assert!(join(&mut books, "a", 2).is_ok());
-    assert_eq!(join(&mut books, "a", 3), Err(Cause::Window(Window::Minute)));
+    assert_eq!(join(&mut books, "a", 3), Err(Cause::Window(Window::MINUTE)));
     assert!(books.begin("b", 1, now) && join(&mut books, "b", 1).is_ok());
-    assert_eq!(join(&mut books, "b", 2), Err(Cause::Shared(Window::Day)));
+    assert_eq!(join(&mut books, "b", 2), Err(Cause::Shared(Window::DAY)));
     // What was refused does not count, and what ended does.
     books.end("a", 3, now);
     books.end("b", 2, now);
-    assert_eq!(books.line("a", Window::Hour, now).recipients_used, 3);
-    assert_eq!(books.room("b", 1, now).map_err(|w| w.cause), Err(Cause::Shared(Window::Day)));
+    assert_eq!(books.line("a", Window::HOUR, now).recipients_used, 3);
+    assert_eq!(books.room("b", 1, now).map_err(|w| w.cause), Err(Cause::Shared(Window::DAY)));
 }
 
 mod cost;

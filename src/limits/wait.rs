@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::scope::Scope;
 use crate::config::Window;
 use crate::time::Moment;
 
@@ -21,6 +22,8 @@ pub enum Cause {
     Window(Window),
     /// A window of several accounts together is full.
     Shared(Window),
+    /// A window of several upstreams together is full.
+    Group(Window),
     /// The even pace.
     Even,
     /// The pause after a batch.
@@ -30,12 +33,14 @@ pub enum Cause {
 }
 
 impl Wait {
-    /// The same wait of several accounts together.
-    pub(super) fn of_several(self) -> Self {
-        match self.cause {
-            Cause::Window(window) => Self { cause: Cause::Shared(window), ..self },
-            _ => self,
-        }
+    /// The same wait of a scope.
+    pub(super) fn of(self, scope: &Scope) -> Self {
+        let cause = match (self.cause, scope) {
+            (Cause::Window(window), Scope::Upstream(_)) => Cause::Shared(window),
+            (Cause::Window(window), Scope::Group(_)) => Cause::Group(window),
+            (cause, _) => cause,
+        };
+        Self { cause, ..self }
     }
 
     /// The one of two waits that lasts longer; one whose end is not known lasts longest.
@@ -51,8 +56,9 @@ impl Wait {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Window(window) => write!(f, "limit per {}", window.name()),
-            Self::Shared(window) => write!(f, "limit per {} of all accounts", window.name()),
+            Self::Window(window) => write!(f, "limit per {window}"),
+            Self::Shared(window) => write!(f, "limit per {window} of all accounts"),
+            Self::Group(window) => write!(f, "limit per {window} of its limit group"),
             Self::Even => f.write_str("even pace"),
             Self::Batch => f.write_str("pause between batches"),
             Self::Slowed => f.write_str("slowed down after the provider's complaint"),

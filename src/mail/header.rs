@@ -5,7 +5,7 @@
 mod edit;
 mod mailboxes;
 mod section;
-mod strict;
+pub(in crate::mail) mod strict;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

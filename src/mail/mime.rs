@@ -11,10 +11,13 @@ use mail_parser::{MessageParser, MimeHeaders};
 
 pub use body::{DecodedBody, Splice};
 
-use super::header::Header;
+use super::header::{Fields, Header};
 
 /// Parts inside of parts that are looked into.
 pub const MAX_DEPTH: usize = 32;
+/// The longest header section of a part that is read, in octets: that of a whole message may not be longer when it comes. Each
+/// field costs memory beside its octets.
+const LONGEST_HEADER: usize = 1 << 20;
 
 /// How a body is written (RFC 2045 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +96,25 @@ impl EntityKind {
         let boundary = self.parameter("boundary").filter(|boundary| !boundary.is_empty());
         boundary.filter(|_| self.encoding == TransferEncoding::Identity).map(str::as_bytes)
     }
+}
+
+/// Whether all readers take an entity for the same: none of the fields that say what it is stands twice, and nothing among
+/// them is no field, which might be the body.
+#[must_use]
+pub fn is_plain_to_all(header: &Header<'_>) -> bool {
+    let once = |name: &str| header.fields().filter(|field| field.is(name)).count() < 2;
+    once("Content-Type") && once("Content-Transfer-Encoding") && header.fields().all(|f| !f.name().is_empty())
+}
+
+/// The fields of a part, or of a message that is attached, with its body; `None` when they are more than anybody writes.
+#[must_use]
+pub fn part_header(part: &[u8]) -> Option<Header<'_>> {
+    let mut length = 0;
+    let fits = Fields::new(part).all(|field| {
+        length += field.raw().len();
+        length <= LONGEST_HEADER
+    });
+    fits.then(|| Header::parse(part))
 }
 
 /// A piece of the body of a multipart entity.
@@ -226,6 +248,17 @@ mod tests {
             );
             assert_eq!(kind(&text).encoding, want, "{encoding}");
             assert_eq!(kind(&text).boundary().is_some(), want == TransferEncoding::Identity, "{encoding}");
+        }
+    }
+
+    #[test]
+    fn header_sections_of_parts_are_bounded() {
+        for (fields, body, want) in
+            [(100, 2 << 20, true), (349_000, 0, true), (350_000, 0, false), (2 << 20, 1, false)]
+        {
+            let part = format!("{}\r\n{}", "a\r\n".repeat(fields), "x".repeat(body));
+            let header = part_header(part.as_bytes());
+            assert_eq!(header.map(|header| header.body().len()), want.then_some(body), "{fields}");
         }
     }
 

@@ -18,8 +18,10 @@ pub mod mime;
 mod named_address;
 mod queue_id;
 pub mod received;
+pub mod recipient_list;
 mod request;
 pub mod sealed;
+pub mod tags;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use client_network::ClientNetwork;

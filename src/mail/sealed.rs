@@ -1,7 +1,9 @@
 //! Bodies that are signed or encrypted: a change would break the signature, or the whole message.
 
+use std::borrow::Cow;
+
 use super::header::Header;
-use super::mime::{DecodedBody, EntityKind, MAX_DEPTH, Piece, pieces};
+use super::mime::{DecodedBody, EntityKind, MAX_DEPTH, Piece, part_header, pieces};
 
 /// Types of such bodies (RFC 1847, RFC 3156, RFC 8551).
 const KINDS: [&str; 7] = [
@@ -18,12 +20,11 @@ const ARMOR: [&[u8]; 2] = [b"-----BEGIN PGP MESSAGE-----", b"-----BEGIN PGP SIGN
 /// Octets of a text that are looked at: the armor, and blank lines before it.
 const BEGINNING: usize = 512;
 
-/// Whether a message is signed or encrypted: it as a whole, or the text that a reader sees first.
+/// Whether a message with this header and its body is signed or encrypted: it as a whole, or the text that a reader sees first.
 #[must_use]
-pub fn is_sealed(content: &[u8]) -> bool {
-    let mut entity = content;
+pub fn is_sealed(header: &Header<'_>) -> bool {
+    let mut header = Cow::Borrowed(header);
     for _ in 0..MAX_DEPTH {
-        let header = Header::parse(entity);
         let kind = EntityKind::of(&header);
         if is_sealed_kind(&kind) {
             return true;
@@ -36,8 +37,8 @@ pub fn is_sealed(content: &[u8]) -> bool {
             Piece::Part(range) => Some(range),
             Piece::Around(_) => None,
         });
-        let Some(part) = part else { return false };
-        entity = &body[part];
+        let Some(part) = part.and_then(|part| part_header(&body[part])) else { return false };
+        header = Cow::Owned(part);
     }
     false
 }
@@ -91,13 +92,13 @@ mod tests {
             ("Content-Type: multipart/mixed; boundary=b\r\n\r\nnothing".to_owned(), false),
             (String::new(), false),
         ] {
-            assert_eq!(is_sealed(content.as_bytes()), want, "{content}");
+            assert_eq!(is_sealed(&Header::parse(content.as_bytes())), want, "{content}");
         }
     }
 
     #[test]
     fn depth_is_bounded() {
         let open = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
-        assert!(!is_sealed(open.repeat(10_000).as_bytes()));
+        assert!(!is_sealed(&Header::parse(open.repeat(10_000).as_bytes())));
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::error::{TokenRefusal, TokenRequestError};
 use super::token::AccessToken;
+use crate::web::retry_after;
 
 /// How long a token lasts of which the provider does not say it.
 const USUAL_LIFETIME: Duration = Duration::from_hours(1);
@@ -49,7 +50,7 @@ pub(super) fn issued(
 pub(super) fn check(host: &str, response: &Response<Vec<u8>>) -> Result<(), TokenRequestError> {
     let (status, host) = (response.status().as_u16(), host.to_owned());
     if status == 429 || status >= 500 {
-        return Err(TokenRequestError::Busy { host, status, retry_after: retry_after(response) });
+        return Err(TokenRequestError::Busy { host, status, retry_after: asked_pause(response) });
     }
     match serde_json::from_slice::<Value>(response.body()) {
         Ok(Value::Object(fields)) if status == 200 || fields.get("error").is_some_and(Value::is_string) => {
@@ -59,10 +60,9 @@ pub(super) fn check(host: &str, response: &Response<Vec<u8>>) -> Result<(), Toke
     }
 }
 
-/// `Retry-After` in seconds (RFC 9110 10.2.3). A date is as good as nothing: our clocks may differ.
-fn retry_after(response: &Response<Vec<u8>>) -> Option<Duration> {
-    let seconds = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+/// How long the answer asks to wait, as far as that is believed.
+fn asked_pause(response: &Response<Vec<u8>>) -> Option<Duration> {
+    retry_after(response.headers()).map(|wait| wait.min(LONGEST_PAUSE))
 }
 
 /// Reads an answer, `expires_in` as a number or, as Azure has it, as a text.

@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 /// The longest name that is shown: an address has no more octets (RFC 5321 4.5.3.1).
 const LONGEST_NAME: usize = 320;
+/// Rights that are shown.
+const MOST_RIGHTS: usize = 20;
 
 /// The claims that name somebody (RFC 7519 4.1, `OpenID` Connect Core 5.1, and those of Microsoft).
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
@@ -21,6 +23,10 @@ pub struct TokenClaims {
     upn: Option<String>,
     email: Option<String>,
     unique_name: Option<String>,
+    /// What an application may do (Microsoft).
+    roles: Vec<String>,
+    /// What it may do for a person (RFC 8693 4.2, Microsoft).
+    scp: Option<String>,
 }
 
 impl TokenClaims {
@@ -30,6 +36,16 @@ impl TokenClaims {
         let payload = token.split('.').nth(1).filter(|_| token.matches('.').count() == 2);
         let octets = payload.and_then(|payload| URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok());
         octets.and_then(|octets| serde_json::from_slice(&octets).ok()).unwrap_or_default()
+    }
+
+    /// What it is good for, as far as it says so: the roles of an application, or the scopes that a person has given it.
+    #[must_use]
+    pub fn rights(&self) -> Vec<String> {
+        let scopes = self.scp.iter().flat_map(|scopes| scopes.split_ascii_whitespace());
+        let is_sound =
+            |right: &&str| right.len() <= LONGEST_NAME && right.bytes().all(|b| b.is_ascii_graphic());
+        let all = self.roles.iter().map(String::as_str).chain(scopes);
+        all.filter(is_sound).take(MOST_RIGHTS).map(str::to_owned).collect()
     }
 
     /// The account, by a name that people know it by: an address, as a rule.
@@ -45,6 +61,18 @@ impl TokenClaims {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_its_rights() {
+        let rights = |claims: &str| {
+            let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+            TokenClaims::of(&token).rights().join(" ")
+        };
+        assert_eq!(rights(r#"{"roles":["Mail.Send","User.Read.All"]}"#), "Mail.Send User.Read.All");
+        assert_eq!(rights(r#"{"scp":"Mail.Send openid"}"#), "Mail.Send openid");
+        assert_eq!(rights(r#"{"scp":"a\u0007b Mail.Send"}"#), "Mail.Send");
+        assert_eq!(rights("{}"), "");
+    }
 
     #[test]
     fn names_the_account() {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use oauth2::basic::{
@@ -20,12 +21,16 @@ use super::answer::{self, Issued};
 use super::assertion;
 use super::claims::TokenClaims;
 use super::error::{TokenRefusal, TokenRequestError};
-use super::http::{self as web, HttpClient};
 use super::said::SaidSecrets;
 use super::token::Resource;
 use crate::config::{ClientProof, Proxy, ServiceAccount, SignIn, SignInFlow, SignInProvider};
 use crate::time::Timeline;
+use crate::web::{self, HttpClient, HttpTerms};
 
+/// How long a request may take, with its connection and its answer.
+pub const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// How long a connection may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// RFC 7523 8.1
 const JWT_BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// RFC 7523 8.2
@@ -228,7 +233,14 @@ impl TokenEndpoint {
         request: Request<Vec<u8>>,
     ) -> Result<Response<Vec<u8>>, TokenRequestError> {
         let (host, said) = (web::host(&request), SaidSecrets::of(&request));
-        let response = web::send(&*self.http, request, self.proxy()).await?;
+        // Tokens come once an hour: a connection that is kept until then only breaks.
+        let terms = HttpTerms {
+            proxy: self.proxy(),
+            connect_limit: CONNECT_LIMIT,
+            limit: REQUEST_LIMIT,
+            keeps_connection: false,
+        };
+        let response = web::send(&*self.http, request, &terms).await?;
         answer::check(&host, &response)?;
         Ok(said.left_out(response))
     }

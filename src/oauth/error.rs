@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::assertion::AssertionError;
-use super::http::HttpError;
 use crate::config::{ClientProof, SignIn, SignInFlow, SignInProvider};
+use crate::web::HttpError;
 
 /// Octets of a provider's words that are repeated.
 const MOST_WORDS: usize = 300;
@@ -356,7 +356,7 @@ mod tests {
         for (error, want) in [
             (TokenRequestError::Busy { host: host.clone(), status: 503, retry_after: after }, after),
             (TokenRequestError::Garbage { host: host.clone(), status: 200 }, None),
-            (HttpError::TimedOut { host }.into(), None),
+            (HttpError::TimedOut { host, limit: after.unwrap() }.into(), None),
         ] {
             assert_eq!(error.remedy(&sign_in), TokenRemedy::Retry { after: want, action: None }, "{error}");
         }

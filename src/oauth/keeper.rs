@@ -11,11 +11,11 @@ use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 
 use super::answer::Issued;
+use super::endpoint::REQUEST_LIMIT;
 use super::endpoint::TokenEndpoint;
 use super::error::TokenRequestError;
 use super::expiring::{ExpiryWatch, LOOK_EVERY, deadlines};
 use super::grant::{self, AcceptError, Granted, KnownGrant, SignInGrant, client_fingerprint};
-use super::http::{HttpClient, REQUEST_LIMIT};
 use super::keeper_log as log;
 use super::kept::{Kept, pause};
 use super::sealing::Seal;
@@ -25,6 +25,7 @@ use super::token::{NoToken, Renewal, TokenOrigin, TokenState};
 use crate::config::SignIn;
 use crate::store::{GrantChange, NewGrant, SignInStore, StoreError, StoredGrant};
 use crate::time::{Moment, Timeline};
+use crate::web::HttpClient;
 
 /// How long the same refresh token is in use before it is noted that it still is.
 const NOTE_USE: Duration = Duration::from_hours(24);

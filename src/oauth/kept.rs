@@ -152,9 +152,10 @@ pub(super) fn pause(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::REQUEST_LIMIT;
     use crate::oauth::error::TokenRefusal;
-    use crate::oauth::http::HttpError;
     use crate::oauth::testing;
+    use crate::web::HttpError;
 
     #[test]
     fn a_token_is_replaced_ahead_of_its_end() {
@@ -178,7 +179,8 @@ mod tests {
     #[test]
     fn a_failure_leaves_the_old_token_until_its_end() {
         let sign_in = testing::sign_in("device_code");
-        let down = TokenRequestError::from(HttpError::TimedOut { host: "h".to_owned() });
+        let down =
+            TokenRequestError::from(HttpError::TimedOut { host: "h".to_owned(), limit: REQUEST_LIMIT });
         let second = |seconds: u64| Moment(0).after(Duration::from_secs(seconds));
         let mut kept = Kept::wanted(second(0));
         kept.replace(AccessToken::new("hush".into()), Duration::from_hours(1), second(0));

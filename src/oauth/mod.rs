@@ -7,7 +7,7 @@
 //! [`SignIns`] has a *keeper* for each: a task that renews its tokens ahead of their end, alone, and stores what a person's
 //! sign-in gave (its *grant*) before it uses anything that came with it.
 //!
-//! A [`TokenEndpoint`] asks the provider; it speaks to the network by the [`HttpClient`] that is handed in.
+//! A [`TokenEndpoint`] asks the provider; it speaks to the network by the [`HttpClient`](crate::web::HttpClient) that is handed in.
 
 mod answer;
 mod assertion;
@@ -16,7 +16,6 @@ mod endpoint;
 mod error;
 mod expiring;
 mod grant;
-mod http;
 mod interactive;
 mod keeper;
 mod keeper_log;
@@ -34,11 +33,10 @@ mod token;
 pub use answer::Issued;
 pub use assertion::AssertionError;
 pub use claims::TokenClaims;
-pub use endpoint::TokenEndpoint;
+pub use endpoint::{REQUEST_LIMIT, TokenEndpoint};
 pub use error::{TokenRefusal, TokenRemedy, TokenRequestError, connect_action};
 pub use expiring::{SignInDeadline, sign_in_deadlines};
 pub use grant::{AcceptError, SignInGrant, client_fingerprint};
-pub use http::{HttpClient, HttpError, LONGEST_ANSWER, REQUEST_LIMIT, WebClient};
 pub use interactive::{Authorization, DeviceCode, RedirectError};
 pub use loopback::Loopback;
 pub use sign_ins::SignIns;

@@ -8,7 +8,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::grant::{AcceptError, SignInGrant, nobody_has_signed_in};
-use super::http::{HttpClient, WebClient};
 use super::keeper::{Keeper, SignInServices, Ways};
 use super::sealing::Seal;
 use super::seat::{KeeperCommand, Seat, TokenKey};
@@ -19,6 +18,7 @@ use super::token::{
 use crate::config::{Config, SignIn};
 use crate::store::SignInStore;
 use crate::time::Timeline;
+use crate::web::{HttpClient, WebClient};
 
 /// Commands that may wait.
 const MAX_COMMANDS: usize = 16;
@@ -54,6 +54,12 @@ impl SignIns {
     #[must_use]
     pub fn new(http: Arc<dyn HttpClient>) -> Self {
         Self { http, places: Mutex::default(), fed: Mutex::default(), stop: watch::Sender::new(false) }
+    }
+
+    /// The client that providers are reached by.
+    #[must_use]
+    pub fn http(&self) -> Arc<dyn HttpClient> {
+        self.http.clone()
     }
 
     /// Puts the sign-ins of a configuration in force; grants last in the store. To be called where tasks can be started.

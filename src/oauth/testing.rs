@@ -12,8 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Request, Response};
 
-use super::http::{HttpClient, HttpError};
-use crate::config::{ClientCertificate, Config, Identity, Proxy, ServiceAccount, SignIn};
+use crate::config::{ClientCertificate, Config, Identity, ServiceAccount, SignIn};
+use crate::web::{HttpClient, HttpError, HttpTerms};
 
 /// An RSA key.
 pub(super) struct Keys {
@@ -121,7 +121,7 @@ impl Scripted {
 
 #[async_trait]
 impl HttpClient for Scripted {
-    async fn send(&self, request: Request<Vec<u8>>, _: Option<&Proxy>) -> Answer {
+    async fn send(&self, request: Request<Vec<u8>>, _: &HttpTerms<'_>) -> Answer {
         self.asked.lock().unwrap().push(request);
         let answer = self.answers.lock().unwrap().pop_front();
         answer.unwrap_or_else(|| {

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::config::UpstreamKind;
 use crate::time::Moment;
 
 /// Renewals that may wait; whoever asks while so many wait is told what is known.
@@ -25,6 +26,15 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// What the tokens of an upstream of this kind are for.
+    #[must_use]
+    pub fn of(kind: &UpstreamKind) -> Self {
+        match kind {
+            UpstreamKind::Graph(_) => Self::Graph,
+            UpstreamKind::Smtp(_) | UpstreamKind::Capture(_) => Self::Smtp,
+        }
+    }
+
     /// Its name in the log and in the control interface.
     #[must_use]
     pub fn name(self) -> &'static str {

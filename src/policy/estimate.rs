@@ -85,7 +85,7 @@ impl Estimate {
         let Some(ahead) = self.sources.store.ahead(message.queue_id.clone()).await? else {
             return Ok(None);
         };
-        let amount = with_itself(ahead, open_recipients(message));
+        let amount = self.with_itself(&message.lane, ahead, open_recipients(message));
         Ok(lane.and_then(|lane| lane.eta(lane.forecast.when(amount), message.due)))
     }
 
@@ -104,7 +104,7 @@ impl Estimate {
             let Some(lane) = self.lane(name, now).await else { continue };
             let places = self.sources.store.places(name.clone(), MOST).await?;
             let amount = |message: &&Summary| {
-                let amount = with_itself(*places.get(&message.id)?, open_recipients(message));
+                let amount = self.with_itself(name, *places.get(&message.id)?, open_recipients(message));
                 Some((amount, message.id, message.due))
             };
             let mut amounts: Vec<_> = messages.iter().filter_map(amount).collect();
@@ -130,14 +130,14 @@ impl Estimate {
         let lane = self.fresh_lane(message.lane, now).await?;
         let worth = |eta: &Moment| eta.since(now) > WORTH_TELLING;
         let load = self.sources.store.lane_load(message.lane);
-        let last =
-            Load { messages: load.messages.max(1), recipients: load.recipients.max(message.recipients) };
+        let (messages, recipients) = (load.messages.max(1), load.recipients.max(message.recipients));
+        let last = Load { messages, recipients, ..load };
         // When even the last of the lane goes soon, nothing need be looked up.
         if lane.eta(lane.forecast.when(last), now).is_some_and(|last| !worth(&last)) {
             return None;
         }
         let ahead = self.place(message, now).await?;
-        let amount = with_itself(ahead, message.recipients);
+        let amount = self.with_itself(message.lane, ahead, message.recipients);
         lane.eta(lane.forecast.when(amount), now).filter(worth)
     }
 
@@ -157,6 +157,15 @@ impl Estimate {
         }
         places.insert(key, (now, ahead));
         Some(ahead)
+    }
+
+    /// What has gone when the message has. Of what goes before, messages and recipients are known; their octets are taken to
+    /// be as many as those of all mail of the lane.
+    fn with_itself(&self, lane: &LaneName, ahead: Load, recipients: u64) -> Load {
+        let load = self.sources.store.lane_load(lane);
+        let messages = ahead.messages + 1;
+        let octets = load.octets.checked_div(load.messages).unwrap_or(0).saturating_mul(messages);
+        Load { messages, recipients: ahead.recipients + recipients, octets }
     }
 
     /// A lane with the limits as they are; `None` when its mail goes by nothing.
@@ -208,11 +217,6 @@ impl EstimatedLane {
 
 fn waits(message: &Summary) -> bool {
     matches!(message.state, MessageState::Ready | MessageState::Deferred)
-}
-
-/// What has gone when the message has.
-fn with_itself(ahead: Load, recipients: u64) -> Load {
-    Load { messages: ahead.messages + 1, recipients: ahead.recipients + recipients }
 }
 
 fn open_recipients(message: &Summary) -> u64 {

@@ -1,6 +1,6 @@
 //! To whom may this user write? Asked at RCPT.
 
-use crate::config::User;
+use crate::config::{Filter, User};
 use crate::mail::Address;
 use crate::smtp::Reply;
 
@@ -25,7 +25,7 @@ impl NotAmongRecipients {
 /// # Errors
 /// When it names others alone.
 pub fn permit(user: &User, recipient: &Address) -> Result<(), NotAmongRecipients> {
-    let named = || user.recipients.iter().any(|filter| filter.matches(recipient));
+    let named = || Filter::any_matches(&user.recipients, recipient);
     if user.recipients.is_empty() || named() {
         return Ok(());
     }

@@ -25,7 +25,7 @@ pub use credential::{NotHashed, argon2id_hash, scram_verifier};
 pub use secret::LoginSecret;
 
 use super::lockout::{Lockout, NameDigest};
-use crate::config::{Config, User};
+use crate::config::{ByteSize, Config, Session, User};
 use crate::smtp::Reply;
 use crate::time::{Moment, Timeline};
 use cache::Cache;
@@ -38,6 +38,13 @@ const PARALLEL: usize = 2;
 const WAITING: usize = 64;
 /// How long one waits at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// The largest content that is taken, from this user if somebody has logged in.
+#[must_use]
+pub fn max_message_size(session: &Session, user: Option<&User>) -> ByteSize {
+    let all = session.max_message_size;
+    user.and_then(|user| user.max_message_size).map_or(all, |own| own.min(all))
+}
 
 /// A user who has logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -191,23 +191,27 @@ fn same_upstream(old: &Upstream, new: &Upstream) -> bool {
         filter,
         sender,
         sign,
+        encode,
         signature,
         kind,
         accounts,
         shared_limits,
+        limit_group,
         fallback,
         disable_after,
     } = old;
     let same_kind = match (kind, &new.kind) {
         (UpstreamKind::Smtp(old), UpstreamKind::Smtp(new)) => old == new,
+        (UpstreamKind::Graph(old), UpstreamKind::Graph(new)) => old == new,
         (UpstreamKind::Capture(old), UpstreamKind::Capture(new)) => old == new,
-        (UpstreamKind::Smtp(_) | UpstreamKind::Capture(_), _) => false,
+        (UpstreamKind::Smtp(_) | UpstreamKind::Graph(_) | UpstreamKind::Capture(_), _) => false,
     };
-    let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign, &new.signature);
+    let of_new = (&new.name, new.default, new.enabled, &new.filter, new.sign, new.encode, &new.signature);
     same_kind
         && *sender == new.sender
-        && (name, *default, *enabled, filter, *sign, signature) == of_new
-        && (shared_limits, fallback, *disable_after) == (&new.shared_limits, &new.fallback, new.disable_after)
+        && (name, *default, *enabled, filter, *sign, *encode, signature) == of_new
+        && (shared_limits, limit_group, fallback, *disable_after)
+            == (&new.shared_limits, &new.limit_group, &new.fallback, new.disable_after)
         && accounts.len() == new.accounts.len()
         && accounts.iter().zip(&new.accounts).all(|(old, new)| same_login(old, new))
 }

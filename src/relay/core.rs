@@ -9,17 +9,17 @@ use tokio::task::JoinSet;
 use super::error::RelayError;
 use super::housekeeping;
 use crate::account::{AccountServices, Accounts};
-use crate::config::{Capture, Config, Fallback, Limits, Login, SharedLimits, Upstream, UpstreamKind};
+use crate::config::Config;
 use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
 use crate::oauth::SignIns;
 use crate::policy::test_mode::{Switch, users_in_test};
 use crate::policy::users::LoginSecret;
-use crate::route::Router;
+use crate::route::{Router, own_upstreams};
 use crate::sent_copy::Copiers;
 use crate::smtp::InstanceId;
-use crate::store::{LaneName, Orphans, SignInStore, Store, StoreError, Suspension};
+use crate::store::{Orphans, SignInStore, Store, StoreError, Suspension};
 use crate::time::Moment;
 use crate::transform::Transformer;
 use crate::upstream::{Dial, Mailbox};
@@ -248,26 +248,4 @@ async fn recover(store: &dyn Store) -> Result<(), StoreError> {
         );
     }
     store.note_clock().await
-}
-
-/// Upstreams that no configuration names: the local mailbox of test mode, and where mail stands whose senders no
-/// upstream serves any more: it waits, and expires in the end.
-fn own_upstreams(config: &Config) -> [Arc<Upstream>; 2] {
-    let own = |lane: LaneName, enabled| {
-        Arc::new(Upstream {
-            name: lane.as_str().to_owned(),
-            default: false,
-            enabled,
-            filter: Vec::new(),
-            sender: None,
-            sign: false,
-            signature: None,
-            kind: UpstreamKind::Capture(Capture { max: config.test_mode.capture_max }),
-            accounts: vec![Login::anonymous(Limits::default())],
-            shared_limits: SharedLimits::default(),
-            fallback: Fallback::default(),
-            disable_after: 0,
-        })
-    };
-    [own(LaneName::captured(), true), own(LaneName::unrouted(), false)]
 }

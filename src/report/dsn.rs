@@ -20,6 +20,9 @@ use crate::mail::Address;
 use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::{Fields, Header, fold, rfc5322_date};
 
+/// A field by which a report of ours is known again: not every upstream keeps Auto-Submitted, or sends with a null reverse-path.
+pub const REPORT_MARK: &str = "X-Mailsluice-Report";
+
 /// Octets of the original header that are sent back at most.
 const MAX_HEADER: usize = 64 * 1024;
 /// The longest Message-ID that is referred to.
@@ -57,7 +60,8 @@ impl Dsn<'_> {
             .to(Mailbox::new_address(None::<&str>, self.to.as_str()))
             .subject(Text::new(words::subject(self.kind)))
             .message_id(bare(self.message_id))
-            .header("Auto-Submitted", Raw::new("auto-replied"));
+            .header("Auto-Submitted", Raw::new("auto-replied"))
+            .header(REPORT_MARK, Raw::new("1"));
         if let Some(id) = original_message_id(header) {
             message = message.in_reply_to(MessageId::new(id.clone())).references(MessageId::new(id));
         }

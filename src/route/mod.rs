@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::{Config, Filter, Login, Upstream};
+use crate::config::{
+    Capture, Config, Fallback, Filter, Limits, Login, SharedLimits, TextEncoding, Upstream, UpstreamKind,
+};
 use crate::mail::{AddressKey, DomainKey};
 use crate::store::LaneName;
 
@@ -77,6 +79,17 @@ impl Router {
     #[must_use]
     pub fn route(&self, sender: &str) -> Option<&Arc<Upstream>> {
         self.upstreams.get(self.index(&AddressKey::of_text(sender))?)
+    }
+
+    /// The upstreams that serve senders of a domain: whoever has an address of it, and who has all others.
+    #[must_use]
+    pub fn routes_of_domain(&self, domain: &DomainKey) -> Vec<&Arc<Upstream>> {
+        let addresses = self.addresses.iter().filter(|(address, _)| address.domain() == *domain);
+        let others = self.domains.get(domain).or_else(|| self.nearest_parent(domain)).copied();
+        let mut all: Vec<usize> = addresses.map(|(_, index)| *index).chain(others.or(self.default)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().filter_map(|index| self.upstreams.get(index)).collect()
     }
 
     fn index(&self, sender: &AddressKey) -> Option<usize> {
@@ -166,6 +179,31 @@ impl Router {
 fn bound(upstream: &Upstream) -> HashMap<AddressKey, usize> {
     let all = upstream.accounts.iter().enumerate();
     all.filter(|(_, account)| account.sender_bound).map(|(at, account)| (account.key(), at)).collect()
+}
+
+/// Upstreams that no configuration names: the local mailbox of test mode, and where mail stands whose senders no
+/// upstream serves any more: it waits, and expires in the end.
+#[must_use]
+pub fn own_upstreams(config: &Config) -> [Arc<Upstream>; 2] {
+    let own = |lane: LaneName, enabled| {
+        Arc::new(Upstream {
+            name: lane.as_str().to_owned(),
+            default: false,
+            enabled,
+            filter: Vec::new(),
+            sender: None,
+            sign: false,
+            encode: TextEncoding::Unchanged,
+            signature: None,
+            kind: UpstreamKind::Capture(Capture { max: config.test_mode.capture_max }),
+            accounts: vec![Login::anonymous(Limits::default())],
+            shared_limits: SharedLimits::default(),
+            limit_group: None,
+            fallback: Fallback::default(),
+            disable_after: 0,
+        })
+    };
+    [own(LaneName::captured(), true), own(LaneName::unrouted(), false)]
 }
 
 /// The lanes of an upstream: its own, and one for each account that is bound to its sender.

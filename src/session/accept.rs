@@ -2,19 +2,19 @@
 
 use jiff::Timestamp;
 
+use super::carrier::{self, Carrier, carrier, route};
 use super::direct::{client, is_direct, is_sent_at_once, send};
 use super::ruling::{Arrived, Decided, Ruling};
 use super::state::MailTransaction;
 use super::submission::{AcceptedLine, Searchable, Submission, SubmissionError};
 use super::{Peer, Services};
-use crate::config::{ByteSize, TestAction, Upstream, UserPriority};
+use crate::config::{TestAction, UserPriority};
 use crate::mail::{Address, RecipientRequest};
 use crate::policy::estimate::Accepted;
 use crate::policy::users::LoggedIn;
-use crate::route::Router;
 use crate::smtp::Reply;
 use crate::store::{
-    LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled, TestTreatment,
+    LaneName, Message, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled, TestTreatment,
 };
 
 /// Takes the message into the queue, or in direct mode sends it.
@@ -39,29 +39,79 @@ pub async fn accept(
         listener: &listener,
         client: peer.ip,
     };
-    let ruling = Ruling::of(&services.config, now, arrived).await?;
+    let mut ruling = Ruling::of(&services.config, now, arrived).await?;
     let upstream = route(&services.router, &ruling)?;
-    admit(&services.router, upstream, &ruling.sender, submission.content.len())?;
     let copies = ruling.recipients(&*services.store, services.config.blacklist.action).await?;
     let test = test_of(services, submission.user.as_ref(), &ruling.ruled);
-    let decided = Decided { upstream, test, delay: ruling.delay(now), ruling, copies };
+    let relay = (&*services.router, &*services.transformer);
+    let mail = (&*ruling.sender, &submission.content);
+    let message = || sketch(&submission, &ruling, (test.as_ref(), &copies));
+    let Carrier { upstream, detour } = carrier(relay, upstream, mail, message).await?;
+    if let Some(detour) = detour {
+        detour.log(&submission.queue_id, &upstream.name);
+        ruling.upstream = Some(upstream.name.clone());
+    }
+    let mut decided = Decided { upstream, test, delay: ruling.delay(now), ruling, copies };
     let at_once = is_sent_at_once(upstream, decided.test.as_ref()) && !decided.ruling.keeps();
     if is_direct(services, peer) && at_once && !submission.all_dropped() {
-        return send(services, peer, submission, decided).await;
+        let copies = QueuedCopies::of(&submission, &mut decided);
+        let reply = send(services, peer, submission, decided).await?;
+        if let Some(copies) = copies {
+            copies.queue(services, peer).await;
+        }
+        return Ok(reply);
     }
-    queue(services, peer, submission, decided).await
+    let recipients = recipients(&submission.transaction, std::mem::take(&mut decided.copies));
+    queue(services, peer, submission, (decided, recipients)).await
 }
 
-/// The upstream that a rule wants, or else the one that serves the sender.
-///
-/// # Errors
-/// When no upstream serves it.
-pub fn route<'r>(router: &'r Router, ruling: &Ruling) -> Result<&'r Upstream, SubmissionError> {
-    let by_rule = ruling.upstream.as_deref().and_then(|name| router.upstream(name));
-    let upstream = by_rule.or_else(|| router.route(&ruling.sender));
-    upstream
-        .map(|upstream| &**upstream)
-        .ok_or_else(|| SubmissionError::NoRoute { sender: named(&ruling.sender) })
+/// The copies of a message that goes through while its client waits. They are none of the client's affair: it is not told of
+/// them, and waits for nobody but its own recipients. So they are queued, once the upstream has the message.
+struct QueuedCopies<'a> {
+    submission: Submission,
+    decided: Decided<'a>,
+    recipients: Recipients,
+}
+
+impl<'a> QueuedCopies<'a> {
+    /// Takes them out of what was decided. Of a test there is one mail, whoever it names: then they stay.
+    fn of(submission: &Submission, decided: &mut Decided<'a>) -> Option<Self> {
+        if decided.test.is_some() {
+            return None;
+        }
+        let recipients = Recipients::new(std::mem::take(&mut decided.copies))?;
+        Some(Self { submission: submission.without_exchange(), decided: decided.clone(), recipients })
+    }
+
+    /// The client has its reply whatever becomes of them.
+    async fn queue(self, services: &Services, peer: &Peer) {
+        let Self { submission, decided, recipients } = self;
+        let (queue_id, upstream) = (submission.queue_id.clone(), decided.upstream.name.clone());
+        if let Err(error) = queue(services, peer, submission, (decided, recipients)).await {
+            tracing::error!(
+                event = "store",
+                queue_id = %queue_id,
+                upstream,
+                reason = %error,
+                effect = "the message was sent, and its copies are not"
+            );
+        }
+    }
+}
+
+/// The message as its first attempt would get it, without its content.
+fn sketch(
+    submission: &Submission,
+    ruling: &Ruling,
+    (test, copies): (Option<&TestTreatment>, &[NewRecipient]),
+) -> Message {
+    let Submission { queue_id, transaction, .. } = submission;
+    let all = transaction.envelope.recipients().iter().enumerate();
+    let kept = all.filter(|(place, _)| transaction.dropped.binary_search(place).is_err());
+    let copies = copies.iter().filter(|copy| !copy.dropped).map(|copy| &copy.address);
+    let recipients = kept.map(|(_, address)| address).chain(copies);
+    let ruled = (ruling, test);
+    carrier::sketch((queue_id.clone(), transaction.envelope.smtputf8), ruled, recipients)
 }
 
 /// What test mode makes of a message that this user hands in now, and that rules have decided about.
@@ -70,35 +120,20 @@ pub(super) fn test_of(services: &Services, user: Option<&LoggedIn>, ruled: &Rule
     services.test_mode.for_message(granted.is_some_and(|user| user.test) || ruled.test_by.is_some())
 }
 
-/// Whether an upstream can take a sender's message of that size.
-///
-/// # Errors
-/// With the reason why it can't, whatever happens.
-pub fn admit(router: &Router, upstream: &Upstream, sender: &str, size: u64) -> Result<(), SubmissionError> {
-    if router.lane_of(&upstream.name, sender).is_none() {
-        return Err(SubmissionError::NoAccount { upstream: upstream.name.clone(), sender: named(sender) });
-    }
-    match upstream.message_size().filter(|max| size > max.0) {
-        Some(ByteSize(max)) => Err(SubmissionError::TooLarge { max }),
-        None => Ok(()),
-    }
-}
-
 /// Puts the message into the queue.
 async fn queue(
     services: &Services,
     peer: &Peer,
     submission: Submission,
-    decided: Decided<'_>,
+    (decided, recipients): (Decided<'_>, Recipients),
 ) -> Result<Reply, SubmissionError> {
     let Submission { queue_id, hello, user, transaction, content, label, .. } = submission;
     let decisions = decided.decisions();
-    let Decided { upstream, test, ruling, copies, delay } = decided;
+    let Decided { upstream, test, ruling, delay, .. } = decided;
     let Ruling { sender, reverse_path, goes_at, ruled, .. } = ruling;
     let priority = priority(services, user.as_ref(), (transaction.request.priority, &ruled));
     let user = user.as_ref().map(|user| &*user.name);
     let size = content.len();
-    let recipients = recipients(&transaction, copies);
     let lane = lane(test.as_ref(), services.router.lane_of(&upstream.name, &sender));
     let envelope = transaction.envelope;
     let (sender_path, rules) = (&reverse_path, &ruled.rules);
@@ -182,10 +217,6 @@ fn priority(services: &Services, user: Option<&LoggedIn>, (asked, ruled): (Optio
         (Some(UserPriority::High), None) => Priority::High,
         (_, asked) => Priority::asked(asked),
     }
-}
-
-fn named(sender: &str) -> String {
-    if sender.is_empty() { "mail without a sender".to_owned() } else { sender.to_owned() }
 }
 
 fn recipients(transaction: &MailTransaction, copies: Vec<NewRecipient>) -> Recipients {

@@ -4,6 +4,7 @@
 //! and the policies, [`receive`] takes the content, [`accept`] puts the message into the queue.
 
 pub mod accept;
+pub mod carrier;
 mod channel;
 mod direct;
 pub mod driver;
@@ -28,11 +29,12 @@ use crate::policy::admission::Admission;
 use crate::policy::estimate::Estimate;
 use crate::policy::pacing::Pacing;
 use crate::policy::test_mode::Switch;
-use crate::policy::users::{LoggedIn, Users};
+use crate::policy::users::{self, LoggedIn, Users};
 use crate::route::Router;
 use crate::smtp::InstanceId;
 use crate::store::Intake;
 use crate::time::Timeline;
+use crate::transform::Transformer;
 
 pub use driver::run;
 
@@ -49,6 +51,8 @@ pub struct Services {
     pub timeline: Timeline,
     /// Which upstream serves a sender.
     pub router: Arc<Router>,
+    /// Knows what becomes of a message on its way out.
+    pub transformer: Arc<Transformer>,
     /// Wakes the upstream's lane when a message has been queued.
     pub wakeups: Arc<Wakeups>,
     /// How long lanes have waited for limits.
@@ -73,9 +77,8 @@ impl Services {
     /// The largest content that is taken, from this user if somebody has logged in.
     #[must_use]
     pub fn max_message_size(&self, user: Option<&LoggedIn>) -> ByteSize {
-        let all = self.config.session.max_message_size;
-        let own = user.and_then(|user| self.users.granted(user)).and_then(|user| user.max_message_size);
-        own.map_or(all, |own| own.min(all))
+        let granted = user.and_then(|user| self.users.granted(user));
+        users::max_message_size(&self.config.session, granted.as_deref())
     }
 }
 

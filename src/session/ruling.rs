@@ -10,7 +10,7 @@ use crate::config::{BlacklistAction, Config, Upstream};
 use crate::mail::header::Author;
 use crate::mail::{Address, NamedAddress, Notify, RecipientRequest, ReversePath};
 use crate::policy::blacklist::{self, BlacklistResult};
-use crate::policy::rules::{RuledMail, judge};
+use crate::policy::rules::{Rejection, RuledMail, judge};
 use crate::store::{Content, Decisions, Intake, NewRecipient, Ruled, TestTreatment};
 
 /// A message that has arrived, and who has handed it in.
@@ -50,6 +50,7 @@ pub struct Ruling {
 }
 
 /// What was decided about a message that is taken.
+#[derive(Debug, Clone)]
 pub(super) struct Decided<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) test: Option<TestTreatment>,
@@ -95,19 +96,22 @@ impl Ruling {
         let asked = RuledMail { content, sender: from, recipients, user, listener, client };
         let verdict = judge(&config.rules, asked).await.map_err(SubmissionError::Unreadable)?;
         if let Some(rejection) = verdict.rejection {
-            return Err(SubmissionError::Rule { text: rejection.text });
+            let Rejection { rule, text } = rejection;
+            return Err(SubmissionError::Rule { rule, text });
         }
-        let set = verdict.ruled.author.as_ref().map(|NamedAddress { address, .. }| address);
+        let (copies, upstream) = (verdict.copies(recipients), verdict.upstream.clone());
+        let (ruled, goes_at) = verdict.delayed(now, &config.timezone);
+        let set = ruled.author.as_ref().map(|NamedAddress { address, .. }| address);
         Ok(Self {
             sender: set.map_or_else(|| sender(author.mailboxes(), path), |set| set.key().into()),
             reverse_path: match (reverse_path, set) {
                 (ReversePath::Address(_), Some(set)) => ReversePath::Address(set.clone()),
                 (path, _) => path.clone(),
             },
-            copies: verdict.copies(recipients),
-            goes_at: verdict.goes_at(now, &config.timezone),
-            upstream: verdict.upstream,
-            ruled: verdict.ruled,
+            copies,
+            goes_at,
+            upstream,
+            ruled,
         })
     }
 

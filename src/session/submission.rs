@@ -10,6 +10,7 @@ use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, EnqueueError, Recipients, StoreError, TestTreatment};
+use crate::transform::TransformError;
 
 /// The longest piece of a From field that is shown, in characters.
 const MAX_SHOWN: usize = 200;
@@ -38,10 +39,15 @@ pub enum SubmissionError {
         /// `message_size` of the upstream.
         max: u64,
     },
+    /// The upstream delivers to whom the header names, and that is not clear.
+    #[error(transparent)]
+    Header(TransformError),
     /// A rule of the operator refuses it.
     #[error("{text}")]
     Rule {
-        /// What the rule says.
+        /// The rule.
+        rule: String,
+        /// What it says.
         text: String,
     },
     /// What has come can't be read again.
@@ -70,9 +76,19 @@ impl SubmissionError {
             Self::TooLarge { .. } => (552, (5, 3, 4)),
             Self::NotQueued(EnqueueError::Full { .. }) => (452, (4, 3, 1)),
             Self::NotQueued(_) | Self::Unreadable(_) | Self::NoBlacklist(_) => (451, (4, 3, 0)),
+            Self::Header(error) => return error.to_reply(),
             Self::Direct(refused) => return refused.reply.clone(),
         };
         Reply::new(code, status, self.to_string())
+    }
+
+    /// The rule that refuses it.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Rule { rule, .. } => Some(rule),
+            _ => None,
+        }
     }
 
     /// The word for it in the log.
@@ -82,6 +98,7 @@ impl SubmissionError {
             Self::NoRoute { .. } => "route",
             Self::NoAccount { .. } => "account",
             Self::TooLarge { .. } => "size",
+            Self::Header(_) => "header",
             Self::NotQueued(EnqueueError::Full { .. }) => "queue_full",
             Self::Rule { .. } => "rule",
             Self::NotQueued(_) | Self::Unreadable(_) | Self::NoBlacklist(_) => "store",
@@ -112,6 +129,20 @@ pub struct Submission {
 }
 
 impl Submission {
+    /// The same, and no upstream was asked about it.
+    pub(super) fn without_exchange(&self) -> Self {
+        Self {
+            queue_id: self.queue_id.clone(),
+            hello: self.hello.clone(),
+            user: self.user.clone(),
+            transaction: self.transaction.clone(),
+            content: self.content.clone(),
+            author: self.author.clone(),
+            label: self.label.clone(),
+            exchange: None,
+        }
+    }
+
     /// Whether nobody is to get it.
     pub(super) fn all_dropped(&self) -> bool {
         self.transaction.dropped.len() == self.transaction.envelope.recipients().len()

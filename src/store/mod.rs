@@ -15,9 +15,9 @@ pub use traits::{Admin, Claims, Intake, Outlook, Permits, SentCopies, SignInStor
 pub use types::{
     Ask, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, CopyEnd, Decisions, DecisionsError, Delivery,
     Disposition, EnqueueError, ExpiredCopy, FAILURES_APART, FAILURES_WITHIN, GrantChange, HeldMessage,
-    HeldPortion, HeldWalk, LaneKind, LaneMove, LaneName, LaneSender, Lease, Leased, ListFilter, ListingRule,
-    MOST_COPIES, MOST_COPY_OCTETS, MOST_DOUBTS, MailboxFailure, MailboxFindings, Message, MessageId,
-    MessageKind, MessageRelease, MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
+    HeldPortion, HeldWalk, LaneKind, LaneMove, LaneName, LaneSender, Lease, Leased, LeasedMove, ListFilter,
+    ListingRule, MOST_COPIES, MOST_COPY_OCTETS, MOST_DOUBTS, MailboxFailure, MailboxFindings, Message,
+    MessageId, MessageKind, MessageRelease, MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
     NewRecipient, NewSentCopy, NewSuspension, NextCopy, Orphans, Overdue, OverdueClaim, PermitEnd,
     PermitExtension, PermitId, Permitted, Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients,
     Recovered, Ruled, SentCopy, SentCopyId, Settlement, StoreError, StoredGrant, StoredToken, Summary,

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 
 use super::{
     Ask, BlacklistEntry, Claimed, CopyEnd, Decisions, EnqueueError, ExpiredCopy, HeldPortion, HeldWalk,
-    LaneMove, LaneName, LaneSender, Lease, ListFilter, MailboxFailure, MailboxFindings, MessageId,
-    MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewSuspension, NextCopy, Overdue,
-    OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered, SentCopyId, Settlement,
-    StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
+    LaneMove, LaneName, LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure, MailboxFindings,
+    MessageId, MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewSuspension, NextCopy,
+    Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered, SentCopyId,
+    Settlement, StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
     WaitingCopies,
 };
 use crate::config::Window;
@@ -96,6 +96,13 @@ pub trait Claims: Send + Sync {
     /// Gives up leases of messages that were not tried: they are due again, and their permits are returned. Leases that have
     /// ended already are passed over; tells how many had not.
     async fn hand_back(&self, leases: Vec<Lease>) -> Result<u64, StoreError>;
+
+    /// Gives up the lease of a message that was not tried, and moves it with all that waits of it to another lane, in one go: its
+    /// permit is returned.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when the lease has ended already.
+    async fn move_leased(&self, moved: LeasedMove) -> Result<(), StoreError>;
 
     /// Notes mailboxes that do not exist, and lists those of them that have failed often enough: as often as their rule says, each
     /// time a day after the last at least, within 90 days, with no delivery between. Of a domain in trouble none is listed, and

@@ -53,6 +53,14 @@ pub(super) fn header(header: &mut Header<'_>) {
     header.map(field);
 }
 
+/// One field in ASCII; `None` where it is so.
+pub(super) fn to_ascii(of: &Field<'_>) -> Option<Vec<u8>> {
+    match field(of) {
+        FieldChange::Replace(new) => Some(new),
+        FieldChange::Keep | FieldChange::Remove => None,
+    }
+}
+
 /// What becomes of a field.
 fn field(field: &Field<'_>) -> FieldChange {
     if field.raw().is_ascii() || field.name().is_empty() {

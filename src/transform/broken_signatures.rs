@@ -3,9 +3,12 @@
 //! The one rule for all changes: what a signature covers (RFC 6376 3.5, the tag `h`) is compared before and after, and the body
 //! with it. A chain of ARC whose newest signature breaks is void as a whole (RFC 8617 5.2).
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use crate::mail::header::{Field, Header};
+use crate::mail::tags::{Tags, words};
 
 /// Fields that sign the message.
 const SIGNATURES: [&str; 2] = ["DKIM-Signature", "ARC-Message-Signature"];
@@ -30,14 +33,15 @@ impl Covered {
     /// The content without the signatures that no longer fit it.
     pub(super) fn without_broken(&self, content: Vec<u8>) -> Vec<u8> {
         let mut header = Header::parse(&content);
-        let (before, after) = (Header::parse(&self.fields), header.clone());
-        let is_whole = digest(&after) == self.body;
+        let before = Header::parse(&self.fields);
+        let is_whole = digest(&header) == self.body;
+        let kept = Kept::between(&before, &header);
         let fits = |field: &Field<'_>| {
-            is_whole && covered_names(field).iter().all(|name| is_same(name, &before, &after))
+            is_whole && covered_names(field).iter().all(|(name, &count)| kept.has_all(name, count))
         };
         let is_broken = |field: &Field<'_>| is_signature(field) && !fits(field);
         let of_chain = |field: &Field<'_>| CHAIN.iter().any(|name| field.is(name));
-        let is_void = after.fields().any(|field| of_chain(&field) && is_broken(&field));
+        let is_void = header.fields().any(|field| of_chain(&field) && is_broken(&field));
         let gone = header.retain(|field| !(is_broken(field) || is_void && of_chain(field)));
         if gone == 0 { content } else { header.to_content() }
     }
@@ -49,30 +53,53 @@ fn is_signature(field: &Field<'_>) -> bool {
 
 /// The names in `h=`, in lower case, each with how many fields of it are covered. None where the tag can't be found: such a
 /// signature is broken by itself.
-fn covered_names(signature: &Field<'_>) -> Vec<(String, usize)> {
+fn covered_names(signature: &Field<'_>) -> BTreeMap<Vec<u8>, usize> {
     let value = signature.unfolded();
-    let tags = value.split(|&b| b == b';').filter_map(|tag| {
-        let equals = tag.iter().position(|&b| b == b'=')?;
-        (tag[..equals].trim_ascii() == b"h").then(|| &tag[equals + 1..])
-    });
-    let mut names: Vec<(String, usize)> = Vec::new();
-    for name in tags.flat_map(|names| names.split(|&b| b == b':')) {
-        let name = String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase();
-        match names.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, count)) => *count += 1,
-            None => names.push((name, 1)),
-        }
+    let value = String::from_utf8_lossy(&value);
+    let mut names = BTreeMap::new();
+    let tags = Tags::readable(&value);
+    for name in tags.iter().filter(|(tag, _)| *tag == "h").flat_map(|(_, names)| words(names)) {
+        *names.entry(name.to_ascii_lowercase().into_bytes()).or_default() += 1;
     }
     names
 }
 
-/// Whether the fields that are covered, from the last one up (RFC 6376 5.4.2), are the same.
-fn is_same((name, count): &(String, usize), before: &Header<'_>, after: &Header<'_>) -> bool {
-    let covered = |header: &Header<'_>| {
-        let all: Vec<Vec<u8>> = header.fields().filter(|f| f.is(name)).map(|f| f.raw().to_vec()).collect();
-        all.into_iter().rev().take(*count).collect::<Vec<_>>()
-    };
-    covered(before) == covered(after)
+/// How many fields of each name are as they were, from the last one up (RFC 6376 5.4.2). Counted once for all signatures: a
+/// message may have thousands of them.
+struct Kept(BTreeMap<Vec<u8>, KeptFields>);
+
+struct KeptFields {
+    same: usize,
+    /// There are no others, and were none.
+    all: bool,
+}
+
+impl Kept {
+    fn between(before: &Header<'_>, after: &Header<'_>) -> Self {
+        let (before, after) = (by_name(before), by_name(after));
+        let names = before.keys().chain(after.keys()).cloned();
+        let kept = |name: Vec<u8>| {
+            let none = Vec::new();
+            let (old, new) = (before.get(&name).unwrap_or(&none), after.get(&name).unwrap_or(&none));
+            let pairs = old.iter().rev().zip(new.iter().rev());
+            let same = pairs.take_while(|(old, new)| old.raw() == new.raw()).count();
+            (name, KeptFields { same, all: old.len() == same && new.len() == same })
+        };
+        Self(names.map(kept).collect())
+    }
+
+    /// Whether the last `count` fields of a name are the same; where there were fewer, that there are no more.
+    fn has_all(&self, name: &[u8], count: usize) -> bool {
+        self.0.get(name).is_none_or(|kept| kept.all || kept.same >= count)
+    }
+}
+
+fn by_name<'h>(header: &'h Header<'_>) -> BTreeMap<Vec<u8>, Vec<Field<'h>>> {
+    let mut fields: BTreeMap<Vec<u8>, Vec<Field<'h>>> = BTreeMap::new();
+    for field in header.fields() {
+        fields.entry(field.name().to_ascii_lowercase()).or_default().push(field);
+    }
+    fields
 }
 
 fn digest(header: &Header<'_>) -> [u8; 32] {
@@ -113,5 +140,25 @@ mod tests {
             }
         }
         assert!(Covered::of(&Header::parse(b"From: a@a.test\r\n\r\nDKIM-Signature: x\r\n")).is_none());
+    }
+
+    #[test]
+    fn fields_count_from_the_last_one_up() {
+        for (name, signed, before, after, want) in [
+            ("above", "A", "A: 1\r\nA: 2\r\n", "A: x\r\nA: 2\r\n", true),
+            ("below", "A", "A: 1\r\nA: 2\r\n", "A: 1\r\nA: x\r\n", false),
+            ("both covered", "A:a", "A: 1\r\nA: 2\r\n", "A: x\r\nA: 2\r\n", false),
+            ("put above", "A", "A: 1\r\n", "A: x\r\nA: 1\r\n", true),
+            ("put above, and signed as absent", "A:A", "A: 1\r\n", "A: x\r\nA: 1\r\n", false),
+            ("signed as absent", "A:A:A", "A: 1\r\n", "A: 1\r\n", true),
+            ("removed above", "A", "A: 1\r\nA: 2\r\n", "A: 2\r\n", true),
+            ("removed above, covered", "A:A", "A: 1\r\nA: 2\r\n", "A: 2\r\n", false),
+        ] {
+            let content = |fields: &str| format!("DKIM-Signature: h={signed}; b=x\r\n{fields}\r\nbody\r\n");
+            let (before, after) = (content(before), content(after));
+            let covered = Covered::of(&Header::parse(before.as_bytes())).unwrap();
+            let got = covered.without_broken(after.clone().into_bytes());
+            assert_eq!(got == after.as_bytes(), want, "{name}");
+        }
     }
 }

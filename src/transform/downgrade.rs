@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{TransformError, ascii};
 use crate::mail::header::Header;
-use crate::mail::mime::{EntityKind, MAX_DEPTH, Piece, TransferEncoding, pieces};
+use crate::mail::mime::{EntityKind, MAX_DEPTH, Piece, TransferEncoding, part_header, pieces};
 
 /// Octets that make one line of base 64 (RFC 2045 6.8).
 const BASE64_LINE: usize = 57;
@@ -124,7 +124,7 @@ impl SevenBit {
         depth: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), TransformError> {
-        let mut part = Header::parse(piece);
+        let Some(mut part) = part_header(piece) else { return unreadable(piece, out) };
         ascii::header(&mut part);
         if in_digest && self.body && !piece.is_ascii() && part.get("Content-Type").is_none() {
             let kind = EntityKind::of(&part);
@@ -152,8 +152,9 @@ impl SevenBit {
         if is_global {
             header.replace("Content-Type", b"message/rfc822");
         }
+        let inner = part_header(header.body());
         self.write_head(header, out);
-        let mut inner = Header::parse(header.body());
+        let Some(mut inner) = inner else { return unreadable(header.body(), out) };
         ascii::header(&mut inner);
         self.message(&mut inner, depth + 1, out)
     }
@@ -165,6 +166,15 @@ impl SevenBit {
         }
         write_head(header, out);
     }
+}
+
+/// Writes what can't be told apart into fields and body, as long as it can stay as it is.
+fn unreadable(entity: &[u8], out: &mut Vec<u8>) -> Result<(), TransformError> {
+    if !entity.is_ascii() {
+        return Err(TransformError::EightBit("its structure can't be read"));
+    }
+    out.extend_from_slice(entity);
+    Ok(())
 }
 
 /// Writes an entity with its body as it is.
@@ -181,10 +191,7 @@ fn can_be_read(kind: &EntityKind, depth: usize) -> bool {
 /// Writes an entity that holds no other.
 fn leaf(header: &mut Header<'_>, kind: &EntityKind, out: &mut Vec<u8>) -> Result<(), TransformError> {
     let body = header.body();
-    if !kind.declared {
-        let charset = if std::str::from_utf8(body).is_ok() { "utf-8" } else { "unknown-8bit" };
-        header.replace("Content-Type", format!("text/plain; charset={charset}").as_bytes());
-    }
+    declare(header, kind, body);
     let (name, encoded) = match kind.encoding {
         // Octets over 127 have no meaning in these.
         TransferEncoding::Base64 | TransferEncoding::Unknown => {
@@ -202,13 +209,21 @@ fn leaf(header: &mut Header<'_>, kind: &EntityKind, out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
+/// Says of a text of 8 bits what it is, where nothing is said.
+pub(super) fn declare(header: &mut Header<'_>, kind: &EntityKind, text: &[u8]) {
+    if !kind.declared {
+        let charset = if std::str::from_utf8(text).is_ok() { "utf-8" } else { "unknown-8bit" };
+        header.replace("Content-Type", format!("text/plain; charset={charset}").as_bytes());
+    }
+}
+
 fn write_head(header: &Header<'_>, out: &mut Vec<u8>) {
     header.write_to(out);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Base 64 in lines.
-fn base64_lines(body: &[u8]) -> Vec<u8> {
+pub(super) fn base64_lines(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() / 3 * 4 + body.len() / BASE64_LINE * 2 + 8);
     for line in body.chunks(BASE64_LINE) {
         out.extend_from_slice(STANDARD.encode(line).as_bytes());

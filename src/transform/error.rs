@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{DkimError, SmimeError};
+use super::{DkimError, HeaderFault, SmimeError};
 use crate::smtp::Reply;
 
 /// Why what messages are changed by can't be made ready. It is the operator's to mend.
@@ -31,6 +31,13 @@ pub enum TransformError {
     /// The sender's: the local parts of these recipients, by their places in the envelope, are not ASCII. Permanent, 5.6.7.
     #[error("the upstream takes no international addresses (SMTPUTF8), and the recipient's is one")]
     InternationalRecipients(BTreeSet<u32>),
+    /// The sender's: the upstream delivers to whom the header names, and that is not what the envelope says, or not clear.
+    /// Permanent, 5.6.0.
+    #[error(
+        "the upstream delivers to whom the header names, and {0}: mend it in the program that sends it, or configure an \
+        SMTP upstream as its `large`"
+    )]
+    Header(#[from] HeaderFault),
     /// Ours: a message of the test mode stands where only mail for its recipients may. It must not be sent.
     #[error("it was accepted in test mode, and has no test address to go to")]
     Test,
@@ -49,6 +56,7 @@ impl TransformError {
         let (code, status) = match self {
             Self::EightBit(_) => (554, (5, 6, 3)),
             Self::International(_) | Self::InternationalRecipients(_) => (553, (5, 6, 7)),
+            Self::Header(_) => (554, (5, 6, 0)),
             Self::Test => (451, (4, 7, 1)),
             Self::Dkim(_) | Self::Smime(_) => (451, (4, 3, 0)),
         };

@@ -2,11 +2,13 @@
 //!
 //! Only the fields that say so change, each in its place; all others keep every octet, and so does the body.
 
+use std::collections::HashSet;
+
 use super::encoded_words::encode;
 use super::kept::{ORIGINAL, keep, remove_forged};
 use crate::config::{Login, SenderWhen, UpstreamSender};
 use crate::mail::header::{Field, Header, fold_words, mailboxes, strict_mailboxes};
-use crate::mail::{Address, DisplayName, DomainKey, NamedAddress, ReversePath};
+use crate::mail::{Address, AddressKey, DisplayName, DomainKey, NamedAddress, ReversePath};
 
 /// Domains below these are of one machine or one network: nobody beyond can answer there.
 const LOCAL_DOMAINS: [&str; 4] = ["local", "lan", "internal", "localdomain"];
@@ -49,7 +51,7 @@ impl SenderIdentity<'_> {
             _ => {}
         }
         if original.is_some() {
-            remove_forged(header);
+            remove_forged(header, ORIGINAL);
         }
         original
     }
@@ -76,7 +78,7 @@ impl SenderIdentity<'_> {
 /// Other From fields go, and so does a Sender that named an author of before, or nobody: it says who has sent for them
 /// (RFC 5322 3.6.2).
 pub(super) fn set_author(header: &mut Header<'_>, author: &NamedAddress) {
-    let before = authors(header);
+    let before: HashSet<AddressKey> = authors(header).iter().map(Address::key).collect();
     header.retain(|field| !(field.is("Sender") && speaks_for(field, &before)));
     header.replace_raw("From", mailbox_field("From", author));
 }
@@ -88,10 +90,9 @@ fn authors(header: &Header<'_>) -> Vec<Address> {
 }
 
 /// Whether a Sender field names one of these, or nobody at all.
-fn speaks_for(field: &Field<'_>, authors: &[Address]) -> bool {
+fn speaks_for(field: &Field<'_>, authors: &HashSet<AddressKey>) -> bool {
     let named = mailboxes(field.value());
-    let is_author = |address: &Address| authors.iter().any(|author| author.key() == address.key());
-    named.is_empty() || named.iter().any(is_author)
+    named.is_empty() || named.iter().any(|address| authors.contains(&address.key()))
 }
 
 /// Whether a mailbox is the only author.

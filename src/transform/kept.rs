@@ -5,12 +5,14 @@ use crate::mail::header::{Field, Fields, Header, MAX_LINE, fold};
 
 /// All names that originals are kept under begin so.
 pub(super) const ORIGINAL: &str = "X-Mailsluice-Original-";
+/// All names that mailboxes are kept under which were taken out of a list begin so.
+pub(super) const OTHER: &str = "X-Mailsluice-Other-";
 /// Octets of an original name that are kept at most.
 const MAX_NAME: usize = 100;
 
 /// Removes the fields of such names that came with the message: nobody but us says what was there.
-pub(super) fn remove_forged(header: &mut Header<'_>) {
-    let reserved = ORIGINAL.to_ascii_lowercase();
+pub(super) fn remove_forged(header: &mut Header<'_>, reserved: &str) {
+    let reserved = reserved.to_ascii_lowercase();
     header.retain(|field| !field.careless_name().starts_with(reserved.as_bytes()));
 }
 

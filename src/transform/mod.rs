@@ -2,17 +2,21 @@
 //!
 //! The store keeps the content as it was accepted; each attempt starts from there again, so that another
 //! upstream or a changed configuration finds the original. The order: the signature below the text, addresses are completed, the
-//! upstream's sender is written, the test redirect, blind copies go, 7 bits where the upstream needs them, S/MIME, signatures of
+//! upstream's sender is written, the test redirect, blind copies go, text goes as base64 where the
+//! upstream damages it else, 7 bits where the upstream needs them, the header says what the
+//! envelope says where the upstream delivers by it, S/MIME, signatures of
 //! others that all this has broken go, and DKIM as the last change. All of it is computing, no waiting: the caller moves large
 //! content to a thread of its own.
 
 mod ascii;
+mod base64_text;
 mod broken_signatures;
 mod decided;
 pub mod dkim;
 mod downgrade;
 mod encoded_words;
 mod error;
+mod header_delivery;
 mod identity;
 mod kept;
 mod redirect;
@@ -21,19 +25,22 @@ mod smime;
 
 pub use dkim::{DkimError, Signer};
 pub use error::{TransformError, TransformerError};
+pub use header_delivery::{EditedFields, HeaderFault, OtherRecipients};
 pub use smime::SmimeError;
 
 use broken_signatures::Covered;
 use downgrade::SevenBit;
+use header_delivery::obey_envelope;
 use identity::SenderIdentity;
 use smime::SmimeSigners;
 
-use crate::config::{Config, Login, NamedSignature, Signature, TestAction, Upstream};
+use crate::config::{Config, Login, NamedSignature, Signature, TestAction, TextEncoding, Upstream};
 use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::Header;
 use crate::mail::{Address, Completion, ReversePath};
 use crate::store::{Message, MessageKind};
 use crate::time::Timeline;
+use crate::upstream::Delivery;
 
 /// What a transformation must know of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +53,8 @@ pub struct UpstreamFacts {
     pub smtputf8: bool,
     /// Whether it is the local mailbox: then nothing leaves the machine.
     pub local: bool,
+    /// Where it delivers to whom the header names and knows no envelope: what becomes of others in there.
+    pub header_delivery: Option<OtherRecipients>,
 }
 
 /// By which upstream a message goes.
@@ -72,6 +81,10 @@ pub struct Prepared {
     pub smtputf8: bool,
     /// Whether the content has octets over 127, for `BODY=8BITMIME`.
     pub eight_bit: bool,
+    /// By what the upstream may deliver it.
+    pub delivery: Delivery,
+    /// The fields that others than the recipients were taken out of.
+    pub edited: EditedFields,
 }
 
 /// What messages are changed by: all that stands in one configuration beside the upstreams, ready to use.
@@ -133,6 +146,19 @@ impl Transformer {
         }
     }
 
+    /// The content with a signature below its text, where it gets one. Our own reports have none.
+    fn with_signature(
+        &self,
+        message: &Message,
+        (content, header): (&[u8], &Header<'_>),
+        upstream: &Upstream,
+    ) -> Option<Vec<u8>> {
+        let named = message.decisions.ruled.signature.as_deref().and_then(|name| self.signature(name));
+        let signature = named.or(upstream.signature.as_ref());
+        let signature = signature.filter(|_| message.kind == MessageKind::Submitted)?;
+        signature::with_signature(content, header, signature)
+    }
+
     /// Makes a message ready for one upstream.
     ///
     /// # Errors
@@ -144,23 +170,13 @@ impl Transformer {
         way_out: &WayOut<'_>,
     ) -> Result<Prepared, TransformError> {
         let upstream = &way_out.facts;
-        let covered = Covered::of(&Header::parse(&content));
-        let named = message.decisions.ruled.signature.as_deref().and_then(|name| self.signature(name));
-        let content = with_signature(message, content, named.or(way_out.upstream.signature.as_ref()));
         let mut header = Header::parse(&content);
-        decided::apply(&mut header, &message.decisions.ruled);
-        self.complete(message, &mut header);
-        let mut reverse_path = message.reverse_path.clone();
-        let mut original = None;
-        if let Some(sender) = sender_of(message, way_out.upstream, way_out.account) {
-            reverse_path = sender.reverse_path(&header, &reverse_path);
-            original = sender.write(&mut header);
+        let covered = Covered::of(&header);
+        let with_signature = self.with_signature(message, (&content, &header), way_out.upstream);
+        if let Some(content) = &with_signature {
+            header = Header::parse(content);
         }
-        let recipients = addressed(message, &mut header, upstream.local)?;
-        remove_blind_copies(&mut header);
-        if let Some(original) = original {
-            header.append_raw(original);
-        }
+        let (reverse_path, recipients) = self.write_header(message, &mut header, way_out)?;
         let envelope = (&reverse_path, &recipients[..]);
         let international = needs_smtputf8(message, &header, envelope);
         let takes_international = upstream.smtputf8 || upstream.local;
@@ -168,13 +184,20 @@ impl Transformer {
             ensure_known(message, envelope)?;
         }
         let changed = header.is_changed().then(|| header.to_content());
-        let mut content = changed.unwrap_or(content);
+        let mut content = changed.or(with_signature).unwrap_or(content);
+        if way_out.upstream.encode == TextEncoding::Base64 && !upstream.local {
+            content = base64_text::encode(content);
+        }
         let seven_bit = SevenBit {
             header: international && !takes_international,
             body: !upstream.eight_bit_mime && !upstream.local,
         };
         if (seven_bit.header || seven_bit.body) && !content.is_ascii() {
             content = seven_bit.write(&content)?;
+        }
+        let mut edited = EditedFields::default();
+        if let Some(others) = upstream.header_delivery {
+            (content, edited) = delivered_by_header(content, &recipients, others)?;
         }
         content = self.smime.sign(content, self.timeline.wall())?;
         if let Some(covered) = covered {
@@ -186,8 +209,62 @@ impl Transformer {
         }
         let eight_bit = !content.is_ascii();
         let smtputf8 = international && takes_international;
-        Ok(Prepared { content, reverse_path, recipients, smtputf8, eight_bit })
+        let delivery = if upstream.header_delivery.is_some() { Delivery::Header } else { Delivery::Envelope };
+        Ok(Prepared { content, reverse_path, recipients, smtputf8, eight_bit, delivery, edited })
     }
+
+    /// Writes what the configuration and what was decided make of a header. Returns where reports go, and to whom it is
+    /// addressed.
+    fn write_header(
+        &self,
+        message: &Message,
+        header: &mut Header<'_>,
+        way_out: &WayOut<'_>,
+    ) -> Result<(ReversePath, Vec<Address>), TransformError> {
+        decided::apply(header, &message.decisions.ruled);
+        self.complete(message, header);
+        let mut reverse_path = message.reverse_path.clone();
+        let mut original = None;
+        if let Some(sender) = sender_of(message, way_out.upstream, way_out.account) {
+            reverse_path = sender.reverse_path(header, &reverse_path);
+            original = sender.write(header);
+        }
+        let recipients = addressed(message, header, way_out.facts.local)?;
+        remove_blind_copies(header);
+        if let Some(original) = original {
+            header.append_raw(original);
+        }
+        Ok((reverse_path, recipients))
+    }
+
+    /// Why a message can't go by an upstream that delivers to whom the header names, if that is so. Of the content the header
+    /// section is needed; all else that may be in the way is not looked at.
+    ///
+    /// # Errors
+    /// With the reason.
+    pub fn ensure_header(
+        &self,
+        message: &Message,
+        section: &[u8],
+        way_out: &WayOut<'_>,
+    ) -> Result<(), HeaderFault> {
+        let Some(others) = way_out.facts.header_delivery else { return Ok(()) };
+        let mut header = Header::parse(section);
+        let Ok((_, recipients)) = self.write_header(message, &mut header, way_out) else { return Ok(()) };
+        obey_envelope(&mut header, &recipients, others).map(|_| ())
+    }
+}
+
+/// The content with a header that says what the envelope says.
+fn delivered_by_header(
+    content: Vec<u8>,
+    recipients: &[Address],
+    others: OtherRecipients,
+) -> Result<(Vec<u8>, EditedFields), TransformError> {
+    let mut header = Header::parse(&content);
+    let edited = obey_envelope(&mut header, recipients, others)?;
+    let changed = header.is_changed().then(|| header.to_content());
+    Ok((changed.unwrap_or(content), edited))
 }
 
 /// Whom the upstream is told: the recipients, or in test mode the test address alone, in the header as well.
@@ -207,12 +284,6 @@ fn addressed(
         _ if local => Ok(recipients),
         _ => Err(TransformError::Test),
     }
-}
-
-/// The content with a signature below its text. Our own reports have none.
-fn with_signature(message: &Message, content: Vec<u8>, signature: Option<&Signature>) -> Vec<u8> {
-    let signature = signature.filter(|_| message.kind == MessageKind::Submitted);
-    signature.and_then(|signature| signature::with_signature(&content, signature)).unwrap_or(content)
 }
 
 /// The reverse-path to say for a message whose content is still to come.

@@ -20,7 +20,7 @@ const PREFIX: &str = "[TEST]";
 pub(super) fn redirect(header: &mut Header<'_>, recipients: &[Address], test: &Address) {
     let originals = Originals::of(header, recipients, test);
     remove_blind_copies(header);
-    remove_forged(header);
+    remove_forged(header, ORIGINAL);
     let mut kept = Vec::new();
     let mut done: Vec<&str> = Vec::new();
     let mut subject = false;

@@ -22,12 +22,14 @@ use crate::mail::mime::{DecodedBody, Splice, TransferEncoding};
 
 /// The content with the signature; `None` when it gets none: it is a reply or a forward, signed or encrypted, has it
 /// already, or no text that it could be put below.
-pub(super) fn with_signature(content: &[u8], signature: &Signature) -> Option<Vec<u8>> {
-    if signature.skip_replies && replies::is_reply_or_forward(&Header::parse(content)) {
+///
+/// `header` is the header section of the content.
+pub(super) fn with_signature(content: &[u8], header: &Header<'_>, signature: &Signature) -> Option<Vec<u8>> {
+    if signature.skip_replies && replies::is_reply_or_forward(header) {
         return None;
     }
     let mut changes = Changes::default();
-    for part in text_parts(content) {
+    for part in text_parts(content, header) {
         changes.sign(content, &part, signature);
     }
     (!changes.0.is_empty()).then(|| changes.apply(content))

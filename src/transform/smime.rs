@@ -43,9 +43,12 @@ impl SmimeSigners {
     /// # Errors
     /// When the signing fails.
     pub(super) fn sign(&self, content: Vec<u8>, now: Timestamp) -> Result<Vec<u8>, SmimeError> {
+        if self.0.is_empty() {
+            return Ok(content);
+        }
         let header = Header::parse(&content);
         let Some(signer) = self.signer(&header) else { return Ok(content) };
-        if EntityKind::of(&header).is("multipart/report") || is_sealed(&content) {
+        if EntityKind::of(&header).is("multipart/report") || is_sealed(&header) {
             return Ok(content);
         }
         let entity = entity(&header);
@@ -55,9 +58,6 @@ impl SmimeSigners {
 
     /// Who signs for the sole mailbox in From.
     fn signer(&self, header: &Header<'_>) -> Option<&CmsSigner> {
-        if self.0.is_empty() {
-            return None;
-        }
         let mut authors = header.fields().filter(|f| f.is("From")).flat_map(|f| mailboxes(f.value()));
         let (Some(author), None) = (authors.next(), authors.next()) else { return None };
         let author = author.key();

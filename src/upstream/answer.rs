@@ -1,6 +1,7 @@
 //! What became of each recipient of a transaction.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::error::{DialogueFault, Stage};
 use crate::smtp::Reply;
@@ -55,6 +56,15 @@ impl RecipientResult {
     pub fn refusal(&self) -> Option<&Reply> {
         match &self.answer {
             Answer::Refused(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
+    /// How long a message rests at first that the upstream may have taken, where it may go on with what it has not answered.
+    #[must_use]
+    pub fn doubt_pause(&self) -> Option<Duration> {
+        match &self.answer {
+            Answer::Unknown(fault) => fault.doubt_pause(),
             _ => None,
         }
     }

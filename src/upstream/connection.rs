@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::DialogueFault;
-use super::offer::Offer;
+use super::offer::{Delivery, Offer};
 use super::wire::Wire;
 use crate::config::Timeouts;
 use crate::smtp::extension::Capabilities;
@@ -78,6 +78,7 @@ impl Connection {
             max_recipients: offered.max_recipients,
             dsn: offered.dsn,
             local: false,
+            delivery: Delivery::Envelope,
         }
     }
 

@@ -93,6 +93,12 @@ impl Credentials {
 }
 
 impl TokenLogin {
+    /// With the tokens that come from there, as this user; `refused` is the one that is known not to do.
+    #[must_use]
+    pub fn new(user: String, token: TokenHandle, refused: RefusedToken) -> Self {
+        Self { user, token, refused }
+    }
+
     async fn replace(&self, refused: &AccessToken) -> Result<PresentedLogin, LoginError> {
         match self.token.replace(refused).await {
             Ok(token) => Ok(self.presented(token, true)),
@@ -122,6 +128,11 @@ impl RefusedToken {
 }
 
 impl PresentedLogin {
+    /// The token, if it is made with one.
+    pub(super) fn token(&self) -> Option<&AccessToken> {
+        self.token.as_ref()
+    }
+
     pub(crate) fn method(&self) -> LoginMethod {
         if self.token.is_some() { LoginMethod::Token } else { LoginMethod::Password }
     }

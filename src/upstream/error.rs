@@ -8,6 +8,11 @@ use super::tls_error::TlsError;
 use crate::oauth::NoToken;
 use crate::smtp::sasl::{Mechanism, SaslError};
 use crate::smtp::{Reply, ReplyError};
+use crate::web::HttpError;
+
+/// How long a message rests at first that a request may have sent: Microsoft carries out for minutes what it has answered with
+/// 504.
+pub(super) const DOUBT_PAUSE: Duration = Duration::from_mins(30);
 
 /// A point of the dialogue with an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +39,8 @@ pub enum Stage {
     Content,
     /// After the final dot.
     FinalDot,
+    /// A request over HTTP, which is all of a transaction at once.
+    Request,
 }
 
 impl fmt::Display for Stage {
@@ -50,6 +57,7 @@ impl fmt::Display for Stage {
             Self::Data => "DATA",
             Self::Content => "sending the content",
             Self::FinalDot => "the final dot",
+            Self::Request => "the request",
         })
     }
 }
@@ -82,9 +90,27 @@ pub enum DialogueFault {
     /// The local mailbox could not be written.
     #[error("{0}")]
     Mailbox(String),
+    /// The upstream delivers by the header, and this one was not made for that: others could get the message.
+    #[error("not sent: the upstream delivers to whom the header names, and the header was not made for that")]
+    NotByHeader,
+    /// A request was not answered, and may have been carried out.
+    #[error("{0}, so that it may have been sent")]
+    NoAnswer(HttpError),
+    /// A request was answered so that it may have been carried out.
+    #[error("answered {0}, so that it may have been sent")]
+    InDoubt(String),
     /// There are more replies than commands, or fewer: which belongs to which is not known.
     #[error("the upstream's replies do not fit the commands, none of its refusals is believed")]
     OutOfStep,
+}
+
+impl DialogueFault {
+    /// How long a message rests at first that may have been taken, where the upstream may go on with what it has not answered;
+    /// with each further doubt twice as long.
+    #[must_use]
+    pub fn doubt_pause(&self) -> Option<Duration> {
+        matches!(self, Self::NoAnswer(_) | Self::InDoubt(_)).then_some(DOUBT_PAUSE)
+    }
 }
 
 /// Why no login was possible. What the upstream itself answered is a reply, not one of these.
@@ -193,6 +219,9 @@ pub enum ConnectCause {
     /// No address answered.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// A request over HTTP did not get there.
+    #[error("no connection: {0}")]
+    NoConnection(String),
     /// The dialogue broke.
     #[error(transparent)]
     Fault(#[from] DialogueFault),
@@ -313,7 +342,9 @@ impl ConnectError {
                 error.needs_a_person()
             }
             // A sign-in tries again by itself.
-            ConnectCause::Fault(_) | ConnectCause::Login(LoginError::NotReplaced(_)) => false,
+            ConnectCause::Fault(_)
+            | ConnectCause::NoConnection(_)
+            | ConnectCause::Login(LoginError::NotReplaced(_)) => false,
             ConnectCause::Refused(reply) => reply.is_permanent(),
             ConnectCause::LoginRefused(refusal) => refusal.reply.is_permanent(),
             ConnectCause::Login(LoginError::NoToken(why)) => why.needs_a_person(),

@@ -13,6 +13,7 @@ mod dial;
 mod dial_error;
 mod dialogue;
 mod error;
+mod graph;
 mod login;
 mod observer;
 mod offer;
@@ -40,15 +41,16 @@ pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use dial_error::{DialError, TunnelFault};
 pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
 pub use error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginMethod, LoginRefusal, Stage};
+pub use graph::{GraphClient, GraphLink};
 pub(crate) use login::{LoginLine, in_order, respond, without};
 pub use observer::Observer;
-pub use offer::Offer;
+pub use offer::{Delivery, Offer};
 pub(crate) use proxy::reach;
 pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
     rows, stated_wait,
 };
-pub use step::{ConnectStep, Offered, StepFailure, StepFinding, StepName, TlsFacts};
+pub use step::{ConnectStep, GraphLogin, Offered, StepFailure, StepFinding, StepName, TlsFacts};
 pub use stream::Stream;
 pub(crate) use stream::deadline_in;
 pub(crate) use tls::{TlsClient, binding};

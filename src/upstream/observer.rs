@@ -105,6 +105,13 @@ impl Observer {
         shown::reply_lines(reply, concealed).for_each(|line| tap.tell(Speaker::Server, &line));
     }
 
+    /// The upstream has said this.
+    pub(super) fn heard_line(&self, line: &str) {
+        if let Some(tap) = &self.tap {
+            tap.tell(Speaker::Server, line);
+        }
+    }
+
     /// Something has happened beside the words.
     pub(super) fn note(&self, words: &str) {
         if let Some(tap) = &self.tap {

@@ -42,6 +42,7 @@ impl ConnectError {
             ConnectCause::Login(LoginError::NotOffered { .. }) => {
                 (text, Some("set auth to one that it offers, or to \"auto\"".to_owned()))
             }
+            ConnectCause::NoConnection(reason) => (text, Some(unreachable(&[reason]).to_owned())),
             ConnectCause::Injection => (text, Some("have the network on the way looked at".to_owned())),
             _ => match text.rsplit_once("; ") {
                 Some((reason, action)) => (reason.to_owned(), Some(action.to_owned())),

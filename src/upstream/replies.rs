@@ -6,6 +6,7 @@
 //! (RFC 5321 4.2.1), which take whatever is left.
 
 mod general;
+mod graph;
 mod hosters;
 mod microsoft;
 mod others;
@@ -20,7 +21,7 @@ use crate::smtp::Reply;
 
 /// All rows, in the order in which they are asked.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    microsoft::ROWS.iter().chain(others::ROWS).chain(hosters::ROWS).chain(general::ROWS)
+    graph::ROWS.iter().chain(microsoft::ROWS).chain(others::ROWS).chain(hosters::ROWS).chain(general::ROWS)
 }
 
 /// Whether a refusal asks an unknown sender to come again later, and says so.

@@ -62,6 +62,26 @@ pub enum StepFinding {
     BeginsTls,
     /// It has accepted a login, by this mechanism; `None` when none is configured.
     LoggedIn(Option<String>),
+    /// It answers requests over HTTP.
+    Answered {
+        /// The status of the answer.
+        status: u16,
+        /// Whether it has proved by TLS who it is.
+        is_shielded: bool,
+    },
+    /// There is a token for requests.
+    HasToken(GraphLogin),
+}
+
+/// By what requests to Microsoft Graph are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphLogin {
+    /// Whose token it is, as far as it says so.
+    pub account: Option<String>,
+    /// The rights that it names.
+    pub rights: Vec<String>,
+    /// The mailbox that sends; `None` where each message says so.
+    pub mailbox: Option<String>,
 }
 
 /// What an upstream says to EHLO.
@@ -133,12 +153,13 @@ impl StepFinding {
     pub(super) fn step(&self) -> StepName {
         match self {
             Self::Resolved(_) => StepName::Resolve,
-            Self::Connected(_) | Self::Tunnelled(_) => StepName::Connect,
+            Self::Connected(_) | Self::Tunnelled(_) | Self::Answered { .. } => StepName::Connect,
             Self::Secured(_) => StepName::Tls,
             Self::Greeted(_) => StepName::Greeting,
             Self::Offers(_) => StepName::Hello,
             Self::BeginsTls => StepName::StartTls,
             Self::LoggedIn(_) => StepName::Auth,
+            Self::HasToken(_) => StepName::SignIn,
         }
     }
 }
@@ -169,6 +190,31 @@ impl fmt::Display for StepFinding {
             Self::BeginsTls => f.write_str("it begins TLS"),
             Self::LoggedIn(None) => f.write_str("no login is configured"),
             Self::LoggedIn(Some(mechanism)) => write!(f, "logged in by {mechanism}"),
+            Self::Answered { status, is_shielded: true } => {
+                write!(f, "answers requests (HTTP {status}); its certificate is trusted")
+            }
+            Self::Answered { status, is_shielded: false } => {
+                write!(f, "answers requests (HTTP {status}), without TLS")
+            }
+            Self::HasToken(login) => login.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for GraphLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is a token")?;
+        if let Some(account) = &self.account {
+            write!(f, " of {account}")?;
+        }
+        match self.rights.as_slice() {
+            // Rights that were given within a management scope do not stand in it.
+            [] => f.write_str(", which names no rights")?,
+            rights => write!(f, " with {}", rights.join(", "))?,
+        }
+        match &self.mailbox {
+            Some(mailbox) => write!(f, "; mail goes as {mailbox}"),
+            None => f.write_str("; mail goes as the mailbox in From"),
         }
     }
 }

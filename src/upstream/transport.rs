@@ -3,13 +3,15 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::capture::Mailbox;
 use super::connection::Connection;
 use super::connector::Connector;
-use super::error::{ConnectError, DialogueFault, Stage};
-use super::offer::Offer;
+use super::error::{ConnectError, DOUBT_PAUSE, DialogueFault, Stage};
+use super::graph::{GraphClient, GraphLink};
+use super::offer::{Delivery, Offer};
 use super::transaction::{Requests, Transaction};
 use crate::mail::{Address, Body, QueueId, ReversePath};
 use crate::smtp::Reply;
@@ -18,6 +20,8 @@ use crate::smtp::Reply;
 pub enum Transport {
     /// A smart host.
     Smtp(Box<Connector>),
+    /// A mailbox of Microsoft 365, by Microsoft Graph.
+    Graph(Arc<GraphClient>),
     /// The local mailbox.
     Capture(Arc<Mailbox>),
 }
@@ -26,6 +30,8 @@ pub enum Transport {
 pub enum Link {
     /// A connection to a smart host.
     Smtp(Box<Connection>),
+    /// Requests to Microsoft Graph, one at a time.
+    Graph(Box<GraphLink>),
     /// The local mailbox.
     Capture(Arc<Mailbox>),
 }
@@ -47,6 +53,8 @@ pub struct Outgoing<'a> {
     pub smtputf8: bool,
     /// Header and body, not dot-stuffed.
     pub content: &'a [u8],
+    /// By what the content was made to be delivered.
+    pub delivery: Delivery,
     /// What the client asked for beyond delivery.
     pub requests: Requests<'a>,
 }
@@ -61,6 +69,7 @@ impl Transport {
             Self::Smtp(connector) => {
                 connector.open().await.map(|connection| Link::Smtp(Box::new(connection)))
             }
+            Self::Graph(client) => client.open().await.map(|link| Link::Graph(Box::new(link))),
             Self::Capture(mailbox) => Ok(Link::Capture(mailbox.clone())),
         }
     }
@@ -72,6 +81,7 @@ impl Link {
     pub fn offer(&self) -> Offer {
         match self {
             Self::Smtp(connection) => connection.offer(),
+            Self::Graph(link) => link.offer(),
             Self::Capture(_) => {
                 Offer { eight_bit_mime: true, smtputf8: true, local: true, dsn: true, ..Offer::default() }
             }
@@ -83,30 +93,45 @@ impl Link {
     pub fn host(&self) -> &str {
         match self {
             Self::Smtp(connection) => connection.host(),
+            Self::Graph(link) => link.host(),
             Self::Capture(_) => "",
         }
     }
 
     /// Sends one message, and tells what became of each of its recipients. When the call is cancelled, the link is of no
     /// use any more.
-    pub async fn send(&mut self, message: &Outgoing<'_>) -> TransactionResult {
+    ///
+    /// # Errors
+    /// When the upstream could not be reached after all, as it can be with requests: the message was not looked at.
+    pub async fn send(&mut self, message: &Outgoing<'_>) -> Result<TransactionResult, ConnectError> {
         match self {
-            Self::Smtp(connection) => connection.send(&message.transaction()).await,
-            Self::Capture(mailbox) => put(mailbox, message).await,
+            Self::Smtp(connection) => Ok(connection.send(&message.transaction()).await),
+            Self::Graph(link) => link.send(message).await,
+            Self::Capture(mailbox) => Ok(put(mailbox, message).await),
         }
     }
 
     /// Whether the upstream may have taken a message about which it has not said so yet.
     #[must_use]
     pub fn is_dot_under_way(&self) -> bool {
-        matches!(self, Self::Smtp(connection) if connection.is_dot_under_way())
+        match self {
+            Self::Smtp(connection) => connection.is_dot_under_way(),
+            Self::Graph(link) => link.is_under_way(),
+            Self::Capture(_) => false,
+        }
+    }
+
+    /// How long a message rests at first that the upstream may have taken, where it may go on with what it has not answered.
+    #[must_use]
+    pub fn doubt_pause(&self) -> Option<Duration> {
+        matches!(self, Self::Graph(_)).then_some(DOUBT_PAUSE)
     }
 
     /// Whether another message can go over it; does not wait.
     pub fn is_reusable(&mut self) -> bool {
         match self {
             Self::Smtp(connection) => connection.is_reusable(),
-            Self::Capture(_) => true,
+            Self::Graph(_) | Self::Capture(_) => true,
         }
     }
 
@@ -115,7 +140,7 @@ impl Link {
     pub fn messages(&self) -> u32 {
         match self {
             Self::Smtp(connection) => connection.messages(),
-            Self::Capture(_) => 0,
+            Self::Graph(_) | Self::Capture(_) => 0,
         }
     }
 

@@ -42,6 +42,29 @@ async fn recipients_count_one_by_one() {
     assert_eq!(up.messages().len(), 1);
 }
 
+/// How many octets a message has is known at its final dot; what has no room then is not sent.
+#[tokio::test(start_paused = true)]
+async fn octets_count_when_they_are_known() {
+    let up = Upstream::new(Script::default());
+    let sim = relay(&up, &limits("per = { \"5m\" = { octets = \"3kB\" } }")).await;
+    let mut client = Client::at(&sim, 0).await;
+    let octets = || up.messages().iter().map(|seen| seen.content.len()).collect::<Vec<_>>();
+    let refused = loop {
+        let replies = client.send(FROM, &["x@there.example"], FROM).await;
+        if !replies[2].starts_with("250") {
+            break replies;
+        }
+        assert!(octets().len() < 20, "{:?}", octets());
+    };
+    assert!(refused[1].starts_with("250"), "there is room for another recipient: {refused:?}");
+    assert!(refused[2].starts_with("451 4.7.1 limit per 5m of main reached, next at "), "{refused:?}");
+    let (sent, one) = (octets().iter().sum::<usize>(), octets()[0]);
+    assert!(sent <= 3_000 && sent + one + octets().len() * 64 > 3_000, "{:?}", octets());
+    tokio::time::sleep(secs(302)).await;
+    let mut client = Client::at(&sim, 0).await;
+    assert!(client.send(FROM, &["x@there.example"], FROM).await[2].starts_with("250"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_recipient_that_is_given_twice_is_asked_about_and_counted_once() {
     let up = Upstream::new(Script::default());

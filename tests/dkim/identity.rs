@@ -26,7 +26,7 @@ when = "WHEN"
 "#;
 
 /// Fields that may change, or come, or go.
-const MAY_CHANGE: [&str; 13] = [
+pub(super) const MAY_CHANGE: [&str; 13] = [
     "From",
     "Sender",
     "Reply-To",
@@ -43,7 +43,7 @@ const MAY_CHANGE: [&str; 13] = [
 ];
 
 /// Odd but legal fields: folded, 8-bit, several of a kind, empty, huge.
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "From: Jane  <jane@x.test>\r\n",
     "From: \"Doe, J\" <jane@x.test>,\r\n\tbob@y.test (Bob)\r\n",
     "from : root (Cron Daemon)\r\n",
@@ -73,7 +73,11 @@ const FIELDS: &[&str] = &[
     "X-Mailsluice-Original-From: forged@x.test\r\n",
 ];
 
-fn message() -> Message {
+/// From no body at all to one of two parts.
+pub(super) const BODIES: &[&str] =
+    &["", "\r\n", "\r\nhello\r\n", "\r\n--b\r\n\r\nGr\u{fc}\u{df}e \r\n--b--\r\n"];
+
+pub(super) fn message() -> Message {
     Message {
         queue_id: QueueId::new(0, 0),
         kind: MessageKind::Submitted,
@@ -104,7 +108,7 @@ fn untouched(content: &[u8]) -> Vec<Vec<u8>> {
     Fields::new(content).filter(|field| !may_change(field)).map(|field| field.raw().to_vec()).collect()
 }
 
-fn count(content: &[u8], name: &str) -> usize {
+pub(super) fn count(content: &[u8], name: &str) -> usize {
     Fields::new(content).filter(|field| field.is(name)).count()
 }
 
@@ -114,11 +118,15 @@ fn what_is_not_the_sender_s_keeps_its_octets() {
     let records = published(&keys);
     let verifier = MessageAuthenticator::new_cloudflare().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let facts = UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
+    let facts = UpstreamFacts {
+        sign: true,
+        eight_bit_mime: true,
+        smtputf8: true,
+        local: false,
+        header_delivery: None,
+    };
     let fields = proptest::collection::vec(proptest::sample::select(FIELDS), 0..14);
-    let bodies = proptest::sample::select(
-        &["", "\r\n", "\r\nhello\r\n", "\r\n--b\r\n\r\nGr\u{fc}\u{df}e \r\n--b--\r\n"][..],
-    );
+    let bodies = proptest::sample::select(BODIES);
     for when in ["missing", "always"] {
         let text = CONFIG.replace("WHEN", when);
         let mut config = Config::from_toml(&text, Path::new("/")).unwrap().config;

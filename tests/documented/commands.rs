@@ -115,8 +115,11 @@ fn preset_row(preset: &Value) -> String {
         format!("{} {} {window}", counted.join(" and "), if window == "hour" { "an" } else { "a" })
     });
     let limits: Vec<_> = limits.collect();
-    let size =
-        preset["message_size"].as_u64().map_or_else(String::new, |octets| format!("{} MiB", octets >> 20));
+    let size = match preset["message_size"].as_u64() {
+        None => String::new(),
+        Some(octets) if octets % (1 << 20) == 0 => format!("{} MiB", octets >> 20),
+        Some(octets) => format!("{octets} octets"),
+    };
     format!(
         "| `{}` | {} | {} | {} | {} | {} | {} | {size} |\n",
         text("name"),

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use mailsluice::config::{ByteSize, Config, DkimEntry, LongLines, Signature, TestAction};
+use mailsluice::config::{
+    ByteSize, Config, DkimEntry, LongLines, SenderWhen, Signature, TestAction, UpstreamSender,
+};
 use mailsluice::mail::{Address, Body, QueueId, ReversePath, header};
 use mailsluice::store::{
     ClientInfo, Content, Decisions, LaneName, Message, MessageKind, QueuedRecipient, TestTreatment,
@@ -130,6 +132,11 @@ const TAKEN: &[(u16, usize)] = &[(220, 1), (250, 3), (354, 1), (250, 1), (221, 1
 
 /// Everything that is done to a content on its way out.
 fn prepare(content: &str) -> bool {
+    prepare_as(None, content)
+}
+
+/// The same for an upstream that sends as somebody.
+fn prepare_as(sender: Option<UpstreamSender>, content: &str) -> bool {
     let message = Message {
         queue_id: QueueId::new(0, 0),
         kind: MessageKind::Submitted,
@@ -140,7 +147,7 @@ fn prepare(content: &str) -> bool {
         reverse_path: ReversePath::Null,
         sender: "a@firm.example".into(),
         body: Body::EightBitMime,
-        smtputf8: false,
+        smtputf8: true,
         request: mailsluice::mail::MessageRequest::default(),
         client: ClientInfo::default(),
         decisions: Decisions::of_test(TestTreatment {
@@ -155,13 +162,20 @@ fn prepare(content: &str) -> bool {
         size: content.len() as u64,
         content: Content::memory(Vec::new()),
     };
-    let old = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
+    let old = UpstreamFacts {
+        sign: true,
+        eight_bit_mime: false,
+        smtputf8: false,
+        local: false,
+        header_delivery: None,
+    };
     let content = format!("Received: x\r\nFrom: a@firm.example\r\n{content}").into_bytes();
     let mut config = config();
     config.dkim.push(signing_entry());
     let text = Some("Gr\u{fc}\u{df}e".to_owned());
     let signature = Signature { text, html: None, skip_replies: true };
-    Arc::make_mut(&mut config.upstreams[0]).signature = Some(signature);
+    let upstream = Arc::make_mut(&mut config.upstreams[0]);
+    (upstream.signature, upstream.sender) = (Some(signature), sender);
     let upstream = &config.upstreams[0];
     let way_out = WayOut { upstream, account: &upstream.accounts[0], facts: old };
     Transformer::new(&config, Timeline::resume(Arc::new(SystemClock), None))
@@ -211,6 +225,36 @@ fn a_header_field_of_one_mebibyte() {
     }
 }
 
+/// The same of what has to become ASCII, and of what says how a body is written.
+#[test]
+fn a_written_anew_header_field_of_one_mebibyte() {
+    for name in ["Subject", "From", "Cc", "Message-ID", "Content-Type", "Content-Disposition"] {
+        for piece in [
+            "\u{e9}",
+            "\u{e9} ",
+            "\u{e9}\r\n ",
+            "\u{e9}@b, ",
+            "<\u{e9}",
+            "(\u{e9}",
+            "\"\u{e9}",
+            ":;\u{e9}",
+            "=?\u{e9}?=",
+            "; a=\u{e9}",
+            "; a*0=\u{e9}",
+            "; a*1*=b",
+            "; boundary=b",
+            ";",
+            "; a=\"b\\",
+        ] {
+            grows_with_its_size(&format!("{name}: {}", piece.escape_debug()), 1_000_000, |size| {
+                let start = if name.starts_with("Content") { "text/plain" } else { "" };
+                let field = format!("{name}: {start}{}\r\n", piece.repeat(size / piece.len()));
+                prepare(&format!("{field}\r\nx\u{e9}\r\n"));
+            });
+        }
+    }
+}
+
 /// The same through a session, which gets it in many pieces and searches for the end of the header section meanwhile.
 #[test]
 fn a_header_field_of_one_mebibyte_in_pieces() {
@@ -251,6 +295,44 @@ fn ten_thousand_levels_of_mime() {
             });
         }
     }
+}
+
+/// Authors, and those who send for them: each could be each of the others.
+#[test]
+fn ten_thousand_authors_and_as_many_senders() {
+    let address = Some(Address::parse("own@firm.example").unwrap());
+    let sender = UpstreamSender { name: None, address, reply_to: None, when: SenderWhen::Always };
+    grows_with_its_size("authors", 10_000, |count| {
+        let list = |name: &str| (0..count).fold(String::new(), |all, n| all + &format!("{name}{n}@b,\r\n "));
+        let content = format!("From: {}x@b\r\nSender: {}y@b\r\n\r\nx\r\n", list("a"), list("s"));
+        assert!(prepare_as(Some(sender.clone()), &content));
+    });
+}
+
+/// Very many fields of one part.
+#[test]
+fn a_part_of_a_million_fields() {
+    grows_with_its_size("fields of a part", 1_000_000, |fields| {
+        let head = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
+        let content = format!("{head}{}\r\n\u{e9}\r\n--b--\r\n", "A:\r\n".repeat(fields));
+        // No upstream of 7 bits gets what can't be told apart into fields and body.
+        assert_eq!(prepare(&content), fields < 262_144, "{fields}");
+    });
+}
+
+/// Signatures of others, of which our changes break some: very many, or with very many fields in one.
+#[test]
+fn a_hundred_thousand_signed_fields() {
+    // No signature goes below it: the body stays, so that the fields decide.
+    let reply = "In-Reply-To: <a@b>\r\n";
+    grows_with_its_size("fields that a signature names", 100_000, |names| {
+        let names = (0..names).fold(String::new(), |all, n| all + &format!("x{n}:\r\n "));
+        assert!(prepare(&format!("{reply}DKIM-Signature: h={names}to; b=x\r\n\r\nx\r\n")));
+    });
+    grows_with_its_size("signatures", 20_000, |signatures| {
+        let fields = "DKIM-Signature: h=a:date; b=x\r\nA: b\r\n".repeat(signatures);
+        assert!(prepare(&format!("{reply}{fields}Date: {}\r\n\r\nx\r\n", "x".repeat(signatures))));
+    });
 }
 
 /// Very many parts beside each other.

@@ -7,7 +7,7 @@ use crate::sources::Source;
 const LEVELS: &[&[&str]] = &[
     &["mail", "time", "memory", "folder"],
     &["config", "content", "dns"],
-    &["smtp", "dkim"],
+    &["smtp", "dkim", "web"],
     &["limits"],
     &["store"],
     &["route", "report", "lane", "direct", "oauth"],

@@ -1,5 +1,6 @@
 //! What is held of a whole walk: no window exceeded, not too many connections, nothing lost, nothing sent twice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mailsluice::config::{Config, Window};
@@ -15,6 +16,16 @@ pub(crate) struct History(Vec<(Ms, Arc<Config>)>);
 impl History {
     pub(crate) fn begins(&mut self, at: Ms, config: Arc<Config>) {
         self.0.push((at, config));
+    }
+
+    /// All windows that were ever limited.
+    fn windows(&self) -> BTreeSet<Window> {
+        let upstreams = self.0.iter().flat_map(|(_, config)| &config.upstreams);
+        let quotas = upstreams.flat_map(|upstream| {
+            let own = upstream.accounts.iter().map(|account| &account.limits.quotas);
+            own.chain([&upstream.shared_limits.quotas])
+        });
+        quotas.flat_map(|quotas| quotas.iter().map(|(window, _)| window)).collect()
     }
 
     /// What was in force at some time between two moments.
@@ -34,7 +45,7 @@ pub(crate) fn windows(book: &Book, history: &History) {
     for (place, one) in book.transactions.iter().enumerate() {
         let (upstream, user) = (one.key.0.as_str(), one.key.1.as_str());
         for scope in [Scope { upstream, user: Some(user) }, Scope { upstream, user: None }] {
-            for window in Window::ALL {
+            for window in history.windows() {
                 in_window(book, history, place, (scope, window));
             }
         }
@@ -44,7 +55,7 @@ pub(crate) fn windows(book: &Book, history: &History) {
 fn in_window(book: &Book, history: &History, place: usize, (scope, window): (Scope<'_>, Window)) {
     let one = &book.transactions[place];
     let at = one.asked.last().copied().unwrap_or(one.begun);
-    let quota = |config: &Config| scope.quotas(config).map(|quotas| quotas[window as usize]);
+    let quota = |config: &Config| scope.quotas(config).map(|quotas| quotas.of(window));
     // The least strict of those that can have been asked.
     let most = |of: &dyn Fn(mailsluice::config::Quota) -> Option<u32>, until: Ms| {
         let all = history.between(one.decided, until).filter_map(quota);

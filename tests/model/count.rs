@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mailsluice::config::{Config, Limits, Login, Pace, Quota, Upstream, Window};
+use mailsluice::config::{Config, Limits, Login, Pace, Quota, Quotas, Upstream, Window};
 
 use super::facts::{Book, Line, Ms, Transaction};
 
@@ -33,11 +33,11 @@ impl Scope<'_> {
     }
 
     /// What is in force for it; `None` when the configuration does not know it.
-    pub(crate) fn quotas(&self, config: &Config) -> Option<[Quota; 4]> {
+    pub(crate) fn quotas(&self, config: &Config) -> Option<Quotas> {
         let upstream = upstream(config, self.upstream)?;
         match self.user {
-            None => Some(upstream.shared_limits.quotas),
-            Some(user) => account(upstream, user).map(|account| account.limits.quotas),
+            None => Some(upstream.shared_limits.quotas.clone()),
+            Some(user) => account(upstream, user).map(|account| account.limits.quotas.clone()),
         }
     }
 
@@ -66,6 +66,12 @@ pub(crate) fn length(window: Window) -> Ms {
     window.length().as_millis() as Ms
 }
 
+/// How exactly the relay knows when something was counted, at worst.
+fn known_within(window: Window) -> Ms {
+    let longer = Window::NAMED.into_iter().find(|named| *named >= window);
+    length(longer.unwrap_or(Window::WEEK)) / 600 + length(window) / 600
+}
+
 /// One that counts: until when (`None`: it is under way), and for how much.
 struct Counted {
     leaves: Option<Ms>,
@@ -91,9 +97,8 @@ pub(crate) struct Count<'a> {
 
 impl Count<'_> {
     /// Whether a window is full for a scope: which lasts longest of those that are.
-    pub(crate) fn full(&self, scope: Scope<'_>, quotas: &[Quota; 4], host: &str) -> Option<Full> {
-        let all = Window::ALL.into_iter().zip(quotas);
-        let full = all.filter_map(|(window, quota)| self.full_window(scope, window, quota, host));
+    pub(crate) fn full(&self, scope: Scope<'_>, quotas: &Quotas, host: &str) -> Option<Full> {
+        let full = quotas.iter().filter_map(|(window, quota)| self.full_window(scope, window, &quota, host));
         full.max_by_key(|full| full.until.unwrap_or(Ms::MAX))
     }
 
@@ -117,7 +122,8 @@ impl Count<'_> {
     }
 
     fn counted(&self, scope: Scope<'_>, window: Window, host: &str) -> Vec<Counted> {
-        let late = if self.at_most { length(window) / 600 + SLACK } else { 0 };
+        // A window that is new, or that a start reads again, may know no more than the next longer one does.
+        let late = if self.at_most { known_within(window) + SLACK } else { 0 };
         let leaves = |ended: Ms| ended + length(window) + late;
         let of_transaction = |one: &Transaction| {
             let heard = one.asked.len() as u64;
@@ -179,8 +185,8 @@ fn distance(limits: &Limits, recipients: u64) -> Ms {
     let share = |window: Window, most: Option<u32>, count: u64| {
         most.map_or(0, |most| (length(window) * count).div_ceil(u64::from(most)))
     };
-    let of = |(window, quota): (Window, &Quota)| {
+    let of = |(window, quota): (Window, Quota)| {
         share(window, quota.messages, 1).max(share(window, quota.recipients, recipients))
     };
-    Window::ALL.into_iter().zip(&limits.quotas).map(of).max().unwrap_or(0)
+    limits.quotas.iter().map(of).max().unwrap_or(0)
 }

@@ -172,6 +172,7 @@ impl Limits {
         let connections = maybe(if of_account { 80 } else { 50 }, 1, 3);
         let windows = [
             (60, maybe(50, 1, 8), maybe(25, 5, 40)),
+            (420, maybe(15, 3, 15), maybe(10, 20, 60)),
             (3_600, maybe(40, 4, 30), maybe(30, 20, 80)),
             (86_400, maybe(10, 30, 60), None),
         ];
@@ -200,12 +201,15 @@ impl Limits {
             let name = match length {
                 60 => "per_minute",
                 3_600 => "per_hour",
-                _ => "per_day",
+                86_400 => "per_day",
+                _ => "per",
             };
             let messages = messages.map(|most| format!("messages = {most}"));
             let recipients = recipients.map(|most| format!("recipients = {most}"));
             let parts: Vec<String> = messages.into_iter().chain(recipients).collect();
-            writeln!(text, "{name} = {{ {} }}", parts.join(", ")).unwrap();
+            let quota = format!("{{ {} }}", parts.join(", "));
+            let quota = if name == "per" { format!("{{ \"{length}s\" = {quota} }}") } else { quota };
+            writeln!(text, "{name} = {quota}").unwrap();
         }
         if self.even {
             text.push_str("pace = \"even\"\n");

@@ -35,7 +35,7 @@ class AuthorizationServer(NodeProgram):
 
     def reset(self):
         """As after the start: well, lenient, tokens of a minute, nothing seen."""
-        self.set(person=PERSON, life=60, strict=False, conduct={"kind": "well"}, exchanges=[])
+        self.set(person=PERSON, life=60, codeLife=600, strict=False, conduct={"kind": "well"}, exchanges=[])
 
     def set(self, **state):
         self.ask("/set", state)

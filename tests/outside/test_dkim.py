@@ -49,6 +49,7 @@ def all_verdicts(message, keys, folder):
     return verdicts
 
 
+@pytest.mark.feature(15)
 @pytest.mark.parametrize("rsa", ["rsa", "rsa-pkcs1"])
 def test_both_key_types_verify_after_a_hop_through_postfix(rsa, start_relay, postfix, tmp_path):
     keys = [make_key(tmp_path, rsa, "r2026"), make_key(tmp_path, "ed25519", "e2026")]

@@ -61,6 +61,7 @@ def verdicts(message, name_server, folder):
     return opendkim_verdicts_by_dns(message, name_server, folder) + dkimpy_verdicts_by_dns(message, name_server)
 
 
+@pytest.mark.feature(22)
 @pytest.mark.parametrize("kind", ["rsa", "ed25519"])
 def test_from_the_key_to_the_verified_mail(kind, start_relay, sink, name_server, tmp_path):
     config = with_dns(sink, name_server)

@@ -186,6 +186,7 @@ def generated(seed, count):
         yield f"generated {n}", txt(" ".join(["v=spf1", *(term.format(n=n) for term in chosen), end]).strip())
 
 
+@pytest.mark.feature(15)
 def test_spf_is_judged_as_pyspf_does(name_server, tmp_path, monkeypatch):
     zones = {**SPF_ZONES, **dict(generated(12, 40))}
     assert len(zones) > 80
@@ -387,6 +388,7 @@ def test_a_sound_set_up_of_any_preset_has_no_fault(name_server, tmp_path, monkey
         assert bulk["level"] == ("unknown" if "unknown" in levels else "ok"), f"{preset}: {bulk}"
 
 
+@pytest.mark.feature(16)
 def test_names_and_the_machine_are_judged(name_server, tmp_path):
     folder = tmp_path / "doctor"
     name_server.publish({

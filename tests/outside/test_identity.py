@@ -43,6 +43,7 @@ def second_sink():
     upstream.stop()
 
 
+@pytest.mark.feature(4)
 def test_the_sender_of_a_server_fills_in_what_a_message_lacks(start_relay, sink):
     relay = start_relay(upstream_to(sink.port, SENDER))
     with_smtplib(relay, "root@box.local", "To: Customer  <customer@elsewhere.example>\r\n", subject="own")
@@ -66,6 +67,7 @@ def test_the_sender_of_a_server_fills_in_what_a_message_lacks(start_relay, sink)
     assert b"From: Jane  <jane@firm.example>\r\nReply-To: jane@home.example\r\n" in other.content
 
 
+@pytest.mark.feature(4, 16)
 def test_each_server_has_its_own_sender_and_its_own_greeting(start_relay, sink, second_sink):
     always = '[upstream.sender]\nname = "Firm Ltd"\naddress = "office@firm.example"\nwhen = "always"\n'
     config = upstream_to(sink.port, f'ehlo = "mail.firm.example"\ndefault = true\n{always}')

@@ -3,9 +3,12 @@
 import json
 import re
 import smtplib
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from pathlib import Path
+
+import pytest
 
 from conftest import upstream_to
 from network import wait_until
@@ -40,16 +43,30 @@ def arrived(sink, count=1):
     return arrival, message_from_bytes(arrival.content)
 
 
+@pytest.mark.feature(19)
 def test_the_sender_is_that_of_the_kind_of_document(start_relay, sink):
-    relay = start_relay(upstream_to(sink.port) + recipe("The sender by the kind"))
-    kinds = [("offer", "sales@firm.example"), ("invoice", "invoices@firm.example"), ("receipt", "invoices@firm.example"), (None, OWN)]
+    user = f'[[user]]\nname = "anna"\npassword = "x"\nsenders = ["{OWN}"]\ndefault_sender = "{OWN}"\n'
+    config = 'auth = "optional"\n' + upstream_to(sink.port) + user + recipe("The sender by the kind")
+    relay = start_relay(config)
+    office, accounting = "sales@firm.example", "invoices@firm.example"
+    kinds = [("offer", office), ("order", office), ("invoice", accounting), ("reminder", accounting), ("receipt", accounting), (None, OWN)]
     for count, (kind, sender) in enumerate(kinds, 1):
         hand_in(relay, letter(X_Document_Type=kind) if kind else letter())
         arrival, message = arrived(sink, count)
-        assert arrival.sender == sender and sender in message["From"]
+        assert arrival.sender == sender and sender in message["From"], kind
         assert message["X-Document-Type"] is None and arrival.recipients == [BUYER]
+    # A program that knows no sender at all: else it is the address of the user who has logged in.
+    for count, (kind, sender) in enumerate([("invoice", accounting), (None, OWN)], len(kinds) + 1):
+        message = letter(X_Document_Type=kind) if kind else letter()
+        del message["From"]
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
+            client.login("anna", "x")
+            client.sendmail(OWN, [BUYER], message.as_bytes())
+        arrival, got = arrived(sink, count)
+        assert arrival.sender == sender and sender in got["From"], kind
 
 
+@pytest.mark.feature(18)
 def test_documents_are_copied_to_the_archive(start_relay, sink):
     relay = start_relay(upstream_to(sink.port) + recipe("A copy of every document"))
     document = letter()
@@ -64,6 +81,7 @@ def test_documents_are_copied_to_the_archive(start_relay, sink):
     assert (totals["accepted"], totals["generated"], totals["sent"]) == (3, 2, 5)
 
 
+@pytest.mark.feature(21)
 def test_the_clerk_in_charge_sees_what_goes_out_as_somebody_else(start_relay, sink):
     relay = start_relay(upstream_to(sink.port) + recipe("The clerk in charge"))
     for count, (clerk, copied) in enumerate([("Bob <bob@firm.example>", ["bob@firm.example"]), (OWN.upper(), [])], 1):
@@ -73,8 +91,14 @@ def test_the_clerk_in_charge_sees_what_goes_out_as_somebody_else(start_relay, si
         assert message.get_all("Cc", []) == copied and message["X-Clerk"] is None
 
 
+def zone_where_it_is(hour):
+    """A time zone whose clock shows this hour now."""
+    ahead = (hour - datetime.now(UTC).hour + 11) % 24 - 11
+    return f'timezone = "Etc/GMT{-ahead:+d}"'
+
+
 def test_mass_mail_waits_for_the_night(start_relay, sink):
-    relay = start_relay(upstream_to(sink.port) + recipe("Mass mail at night"))
+    relay = start_relay(upstream_to(sink.port) + recipe("Mass mail at night"), top=zone_where_it_is(12))
     hand_in(relay, letter(Precedence="bulk"))
     hand_in(relay, letter())
     arrived(sink)
@@ -87,6 +111,15 @@ def test_mass_mail_waits_for_the_night(start_relay, sink):
     arrived(sink, 2)
 
 
+def test_mass_mail_goes_at_once_in_the_night(start_relay, sink):
+    for count, hour in enumerate((23, 2), 1):
+        relay = start_relay(upstream_to(sink.port) + recipe("Mass mail at night"), top=zone_where_it_is(hour))
+        hand_in(relay, letter(Precedence="bulk"))
+        arrived(sink, count)
+        [accepted] = relay.wait_event("accepted")
+        assert accepted["rules"] == "night", "it is the rule's, and goes all the same"
+
+
 def test_external_recipients_only_for_some(start_relay, sink, tmp_path):
     user = '[[user]]\nname = "erp"\npassword = "x"\n'
     relay = start_relay('auth = "optional"\n' + upstream_to(sink.port) + user + recipe("External recipients only"))
@@ -96,7 +129,7 @@ def test_external_recipients_only_for_some(start_relay, sink, tmp_path):
     except smtplib.SMTPDataError as refused:
         assert refused.smtp_code == 550 and b"external recipients are not for you" in refused.smtp_error
     [line] = relay.wait_event("rejected")
-    assert line["reason"] == "rule"
+    assert (line["reason"], line["rule"]) == ("rule", "inside-only")
     hand_in(relay, letter(), "bob@firm.example")
     arrived(sink)
     file = tmp_path / "letter.eml"
@@ -104,5 +137,5 @@ def test_external_recipients_only_for_some(start_relay, sink, tmp_path):
     for user, refused in ([], True), (["--user", "erp"], False):
         told = relay.command("explain", str(file), "--from", OWN, "--to", BUYER, *user)
         assert {"rules", "upstream", "from", "recipients", "copies", "dkim", "limits"} <= told.keys(), json.dumps(told)
-        assert (told["rejected"] is not None) == refused
+        assert (told["rejected"] is not None) == refused and told["rejected_by"] == ("inside-only" if refused else None)
         assert refused or (told["upstream"], told["from"], told["recipients"]) == ("sink", OWN, [BUYER])

@@ -56,6 +56,7 @@ def invoice(charset="utf-8", cte=None):
     return message
 
 
+@pytest.mark.feature(28)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_invoice_with_its_pdf_gets_the_signature_in_both_forms(client, start_relay, sink, tmp_path):
     relay = start(start_relay, sink, tmp_path / "relay")
@@ -108,6 +109,7 @@ REPLIES = {
 SUBJECTS = {"Outlook in German, forward": b"WG: Angebot", "mutt, forward": b"[ann@elsewhere.example: Offer]", "encoded": b"=?utf-8?q?Fwd=3A_Gr=C3=BC=C3=9Fe?="}
 
 
+@pytest.mark.feature(28)
 def test_replies_forwards_and_sealed_mail_get_none(start_relay, sink, tmp_path):
     relay = start(start_relay, sink, tmp_path / "relay")
     quoted = b"> Dear Firm\r\n>\r\n> the question\r\n\r\nthe answer\r\n"
@@ -162,6 +164,7 @@ def certificates(folder, kind):
     return section, at["root.pem"]
 
 
+@pytest.mark.feature(29)
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
 def test_smime_is_verified_by_openssl(kind, start_relay, sink, tmp_path):
     section, root = certificates(tmp_path, kind)

@@ -3,6 +3,8 @@
 import smtplib
 from email import message_from_bytes
 
+import pytest
+
 from conftest import upstream_to
 from messages import compose
 from network import wait_until
@@ -43,6 +45,7 @@ def assert_redirected(arrival):
     assert "third@elsewhere.example" in " ".join(message.get_all("X-Mailsluice-Original-Cc"))
 
 
+@pytest.mark.feature(10)
 def test_redirect(start_relay, sink):
     relay = start_relay(SWITCH + upstream_to(sink.port))
     submit(relay)
@@ -51,6 +54,55 @@ def test_redirect(start_relay, sink):
     assert_redirected(sink.arrivals[0])
     event = relay.wait_event("sent")[0]
     assert event["to"] == TEST and all(address in str(event["original_to"]) for address in ORIGINAL)
+
+
+@pytest.mark.feature(11)
+def test_a_person_decides_about_each_mail(start_relay, sink):
+    """Still testing, or for real: each mail waits for that answer, over a restart as well."""
+    relay = start_relay(SWITCH.replace("redirect", "hold") + upstream_to(sink.port))
+    for _ in range(3):
+        submit(relay)
+    relay.terminate()
+    relay.start()
+    waiting = relay.queue()
+    assert [mail["waiting_for"] for mail in waiting] == ["release"] * 3 and not sink.arrivals
+    still, real, never = (mail["queue_id"] for mail in waiting)
+    relay.command("queue", "release", still, "--to", "test")
+    wait_until(lambda: len(sink.arrivals) == 1, 30, lambda: f"the test: {relay.log_tail()}")
+    assert_redirected(sink.arrivals[0])
+    relay.command("queue", "release", real, "--to", "recipients")
+    wait_until(lambda: len(sink.arrivals) == 2, 30, lambda: f"the mail: {relay.log_tail()}")
+    arrival = sink.arrivals[1]
+    assert sorted(arrival.recipients) == sorted(ORIGINAL)
+    assert message_from_bytes(arrival.content)["Subject"] == "A letter" and b"X-Mailsluice-Original" not in arrival.content
+    relay.command("queue", "delete", never)
+    relay.wait_empty()
+    assert len(sink.arrivals) == 2
+    assert {event["queue_id"] for event in relay.events("released")} == {still, real}
+
+
+@pytest.mark.feature(10)
+def test_one_program_is_tried_while_others_go_on(start_relay, sink):
+    """By its user, or by a rule; its copies go nowhere else either."""
+    users = '[[user]]\nname = "trial"\npassword = "x"\ntest = true\n[[user]]\nname = "erp"\npassword = "x"\n'
+    rule = '[[rule]]\nname = "new-shop"\nwhen = { header = "X-Shop", matches = "." }\ntest = true\n[[rule]]\nname = "archive"\n'
+    copies = 'add_bcc = ["archive@elsewhere.example"]\nadd_cc = ["clerk@elsewhere.example"]\n'
+    config = f'auth = "optional"\n{SWITCH.replace("true", "false")}{upstream_to(sink.port)}{users}{rule}{copies}'
+    relay = start_relay(config)
+    for count, (user, field, is_test) in enumerate([("trial", b"", True), ("erp", b"", False), ("erp", b"X-Shop: new\r\n", True)], 1):
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
+            client.login(user, "x")
+            client.sendmail("office@firm.example", ORIGINAL, compose(b"text\r\n", field))
+        wait_until(lambda wanted=count: len(sink.arrivals) == wanted, 30, lambda: f"the mail: {relay.log_tail()}")
+        arrival = sink.arrivals[-1]
+        if is_test:
+            assert arrival.recipients == [TEST], (user, arrival.recipients)
+            for name, value in message_from_bytes(arrival.content).items():
+                assert name.lower().startswith("x-mailsluice-original-") or "elsewhere.example" not in value, (name, value)
+        else:
+            assert sorted(arrival.recipients) == sorted([*ORIGINAL, "archive@elsewhere.example", "clerk@elsewhere.example"])
+    relay.wait_empty()
+    assert [event.get("test_mode") for event in relay.events("accepted")] == ["redirect", None, "redirect"]
 
 
 def test_the_mode_stays_with_the_message(start_relay, sink):

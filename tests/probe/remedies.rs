@@ -16,42 +16,6 @@ fn refused(code: u16, text: &str) -> Script {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_login_is_refused_for() {
-    let basic = "535 5.7.139 Authentication unsuccessful, ";
-    for (text, action) in [
-        (
-            "SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled for more information.",
-            "SMTP AUTH is off for the whole tenant: Set-CASMailbox -Identity MAILBOX -SmtpClientAuthenticationDisabled $false \
-             turns it on for this mailbox, Set-TransportConfig -SmtpClientAuthenticationDisabled $false for all",
-        ),
-        (
-            "SmtpClientAuthentication is disabled for the Mailbox. Visit https://aka.ms/smtp_auth_disabled for more information.",
-            "SMTP AUTH is off for this mailbox: Set-CASMailbox -Identity MAILBOX -SmtpClientAuthenticationDisabled $false; \
-             it takes effect within an hour",
-        ),
-        ("basic authentication is disabled.", "use OAuth"),
-        (
-            "user is locked by your organization's security defaults policy. Contact your administrator.",
-            "security defaults",
-        ),
-        (
-            "the request did not meet the criteria to be authenticated successfully. Contact your administrator.",
-            "conditional access",
-        ),
-        ("the user credentials were incorrect.", "check user and password"),
-        ("account is locked.", "the sign-in log in Entra names it"),
-    ] {
-        let upstream = Upstream::new(refused(535, &format!("5.7.139 Authentication unsuccessful, {text}")));
-        let sim = relay(&upstream, &format!("{PLAIN}{LOGIN}")).await;
-        let events = probe(&sim.control(), &[]).await;
-        let end = result(&events);
-        assert_eq!(end["reason"], json!(format!("{basic}{text}")));
-        assert!(end["action"].as_str().unwrap().contains(action), "{end}");
-        assert_eq!(steps(&events).last().unwrap(), "!auth");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn each_step_at_which_it_can_end() {
     for (script, keys, want, reason, action) in [
         (

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Request, Response};
-use mailsluice::config::Proxy;
-use mailsluice::oauth::{HttpClient, HttpError, SignIns, client_fingerprint};
+use mailsluice::oauth::{SignIns, client_fingerprint};
+use mailsluice::web::{HttpClient, HttpError, HttpTerms};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -17,7 +17,7 @@ struct Provider;
 
 #[async_trait]
 impl HttpClient for Provider {
-    async fn send(&self, _: Request<Vec<u8>>, _: Option<&Proxy>) -> Result<Response<Vec<u8>>, HttpError> {
+    async fn send(&self, _: Request<Vec<u8>>, _: &HttpTerms<'_>) -> Result<Response<Vec<u8>>, HttpError> {
         let tokens = json!({"access_token": "c4n4ry-access", "refresh_token": "c4n4ry-next", "token_type": "Bearer",
             "expires_in": 3600});
         Ok(Response::new(tokens.to_string().into_bytes()))

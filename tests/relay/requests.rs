@@ -145,6 +145,6 @@ async fn announced_limits_are_kept() {
     assert_eq!(up.connections(), 2, "two messages over each");
     let lines = sim.core.as_ref().unwrap().context.accounts.limit_lines("main").await.unwrap();
     let day =
-        lines.iter().find(|line| line.window == mailsluice::config::Window::Day).unwrap().recipients_used;
+        lines.iter().find(|line| line.window == mailsluice::config::Window::DAY).unwrap().recipients_used;
     assert_eq!(day, 10 + 3 + 3 + 1, "only the first was taken for all ten");
 }

@@ -73,7 +73,7 @@ pub(crate) fn ask(messages: u32) -> Ask {
 /// Quotas of the account in a window.
 pub(crate) fn quota(window: Window, messages: Option<u32>, recipients: Option<u32>) -> Ceilings {
     let mut ceilings = Ceilings::default();
-    ceilings.quotas[window as usize] = Quota { messages, recipients, octets: None };
+    ceilings.quotas.set(window, Quota { messages, recipients, octets: None });
     ceilings
 }
 
@@ -141,13 +141,13 @@ pub(crate) async fn used(world: &impl World, scope: Scope, window: Window) -> (u
     let mut counts = store.usage(vec![scope.clone()]).await.unwrap();
     let timeline = store.timeline();
     let lines = LimitLine::of_scope(&scope, &Ceilings::default(), &mut counts[0], timeline.now(), timeline);
-    let line = &lines[window as usize];
+    let line = lines.iter().find(|line| line.window == window).unwrap();
     (line.messages_used, line.recipients_used)
 }
 
 /// The same of the account's day.
 pub(crate) async fn used_today(world: &impl World) -> (u64, u64) {
-    used(world, Scope::Account(account()), Window::Day).await
+    used(world, Scope::Account(account()), Window::DAY).await
 }
 
 pub(crate) fn amount(recipients: u32) -> Amount {

@@ -130,7 +130,7 @@ pub(crate) async fn what_rests_is_not_due(world: impl World) {
 
 pub(crate) async fn a_claim_is_blocked_only_when_mail_is_due(world: impl World) {
     let store = world.store();
-    let ask = |messages| Ask { ceilings: own(quota(Window::Minute, Some(1), None)), ..ask(messages) };
+    let ask = |messages| Ask { ceilings: own(quota(Window::MINUTE, Some(1), None)), ..ask(messages) };
     store.enqueue(message(1, &["a@b"])).await.unwrap();
     assert_eq!(store.claim(ask(0)).await.unwrap(), Claimed::Empty { next_due: Some(Moment(1_000_000)) });
     let first = leased(store.claim(ask(9)).await.unwrap());
@@ -157,7 +157,7 @@ pub(crate) async fn what_an_account_cannot_take_is_passed_over(world: impl World
     let unfit = Arc::new([all[0].lease.id].into());
     assert_eq!(names(&leased(store.claim(Ask { unfit, ..ask(9) }).await.unwrap())), [id(3)]);
     // What is passed over is not blocked either.
-    let full = Ask { ceilings: own(quota(Window::Minute, Some(1), None)), ..small() };
+    let full = Ask { ceilings: own(quota(Window::MINUTE, Some(1), None)), ..small() };
     assert!(matches!(store.claim(full).await.unwrap(), Claimed::Empty { .. }));
 }
 

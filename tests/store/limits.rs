@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailsluice::config::{Batch, Pace, TestAction, Window};
-use mailsluice::limits::{AccountKey, Amount, Cause, Ceilings, Scope, Wait};
+use mailsluice::limits::{AccountKey, Amount, Cause, Ceilings, GroupKey, Scope, Wait};
 use mailsluice::store::*;
 use mailsluice::time::Moment;
 
@@ -15,7 +15,7 @@ fn blocked(cause: Cause, until: Option<Moment>) -> Claimed {
 }
 
 fn minute_after(at: Moment) -> Moment {
-    Window::Minute.leaves(Window::Minute.slot(at))
+    Window::MINUTE.leaves(Window::MINUTE.slot(at))
 }
 
 fn limited(ceilings: Ceilings) -> Ask {
@@ -41,11 +41,11 @@ async fn opens(world: &impl World, ask: &Ask, cause: Cause, until: Moment) -> Ve
 
 pub(crate) async fn a_window_blocks_until_its_first_permit_has_left(world: impl World) {
     let store = world.store();
-    let ask = limited(quota(Window::Minute, Some(2), None));
+    let ask = limited(quota(Window::MINUTE, Some(2), None));
     fill(&world, 5).await;
     let Claimed::Messages { leased: first, more } = store.claim(ask.clone()).await.unwrap() else { panic!() };
     assert_eq!((first.len(), more), (2, Some(Moment(1_000_000))), "more is due, and has no room");
-    let cause = Cause::Window(Window::Minute);
+    let cause = Cause::Window(Window::MINUTE);
     assert_eq!(store.claim(ask.clone()).await.unwrap(), blocked(cause, None), "they must end first");
     store.settle(sent(&first[0])).await.unwrap();
     let early = minute_after(world.clock().now());
@@ -59,7 +59,7 @@ pub(crate) async fn a_window_blocks_until_its_first_permit_has_left(world: impl 
 
 pub(crate) async fn what_is_not_counted_is_given_back(world: impl World) {
     let store = world.store();
-    let ask = limited(quota(Window::Hour, Some(1), None));
+    let ask = limited(quota(Window::HOUR, Some(1), None));
     fill(&world, 2).await;
     let first = leased(store.claim(ask.clone()).await.unwrap());
     store.hand_back(vec![first[0].lease]).await.unwrap();
@@ -72,7 +72,7 @@ pub(crate) async fn what_is_not_counted_is_given_back(world: impl World) {
 
 pub(crate) async fn an_envelope_is_split_to_the_room_that_is_left(world: impl World) {
     let store = world.store();
-    let ask = limited(quota(Window::Minute, None, Some(4)));
+    let ask = limited(quota(Window::MINUTE, None, Some(4)));
     let large = message(1, &["a@b", "b@b", "c@b", "d@b", "e@b", "f@b"]);
     store.enqueue(message(0, &["a@b"])).await.unwrap();
     store.enqueue(of_user("other", large)).await.unwrap();
@@ -84,7 +84,7 @@ pub(crate) async fn an_envelope_is_split_to_the_room_that_is_left(world: impl Wo
         store.settle(sent(leased)).await.unwrap();
     }
     let until = minute_after(world.clock().now());
-    let rest = opens(&world, &ask, Cause::Window(Window::Minute), until).await;
+    let rest = opens(&world, &ask, Cause::Window(Window::MINUTE), until).await;
     let sizes: usize = rest.iter().map(|leased| leased.message.recipients.len()).sum();
     assert_eq!((rest.len(), sizes), (2, 4), "neither waits for the other");
 }
@@ -103,7 +103,7 @@ pub(crate) async fn copies_need_one_and_captured_mail_needs_nothing(world: impl 
     };
     store.enqueue(copied).await.unwrap();
     store.enqueue(captured).await.unwrap();
-    let ask = limited(quota(Window::Minute, Some(1), Some(1)));
+    let ask = limited(quota(Window::MINUTE, Some(1), Some(1)));
     let copy = leased(store.claim(ask.clone()).await.unwrap());
     assert_eq!((copy[0].message.recipients.len(), copy[0].message.disposition()), (3, Disposition::OneCopy));
     assert_eq!(used_today(&world).await, (1, 1));
@@ -119,7 +119,7 @@ pub(crate) async fn what_is_shared_is_shared(world: impl World) {
         let key = AccountKey::new("u", name);
         let [own, upstream] = key.scopes();
         let ceilings =
-            vec![(own, quota(Window::Minute, Some(2), None)), (upstream, quota(Window::Day, Some(3), None))];
+            vec![(own, quota(Window::MINUTE, Some(2), None)), (upstream, quota(Window::DAY, Some(3), None))];
         Ask { account: key, ceilings, ..ask(9) }
     };
     fill(&world, 6).await;
@@ -130,10 +130,10 @@ pub(crate) async fn what_is_shared_is_shared(world: impl World) {
         store.settle(sent(leased)).await.unwrap();
     }
     let upstream = Scope::Upstream("u".into());
-    assert_eq!(used(&world, upstream, Window::Day).await, (3, 3));
-    assert_eq!(used(&world, Scope::Account(AccountKey::new("u", "b")), Window::Day).await, (1, 1));
-    let until = Window::Day.leaves(Window::Day.slot(world.clock().now()));
-    let cause = Cause::Shared(Window::Day);
+    assert_eq!(used(&world, upstream, Window::DAY).await, (3, 3));
+    assert_eq!(used(&world, Scope::Account(AccountKey::new("u", "b")), Window::DAY).await, (1, 1));
+    let until = Window::DAY.leaves(Window::DAY.slot(world.clock().now()));
+    let cause = Cause::Shared(Window::DAY);
     let wait = Wait { cause, until: Some(until) };
     assert_eq!(store.room(of("b").ceilings, amount(1)).await.unwrap(), Err(wait));
     assert_eq!(opens(&world, &of("a"), cause, until).await.len(), 2);
@@ -142,13 +142,13 @@ pub(crate) async fn what_is_shared_is_shared(world: impl World) {
 pub(crate) async fn pace_batch_and_what_was_learned_hold(world: impl World) {
     let store = world.store();
     fill(&world, 20).await;
-    let even = limited(Ceilings { pace: Pace::Even, ..quota(Window::Minute, Some(30), None) });
+    let even = limited(Ceilings { pace: Pace::Even, ..quota(Window::MINUTE, Some(30), None) });
     let first = leased(store.claim(even.clone()).await.unwrap());
     assert_eq!(first.len(), 1, "one at a time");
     store.settle(sent(&first[0])).await.unwrap();
     assert_eq!(opens(&world, &even, Cause::Even, Moment(1_002_000)).await.len(), 1);
 
-    store.reset_usage("u".into(), Window::ALL.to_vec()).await.unwrap();
+    store.reset_usage("u".into(), Window::NAMED.to_vec()).await.unwrap();
     world.clock().set(2_000_000);
     let batch = Some(Batch { messages: 3, pause: Duration::from_secs(2) });
     let batch = limited(Ceilings { batch, ..Ceilings::default() });
@@ -161,7 +161,7 @@ pub(crate) async fn pace_batch_and_what_was_learned_hold(world: impl World) {
     // One of before is under way still.
     assert_eq!(store.claim(batch).await.unwrap(), blocked(Cause::Batch, None));
 
-    let learned = Ceilings { learned_per_minute: Some(4), ..quota(Window::Minute, Some(30), None) };
+    let learned = Ceilings { learned_per_minute: Some(4), ..quota(Window::MINUTE, Some(30), None) };
     let until = minute_after(world.clock().now());
     assert_eq!(store.claim(limited(learned)).await.unwrap(), blocked(Cause::Slowed, Some(until)));
 }
@@ -179,8 +179,8 @@ fn permit(ceilings: Ceilings, recipients: u32, recorded: u32) -> NewPermit {
 
 pub(crate) async fn permits_take_room_and_grow(world: impl World) {
     let store = world.store();
-    let ceilings = quota(Window::Minute, Some(1), Some(4));
-    let cause = Cause::Window(Window::Minute);
+    let ceilings = quota(Window::MINUTE, Some(1), Some(4));
+    let cause = Cause::Window(Window::MINUTE);
     let full = |until| Permitted::Blocked(Wait { cause, until });
     assert_eq!(store.take_permit(permit(ceilings.clone(), 5, 5)).await.unwrap(), full(None));
     let id = granted(&world, permit(ceilings.clone(), 1, 2)).await;
@@ -240,14 +240,14 @@ pub(crate) async fn what_was_under_way_counts_after_a_crash(mut world: impl Worl
     world.store().end_permit(PermitEnd::without_message(open, Some(amount(1)))).await.unwrap();
     assert_eq!(used_today(&world).await, (3, 10), "it was ended by the start");
     // They have ended now, not when they began.
-    let ask = limited(quota(Window::Minute, Some(2), None));
+    let ask = limited(quota(Window::MINUTE, Some(2), None));
     let until = minute_after(world.clock().now());
-    opens(&world, &ask, Cause::Window(Window::Minute), until).await;
+    opens(&world, &ask, Cause::Window(Window::MINUTE), until).await;
 }
 
 pub(crate) async fn what_fails_is_not_counted(world: impl World) {
     let store = world.store();
-    let ceilings = quota(Window::Minute, Some(9), None);
+    let ceilings = quota(Window::MINUTE, Some(9), None);
     let open = granted(&world, permit(ceilings.clone(), 2, 9)).await;
     fill(&world, 3).await;
     let first =
@@ -273,17 +273,17 @@ pub(crate) async fn usage_is_told_reset_and_pruned(mut world: impl World) {
     world.crash();
     assert_eq!(used_today(&world).await, (2, 2), "counts last");
     let store = world.store();
-    store.reset_usage("other".into(), Window::ALL.to_vec()).await.unwrap();
+    store.reset_usage("other".into(), Window::NAMED.to_vec()).await.unwrap();
     assert_eq!(used_today(&world).await, (2, 2));
-    store.reset_usage("u".into(), vec![Window::Day]).await.unwrap();
+    store.reset_usage("u".into(), vec![Window::DAY]).await.unwrap();
     assert_eq!(used_today(&world).await, (1, 1), "what is under way is not forgotten");
     let own = || Scope::Account(account());
-    assert_eq!(used(&world, own(), Window::Week).await, (2, 2));
+    assert_eq!(used(&world, own(), Window::WEEK).await, (2, 2));
     store.prune().await.unwrap();
-    assert_eq!(used(&world, own(), Window::Week).await, (2, 2));
+    assert_eq!(used(&world, own(), Window::WEEK).await, (2, 2));
     world.clock().pass(8 * 86_400_000);
     store.prune().await.unwrap();
-    assert_eq!(used(&world, own(), Window::Week).await, (1, 1));
+    assert_eq!(used(&world, own(), Window::WEEK).await, (1, 1));
 }
 
 fn suspension(account: Option<&str>, kind: SuspensionKind, lasts: Option<u64>) -> NewSuspension {
@@ -356,4 +356,57 @@ pub(crate) async fn a_refused_login_stays_until_it_is_ended(mut world: impl Worl
     left.retain(|suspension| suspension.kind == SuspensionKind::Login);
     assert_eq!(left, [other], "of one account, and of one kind");
     assert_eq!(store.suspensions().await.unwrap().len(), 2);
+}
+
+pub(crate) async fn upstreams_of_a_group_count_together(world: impl World) {
+    let store = world.store();
+    let group = Scope::Group(GroupKey::new("g", ["u".into(), "v".into()]));
+    let of = |upstream: &str, most: u32| Ask {
+        lane: LaneName::of_upstream(upstream),
+        account: AccountKey::new(upstream, "a"),
+        ceilings: vec![(group.clone(), quota(Window::MINUTE, Some(most), None))],
+        ..ask(9)
+    };
+    fill(&world, 4).await;
+    store
+        .enqueue(NewMessage { lane: LaneName::of_upstream("v"), ..message(9, &["x@there.example"]) })
+        .await
+        .unwrap();
+    // What was sent before anybody asked for the group counts, too.
+    let before = leased(store.claim(Ask { ceilings: Vec::new(), ..of("u", 0) }).await.unwrap());
+    assert_eq!(before.len(), 4);
+    store.settle(sent(&before[0])).await.unwrap();
+    let room = |most| store.room(of("v", most).ceilings, amount(1));
+    let cause = Cause::Group(Window::MINUTE);
+    assert_eq!(room(3).await.unwrap(), Err(Wait { cause, until: None }));
+    assert_eq!(room(5).await.unwrap().map(|room| room.messages), Ok(1));
+    let other = leased(store.claim(of("v", 5)).await.unwrap());
+    assert_eq!(other.len(), 1);
+    for leased in before[1..].iter().chain(&other) {
+        store.settle(sent(leased)).await.unwrap();
+    }
+    assert_eq!(used(&world, group.clone(), Window::MINUTE).await, (5, 5));
+    store.reset_usage("u".into(), Vec::new()).await.unwrap();
+    assert_eq!(room(2).await.unwrap().map(|room| room.messages), Ok(1), "the other's still count");
+    let until = Window::MINUTE.leaves(Window::MINUTE.slot(world.clock().now()));
+    assert_eq!(room(1).await.unwrap(), Err(Wait { cause, until: Some(until) }));
+}
+
+pub(crate) async fn a_window_of_any_length_knows_what_was_sent_before(world: impl World) {
+    let store = world.store();
+    let five = Window::from_name("5m").unwrap();
+    fill(&world, 4).await;
+    let first = leased(store.claim(ask(3)).await.unwrap());
+    for leased in &first {
+        store.settle(sent(leased)).await.unwrap();
+    }
+    let sent_at = world.clock().now();
+    world.clock().pass(60_000);
+    let ask = limited(quota(five, Some(3), None));
+    let Claimed::Blocked(wait) = store.claim(ask.clone()).await.unwrap() else { panic!("three are all") };
+    assert_eq!(wait.cause, Cause::Window(five));
+    let until = wait.until.unwrap();
+    let latest = sent_at.after(five.length()).0 + Window::HOUR.slot_width() + five.slot_width();
+    assert!(until > sent_at.after(five.length()) && until.0 <= latest, "{until:?} {sent_at:?}");
+    assert_eq!(opens(&world, &ask, wait.cause, until).await.len(), 1);
 }

@@ -156,7 +156,7 @@ pub(crate) async fn places_are_what_goes_before(world: impl World) {
         store.enqueue(message(n, &["a@b", "c@d"][..=n as usize % 2])).await.unwrap();
     }
     store.enqueue(NewMessage { held: true, ..message(5, &["a@b"]) }).await.unwrap();
-    let load = |messages, recipients| Some(Load { messages, recipients });
+    let load = |messages, recipients| Some(Load { messages, recipients, octets: 0 });
     let sending = claim(&world, 1).await;
     for (n, want) in
         [(1, load(0, 0)), (2, load(0, 0)), (3, load(1, 1)), (4, load(2, 3)), (5, None), (9, None)]

@@ -44,7 +44,7 @@ pub(crate) async fn each_sender_goes_to_its_lane(world: impl World) {
     let load = |lane: &str| store.lane_load(&LaneName::parse(lane));
     assert_eq!(
         (load("u"), load("w")),
-        (Load { messages: 1, recipients: 2 }, Load { messages: 2, recipients: 4 })
+        (Load { messages: 1, recipients: 2, octets: 14 }, Load { messages: 2, recipients: 4, octets: 28 })
     );
     let claimed = leased(store.claim(Ask { lane: LaneName::of_upstream("w"), ..ask(9) }).await.unwrap());
     assert_eq!(names(&claimed), [id(1), id(3)]);
@@ -107,4 +107,26 @@ pub(crate) async fn many_messages_move_in_one_walk(world: impl World) {
         .map(|sender| store.lane_load(&LaneName::bound("v", &AddressKey::of_text(sender))).messages)
         .sum();
     assert_eq!(all, 800);
+}
+
+pub(crate) async fn one_message_moves_alone(world: impl World) {
+    let store = world.store();
+    for n in [1, 2] {
+        store.enqueue(from("a@x", message(n, &["a@b", "c@d"]))).await.unwrap();
+    }
+    let first = claim(&world, 1).await.remove(0);
+    let v = LaneName::of_upstream("v");
+    let decisions = Decisions { upstream: Some("v".into()), ..Decisions::default() };
+    let moved = LeasedMove { lease: first.lease, to: v.clone(), credit: 40, decisions: decisions.clone() };
+    store.move_leased(moved.clone()).await.unwrap();
+    assert!(matches!(store.move_leased(moved).await, Err(StoreError::Fenced)), "its lease has ended");
+    assert_eq!(
+        (store.lane_load(&lane()).messages, store.lane_load(&v)),
+        (1, Load { messages: 1, recipients: 2 })
+    );
+    assert_eq!(names(&claim(&world, 9).await), [id(2)]);
+    let there = leased(store.claim(Ask { lane: v, ..ask(9) }).await.unwrap());
+    assert_eq!((names(&there), there[0].message.recipients.len()), (vec![id(1)], 2));
+    assert_eq!((there[0].message.age_base, &there[0].message.decisions), (1_000_040, &decisions));
+    assert_eq!(there[0].message.recipients[0].attempts, 0, "it was not tried");
 }

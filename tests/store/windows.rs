@@ -42,8 +42,8 @@ fn key(account: usize) -> AccountKey {
 fn ceilings(account: usize) -> Vec<(Scope, Ceilings)> {
     let [own, upstream] = key(account).scopes();
     vec![
-        (own, quota(Window::Minute, Some(OWN.0), Some(OWN.1))),
-        (upstream, quota(Window::Minute, Some(SHARED.0), Some(SHARED.1))),
+        (own, quota(Window::MINUTE, Some(OWN.0), Some(OWN.1))),
+        (upstream, quota(Window::MINUTE, Some(SHARED.0), Some(SHARED.1))),
     ]
 }
 

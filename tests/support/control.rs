@@ -123,6 +123,7 @@ impl Simulation {
             outcomes: context.outcomes.clone(),
             memory: MemoryBudget::new(1 << 20),
             router: context.router.clone(),
+            transformer: context.transformer.clone(),
             accounts: context.accounts.clone(),
             estimate: Arc::new(self.estimate()),
             sign_ins: core.sign_ins.clone(),

@@ -1,5 +1,6 @@
 //! A client of the relay, in a session over a pipe.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -26,10 +27,15 @@ pub struct Client {
 impl Client {
     /// At the relay's listener of that number, greeted.
     pub async fn at(sim: &Simulation, listener: usize) -> Self {
+        Self::of(sim, listener, [127, 0, 0, 1].into()).await
+    }
+
+    /// The same, from this address.
+    pub async fn of(sim: &Simulation, listener: usize, ip: IpAddr) -> Self {
         let door = Arc::new(ArcSwap::from_pointee(door(sim, listener)));
         let (stop, stopping) = watch::channel(false);
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let running = session::run(theirs, [127, 0, 0, 1].into(), "s1".into(), door.clone(), stopping);
+        let running = session::run(theirs, ip, "s1".into(), door.clone(), stopping);
         let session = tokio::spawn(running);
         let mut client = Self { stream: BufReader::new(ours), session, listener, door, _stop: stop };
         assert!(client.reply().await.starts_with("220 "));
@@ -100,6 +106,7 @@ pub fn door(sim: &Simulation, listener: usize) -> Door {
         store: context.store.clone(),
         timeline: context.timeline.clone(),
         router: context.router.clone(),
+        transformer: context.transformer.clone(),
         wakeups: context.wakeups.clone(),
         limit_waits: context.limit_waits.clone(),
         test_mode: core.test_mode.clone(),

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use mailsluice::limits::{AccountKey, Amount, Ledger, ScopeUsage};
+use mailsluice::config::Window;
+use mailsluice::limits::{AccountKey, Amount, Ceilings, Ledger, Scope, ScopeUsage, UsageRow};
 use mailsluice::mail::{Address, QueueId};
 use mailsluice::store::*;
 use mailsluice::time::{Clock, Moment, SystemClock, Timeline};
@@ -57,6 +58,8 @@ struct MemoryState {
     leases: HashMap<MessageId, HeldLease>,
     permits: HashMap<PermitId, HeldPermit>,
     ledger: Ledger,
+    /// All that has ended and was counted, and when.
+    ended: Vec<(AccountKey, Amount, Moment)>,
     /// The last number that was given to anything.
     last: i64,
     totals: Totals,
@@ -224,13 +227,39 @@ impl MemoryState {
         known.expect("nothing is read");
     }
 
+    /// Has the ledger know all that these limits are about.
+    fn know_scopes(&mut self, ceilings: &[(Scope, Ceilings)]) {
+        let (ended, leases, permits) = (&self.ended, &self.leases, &self.permits);
+        let read = |scope: &Scope| {
+            let its_own = ended.iter().filter(|(account, ..)| scope.has(account));
+            let mut rows: Vec<UsageRow> = its_own
+                .flat_map(|(_, amount, at)| {
+                    let row = |window: Window| UsageRow { window, slot: window.slot(*at), amount: *amount };
+                    Window::NAMED.map(row)
+                })
+                .collect();
+            rows.sort_by_key(|row| (row.window, row.slot));
+            let of_leases = leases.values().map(|held| (&held.account, held.taken));
+            let all = of_leases.chain(permits.values().map(|held| (&held.account, held.taken)));
+            let under_way = all.filter(|(account, _)| scope.has(account)).map(|(_, taken)| taken).collect();
+            Ok::<_, ()>(ScopeUsage { rows, under_way, ..ScopeUsage::default() })
+        };
+        self.ledger.load(ceilings.iter().map(|(scope, _)| scope), read).expect("nothing is read");
+    }
+
+    /// A transaction ends; the provider has counted so much, or nothing.
+    fn ended(&mut self, account: &AccountKey, taken: &Amount, counted: Option<&Amount>, at: Moment) {
+        self.know(account);
+        self.ledger.end(account, taken, counted, at);
+        self.ended.extend(counted.map(|counted| (account.clone(), *counted, at)));
+    }
+
     /// A lease ends; the provider has counted so much, or nothing. `None`: it had ended already.
     fn end_lease(&mut self, lease: Lease, used: Option<&Amount>, now: Moment) -> Option<()> {
         self.leases.get(&lease.id).filter(|held| held.token == lease.token)?;
         let held = self.leases.remove(&lease.id)?;
         if !held.taken.is_none() || used.is_some() {
-            self.know(&held.account);
-            self.ledger.end(&held.account, &held.taken, used, now);
+            self.ended(&held.account, &held.taken, used, now);
         }
         Some(())
     }
@@ -327,12 +356,16 @@ impl Upkeep for MemoryStore {
     async fn recover(&self) -> Result<Recovered, StoreError> {
         let (mut state, now) = (self.state(), self.now());
         let state = &mut *state;
+        let mut ends = Vec::new();
         for (_, held) in state.leases.drain() {
-            state.ledger.end(&held.account, &held.taken, Some(&held.taken), now);
+            ends.push((held.account, held.taken, held.taken));
         }
         for (_, held) in state.permits.drain() {
             let all = Amount { recipients: held.recorded, ..held.taken };
-            state.ledger.end(&held.account, &held.taken, Some(&all), now);
+            ends.push((held.account, held.taken, all));
+        }
+        for (account, taken, counted) in ends {
+            state.ended(&account, &taken, Some(&counted), now);
         }
         let mut unknown = Vec::new();
         for entry in state.queue.values_mut().filter(|entry| entry.state == EntryState::Sending) {

@@ -4,6 +4,7 @@
 
 pub mod control;
 pub mod direct_client;
+pub mod graph;
 pub mod lines;
 pub mod office365;
 pub mod pacer;

@@ -21,6 +21,7 @@ use mailsluice::session::{self, Door, Services};
 use mailsluice::smtp::InstanceId;
 use mailsluice::store::NewMessage;
 use mailsluice::time::{SystemClock, Timeline};
+use mailsluice::transform::Transformer;
 use mailsluice::upstream::{Mailbox, TcpDial};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
@@ -109,6 +110,7 @@ impl World {
             instance: InstanceId::random(),
             store: store.clone(),
             router,
+            transformer: Arc::new(Transformer::new(&config, timeline.clone()).unwrap()),
             wakeups,
             limit_waits: LimitWaits::default(),
             test_mode: Arc::new(Switch::load(store.clone(), &config.test_mode).await.unwrap()),
@@ -214,10 +216,12 @@ fn config(folder: &std::path::Path) -> Config {
             filter: vec![],
             sender: None,
             sign: false,
+            encode: TextEncoding::Unchanged,
             signature: None,
             kind: UpstreamKind::Capture(Capture { max: 10 }),
             accounts: vec![Login::anonymous(Limits::default())],
             shared_limits: SharedLimits::default(),
+            limit_group: None,
             fallback: Fallback::default(),
             disable_after: 5,
         })],

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::super::failure::Failure;
+use super::super::output::count;
 use crate::config::SignIn;
 use crate::oauth::{RedirectError, TokenRemedy, TokenRequestError, connect_action};
 
@@ -18,8 +19,12 @@ pub(super) enum SignInFailure {
     Loopback(io::Error),
     /// Nothing that was pasted was of use.
     Unusable,
+    /// Nobody has used the code while it was good.
+    CodeExpired,
     /// Nobody has signed in within this time.
     TooLate(Duration),
+    /// The input has ended before anything was pasted.
+    NothingPasted,
     /// The person had enough.
     GivenUp,
     /// There is no refresh token: it would be over with the first token.
@@ -30,6 +35,7 @@ impl SignInFailure {
     /// In words: what, why, and what to do.
     pub(super) fn into_failure(self, sign_in: &SignIn) -> Failure {
         let again = connect_action(&sign_in.name);
+        let paste = connect_action(&format!("{} --paste", sign_in.name));
         let text = match self {
             Self::Told(failure) => return failure,
             Self::Provider(error) => {
@@ -38,15 +44,15 @@ impl SignInFailure {
                     TokenRemedy::Retry { action, .. } => action.unwrap_or_else(|| "try again".to_owned()),
                 };
                 match error.refusal().map(|refusal| refusal.error.as_str()) {
-                    Some("expired_token" | "code_expired") => format!("nobody has used the code in time: {again}"),
+                    Some("expired_token" | "code_expired") => return Self::CodeExpired.into_failure(sign_in),
                     _ => format!("{error}: {action}"),
                 }
             }
-            Self::Loopback(error) => format!("cannot listen for the browser ({error}): {again} --paste"),
-            Self::Unusable => format!("nothing that was pasted was of use: {again} --paste"),
-            Self::TooLate(limit) => {
-                format!("nobody has signed in within {} minutes: {again}", limit.as_secs().div_ceil(60))
-            }
+            Self::Loopback(error) => format!("cannot listen for the browser ({error}): {paste}"),
+            Self::Unusable => format!("nothing that was pasted was of use: {paste}"),
+            Self::CodeExpired => format!("nobody has used the code in time: {again}"),
+            Self::TooLate(limit) => format!("nobody has signed in within {}: {again}", minutes(limit)),
+            Self::NothingPasted => format!("given up, for nothing was pasted: {paste}"),
             Self::GivenUp => "given up".to_owned(),
             Self::NoRefreshToken => {
                 "the provider gave no refresh token, so the sign-in would end with the first token: scope must ask for \
@@ -56,6 +62,11 @@ impl SignInFailure {
         };
         Failure::new(format!("{}: {text}; nothing is stored", sign_in.name))
     }
+}
+
+/// A time as a person reads it.
+pub(super) fn minutes(time: Duration) -> String {
+    count(time.as_secs().div_ceil(60), "minute")
 }
 
 impl From<TokenRequestError> for SignInFailure {

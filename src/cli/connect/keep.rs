@@ -1,7 +1,5 @@
 //! Where the grant goes: to the relay that runs, or into the store.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use hyper::Method;
@@ -12,6 +10,7 @@ use tokio::runtime::Runtime;
 use super::super::client::{Client, RequestPath};
 use super::super::context::CliContext;
 use super::super::failure::Failure;
+use super::super::relay_user::check_owner;
 use crate::config::{Config, SignIn};
 use crate::control::view::{SignInGrantJson, SignInJson};
 use crate::oauth::{SignInGrant, client_fingerprint};
@@ -84,17 +83,4 @@ pub(in crate::cli) fn open_store(config: &Config, what: String) -> Result<Sqlite
     let (data_dir, most) = (&config.data_dir, config.queue.max_messages);
     let store = SqliteStore::open(data_dir, most, Threading::Caller, Arc::new(SystemClock));
     store.map_err(|error| Failure::Failed(anyhow::Error::new(error).context(what)))
-}
-
-/// What another user makes in the relay's folder, the relay could not write.
-fn check_owner(data_dir: &Path) -> Result<(), Failure> {
-    let Ok(folder) = std::fs::metadata(data_dir) else { return Ok(()) };
-    if folder.uid() == rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
-    Err(Failure::new(format!(
-        "{} belongs to another user (number {}), as whom the relay runs: run this as that user, or while the relay runs",
-        data_dir.display(),
-        folder.uid()
-    )))
 }

@@ -8,6 +8,7 @@ mod person;
 mod script;
 mod voice;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
@@ -23,11 +24,13 @@ use self::voice::Voice;
 use super::client::runtime;
 use super::context::CliContext;
 use super::failure::Failure;
+use super::interrupt::unless_interrupted;
 use super::output;
-use crate::config::{Config, SignIn, SignInFlow};
-use crate::oauth::{Resource, SignInGrant, TokenClaims, TokenEndpoint, WebClient};
+use crate::config::{Config, LoadedConfig, SignIn, SignInFlow};
+use crate::oauth::{Resource, SignInGrant, TokenClaims, TokenEndpoint};
 use crate::report::log::escape::printable;
 use crate::time::{SystemClock, Timeline};
+use crate::web::WebClient;
 
 #[derive(Debug, Args)]
 pub(super) struct ConnectOptions {
@@ -43,18 +46,21 @@ pub(super) struct ConnectOptions {
 
 /// Does what the options say.
 pub(super) fn execute(options: &ConnectOptions, context: &CliContext) -> Result<(), Failure> {
-    let config = context.load()?.config;
+    let LoadedConfig { config, path, .. } = context.load()?;
     let sign_in = chosen(&config, options.name.as_deref())?;
     if options.script {
         return output::text(&script::what_to_do(sign_in, &mailboxes::of(&config, &sign_in.name)));
     }
+    check(sign_in, options.paste, path.as_deref())?;
     connect(&config, sign_in, options.paste, context)
 }
 
 /// Signs in by name, as a step of another command.
 pub(super) fn sign_in(name: &str, context: &CliContext) -> Result<(), Failure> {
-    let config = context.load()?.config;
-    connect(&config, chosen(&config, Some(name))?, false, context)
+    let LoadedConfig { config, path, .. } = context.load()?;
+    let sign_in = chosen(&config, Some(name))?;
+    check(sign_in, false, path.as_deref())?;
+    connect(&config, sign_in, false, context)
 }
 
 /// The sign-in of that name; without a name, the only one there is.
@@ -77,7 +83,6 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Arc<SignIn>,
 }
 
 fn connect(config: &Config, sign_in: &Arc<SignIn>, paste: bool, context: &CliContext) -> Result<(), Failure> {
-    check(sign_in, paste)?;
     let runtime = runtime()?;
     let timeline = Timeline::resume(Arc::new(SystemClock), None);
     let endpoint = TokenEndpoint::new(sign_in.clone(), Arc::new(WebClient::default()), timeline);
@@ -86,7 +91,8 @@ fn connect(config: &Config, sign_in: &Arc<SignIn>, paste: bool, context: &CliCon
         // Whoever signs in shall not do so in vain.
         let keeping = Keeping::find(config, context)?;
         let person = person(sign_in, endpoint, &mailboxes, Voice::new(context.json));
-        let issued = runtime.block_on(flow(sign_in, &person, paste));
+        let issued = runtime.block_on(unless_interrupted(flow(sign_in, &person, paste)));
+        let issued = issued.unwrap_or(Err(SignInFailure::GivenUp));
         let grant = issued.map_err(|failure| failure.into_failure(sign_in))?;
         let account = grant.account.clone();
         let kept = keeping.keep(sign_in, grant, &runtime)?;
@@ -96,12 +102,14 @@ fn connect(config: &Config, sign_in: &Arc<SignIn>, paste: bool, context: &CliCon
     Connected::alone(sign_in).tell(context)
 }
 
-fn check(sign_in: &SignIn, paste: bool) -> Result<(), Failure> {
+fn check(sign_in: &SignIn, paste: bool, file: Option<&Path>) -> Result<(), Failure> {
     let name = &sign_in.name;
     if sign_in.lacks_client_id() {
+        let place =
+            file.map_or_else(String::new, |file| format!(" into {}", printable(&file.display().to_string())));
         return Err(Failure::new(format!(
-            "{name} has no application yet: do what `mailsluice connect {name} --script` says, and write the client id that \
-             comes of it as client_id"
+            "{name} has no application yet: do what `mailsluice connect {name} --script` says, and write the client_id \
+             that comes of it{place}"
         )));
     }
     if paste && !matches!(sign_in.flow, SignInFlow::AuthorizationCode { .. }) {
@@ -122,7 +130,7 @@ fn person<'c>(
     let first = mailboxes.first();
     // One grant is good for all resources; the first token is for one.
     let resource = first.map_or(Resource::Smtp, |mailbox| mailbox.resource);
-    let mailbox = first.map(|mailbox| mailbox.user);
+    let mailbox = first.map(|mailbox| mailbox.user).filter(|user| !user.is_empty());
     PersonSignIn { endpoint, provider: sign_in.provider, resource, mailbox, voice }
 }
 
@@ -169,8 +177,9 @@ fn try_alone(
         }
     };
     for (resource, user) in asked {
-        let issued = runtime.block_on(endpoint.without_grant(resource, user));
-        issued.map_err(|error| SignInFailure::from(error).into_failure(sign_in))?;
+        let issued = runtime.block_on(unless_interrupted(endpoint.without_grant(resource, user)));
+        let issued = issued.map_or(Err(SignInFailure::GivenUp), |issued| issued.map_err(SignInFailure::from));
+        issued.map_err(|failure| failure.into_failure(sign_in))?;
     }
     Ok(())
 }

@@ -64,7 +64,9 @@ impl<'c> Connected<'c> {
 /// Each mailbox that is another one than who has signed in.
 fn warnings(account: &str, mailboxes: &[SendingMailbox<'_>]) -> Vec<String> {
     let own = AddressKey::of_text(account);
-    let others = mailboxes.iter().filter(|mailbox| AddressKey::of_text(mailbox.user) != own);
+    let others = mailboxes
+        .iter()
+        .filter(|mailbox| !mailbox.user.is_empty() && AddressKey::of_text(mailbox.user) != own);
     let warn = |mailbox: &SendingMailbox<'_>| {
         format!(
             "{account} has signed in, and {user} is the mailbox that sends by {upstream}: the provider refuses that, unless \

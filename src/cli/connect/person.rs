@@ -1,19 +1,15 @@
 //! A person signs in: by a code on any device, or by a browser.
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
-use super::super::dialogue::read_line;
-use super::super::failure::Failure;
-use super::failed::SignInFailure;
-use super::voice::{Voice, clear_count_down};
+use super::super::interrupt::{Typed, typed_line};
+use super::failed::{SignInFailure, minutes};
+use super::voice::Voice;
 use crate::config::SignInProvider;
 use crate::oauth::{Authorization, Issued, Loopback, RedirectError, Resource, TokenEndpoint};
 
@@ -36,15 +32,16 @@ impl PersonSignIn<'_> {
     /// By a code that is typed on any device.
     pub(super) async fn by_code(&self) -> Result<Issued, SignInFailure> {
         let code = self.endpoint.device_code(self.resource).await?;
-        let minutes = code.expires_in().as_secs().div_ceil(60);
         self.voice.say(&format!(
             "Open this link in any browser, on any machine:\n  {}\nand type this code:\n  {}\n{}\n\
-             Waiting for that; the code is good for {minutes} minutes.",
+             Waiting for that; the code is good for {}.",
             code.verification_url(),
             code.user_code(),
             self.as_whom(),
+            minutes(code.expires_in()),
         ))?;
-        self.wait(code.expires_in(), async { Ok(self.endpoint.device_token(&code).await?) }).await
+        let token = async { Ok(self.endpoint.device_token(&code).await?) };
+        self.wait(code.expires_in(), token).await.unwrap_or(Err(SignInFailure::CodeExpired))
     }
 
     /// By a browser on this machine.
@@ -53,13 +50,14 @@ impl PersonSignIn<'_> {
         let begun = Arc::new(self.begin(loopback.port())?);
         self.voice.say(&format!(
             "Open this link in a browser on this machine (without one: --paste):\n  {}\n{}\n\
-             Waiting for the browser, for {} minutes at most.",
+             Waiting for the browser, for {} at most.",
             begun.url,
             self.as_whom(),
-            BROWSER_LIMIT.as_secs() / 60,
+            minutes(BROWSER_LIMIT),
         ))?;
         let code = async { loopback.receive(&begun).await.map_err(SignInFailure::from) };
-        let code = self.wait(BROWSER_LIMIT, code).await?;
+        let code = self.wait(BROWSER_LIMIT, code).await;
+        let code = code.unwrap_or(Err(SignInFailure::TooLate(BROWSER_LIMIT)))?;
         Ok(self.endpoint.exchange_code(&begun, &code).await?)
     }
 
@@ -75,7 +73,7 @@ impl PersonSignIn<'_> {
             self.as_whom(),
         ))?;
         for _ in 0..MOST_PASTES {
-            match pasted(&begun, &typed_line()?) {
+            match pasted(&begun, &typed().await?) {
                 Ok(code) => return Ok(self.endpoint.exchange_code(&begun, &code).await?),
                 Err(RedirectError::Refused(refusal)) => return Err(RedirectError::Refused(refusal).into()),
                 Err(wrong) => self.voice.say(&format!("This can't be used: {wrong}. Paste again:"))?,
@@ -107,20 +105,13 @@ impl PersonSignIn<'_> {
         Ok(begun)
     }
 
-    /// Waits for a while, shows how much of it is left, and lets the person give up.
-    async fn wait<T>(
-        &self,
-        limit: Duration,
-        work: impl Future<Output = Result<T, SignInFailure>>,
-    ) -> Result<T, SignInFailure> {
-        let ended = tokio::select! {
-            done = work => done,
-            () = tokio::time::sleep(limit) => Err(SignInFailure::TooLate(limit)),
-            _ = tokio::signal::ctrl_c() => Err(SignInFailure::GivenUp),
+    /// Waits for a while, and shows how much of it is left; `None` when it is over.
+    async fn wait<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = tokio::time::sleep(limit) => None,
             never = self.voice.count_down(limit) => match never {},
-        };
-        clear_count_down();
-        ended
+        }
     }
 
     fn as_whom(&self) -> String {
@@ -146,16 +137,11 @@ fn pasted(begun: &Authorization, text: &str) -> Result<SecretString, RedirectErr
     begun.code(&address)
 }
 
-/// The next line of stdin, be it a terminal or not. A reader that hangs is left alone when the time is over.
-fn typed_line() -> Result<String, Failure> {
-    let (bring, brought) = mpsc::channel();
-    let read = move || {
-        let _ = bring.send(read_line(io::stdin().lock()));
-    };
-    thread::Builder::new().spawn(read).map_err(|error| Failure::Failed(error.into()))?;
-    match brought.recv_timeout(BROWSER_LIMIT) {
-        Ok(Ok(Some(line))) => Ok(line),
-        Ok(Err(error)) => Err(Failure::Failed(anyhow::Error::new(error).context("cannot read the address"))),
-        Ok(Ok(None)) | Err(_) => Err(Failure::new("given up: nothing was pasted, and nothing is stored")),
+/// The next line of stdin, be it a terminal or not.
+async fn typed() -> Result<String, SignInFailure> {
+    match typed_line(Some(BROWSER_LIMIT)).await? {
+        Typed::Line(line) => Ok(line),
+        Typed::Nothing => Err(SignInFailure::NothingPasted),
+        Typed::TooLate => Err(SignInFailure::TooLate(BROWSER_LIMIT)),
     }
 }

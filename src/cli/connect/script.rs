@@ -70,7 +70,16 @@ fn head(sign_in: &SignIn, mailboxes: &[SendingMailbox<'_>]) -> String {
     let tenant = sign_in.tenant.as_deref().filter(|tenant| !["common", "organizations"].contains(tenant));
     set("Tenant", &literal(tenant.unwrap_or_default()));
     set("ClientId", &literal(if sign_in.lacks_client_id() { "" } else { &sign_in.client_id }));
-    set("Mailboxes", &list(mailboxes.iter().map(|mailbox| mailbox.user)));
+    let known: Vec<&str> =
+        mailboxes.iter().map(|mailbox| mailbox.user).filter(|user| !user.is_empty()).collect();
+    // Each once, whatever it is used by.
+    let each = known.iter().enumerate().filter(|(at, user)| !known[..*at].contains(user));
+    let each = list(each.map(|(_, user)| *user));
+    let is_open = mailboxes.len() > known.len();
+    set(
+        "Mailboxes",
+        &if is_open { format!("{each}   # write each mailbox that mail may go as") } else { each },
+    );
     let uses = |resource| mailboxes.iter().any(|mailbox| mailbox.resource == resource);
     // Of those that are asked for only where somebody needs them.
     let needed = |smtp, graph| {
@@ -80,13 +89,20 @@ fn head(sign_in: &SignIn, mailboxes: &[SendingMailbox<'_>]) -> String {
     if sign_in.needs_grant() {
         set(
             "Delegated",
-            &list(needed("SMTP.Send", "Mail.Send").chain(["offline_access", "openid", "profile", "email"])),
+            &list(needed("SMTP.Send", mail_send(sign_in)).chain([
+                "offline_access",
+                "openid",
+                "profile",
+                "email",
+            ])),
         );
     } else {
         // Mail.Send is given by the role alone: in Entra it would be good for every mailbox.
         set("EntraPermissions", &list(needed("SMTP.SendAsApp", "").filter(|name| !name.is_empty())));
         set("ExchangeRoles", &list(needed("Application SMTP.SendAsApp", "Application Mail.Send")));
     }
+    let for_smtp = uses(Resource::Smtp) || !uses(Resource::Graph);
+    set("ForSmtp", if for_smtp { "$true" } else { "$false" });
     match &sign_in.proof {
         ClientProof::Certificate(certificate) => {
             let certified = certificate.identity.certified_key();
@@ -107,6 +123,12 @@ fn head(sign_in: &SignIn, mailboxes: &[SendingMailbox<'_>]) -> String {
         ClientProof::None | ClientProof::Secret(_) => {}
     }
     head
+}
+
+/// The permission to send by Microsoft Graph that the sign-in asks for.
+fn mail_send(sign_in: &SignIn) -> &'static str {
+    let scope = sign_in.graph_scope.as_deref().unwrap_or_default();
+    if scope.contains("Mail.Send.Shared") { "Mail.Send.Shared" } else { "Mail.Send" }
 }
 
 /// A text that PowerShell takes as it is. It reads typographic quotes as it reads the plain one.

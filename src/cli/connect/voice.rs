@@ -30,10 +30,11 @@ impl Voice {
         output::text(&lines.join("\n"))
     }
 
-    /// Shows how much time is left, on a terminal, for as long as this is polled. Never ends.
+    /// Shows how much time is left, on a terminal, for as long as this is polled. Never ends; the line goes when it is dropped.
     pub(super) async fn count_down(self, time: Duration) -> std::convert::Infallible {
         let end = Instant::now() + time;
         let mut ticks = interval(Duration::from_secs(1));
+        let _line = CountDownLine;
         loop {
             ticks.tick().await;
             if io::stderr().is_terminal() {
@@ -46,9 +47,13 @@ impl Voice {
     }
 }
 
-/// Clears the line of [`Voice::count_down`].
-pub(super) fn clear_count_down() {
-    if io::stderr().is_terminal() {
-        let _ = write!(io::stderr(), "\r{:40}\r", "");
+/// The line of [`Voice::count_down`], which nobody wants to read when it is over.
+struct CountDownLine;
+
+impl Drop for CountDownLine {
+    fn drop(&mut self) {
+        if io::stderr().is_terminal() {
+            let _ = write!(io::stderr(), "\r{:40}\r", "");
+        }
     }
 }

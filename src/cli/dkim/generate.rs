@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::super::context::CliContext;
 use super::super::failure::Failure;
+use super::super::relay_user::warn_of_closed;
 use super::keys::{RecordJson, name};
 use crate::config::{ConfigPlace, dkim_key_name, fits_the_dns, signing_key};
 use crate::dkim::{KeyTerm, NewKey, OwnKey, RsaLength, generate};
@@ -78,7 +79,8 @@ pub(super) fn execute(options: &GenerateOptions, context: &CliContext) -> Result
     };
     let pem = generate(kind).map_err(|error| Failure::Failed(error.into()))?;
     let private = signing_key(pem.expose_secret()).map_err(|error| failed(error.into()))?;
-    folder::make(&place.folder()).map_err(|error| failed(error.into()))?;
+    let folder = place.folder();
+    let made = folder::make_for_owner(&folder, 0o700).map_err(|error| failed(error.into()))?;
     match folder::create_file(&place.file, pem.expose_secret().as_bytes(), 0o600) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -86,6 +88,7 @@ pub(super) fn execute(options: &GenerateOptions, context: &CliContext) -> Result
         }
         Err(error) => return Err(failed(error.into())),
     }
+    warn_of_closed(made.unwrap_or(&place.file), context);
     let key = OwnKey::new(domain.clone(), selector.to_string(), &private, KeyTerm::default());
     let generated = Generated {
         entry: entry(&key, &place.written),

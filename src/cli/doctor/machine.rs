@@ -49,6 +49,9 @@ fn deadlines(config: &Config, status: Option<&StatusJson>) -> Vec<Deadline> {
         let at = listener.tls.as_ref().and_then(|tls| tls.identity.expires());
         certificate(format!("listener {}", listener.address), "certificate", at);
     }
+    for entry in &config.smime {
+        certificate(format!("smime {}", entry.address), "certificate", entry.identity.expires());
+    }
     for upstream in &config.upstreams {
         if let UpstreamKind::Smtp(smtp) = &upstream.kind {
             let at = smtp.tls.identity.as_ref().and_then(Identity::expires);
@@ -71,4 +74,31 @@ fn newest(data_dir: &Path) -> Option<Timestamp> {
         entry.ok()?.metadata().ok()?.modified().ok()
     };
     entries.filter_map(written).max().and_then(|time| Timestamp::try_from(time).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test writes plain files")]
+    fn every_certificate_has_its_deadline() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        params.subject_alt_names.push(SanType::Rfc822Name("a@firm.example".try_into().unwrap()));
+        params.not_after = rcgen::date_time_ymd(2199, 6, 30);
+        std::fs::write(folder.path().join("a.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(folder.path().join("a.key"), key.serialize_pem()).unwrap();
+        let text = "[[listener]]\ntls = \"starttls\"\ncertificate = \"a.pem\"\nkey = \"a.key\"\n[[upstream]]\nname = \"up\"\n\
+            host = \"smtp.firm.example\"\nclient_certificate = \"a.pem\"\nclient_key = \"a.key\"\n\
+            [[smime]]\naddress = \"a@firm.example\"\ncertificate = \"a.pem\"\nkey = { file = \"a.key\" }\n";
+        let config = Config::from_toml(text, folder.path()).unwrap().config;
+        let found = deadlines(&config, None);
+        let subjects: Vec<&str> = found.iter().map(|deadline| deadline.subject.as_str()).collect();
+        assert_eq!(subjects, ["listener 127.0.0.1:2525", "smime a@firm.example", "upstream up"]);
+        assert!(found.iter().all(|deadline| deadline.at.to_string().starts_with("2199-06-30")));
+    }
 }

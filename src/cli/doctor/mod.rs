@@ -2,7 +2,6 @@
 
 mod machine;
 mod records;
-mod senders;
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use super::table::TextTable;
 use super::viewer::Viewer;
 use crate::config::{LoadedConfig, Warning};
 use crate::control::view::{MessageJson, StatusJson};
-use crate::doctor::{Check, Diagnosis, Level};
+use crate::doctor::{Check, Diagnosis, Level, judge_parent, senders_in_use};
 use crate::time::{SystemClock, Timeline};
 use crate::transform::Signer;
 
@@ -26,9 +25,10 @@ const MOST_MESSAGES: &str = "10000";
 
 /// Looks for what keeps mail from arriving, and says what to do.
 ///
-/// Each account is tested as `probe` does it. Of each sender domain in use (filters, users, DKIM keys, logins, mail in the queue)
-/// SPF, DKIM, DMARC and MX are looked up, and judged by the rules that receivers have. Sends nothing, and changes nothing. What
-/// cannot be judged, since it is not known, is told apart from what is wrong: exit status 1 is for faults alone.
+/// Each account is tested as `probe` does it. Of each sender domain in use (filters, senders of upstreams, users and rules,
+/// certificates, DKIM keys, logins, mail in the queue) SPF, DKIM, DMARC and MX are looked up, and judged by the rules that receivers
+/// have. Sends nothing, and changes nothing. What cannot be judged, since it is not known, is told apart from what is wrong: exit
+/// status 1 is for faults alone.
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorOptions {
     /// Leave out the test of the accounts
@@ -64,8 +64,9 @@ pub(super) fn execute(options: &DoctorOptions, context: &CliContext) -> Result<(
     }
     let timeline = Timeline::resume(Arc::new(SystemClock), None);
     let signer = Signer::new(&config.dkim, timeline).map_err(|error| Failure::Failed(error.into()))?;
-    let senders = senders::of(&config, &signer, &heard.senders);
-    found.extend(records::judge(&config, &signer, &senders)?);
+    let senders = senders_in_use(&config, &signer, &heard.senders);
+    found.extend(records::judge(&config, &signer, &senders.domains)?);
+    found.extend(senders.parents.iter().flat_map(judge_parent));
     found.extend(machine::judge(&config, heard.status.as_ref()));
     let shown: Vec<DiagnosisJson<'_>> = found.iter().map(json).collect();
     context.print_value(&shown, &render(&found, &Viewer::now()))?;

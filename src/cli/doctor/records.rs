@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::client::runtime;
 use crate::cli::failure::Failure;
+use crate::cli::interrupt::unless_interrupted;
 use crate::config::{Config, UpstreamKind};
 use crate::dkim::OwnKey;
 use crate::dns::{DnsName, Resolver};
@@ -31,10 +32,7 @@ pub(super) fn judge(
             found.extend(names.iter().flat_map(|(name, used)| judge_own_name(name, used, book)));
             found
         });
-        tokio::select! {
-            found = looking => Ok(found),
-            _ = tokio::signal::ctrl_c() => Err(Failure::new("interrupted")),
-        }
+        unless_interrupted(looking).await.ok_or_else(|| Failure::new("interrupted"))
     })
 }
 

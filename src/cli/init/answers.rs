@@ -1,14 +1,15 @@
 //! What a person wants: by flags, and for the rest by answers.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::super::dialogue::TerminalDialogue;
 use super::super::failure::Failure;
-use crate::config::{NO_CLIENT_ID, PRESETS, Preset, SignInProvider};
+use super::provider::{ChosenProvider, WrittenProvider, host_name, quoted};
+use super::way::Way;
+use crate::config::{NO_CLIENT_ID, SignInProvider};
 use crate::mail::Address;
 
 /// What `init` is told by flags.
@@ -35,88 +36,9 @@ pub(in crate::cli) struct InitOptions {
     /// A file that holds the password or the client secret; on a terminal it is asked for
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-}
-
-/// How the relay proves itself to the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(in crate::cli) enum Way {
-    /// A person signs in once, with any browser
-    DeviceCode,
-    /// The relay signs in by itself, with a secret of the application
-    ClientCredentials,
-    /// A person signs in once, with a browser on this machine
-    AuthorizationCode,
-    /// A password that the provider takes from programs
-    Password,
-}
-
-impl Way {
-    /// Its word in the configuration.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::DeviceCode => "device_code",
-            Self::ClientCredentials => "client_credentials",
-            Self::AuthorizationCode => "authorization_code",
-            Self::Password => "password",
-        }
-    }
-
-    fn explained(self) -> &'static str {
-        match self {
-            Self::DeviceCode => "a person signs in once, with any browser",
-            Self::ClientCredentials => "the relay signs in by itself, with a secret of the application",
-            Self::AuthorizationCode => "a person signs in once, with a browser on this machine (or --paste)",
-            Self::Password => "a password that the provider takes from programs",
-        }
-    }
-}
-
-/// Who takes the mail.
-#[derive(Clone)]
-pub(super) enum ChosenProvider {
-    /// One that is known, with its host where it has one for each region.
-    Preset { preset: &'static Preset, host: Option<String> },
-    /// Any other.
-    Host(String),
-}
-
-impl ChosenProvider {
-    /// What the upstream and its sign-in are named.
-    pub(super) fn name(&self) -> String {
-        let is_name = |text: &str| text.len() <= 64 && !text.contains(':');
-        match self {
-            Self::Preset { preset, .. } => preset.name.to_owned(),
-            Self::Host(host) if is_name(host) => host.clone(),
-            Self::Host(_) => "provider".to_owned(),
-        }
-    }
-
-    /// The host, where the configuration must name it.
-    pub(super) fn host(&self) -> Option<&str> {
-        match self {
-            Self::Preset { host, .. } => host.as_deref(),
-            Self::Host(host) => Some(host),
-        }
-    }
-
-    /// The ways that it has, the usual one first.
-    fn ways(&self) -> &'static [Way] {
-        match self.sign_in() {
-            Some(SignInProvider::Microsoft) => {
-                &[Way::DeviceCode, Way::AuthorizationCode, Way::ClientCredentials, Way::Password]
-            }
-            Some(SignInProvider::Google) => &[Way::Password, Way::AuthorizationCode],
-            Some(SignInProvider::Custom) | None => &[Way::Password],
-        }
-    }
-
-    fn sign_in(&self) -> Option<SignInProvider> {
-        match self {
-            Self::Preset { preset, .. } => preset.sign_in_provider(),
-            Self::Host(_) => None,
-        }
-    }
+    /// Send a test mail to this address when the configuration is written, and wait for its outcome
+    #[arg(long, value_name = "ADDRESS", value_parser = Address::parse)]
+    pub(super) test_mail: Option<Address>,
 }
 
 /// A password or client secret.
@@ -129,6 +51,8 @@ pub(super) enum SecretAnswer {
     ToCome { name: String },
 }
 
+/// What is answered where no application is registered yet.
+const NO_CLIENT_YET: &str = "none yet";
 /// What stands in a file until there is a secret.
 const NONE_YET: &str = "none-yet";
 
@@ -165,6 +89,11 @@ impl SignInAnswers {
             SignInProvider::Google => "google",
             SignInProvider::Custom => "custom",
         }
+    }
+
+    /// Whether a person has to sign in before mail goes.
+    pub(super) fn needs_person(&self) -> bool {
+        self.way != Way::ClientCredentials
     }
 
     /// Whether there is an application already.
@@ -259,18 +188,16 @@ impl Gatherer<'_, '_> {
             usual: None,
         };
         let host = options.host.as_deref();
-        let preset = match (&options.preset, host) {
+        let provider = match (&options.preset, host) {
             (None, Some(host)) => {
                 return host_name(host).map(ChosenProvider::Host).map(Some).map_err(wrong("--host"));
             }
-            (given, _) => self.get(&question, given.as_deref(), |text| {
-                preset(text).map(Ok).or_else(|why| host_name(text).map(Err).map_err(|_| why))
-            })?,
+            (given, _) => self.get(&question, given.as_deref(), WrittenProvider::parse)?,
         };
-        let preset = match preset {
+        let preset = match provider {
             None => return Ok(None),
-            Some(Err(host)) => return Ok(Some(ChosenProvider::Host(host))),
-            Some(Ok(preset)) => preset,
+            Some(WrittenProvider::Host(host)) => return Ok(Some(ChosenProvider::Host(host))),
+            Some(WrittenProvider::Known(preset)) => preset,
         };
         if preset.host.is_some() && host.is_none() {
             return Ok(Some(ChosenProvider::Preset { preset, host: None }));
@@ -317,14 +244,16 @@ impl Gatherer<'_, '_> {
             usual: domain,
         };
         let tenant = if is_microsoft { self.get(&question, options.tenant.as_deref(), plain)? } else { None };
-        let none_yet = if is_microsoft { " (Enter: there is none yet)" } else { "" };
         let question = Question {
             flag: "--client-id",
-            words: format!("Client id of the application that is registered for this relay{none_yet}"),
+            words: "Client id of the application that is registered for this relay".to_owned(),
             // At Microsoft a script registers it, which wants to know the rest of the configuration.
-            usual: is_microsoft.then_some(NO_CLIENT_ID),
+            usual: is_microsoft.then_some(NO_CLIENT_YET),
         };
-        let client_id = self.get(&question, options.client_id.as_deref(), plain)?;
+        let client_id = self.get(&question, options.client_id.as_deref(), |text| match text {
+            NO_CLIENT_YET if is_microsoft => Ok(NO_CLIENT_ID.to_owned()),
+            id => plain(id),
+        })?;
         let is_to_come = file.is_none() && client_id.as_deref() == Some(NO_CLIENT_ID);
         let secret_name = format!("{name}.client_secret");
         let client_secret = match (way == Way::ClientCredentials || !is_microsoft, is_to_come) {
@@ -363,9 +292,28 @@ impl Answers {
             return Err(Failure::Wrong(format!("--address: {error}; the way {} needs one", way.word())));
         }
         let login = gatherer.login(&Known { provider: &provider, user: &user, way }, options)?;
-        match login {
-            Some(login) if gatherer.missing.is_empty() => Ok(Self { provider, user, login }),
-            _ => Err(gatherer.missing()),
+        let answers = match login {
+            Some(login) if gatherer.missing.is_empty() => Self { provider, user, login },
+            _ => return Err(gatherer.missing()),
+        };
+        if options.test_mail.is_some() {
+            answers.check_test_mail(gatherer.dialogue.is_some())?;
+        }
+        Ok(answers)
+    }
+
+    /// Whether a test mail could go as soon as the configuration is there.
+    fn check_test_mail(&self, is_asking: bool) -> Result<(), Failure> {
+        let name = self.provider.name();
+        match self.sign_in() {
+            Some(sign_in) if !sign_in.has_client_id() => Err(Failure::Wrong(
+                "--test-mail needs an application that may send: say which by --client-id".to_owned(),
+            )),
+            Some(sign_in) if sign_in.needs_person() && !is_asking => Err(Failure::Wrong(format!(
+                "--test-mail: a person has to sign in first, and there is no terminal to ask at: leave it out, then \
+                 mailsluice connect {name}, mailsluice run, and mailsluice send"
+            ))),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -399,22 +347,6 @@ fn wrong(flag: &'static str) -> impl Fn(String) -> Failure {
     move |why| Failure::Wrong(format!("{flag}: {why}"))
 }
 
-fn preset(text: &str) -> Result<&'static Preset, String> {
-    PRESETS.iter().find(|preset| preset.name == text).ok_or_else(|| {
-        format!("{} is no provider that is known: `mailsluice presets` lists them", quoted(text))
-    })
-}
-
-fn host_name(text: &str) -> Result<String, String> {
-    let is_name = text.parse::<IpAddr>().is_ok()
-        || text.contains('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
-    if is_name {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{} is not a host name or IP address", quoted(text)))
-    }
-}
-
 /// A text without what can't be seen.
 fn plain(text: &str) -> Result<String, String> {
     match text {
@@ -422,8 +354,4 @@ fn plain(text: &str) -> Result<String, String> {
         text if text.contains(char::is_control) => Err("it has control characters".to_owned()),
         text => Ok(text.to_owned()),
     }
-}
-
-fn quoted(text: &str) -> String {
-    format!("{:?}", text.chars().take(60).collect::<String>())
 }

@@ -2,7 +2,10 @@
 
 mod answers;
 mod next;
+mod provider;
+mod test_mail;
 mod text;
+mod way;
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +16,12 @@ use self::answers::{Answers, SecretAnswer};
 use super::context::CliContext;
 use super::dialogue::TerminalDialogue;
 use super::failure::{Failure, warn};
+use super::output;
+use super::relay_user::warn_of_closed;
+use super::viewer::Viewer;
 use crate::config::{Config, ConfigPlace};
 use crate::folder;
+use crate::report::log::escape::printable;
 
 /// What was made.
 #[derive(Debug, Serialize)]
@@ -31,15 +38,26 @@ struct Made {
 pub(super) fn execute(options: &InitOptions, context: &CliContext) -> Result<(), Failure> {
     let place = free_place(context)?;
     let mut dialogue = TerminalDialogue::here();
-    let answers = Answers::gather(options, dialogue.as_mut())?;
+    let answers = Answers::gather(options, dialogue.as_mut());
+    let answers = answers.map_err(|failure| failure.and_so("nothing is written"))?;
     let made = write(&answers, &place)?;
+    tell(&made, &answers, context)?;
+    next::offer(&answers, options.test_mail.as_ref(), context, dialogue.as_mut())
+}
+
+/// Says what was made, what a person should look at, and what comes next.
+fn tell(made: &Made, answers: &Answers, context: &CliContext) -> Result<(), Failure> {
     // From now on it is found, as `run` will find it.
-    warn(&context.load()?.warnings);
-    context.print_value(&made, &next::steps(&answers, &made.file, context))?;
-    match dialogue {
-        Some(mut dialogue) => next::offer(&answers, context, &mut dialogue),
-        None => Ok(()),
+    let loaded = context.load()?;
+    let viewer = Viewer::now();
+    let file = printable(&made.file.display().to_string());
+    let written = format!("{file} is written, and `mailsluice check` accepts it.");
+    context.print_value(made, &viewer.sentences(&written))?;
+    warn(&loaded.warnings);
+    if let Some(secret) = &made.secret_file {
+        warn_of_closed(secret, context);
     }
+    if context.json { Ok(()) } else { output::text(&viewer.help(&next::steps(answers, context))) }
 }
 
 /// Where the file goes, when there is none yet.
@@ -64,7 +82,8 @@ fn write(answers: &Answers, place: &Path) -> Result<Made, Failure> {
         Failure::Failed(anyhow::Error::new(error).context(format!("cannot write {}", path.display())))
     };
     let make = |path: &Path, content: &[u8], mode: u32| {
-        let made = std::fs::create_dir_all(folder).and_then(|()| folder::create_file(path, content, mode));
+        let made =
+            folder::make_for_owner(folder, 0o755).and_then(|_| folder::create_file(path, content, mode));
         made.map_err(|error| failed(path, error))
     };
     if let (Some(path), Some(secret)) = (&secret_file, answers.secret()) {

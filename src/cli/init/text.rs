@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::answers::{Answers, ChosenProvider, LoginAnswer, SecretAnswer, SignInAnswers, Way};
+use super::answers::{Answers, LoginAnswer, SecretAnswer, SignInAnswers};
+use super::provider::ChosenProvider;
+use super::way::Way;
 
 /// The column where comments begin.
 const COMMENT: usize = 33;
@@ -45,7 +47,7 @@ pub(super) fn configuration(answers: &Answers, place: &Path) -> String {
         ChosenProvider::Host(_) => String::new(),
     };
     text += &answers.provider.host().map_or_else(String::new, |host| pair_line("host", host));
-    text += &pair_line("user", &answers.user);
+    text += &pair_line(if answers.provider.is_graph() { "mailbox" } else { "user" }, &answers.user);
     match &answers.login {
         LoginAnswer::Password(password) => text += &secret("password", password),
         LoginAnswer::SignIn(sign_in) => {

@@ -1,6 +1,7 @@
 //! Whether what rules name is there.
 
 use super::same_names::same_names;
+use super::shadowed;
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::sections::rule::ReadRule;
@@ -21,6 +22,7 @@ pub(in crate::config) fn check(root: &Section<'_>, reads: Vec<ReadRule>, config:
     listeners.push(CONTROL.to_owned());
     let listeners: Vec<&str> = listeners.iter().map(String::as_str).collect();
     let signatures: Vec<&str> = config.signatures.iter().map(|signature| signature.name.as_str()).collect();
+    shadowed::check(root, &reads);
     let mut rules = Vec::with_capacity(reads.len());
     for ReadRule { mut rule, names, .. } in reads {
         for name in &names.users {

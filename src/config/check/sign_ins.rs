@@ -19,6 +19,7 @@ pub(in crate::config) fn check(
     same_names(root, "oauth.name", "sign-in", own);
     let named: Vec<&NamedSignIn> = upstreams.iter().flat_map(|read| &read.sign_ins).collect();
     are_there(root, &reads, &named);
+    are_for_graph(root, &reads, &named);
     let is_used = |name: &str| named.iter().any(|named| &*named.name == name);
     for read in reads.iter().filter(|read| !read.name.is_empty() && !is_used(&read.name)) {
         let what = format!("{} is the sign-in of no upstream or account", quoted(&read.name));
@@ -26,6 +27,20 @@ pub(in crate::config) fn check(
         root.warning(&read.place, "oauth.name", &what, &instead);
     }
     reads.into_iter().filter_map(|read| read.sign_in).map(Arc::new).collect()
+}
+
+/// Not every provider has tokens for Microsoft Graph.
+fn are_for_graph(root: &Section<'_>, sign_ins: &[PlacedSignIn], named: &[&NamedSignIn]) {
+    let lacks = |name: &str| {
+        let of_that_name = |read: &&PlacedSignIn| read.name == name;
+        let sign_in = sign_ins.iter().find(of_that_name).and_then(|read| read.sign_in.as_ref());
+        sign_in.is_some_and(|sign_in| sign_in.graph_scope.is_none())
+    };
+    for named in named.iter().filter(|named| named.for_graph && lacks(&named.name)) {
+        let what = format!("{} gives no tokens for Microsoft Graph", quoted(&named.name));
+        let instead = "name a sign-in at Microsoft, or write graph_scope at that one";
+        root.fault(&named.place, named.key, &what, instead);
+    }
 }
 
 fn are_there(root: &Section<'_>, sign_ins: &[PlacedSignIn], named: &[&NamedSignIn]) {

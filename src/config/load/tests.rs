@@ -1,17 +1,18 @@
 mod documented;
 mod doubts;
+mod graph;
 mod rules;
 mod sign_ins;
 mod surroundings;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::config::testing::write;
 use crate::config::{
     Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat, LogLevel,
     LongLines, Mode, Newlines, Pace, Quota, Security, SenderWhen, ServerAuth, Session, SharedLimits, Smtp,
@@ -33,7 +34,7 @@ fn faults(text: &str) -> String {
 fn smtp(upstream: &Upstream) -> &Smtp {
     match &upstream.kind {
         UpstreamKind::Smtp(smtp) => smtp,
-        UpstreamKind::Capture(_) => panic!("{} is a mailbox", upstream.name),
+        _ => panic!("{} is no smart host", upstream.name),
     }
 }
 
@@ -44,14 +45,6 @@ fn machine(folder: &Path, variables: &[(&str, &str)]) -> Machine {
         usual_files: vec!["config/mailsluice.toml".into(), "etc/mailsluice.toml".into()],
         ..Machine::bare(folder)
     }
-}
-
-fn write(path: &Path, text: &str, mode: u32) {
-    use std::io::Write;
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut file = std::fs::File::create(path).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    file.set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]
@@ -134,7 +127,9 @@ fn has_the_documented_defaults_of_an_upstream() {
 #[test]
 fn reads_every_key() {
     let LoadedConfig { config, warnings, .. } = loaded(include_str!("every_key.toml"));
-    assert_eq!(warnings, []);
+    // All actions of a rule in one: only there nobody wants that.
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.to_string().contains("\"every-action\" refuses the mail"), "{warning}");
     assert_eq!(
         (config.hostname.as_str(), config.data_dir.as_path()),
         ("relay.firm.example", Path::new("/var/lib/m"))
@@ -219,11 +214,18 @@ fn reads_every_key_of_accounts_and_limits() {
     let limits = &own.limits;
     assert_eq!((limits.connections, limits.pace, limits.calendar), (7, Pace::Even, true));
     assert_eq!(limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(2) }));
-    assert_eq!(
-        limits.quota(Window::Minute),
-        Quota { messages: Some(30), recipients: Some(60), octets: None }
-    );
-    assert_eq!(limits.quota(Window::Week), Quota { messages: None, recipients: Some(9), octets: None });
+    let two = Some(2_000_000);
+    let minute = Quota { messages: Some(30), recipients: Some(60), octets: two };
+    assert_eq!(limits.quota(Window::MINUTE), minute);
+    let windows: Vec<String> = limits.quotas.iter().map(|(window, _)| window.to_string()).collect();
+    assert_eq!(windows, ["minute", "90s", "week", "30d"]);
+    let of = |name: &str| limits.quota(Window::from_name(name).unwrap());
+    assert_eq!((of("90s").octets, of("30d").messages), (Some(5_000_000), Some(7)));
+    let group = office.limit_group.as_ref().unwrap();
+    assert_eq!((group.name.as_str(), group.upstreams.as_slice()), ("mailbox", &["office".to_owned()][..]));
+    assert_eq!((group.limits.connections, group.calendar), (Some(2), true));
+    assert_eq!(group.limits.quota(Window::from_name("5m").unwrap()).octets, Some(150_000_000));
+    assert_eq!(limits.quota(Window::WEEK), Quota { messages: None, recipients: Some(9), octets: None });
     assert_eq!(
         (limits.recipients_per_message, limits.message_size, office.message_size()),
         (8, Some(ByteSize(9 << 10)), Some(ByteSize(99 << 10)))
@@ -231,15 +233,15 @@ fn reads_every_key_of_accounts_and_limits() {
     assert_eq!((second.name(), second.sender_bound, &second.limits), ("two@firm.example", true, limits));
     assert_eq!((third.name(), third.sender_bound, third.limits.connections), ("three", false, 2));
     assert_eq!(
-        third.limits.quota(Window::Minute),
-        Quota { messages: Some(30), recipients: Some(61), octets: None }
+        third.limits.quota(Window::MINUTE),
+        Quota { messages: Some(30), recipients: Some(61), octets: two }
     );
     assert_eq!(third.limits.batch, Some(Batch { messages: 50, pause: Duration::from_secs(3) }));
     assert_eq!((third.limits.calendar, third.limits.pace), (false, Pace::Even));
     assert_eq!(office.shared_limits.connections, Some(4));
     let day = Quota { messages: None, recipients: Some(20_000), octets: None };
     assert_eq!(
-        (office.shared_limits.quota(Window::Day), office.shared_limits.quota(Window::Hour)),
+        (office.shared_limits.quota(Window::DAY), office.shared_limits.quota(Window::HOUR)),
         (day, Quota::default())
     );
 }
@@ -276,7 +278,7 @@ fn keys_go_before_the_preset() {
     assert_eq!(smtp(&config.upstreams[0]).host, "smtp.gmail.com");
     assert_eq!((limits.connections, limits.recipients_per_message), (2, 100));
     assert_eq!(
-        limits.quota(Window::Day),
+        limits.quota(Window::DAY),
         Quota { messages: Some(50), recipients: Some(10_000), octets: None }
     );
 }
@@ -291,7 +293,7 @@ fn accounts_without_an_own_login_are_all() {
     let [one, two] = config.upstreams[0].accounts.as_slice() else { panic!("two accounts") };
     assert_eq!((one.name(), two.name()), ("one@firm.example", "two@firm.example"));
     assert_eq!((one.limits.connections, two.limits.connections), (2, 2));
-    let days = [one, two].map(|account| account.limits.quota(Window::Day).recipients);
+    let days = [one, two].map(|account| account.limits.quota(Window::DAY).recipients);
     assert_eq!(days, [Some(10_000), Some(5_000)]);
     assert!(!format!("{config:?}").contains("\"y\""));
 }
@@ -397,5 +399,25 @@ proptest! {
                 prop_assert!(line.starts_with("mailsluice.toml:") && !line.contains('\n'), "{}", line);
             }
         }
+    }
+}
+
+#[test]
+fn the_smallest_octets_of_a_window_are_a_message_size() {
+    let toml = |own: &str, shared: &str, group: &str| {
+        format!(
+            "[[limit_group]]\nname = \"g\"\nper_week = {{ octets = \"{group}\" }}\n[[upstream]]\nname = \"u\"\n\
+             host = \"h\"\nlimit_group = \"g\"\n[upstream.limits]\nmessage_size = 5000\n\
+             per_day = {{ octets = {own} }}\n[upstream.shared_limits]\nper = {{ \"2h\" = {{ octets = {shared} }} }}\n"
+        )
+    };
+    for (own, shared, group, want) in [
+        ("9000", "9000", "9kB", 5_000),
+        ("4000", "9000", "9kB", 4_000),
+        ("9000", "3000", "9kB", 3_000),
+        ("9000", "9000", "2kB", 2_000),
+    ] {
+        let LoadedConfig { config, .. } = loaded(&toml(own, shared, group));
+        assert_eq!(config.upstreams[0].message_size(), Some(ByteSize(want)), "{own} {shared} {group}");
     }
 }

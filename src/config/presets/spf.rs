@@ -19,7 +19,9 @@ impl Preset {
     pub fn sending_hosts(&self) -> SendingHosts {
         use SendingHosts::{Included, OfProvider, Unknown};
         match self.name {
-            "office365" | "azure-communication" => Included(&["spf.protection.outlook.com"]),
+            "office365" | "office365-graph" | "azure-communication" => {
+                Included(&["spf.protection.outlook.com"])
+            }
             "gmail" | "google-workspace" | "google-relay" => Included(&["_spf.google.com"]),
             "fastmail" => Included(&["spf.messagingengine.com"]),
             "icloud" => Included(&["icloud.com"]),
@@ -60,6 +62,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known, 12);
+        assert_eq!(known, 13);
     }
 }

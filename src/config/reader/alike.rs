@@ -33,6 +33,21 @@ impl<'a> Section<'a> {
         Some(Self { context, place, path, table, known: Vec::new() })
     }
 
+    /// The tables in a table whose keys the file chooses, each with its key.
+    pub(in crate::config) fn chosen(&mut self, key: &'static str, instead: &str) -> Vec<(&'a str, Self)> {
+        let all = self.inner(key, instead);
+        let mut tables = Vec::new();
+        for (name, (_, node)) in &all.table.0 {
+            let Value::Table(table) = &node.value else {
+                all.wrong_type(node, name, "a table", instead);
+                continue;
+            };
+            let (context, place, path) = (self.context, node.place.clone(), all.path.inner(name));
+            tables.push((name.as_str(), Self { context, place, path, table, known: Vec::new() }));
+        }
+        tables
+    }
+
     /// Whether nothing stands in it.
     pub(in crate::config) fn is_empty(&self) -> bool {
         self.table.0.is_empty()

@@ -17,6 +17,17 @@ pub(super) fn read(section: &mut Section<'_>) -> (Fallback, Vec<SourcePlace>) {
         on: causes(section).unwrap_or(usual.on),
         after: section.time("fallback_after", Duration::ZERO).unwrap_or(usual.after),
     };
+    if fallback.upstreams.is_empty() && !section.has("fallback") {
+        for key in ["fallback_on", "fallback_after"].into_iter().filter(|key| section.has(key)) {
+            let what = "has no effect, since no upstream serves in place of this one";
+            section.warning(
+                &section.place_of(key),
+                key,
+                what,
+                "write fallback with the name of one, or remove it",
+            );
+        }
+    }
     (fallback, places)
 }
 

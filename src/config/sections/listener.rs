@@ -175,36 +175,28 @@ fn proxies(section: &mut Section<'_>) -> Vec<IpNet> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
     use super::*;
+    use crate::config::testing::{of_host, write, write_pair};
     use crate::config::{Config, LoadedConfig, Machine};
-
-    fn write(folder: &Path, name: &str, text: &str) {
-        let mut file = std::fs::File::create(folder.join(name)).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        let mode = if name == "open.key" { 0o644 } else { 0o600 };
-        file.set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
-    }
 
     /// A folder with two certificates and their keys, of which one can be read by others.
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a", "open"] {
-            let mut params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+            let mut params = of_host();
             params.not_after = rcgen::date_time_ymd(2030, 6, 30);
-            let key = rcgen::KeyPair::generate().unwrap();
-            write(folder.path(), &format!("{name}.pem"), &params.self_signed(&key).unwrap().pem());
-            write(folder.path(), &format!("{name}.key"), &key.serialize_pem());
+            write_pair(folder.path(), name, &params, &rcgen::KeyPair::generate().unwrap());
         }
+        let open = folder.path().join("open.key");
+        write(&open, &std::fs::read_to_string(&open).unwrap(), 0o644);
         folder
     }
 
     fn load(folder: &Path, keys: &str, now: &str) -> Result<LoadedConfig, String> {
         let text = format!("[[upstream]]\nname = \"x\"\nkind = \"capture\"\n[[listener]]\n{keys}\n");
-        write(folder, "m.toml", &text);
+        write(&folder.join("m.toml"), &text, 0o600);
         let machine = Machine { now: now.parse().unwrap(), ..Machine::bare(folder) };
         Config::load(Some(Path::new("m.toml")), &machine).map_err(|faults| faults.to_string())
     }

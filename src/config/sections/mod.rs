@@ -3,6 +3,7 @@
 pub(super) mod dkim;
 pub(super) mod dns;
 mod fallback;
+pub(super) mod limit_group;
 pub(super) mod listener;
 mod networks;
 pub(super) mod oauth;
@@ -20,11 +21,14 @@ pub(super) mod smime;
 pub(super) mod switches;
 pub(super) mod top;
 pub(super) mod upstream;
+mod upstream_graph;
+mod upstream_keys;
 mod upstream_limits;
 mod upstream_logins;
 mod upstream_sender;
 mod upstream_sent_copy;
 mod upstream_tls;
+mod url;
 pub(super) mod user;
 
 use std::time::Duration;

@@ -1,14 +1,12 @@
 //! `[[rule]]`
 
-use jiff::civil::Time;
-
 use super::rule_condition::{self, field_name};
 use super::rule_names::RuleNames;
 use super::{rule_header, switches};
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::{one_of, quoted};
-use crate::config::{Rule, RuleActions, TestMode, UserPriority};
+use crate::config::{Rule, RuleActions, Schedule, TestMode, UserPriority};
 use crate::mail::NamedAddress;
 
 /// The longest text of a refusal, in characters: it must fit into a reply.
@@ -88,8 +86,8 @@ fn actions(section: &mut Section<'_>, names: &mut RuleNames, test_mode: &TestMod
         delay_until: section.parsed(
             "delay_until",
             "a time of day",
-            r#"write one such as "22:00""#,
-            time_of_day,
+            r#"write one such as "22:00", or hours such as "22:00-06:00""#,
+            Schedule::parse,
         ),
         reject: section.parsed(
             "reject",
@@ -126,10 +124,6 @@ fn mailbox(section: &mut Section<'_>, key: &'static str) -> Option<NamedAddress>
 fn mailboxes(section: &mut Section<'_>, key: &'static str) -> Vec<NamedAddress> {
     let texts = section.one_or_more_texts(key).unwrap_or_default();
     texts.iter().filter_map(|(place, text)| of_ascii(section, (place, key), text)).collect()
-}
-
-fn time_of_day(text: &str) -> Option<Time> {
-    Time::strptime("%H:%M", text).ok()
 }
 
 fn reason(text: &str) -> Option<String> {

@@ -111,31 +111,12 @@ fn warn_of_other_addresses(section: &Section<'_>, address: &Address, identity: &
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
-    use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
-    use aws_lc_rs::rsa::KeySize;
-    use base64::Engine as _;
     use rcgen::{CertificateParams, KeyPair, SanType};
 
     use crate::config::Config;
-
-    fn write(folder: &Path, name: &str, text: &str) {
-        let mut file = File::create(folder.join(name)).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        file.set_permissions(std::fs::Permissions::from_mode(0o600)).unwrap();
-    }
-
-    fn rsa() -> KeyPair {
-        let key = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
-        let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
-        let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
-        KeyPair::from_pem_and_sign_algo(&pem, &rcgen::PKCS_RSA_SHA256).unwrap()
-    }
+    use crate::config::testing::{rsa, write_pair};
 
     /// Writes `NAME.pem` and `NAME.key`, for an address.
     fn make(folder: &Path, name: &str, address: &str, key: &KeyPair) {
@@ -143,8 +124,7 @@ mod tests {
         if !address.is_empty() {
             params.subject_alt_names = vec![SanType::Rfc822Name(address.try_into().unwrap())];
         }
-        write(folder, &format!("{name}.pem"), &params.self_signed(key).unwrap().pem());
-        write(folder, &format!("{name}.key"), &key.serialize_pem());
+        write_pair(folder, name, &params, key);
     }
 
     /// What is said of these `[[smime]]`: address, certificate, key.

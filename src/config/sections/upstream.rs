@@ -3,46 +3,26 @@
 use std::net::IpAddr;
 
 use super::fallback;
+use super::upstream_keys::{self, KindName};
 use super::upstream_limits::{limits, shared_limits, timeouts};
 pub(in crate::config) use super::upstream_logins::NamedSignIn;
 use super::upstream_logins::{ReadLogins, logins};
-use super::{MANY, WRITE_HOST_NAME, filters, upstream_sender, upstream_sent_copy, upstream_tls};
+use super::{
+    MANY, WRITE_HOST_NAME, filters, upstream_graph, upstream_sender, upstream_sent_copy, upstream_tls,
+};
 use crate::config::fault::SourcePlace;
 use crate::config::names::{is_ehlo_name, is_host};
-use crate::config::presets::{self, PRESETS, Preset};
+use crate::config::presets::{self, PRESETS, Preset, PresetKind};
 use crate::config::reader::Section;
 use crate::config::words::{nearest, one_of, quoted};
-use crate::config::{Auth, Capture, Limits, Login, Security, Smtp, Upstream, UpstreamKind, proxy};
+use crate::config::{
+    Auth, Capture, Limits, Login, Security, Smtp, TextEncoding, Upstream, UpstreamKind, proxy,
+};
 
 const WRITE_HOST: &str = r#"write its name or IP address alone, such as "smtp.firm.example""#;
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "office""#;
 /// Failed connections or logins in a row that disable an upstream.
 const DISABLE_AFTER: u32 = 5;
-/// The keys of a smart host; the local mailbox has none of them.
-const SMTP_KEYS: [&str; 21] = [
-    "preset",
-    "host",
-    "port",
-    "security",
-    "ca_file",
-    "client_certificate",
-    "client_key",
-    "tls_name",
-    "pin",
-    "ehlo",
-    "source_address",
-    "proxy",
-    "auth",
-    "allow_plaintext_auth",
-    "user",
-    "password",
-    "oauth",
-    "account",
-    "disable_after",
-    "timeouts",
-    "sent_copy",
-];
-
 /// An upstream, with the places that the checks between upstreams speak of.
 pub(in crate::config) struct Read {
     pub(in crate::config) upstream: Upstream,
@@ -56,16 +36,14 @@ pub(in crate::config) struct Read {
     pub(in crate::config) default: Option<SourcePlace>,
     /// Where each filter is.
     pub(in crate::config) filters: Vec<SourcePlace>,
+    /// The limit group that it names, and where.
+    pub(in crate::config) limit_group: Option<(String, SourcePlace)>,
     /// Where each fallback is.
     pub(in crate::config) fallbacks: Vec<SourcePlace>,
+    /// Where it names another for what it can't carry, if that is to be had.
+    pub(in crate::config) large: Option<SourcePlace>,
     /// The sign-ins that its logins name, and where.
     pub(in crate::config) sign_ins: Vec<NamedSignIn>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum KindName {
-    Smtp,
-    Capture,
 }
 
 /// All upstreams, each checked by itself.
@@ -76,25 +54,37 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>, capture_max: usize) ->
 fn read(mut section: Section<'_>, capture_max: usize) -> Read {
     let place = section.place.clone();
     let default = section.has("default").then(|| section.place_of("default"));
-    let kind = section.choice("kind", &[("smtp", KindName::Smtp), ("capture", KindName::Capture)]);
+    let (kind, preset) = kind(&mut section);
     let name = super::name(&mut section, WRITE_NAME);
     let (filters, filter) = filters(&mut section, "filter").into_iter().unzip();
     let is_default = section.flag("default").unwrap_or(false);
     let enabled = section.flag("enabled").unwrap_or(true);
-    let sign = section.flag("sign").unwrap_or(true);
+    // Microsoft Graph changes what is signed, and signs by itself.
+    let sign = section.flag("sign").unwrap_or(kind != KindName::Graph);
+    let encode = encode(&mut section, kind, preset);
     let signature = super::signature::of_upstream(&mut section);
-    let (kind, logins) = if kind == Some(KindName::Capture) {
-        refuse_smtp_keys(&mut section);
-        let limits = limits(section.section("limits"), &Limits::default());
-        let logins = ReadLogins { logins: vec![Login::anonymous(limits)], sign_ins: Vec::new() };
-        (UpstreamKind::Capture(Capture { max: capture_max }), logins)
-    } else {
-        let (smtp, logins) = smart_host(&mut section);
-        (UpstreamKind::Smtp(Box::new(smtp)), logins)
+    upstream_keys::refuse_others(&mut section, kind);
+    let mut large = None;
+    let (kind, logins) = match kind {
+        KindName::Smtp => {
+            let (smtp, logins) = smart_host(&mut section, preset);
+            (UpstreamKind::Smtp(Box::new(smtp)), logins)
+        }
+        KindName::Graph => {
+            let (graph, logins, place) = upstream_graph::read(&mut section, preset);
+            large = Some(place);
+            (UpstreamKind::Graph(Box::new(graph)), logins)
+        }
+        KindName::Capture => {
+            let limits = limits(section.section("limits"), &Limits::default());
+            let logins = ReadLogins { logins: vec![Login::anonymous(limits)], sign_ins: Vec::new() };
+            (UpstreamKind::Capture(Capture { max: capture_max }), logins)
+        }
     };
     let has_sender = section.has("sender");
     let sender = upstream_sender::read(has_sender, section.section("sender"), &logins.logins);
     let shared_limits = shared_limits(section.section("shared_limits"));
+    let limit_group = limit_group(&mut section);
     let (fallback, fallbacks) = fallback::read(&mut section);
     let disable_after = section.number("disable_after", 0..=MANY).unwrap_or(DISABLE_AFTER);
     let (name_place, host) = (section.place_of("name"), section.place_of("host"));
@@ -106,19 +96,68 @@ fn read(mut section: Section<'_>, capture_max: usize) -> Read {
         filter,
         sender,
         sign,
+        encode,
         signature,
         kind,
         accounts: logins.logins,
         shared_limits,
+        limit_group: None,
         fallback,
         disable_after,
     };
     let sign_ins = logins.sign_ins;
-    Read { upstream, place, host, name: name_place, default, filters, fallbacks, sign_ins }
+    Read {
+        upstream,
+        place,
+        host,
+        name: name_place,
+        default,
+        filters,
+        limit_group,
+        fallbacks,
+        large,
+        sign_ins,
+    }
 }
 
-fn smart_host(section: &mut Section<'_>) -> (Smtp, ReadLogins) {
+fn limit_group(section: &mut Section<'_>) -> Option<(String, SourcePlace)> {
+    let name = section.text("limit_group", "a name", "write the name of a [[limit_group]]")?;
+    Some((name.to_owned(), section.place_of("limit_group")))
+}
+
+/// How text goes: as the file says, or as the provider needs it.
+fn encode(section: &mut Section<'_>, kind: KindName, preset: Option<&Preset>) -> TextEncoding {
+    let own = match kind {
+        KindName::Graph => TextEncoding::Base64,
+        _ => preset.map_or(TextEncoding::Unchanged, Preset::text_encoding),
+    };
+    let words = [("base64", TextEncoding::Base64), ("none", TextEncoding::Unchanged)];
+    section.choice("encode", &words).filter(|_| kind == KindName::Smtp).unwrap_or(own)
+}
+
+/// What the upstream is, and the preset, if there is one for that. A preset says what it is for, where `kind` does not.
+fn kind(section: &mut Section<'_>) -> (KindName, Option<&'static Preset>) {
+    let kinds = [KindName::Smtp, KindName::Graph, KindName::Capture].map(|kind| (kind.word(), kind));
+    let written = section.choice("kind", &kinds);
+    if written == Some(KindName::Capture) {
+        return (KindName::Capture, None);
+    }
     let preset = preset(section);
+    let own = preset.map(|preset| match preset.kind {
+        PresetKind::Smtp => KindName::Smtp,
+        PresetKind::Graph => KindName::Graph,
+    });
+    let kind = written.or(own).unwrap_or(KindName::Smtp);
+    if let (Some(preset), Some(own)) = (preset, own.filter(|own| *own != kind)) {
+        let what = format!("{} is for kind = {:?}", quoted(preset.name), own.word());
+        let instead = format!("write kind = {:?}, or another preset", own.word());
+        section.fault(&section.place_of("preset"), "preset", &what, &instead);
+        return (kind, None);
+    }
+    (kind, preset)
+}
+
+fn smart_host(section: &mut Section<'_>, preset: Option<&'static Preset>) -> (Smtp, ReadLogins) {
     let known = preset.map_or_else(Limits::default, Preset::limits);
     let limits = limits(section.section("limits"), &known);
     let auth = auth(section);
@@ -156,14 +195,6 @@ fn auth(section: &mut Section<'_>) -> Option<Auth> {
     ];
     let auth = section.choice("auth", &auths);
     if section.has("auth") { auth } else { Some(Auth::Auto) }
-}
-
-fn refuse_smtp_keys(section: &mut Section<'_>) {
-    for key in SMTP_KEYS {
-        if section.node(key).is_some() {
-            section.fault(&section.place_of(key), key, "has no meaning for kind = \"capture\"", "remove it");
-        }
-    }
 }
 
 fn preset(section: &mut Section<'_>) -> Option<&'static Preset> {

@@ -12,7 +12,7 @@ use crate::config::{Auth, Limits, Login, Security, Smtp, secret};
 use crate::mail::{Address, AddressKey};
 
 const WRITE_SECRET: &str = r#"write { file = "…" } or { env = "…" }"#;
-const WRITE_SIGN_IN: &str = "write the name of an [[oauth]]";
+pub(super) const WRITE_SIGN_IN: &str = "write the name of an [[oauth]]";
 
 /// The name of a sign-in, as an upstream or account writes it.
 pub(in crate::config) struct NamedSignIn {
@@ -20,6 +20,8 @@ pub(in crate::config) struct NamedSignIn {
     /// The key, in whose section it stands.
     pub(in crate::config) key: &'static str,
     pub(in crate::config) place: SourcePlace,
+    /// Whether its tokens are for Microsoft Graph, not for SMTP.
+    pub(in crate::config) for_graph: bool,
 }
 
 /// The logins of an upstream, and the sign-ins that they name.
@@ -54,7 +56,9 @@ pub(super) fn logins(
         }
     }
     check_doubles(section, &more);
-    let named = |login: &Login, key, place| login.oauth.clone().map(|name| NamedSignIn { name, key, place });
+    let named = |login: &Login, key, place| {
+        login.oauth.clone().map(|name| NamedSignIn { name, key, place, for_graph: false })
+    };
     let mut sign_ins = Vec::from_iter(named(&own, "upstream.oauth", section.place_of("oauth")));
     let mut logins = if has_own { vec![own] } else { Vec::new() };
     for section in more {

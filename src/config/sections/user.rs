@@ -25,8 +25,8 @@ const WRITE_PASSWORD: &str =
 const WRITE_HASH: &str = "write what `mailsluice hash-password` prints";
 const WRITE_SCRAM: &str = "write what `mailsluice hash-password --scram` prints";
 
-/// All users; no two with the same name.
-pub(in crate::config) fn read_all(root: &mut Section<'_>, test_mode: &TestMode) -> Vec<User> {
+/// All users; no two with the same name. No session takes more than `most`.
+pub(in crate::config) fn read_all(root: &mut Section<'_>, test_mode: &TestMode, most: ByteSize) -> Vec<User> {
     let mut users: Vec<User> = Vec::new();
     let mut names: HashMap<String, SourcePlace> = HashMap::new();
     for mut section in root.sections("user") {
@@ -38,7 +38,9 @@ pub(in crate::config) fn read_all(root: &mut Section<'_>, test_mode: &TestMode) 
             let what = format!("{} is the name of another user, too", quoted(name));
             section.fault(&place, "name", &what, "write another name");
         }
-        users.push(user(&mut section, name.unwrap_or_default(), test_mode));
+        let user = user(&mut section, name.unwrap_or_default(), test_mode);
+        without_effect(&section, &user, most);
+        users.push(user);
         section.finish();
     }
     if users.iter().any(|user| matches!(user.password, UserPassword::Scram(_))) {
@@ -86,6 +88,21 @@ fn user(section: &mut Section<'_>, name: String, test_mode: &TestMode) -> User {
         section.fault(&place, "default_sender", &what, "add it to senders, or write another address");
     }
     user
+}
+
+/// Warns of what can never take effect.
+fn without_effect(section: &Section<'_>, user: &User, most: ByteSize) {
+    if let Some(size) = user.max_message_size.filter(|size| *size > most) {
+        let what =
+            format!("{size} is more than max_message_size of [session], {most}, which holds for everybody");
+        let instead = "write less, or remove it; or write more in [session]";
+        section.warning(&section.place_of("max_message_size"), "max_message_size", &what, instead);
+    }
+    if user.replace_foreign_sender && user.senders.is_empty() {
+        let what = "replaces no sender, since without senders every one is granted";
+        let instead = "write senders, or remove replace_foreign_sender";
+        section.warning(&section.place_of("replace_foreign_sender"), "replace_foreign_sender", what, instead);
+    }
 }
 
 fn name(section: &mut Section<'_>) -> Option<String> {

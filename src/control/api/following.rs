@@ -64,7 +64,8 @@ impl Following {
                 biased;
                 news = self.watch.next() => {
                     self.news(&news, open).await;
-                    look = Instant::now();
+                    // The lane learns what that means for it a little later than we.
+                    look = Instant::now() + LOOK;
                     continue;
                 }
                 () = sleep_until(deadline) => return SendEnd::Waiting,

@@ -35,7 +35,7 @@ pub(super) async fn reset(
 ) -> Result<Json<Vec<LimitJson>>, ApiError> {
     let Json(LimitReset { upstream, windows }) = reset?;
     must_exist(&state, &upstream)?;
-    let windows = if windows.is_empty() { Window::ALL.to_vec() } else { parse(&windows)? };
+    let windows = parse(&windows)?;
     // First what lasts: if that fails, what is in force stays in force.
     state.store.reset_usage(upstream.clone(), windows.clone()).await?;
     let pauses = state.accounts.resume(Some(&upstream), &[SuspensionKind::Paused]).await?;
@@ -44,8 +44,9 @@ pub(super) async fn reset(
     });
     let forgotten: Vec<_> = pauses.chain(state.accounts.forget_limits(&upstream)).collect();
     state.wakeups.wake_all();
-    let names: Vec<_> = windows.iter().map(|w| w.name()).collect();
-    tracing::info!(event = "limit_reset", upstream, windows = names.join(","));
+    let names: Vec<_> = windows.iter().map(ToString::to_string).collect();
+    let names = if names.is_empty() { "all".to_owned() } else { names.join(",") };
+    tracing::info!(event = "limit_reset", upstream, windows = names);
     for (account, what) in forgotten {
         tracing::info!(event = "limit_reset", upstream, account, reason = format!("forgot {what}"));
     }
@@ -54,18 +55,27 @@ pub(super) async fn reset(
 
 /// The limits of an upstream, or of all.
 pub(super) async fn limits_of(state: &ApiState, upstream: Option<&str>) -> Result<Vec<LimitJson>, ApiError> {
-    let mut limits = Vec::new();
+    let mut limits: Vec<LimitJson> = Vec::new();
     let mut names: Vec<&str> = state.config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     names.sort_unstable();
     for name in names.into_iter().filter(|name| upstream.is_none_or(|only| only == *name)) {
         let lines = state.accounts.limit_lines(name).await?;
-        limits.extend(lines.into_iter().map(|line| LimitJson::new(line, &state.timeline)));
+        let mut lines: Vec<_> =
+            lines.into_iter().map(|line| LimitJson::new(name, line, &state.timeline)).collect();
+        // Each group once, with the first of its upstreams.
+        let is_told = |group: &String| limits.iter().any(|told| told.limit_group.as_ref() == Some(group));
+        lines.retain(|line| !line.limit_group.as_ref().is_some_and(is_told));
+        limits.extend(lines);
     }
     Ok(limits)
 }
 
 fn parse(names: &[String]) -> Result<Vec<Window>, ApiError> {
-    let wrong = || ApiError::BadRequest("unknown window: write minute, hour, day or week".to_owned());
+    let wrong = || {
+        ApiError::BadRequest(
+            "unknown window: write minute, hour, day, week, or its length, such as 5m".to_owned(),
+        )
+    };
     names.iter().map(|name| Window::from_name(name).ok_or_else(wrong)).collect()
 }
 

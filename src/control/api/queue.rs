@@ -180,8 +180,16 @@ async fn waits_though_due(state: &ApiState, message: &Summary) -> Result<Vec<Wai
 pub(super) async fn retry_all(
     extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<Retried>, ApiError> {
-    let messages = state.store.retry_all().await?;
-    state.wakeups.retry_all();
+    // Whoever has asked may go: what is due by then must be known to its lanes all the same.
+    let retrying = tokio::spawn({
+        let (store, wakeups) = (state.store.clone(), state.wakeups.clone());
+        async move {
+            let retried = store.retry_all().await;
+            wakeups.retry_all();
+            retried
+        }
+    });
+    let messages = retrying.await.map_err(|_| StoreError::Closed)??;
     tracing::info!(event = "retried", messages);
     let lanes = state.statuses.snapshot();
     let waiting = lanes.iter().filter(|status| state.store.lane_load(&status.lane).messages > 0);

@@ -20,7 +20,8 @@ use crate::mail::{Address, Body as BodyKind, MessageRequest, QueueId, RecipientR
 use crate::policy::blacklist::{self, BlacklistResult};
 use crate::policy::estimate::Accepted;
 use crate::policy::test_mode::action_name;
-use crate::session::accept::{self, admit};
+use crate::session::accept;
+use crate::session::carrier::{self, Carrier, carrier};
 use crate::session::receive::{Arrival, Receiver, Refusal, Taken};
 use crate::session::ruling::{Arrived, Ruling};
 use crate::session::submission::{SubmissionError, some_list};
@@ -230,11 +231,23 @@ async fn message(
         ruling.upstream = Some(upstream.name.clone());
     }
     // A content of another From than was announced goes where that one's mail goes.
-    let upstream = accept::route(&state.router, &ruling).map_err(|error| refused(&error))?;
-    admit(&state.router, upstream, &ruling.sender, content.len()).map_err(|error| refused(&error))?;
+    let upstream = carrier::route(&state.router, &ruling).map_err(|error| refused(&error))?;
     let copies = ruling.recipients(&*state.store, state.config.blacklist.action).await;
-    let copies = copies.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let recipients = recipients.with(copies.map_err(|error| ApiError::Unavailable(error.to_string()))?);
     let test = state.test_mode.for_message(ruling.ruled.test_by.is_some());
+    let smtputf8 = !from.is_ascii() || to.iter().any(|to| !to.is_ascii());
+    let relay = (&*state.router, &*state.transformer);
+    let sketch = || {
+        let kept =
+            recipients.iter().filter(|recipient| !recipient.dropped).map(|recipient| &recipient.address);
+        carrier::sketch((queue_id.clone(), smtputf8), (&ruling, test.as_ref()), kept)
+    };
+    let carried = carrier(relay, upstream, (&*ruling.sender, &content), sketch).await;
+    let Carrier { upstream, detour } = carried.map_err(|error| refused(&error))?;
+    if let Some(detour) = detour {
+        detour.log(&queue_id, &upstream.name);
+        ruling.upstream = Some(upstream.name.clone());
+    }
     let lane = accept::lane(test.as_ref(), state.router.lane_of(&upstream.name, &ruling.sender));
     let searched = Searched {
         upstream: upstream.name.clone(),
@@ -248,13 +261,13 @@ async fn message(
         limit_wait: state.limit_waits.of(&lane, state.timeline.now()),
         lane,
         delay: ruling.delay(now),
-        smtputf8: !from.is_ascii() || to.iter().any(|to| !to.is_ascii()),
+        smtputf8,
         body,
         request: MessageRequest::default(),
         client: ClientInfo { address: CONTROL.into(), listener: CONTROL.into(), ..ClientInfo::default() },
         held: ruling.ruled.held_by.is_some()
             || test.as_ref().is_some_and(|test| test.action == TestAction::Hold),
-        recipients: recipients.with(copies),
+        recipients,
         reverse_path: ruling.reverse_path,
         sender: ruling.sender,
         decisions: Decisions { test, upstream: ruling.upstream, ruled: ruling.ruled },

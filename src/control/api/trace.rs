@@ -17,7 +17,7 @@ pub(super) async fn follow(
     let name = name?.0;
     must_exist(&state, &name)?;
     let upstream = state.router.upstream(&name);
-    let speaks = upstream.is_some_and(|upstream| matches!(upstream.kind, UpstreamKind::Smtp(_)));
+    let speaks = upstream.is_some_and(|upstream| !matches!(upstream.kind, UpstreamKind::Capture(_)));
     let hub = state.accounts.dialogue(&name).filter(|_| speaks);
     let hub = hub.ok_or_else(|| {
         ApiError::Conflict(format!("{name} is the local mailbox: there is no dialogue to be shown"))

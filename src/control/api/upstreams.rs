@@ -5,7 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path};
 
 use super::limits::{limits_of, must_exist};
-use crate::config::{self, UpstreamKind};
+use crate::config;
 use crate::control::view::{AccountJson, RefusedSenderJson, UpstreamJson, action, rfc3339};
 use crate::control::{ApiError, ApiState};
 use crate::lane::LaneState;
@@ -136,10 +136,7 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
     let name = &upstream.name;
     let view = state.accounts.view(name).await?;
     let (lane, accounts) = view.map_or((LaneState::Up, Vec::new()), |view| (view.state, view.accounts));
-    let smtp = match &upstream.kind {
-        UpstreamKind::Smtp(smtp) => Some(smtp),
-        UpstreamKind::Capture(_) => None,
-    };
+    let remote = upstream.kind.remote();
     let enable = enabling(state, name);
     let states = accounts.iter().map(|account| &account.state);
     let action = std::iter::once(&lane).chain(states).find_map(|state| action(state, &enable));
@@ -151,12 +148,12 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
         default: upstream.default,
         state: lane.name().to_owned(),
         // Nobody has to be asked whether the local mailbox is there.
-        tried: smtp.is_none() || accounts.iter().any(|account| account.tried),
+        tried: remote.is_none() || accounts.iter().any(|account| account.tried),
         reason: Some(lane.reason().to_owned()).filter(|reason| !reason.is_empty()),
         until: lane.until().map(|at| rfc3339(state.timeline.wall_at(at))),
         action,
-        host: smtp.map(|s| s.host.clone()),
-        port: smtp.map(|s| s.port),
+        host: remote.map(|(host, _)| host.to_owned()),
+        port: remote.map(|(_, port)| port),
         fallback: own.find_map(|lane| lane.via.clone()),
         accounts: accounts
             .into_iter()

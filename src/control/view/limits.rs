@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rfc3339;
-use crate::limits::LimitLine;
+use crate::limits::{LimitLine, Scope};
 use crate::time::Timeline;
 
 /// What is used of a ceiling.
@@ -12,7 +12,7 @@ pub struct Used {
     /// Counted in the window.
     pub used: u64,
     /// The ceiling; null is none.
-    pub limit: Option<u32>,
+    pub limit: Option<u64>,
 }
 
 /// A window of an account.
@@ -20,14 +20,18 @@ pub struct Used {
 pub struct LimitJson {
     /// The upstream.
     pub upstream: String,
-    /// The account.
+    /// The account; `*` for all of the upstream, or of the group.
     pub account: String,
-    /// `minute hour day week`
+    /// The limit group that these are the limits of; null: they are the upstream's own.
+    pub limit_group: Option<String>,
+    /// `minute hour day week`, or a length such as `5m`
     pub window: String,
     /// Messages.
     pub messages: Used,
     /// Recipients.
     pub recipients: Used,
+    /// Octets of content.
+    pub octets: Used,
     /// When something may go again; null when it may now.
     pub next_free: Option<String>,
     /// What else holds the account back: a pause by the provider's word, or a pace that its answers have taught.
@@ -46,15 +50,21 @@ pub struct LimitReset {
 }
 
 impl LimitJson {
-    /// A line of the throttle as the interface shows it.
+    /// A line of an upstream's limits, as the interface shows it.
     #[must_use]
-    pub fn new(line: LimitLine, timeline: &Timeline) -> Self {
+    pub fn new(upstream: &str, line: LimitLine, timeline: &Timeline) -> Self {
+        let limit_group = match &line.scope {
+            Scope::Group(group) => Some(group.name.to_string()),
+            Scope::Account(_) | Scope::Upstream(_) => None,
+        };
         Self {
-            upstream: line.scope.upstream().to_owned(),
+            upstream: upstream.to_owned(),
             account: line.scope.account().to_owned(),
-            window: line.window.name().to_owned(),
-            messages: Used { used: line.messages_used, limit: line.messages_limit },
-            recipients: Used { used: line.recipients_used, limit: line.recipients_limit },
+            limit_group,
+            window: line.window.to_string(),
+            messages: Used { used: line.messages_used, limit: line.messages_limit.map(u64::from) },
+            recipients: Used { used: line.recipients_used, limit: line.recipients_limit.map(u64::from) },
+            octets: Used { used: line.octets_used, limit: line.octets_limit },
             next_free: line.next_free.map(|moment| rfc3339(timeline.wall_at(moment))),
             reason: line.reason,
         }

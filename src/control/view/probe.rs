@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::rfc3339;
-use crate::config::{CertificateFacts, Upstream, UpstreamKind};
+use crate::config::{CertificateFacts, Upstream};
 use crate::upstream::{ConnectError, ConnectStep, Offered, StepFailure, StepFinding, TlsFacts};
 
 /// Steps that wait to be told: there are never more of one connection.
@@ -122,10 +122,7 @@ impl ProbedAccount {
     /// An account of an upstream that has its turn.
     #[must_use]
     pub fn new(upstream: &Upstream, account: &str, enabled: bool) -> Self {
-        let host = match &upstream.kind {
-            UpstreamKind::Smtp(smtp) => Some(format!("{}:{}", smtp.host, smtp.port)),
-            UpstreamKind::Capture(_) => None,
-        };
+        let host = upstream.kind.remote().map(|(host, port)| format!("{host}:{port}"));
         Self { upstream: upstream.name.clone(), account: account.to_owned(), host, enabled }
     }
 }
@@ -158,6 +155,8 @@ impl StepJson {
             }
             StepFinding::LoggedIn(mechanism) => self.mechanism.clone_from(mechanism),
             StepFinding::Tunnelled(_)
+            | StepFinding::Answered { .. }
+            | StepFinding::HasToken(_)
             | StepFinding::Greeted(_)
             | StepFinding::BeginsTls
             | StepFinding::Offers(None) => {}

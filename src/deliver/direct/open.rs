@@ -280,6 +280,7 @@ impl Open {
         message: &Message,
         until: Instant,
     ) -> Result<Reply, DirectRefusal> {
+        self.permit.add_content(message.size).await?;
         let mut decided = self.send(shared, message, until).await?;
         let refused = TransactionResult { recipients: vec![decided.clone()] };
         if self.permit.is_in_doubt(&refused, self.is_used) {

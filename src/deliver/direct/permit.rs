@@ -111,13 +111,24 @@ impl DirectPermit {
         if known < self.taken.recipients {
             return Ok(());
         }
+        self.extend(Amount::of_recipients(1)).await
+    }
+
+    /// Makes room for the content, once it is known.
+    pub(super) async fn add_content(&mut self, octets: u64) -> Result<(), DirectRefusal> {
+        match octets.saturating_sub(self.taken.octets) {
+            0 => Ok(()),
+            more => self.extend(Amount { octets: more, ..Amount::NONE }).await,
+        }
+    }
+
+    async fn extend(&mut self, more: Amount) -> Result<(), DirectRefusal> {
         let Some(permit) = self.permit else { return Err(refusal::lost()) };
-        let more = Amount::of_recipients(1);
         let extension = PermitExtension { permit, ceilings: self.account.ceilings(), more };
         let context = &self.shared.context;
         match context.store.extend_permit(extension).await {
             Ok(Permitted::Granted(_)) => {
-                self.taken.recipients += 1;
+                self.taken += more;
                 Ok(())
             }
             Ok(Permitted::Blocked(wait)) => {
@@ -135,7 +146,7 @@ impl DirectPermit {
         let link = self.pooled.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.take()?;
         match link {
             Link::Smtp(connection) => Some(*connection),
-            Link::Capture(_) => None,
+            Link::Graph(_) | Link::Capture(_) => None,
         }
     }
 

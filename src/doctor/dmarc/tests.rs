@@ -24,6 +24,7 @@ fn records_are_judged() {
         ("misspelt", &["v=DMARC1; p=nothing"], Level::Fault, "p=nothing is none of"),
         ("order", &["v=DMARC1; sp=none; p=none"], Level::Fault, "its second tag is not p"),
         ("no list", &["v=DMARC1; p=none; reject"], Level::Fault, "no list of tags"),
+        ("twice", &["v=DMARC1; p=none; p=reject"], Level::Fault, "the tag p stands twice"),
         ("pct", &["v=DMARC1; p=none; pct=200"], Level::Warning, "pct=200"),
         ("mode", &["v=DMARC1; p=none; adkim=strict"], Level::Warning, "adkim=strict"),
         ("reports", &["v=DMARC1; p=none; rua=a@firm.example"], Level::Warning, "no mailto:"),
@@ -43,23 +44,45 @@ fn something_vouches_for_from() {
     const SUB: &str = "mail.firm.example";
     let gmail = SendingHosts::Included(&["_spf.google.com"]);
     let (unknown, of_provider) = (SendingHosts::Unknown, SendingHosts::OfProvider);
-    for (case, record, hosts, signed_by, want) in [
-        ("own signature", "v=DMARC1; p=reject; adkim=s", unknown, &[SUB][..], Level::Ok),
-        ("relaxed", "v=DMARC1; p=reject", unknown, &["firm.example"], Level::Ok),
-        ("strict", "v=DMARC1; p=reject; adkim=s", unknown, &["firm.example"], Level::Fault),
-        ("strict, watching", "v=DMARC1; p=none; adkim=s", unknown, &["firm.example"], Level::Warning),
+    let spf = "v=spf1 include:_spf.google.com ~all";
+    for (case, record, spf, hosts, signed_by, want) in [
+        ("own signature", "v=DMARC1; p=reject; adkim=s", spf, unknown, &[SUB][..], Level::Ok),
+        ("relaxed", "v=DMARC1; p=reject", spf, unknown, &["firm.example"], Level::Ok),
+        ("strict", "v=DMARC1; p=reject; adkim=s", spf, unknown, &["firm.example"], Level::Fault),
+        ("strict, watching", "v=DMARC1; p=none; adkim=s", spf, unknown, &["firm.example"], Level::Warning),
         (
             "strict, watching below",
             "v=DMARC1; p=reject; sp=none; adkim=s",
+            spf,
             unknown,
             &["firm.example"],
             Level::Warning,
         ),
-        ("strict, by the reverse-path", "v=DMARC1; p=reject; adkim=s", gmail, &["firm.example"], Level::Ok),
-        ("by the reverse-path", "v=DMARC1; p=reject", gmail, &[], Level::Ok),
-        ("the provider's affair", "v=DMARC1; p=reject", of_provider, &[], Level::Unknown),
+        (
+            "strict, by the reverse-path",
+            "v=DMARC1; p=reject; adkim=s",
+            spf,
+            gmail,
+            &["firm.example"],
+            Level::Ok,
+        ),
+        ("by the reverse-path", "v=DMARC1; p=reject", spf, gmail, &[], Level::Ok),
+        ("by a reverse-path that fails", "v=DMARC1; p=reject", "v=spf1 -all", gmail, &[], Level::Unknown),
+        (
+            "strict, by one that fails",
+            "v=DMARC1; p=reject; adkim=s",
+            "v=spf1 -all",
+            gmail,
+            &["firm.example"],
+            Level::Fault,
+        ),
+        ("the provider's affair", "v=DMARC1; p=reject", spf, of_provider, &[], Level::Unknown),
     ] {
-        let zone = Zone::of(&[("_dmarc.firm.example", "TXT", record)]);
+        let zone = Zone::of(&[
+            ("_dmarc.firm.example", "TXT", record),
+            (SUB, "TXT", spf),
+            ("_spf.google.com", "TXT", "v=spf1 ip4:192.0.2.0/24 ~all"),
+        ]);
         let sender = sender(SUB, hosts, signed_by);
         let found = zone.judged(|book| judge(&sender, book));
         assert_eq!(found.iter().map(|f| f.level).max(), Some(want), "{case}: {found:?}");

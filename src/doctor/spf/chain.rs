@@ -1,6 +1,6 @@
 //! The walk through a record and those that it includes, as a receiver walks for a host that nothing matches: the longest one.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
@@ -22,8 +22,8 @@ const DEEPEST: usize = 12;
 /// What a walk has seen.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
-    /// The records whose hosts may send.
-    pub(super) passing: BTreeSet<DnsName>,
+    /// What becomes of the hosts of the records that it includes.
+    pub(super) matches: Matches,
     /// The networks that may send.
     pub(super) networks: Vec<IpNet>,
     /// Terms that ask the DNS.
@@ -39,6 +39,9 @@ pub(super) struct Chain {
     /// What stops receivers.
     pub(super) troubles: Vec<Trouble>,
 }
+
+/// The names of records whose hosts match, and what a match means for them: the first one counts (RFC 7208 4.6.2).
+pub(super) type Matches = BTreeMap<DnsName, SpfQualifier>;
 
 /// What stops receivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,14 +75,16 @@ impl<'b> Walk<'b> {
     /// Walks from `record`, which is that of `name`, for mail of `sender`.
     pub(super) fn from(book: &'b Book, sender: &'b DnsName, name: &DnsName, record: &SpfRecord) -> Chain {
         let mut walk = Walk { book, sender, path: vec![name.clone()], chain: Chain::default() };
-        walk.record(name, record, true);
+        walk.chain.matches = walk.record(name, record, true);
         walk.chain
     }
 
-    fn record(&mut self, at: &DnsName, record: &SpfRecord, passes: bool) {
+    /// Walks through a record; `passes` tells whether its hosts may send if it lets them.
+    fn record(&mut self, at: &DnsName, record: &SpfRecord, passes: bool) -> Matches {
+        let mut matches = Matches::new();
         for term in record.effective() {
             if self.chain.lookups > GIVE_UP {
-                return;
+                return matches;
             }
             let passes = passes && term.qualifier == SpfQualifier::Pass;
             match &term.mechanism {
@@ -91,30 +96,44 @@ impl<'b> Walk<'b> {
                     self.chain.has_ptr = true;
                     self.chain.is_open |= passes;
                 }
-                SpfMechanism::Include(spec) => self.follow(at, spec, (&term.text, passes)),
+                SpfMechanism::Include(spec) => {
+                    // Hosts match that pass there; of others nothing is said by it (RFC 7208 5.2).
+                    for (name, inner) in self.follow(at, spec, (&term.text, passes)) {
+                        if inner == SpfQualifier::Pass {
+                            matches.entry(name).or_insert(term.qualifier);
+                        }
+                    }
+                }
                 SpfMechanism::A(spec) => self.hosts(at, spec.as_ref(), &term.text, passes),
                 SpfMechanism::Exists(spec) => self.hosts(at, Some(spec), &term.text, passes),
                 SpfMechanism::Mx(spec) => self.exchanges(at, spec.as_ref(), &term.text, passes),
             }
         }
         if let (None, Some(spec)) = (record.all(), &record.redirect) {
-            self.follow(at, spec, ("redirect", passes));
+            for (name, qualifier) in self.follow(at, spec, ("redirect", passes)) {
+                matches.entry(name).or_insert(qualifier);
+            }
         }
+        matches
     }
 
-    /// Goes into the record that a term names.
-    fn follow(&mut self, at: &DnsName, spec: &Spec, (term, passes): (&str, bool)) {
+    /// Goes into the record that a term names. Its own hosts pass there.
+    fn follow(&mut self, at: &DnsName, spec: &Spec, (term, passes): (&str, bool)) -> Matches {
         self.chain.lookups += 1;
-        let Some(name) = self.expanded(at, spec, term, passes) else { return };
+        let mut matches = Matches::new();
+        let Some(name) = self.expanded(at, spec, term, passes) else { return matches };
         if self.path.contains(&name) || self.path.len() >= DEEPEST {
             let mut ring = self.path.clone();
             ring.push(name);
             self.chain.troubles.push(Trouble::Loop(ring));
-            return;
+            return matches;
         }
         let texts = match self.book.texts(&name) {
             Ok(texts) => texts,
-            Err(error) => return self.chain.troubles.push(Trouble::Unanswered(name, error.to_string())),
+            Err(error) => {
+                self.chain.troubles.push(Trouble::Unanswered(name, error.to_string()));
+                return matches;
+            }
         };
         if self.book.has_no_text(&name) {
             self.chain.voids.push(term.to_owned());
@@ -123,17 +142,16 @@ impl<'b> Walk<'b> {
             [] => self.chain.troubles.push(Trouble::NoRecord { at: at.clone(), term: term.to_owned() }),
             [text] => match SpfRecord::parse(text) {
                 Ok(record) => {
-                    if passes {
-                        self.chain.passing.insert(name.clone());
-                    }
                     self.path.push(name.clone());
-                    self.record(&name, &record, passes);
+                    matches = self.record(&name, &record, passes);
                     self.path.pop();
+                    matches.insert(name, SpfQualifier::Pass);
                 }
                 Err(wrong) => self.chain.troubles.push(Trouble::Syntax(name, wrong)),
             },
             several => self.chain.troubles.push(Trouble::Several(name, several.len())),
         }
+        matches
     }
 
     fn hosts(&mut self, at: &DnsName, spec: Option<&Spec>, term: &str, passes: bool) {

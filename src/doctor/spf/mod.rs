@@ -45,6 +45,18 @@ pub fn judge(sender: &SenderDomain, book: &Book) -> Vec<Diagnosis> {
     notes.done()
 }
 
+/// Whether the record of a domain lets the hosts behind these includes send, for certain: SPF passes then.
+pub(super) fn lets_send(domain: &DnsName, names: &[&'static str], book: &Book) -> bool {
+    let Ok(texts) = book.texts(domain) else { return false };
+    let [text] = record::among(texts)[..] else { return false };
+    let Ok(record) = SpfRecord::parse(text) else { return false };
+    let chain = Walk::from(book, domain, domain, &record);
+    let is_sound =
+        chain.troubles.is_empty() && chain.lookups <= MOST_LOOKUPS && chain.voids.len() <= MOST_VOIDS;
+    let passes = || passing(domain, names, &chain).is_some();
+    is_sound && (passes() || refused(names, &chain).is_none() && are_covered(names, &chain, domain, book))
+}
+
 fn without_record(sender: &SenderDomain, notes: &mut Notes) {
     let wanted = missing(sender);
     if !wanted.is_empty() {
@@ -200,7 +212,10 @@ fn hosts(sender: &SenderDomain, text: &str, chain: &Chain, book: &Book, notes: &
             SendingHosts::Included(names) => {
                 if let Some(name) = passing(&sender.name, names, chain) {
                     notes.ok(format!("upstream {}: its hosts may send, by {name}", via.name));
-                } else if are_covered(names, chain, sender, book) {
+                } else if let Some(name) = refused(names, chain) {
+                    let what = format!("upstream {}: its hosts may not send: the record matches {name}, and does not let it pass", via.name);
+                    notes.fault(what, format!("publish {} TXT \"{}\"", sender.name, with_includes(text, &[name])));
+                } else if are_covered(names, chain, &sender.name, book) {
                     notes.ok(format!("upstream {}: its hosts may send, by their addresses", via.name));
                 } else if is_unsure {
                     notes.unknown(
@@ -219,10 +234,17 @@ fn hosts(sender: &SenderDomain, text: &str, chain: &Chain, book: &Book, notes: &
 
 /// The name in the chain that lets the provider's hosts send.
 fn passing(domain: &DnsName, names: &[&'static str], chain: &Chain) -> Option<&'static str> {
-    let is_in = |name: &&&str| {
-        domain.as_str() == **name || chain.passing.iter().any(|passing| passing.as_str() == **name)
-    };
+    let is_in = |name: &&&str| domain.as_str() == **name || matched(name, chain) == Some(SpfQualifier::Pass);
     names.iter().find(is_in).copied()
+}
+
+/// The name in the chain whose hosts match what does not let them send.
+fn refused(names: &[&'static str], chain: &Chain) -> Option<&'static str> {
+    names.iter().find(|name| matched(name, chain).is_some()).copied()
+}
+
+fn matched(name: &str, chain: &Chain) -> Option<SpfQualifier> {
+    chain.matches.iter().find(|(known, _)| known.as_str() == name).map(|(_, qualifier)| *qualifier)
 }
 
 /// The includes that the upstreams want.
@@ -239,7 +261,7 @@ fn missing(sender: &SenderDomain) -> Vec<&'static str> {
 }
 
 /// Whether the addresses in the record hold all networks of the provider: the record was flattened.
-fn are_covered(names: &[&str], chain: &Chain, sender: &SenderDomain, book: &Book) -> bool {
+fn are_covered(names: &[&str], chain: &Chain, domain: &DnsName, book: &Book) -> bool {
     if chain.networks.is_empty() {
         return false;
     }
@@ -247,18 +269,24 @@ fn are_covered(names: &[&str], chain: &Chain, sender: &SenderDomain, book: &Book
         let name = DnsName::parse(name).ok()?;
         let texts = book.texts(&name).ok()?;
         let [text] = record::among(texts)[..] else { return None };
-        let own = Walk::from(book, &sender.name, &name, &SpfRecord::parse(text).ok()?);
+        let own = Walk::from(book, domain, &name, &SpfRecord::parse(text).ok()?);
         (own.troubles.is_empty() && !own.is_open && !own.networks.is_empty()).then_some(own.networks)
     };
     let is_held = |network: &IpNet| chain.networks.iter().any(|own| own.contains(network));
     names.iter().filter_map(of_provider).any(|networks| networks.iter().all(is_held))
 }
 
-/// The record with more includes, before what is said of all others.
+/// The record with these includes, before all that does not let hosts pass: the first match counts. Where they stand already,
+/// and do not count, they go.
 fn with_includes(text: &str, names: &[&str]) -> String {
-    let (mut terms, all): (Vec<String>, Vec<String>) =
-        text.split_whitespace().map(str::to_owned).partition(|term| !is_last(term));
-    terms.extend(names.iter().map(|name| format!("include:{name}")));
+    let stands_already = |term: &str| record::included(term).is_some_and(|own| names.contains(&own.as_str()));
+    let (mut terms, all): (Vec<String>, Vec<String>) = text
+        .split_whitespace()
+        .filter(|term| !stands_already(term))
+        .map(str::to_owned)
+        .partition(|term| !is_last(term));
+    let place = terms.iter().position(|term| term.starts_with(['-', '~', '?'])).unwrap_or(terms.len());
+    terms.splice(place..place, names.iter().map(|name| format!("include:{name}")));
     terms.extend(all);
     terms.join(" ")
 }

@@ -124,6 +124,16 @@ impl SpfRecord {
     }
 }
 
+/// The domain that a term includes, whatever that means for its hosts; `None` for other terms.
+pub(super) fn included(text: &str) -> Option<String> {
+    match term(text).ok()?.mechanism {
+        SpfMechanism::Include(Spec(domain)) => {
+            Some(domain.strip_suffix('.').unwrap_or(&domain).to_ascii_lowercase())
+        }
+        _ => None,
+    }
+}
+
 /// `name=value`: a name, and an equals sign before anything else.
 fn modifier(text: &str) -> Option<(&str, &str)> {
     let (name, value) = text.split_once('=')?;

@@ -180,9 +180,76 @@ fn the_hosts_of_an_upstream_may_send_or_not() {
             Level::Fault,
             "publish firm.example TXT \"v=spf1 include:_spf.google.com -all\"",
         ),
-        ("failing", Some("v=spf1 -include:_spf.google.com -all"), GMAIL, Level::Fault, "publish"),
-        ("neutral", Some("v=spf1 ?include:_spf.google.com -all"), GMAIL, Level::Fault, "publish"),
-        ("behind all", Some("v=spf1 -all include:_spf.google.com"), GMAIL, Level::Fault, "publish"),
+        (
+            "failing",
+            Some("v=spf1 a:a.example -include:_spf.google.com -all"),
+            GMAIL,
+            Level::Fault,
+            "TXT \"v=spf1 a:a.example include:_spf.google.com -all\"",
+        ),
+        (
+            "failing softly, oddly written",
+            Some("v=spf1 ~Include:_SPF.google.com. ip4:192.0.2.1 ~all"),
+            GMAIL,
+            Level::Fault,
+            "TXT \"v=spf1 ip4:192.0.2.1 include:_spf.google.com ~all\"",
+        ),
+        (
+            "neutral",
+            Some("v=spf1 ?include:_spf.google.com -all"),
+            GMAIL,
+            Level::Fault,
+            "TXT \"v=spf1 include:_spf.google.com -all\"",
+        ),
+        (
+            "failing before it passes",
+            Some("v=spf1 -include:_spf.google.com include:_spf.google.com -all"),
+            GMAIL,
+            Level::Fault,
+            "TXT \"v=spf1 include:_spf.google.com -all\"",
+        ),
+        (
+            "passing before it fails",
+            Some("v=spf1 include:_spf.google.com -include:_spf.google.com -all"),
+            GMAIL,
+            Level::Ok,
+            "",
+        ),
+        (
+            "failing with another",
+            Some("v=spf1 ip4:203.0.113.1 ~include:all.example include:_spf.google.com -all"),
+            GMAIL,
+            Level::Fault,
+            "TXT \"v=spf1 ip4:203.0.113.1 include:_spf.google.com ~include:all.example -all\"",
+        ),
+        (
+            "failing, and flattened behind that",
+            Some("v=spf1 -include:_spf.google.com ip4:192.0.2.0/24 ip4:198.51.100.0/23 -all"),
+            GMAIL,
+            Level::Fault,
+            "TXT \"v=spf1 ip4:192.0.2.0/24 ip4:198.51.100.0/23 include:_spf.google.com -all\"",
+        ),
+        (
+            "not let pass by the included one, which says nothing then",
+            Some("v=spf1 -include:none.example include:_spf.google.com -all"),
+            GMAIL,
+            Level::Ok,
+            "",
+        ),
+        (
+            "not let pass by the one that it is redirected to",
+            Some("v=spf1 redirect=none.example"),
+            GMAIL,
+            Level::Fault,
+            "TXT \"v=spf1 include:_spf.google.com redirect=none.example\"",
+        ),
+        (
+            "behind all",
+            Some("v=spf1 -all include:_spf.google.com"),
+            GMAIL,
+            Level::Fault,
+            "TXT \"v=spf1 include:_spf.google.com -all\"",
+        ),
         (
             "by macro",
             Some("v=spf1 include:%{i}.spf.example -all"),
@@ -202,7 +269,12 @@ fn the_hosts_of_an_upstream_may_send_or_not() {
         ("not known", Some("v=spf1 ip4:192.0.2.1 -all"), unknown, Level::Unknown, "preset"),
         ("of the provider", Some("v=spf1 ip4:192.0.2.1 -all"), of_provider, Level::Ok, ""),
     ] {
-        let mut zone = vec![GOOGLE, ("all.example", "TXT", "v=spf1 include:_spf.google.com ~all")];
+        let mut zone = vec![
+            GOOGLE,
+            ("all.example", "TXT", "v=spf1 include:_spf.google.com ~all"),
+            ("none.example", "TXT", "v=spf1 -include:_spf.google.com +ip4:203.0.113.9 ~all"),
+            ("a.example", "A", "203.0.113.7"),
+        ];
         zone.extend(record.map(|record| (NAME, "TXT", record)));
         let found = judged(&zone, &[hosts]);
         assert_eq!(worst(&found), want, "{case}: {found:?}");

@@ -4,8 +4,8 @@ use super::*;
 
 /// Octets of an account after a week in which each of its messages goes as soon as it may.
 fn octets_after_a_week(pause: i64) -> (u32, usize) {
-    let mut own = quotas(Window::Minute, Some(30), None);
-    own.quotas[Window::Day as usize] = Quota { recipients: Some(10_000), ..Quota::default() };
+    let mut own = quotas(Window::MINUTE, Some(30), None);
+    own.quotas.set(Window::DAY, Quota { recipients: Some(10_000), ..Quota::default() });
     let (scope, timeline) = (Scope::Upstream("u".into()), Timeline::resume(Arc::new(SystemClock), None));
     let (mut counts, mut learned) = (Counts::default(), LearnedPace::default());
     let (mut now, mut sent) = (Moment(1_795_000_000_000), 0);
@@ -55,8 +55,8 @@ fn what_a_permit_costs() {
         ("all are used up at once", 30, 1),
         ("one after the other is used up", 30, 18),
     ] {
-        let mut own = quotas(Window::Minute, Some(per_minute), None);
-        own.quotas[Window::Day as usize].recipients = Some(10_000_000);
+        let mut own = quotas(Window::MINUTE, Some(per_minute), None);
+        own.quotas.set(Window::DAY, Quota { recipients: Some(10_000_000), ..Quota::default() });
         let accounts: Vec<_> = names.iter().map(|name| (name.as_str(), own.clone())).collect();
         let mut books = Books::with_shared(Ceilings::default(), &accounts);
         let (mut next, mut asked, mut now) = (0, 0, 1_795_000_000_000);

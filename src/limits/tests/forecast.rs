@@ -3,12 +3,12 @@
 use super::*;
 
 fn load(messages: u64) -> Load {
-    Load { messages, recipients: messages }
+    Load { messages, recipients: messages, octets: 0 }
 }
 
 #[test]
 fn a_forecast_is_what_the_limits_allow() {
-    let own = quotas(Window::Minute, Some(30), None);
+    let own = quotas(Window::MINUTE, Some(30), None);
     let mut books = Books::with_shared(Ceilings::default(), &[("a", own.clone()), ("b", own)]);
     for _ in 0..30 {
         assert!(books.send("a", 1, 1_000_000));

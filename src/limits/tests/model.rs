@@ -1,187 +1,280 @@
-//! No window is overrun, whatever happens in whatever order.
+//! No window is overrun, whatever happens in whatever order, and nothing waits that could go.
 
 use super::*;
+use crate::config::Quotas;
 
-/// What the provider would say: more than `limit` events in some window of `length`.
-fn overrun(events: &[(i64, i64)], length: i64, limit: usize) -> bool {
-    // An event may be counted at its start or at its end: the worst of both must fit.
-    let mut times: Vec<i64> = events.iter().flat_map(|&(start, end)| [start, end]).collect();
-    times.sort_unstable();
-    times
-        .iter()
-        .any(|&t| events.iter().filter(|&&(start, end)| end >= t && start < t + length).count() > limit)
+/// A transaction.
+#[derive(Debug, Clone, Copy)]
+struct Event {
+    account: usize,
+    amount: Amount,
+    end: i64,
 }
 
+/// What is limited: in [`scopes`], each with its quotas.
+type AllQuotas = Vec<Quotas>;
+
 /// A thing that happens.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Step {
-    /// A worker takes so many permits, as far as there is room; the transactions take so long.
-    Begin { account: usize, messages: u32, takes: i64 },
+    /// A worker begins a transaction, if there is room; it takes so long.
+    Begin { account: usize, amount: Amount, takes: i64 },
     /// Time passes.
     Pass(i64),
     /// A write is undone: an account's counts are read again from what was written down.
     Undo { account: usize },
-    /// The process is killed and started anew.
-    Crash,
-    /// The limits are read again, with others.
-    Reload { limit: u32 },
-    /// A person forgets what was counted.
-    Reset,
+    /// The process is killed and started anew. What was counted in windows without a name was written down, or was not.
+    Crash { knows_all: bool },
+    /// The limits are read again, with others: windows come, go, and let through more or less.
+    Reload(AllQuotas),
+    /// A person forgets what was counted for an upstream.
+    Reset(&'static str),
+}
+
+const ACCOUNTS: [(&str, &str); 3] = [("u", "a"), ("u", "b"), ("v", "c")];
+const WINDOWS: [&str; 5] = ["7s", "1m", "5m", "50m", "2h"];
+
+fn key(account: usize) -> AccountKey {
+    let (upstream, name) = ACCOUNTS[account];
+    AccountKey::new(upstream, name)
+}
+
+/// The accounts, the upstreams, and both upstreams as a group.
+fn scopes() -> Vec<Scope> {
+    let accounts = (0..ACCOUNTS.len()).map(|account| Scope::Account(key(account)));
+    let group = Scope::Group(GroupKey::new("g", ["v".into(), "u".into()]));
+    accounts.chain(["u", "v"].map(|name| Scope::Upstream(name.into()))).chain([group]).collect()
+}
+
+fn amount() -> impl Strategy<Value = Amount> {
+    // Whole KiB, as slots that are packed keep them.
+    (1_u32..4, 1_u64..9).prop_map(|(recipients, kib)| Amount::of_message(recipients, kib << 10))
+}
+
+fn quotas_of_a_scope() -> impl Strategy<Value = Quotas> {
+    let messages = prop::option::of(1_u32..8);
+    let recipients = prop::option::of(3_u32..20);
+    let octets = prop::option::of((8_u64..40).prop_map(|kib| kib << 10));
+    let quota = (messages, recipients, octets).prop_map(|(messages, recipients, octets)| Quota {
+        messages,
+        recipients,
+        octets,
+    });
+    let window = prop::sample::select(&WINDOWS[..]).prop_map(|name| Window::from_name(name).unwrap());
+    prop::collection::btree_map(window, quota, 0..3).prop_map(|all| all.into_iter().collect())
+}
+
+fn all_quotas() -> impl Strategy<Value = AllQuotas> {
+    prop::collection::vec(quotas_of_a_scope(), scopes().len())
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let account = 0..ACCOUNTS.len();
     prop_oneof![
-        5 => (0_usize..2, 1_u32..5, 0_i64..30_000)
-            .prop_map(|(account, messages, takes)| Step::Begin { account, messages, takes }),
-        4 => (0_i64..20_000).prop_map(Step::Pass),
-        1 => (0_usize..2).prop_map(|account| Step::Undo { account }),
-        1 => Just(Step::Crash),
-        1 => (1_u32..8).prop_map(|limit| Step::Reload { limit }),
-        1 => Just(Step::Reset),
+        8 => (account.clone(), amount(), 0_i64..30_000)
+            .prop_map(|(account, amount, takes)| Step::Begin { account, amount, takes }),
+        5 => (0_i64..20_000).prop_map(Step::Pass),
+        1 => (0_i64..2_000_000).prop_map(Step::Pass),
+        1 => account.prop_map(|account| Step::Undo { account }),
+        1 => any::<bool>().prop_map(|knows_all| Step::Crash { knows_all }),
+        1 => all_quotas().prop_map(Step::Reload),
+        1 => prop::sample::select(vec!["u", "v"]).prop_map(Step::Reset),
     ]
 }
 
 /// A world in which permits are taken as the lanes take them, and everything is written down as the store does.
 struct Model {
-    books: Books,
-    limit: u32,
-    rows: Vec<(AccountKey, UsageRow)>,
-    /// Account, start, end.
-    running: VecDeque<(usize, i64, i64)>,
-    /// By account: start, end.
-    done: Vec<(usize, i64, i64)>,
+    ledger: Ledger,
+    timeline: Timeline,
+    quotas: AllQuotas,
+    ended: Vec<Event>,
+    running: VecDeque<Event>,
     now: i64,
 }
 
-const ACCOUNTS: [&str; 2] = ["a", "b"];
-
-fn books(limit: u32) -> Books {
-    let own = quotas(Window::Minute, Some(limit), None);
-    Books::with_shared(quotas(Window::Minute, Some(limit + 2), None), &[("a", own.clone()), ("b", own)])
-}
-
 impl Model {
-    fn new(limit: u32) -> Self {
-        Self {
-            books: books(limit),
-            limit,
-            rows: vec![],
-            running: VecDeque::new(),
-            done: vec![],
-            now: 1_000_000,
-        }
+    fn new(quotas: AllQuotas) -> Self {
+        let timeline = Timeline::resume(Arc::new(SystemClock), None);
+        let (ended, running) = (Vec::new(), VecDeque::new());
+        let mut model = Self { ledger: Ledger::default(), timeline, quotas, ended, running, now: 10_000_000 };
+        model.read_again(true);
+        model
     }
 
-    fn ended(&mut self, (account, start, end): (usize, i64, i64), in_memory: bool) {
-        let slot = Window::Minute.slot(Moment(end));
-        let row = UsageRow { window: Window::Minute, slot, amount: recipients(1) };
-        self.rows.push((AccountKey::new("u", ACCOUNTS[account]), row));
-        if in_memory {
-            self.books.end(ACCOUNTS[account], 1, end);
-        }
-        self.done.push((account, start, end));
+    fn ceilings(&self, account: usize) -> Vec<(Scope, Ceilings)> {
+        let all = scopes().into_iter().zip(&self.quotas);
+        let its_own = all.filter(|(scope, _)| scope.has(&key(account)));
+        its_own
+            .map(|(scope, quotas)| (scope, Ceilings { quotas: quotas.clone(), ..Ceilings::default() }))
+            .collect()
     }
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Begin { account, messages, takes } => {
-                for _ in 0..messages {
-                    if self.books.begin(ACCOUNTS[account], 1, self.now) {
-                        self.running.push_back((account, self.now, self.now + takes));
-                    }
-                }
-            }
+            Step::Begin { account, amount, takes } => self.begin(account, amount, takes),
             Step::Pass(pause) => {
                 self.now += pause;
-                let (ended, running) = self.running.drain(..).partition(|(.., end)| *end <= self.now);
-                self.running = running;
-                let ended: VecDeque<_> = ended;
+                let (ended, running): (Vec<Event>, Vec<Event>) =
+                    self.running.drain(..).partition(|event| event.end <= self.now);
+                self.running = running.into();
+                let mut ended = ended;
+                ended.sort_by_key(|event| event.end);
                 for event in ended {
-                    self.ended(event, true);
+                    let Event { account, amount, end, .. } = event;
+                    self.ledger.end(&key(account), &amount, Some(&amount), Moment(end));
+                    self.ended.push(event);
                 }
             }
             Step::Undo { account } => {
-                self.books.ledger.doubt(&AccountKey::new("u", ACCOUNTS[account]));
-                self.read_again();
+                self.ledger.doubt(&key(account));
+                self.read_again(true);
             }
-            Step::Crash => {
+            Step::Crash { knows_all } => {
                 // What was under way counts as ended now.
                 let now = self.now;
-                for (account, start, _) in std::mem::take(&mut self.running) {
-                    self.ended((account, start, now), false);
-                }
-                self.books.ledger = Ledger::default();
-                self.read_again();
+                self.ended.extend(self.running.drain(..).map(|event| Event { end: now, ..event }));
+                self.ledger = Ledger::default();
+                self.read_again(knows_all);
             }
-            Step::Reset => {
+            Step::Reload(quotas) => self.quotas = quotas,
+            Step::Reset(upstream) => {
                 // What is under way still counts when it ends.
-                self.books.ledger.reset("u", &Window::ALL);
-                self.rows.clear();
-                self.done.clear();
-            }
-            Step::Reload { limit } => {
-                // A lower limit holds at once for what is to come; here it only falls, so that the check is simple.
-                self.limit = self.limit.min(limit);
-                let new = books(self.limit);
-                (self.books.shared, self.books.accounts) = (new.shared, new.accounts);
+                self.ledger.reset(upstream, &[]);
+                self.ended.retain(|event| ACCOUNTS[event.account].0 != upstream);
+                self.read_again(true);
             }
         }
     }
 
-    fn read_again(&mut self) {
-        let keys = ACCOUNTS.map(|account| AccountKey::new("u", account));
-        let scopes: Vec<Scope> = keys.iter().flat_map(AccountKey::scopes).collect();
-        let (rows, running) = (&self.rows, &self.running);
+    fn begin(&mut self, account: usize, amount: Amount, takes: i64) {
+        let ceilings = self.ceilings(account);
+        match self.ledger.room(&ceilings, &amount, Moment(self.now), &self.timeline) {
+            Ok(room) => {
+                assert!(room.min(amount) == amount, "there is no room for it: {room:?}");
+                self.ledger.begin(&key(account), &amount, Moment(self.now));
+                self.running.push_back(Event { account, amount, end: self.now + takes });
+                // Whenever the provider counts each of them, this one is not too much.
+                let overrun = self.full(&ceilings, &Amount::NONE, |_| 0);
+                assert!(overrun.is_none(), "{overrun:?} of {:?} and {:?}", self.ended, self.running);
+            }
+            Err(wait) => {
+                // Some window is full, or was a moment ago: it knows when something was sent as exactly as its slots, or as
+                // those of the next longer one.
+                let full = self.full(&ceilings, &amount, known_within);
+                assert!(full.is_some(), "nothing is in the way, and yet: {wait:?}");
+                let until = wait.until.map_or(i64::MAX, |until| until.0);
+                assert!(until > self.now, "{wait:?} is over");
+            }
+        }
+    }
+
+    /// A window that has no room for so much more, when what has ended leaves it so much later.
+    fn full(
+        &self,
+        ceilings: &[(Scope, Ceilings)],
+        more: &Amount,
+        late: fn(Window) -> i64,
+    ) -> Option<(Scope, Window)> {
+        let all = ceilings.iter().flat_map(|(scope, ceilings)| {
+            ceilings.quotas.iter().map(move |(window, quota)| (scope, window, quota))
+        });
+        all.into_iter().find_map(|(scope, window, quota)| {
+            let since = self.now - window.length().as_millis() as i64 - late(window);
+            let counts = |event: &&Event| scope.has(&key(event.account)) && event.end > since;
+            let events = self.ended.iter().filter(counts).chain(self.running.iter().filter(counts));
+            let used = events.fold(*more, |used, event| used.plus(event.amount));
+            let is_over = |used: u64, limit: Option<u64>| limit.is_some_and(|limit| used > limit);
+            let full = is_over(used.messages.into(), quota.messages.map(u64::from))
+                || is_over(used.recipients.into(), quota.recipients.map(u64::from))
+                || is_over(used.octets, quota.octets);
+            full.then(|| (scope.clone(), window))
+        })
+    }
+
+    fn read_again(&mut self, knows_all: bool) {
+        let others = WINDOWS.map(|name| Window::from_name(name).unwrap());
+        let others = others.into_iter().filter(|window| knows_all && window.name().is_none());
+        let windows: Vec<Window> = others.collect();
+        let (ended, running) = (&self.ended, &self.running);
         let read = |scope: &Scope| {
-            let its_own = |key: &AccountKey| key.scopes().contains(scope);
-            let mut rows: Vec<UsageRow> =
-                rows.iter().filter(|(key, _)| its_own(key)).map(|(_, row)| *row).collect();
+            let its_own = |event: &&Event| scope.has(&key(event.account));
+            let counted = Window::NAMED.iter().chain(&windows).flat_map(|&window| {
+                let row = move |event: &Event| UsageRow {
+                    window,
+                    slot: window.slot(Moment(event.end)),
+                    amount: event.amount,
+                };
+                ended.iter().filter(its_own).map(row).collect::<Vec<_>>()
+            });
+            let mut rows: Vec<UsageRow> = counted.collect();
             rows.sort_by_key(|row| (row.window, row.slot));
-            let under_way = running.iter().filter(|(account, ..)| its_own(&keys[*account]));
-            Ok::<_, ()>(ScopeUsage { rows, under_way: under_way.map(|_| recipients(1)).collect() })
+            let under_way = running.iter().filter(its_own).map(|event| event.amount).collect();
+            Ok::<_, ()>(ScopeUsage { windows: windows.clone(), rows, under_way })
         };
-        self.books.ledger.load(&scopes, read).unwrap();
+        self.ledger.load(&scopes(), read).unwrap();
     }
 }
 
-proptest! {
-    /// However long transactions take, whoever asks first, whatever is undone, and whenever the process restarts, no
-    /// window is overrun: neither an account's nor that of all together.
-    #[test]
-    fn no_window_is_ever_overrun(limit in 1_u32..8, steps in prop::collection::vec(step(), 1..200)) {
-        let mut model = Model::new(limit);
-        for step in steps {
-            // What is begun under one limit is not held against a lower one.
-            let (before, held) = (model.limit, model.done.len() + model.running.len());
-            model.step(step);
-            let all: Vec<_> = model.done.iter().chain(&model.running).map(|&(_, start, end)| (start, end)).collect();
-            if model.limit == limit {
-                prop_assert!(!overrun(&all, 60_000, limit as usize + 2));
-            }
-            if model.limit < before {
-                prop_assert_eq!(all.len(), held, "a reload begins nothing");
-            }
-        }
-        for account in 0..2 {
-            let own: Vec<_> = model.done.iter().chain(&model.running).filter(|e| e.0 == account).map(|e| (e.1, e.2)).collect();
-            prop_assert!(!overrun(&own, 60_000, limit as usize));
-        }
-    }
+/// How late something leaves at most: by a slot of the window, and by one of the window that it was known from.
+fn known_within(window: Window) -> i64 {
+    let longer = Window::NAMED.into_iter().find(|named| *named >= window).unwrap();
+    window.slot_width() + longer.slot_width()
+}
 
-    /// After a limit was lowered, nothing begins until the lower one has room.
+proptest! {
+    /// However long transactions take, whoever asks first, whatever is undone, read again or forgotten, and whenever the
+    /// process restarts, no window is overrun: of no account, no upstream and no group, in messages, recipients or octets; and
+    /// nobody is told to wait who could go.
     #[test]
-    fn a_lower_limit_holds_from_its_reload_on(
-        limit in 2_u32..8, lower in 1_u32..8, sent in 0_usize..10, later in 0_i64..120_000,
+    fn no_window_is_ever_overrun_and_nothing_waits_in_vain(
+        quotas in all_quotas(), steps in prop::collection::vec(step(), 1..150),
     ) {
-        let mut model = Model::new(limit);
-        for _ in 0..sent {
-            model.step(Step::Begin { account: 0, messages: 1, takes: 0 });
-            model.step(Step::Pass(1));
+        let mut model = Model::new(quotas);
+        for step in steps {
+            model.step(step);
         }
-        model.step(Step::Reload { limit: lower });
-        model.step(Step::Pass(later));
-        let in_window = model.done.iter().filter(|(.., end)| model.now - end < 60_000).count();
-        let began = model.books.begin("a", 1, model.now);
-        prop_assert!(!began || in_window < model.limit as usize, "{} in the window", in_window);
     }
+}
+
+#[test]
+fn a_new_window_knows_what_was_sent_before_it_came() {
+    let five = Window::from_name("5m").unwrap();
+    let mut books = Books::of(quotas(Window::DAY, Some(100), None));
+    let (begin, width) = (1_000_000, Window::HOUR.slot_width());
+    for n in 0..4 {
+        assert!(books.send("a", 1, begin + n));
+    }
+    books.accounts[0].1 = quotas(five, Some(4), None);
+    let wait = books.room("a", 1, begin + 60_000).unwrap_err();
+    assert_eq!(wait.cause, Cause::Window(five));
+    let late = wait.until.unwrap().0 - (begin + 300_000);
+    assert!((0..=width + five.slot_width()).contains(&late), "{late}");
+    // One that nobody knows anything longer of begins with the longest.
+    let month = Window::LONGEST;
+    books.accounts[0].1 = quotas(month, Some(4), None);
+    assert_eq!(books.room("a", 1, begin + 60_000).unwrap_err().cause, Cause::Window(month));
+}
+
+#[test]
+fn upstreams_of_a_group_count_together_whoever_is_asked_first() {
+    let group = Scope::Group(GroupKey::new("g", ["u".into(), "v".into()]));
+    let (a, c, timeline) = (key(0), key(2), Timeline::resume(Arc::new(SystemClock), None));
+    let limits = vec![(group.clone(), quotas(Window::MINUTE, Some(2), None))];
+    let mut ledger = Ledger::default();
+    ledger.load([&group], |_| Ok::<_, ()>(ScopeUsage::default())).unwrap();
+    let room = |ledger: &mut Ledger, at| ledger.room(&limits, &recipients(1), Moment(at), &timeline);
+    ledger.begin(&a, &recipients(1), Moment(0));
+    ledger.begin(&c, &recipients(1), Moment(0));
+    let wait = room(&mut ledger, 0).unwrap_err();
+    assert_eq!(wait, Wait { cause: Cause::Group(Window::MINUTE), until: None });
+    assert_eq!(wait.cause.to_string(), "limit per minute of its limit group");
+    ledger.end(&c, &recipients(1), None, Moment(10));
+    assert_eq!(room(&mut ledger, 10).unwrap().messages, 1);
+    // A reset of one upstream leaves the other's: what is left is read again.
+    ledger.reset("v", &[]);
+    assert!(!ledger.knows(&group) && ledger.snapshot(&group).is_some());
+    // Another group of that name takes its place.
+    let other = Scope::Group(GroupKey::new("g", ["u".into()]));
+    ledger.load([&other], |_| Ok::<_, ()>(ScopeUsage::default())).unwrap();
+    assert!(ledger.snapshot(&group).is_none() && ledger.knows(&other));
 }

@@ -22,10 +22,11 @@ const MAX_TOKENS: usize = 1000;
 pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
     let text = String::from_utf8_lossy(value);
     let mut found = Vec::new();
-    let mut item: Vec<Token<'_>> = Vec::new();
-    for token in (Tokens { rest: &text }) {
+    let mut item: Vec<ListToken<'_>> = Vec::new();
+    for token in ListTokens::of(&text) {
         match token? {
-            Token::Comma => mailbox(std::mem::take(&mut item), &mut found)?,
+            ListToken::Comma => mailbox(std::mem::take(&mut item), &mut found)?,
+            ListToken::Colon | ListToken::Semicolon => return None,
             token => item.push(token),
         }
         if found.len() > MAX_MAILBOXES || item.len() > MAX_TOKENS {
@@ -36,9 +37,14 @@ pub fn strict_mailboxes(value: &[u8]) -> Option<Vec<Address>> {
     Some(found)
 }
 
+/// A piece of an address list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
+pub(in crate::mail) enum ListToken<'a> {
     Comma,
+    /// The name of a group stood before it.
+    Colon,
+    /// The end of a group.
+    Semicolon,
     /// A run of octets without white space; quoted strings and literals in it are whole.
     Word(&'a str),
     /// What stands between angle brackets.
@@ -49,24 +55,25 @@ enum Token<'a> {
 
 /// An element of the list: an address, or words with an address in angle brackets. Empty ones are met kindly (RFC 5322
 /// 4.4).
-fn mailbox(tokens: Vec<Token<'_>>, found: &mut Vec<Address>) -> Option<()> {
+fn mailbox(tokens: Vec<ListToken<'_>>, found: &mut Vec<Address>) -> Option<()> {
     let shown = tokens.iter().filter_map(|token| match token {
-        Token::Word(text) | Token::Comment(text) => Some(*text),
-        Token::Angle(_) | Token::Comma => None,
+        ListToken::Word(text) | ListToken::Comment(text) => Some(*text),
+        ListToken::Angle(_) | ListToken::Comma | ListToken::Colon | ListToken::Semicolon => None,
     });
     if looks_like_mailbox(&shown.collect::<Vec<_>>().join(" ")) {
         return None;
     }
-    let mut tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token, Token::Comment(_))).collect();
+    let mut tokens: Vec<_> =
+        tokens.into_iter().filter(|token| !matches!(token, ListToken::Comment(_))).collect();
     match tokens.pop() {
         None => Some(()),
-        Some(Token::Word(word)) if tokens.is_empty() => {
+        Some(ListToken::Word(word)) if tokens.is_empty() => {
             found.push(address(word)?);
             Some(())
         }
-        Some(Token::Angle(inner)) => {
+        Some(ListToken::Angle(inner)) => {
             for token in tokens {
-                let Token::Word(word) = token else { return None };
+                let ListToken::Word(word) = token else { return None };
                 if outside(word.as_bytes()).any(|(_, b)| b == b'@') {
                     found.push(address(word)?);
                 }
@@ -85,41 +92,58 @@ fn address(text: &str) -> Option<Address> {
 /// Whether readers may see an address in its brackets in this text: as it is, with encoded words (RFC 2047) decoded, and with
 /// look-alikes of the at-sign and the brackets.
 fn looks_like_mailbox(text: &str) -> bool {
-    let looks_so = |text: &str| {
-        let text: String = text.nfkc().collect();
-        text.contains('@') && text.contains(['<', '>'])
-    };
-    let line: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).chain(['\n']).collect();
-    let decoded = match MessageStream::new(line.as_bytes()).parse_unstructured() {
-        HeaderValue::Text(decoded) => looks_so(&decoded),
-        _ => false,
-    };
-    decoded || looks_so(text)
+    readings(text).iter().any(|text| text.contains('@') && text.contains(['<', '>']))
 }
 
-struct Tokens<'a> {
+/// A free text as readers may see it, unfolded: as it is, and with encoded words (RFC 2047) decoded; look-alikes of ASCII are what they
+/// look like.
+pub(in crate::mail) fn readings(text: &str) -> Vec<String> {
+    let line: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    let mut readings = vec![line.nfkc().collect()];
+    if let HeaderValue::Text(decoded) = MessageStream::new((line + "\n").as_bytes()).parse_unstructured() {
+        readings.push(decoded.nfkc().collect());
+    }
+    readings
+}
+
+/// The pieces of an address list; what breaks its grammar ends them.
+pub(in crate::mail) struct ListTokens<'a> {
+    text: &'a str,
     rest: &'a str,
 }
 
+impl<'a> ListTokens<'a> {
+    pub(in crate::mail) fn of(text: &'a str) -> Self {
+        Self { text, rest: text }
+    }
+
+    /// How many octets have been read.
+    pub(in crate::mail) fn position(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+}
+
 /// `None` in `Some` when the text breaks the grammar.
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Option<Token<'a>>;
+impl<'a> Iterator for ListTokens<'a> {
+    type Item = Option<ListToken<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
         let (token, length) = match self.rest.chars().next()? {
-            ',' => (Some(Token::Comma), 1),
+            ',' => (Some(ListToken::Comma), 1),
+            ':' => (Some(ListToken::Colon), 1),
+            ';' => (Some(ListToken::Semicolon), 1),
             '(' => {
                 let length = comment(self.rest.as_bytes());
-                (length.map(|n| Token::Comment(&self.rest[..n])), length.unwrap_or(1))
+                (length.map(|n| ListToken::Comment(&self.rest[..n])), length.unwrap_or(1))
             }
             '<' => {
                 let length = angle(self.rest);
-                (length.map(|n| Token::Angle(&self.rest[1..n - 1])), length.unwrap_or(1))
+                (length.map(|n| ListToken::Angle(&self.rest[1..n - 1])), length.unwrap_or(1))
             }
             _ => {
                 let length = word(self.rest);
-                (length.map(|n| Token::Word(&self.rest[..n])), length.unwrap_or(1))
+                (length.map(|n| ListToken::Word(&self.rest[..n])), length.unwrap_or(1))
             }
         };
         // A fault ends the reading.
@@ -133,9 +157,9 @@ fn word(text: &str) -> Option<usize> {
     let mut end = 0;
     while let Some(c) = text[end..].chars().next() {
         end += match c {
-            ' ' | '\t' | '\r' | '\n' | ',' | '<' => break,
+            ' ' | '\t' | '\r' | '\n' | ',' | '<' | ':' | ';' => break,
             // A comment beside a word parts it from what follows for some readers, and not for others.
-            '(' | ')' | '>' | ':' | ';' | '\\' | ']' => return None,
+            '(' | ')' | '>' | '\\' | ']' => return None,
             '"' => quoted_string(&text.as_bytes()[end..])?,
             '[' => literal(&text[end..])?,
             c if c.is_control() => return None,

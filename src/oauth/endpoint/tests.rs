@@ -1,9 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::oauth::http::HttpError;
 use crate::oauth::testing::{self, Scripted, json};
 use crate::time::SystemClock;
+use crate::web::{HttpError, HttpTerms};
 
 fn endpoint(sign_in: SignIn, http: &Arc<Scripted>) -> TokenEndpoint {
     TokenEndpoint::new(Arc::new(sign_in), http.clone(), Timeline::resume(Arc::new(SystemClock), None))
@@ -163,7 +163,7 @@ async fn a_refusal_shows_nothing_that_was_said() {
         async fn send(
             &self,
             request: Request<Vec<u8>>,
-            _: Option<&Proxy>,
+            _: &HttpTerms<'_>,
         ) -> Result<Response<Vec<u8>>, HttpError> {
             let fields: Vec<_> = url::form_urlencoded::parse(request.body()).into_owned().collect();
             let header = request.headers().get("authorization").map(|value| value.to_str().unwrap());
@@ -215,7 +215,7 @@ async fn a_server_that_hangs_is_given_up() {
     struct Deaf;
     #[async_trait::async_trait]
     impl HttpClient for Deaf {
-        async fn send(&self, _: Request<Vec<u8>>, _: Option<&Proxy>) -> Result<Response<Vec<u8>>, HttpError> {
+        async fn send(&self, _: Request<Vec<u8>>, _: &HttpTerms<'_>) -> Result<Response<Vec<u8>>, HttpError> {
             std::future::pending().await
         }
     }

@@ -5,9 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::*;
-use crate::oauth::http::HttpError;
+use crate::oauth::REQUEST_LIMIT;
 use crate::oauth::testing::{self, Scripted, json};
 use crate::time::{SystemClock, Timeline};
+use crate::web::HttpError;
 
 fn endpoint(flow: &str, http: &Arc<Scripted>) -> TokenEndpoint {
     let timeline = Timeline::resume(Arc::new(SystemClock), None);
@@ -29,7 +30,7 @@ async fn a_device_code_is_waited_for() {
         json(200, &device),
         pending(),
         json(400, &json!({"error": "slow_down"})),
-        Err(HttpError::TimedOut { host: "token.example".to_owned() }),
+        Err(HttpError::TimedOut { host: "token.example".to_owned(), limit: REQUEST_LIMIT }),
         json(503, &json!({})),
         pending(),
         json(200, &tokens()),
@@ -60,7 +61,10 @@ async fn a_device_code_ends() {
             "invalid_client",
         ),
         // Nobody answers any more.
-        (Err(HttpError::TimedOut { host: "token.example".to_owned() }), "expired_token"),
+        (
+            Err(HttpError::TimedOut { host: "token.example".to_owned(), limit: REQUEST_LIMIT }),
+            "expired_token",
+        ),
     ] {
         let http = Scripted::new([json(200, &device), end]);
         let endpoint = endpoint("device_code", &http);

@@ -33,8 +33,7 @@ pub(super) struct Facts<'a> {
 impl Facts<'_> {
     pub(super) fn fit(&self, condition: &RuleCondition) -> bool {
         let mail = &self.mail;
-        let is_one =
-            |filters: &[Filter], address: &Address| filters.iter().any(|filter| filter.matches(address));
+        let is_one = |filters: &[Filter], address: &Address| Filter::any_matches(filters, address);
         match condition {
             RuleCondition::All(all) => all.iter().all(|one| self.fit(one)),
             RuleCondition::Any(any) => any.iter().any(|one| self.fit(one)),

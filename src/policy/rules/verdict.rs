@@ -1,11 +1,10 @@
 //! What all rules together want of a message: the last setting wins.
 
 use jiff::Timestamp;
-use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::condition::Facts;
-use crate::config::{HeaderEdit, Rule, RuleActions, UserPriority};
+use crate::config::{HeaderEdit, Rule, RuleActions, Schedule, UserPriority};
 use crate::mail::header::mailboxes;
 use crate::mail::{Address, NamedAddress};
 use crate::store::{Priority, Ruled};
@@ -20,8 +19,8 @@ pub struct RulesVerdict {
     pub ruled: Ruled,
     /// The upstream that it takes, whoever it is from.
     pub upstream: Option<String>,
-    /// The time of day before which it does not go.
-    pub delay_until: Option<Time>,
+    /// When it goes.
+    pub delay_until: Option<Schedule>,
     /// Why it is refused.
     pub rejection: Option<Rejection>,
     /// Whom a header field asks for; no copies go to the one whom the message is from.
@@ -79,8 +78,7 @@ impl RulesVerdict {
     /// All rules have been asked: each address gets one copy, the one that all see before the other. Whom a message is from
     /// gets none for being named in a field of it.
     pub(super) fn settle(&mut self, sender: Option<&Address>) {
-        let Self { ruled, delay_until, clerks, .. } = self;
-        ruled.delay_until = delay_until.map(|time| time.strftime("%H:%M").to_string());
+        let Self { ruled, clerks, .. } = self;
         let author = ruled.author.as_ref().map(|author| &author.address).or(sender).map(Address::key);
         ruled
             .cc
@@ -104,15 +102,12 @@ impl RulesVerdict {
         all.filter(|address| !known.contains(&address.key())).cloned().collect()
     }
 
-    /// The next moment when it is that time of day, if it has to be waited for.
+    /// The moment before which it does not go, if there is one, and what is stored then.
     #[must_use]
-    pub fn goes_at(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        let time = self.delay_until?;
-        let here = now.to_zoned(zone.clone());
-        let at = |date: jiff::civil::Date| date.to_datetime(time).to_zoned(zone.clone()).ok();
-        let today = at(here.date()).map(|at| at.timestamp()).filter(|at| *at > now);
-        // Where a day lacks that time, the zone's rules say which one stands for it.
-        today.or_else(|| at(here.date().tomorrow().ok()?).map(|at| at.timestamp()))
+    pub fn delayed(self, now: Timestamp, zone: &TimeZone) -> (Ruled, Option<Timestamp>) {
+        let goes_at = self.delay_until.and_then(|schedule| schedule.next(now, zone));
+        let delay_until = self.delay_until.filter(|_| goes_at.is_some()).map(|schedule| schedule.opens());
+        (Ruled { delay_until, ..self.ruled }, goes_at)
     }
 }
 

@@ -81,6 +81,7 @@ fn reports_a_failure() {
         ("In-Reply-To", "<1@firm.example>"),
         ("References", "<1@firm.example>"),
         ("Auto-Submitted", "auto-replied"),
+        ("X-Mailsluice-Report", "1"),
         ("MIME-Version", "1.0"),
     ] {
         let got = String::from_utf8(header.get(name).unwrap_or_else(|| panic!("{name}: {text}")).unfolded());

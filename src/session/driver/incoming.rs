@@ -3,7 +3,7 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::session::{Incoming, SessionDriver};
+use super::session::{Incoming, RefusalCause, SessionDriver};
 use crate::config;
 use crate::direct::Exchange;
 use crate::mail::QueueId;
@@ -43,28 +43,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     pub(super) async fn conclude(&self, incoming: Incoming) -> Reply {
         let Incoming { receiver, queue_id, hello, user, transaction, exchange, .. } = incoming;
         let sender = transaction.envelope.reverse_path.to_string();
-        let refused = match receiver.finish().await {
-            Ok(Taken { content, author, label }) => {
-                let unreadable = UnreadableFrom::of(&author, &queue_id, user.as_ref());
-                let submission =
-                    Submission { queue_id, hello, user, transaction, content, author, label, exchange };
-                match accept(&self.services, &self.peer, submission).await {
-                    Ok(reply) => {
-                        if let Some(unreadable) = unreadable {
-                            unreadable.log(&self.peer, &sender);
-                        }
-                        return reply;
-                    }
-                    Err(refused) => (refused.reply(), refused.reason()),
-                }
-            }
+        let taken = match receiver.finish().await {
+            Ok(taken) => taken,
             Err(refusal) => {
                 log_disk(&queue_id, &refusal);
-                (refusal.reply(), refusal.reason())
+                let reply = refusal.reply();
+                self.reject(&sender, "", &reply, refusal.reason());
+                return reply;
             }
         };
-        self.reject(&sender, "", &refused.0, refused.1);
-        refused.0
+        let Taken { content, author, label } = taken;
+        let unreadable = UnreadableFrom::of(&author, &queue_id, user.as_ref());
+        let submission = Submission { queue_id, hello, user, transaction, content, author, label, exchange };
+        match accept(&self.services, &self.peer, submission).await {
+            Ok(reply) => {
+                if let Some(unreadable) = unreadable {
+                    unreadable.log(&self.peer, &sender);
+                }
+                reply
+            }
+            Err(refused) => {
+                let cause = RefusalCause { reason: refused.reason(), rule: refused.rule() };
+                let reply = refused.reply();
+                self.log_rejected(&sender, "", Some(&reply), cause);
+                reply
+            }
+        }
     }
 
     /// A part of the content that came by BDAT was refused, and with it the message. Returns the reply.

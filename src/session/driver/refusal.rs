@@ -1,6 +1,6 @@
 //! What the log says of refusals: no MAIL, RCPT or content is refused without a line. (BDAT out of order: `chunks`.)
 
-use super::session::{Flow, SessionDriver};
+use super::session::{Flow, RefusalCause, SessionDriver};
 use crate::session::channel::Gone;
 use crate::session::state::Dialogue;
 use crate::smtp::Reply;
@@ -103,6 +103,6 @@ impl<S> SessionDriver<'_, S> {
             // Where TLS begins no message is under way, a stop waits for messages, and QUIT is no accident.
             Ok(Flow::On | Flow::Quit) | Err(Gone::Tls(_) | Gone::Stopping) => return,
         };
-        self.log_rejected(from, "", last, reason);
+        self.log_rejected(from, "", last, RefusalCause::new(reason));
     }
 }

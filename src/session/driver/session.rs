@@ -43,11 +43,12 @@ pub(super) struct SessionDriver<'a, S> {
 impl<S> SessionDriver<'_, S> {
     /// Logs that a recipient, or a whole message, was refused.
     pub(super) fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
-        self.log_rejected(from, to, Some(reply), reason);
+        self.log_rejected(from, to, Some(reply), RefusalCause::new(reason));
     }
 
     /// The same; `to` is empty for a whole message, and there is no `reply` where nobody was left to read one.
-    pub(super) fn log_rejected(&self, from: &str, to: &str, reply: Option<&Reply>, reason: &str) {
+    pub(super) fn log_rejected(&self, from: &str, to: &str, reply: Option<&Reply>, cause: RefusalCause<'_>) {
+        let RefusalCause { reason, rule } = cause;
         let to = (!to.is_empty()).then_some(to);
         let reply = reply.map(Reply::to_string);
         tracing::info!(
@@ -60,7 +61,24 @@ impl<S> SessionDriver<'_, S> {
             to,
             reply,
             reason,
+            rule,
         );
+    }
+}
+
+/// Why a recipient or a message was refused, as the log has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RefusalCause<'a> {
+    /// The word for it.
+    pub(super) reason: &'a str,
+    /// The rule that has refused it.
+    pub(super) rule: Option<&'a str>,
+}
+
+impl<'a> RefusalCause<'a> {
+    /// No rule has refused it.
+    pub(super) fn new(reason: &'a str) -> Self {
+        Self { reason, rule: None }
     }
 }
 

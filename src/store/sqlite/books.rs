@@ -2,10 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Counts, Ledger, Scope, Wait};
 use crate::store::PermitId;
-use crate::time::Timeline;
+use crate::time::{Moment, Timeline};
+
+/// For so long at least a window is counted for which nobody asks.
+const SOON: Duration = Duration::from_hours(1);
 
 /// What has been counted, and which permits are open.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +19,53 @@ pub(super) struct Books(Arc<Mutex<OpenBooks>>);
 #[derive(Debug, Default)]
 pub(super) struct OpenBooks {
     pub(super) ledger: Ledger,
+    /// The windows without a name in which everything is counted in the table, too, and when somebody asked for each last.
+    /// `None`: the table was not asked yet.
+    pub(super) windows: Option<CountedWindows>,
     /// Permits that have no message in the queue, with what they count as: the table says only how much they may come to.
     pub(super) permits: HashMap<PermitId, OpenPermit>,
+}
+
+/// Windows without a name in which everything is counted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CountedWindows {
+    all: Vec<Window>,
+    asked: Vec<Moment>,
+}
+
+impl CountedWindows {
+    /// Those that the table knows. Who asked for them has gone.
+    pub(super) fn new(all: Vec<Window>, now: Moment) -> Self {
+        Self { asked: vec![now; all.len()], all }
+    }
+
+    /// Somebody asks for a window. Whether it is counted.
+    pub(super) fn ask(&mut self, window: Window, now: Moment) -> bool {
+        let place = self.all.iter().position(|counted| *counted == window);
+        place.map(|place| self.asked[place] = now).is_some()
+    }
+
+    pub(super) fn add(&mut self, window: Window, now: Moment) {
+        self.all.push(window);
+        self.asked.push(now);
+    }
+
+    /// Without those for which nobody has asked for as long as they are: nothing that was sent under them still counts. Should
+    /// one be asked for again, the next longer one tells what others have sent.
+    pub(super) fn in_use(&self, now: Moment) -> Self {
+        let mut left = Self::default();
+        for (&window, &asked) in self.all.iter().zip(&self.asked) {
+            if asked.after(window.length().max(SOON)) > now {
+                left.all.push(window);
+                left.asked.push(asked);
+            }
+        }
+        left
+    }
+
+    pub(super) fn all(&self) -> &[Window] {
+        &self.all
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +129,11 @@ impl Books {
 }
 
 impl OpenBooks {
+    /// The windows without a name in which everything is counted.
+    pub(super) fn windows(&self) -> &[Window] {
+        self.windows.as_ref().map_or(&[], CountedWindows::all)
+    }
+
     fn extend(
         &mut self,
         permit: PermitId,
@@ -90,7 +145,8 @@ impl OpenBooks {
         let known = limited(ceilings).all(|(scope, _)| self.ledger.knows(scope));
         let mut all = open.taken;
         all += Amount { messages: 0, ..*more };
-        if !known || all.recipients > open.recorded {
+        // The table says what counts should we die.
+        if !known || all.recipients > open.recorded || more.octets > 0 {
             return Extension::NeedsTables;
         }
         let now = timeline.now();

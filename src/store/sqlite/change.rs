@@ -21,7 +21,7 @@ pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<O
         return Ok(Poll::Pending);
     }
     let sql = "UPDATE message SET due = min(due, ?2) WHERE id = ?1 AND state = 0 \
-               RETURNING route, priority, submitter, due, waiting";
+               RETURNING route, priority, submitter, due, waiting, size";
     let place = db.prepare_cached(sql)?.query_row((id.0, db.now().0), QueuePlace::read).optional()?;
     if let Some(place) = &place {
         wanted(db, id.0..=id.0)?;
@@ -30,13 +30,41 @@ pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<O
     Ok(Poll::Ready(place.map(|place| place.lane)))
 }
 
-/// Makes all waiting messages due.
-pub(super) fn retry_all(db: &Writing) -> rusqlite::Result<u64> {
-    let now = db.now();
-    db.turns().wake_all(now);
-    wanted(db, i64::MIN..=i64::MAX)?;
-    let sql = "UPDATE message SET due = min(due, ?1) WHERE state = 0";
-    db.prepare_cached(sql)?.execute([now.0]).map(|changed| changed as u64)
+/// What a walk through the queue has done with some messages.
+pub(super) struct RetriedPortion {
+    /// Messages that wait, and are due now.
+    pub(super) due: u64,
+    /// Behind which one the next portion begins; `None` at the end.
+    pub(super) next: Option<MessageId>,
+}
+
+/// The newest message.
+pub(super) fn newest(db: &Connection) -> rusqlite::Result<MessageId> {
+    db.query_row("SELECT coalesce(max(id), 0) FROM message", [], |row| row.get(0)).map(MessageId)
+}
+
+/// Makes those due that wait of the next `most` messages, behind `after` and up to `up_to`. All at once would keep everybody
+/// else from writing for as long as that takes.
+pub(super) fn retry_portion(
+    db: &Writing,
+    (after, up_to): (MessageId, MessageId),
+    most: u32,
+) -> rusqlite::Result<RetriedPortion> {
+    let sql = "SELECT id FROM message WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT 1 OFFSET ?3";
+    let key = (after.0, up_to.0, i64::from(most) - 1);
+    let next = db.prepare_cached(sql)?.query_row(key, |row| row.get(0).map(MessageId)).optional()?;
+    let (first, last) = (after.0.saturating_add(1), next.unwrap_or(up_to).0);
+    wanted(db, first..=last)?;
+    let sql = "UPDATE message NOT INDEXED SET due = ?3 WHERE id BETWEEN ?1 AND ?2 AND state = 0 AND due > ?3 \
+               RETURNING route, priority, submitter, due, waiting";
+    let mut update = db.prepare_cached(sql)?;
+    for place in update.query_map((first, last, db.now().0), QueuePlace::read)? {
+        let QueuePlace { lane, priority, submitter, due, .. } = place?;
+        db.turns().waits(&lane, priority, &submitter, due);
+    }
+    let sql = "SELECT count(*) FROM message NOT INDEXED WHERE id BETWEEN ?1 AND ?2 AND state = 0";
+    let due = db.prepare_cached(sql)?.query_row((first, last), |row| row.get::<_, i64>(0))?;
+    Ok(RetriedPortion { due: due.unsigned_abs(), next })
 }
 
 /// A person wants what waits of these messages to go now: what was in doubt too often, once more.
@@ -91,7 +119,7 @@ pub(super) fn release_known(
 fn let_go(db: &Writing, id: MessageId, decisions: &Decisions) -> rusqlite::Result<LaneName> {
     let mut update = db.prepare_cached(
         "UPDATE message SET state = 0, due = ?2, decisions = ?3 WHERE id = ?1 \
-         RETURNING route, priority, submitter, due, waiting",
+         RETURNING route, priority, submitter, due, waiting, size",
     )?;
     let place = update.query_row((id.0, db.now().0, decisions.to_text()), QueuePlace::read)?;
     wanted(db, id.0..=id.0)?;
@@ -121,10 +149,11 @@ pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<
 
 /// A message that may be waiting is about to be no longer.
 fn leaves(db: &Writing, id: MessageId) -> rusqlite::Result<()> {
-    let sql = "SELECT route, priority, submitter, due, waiting FROM message WHERE id = ?1 AND state = 0";
+    let sql =
+        "SELECT route, priority, submitter, due, waiting, size FROM message WHERE id = ?1 AND state = 0";
     let place = db.prepare_cached(sql)?.query_row([id.0], QueuePlace::read).optional()?;
     if let Some(place) = place {
-        db.leaves(place.lane, place.recipients);
+        db.leaves(place.lane, place.recipients, place.octets);
     }
     Ok(())
 }

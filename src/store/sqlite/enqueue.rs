@@ -31,6 +31,7 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()
             submitter,
             due,
             recipients: (all - dropped) as i64,
+            octets: message.content.len() as i64,
         });
     }
     let mut insert =

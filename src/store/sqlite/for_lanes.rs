@@ -14,9 +14,9 @@ use super::{claim, listing, mailboxes, overdue, permits, settings, suspension, u
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Scope, Wait};
 use crate::store::{
-    Ask, Claimed, Claims, LaneMove, LaneName, LaneSender, Lease, MailboxFailure, MailboxFindings, NewPermit,
-    NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permits, Permitted, Settlement,
-    StoreError, Suspension, SuspensionKind,
+    Ask, Claimed, Claims, LaneMove, LaneName, LaneSender, Lease, LeasedMove, MailboxFailure, MailboxFindings,
+    NewPermit, NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permits, Permitted,
+    Settlement, StoreError, Suspension, SuspensionKind,
 };
 use crate::time::Moment;
 
@@ -56,6 +56,12 @@ impl Claims for SqliteStore {
         let handed_back = self.write(move |db| settle::hand_back(db, &leases)).await?;
         self.note_settled(0);
         Ok(handed_back)
+    }
+
+    async fn move_leased(&self, moved: LeasedMove) -> Result<(), StoreError> {
+        let is_moved = self.write(move |db| settle::move_leased(db, &moved)).await?;
+        self.note_settled(0);
+        if is_moved { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
     async fn mailboxes_failed(&self, failures: Vec<MailboxFailure>) -> Result<MailboxFindings, StoreError> {

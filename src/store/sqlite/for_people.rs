@@ -8,9 +8,12 @@ use super::writing::Writing;
 use super::{blacklist, change, mailboxes};
 use crate::mail::QueueId;
 use crate::store::{
-    Admin, BlacklistEntry, Content, Decisions, HeldPortion, HeldWalk, LaneName, ListFilter, MessageRelease,
-    NewBlacklistEntry, QueueCounts, StoreError, Summary, TestModeCounts, Totals, pattern_key,
+    Admin, BlacklistEntry, Content, Decisions, HeldPortion, HeldWalk, LaneName, ListFilter, MessageId,
+    MessageRelease, NewBlacklistEntry, QueueCounts, StoreError, Summary, TestModeCounts, Totals, pattern_key,
 };
+
+/// Messages that are made due in one transaction.
+const PORTION: u32 = 1_000;
 
 impl SqliteStore {
     async fn stored(&self, queue_id: QueueId) -> Result<Option<Content>, StoreError> {
@@ -48,7 +51,17 @@ impl Admin for SqliteStore {
     }
 
     async fn retry_all(&self) -> Result<u64, StoreError> {
-        self.write(change::retry_all).await
+        let up_to = self.read(change::newest).await?;
+        let (mut due, mut after) = (0, MessageId(i64::MIN));
+        loop {
+            let retry = move |db: &Writing| change::retry_portion(db, (after, up_to), PORTION);
+            let portion = self.write(retry).await?;
+            due += portion.due;
+            match portion.next {
+                Some(next) => after = next,
+                None => return Ok(due),
+            }
+        }
     }
 
     async fn hold(&self, queue_id: QueueId) -> Result<bool, StoreError> {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::store::SqliteStore;
-use super::{blacklist, contents, enqueue, mailboxes, place, places, recover, settings, suspension, usage};
+use super::{blacklist, contents, enqueue, mailboxes, place, places, recover, settings, suspension};
 use crate::limits::{Counts, Load, Scope};
 use crate::mail::{Address, QueueId};
 use crate::store::{
@@ -131,10 +131,9 @@ impl Upkeep for SqliteStore {
         let prune = move |db: &super::writing::Writing| {
             let now = db.now();
             contents::forget_gone(db, &content_dir, now)?;
-            usage::prune(db, now)?;
+            db.prune_usage()?;
             suspension::prune(db, now)?;
             mailboxes::prune(db, now)?;
-            db.change_books(|books| books.ledger.expire(now));
             Ok(())
         };
         self.write(prune).await

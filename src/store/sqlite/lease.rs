@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::blacklist;
 use super::rows::{self, MessageRow};
@@ -63,7 +63,7 @@ fn take_recipients(
     let taken = message.recipients.len() as u32;
     let amount = terms.account.map_or(Amount::NONE, |_| message.amount());
     db.prepare_cached("UPDATE message SET state = 1 WHERE id = ?1")?.execute([id.0])?;
-    db.leaves(message.lane.clone(), i64::from(waiting));
+    db.leaves(message.lane.clone(), i64::from(waiting), message.size as i64);
     let (upstream, account) = match terms.account {
         Some(key) => (&*key.upstream, &*key.account),
         None => (message.lane.upstream(), ""),
@@ -130,9 +130,10 @@ fn recipients(
 /// Holds a message that can't be read for a person.
 pub(super) fn hold(db: &Writing, id: MessageId, error: &rusqlite::Error) -> rusqlite::Result<()> {
     tracing::error!(event = "held", message = id.0, reason = %error, action = "its row can't be read: keep a copy of queue.db, and report it");
-    let sql = "UPDATE message SET state = 2 WHERE id = ?1 RETURNING route, waiting";
+    let sql = "UPDATE message SET state = 2 WHERE id = ?1 RETURNING route, waiting, CAST(size AS INTEGER)";
     let mut update = db.prepare_cached(sql)?;
-    let (lane, waiting) = update.query_row([id.0], |row| Ok((rows::lane(row, 0)?, row.get(1)?)))?;
-    db.leaves(lane, waiting);
+    let read = |row: &Row<'_>| Ok((rows::lane(row, 0)?, row.get(1)?, row.get(2)?));
+    let (lane, waiting, octets) = update.query_row([id.0], read)?;
+    db.leaves(lane, waiting, octets);
     Ok(())
 }

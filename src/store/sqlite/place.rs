@@ -111,6 +111,6 @@ impl PlacedMessage {
 fn count(db: &Connection, sql: &str, key: impl Params) -> rusqlite::Result<Load> {
     db.prepare_cached(sql)?.query_row(key, |row| {
         let (messages, recipients): (i64, i64) = (row.get(0)?, row.get(1)?);
-        Ok(Load { messages: messages.unsigned_abs(), recipients: recipients.unsigned_abs() })
+        Ok(Load { messages: messages.unsigned_abs(), recipients: recipients.unsigned_abs(), octets: 0 })
     })
 }

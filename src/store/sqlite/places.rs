@@ -109,7 +109,7 @@ impl Class {
             if self.rounds.len() <= round {
                 self.rounds.push(Load::default());
             }
-            self.rounds[round] += Load { messages: 1, recipients };
+            self.rounds[round] += Load { messages: 1, recipients, octets: 0 };
         }
     }
 
@@ -121,7 +121,10 @@ impl Class {
         }
         let mut due: Vec<&DueMessage> = self.messages.iter().filter(|message| message.due <= now).collect();
         due.sort_unstable_by_key(|message| (message.due, message.id));
-        self.due = due.iter().map(|message| Load { messages: 1, recipients: message.recipients }).collect();
+        self.due = due
+            .iter()
+            .map(|message| Load { messages: 1, recipients: message.recipients, octets: 0 })
+            .collect();
         add_up(&mut self.due);
         add_up(&mut self.rounds);
     }
@@ -140,7 +143,7 @@ impl DueMessage {
     fn up_to_here(&self, now: Moment) -> Load {
         let mut sum = self.own;
         if self.due <= now {
-            sum += Load { messages: 1, recipients: self.recipients };
+            sum += Load { messages: 1, recipients: self.recipients, octets: 0 };
         }
         sum
     }

@@ -1,14 +1,13 @@
 //! What a start finds, and sets right.
 
 use super::rows;
-use super::usage;
 use super::writing::{QueuePlace, Writing};
 use crate::limits::Ledger;
 use crate::store::{Orphans, Recovered};
 
 /// Voids all leases: whoever held them is dead, for we hold the lock.
 pub(super) fn recover(db: &Writing) -> rusqlite::Result<Recovered> {
-    usage::add_unknown(db, db.now())?;
+    db.count_unknown()?;
     db.execute("DELETE FROM permit", [])?;
     db.change_books(|books| {
         books.ledger = Ledger::default();
@@ -16,8 +15,7 @@ pub(super) fn recover(db: &Writing) -> rusqlite::Result<Recovered> {
     });
     let mut sending = db.prepare("SELECT queue_id FROM message WHERE state = 1")?;
     let unknown = sending.query_map([], |row| rows::queue_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
-    let sql =
-        "UPDATE message SET state = 0 WHERE state = 1 RETURNING route, priority, submitter, due, waiting";
+    let sql = "UPDATE message SET state = 0 WHERE state = 1 RETURNING route, priority, submitter, due, waiting, size";
     for place in db.prepare(sql)?.query_map([], QueuePlace::read)? {
         db.enters(&place?);
     }

@@ -11,9 +11,9 @@ use crate::store::{Decisions, LaneMove, LaneName};
 const PORTION: usize = 2_000;
 
 // They walk along the indexes `message_due` and `message_held`, and go on where they have stopped.
-pub(super) const WAITING: &str = "SELECT route, priority, submitter, due, waiting, id, sender, decisions FROM message \
+pub(super) const WAITING: &str = "SELECT route, priority, submitter, due, waiting, size, id, sender, decisions FROM message \
     WHERE route = ?1 AND state = 0 AND (priority, due, id) > (?2, ?3, ?4) ORDER BY priority, due, id LIMIT ?5";
-pub(super) const HELD: &str = "SELECT route, priority, submitter, due, waiting, id, sender, decisions FROM message \
+pub(super) const HELD: &str = "SELECT route, priority, submitter, due, waiting, size, id, sender, decisions FROM message \
     WHERE route = ?1 AND state = 2 AND id > ?2 ORDER BY id LIMIT ?3";
 
 /// Where a walk through a lane has come to.
@@ -72,7 +72,7 @@ pub(super) fn portion(
         update.execute((id, to.to.as_str(), to.credit))?;
         count += 1;
         if !at.held {
-            db.leaves(place.lane.clone(), place.recipients);
+            db.leaves(place.lane.clone(), place.recipients, place.octets);
             db.enters(&QueuePlace { lane: to.to.clone(), ..place });
         }
     }
@@ -90,9 +90,9 @@ fn look(db: &Writing, from: &LaneName, at: LanePosition) -> rusqlite::Result<Vec
 }
 
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    let decisions: Option<String> = row.get(7)?;
+    let decisions: Option<String> = row.get(8)?;
     let decided = decisions.is_some_and(|text| {
         Decisions::from_text(Some(&text)).is_ok_and(|decisions| decisions.upstream.is_some())
     });
-    Ok(Found { place: QueuePlace::read(row)?, id: row.get(5)?, sender: row.get(6)?, decided })
+    Ok(Found { place: QueuePlace::read(row)?, id: row.get(6)?, sender: row.get(7)?, decided })
 }

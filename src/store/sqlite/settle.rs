@@ -7,7 +7,7 @@ use super::writing::{QueuePlace, Writing};
 use super::{contents, enqueue, mailboxes, sent_copies, usage};
 use crate::limits::{AccountKey, Amount};
 use crate::mail::QueueId;
-use crate::store::{Delivery, Lease, MessageId, Settlement};
+use crate::store::{Delivery, Lease, LeasedMove, MessageId, Settlement};
 use crate::time::Moment;
 
 /// What a settlement has come to.
@@ -46,7 +46,7 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
         "UPDATE message SET state = iif(waiting > ?3, ?6, 1), waiting = waiting - ?3, attempts = attempts + ?4, \
          warned = warned OR ?5, due = max(coalesce(?2, due), \
          coalesce((SELECT min(due) FROM recipient WHERE message = ?1 AND state = 0), due)) \
-         WHERE id = ?1 RETURNING route, priority, submitter, due, waiting, in_file, queue_id",
+         WHERE id = ?1 RETURNING route, priority, submitter, due, waiting, size, in_file, queue_id",
     )?;
     let row = update.query_row(
         (
@@ -57,7 +57,7 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
             settlement.warned,
             if settlement.hold { HELD } else { WAITING },
         ),
-        |row| Ok((QueuePlace::read(row)?, row.get::<_, bool>(5)?, rows::queue_id(row, 6)?)),
+        |row| Ok((QueuePlace::read(row)?, row.get::<_, bool>(6)?, rows::queue_id(row, 7)?)),
     );
     let (place, in_file, queue_id) = row?;
     if place.recipients > 0 {
@@ -83,13 +83,30 @@ pub(super) fn hand_back(db: &Writing, leases: &[Lease]) -> rusqlite::Result<u64>
             db.end(&account, &taken, None)?;
         }
         let sql = "UPDATE message SET state = 0 WHERE id = ?1 AND state = 1 \
-                   RETURNING route, priority, submitter, due, waiting";
+                   RETURNING route, priority, submitter, due, waiting, size";
         let place = db.prepare_cached(sql)?.query_row([lease.id.0], QueuePlace::read).optional()?;
         if let Some(place) = place {
             db.enters(&place);
         }
     }
     Ok(handed_back)
+}
+
+/// Moves a message that was not tried to another lane, under these decisions, and gives its permit back. False when the lease
+/// has ended already.
+pub(super) fn move_leased(db: &Writing, moved: &LeasedMove) -> rusqlite::Result<bool> {
+    let Some((account, taken)) = end_lease(db, moved.lease)? else { return Ok(false) };
+    if !taken.is_none() {
+        db.end(&account, &taken, None)?;
+    }
+    let sql = "UPDATE message SET state = 0, route = ?2, age_base = age_base + ?3, decisions = ?4 WHERE id = ?1 AND state = 1 \
+               RETURNING route, priority, submitter, due, waiting";
+    let row = (moved.lease.id.0, moved.to.as_str(), moved.credit, moved.decisions.to_text());
+    let place = db.prepare_cached(sql)?.query_row(row, QueuePlace::read).optional()?;
+    if let Some(place) = place {
+        db.enters(&place);
+    }
+    Ok(true)
 }
 
 /// Ends a lease. Whose permit it was, and for what; `None` when the lease is not ours any more.

@@ -31,6 +31,7 @@ mod migration;
 mod model;
 mod place;
 mod turns;
+mod windows;
 
 /// A clock that stands still until it is set. Moments are its milliseconds.
 #[derive(Debug, Clone, Default)]
@@ -137,7 +138,7 @@ fn ask(messages: u32) -> Ask {
 /// Limits of the account in a window.
 fn limits(window: Window, messages: Option<u32>, recipients: Option<u32>) -> Vec<(Scope, Ceilings)> {
     let mut ceilings = Ceilings::default();
-    ceilings.quotas[window as usize] = Quota { messages, recipients, octets: None };
+    ceilings.quotas.set(window, Quota { messages, recipients, octets: None });
     vec![(Scope::Account(account()), ceilings)]
 }
 
@@ -202,5 +203,6 @@ async fn used_by(store: &SqliteStore, account: AccountKey, window: Window) -> (u
         now,
         store.timeline(),
     );
-    (lines[window as usize].messages_used, lines[window as usize].recipients_used)
+    let line = lines.iter().find(|line| line.window == window).unwrap();
+    (line.messages_used, line.recipients_used)
 }

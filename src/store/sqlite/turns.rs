@@ -68,11 +68,6 @@ impl Turns {
         }
     }
 
-    /// All that waits is due at `now`.
-    pub(super) fn wake_all(&mut self, now: Moment) {
-        self.lanes.values_mut().for_each(|lane| lane.wake(now));
-    }
-
     /// What was named here may have been undone, and what was taken may be back.
     pub(super) fn forget(&mut self) {
         self.lanes.clear();
@@ -133,15 +128,6 @@ impl LaneTurns {
 
     fn lower_waits(&self, place: usize) -> bool {
         self.classes[place + 1..].iter().any(|class| !class.ring.is_empty())
-    }
-
-    fn wake(&mut self, now: Moment) {
-        for class in &mut self.classes {
-            let later: Vec<_> = class.asleep.iter().filter(|(due, _)| *due > now).cloned().collect();
-            for (_, submitter) in later {
-                class.waits(&submitter, now);
-            }
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, Row};
 
-use super::books::{Books, OpenBooks, OpenPermit, limited};
+use super::books::{Books, CountedWindows, OpenBooks, OpenPermit, limited};
 use super::checkpoints::Checkpoints;
 use super::rows::lane;
 use super::turns::Turns;
@@ -23,7 +23,7 @@ use crate::limits::{AccountKey, Amount, Ceilings, Load, Scope, Wait};
 use crate::store::{LaneName, Lease, MessageId, PermitId};
 use crate::time::{Moment, Timeline};
 
-/// Where a message waits: the columns `route, priority, submitter, due, waiting`.
+/// Where a message waits: the columns `route, priority, submitter, due, waiting, size`.
 pub(super) struct QueuePlace {
     pub(super) lane: LaneName,
     /// `message.priority`
@@ -32,6 +32,8 @@ pub(super) struct QueuePlace {
     pub(super) due: Moment,
     /// Recipients that are not settled.
     pub(super) recipients: i64,
+    /// Octets of its content.
+    pub(super) octets: i64,
 }
 
 /// What waits in each lane, as of the last commit.
@@ -43,6 +45,7 @@ struct LoadChange {
     lane: LaneName,
     messages: i64,
     recipients: i64,
+    octets: i64,
 }
 
 /// What must be set right in memory when a write is undone.
@@ -51,6 +54,8 @@ enum Undo {
     Counts(AccountKey),
     /// The counts of all accounts of an upstream were changed.
     Upstream,
+    /// Other windows are counted than these.
+    Windows(CountedWindows),
     /// A permit was taken.
     Taken(PermitId),
     /// A permit was ended, or changed.
@@ -102,6 +107,7 @@ impl QueuePlace {
             submitter: row.get(2)?,
             due: Moment(row.get(3)?),
             recipients: row.get(4)?,
+            octets: row.get(5)?,
         })
     }
 }
@@ -161,17 +167,17 @@ impl Writing {
     /// A message waits now that did not before.
     pub(super) fn enters(&self, place: &QueuePlace) {
         self.turns().waits(&place.lane, place.priority, &place.submitter, place.due);
-        self.changed(place.lane.clone(), 1, place.recipients);
+        let QueuePlace { recipients, octets, .. } = *place;
+        self.changed(LoadChange { lane: place.lane.clone(), messages: 1, recipients, octets });
     }
 
     /// A message waits no longer.
-    pub(super) fn leaves(&self, lane: LaneName, recipients: i64) {
-        self.changed(lane, -1, -recipients);
+    pub(super) fn leaves(&self, lane: LaneName, recipients: i64, octets: i64) {
+        self.changed(LoadChange { lane, messages: -1, recipients: -recipients, octets: -octets });
     }
 
-    /// So many more messages and recipients wait in a lane.
-    fn changed(&self, lane: LaneName, messages: i64, recipients: i64) {
-        self.changes.borrow_mut().push(LoadChange { lane, messages, recipients });
+    fn changed(&self, change: LoadChange) {
+        self.changes.borrow_mut().push(change);
     }
 
     /// A lease of a message that nobody has had.
@@ -192,6 +198,7 @@ impl Writing {
         needed: &Amount,
     ) -> rusqlite::Result<Result<Amount, Wait>> {
         self.books.with(|books| {
+            self.count_in(books, ceilings)?;
             self.load(books, limited(ceilings).map(|(scope, _)| scope))?;
             Ok(books.ledger.room(ceilings, needed, self.now(), &self.timeline))
         })
@@ -204,6 +211,7 @@ impl Writing {
         more: &Amount,
     ) -> rusqlite::Result<Result<(), Wait>> {
         self.books.with(|books| {
+            self.count_in(books, ceilings)?;
             self.load(books, limited(ceilings).map(|(scope, _)| scope))?;
             Ok(books.ledger.room_for_more(ceilings, more, self.now(), &self.timeline))
         })
@@ -219,8 +227,62 @@ impl Writing {
         books: &mut OpenBooks,
         scopes: impl IntoIterator<Item = &'a Scope>,
     ) -> rusqlite::Result<()> {
-        let permits = &books.permits;
-        books.ledger.load(scopes, |scope| usage::of_scope(&self.connection, scope, permits))
+        self.know_windows(books)?;
+        let mut ledger = std::mem::take(&mut books.ledger);
+        let loaded = ledger.load(scopes, |scope| usage::of_scope(&self.connection, scope, books));
+        books.ledger = ledger;
+        loaded
+    }
+
+    /// Sees that everything is counted in the windows that somebody asks for.
+    fn count_in(&self, books: &mut OpenBooks, ceilings: &[(Scope, Ceilings)]) -> rusqlite::Result<()> {
+        let asked = ceilings.iter().flat_map(|(_, ceilings)| ceilings.quotas.iter());
+        for (window, _) in asked.filter(|(window, _)| window.name().is_none()) {
+            let now = self.now();
+            let windows = self.know_windows(books)?;
+            if windows.ask(window, now) {
+                continue;
+            }
+            let before = windows.clone();
+            usage::begin_window(&self.connection, window, before.all(), now)?;
+            windows.add(window, now);
+            usage::set_windows(&self.connection, windows.all())?;
+            self.undo.borrow_mut().push(Undo::Windows(before));
+        }
+        Ok(())
+    }
+
+    /// The windows without a name in which everything is counted.
+    fn know_windows<'b>(&self, books: &'b mut OpenBooks) -> rusqlite::Result<&'b mut CountedWindows> {
+        if books.windows.is_none() {
+            books.windows = Some(CountedWindows::new(usage::windows(&self.connection)?, self.now()));
+        }
+        Ok(books.windows.get_or_insert_default())
+    }
+
+    /// Lets go of windows that nobody asks for any more, and of what has left the others.
+    pub(super) fn prune_usage(&self) -> rusqlite::Result<()> {
+        let now = self.now();
+        self.books.with(|books| {
+            let windows = self.know_windows(books)?;
+            let (before, left) = (windows.clone(), windows.in_use(now));
+            if left.all() != before.all() {
+                usage::set_windows(&self.connection, left.all())?;
+                *windows = left;
+                self.undo.borrow_mut().push(Undo::Windows(before));
+            }
+            usage::prune(&self.connection, now, books.windows())
+        })?;
+        self.change_books(|books| books.ledger.expire(now));
+        Ok(())
+    }
+
+    /// The permits of a dead predecessor count.
+    pub(super) fn count_unknown(&self) -> rusqlite::Result<()> {
+        self.books.with(|books| {
+            let windows = self.know_windows(books)?;
+            usage::add_unknown(&self.connection, self.now(), windows.all())
+        })
     }
 
     /// A transaction of an account begins. Its permit is not in the tables yet.
@@ -238,8 +300,12 @@ impl Writing {
     ) -> rusqlite::Result<()> {
         let now = self.now();
         self.undo.borrow_mut().push(Undo::Counts(account.clone()));
-        self.books.with(|books| books.ledger.end(account, taken, counted, now));
-        counted.map_or(Ok(()), |counted| usage::add(&self.connection, account, counted, now))
+        self.books.with(|books| {
+            books.ledger.end(account, taken, counted, now);
+            let Some(counted) = counted else { return Ok(()) };
+            let windows = self.know_windows(books)?;
+            usage::add(&self.connection, account, counted, (now, windows.all()))
+        })
     }
 
     /// A permit without a message is open from now on.
@@ -297,6 +363,7 @@ impl Writing {
                 match step {
                     Undo::Counts(account) => books.ledger.doubt(&account),
                     Undo::Upstream => books.ledger.doubt_all(),
+                    Undo::Windows(before) => books.windows = Some(before),
                     Undo::Taken(id) => drop(books.permits.remove(&id)),
                     Undo::Was(id, permit) => drop(books.permits.insert(id, permit)),
                 }
@@ -321,7 +388,10 @@ impl Writing {
         let read = Loads::read(&self.connection)?;
         *self.loads.0.lock().unwrap_or_else(PoisonError::into_inner) = read;
         self.turns().forget();
-        self.books.with(|books| books.ledger.doubt_all());
+        self.books.with(|books| {
+            books.ledger.doubt_all();
+            books.windows = None;
+        });
         self.has_blacklist.store(blacklist::has_any(&self.connection)?, Ordering::Release);
         Ok(())
     }
@@ -340,11 +410,13 @@ impl Writing {
 
 impl Loads {
     fn read(db: &Connection) -> rusqlite::Result<HashMap<LaneName, Load>> {
-        let mut select =
-            db.prepare("SELECT route, count(*), sum(waiting) FROM message WHERE state = 0 GROUP BY route")?;
+        let mut select = db.prepare(
+            "SELECT route, count(*), sum(waiting), CAST(sum(size) AS INTEGER) FROM message WHERE state = 0 \
+             GROUP BY route",
+        )?;
         let rows = select.query_map([], |row| {
-            let (messages, recipients) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
-            let load = Load { messages: messages.unsigned_abs(), recipients: recipients.unsigned_abs() };
+            let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+            let load = Load { messages: number(1)?, recipients: number(2)?, octets: number(3)? };
             Ok((lane(row, 0)?, load))
         })?;
         rows.collect()
@@ -358,11 +430,12 @@ impl Loads {
 
     fn apply(&self, changes: impl Iterator<Item = LoadChange>) {
         let mut loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for LoadChange { lane, messages, recipients } in changes {
+        for LoadChange { lane, messages, recipients, octets } in changes {
             // An empty lane keeps its entry: there are as many as upstreams.
             let load = loads.entry(lane).or_default();
             load.messages = load.messages.saturating_add_signed(messages);
             load.recipients = load.recipients.saturating_add_signed(recipients);
+            load.octets = load.octets.saturating_add_signed(octets);
         }
     }
 }

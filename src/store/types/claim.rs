@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LaneName, Message, MessageId, NewMessage, NewSentCopy, RecipientState};
+use super::{Decisions, LaneName, Message, MessageId, NewMessage, NewSentCopy, RecipientState};
 use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
 use crate::mail::QueueId;
 use crate::time::Moment;
@@ -170,6 +170,19 @@ pub struct LaneSender {
     pub lane: LaneName,
     /// The address that routing goes by.
     pub sender: String,
+}
+
+/// Where a message under a lease goes, untried, that the upstream of its lane can't carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasedMove {
+    /// Its lease, which ends.
+    pub lease: Lease,
+    /// The lane in which it stands from now on.
+    pub to: LaneName,
+    /// Milliseconds that make its age count from later, as in [`LaneMove`].
+    pub credit: i64,
+    /// What holds for it from now on: by which upstream it goes, above all.
+    pub decisions: Decisions,
 }
 
 /// Where a sender's mail goes from the lane in which it stands.

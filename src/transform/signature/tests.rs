@@ -7,6 +7,11 @@ fn signature(text: Option<&str>, html: Option<&str>) -> Signature {
     Signature { text: text.map(str::to_owned), html: html.map(str::to_owned), skip_replies: true }
 }
 
+/// The same, with the header section read here.
+fn with_signature(content: &[u8], signature: &Signature) -> Option<Vec<u8>> {
+    super::with_signature(content, &Header::parse(content), signature)
+}
+
 /// The content with a short signature; without any change when it gets none.
 fn signed(content: &str) -> String {
     let both = signature(Some("-- \nFirm"), Some("<p>Firm</p>"));
@@ -236,7 +241,7 @@ proptest! {
         let head = "Received: x\r\nSUBJECT : odd\r\n\tfolded\r\nMime-Version: 1.0\r\n";
         let content = format!("{head}{}", made.written(0));
         let configured = signature(Some(text), None);
-        let parts = text_parts(content.as_bytes());
+        let parts = text_parts(content.as_bytes(), &Header::parse(content.as_bytes()));
         let Some(out) = with_signature(content.as_bytes(), &configured) else {
             prop_assert!(parts.is_empty(), "{}", content);
             return Ok(());

@@ -5,6 +5,8 @@ use crate::upstream::error::Stage;
 
 const LOGIN_REFUSED: &str =
     "the upstream refuses the login: check user and password, and whether it may send by SMTP";
+const NEEDS_TLS: &str =
+    "the upstream takes logins over TLS alone: set security to \"starttls\" (587) or \"tls\" (465)";
 const TOKEN_REFUSED: &str = "the upstream refuses the token: check user, and the sign-in's scope; `mailsluice connect` signs \
      in anew";
 
@@ -25,6 +27,39 @@ pub(super) static ROWS: &[Row] = &[
         action: ReplyAction::Unavailable { scope: AppliesTo::Account },
         advice: "the upstream can't check logins at present; user and password need not be wrong",
         token_advice: Some("the upstream can't check logins at present; the token need not be wrong"),
+        ..ROW
+    },
+    // RFC 5248 2.4.
+    Row {
+        stages: Stage::Auth..=Stage::Auth,
+        codes: Codes::Class(5),
+        status: StatusPattern::Exact(5, 7, 13),
+        action: ReplyAction::Stop { scope: AppliesTo::Account },
+        advice: "the account is disabled at the upstream: have it enabled there, or use another",
+        ..ROW
+    },
+    // RFC 4954 6.
+    Row {
+        stages: Stage::Auth..=Stage::Auth,
+        codes: Codes::Class(5),
+        status: StatusPattern::Exact(5, 7, 9),
+        action: ReplyAction::Unavailable { scope: AppliesTo::Account },
+        advice: "the upstream wants a stronger mechanism of this user: set auth to \"auto\", or to the strongest that it offers",
+        ..ROW
+    },
+    Row {
+        stages: Stage::Auth..=Stage::Auth,
+        codes: Codes::Of(&[538]),
+        action: ReplyAction::Unavailable { scope: AppliesTo::Account },
+        advice: NEEDS_TLS,
+        ..ROW
+    },
+    Row {
+        stages: Stage::Auth..=Stage::Auth,
+        codes: Codes::Of(&[530]),
+        text: &["starttls"],
+        action: ReplyAction::Unavailable { scope: AppliesTo::Account },
+        advice: NEEDS_TLS,
         ..ROW
     },
     Row {

@@ -252,7 +252,7 @@ pub(super) static ROWS: &[Row] = &[
     // Quotas. They come first, as they are said in an envelope of other words ("Recipient address rejected: …").
     Row {
         text: &["max defers and failures per hour"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::HOUR },
         advice: "too many recipients of this account's domain refused its mail within an hour: remove addresses that do not \
                  exist, and see that nobody else uses the account",
         ..ROW
@@ -260,21 +260,21 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         text: PER_HOUR,
         unless: RECEIVING,
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::HOUR },
         advice: "the account has sent what the hoster allows in an hour: set per_hour to its limit",
         ..ROW
     },
     Row {
         text: PER_DAY,
         unless: RECEIVING,
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: "the account has sent what the hoster allows in a day: set per_day to its limit",
         ..ROW
     },
     Row {
         text: QUOTA,
         unless: RECEIVING,
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::HOUR },
         advice: "the account has sent what the hoster allows: ask the hoster for its limits, and set per_hour or per_day to them",
         ..ROW
     },

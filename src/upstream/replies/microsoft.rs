@@ -19,7 +19,7 @@ const POLICY: Row = Row {
     action: ReplyAction::Stop { scope: AppliesTo::Account },
     ..LOGIN
 };
-const SLOW: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1) };
+const SLOW: Slow = Slow { connections: false, hard: false, wait: Duration::from_mins(1), insists: false };
 
 const LOGIN_REFUSED: &str = "the login was refused: check user and password; or Microsoft wants OAuth, as it ends logins by \
      password: set oauth in place of password, then `mailsluice connect`";
@@ -27,7 +27,8 @@ const TOKEN_REFUSED: &str = "the token was refused: SMTP AUTH must be on for the
      -SmtpClientAuthenticationDisabled $false; wait up to an hour), and user must be the mailbox that signed in, or one that it \
      has the right to (Add-MailboxPermission); an app needs SMTP.SendAsApp with admin consent, and Add-MailboxPermission for \
      the object id of its enterprise application";
-const TOKEN_EXPIRED: &str = "the token has expired or is about to: a new one is fetched";
+const TOKEN_EXPIRED: &str = "the token has expired or is about to: a new one is fetched; where that is refused, too, set this \
+     machine's clock right";
 const NOT_PERMITTED: &str = "the account may not send as this From: give it the right (Add-RecipientPermission SENDER \
      -Trustee ACCOUNT -AccessRights SendAs), or route this sender to its own account";
 const SUBMISSION_QUOTA: &str = "the mailbox has sent to the 10,000 recipients that Office 365 allows in 24 hours: its mail waits; \
@@ -83,14 +84,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[450]),
         status: Exact(4, 5, 127),
         text: &["hour"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::HOUR },
         advice: "the hourly limit of Azure Communication Services: set per_hour to what the resource allows, or ask for more",
         ..SENDING
     },
     Row {
         codes: Codes::Of(&[450]),
         status: Exact(4, 5, 127),
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Minute },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::MINUTE },
         advice: "the limit of Azure Communication Services per minute: set per_minute and per_hour to what the resource \
                  allows, or ask for more",
         ..SENDING
@@ -217,14 +218,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[554]),
         status: Exact(5, 2, 0),
         text: &["submissionquotaexceeded"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
     Row {
         codes: Codes::Class(5),
         status: Exact(5, 1, 90),
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
@@ -232,14 +233,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Class(5),
         status: Exact(5, 2, 2),
         text: &["submission quota exceeded", "submissionquotaexceeded"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: SUBMISSION_QUOTA,
         ..SENDING
     },
     Row {
         codes: Codes::Of(&[550]),
         status: Details(5, 7, 232, 233),
-        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY },
         advice: TENANT_LIMIT,
         ..SENDING
     },

@@ -14,7 +14,7 @@ const AMAZON: Row = Row { provider: Provider::Amazon, ..ROW };
 const GSMTP: &[&str] = &[" gsmtp"];
 
 const fn slow(seconds: u64, connections: bool) -> ReplyAction {
-    ReplyAction::Slow(Slow { connections, hard: false, wait: Duration::from_secs(seconds) })
+    ReplyAction::Slow(Slow { connections, hard: false, wait: Duration::from_secs(seconds), insists: false })
 }
 
 const TOKEN_REFUSED: &str = "Google refuses the token: user must be the account that signed in, with the scope \
@@ -28,7 +28,12 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[421]),
         status: StatusPattern::Exact(4, 7, 28),
         text: &["unusual rate of", " gsmtp"],
-        action: ReplyAction::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10) }),
+        action: ReplyAction::Slow(Slow {
+            connections: false,
+            hard: true,
+            wait: Duration::from_mins(10),
+            insists: false,
+        }),
         advice: "Google sees unsolicited mail coming from here and holds it off: look at what is sent, lists first; \
                  see https://support.google.com/mail/?p=UnsolicitedRateLimitError",
         ..GOOGLE
@@ -94,6 +99,20 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         stages: Stage::Auth..=Stage::Auth,
         codes: Codes::Of(&[534]),
+        text: &["web browser", "webloginrequired"],
+        action: ReplyAction::Refresh,
+        advice: "Google takes a login from this machine for suspect until somebody has signed in as this user at a browser \
+                 (https://accounts.google.com); an app password (https://myaccount.google.com/apppasswords) or OAuth spares \
+                 that",
+        token_advice: Some(
+            "Google takes a login from this machine for suspect until somebody has signed in as this user at a browser \
+             (https://accounts.google.com); then `mailsluice connect` signs in anew",
+        ),
+        ..GOOGLE
+    },
+    Row {
+        stages: Stage::Auth..=Stage::Auth,
+        codes: Codes::Of(&[534]),
         status: StatusPattern::Exact(5, 7, 9),
         text: GSMTP,
         action: ReplyAction::Refresh,
@@ -105,7 +124,7 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: StatusPattern::Exact(5, 4, 5),
         text: &["daily"],
-        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY },
         advice: "this account has sent what Google allows in 24 hours: set per_day to the limit of your edition",
         ..GOOGLE
     },
@@ -113,14 +132,14 @@ pub(super) static ROWS: &[Row] = &[
         codes: Codes::Of(&[550]),
         status: StatusPattern::Exact(5, 7, 1),
         text: &["daily smtp relay limit exceeded", "daily smtp relay sending limit exceeded"],
-        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY },
         advice: "the Workspace customer has sent what the SMTP relay allows in 24 hours: set shared_limits.per_day",
         ..GOOGLE
     },
     Row {
         codes: Codes::Of(&[454]),
         text: &["daily message quota exceeded"],
-        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day },
+        action: ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY },
         advice: "the AWS account has sent its SES quota of 24 hours: set shared_limits.per_day, or ask for more",
         ..AMAZON
     },

@@ -71,6 +71,8 @@ pub struct Slow {
     pub hard: bool,
     /// How long nothing goes out over the account, unless the reply states a time.
     pub wait: Duration,
+    /// Whether that holds where the reply states a shorter time, and doubles with each complaint in a row.
+    pub insists: bool,
 }
 
 /// What is to be done. Nothing here ever makes mail take the default route.

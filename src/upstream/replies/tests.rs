@@ -1,15 +1,18 @@
+mod graph;
 mod hosters;
 mod logins;
+mod remedies;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::*;
 use crate::config::Window;
+use crate::smtp::ReplyParser;
 use crate::upstream::error::LoginMethod;
 use Provider::{Amazon, Any, Google, Microsoft};
 use ReplyAction::{Bounce, Defer, Refresh, Retry, Split};
-use Stage::{Auth, Connect, Data, FinalDot, Greeting, Hello, Mail, Rcpt};
+use Stage::{Auth, Connect, Data, FinalDot, Greeting, Hello, Mail, Rcpt, Request};
 
 const STOP: ReplyAction = ReplyAction::Stop { scope: AppliesTo::Account };
 const STOP_UPSTREAM: ReplyAction = ReplyAction::Stop { scope: AppliesTo::Upstream };
@@ -17,19 +20,29 @@ const STOP_SENDER: ReplyAction = ReplyAction::StopSender(Senders::Address);
 const STOP_DOMAIN: ReplyAction = ReplyAction::StopSender(Senders::Domain);
 const AWAY: ReplyAction = ReplyAction::Unavailable { scope: AppliesTo::Upstream };
 const NO_LOGIN: ReplyAction = ReplyAction::Unavailable { scope: AppliesTo::Account };
-const PAUSE: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Day };
-const PAUSE_UPSTREAM: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::Day };
+const PAUSE: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until: Window::DAY };
+const PAUSE_UPSTREAM: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Upstream, until: Window::DAY };
 
 const fn slow(seconds: u64) -> ReplyAction {
-    ReplyAction::Slow(Slow { connections: false, hard: false, wait: Duration::from_secs(seconds) })
+    ReplyAction::Slow(Slow {
+        connections: false,
+        hard: false,
+        wait: Duration::from_secs(seconds),
+        insists: false,
+    })
 }
 
 const fn fewer(seconds: u64) -> ReplyAction {
-    ReplyAction::Slow(Slow { connections: true, hard: false, wait: Duration::from_secs(seconds) })
+    ReplyAction::Slow(Slow {
+        connections: true,
+        hard: false,
+        wait: Duration::from_secs(seconds),
+        insists: false,
+    })
 }
 
 const HARD: ReplyAction =
-    ReplyAction::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10) });
+    ReplyAction::Slow(Slow { connections: false, hard: true, wait: Duration::from_mins(10), insists: false });
 
 /// What providers really say, at which stage, and what is to be done.
 #[rustfmt::skip]
@@ -47,8 +60,8 @@ const SAID: &[(Stage, &str, Provider, ReplyAction)] = &[
     (Mail, "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation.", Microsoft, slow(300)),
     (Greeting, "451 4.7.699 Access denied, please try again later", Microsoft, slow(300)),
     (Rcpt, "451 4.7.850 Access denied, please try again later", Microsoft, slow(300)),
-    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Minute }),
-    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender. The limit per hour is 100.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour }),
+    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::MINUTE }),
+    (FinalDot, "450 4.5.127 Message rejected. Excessive message rate from sender. The limit per hour is 100.", Microsoft, ReplyAction::Pause { scope: AppliesTo::Account, until: Window::HOUR }),
     (Rcpt, "452 4.5.3 Too many recipients (AS780090) [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, Split),
     (Auth, "454 4.7.0 Temporary authentication failure [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, NO_LOGIN),
     (Auth, "535 5.7.3 Authentication unsuccessful [AM0PR01MB1.eurprd01.prod.exchangelabs.com]", Microsoft, Refresh),
@@ -98,6 +111,7 @@ const SAID: &[(Stage, &str, Provider, ReplyAction)] = &[
     (Auth, "454 4.7.0 Too many login attempts, please try again later. 4fb4d7f45d1cf-1234 - gsmtp", Google, NO_LOGIN),
     (Auth, "535 5.7.8 Username and Password not accepted. For more information, go to https://support.google.com/mail/?p=BadCredentials 4fb4d7f45d1cf-1234 - gsmtp", Google, Refresh),
     (Auth, "534 5.7.9 Application-specific password required. For more information, go to https://support.google.com/mail/?p=InvalidSecondFactor 4fb4d7f45d1cf-1234 - gsmtp", Google, Refresh),
+    (Auth, "534 5.7.9 Please log in with your web browser and then try again. For more information, go to https://support.google.com/mail/?p=WebLoginRequired 4fb4d7f45d1cf-1234 - gsmtp", Google, Refresh),
     (FinalDot, "550 5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to https://support.google.com/a/answer/166852 - gsmtp", Google, PAUSE),
     (Mail, "550 5.7.1 Daily SMTP relay limit exceeded for customer. For more information on SMTP relay sending limits please contact your administrator. - gsmtp", Google, PAUSE_UPSTREAM),
 
@@ -111,6 +125,9 @@ const SAID: &[(Stage, &str, Provider, ReplyAction)] = &[
     (Auth, "535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6", Any, Refresh),
     (Auth, "535 Incorrect authentication data", Any, Refresh),
     (Auth, "534 5.7.9 Authentication mechanism is too weak", Any, NO_LOGIN),
+    (Auth, "525 5.7.13 User account disabled", Any, STOP),
+    (Auth, "538 5.7.11 Encryption required for requested authentication mechanism", Any, NO_LOGIN),
+    (Auth, "530 5.7.0 Must issue a STARTTLS command first", Any, NO_LOGIN),
     (Auth, "550 5.7.1 this account sends no mail", Any, NO_LOGIN),
     (Mail, "421 4.3.2 shutting down", Any, Defer),
     (Rcpt, "421 4.3.2 shutting down", Any, Defer),
@@ -157,15 +174,11 @@ const LOOKS_ALIKE: &[(Stage, &str, ReplyAction)] = &[
 ];
 
 /// A reply as it comes over the wire.
-fn parse(line: &str) -> Reply {
-    let (code, rest) = line.split_once(' ').unwrap();
-    let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
-    let parts: Vec<u16> = first.split('.').map_while(|part| part.parse().ok()).collect();
-    let code = code.parse().unwrap();
-    match parts.as_slice() {
-        &[class, subject, detail] => Reply::new(code, (class as u8, subject, detail), text),
-        _ => Reply::bare(code, vec![rest.to_owned()]),
-    }
+fn parse(lines: &str) -> Reply {
+    let mut parser = ReplyParser::new();
+    parser.push(lines.as_bytes());
+    parser.push(b"\r\n");
+    parser.next().unwrap().unwrap()
 }
 
 #[test]
@@ -173,7 +186,8 @@ fn every_row_and_what_providers_really_say() {
     let mut hit: HashSet<*const Row> = HashSet::new();
     let hosters = hosters::SAID.iter().map(|(stage, line, want)| (stage, line, &Any, want));
     let providers = SAID.iter().map(|(stage, line, provider, want)| (stage, line, provider, want));
-    for (stage, line, provider, want) in providers.chain(hosters) {
+    let graph = graph::SAID.iter().map(|(stage, line, want)| (stage, line, &Microsoft, want));
+    for (stage, line, provider, want) in providers.chain(hosters).chain(graph) {
         let row = row_for(*stage, &parse(line));
         assert_eq!((row.action, row.provider), (*want, *provider), "{stage:?} {line}");
         hit.insert(row);
@@ -198,7 +212,8 @@ fn each_row_says_what_to_do() {
         }
         let mut parts = row.text.iter().chain(row.unless);
         assert!(parts.all(|part| !part.is_empty() && *part == part.to_lowercase()), "{row:?}");
-        if row.provider != Any {
+        // Nobody but Microsoft Graph is asked by requests.
+        if row.provider != Any && *row.stages.start() != Request {
             let narrow = row.status != StatusPattern::Any || !row.text.is_empty();
             assert!(
                 narrow && row.codes != Codes::Any,
@@ -223,6 +238,7 @@ fn nothing_bounces_that_may_still_go() {
         Data,
         Stage::Content,
         FinalDot,
+        Request,
     ];
     for code in 200..600 {
         for stage in stages {

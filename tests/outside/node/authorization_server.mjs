@@ -20,6 +20,7 @@ const APPLICATION = 'app@firm.example';
 const state = {
     person: 'mailer@firm.example',  // who signs in next in a browser
     life: 60,                       // seconds that an access token lasts
+    codeLife: 600,                  // seconds that the code of a device is good for
     strict: false,                  // an old refresh token ends its whole family, else it goes on working
     conduct: { kind: 'well' },      // what becomes of token requests
     exchanges: [],                  // token requests and their answers, as they were made out
@@ -78,7 +79,7 @@ const provider = new Provider(issuer, {
     issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
     expiresWithSession: () => false,
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: id, preferred_username: id }) }),
-    ttl: { DeviceCode: 600, RefreshToken: 86400, Grant: 86400, Session: 86400, Interaction: 600, IdToken: 600 },
+    ttl: { DeviceCode: () => state.codeLife, RefreshToken: 86400, Grant: 86400, Session: 86400, Interaction: 600, IdToken: 600 },
 });
 const consume = provider.RefreshToken.prototype.consume;
 provider.RefreshToken.prototype.consume = async function () {

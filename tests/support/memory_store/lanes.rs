@@ -136,7 +136,8 @@ impl Outlook for MemoryStore {
         let state = self.state();
         let ids = waiting(&state, lane);
         let recipients = ids.iter().map(|id| state.queue[id].waiting() as u64).sum();
-        Load { messages: ids.len() as u64, recipients }
+        let octets = ids.iter().map(|id| state.queue[id].size()).sum();
+        Load { messages: ids.len() as u64, recipients, octets }
     }
 
     async fn ahead(&self, queue_id: QueueId) -> Result<Option<Load>, StoreError> {
@@ -165,7 +166,7 @@ impl Outlook for MemoryStore {
             places.insert(id, before);
             let entry = &state.queue[&id];
             if entry.due <= now {
-                before += Load { messages: 1, recipients: entry.waiting() as u64 };
+                before += Load { messages: 1, recipients: entry.waiting() as u64, octets: 0 };
             }
         }
         Ok(places)
@@ -184,6 +185,7 @@ impl Claims for MemoryStore {
         let is_fit = |state: &MemoryState, id: &MessageId| {
             !ask.unfit.contains(id) && ask.max_size.is_none_or(|most| state.queue[id].size() <= most)
         };
+        state.know_scopes(&ask.ceilings);
         let mut fit = waiting(&state, &ask.lane);
         fit.retain(|id| is_fit(&state, id));
         let mut leased = Vec::new();
@@ -288,6 +290,21 @@ impl Claims for MemoryStore {
         }
         self.settled.notify_waiters();
         Ok(handed_back)
+    }
+
+    async fn move_leased(&self, moved: LeasedMove) -> Result<(), StoreError> {
+        {
+            let (mut state, now) = (self.state(), self.now());
+            state.end_lease(moved.lease, None, now).ok_or(StoreError::Fenced)?;
+            let entry = state.queue.get_mut(&moved.lease.id).expect("it was under a lease");
+            entry.state = EntryState::Waiting;
+            entry.lane = moved.to;
+            entry.age_base += moved.credit;
+            entry.new.decisions = moved.decisions.clone();
+            entry.decisions = moved.decisions;
+        }
+        self.settled.notify_waiters();
+        Ok(())
     }
 
     async fn mailboxes_failed(&self, failures: Vec<MailboxFailure>) -> Result<MailboxFindings, StoreError> {

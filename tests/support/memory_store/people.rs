@@ -95,6 +95,7 @@ impl MemoryStore {
 impl Permits for MemoryStore {
     async fn take_permit(&self, permit: NewPermit) -> Result<Permitted, StoreError> {
         let (mut state, now) = (self.state(), self.now());
+        state.know_scopes(&permit.ceilings);
         if let Err(wait) = state.ledger.room(&permit.ceilings, &permit.needed, now, &self.timeline) {
             return Ok(Permitted::Blocked(wait));
         }
@@ -127,7 +128,7 @@ impl Permits for MemoryStore {
         }
         Self::are_new(&state, &end.reports)?;
         if let Some(held) = state.permits.remove(&end.permit) {
-            state.ledger.end(&held.account, &held.taken, end.used.as_ref(), now);
+            state.ended(&held.account, &held.taken, end.used.as_ref(), now);
         }
         state.totals.accepted += end.sent + end.dropped - end.copies;
         state.totals.generated += end.copies;
@@ -150,11 +151,15 @@ impl Permits for MemoryStore {
         ceilings: Vec<(Scope, Ceilings)>,
         needed: Amount,
     ) -> Result<Result<Amount, Wait>, StoreError> {
-        Ok(self.state().ledger.room(&ceilings, &needed, self.now(), &self.timeline))
+        let mut state = self.state();
+        state.know_scopes(&ceilings);
+        Ok(state.ledger.room(&ceilings, &needed, self.now(), &self.timeline))
     }
 
     async fn reset_usage(&self, upstream: String, windows: Vec<Window>) -> Result<(), StoreError> {
-        self.state().ledger.reset(&upstream, &windows);
+        let mut state = self.state();
+        state.ledger.reset(&upstream, &windows);
+        state.ended.retain(|(account, ..)| *account.upstream != *upstream);
         Ok(())
     }
 

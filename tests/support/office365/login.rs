@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Limit;
 use super::replies::{BAD_LOGIN, Refusal, Step};
 use super::session::{Next, Session};
+use super::tokens::{Audience, Standing};
 
 impl Session {
     pub(super) async fn auth(&mut self, line: &str) -> io::Result<Next> {
@@ -65,7 +66,9 @@ impl Session {
 
     fn check_token(&self, user: &str, token: &str) -> Result<(), Refusal> {
         let state = self.service.state();
-        if !state.mailboxes.contains_key(user) || !state.tokens.is_good(token, user, Instant::now()) {
+        if !state.mailboxes.contains_key(user)
+            || state.tokens.standing(token, Audience::Smtp, user, Instant::now()) != Standing::Good
+        {
             return Err(Refusal::of(BAD_LOGIN));
         }
         state.free_of(user, |step| step == Step::Login)

@@ -1,6 +1,8 @@
 //! A simulated Office 365: an SMTP submission service that counts as Exchange Online does, answers with its words, and
 //! records every time that a limit was overrun.
 //!
+//! The same mailboxes send over Microsoft Graph ([`graph`]): what counts there and here is one.
+//!
 //! It speaks over anything: pipes, so that a test can stop the clock ([`Office365::dial`]), or TCP
 //! ([`Office365::serve`], `examples/office365.rs`). All time is tokio's, so a paused clock makes a week pass in
 //! seconds. Rolling windows hold each event, so they are exact; contents are measured and thrown away.
@@ -8,13 +10,14 @@
 //! Unlike the original it answers at once, offers no CHUNKING, and knows no recipients: it takes mail for everybody.
 
 mod books;
+pub mod graph;
 mod login;
 mod replies;
 mod rules;
 mod session;
 mod tokens;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,7 +32,7 @@ pub use rules::{Rules, external_recipients};
 
 use books::{DAY, MINUTE, Window};
 use replies::{Refusal, Step};
-use tokens::Tokens;
+use tokens::{Audience, Tokens};
 
 /// Which limit was overrun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,10 @@ pub enum Limit {
     RecipientsPerDay,
     /// External recipients of a tenant in 24 hours.
     ExternalRecipients,
+    /// Requests to Graph for a mailbox at the same time.
+    Requests,
+    /// Octets of a mailbox's requests to Graph in 5 minutes.
+    Uploaded,
 }
 
 /// A limit was overrun.
@@ -75,6 +82,24 @@ pub struct Delivered {
     pub from: String,
     /// Octets of the content, dot-stuffing included.
     pub size: usize,
+    /// The content, where it came over Graph.
+    pub content: Option<Arc<[u8]>>,
+}
+
+/// A message that is handed in.
+struct Submitted {
+    reverse_path: String,
+    recipients: Vec<String>,
+    from: String,
+    size: usize,
+    content: Option<Arc<[u8]>>,
+}
+
+/// Why a message is not taken.
+enum Objection {
+    /// The mailbox may not send as its author.
+    SendAs,
+    Overrun(Limit),
 }
 
 /// The service. Clones are the same one.
@@ -84,6 +109,7 @@ pub struct Office365 {
 }
 
 type Watcher = Box<dyn Fn(&Violation) + Send>;
+type DeliveryWatcher = Box<dyn Fn(usize, &[u8]) + Send>;
 
 struct State {
     rules: Rules,
@@ -91,6 +117,8 @@ struct State {
     tenants: BTreeMap<String, Tenant>,
     mailboxes: BTreeMap<String, Mailbox>,
     tokens: Tokens,
+    /// What becomes of the next requests to Graph; then all goes well.
+    incidents: VecDeque<graph::Incident>,
     unreachable: bool,
     sessions: u64,
     logins: u64,
@@ -99,6 +127,7 @@ struct State {
     throttled: Vec<Throttled>,
     delivered: Vec<Delivered>,
     watcher: Option<Watcher>,
+    delivery_watcher: Option<DeliveryWatcher>,
 }
 
 /// A customer, known by its domain.
@@ -118,6 +147,10 @@ struct Mailbox {
     recipients: Window,
     /// The sessions that are logged in, in the order in which they came.
     open: BTreeSet<u64>,
+    /// Octets of requests to Graph.
+    uploaded: Window,
+    /// Requests to Graph that are under way.
+    requests: usize,
     trouble: Option<Trouble>,
 }
 
@@ -129,6 +162,7 @@ impl Office365 {
             tenants: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
             tokens: Tokens::default(),
+            incidents: VecDeque::new(),
             unreachable: false,
             sessions: 0,
             logins: 0,
@@ -137,6 +171,7 @@ impl Office365 {
             throttled: Vec::new(),
             delivered: Vec::new(),
             watcher: None,
+            delivery_watcher: None,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -173,6 +208,8 @@ impl Office365 {
             ends: Window::new(MINUTE),
             recipients: Window::new(DAY),
             open: BTreeSet::new(),
+            uploaded: Window::new(MINUTE * 5),
+            requests: 0,
             trouble: None,
         };
         state.mailboxes.entry(user).or_insert(mailbox);
@@ -215,9 +252,14 @@ impl Office365 {
         self.state().watcher = Some(Box::new(watcher));
     }
 
+    /// Is called with the number and the content of each message that comes over Graph. It must not call the service.
+    pub fn watch_deliveries(&self, watcher: impl Fn(usize, &[u8]) + Send + 'static) {
+        self.state().delivery_watcher = Some(Box::new(watcher));
+    }
+
     /// A token for XOAUTH2 at this mailbox.
     pub fn issue_token(&self, user: &str, lifetime: Duration) -> String {
-        self.state().tokens.issue(user, Instant::now() + lifetime)
+        self.state().tokens.issue(Audience::Smtp, &[user], Instant::now() + lifetime)
     }
 
     /// Each time that a limit was overrun, in order.
@@ -282,6 +324,40 @@ impl State {
             Some((_, reply)) => Err(Refusal::of(reply)),
             None => Ok(()),
         }
+    }
+
+    /// Takes a message, or says what is in the way; nothing is counted then.
+    fn take(&mut self, user: &str, message: Submitted) -> Result<usize, Objection> {
+        let now = Instant::now();
+        let mailbox = self.mailboxes.get_mut(user).expect("who sends has a mailbox");
+        let tenant = self.tenants.get_mut(&mailbox.tenant).expect("a mailbox has a tenant");
+        let Submitted { reverse_path, recipients, from, size, content } = message;
+        if mailbox.send_as.as_ref().is_some_and(|others| from != user && !others.contains(&from)) {
+            return Err(Objection::SendAs);
+        }
+        let is_external = |address: &&String| {
+            address.rsplit_once('@').is_none_or(|(_, domain)| !domain.eq_ignore_ascii_case(&mailbox.tenant))
+        };
+        let external = recipients.iter().filter(is_external).count() as u64;
+        let all = recipients.len() as u64;
+        if mailbox.ends.is_over(1, self.rules.per_minute, now) {
+            return Err(Objection::Overrun(Limit::Ends));
+        }
+        if mailbox.recipients.is_over(all, self.rules.recipients_per_day, now) {
+            return Err(Objection::Overrun(Limit::RecipientsPerDay));
+        }
+        if tenant.external.is_over(external, tenant.external_per_day, now) {
+            return Err(Objection::Overrun(Limit::ExternalRecipients));
+        }
+        mailbox.ends.add(1, now);
+        mailbox.recipients.add(all, now);
+        tenant.external.add(external, now);
+        if let (Some(watcher), Some(content)) = (&self.delivery_watcher, &content) {
+            watcher(self.delivered.len() + 1, content);
+        }
+        let mailbox = user.to_owned();
+        self.delivered.push(Delivered { at: now, mailbox, reverse_path, recipients, from, size, content });
+        Ok(self.delivered.len())
     }
 
     /// Notes that a limit was overrun.

@@ -120,6 +120,7 @@ pub(super) fn overrun(limit: Limit, rules: &Rules) -> Refusal {
         Limit::ExternalRecipients => Refusal::of(
             "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit for sending email to external recipients (tenant external recipient rate limit or TERRL).",
         ),
+        Limit::Requests | Limit::Uploaded => unreachable!("Graph alone has these"),
     }
 }
 

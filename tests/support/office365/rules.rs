@@ -15,6 +15,12 @@ pub struct Rules {
     pub recipients_per_day: u64,
     /// Octets of a message.
     pub message_size: usize,
+    /// Requests to Graph for a mailbox at the same time.
+    pub requests: usize,
+    /// Octets of a request to Graph, in base64.
+    pub request_size: usize,
+    /// Octets of a mailbox's requests to Graph in any 5 minutes, in base64.
+    pub uploaded: u64,
     /// Whether a client that is too fast is hung up on (421), or told so (432).
     pub hangs_up: bool,
     /// How long a message is looked at before it is taken.
@@ -31,6 +37,9 @@ impl Default for Rules {
             recipients_per_message: 500,
             recipients_per_day: 10_000,
             message_size: 35 << 20,
+            requests: 4,
+            request_size: 4 << 20,
+            uploaded: 150_000_000,
             hangs_up: true,
             think: Duration::ZERO,
             idle: Duration::from_mins(10),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::replies::{NOT_LOGGED_IN, Refusal, Step, TOO_LARGE, send_as_denied};
-use super::{Delivered, Limit, Office365};
+use super::{Limit, Objection, Office365, Submitted};
 
 const BANNER: &str = "220 AM0PR01CA0036.outlook.office365.com Microsoft ESMTP MAIL Service ready";
 /// The longest command line that is taken.
@@ -212,38 +212,17 @@ impl Session {
     }
 
     fn end(&self, user: &str, mail: Mail, size: usize, from: &str) -> Result<usize, Refusal> {
-        let (mut state, now) = (self.service.state(), Instant::now());
+        let mut state = self.service.state();
         state.free_of(user, |step| step == Step::Dot)?;
         if size > state.rules.message_size {
             return Err(Refusal::of(TOO_LARGE));
         }
-        let state = &mut *state;
-        let mailbox = state.mailboxes.get_mut(user).expect("who has logged in has a mailbox");
-        let tenant = state.tenants.get_mut(&mailbox.tenant).expect("a mailbox has a tenant");
-        if mailbox.send_as.as_ref().is_some_and(|others| from != user && !others.contains(from)) {
-            return Err(Refusal::of(send_as_denied(user, from)));
-        }
-        let is_external = |address: &&String| {
-            address.rsplit_once('@').is_none_or(|(_, domain)| !domain.eq_ignore_ascii_case(&mailbox.tenant))
-        };
-        let external = mail.recipients.iter().filter(is_external).count() as u64;
-        let all = mail.recipients.len() as u64;
-        if mailbox.ends.is_over(1, state.rules.per_minute, now) {
-            return Err(state.overrun(user, Limit::Ends));
-        }
-        if mailbox.recipients.is_over(all, state.rules.recipients_per_day, now) {
-            return Err(state.overrun(user, Limit::RecipientsPerDay));
-        }
-        if tenant.external.is_over(external, tenant.external_per_day, now) {
-            return Err(state.overrun(user, Limit::ExternalRecipients));
-        }
-        mailbox.ends.add(1, now);
-        mailbox.recipients.add(all, now);
-        tenant.external.add(external, now);
         let Mail { reverse_path, recipients } = mail;
-        let (mailbox, from) = (user.to_owned(), from.to_owned());
-        state.delivered.push(Delivered { at: now, mailbox, reverse_path, recipients, from, size });
-        Ok(state.delivered.len())
+        let message = Submitted { reverse_path, recipients, from: from.to_owned(), size, content: None };
+        state.take(user, message).map_err(|objection| match objection {
+            Objection::SendAs => Refusal::of(send_as_denied(user, from)),
+            Objection::Overrun(limit) => state.overrun(user, limit),
+        })
     }
 
     /// Reads the content; how long it is, and its header.

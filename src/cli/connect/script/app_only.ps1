@@ -34,8 +34,9 @@ foreach ($Role in $ExchangeRoles) {
     }
 }
 
-# Each mailbox may log in by SMTP. The test: each role must show InScope True. (It may take an hour until it is so.)
+# Where it is sent by SMTP, each mailbox may log in by it. The test: each role must show InScope True. (It may take an hour, and
+# for Microsoft Graph some hours, until it is so.)
 foreach ($Mailbox in $Mailboxes) {
-    Set-CASMailbox -Identity $Mailbox -SmtpClientAuthenticationDisabled $false
+    if ($ForSmtp) { Set-CASMailbox -Identity $Mailbox -SmtpClientAuthenticationDisabled $false }
     Test-ServicePrincipalAuthorization -Identity $Principal.Id -Resource $Mailbox | Format-Table
 }

@@ -21,15 +21,15 @@ foreach ($Api in $Exchange, $Graph) {
 }
 Update-MgApplication -ApplicationId $App.Id -BodyParameter @{ requiredResourceAccess = $Access }
 
-# Each mailbox may log in by SMTP. For those that are not the person's own, the person needs the right to use them.
+# Where it is sent by SMTP, each mailbox may log in by it. For those that are not the person's own, the person needs the right to use them.
 Connect-ExchangeOnline -ShowBanner:$false
 foreach ($Mailbox in $Mailboxes) {
-    Set-CASMailbox -Identity $Mailbox -SmtpClientAuthenticationDisabled $false
+    if ($ForSmtp) { Set-CASMailbox -Identity $Mailbox -SmtpClientAuthenticationDisabled $false }
     if ($Mailbox -ne $Person) {
         Add-MailboxPermission -Identity $Mailbox -User $Person -AccessRights FullAccess -AutoMapping $false | Out-Null
         Add-RecipientPermission -Identity $Mailbox -Trustee $Person -AccessRights SendAs -Confirm:$false | Out-Null
     }
 }
 
-# The test: SmtpClientAuthenticationDisabled must be False everywhere.
-foreach ($Mailbox in $Mailboxes) { Get-CASMailbox -Identity $Mailbox | Format-Table PrimarySmtpAddress, SmtpClientAuthenticationDisabled }
+# The test: where it is sent by SMTP, SmtpClientAuthenticationDisabled must be False everywhere.
+if ($ForSmtp) { foreach ($Mailbox in $Mailboxes) { Get-CASMailbox -Identity $Mailbox | Format-Table PrimarySmtpAddress, SmtpClientAuthenticationDisabled } }

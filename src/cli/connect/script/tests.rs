@@ -129,6 +129,44 @@ const ID: &str = "client_id = \"11111111-2222-3333-4444-555555555555\"\n";
 const SCOPE: [&str; 3] = ["New-ServicePrincipal -AppId", "New-ManagementScope", "-CustomResourceScope"];
 const DELEGATED: [&str; 2] = ["New-MgOauth2PermissionGrant", "consentType"];
 
+/// The same for mailboxes that send by Microsoft Graph.
+fn graph_script(oauth: &str, users: &[&str]) -> String {
+    let text = format!(
+        "[[oauth]]\nname = \"m365\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\n{oauth}\n\
+         [[upstream]]\nname = \"out\"\nkind = \"capture\"\n"
+    );
+    let config = Config::from_toml(&text, Path::new("/")).unwrap_or_else(|faults| panic!("{faults}")).config;
+    let mailbox = |user| SendingMailbox { user, upstream: "out", resource: Resource::Graph };
+    what_to_do(&config.sign_ins[0], &users.iter().map(|user| mailbox(*user)).collect::<Vec<_>>())
+}
+
+#[test]
+fn graph_needs_no_smtp_and_no_right_in_entra() {
+    let alone = format!("{ID}flow = \"client_credentials\"\nclient_secret = \"hush-canary\"");
+    let script = graph_script(&alone, &["a@firm.example", "a@firm.example"]);
+    parse(&script);
+    for want in [
+        "$Mailboxes = @('a@firm.example')\n",
+        "$EntraPermissions = @()\n",
+        "$ExchangeRoles = @('Application Mail.Send')\n",
+        "$ForSmtp = $false\n",
+    ] {
+        assert!(script.contains(want), "{want} is missing:\n{script}");
+    }
+    let open = graph_script(&alone, &[""]);
+    assert!(open.contains("$Mailboxes = @()   # write each mailbox that mail may go as\n"), "{open}");
+    for (scope, want) in [
+        ("", "'Mail.Send'"),
+        (
+            "graph_scope = \"https://graph.microsoft.com/Mail.Send.Shared offline_access\"\n",
+            "'Mail.Send.Shared'",
+        ),
+    ] {
+        let person = graph_script(&format!("{ID}{scope}flow = \"device_code\""), &["a@firm.example"]);
+        assert!(person.contains(&format!("$Delegated = @({want}, 'offline_access'")), "{person}");
+    }
+}
+
 #[test]
 fn each_flow_has_what_it_needs_and_no_more() {
     let mailboxes = ["a@firm.example", "b@firm.example"];
@@ -188,6 +226,7 @@ fn each_flow_has_what_it_needs_and_no_more() {
             "Delegated",
             "EntraPermissions",
             "ExchangeRoles",
+            "ForSmtp",
             "Certificate",
             "Issuer",
         ] {

@@ -7,8 +7,9 @@ use super::super::*;
 /// The keys that the sections ask for, as `[section] key`.
 fn known() -> BTreeSet<String> {
     // A limit, and what a rule looks for in a text, is a key with a table for a value; those of one account are the same as those of all.
-    let is_table =
-        |part: &&str| part.starts_with("per_") || ["batch", "subject", "attachment", "size"].contains(part);
+    let is_table = |part: &&str| {
+        part.starts_with("per_") || ["per", "batch", "subject", "attachment", "size"].contains(part)
+    };
     let as_written = |name: &String| {
         let parts: Vec<&str> = name.split('.').collect();
         let length = parts.iter().position(is_table).map_or(parts.len(), |table| table + 1);

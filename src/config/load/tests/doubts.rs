@@ -96,3 +96,39 @@ fn a_port_of_imap_that_speaks_otherwise_is_told() {
         assert!(told.iter().all(|line| line.contains("upstream.sent_copy.security: is \"")), "{told:?}");
     }
 }
+
+#[test]
+fn what_can_never_take_effect_is_told() {
+    const LISTENER: &str = "[[listener]]\nauth = \"optional\"\n";
+    let user = |keys: &str| format!("{SOLE}{LISTENER}[[user]]\nname = \"erp\"\npassword = \"x\"\n{keys}\n");
+    for (text, want) in [
+        (
+            user("max_message_size = \"36MiB\""),
+            Some("user.max_message_size: 36MiB is more than max_message_size of [session], 35MiB"),
+        ),
+        (user("max_message_size = \"35MiB\""), None),
+        (user("max_message_size = \"36MiB\"\n[session]\nmax_message_size = \"40MiB\""), None),
+        (
+            user("default_sender = \"a@b.example\"\nreplace_foreign_sender = true"),
+            Some("user.replace_foreign_sender: replaces no sender"),
+        ),
+        (
+            user(
+                "default_sender = \"a@b.example\"\nsenders = [\"b.example\"]\nreplace_foreign_sender = true",
+            ),
+            None,
+        ),
+        (format!("{SOLE}fallback_on = [\"quota\"]\n"), Some("upstream.fallback_on: has no effect")),
+        (format!("{SOLE}fallback_after = \"1m\"\n"), Some("upstream.fallback_after: has no effect")),
+        (
+            format!(
+                "{SOLE}default = true\nfallback_after = \"1m\"\nfallback = [\"b\"]\n[[upstream]]\nname = \"b\"\nhost = \"b.example\""
+            ),
+            None,
+        ),
+    ] {
+        let told = warnings(&text);
+        assert_eq!(told.len(), usize::from(want.is_some()), "{text} {told:?}");
+        assert!(want.is_none_or(|want| told[0].contains(want)), "{told:?}");
+    }
+}

@@ -1,9 +1,7 @@
 //! `[[rule]]`, every key of it.
 
-use jiff::civil::time;
-
 use super::super::*;
-use super::loaded;
+use super::{loaded, write};
 use crate::config::{RuleCondition, TextTest, UserPriority};
 
 #[test]
@@ -33,7 +31,7 @@ fn reads_every_key_of_a_rule() {
         actions.header.iter().map(|edit| (edit.name.as_str(), edit.value.as_deref())).collect();
     assert_eq!(edits, [("X-Internal", None), ("X-A", Some("b"))]);
     assert_eq!((actions.hold, actions.test, actions.last), (Some(false), Some(true), true));
-    assert_eq!(actions.delay_until, Some(time(22, 5, 0, 0)));
+    assert_eq!(actions.delay_until.map(|at| at.to_string()).as_deref(), Some("22:05-06:00"));
     assert_eq!(actions.reject.as_deref(), Some("no"));
     assert_eq!(
         (all.name.as_str(), &all.when, all.actions.hold),
@@ -85,4 +83,83 @@ fn reads_every_condition() {
             "size Some(1024) Some(4096)",
         ]
     );
+}
+
+#[test]
+fn rules_that_never_take_effect_are_told() {
+    let rule = |name: &str, keys: &str| format!("[[rule]]\nname = \"{name}\"\n{keys}\n");
+    let erp = "when = { header = \"X-A\", equals = \"erp\" }";
+    let both = "when = { all = [{ header = \"X-A\", equals = \"erp\" }, { sender = \"a@firm.example\" }] }";
+    for (name, rules, want) in [
+        ("apart", [rule("a", &format!("{erp}\nlast = true\nhold = true")), rule("b", "hold = false")], None),
+        (
+            "all before",
+            [rule("a", "last = true\nhold = true"), rule("b", &format!("{erp}\nhold = false"))],
+            Some("\"b\" is never asked: \"a\""),
+        ),
+        (
+            "refused before",
+            [rule("a", &format!("{erp}\nreject = \"no\"")), rule("b", &format!("{both}\nhold = false"))],
+            Some("\"b\" is never asked: \"a\""),
+        ),
+        (
+            "refused in part",
+            [rule("a", &format!("{both}\nreject = \"no\"")), rule("b", &format!("{erp}\nhold = false"))],
+            None,
+        ),
+        (
+            "undone",
+            [
+                rule("a", &format!("{both}\nhold = true\nadd_bcc = \"x@firm.example\"")),
+                rule("b", &format!("{erp}\nhold = false")),
+            ],
+            Some("hold of \"a\" has no effect: \"b\" sets it anew"),
+        ),
+        (
+            "undone in part",
+            [rule("a", &format!("{erp}\nhold = true")), rule("b", &format!("{both}\nhold = false"))],
+            None,
+        ),
+        (
+            "the last",
+            [
+                rule("a", &format!("{erp}\nhold = true\nlast = true")),
+                rule("b", &format!("{both}\nreject = \"no\"")),
+            ],
+            Some("\"b\" is never asked"),
+        ),
+        (
+            "kept",
+            [rule("a", &format!("{erp}\nhold = true\nlast = true")), rule("b", "set_priority = \"low\"")],
+            None,
+        ),
+        ("other settings", [rule("a", "hold = true"), rule("b", "set_priority = \"low\"")], None),
+        (
+            "refuses and sets",
+            [rule("a", &format!("{erp}\nreject = \"no\"\nhold = true")), rule("b", "hold = false")],
+            Some("\"a\" refuses the mail, so that nothing else of it takes effect: hold"),
+        ),
+    ] {
+        let text = format!("[[upstream]]\nname = \"a\"\nhost = \"a.example\"\n{}", rules.concat());
+        let told: Vec<String> = loaded(&text).warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), usize::from(want.is_some()), "{name}: {told:?}");
+        assert!(want.is_none_or(|want| told[0].contains(want)), "{name}: {told:?}");
+    }
+}
+
+#[test]
+fn what_no_mail_gets_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("sales.txt"), "Sales\n", 0o600);
+    let upstream = "[[upstream]]\nname = \"a\"\nhost = \"a.example\"\n";
+    let signature = "[[signature]]\nname = \"sales\"\ntext = \"sales.txt\"\n";
+    for (rest, count) in [("", 1), ("[[rule]]\nname = \"r\"\nsignature = \"Sales\"\n", 0)] {
+        let text = format!("{upstream}{signature}{rest}");
+        let told = Config::from_toml(&text, folder.path()).unwrap().warnings;
+        assert_eq!(told.len(), count, "{told:?}");
+        assert!(
+            told.iter().all(|line| line.to_string().contains("\"sales\" is named by no rule")),
+            "{told:?}"
+        );
+    }
 }

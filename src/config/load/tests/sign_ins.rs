@@ -4,27 +4,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::config::testing::{of_host, rsa, write_pair};
 use crate::config::{ClientProof, SignInFlow, SignInProvider};
 
 const BASE: &str = "[[upstream]]\nname = \"x\"\nkind = \"capture\"\n";
 
 /// A folder with an RSA key, its certificate, and a service account with the same key.
 fn folder() -> tempfile::TempDir {
-    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-    use aws_lc_rs::rsa::{KeyPair, KeySize};
-
     let folder = tempfile::tempdir().unwrap();
-    let rsa = KeyPair::generate(KeySize::Rsa2048).unwrap();
-    let der: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
-    let text = STANDARD.encode(der.as_ref());
-    let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
-    let key = rcgen::KeyPair::from_pem_and_sign_algo(&pem, &rcgen::PKCS_RSA_SHA256).unwrap();
-    let params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
-    write(&folder.path().join("app.pem"), &params.self_signed(&key).unwrap().pem(), 0o600);
-    write(&folder.path().join("app.key"), &pem, 0o600);
+    let key = rsa();
+    write_pair(folder.path(), "app", &of_host(), &key);
     let account = serde_json::json!({ "type": "service_account", "client_email": "relay@firm.iam.example",
-        "private_key": pem, "private_key_id": "7", "token_uri": "https://token.example/t" });
+        "private_key": key.serialize_pem(), "private_key_id": "7", "token_uri": "https://token.example/t" });
     write(&folder.path().join("account.json"), &account.to_string(), 0o600);
     folder
 }

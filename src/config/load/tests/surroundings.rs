@@ -27,11 +27,14 @@ fn takes_everything_from_the_environment() {
         ],
     );
     let LoadedConfig { config, warnings, path, .. } = Config::load(None, &machine).unwrap();
-    assert_eq!((warnings, path), (vec![], None));
+    // There is nobody to fall back to: the variables of one upstream name no other.
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.to_string().contains("upstream.fallback_on: has no effect"), "{warning}");
+    assert_eq!(path, None);
     let upstream = &config.upstreams[0];
     assert_eq!((upstream.name.as_str(), upstream.default, upstream.filter.len()), ("default", true, 2));
-    assert_eq!(upstream.accounts[0].limits.quota(Window::Minute).messages, Some(10));
-    assert_eq!(upstream.shared_limits.quota(Window::Day).recipients, Some(20));
+    assert_eq!(upstream.accounts[0].limits.quota(Window::MINUTE).messages, Some(10));
+    assert_eq!(upstream.shared_limits.quota(Window::DAY).recipients, Some(20));
     assert!(upstream.fallback.on.quota && !upstream.fallback.on.unreachable);
     assert_eq!((upstream.disable_after, config.timezone.iana_name()), (7, Some("Europe/Zurich")));
     assert_eq!(smtp(upstream).host, "smtp.office365.com");

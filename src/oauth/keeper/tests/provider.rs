@@ -8,10 +8,9 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use serde_json::json;
 
-use crate::config::Proxy;
-use crate::oauth::http::{HttpClient, HttpError};
 use crate::oauth::testing::{self, Answer};
 use crate::oauth::token::AccessToken;
+use crate::web::{HttpClient, HttpError, HttpTerms};
 
 /// What becomes of a refresh token when another is issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +141,7 @@ impl TokenProvider {
 
 #[async_trait]
 impl HttpClient for TokenProvider {
-    async fn send(&self, request: Request<Vec<u8>>, _: Option<&Proxy>) -> Answer {
+    async fn send(&self, request: Request<Vec<u8>>, _: &HttpTerms<'_>) -> Answer {
         let (_under_way, trouble) = self.begin();
         let host = "token.example".to_owned();
         match trouble {

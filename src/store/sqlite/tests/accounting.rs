@@ -23,10 +23,10 @@ async fn a_start_voids_leases_and_counts_their_permits() {
     drop(store);
     clock.set(50);
     let store = open(dir.path(), &clock);
-    assert_eq!(used(&store, Window::Day).await, (2, 3), "they are under way");
+    assert_eq!(used(&store, Window::DAY).await, (2, 3), "they are under way");
     let recovered = store.recover().await.unwrap();
     assert_eq!((recovered.messages, recovered.unknown.len()), (2, 2));
-    assert_eq!(used(&store, Window::Day).await, (2, 3), "and have ended");
+    assert_eq!(used(&store, Window::DAY).await, (2, 3), "and have ended");
     let late = store.settle(settlement(before[0].lease, vec![delivery(0, RecipientState::Sent)])).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "who had them is dead");
     assert_eq!(store.hand_back(vec![before[1].lease]).await.unwrap(), 0);
@@ -44,13 +44,13 @@ async fn a_login_that_is_spelt_otherwise_has_sent_what_it_has_sent() {
     for (n, user) in [(1, "Ann@Müller.test"), (2, "ann@müller.test"), (3, "ann@xn--mller-kva.test")] {
         let store = open(dir.path(), &clock);
         store.recover().await.unwrap();
-        assert_eq!(used_by(&store, login(user), Window::Day).await, (n - 1, n - 1), "{user}");
+        assert_eq!(used_by(&store, login(user), Window::DAY).await, (n - 1, n - 1), "{user}");
         store.enqueue(message(n as u32, &["x@there.example"])).await.unwrap();
         let ask = Ask { account: login(user), ..ask(1) };
         let [claimed] = leased(store.claim(ask).await.unwrap()).try_into().unwrap();
         store.settle(settlement(claimed.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
-        assert_eq!(used_by(&store, login("ANN@MÜLLER.test"), Window::Day).await, (n, n));
-        assert_eq!(used_by(&store, login("bob@müller.test"), Window::Day).await, (0, 0));
+        assert_eq!(used_by(&store, login("ANN@MÜLLER.test"), Window::DAY).await, (n, n));
+        assert_eq!(used_by(&store, login("bob@müller.test"), Window::DAY).await, (0, 0));
     }
 }
 
@@ -60,18 +60,18 @@ async fn handing_back_returns_the_permit() {
     let clock = Hands::at(10);
     let store = open(dir.path(), &clock);
     store.enqueue(message(1, &["x@there.example"])).await.unwrap();
-    let ask = || Ask { ceilings: limits(Window::Hour, Some(1), None), ..ask(1) };
+    let ask = || Ask { ceilings: limits(Window::HOUR, Some(1), None), ..ask(1) };
     let claimed = leased(store.claim(ask()).await.unwrap());
-    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    assert_eq!(used(&store, Window::DAY).await, (1, 1));
     store.enqueue(message(2, &["x@there.example"])).await.unwrap();
-    let wait = Wait { cause: Cause::Window(Window::Hour), until: None };
+    let wait = Wait { cause: Cause::Window(Window::HOUR), until: None };
     assert_eq!(store.claim(ask()).await.unwrap(), Claimed::Blocked(wait));
     store.hand_back(vec![claimed[0].lease]).await.unwrap();
     assert_eq!(leased(store.claim(ask()).await.unwrap()).len(), 1);
     drop(store);
     let store = open(dir.path(), &clock);
     assert_eq!(store.recover().await.unwrap().unknown.len(), 1);
-    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    assert_eq!(used(&store, Window::DAY).await, (1, 1));
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_claim_takes_what_there_is_room_for_and_says_why_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Hands::at(1_000_000);
     let store = open(dir.path(), &clock);
-    let ask = |messages| Ask { ceilings: limits(Window::Minute, Some(3), None), ..ask(messages) };
+    let ask = |messages| Ask { ceilings: limits(Window::MINUTE, Some(3), None), ..ask(messages) };
     assert_eq!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: None });
     for n in 0..5 {
         store.enqueue(message(n, &["a@b"])).await.unwrap();
@@ -88,12 +88,12 @@ async fn a_claim_takes_what_there_is_room_for_and_says_why_no_more() {
     assert_eq!((first.len(), more), (2, Some(Moment(1_000_000))), "the connections are used up");
     let Claimed::Messages { leased: second, more } = store.claim(ask(9)).await.unwrap() else { panic!() };
     assert_eq!((second.len(), more), (1, Some(Moment(1_000_000))), "the window is full");
-    let blocked = |until| Claimed::Blocked(Wait { cause: Cause::Window(Window::Minute), until });
+    let blocked = |until| Claimed::Blocked(Wait { cause: Cause::Window(Window::MINUTE), until });
     assert_eq!(store.claim(ask(9)).await.unwrap(), blocked(None), "they are under way");
     for leased in first.iter().chain(&second) {
         store.settle(settlement(leased.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
     }
-    let until = Window::Minute.leaves(Window::Minute.slot(clock.now()));
+    let until = Window::MINUTE.leaves(Window::MINUTE.slot(clock.now()));
     assert_eq!(store.claim(ask(9)).await.unwrap(), blocked(Some(until)));
     clock.set(until.0 - 1);
     assert_eq!(store.claim(ask(9)).await.unwrap(), blocked(Some(until)));
@@ -110,7 +110,7 @@ async fn a_large_envelope_is_split_to_the_room_that_is_left() {
     let clock = Hands::at(1_000_000);
     let store = open(dir.path(), &clock);
     let ask = |most| Ask {
-        ceilings: limits(Window::Minute, None, Some(4)),
+        ceilings: limits(Window::MINUTE, None, Some(4)),
         recipients_per_message: most,
         ..ask(9)
     };
@@ -128,7 +128,7 @@ async fn a_large_envelope_is_split_to_the_room_that_is_left() {
         Settlement { used, ..settlement(leased.lease, deliveries.collect()) }
     };
     store.settle(sent(&first[1])).await.unwrap();
-    let after_a_while = Window::Minute.leaves(Window::Minute.slot(clock.now()));
+    let after_a_while = Window::MINUTE.leaves(Window::MINUTE.slot(clock.now()));
     clock.set(after_a_while.0 - 1);
     store.settle(sent(&first[0])).await.unwrap();
     clock.set(after_a_while.0);
@@ -147,17 +147,17 @@ async fn copies_and_captured_mail_need_what_they_send() {
     let captured =
         NewMessage { decisions: Decisions::of_test(test), lane: lane.clone(), ..message(2, &["a@b", "c@d"]) };
     store.enqueue(captured).await.unwrap();
-    let limited = Ask { ceilings: limits(Window::Minute, Some(1), Some(1)), ..ask(9) };
+    let limited = Ask { ceilings: limits(Window::MINUTE, Some(1), Some(1)), ..ask(9) };
     let copy = leased(store.claim(limited.clone()).await.unwrap());
     assert_eq!(copy[0].message.recipients.len(), 4, "one copy stands for all");
-    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    assert_eq!(used(&store, Window::DAY).await, (1, 1));
     let kept = leased(store.claim(Ask { lane, ..limited }).await.unwrap());
     assert_eq!(kept[0].message.recipients.len(), 2, "what stays here needs no permit");
-    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    assert_eq!(used(&store, Window::DAY).await, (1, 1));
     for (leased, used) in [(&copy[0], Some(Amount::of_message(1, 5))), (&kept[0], None)] {
         store.settle(Settlement { used, ..settlement(leased.lease, vec![]) }).await.unwrap();
     }
-    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    assert_eq!(used(&store, Window::DAY).await, (1, 1));
 }
 
 #[tokio::test]
@@ -168,8 +168,8 @@ async fn accounts_share_what_is_shared_and_wait_for_what_lasts_longest() {
     let of = |name: &str| {
         let key = AccountKey::new("u", name);
         let [own, upstream] = key.scopes();
-        let mut ceilings = limits(Window::Minute, Some(2), None);
-        let mut shared = limits(Window::Day, Some(3), None);
+        let mut ceilings = limits(Window::MINUTE, Some(2), None);
+        let mut shared = limits(Window::DAY, Some(3), None);
         let ceilings = vec![(own, ceilings.remove(0).1), (upstream, shared.remove(0).1)];
         Ask { account: key, ceilings, ..ask(9) }
     };
@@ -179,16 +179,16 @@ async fn accounts_share_what_is_shared_and_wait_for_what_lasts_longest() {
     let first = leased(store.claim(of("a")).await.unwrap());
     let second = leased(store.claim(of("b")).await.unwrap());
     assert_eq!((first.len(), second.len()), (2, 1));
-    let shared = |until| Claimed::Blocked(Wait { cause: Cause::Shared(Window::Day), until });
+    let shared = |until| Claimed::Blocked(Wait { cause: Cause::Shared(Window::DAY), until });
     assert_eq!(store.claim(of("b")).await.unwrap(), shared(None));
     for leased in first.iter().chain(&second) {
         store.settle(settlement(leased.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
     }
-    let until = Window::Day.leaves(Window::Day.slot(clock.now()));
+    let until = Window::DAY.leaves(Window::DAY.slot(clock.now()));
     assert_eq!(store.claim(of("a")).await.unwrap(), shared(Some(until)));
     let room = store.room(of("b").ceilings, Amount::of_message(1, 1)).await.unwrap();
     assert_eq!(room.unwrap_err().until, Some(until));
-    store.reset_usage("u".into(), vec![Window::Day]).await.unwrap();
+    store.reset_usage("u".into(), vec![Window::DAY]).await.unwrap();
     let room = store.room(of("b").ceilings, Amount::of_message(1, 1)).await.unwrap();
     assert_eq!(room.unwrap().messages, 1, "its minute is as it was");
 }
@@ -201,7 +201,7 @@ async fn counts_leave_the_table_after_their_windows() {
     store.enqueue(message(1, &["a@b"])).await.unwrap();
     let claimed = claim(&store, 1).await;
     store.settle(settlement(claimed[0].lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
-    clock.set(Moment(2_000).after(Window::Hour.length()).0);
+    clock.set(Moment(2_000).after(Window::HOUR.length()).0);
     store.prune().await.unwrap();
     let rows = || {
         let db = Connection::open(dir.path().join("queue.db")).unwrap();
@@ -210,7 +210,7 @@ async fn counts_leave_the_table_after_their_windows() {
         rows.collect::<Result<Vec<_>, _>>().unwrap()
     };
     assert_eq!(rows(), [1, 2, 3], "the hour's slot may still count");
-    store.reset_usage("u".into(), vec![Window::Day]).await.unwrap();
+    store.reset_usage("u".into(), vec![Window::DAY]).await.unwrap();
     assert_eq!(rows(), [1, 3]);
 }
 
@@ -240,7 +240,7 @@ async fn a_permit_without_a_message_counts_once_and_survives_a_kill() {
     for _ in 0..3 {
         ids.push(granted(&store, new_permit(1, 7)).await);
     }
-    assert_eq!(used(&store, Window::Week).await, (3, 3), "what they have taken, not what they may come to");
+    assert_eq!(used(&store, Window::WEEK).await, (3, 3), "what they have taken, not what they may come to");
     let first = PermitEnd { reports: vec![report(9)], ..ended(ids[0], 2) };
     for _ in 0..2 {
         store.end_permit(first.clone()).await.unwrap();
@@ -254,13 +254,13 @@ async fn a_permit_without_a_message_counts_once_and_survives_a_kill() {
     clock.set(120_000);
     let store = open(dir.path(), &clock);
     store.recover().await.unwrap();
-    assert_eq!(used(&store, Window::Week).await, (2, 9));
+    assert_eq!(used(&store, Window::WEEK).await, (2, 9));
     clock.set(130_000);
     store.recover().await.unwrap();
     store.end_permit(ended(ids[2], 7)).await.unwrap();
     let more = PermitExtension { permit: ids[2], ceilings: vec![], more: Amount::of_recipients(1) };
     assert!(matches!(store.extend_permit(more).await, Err(StoreError::Fenced)));
-    assert_eq!(used(&store, Window::Week).await, (2, 9), "it was ended by the start");
+    assert_eq!(used(&store, Window::WEEK).await, (2, 9), "it was ended by the start");
     assert!(granted(&store, new_permit(1, 1)).await > ids[2], "no key is used twice");
 }
 
@@ -269,29 +269,29 @@ async fn a_permit_takes_its_room_and_grows_within_it() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Hands::at(1_000_000);
     let store = open(dir.path(), &clock);
-    let ceilings = limits(Window::Minute, Some(1), Some(4));
+    let ceilings = limits(Window::MINUTE, Some(1), Some(4));
     let new = |recipients| NewPermit { ceilings: ceilings.clone(), ..new_permit(recipients, 2) };
-    let blocked = |until| Permitted::Blocked(Wait { cause: Cause::Window(Window::Minute), until });
+    let blocked = |until| Permitted::Blocked(Wait { cause: Cause::Window(Window::MINUTE), until });
     assert_eq!(store.take_permit(new(5)).await.unwrap(), blocked(None));
     let permit = granted(&store, new(1)).await;
     assert_eq!(store.take_permit(new(1)).await.unwrap(), blocked(None), "it is under way");
     let more = PermitExtension { permit, ceilings: ceilings.clone(), more: Amount::of_recipients(1) };
     for taken in 2..=4 {
         assert_eq!(store.extend_permit(more.clone()).await.unwrap(), Permitted::Granted(permit));
-        assert_eq!(used(&store, Window::Minute).await, (1, taken));
+        assert_eq!(used(&store, Window::MINUTE).await, (1, taken));
     }
     assert_eq!(store.extend_permit(more).await.unwrap(), blocked(None));
     store.end_permit(ended(permit, 3)).await.unwrap();
-    assert_eq!(used(&store, Window::Minute).await, (1, 3));
+    assert_eq!(used(&store, Window::MINUTE).await, (1, 3));
     // What was beyond the first record is in the tables as well.
-    store.reset_usage("u".into(), Window::ALL.to_vec()).await.unwrap();
+    store.reset_usage("u".into(), Window::NAMED.to_vec()).await.unwrap();
     let permit = granted(&store, new(1)).await;
     let more = PermitExtension { permit, ceilings, more: Amount::of_recipients(3) };
     assert_eq!(store.extend_permit(more).await.unwrap(), Permitted::Granted(permit));
     drop(store);
     let store = open(dir.path(), &clock);
     store.recover().await.unwrap();
-    assert_eq!(used(&store, Window::Minute).await, (1, 4));
+    assert_eq!(used(&store, Window::MINUTE).await, (1, 4));
 }
 
 /// A write that fails after it has taken permits.
@@ -300,14 +300,14 @@ async fn what_is_undone_is_counted_as_the_tables_say() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Hands::at(1_000_000);
     let store = caller(dir.path(), &clock);
-    let ceilings = limits(Window::Minute, Some(9), None);
+    let ceilings = limits(Window::MINUTE, Some(9), None);
     let permit = granted(&store, NewPermit { ceilings: ceilings.clone(), ..new_permit(2, 9) }).await;
     for n in 0..3 {
         store.enqueue(message(n, &["a@b"])).await.unwrap();
     }
     let ask = || Ask { ceilings: ceilings.clone(), ..ask(1) };
     let first = leased(store.claim(ask()).await.unwrap());
-    assert_eq!(used(&store, Window::Minute).await, (2, 3));
+    assert_eq!(used(&store, Window::MINUTE).await, (2, 3));
     // The report has a queue id that is taken: the settlement fails as a whole.
     let sent = settlement(first[0].lease, vec![delivery(0, RecipientState::Sent)]);
     let failing = Settlement { reports: vec![report(2)], ..sent.clone() };
@@ -316,15 +316,15 @@ async fn what_is_undone_is_counted_as_the_tables_say() {
     assert!(store.end_permit(failing).await.is_err());
     let room = store.room(ceilings.clone(), Amount::of_message(1, 0)).await.unwrap().unwrap();
     assert_eq!(room.messages, 7);
-    assert_eq!(used(&store, Window::Minute).await, (2, 3), "the permit counts as what it has taken");
+    assert_eq!(used(&store, Window::MINUTE).await, (2, 3), "the permit counts as what it has taken");
     let more = PermitExtension { permit, ceilings: ceilings.clone(), more: Amount::of_recipients(1) };
     assert_eq!(store.extend_permit(more).await.unwrap(), Permitted::Granted(permit));
     store.settle(sent).await.unwrap();
     store.end_permit(ended(permit, 3)).await.unwrap();
-    assert_eq!(used(&store, Window::Minute).await, (2, 4));
+    assert_eq!(used(&store, Window::MINUTE).await, (2, 4));
     // What is here, and what a reader of the tables would count, is the same.
     drop(store);
-    assert_eq!(used(&caller(dir.path(), &clock), Window::Minute).await, (2, 4));
+    assert_eq!(used(&caller(dir.path(), &clock), Window::MINUTE).await, (2, 4));
 }
 
 #[tokio::test]

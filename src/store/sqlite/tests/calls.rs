@@ -28,7 +28,7 @@ async fn a_message_goes_through() {
     partly.reports = vec![report];
     store.settle(partly).await.unwrap();
     assert_eq!(store.queue_length(), 2);
-    assert_eq!(used(&store, Window::Day).await, (1, 1));
+    assert_eq!(used(&store, Window::DAY).await, (1, 1));
     let shown = store.show(first.message.queue_id.clone()).await.unwrap().unwrap();
     assert_eq!(shown.recipients[0].state, RecipientState::Sent);
     assert_eq!(shown.recipients[1].attempts, 1);
@@ -150,7 +150,7 @@ async fn overdue_messages_are_found_by_their_age() {
     store.settle(warned).await.unwrap();
     let leases = claimed[..2].iter().map(|m| m.leased.lease).collect();
     assert_eq!(store.hand_back(leases).await.unwrap(), 2);
-    assert_eq!(used(&store, Window::Day).await, (0, 0), "no permit was taken");
+    assert_eq!(used(&store, Window::DAY).await, (0, 0), "no permit was taken");
     assert_eq!(store.claim_overdue(claim.clone()).await.unwrap().len(), 2, "it is warned about once");
     // When nothing may end, these are late, too; but one has been warned of, and the others are under a lease.
     let late = OverdueClaim { expired_after: None, ..claim };

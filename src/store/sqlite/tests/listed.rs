@@ -59,5 +59,5 @@ async fn a_claim_says_who_is_on_the_blacklist_by_now() {
     assert_eq!((claimed[0].others_waiting, claimed[0].message.amount().recipients), (2, 2));
     assert_eq!(listed(1), [None], "a test goes to nobody anyway");
     assert_eq!((listed(2), claimed[2].message.amount()), (vec![Some("gone")], Amount::NONE));
-    assert_eq!(used(&store, Window::Day).await, (2, 3));
+    assert_eq!(used(&store, Window::DAY).await, (2, 3));
 }

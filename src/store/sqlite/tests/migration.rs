@@ -70,7 +70,8 @@ async fn what_was_queued_by_the_second_version_takes_turns() {
     }
     drop(db);
     let store = caller(dir.path(), &Hands::at(1_000));
-    assert_eq!(store.lane_load(&lane()), Load { messages: 4, recipients: 5 });
+    let load = store.lane_load(&lane());
+    assert_eq!((load.messages, load.recipients), (4, 5));
     let order: Vec<_> = claim(&store, 10).await.iter().map(|leased| leased.lease.id.0).collect();
     assert_eq!(order, [1, 3, 2, 4], "the user ann and the client take turns");
 }
@@ -108,10 +109,10 @@ async fn what_the_fifth_version_decided_counted_and_held_is_kept() {
     let clock = Hands::at(6_000);
     let store = caller(dir.path(), &clock);
     assert_eq!(store.timeline().now(), Moment(7_000));
-    assert_eq!(used(&store, Window::Day).await, (9, 16), "what was under way counts, too");
+    assert_eq!(used(&store, Window::DAY).await, (9, 16), "what was under way counts, too");
     let recovered = store.recover().await.unwrap();
     assert_eq!((recovered.messages, recovered.unknown.len()), (4, 1));
-    assert_eq!(used(&store, Window::Day).await, (9, 16));
+    assert_eq!(used(&store, Window::DAY).await, (9, 16));
     let suspension = store.suspensions().await.unwrap().remove(0);
     assert_eq!((suspension.kind, suspension.until), (SuspensionKind::Disabled, None));
     assert!(store.blacklisted(&[address("x@bad.example")]).await.unwrap()[0].is_some());

@@ -137,11 +137,11 @@ impl World {
     fn table(&self, condition: &str) -> Load {
         let db = Connection::open(self.dir.path().join("queue.db")).unwrap();
         let sql = format!(
-            "SELECT count(*), coalesce(sum(waiting), 0) FROM message WHERE state = 0 AND {condition}"
+            "SELECT count(*), coalesce(sum(waiting), 0), coalesce(sum(size), 0) FROM message WHERE state = 0 AND {condition}"
         );
         db.query_row(&sql, [], |row| {
-            let (messages, recipients): (i64, i64) = (row.get(0)?, row.get(1)?);
-            Ok(Load { messages: messages as u64, recipients: recipients as u64 })
+            let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
+            Ok(Load { messages: number(0)?, recipients: number(1)?, octets: number(2)? })
         })
         .unwrap()
     }

@@ -1,6 +1,8 @@
 //! Who goes first, and that nobody is forgotten.
 
+use super::super::change;
 use super::*;
+use crate::store::MessageId;
 
 /// A message of a submitter, due at once.
 fn from(user: &str, n: u32, priority: Priority) -> NewMessage {
@@ -101,6 +103,36 @@ async fn priorities_go_first_but_starve_nobody() {
     let last = |class: u32| order.iter().rposition(|number| number / 1_000 == class).unwrap();
     assert!(last(1) < last(2) && last(2) < last(3), "{order:?}");
     assert_eq!(order.len(), 61);
+}
+
+#[tokio::test]
+async fn all_that_waits_is_made_due_in_portions() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(NOW);
+    let store = caller(dir.path(), &clock);
+    queue(&store, "a", 1..5, Priority::Normal).await;
+    queue(&store, "b", 5..8, Priority::Normal).await;
+    for leased in claim(&store, 7).await {
+        store.settle(settlement(leased.lease, vec![delivery(0, RecipientState::Waiting)])).await.unwrap();
+    }
+    assert!(store.hold(message_id(2)).await.unwrap());
+    assert_eq!(store.claim(ask(5)).await.unwrap(), Claimed::Empty { next_due: Some(Moment(NOW + 5_000)) });
+    let up_to = store.read(change::newest).await.unwrap();
+    // One that comes meanwhile is none of its business.
+    queue(&store, "c", 8..9, Priority::Normal).await;
+    let (mut after, mut portions) = (MessageId(i64::MIN), Vec::new());
+    loop {
+        let portion = store.write(move |db| change::retry_portion(db, (after, up_to), 3)).await.unwrap();
+        portions.push(portion.due);
+        match portion.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(portions, [2, 3, 1]);
+    let mut next = turns(&store, 9).await;
+    next.sort_unstable();
+    assert_eq!(next, [1, 3, 4, 5, 6, 7, 8], "each has its turn, but for the one that is held");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ const NAME: ReplyAction = ReplyAction::Contested { scope: AppliesTo::Upstream };
 const ADDRESS: ReplyAction = ReplyAction::Contested { scope: AppliesTo::Upstream };
 const LOGIN: ReplyAction = ReplyAction::Contested { scope: AppliesTo::Account };
 const RELAYING: ReplyAction = ReplyAction::Contested { scope: AppliesTo::Account };
-const HOUR: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until: Window::Hour };
+const HOUR: ReplyAction = ReplyAction::Pause { scope: AppliesTo::Account, until: Window::HOUR };
 const DAY: ReplyAction = PAUSE;
 
 #[rustfmt::skip]

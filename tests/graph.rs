@@ -1,0 +1,188 @@
+//! Mail by Microsoft Graph through the whole relay: what is sent, what waits, and for how long. Graph is scripted; time is
+//! simulated.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailsluice::account::UpstreamView;
+use mailsluice::oauth::{Resource, SignIns, TokenFeed};
+use mailsluice::store::RecipientState;
+use support::graph::{ScriptedGraph, Step};
+use support::simulation::{Simulation, secs};
+use support::tokens::{ready, renew};
+use support::upstream::{Script, Upstream};
+use tokio::time::{Instant, sleep};
+
+const FROM: &str = "a@firm.example";
+const TO: &str = "b@dest.example";
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3_600;
+
+const GRAPH: &str = "[[upstream]]\nname = \"graph\"\npreset = \"office365-graph\"\n\
+    mailbox = \"office@firm.example\"\noauth = \"m365\"\n";
+const SIGN_IN: &str = "[[oauth]]\nname = \"m365\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\n\
+    client_id = \"00000000-0000-0000-0000-000000000000\"\nflow = \"device_code\"\n";
+
+/// A relay with `graph`, and what else the configuration says.
+async fn relay(graph: &ScriptedGraph, toml: &str, hosts: &[(&str, &Upstream)]) -> (Simulation, TokenFeed) {
+    let toml =
+        format!("[queue]\nretry_min = \"1m\"\nretry_max = \"2m\"\nwarn_after = \"never\"\n{toml}{SIGN_IN}");
+    let hosts: Vec<(&str, &dyn support::simulation::Host)> =
+        hosts.iter().map(|&(name, host)| (name, host as &dyn support::simulation::Host)).collect();
+    let mut sim = Simulation::new(&toml, &hosts);
+    sim.sign_ins = Arc::new(SignIns::new(Arc::new(graph.clone())));
+    let feed = sim.sign_ins.feed("m365", Resource::Graph);
+    feed.set(ready("t0ken"));
+    sim.start().await;
+    (sim, feed)
+}
+
+async fn view(sim: &Simulation) -> UpstreamView {
+    sim.core.as_ref().unwrap().context.accounts.view("graph").await.unwrap().unwrap()
+}
+
+/// The seconds between one request and the next.
+fn gaps(graph: &ScriptedGraph) -> Vec<u64> {
+    let at: Vec<Instant> = graph.asked().iter().map(|asked| asked.at).collect();
+    at.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect()
+}
+
+fn hour() -> Duration {
+    secs(HOUR)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_goes_to_its_recipients_as_the_mailbox() {
+    let graph = ScriptedGraph::default();
+    let (mut sim, _feed) = relay(&graph, GRAPH, &[]).await;
+    sim.submit(FROM, &[TO, "c@dest.example"]).await;
+    sim.until_empty(secs(MINUTE)).await;
+    let [asked] = graph.asked().try_into().unwrap();
+    assert_eq!(
+        (asked.path.as_str(), asked.token.as_str()),
+        ("/v1.0/users/office@firm.example/sendMail", "t0ken")
+    );
+    assert!(asked.content.contains("To: b@dest.example, c@dest.example\r\n"), "{}", asked.content);
+    assert_eq!(sim.totals().await.sent, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_rests_for_half_an_hour_then_twice_that_over_a_restart() {
+    let lost = [Step::TakenAnswerLost, Step::Answer(504, "UnknownError", None)];
+    let graph = ScriptedGraph::new(&lost);
+    let toml = GRAPH.to_owned() + "[upstream.timeouts]\nfinal_dot = \"10s\"\n";
+    let (mut sim, feed) = relay(&graph, &toml, &[]).await;
+    let id = sim.submit(FROM, &[TO]).await;
+    sleep(secs(5 * MINUTE)).await;
+    let shown = sim.store().show(id.clone()).await.unwrap().unwrap();
+    let reply = shown.recipients[0].reply.clone();
+    assert!(
+        reply.contains("has not answered within 10 seconds") && reply.contains("possible duplicate"),
+        "{reply}"
+    );
+    sim.stop().await;
+    sim.start().await;
+    sim.until_empty(3 * hour()).await;
+    let gaps = gaps(&graph);
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    // Ten seconds pass before the answer is given up.
+    assert!((30 * MINUTE..=34 * MINUTE).contains(&gaps[0]), "{gaps:?}");
+    assert!((60 * MINUTE..=67 * MINUTE).contains(&gaps[1]), "{gaps:?}");
+    assert_eq!(graph.taken().len(), 2);
+    drop(feed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_in_the_middle_of_a_request_is_in_doubt_as_well() {
+    let graph = ScriptedGraph::new(&[Step::TakenAnswerLost]);
+    let (mut sim, _feed) = relay(&graph, GRAPH, &[]).await;
+    sim.submit(FROM, &[TO]).await;
+    sleep(secs(2)).await;
+    sim.stop().await;
+    sim.start().await;
+    sim.until_empty(hour()).await;
+    let gaps = gaps(&graph);
+    assert!(gaps.len() == 1 && gaps[0] >= 29 * MINUTE, "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_graph_is_left_alone_for_as_long_as_it_asks() {
+    for (after, least) in [(Some("90"), [90, 90, 90]), (Some("1"), [15, 30, 60]), (None, [15, 30, 60])] {
+        let busy = Step::Answer(429, "TooManyRequests", after);
+        let graph = ScriptedGraph::new(&[busy.clone(), busy.clone(), busy]);
+        let (mut sim, _feed) = relay(&graph, GRAPH, &[]).await;
+        sim.submit(FROM, &[TO]).await;
+        sim.until_empty(hour()).await;
+        let gaps = gaps(&graph);
+        assert_eq!(gaps.len(), 3, "{gaps:?}");
+        for (gap, least) in gaps.iter().zip(least) {
+            assert!((least..least + 70).contains(gap), "{after:?}: {gaps:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_replaced() {
+    let graph = ScriptedGraph::default().with_tokens(&["t0ken-2"]);
+    let (mut sim, feed) = relay(&graph, GRAPH, &[]).await;
+    tokio::spawn(renew(feed, [ready("t0ken-2")].into_iter()));
+    sim.submit(FROM, &[TO]).await;
+    sim.until_empty(secs(MINUTE)).await;
+    let tokens: Vec<_> = graph.asked().into_iter().map(|asked| asked.token).collect();
+    assert_eq!(tokens, ["t0ken", "t0ken-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_a_person_can_mend_stops_the_account() {
+    let graph = ScriptedGraph::default();
+    graph.then(Some(Step::Answer(403, "ErrorAccessDenied", None)));
+    let (mut sim, _feed) = relay(&graph, GRAPH, &[]).await;
+    let id = sim.submit(FROM, &[TO]).await;
+    sleep(hour()).await;
+    assert_eq!(graph.asked().len(), 1);
+    let stopped = &view(&sim).await.accounts[0];
+    assert_eq!(stopped.state.name(), "disabled", "{:?}", stopped.state);
+    let shown = sim.store().show(id).await.unwrap().unwrap();
+    assert_eq!(shown.recipients[0].state, RecipientState::Waiting);
+    assert!(shown.recipients[0].reply.contains("403 ErrorAccessDenied: It says so. (request 7c3e)"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_recipient_that_graph_refuses_bounces_alone() {
+    let refused = Step::Answer(400, "ErrorInvalidRecipients", None);
+    // Both, the second, and in the end the first alone is taken.
+    let graph = ScriptedGraph::new(&[refused.clone(), refused]);
+    let (mut sim, _feed) = relay(&graph, GRAPH, &[]).await;
+    sim.submit(FROM, &[TO, "bad@dest.example"]).await;
+    sim.until_empty(hour()).await;
+    let totals = sim.totals().await;
+    assert_eq!(totals.bounced, 1, "{totals:?}");
+    let last = graph.taken().pop().unwrap().content;
+    assert!(last.contains("To: b@dest.example\r\n"), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn graph_and_smtp_stand_in_for_each_other() {
+    let smtp = "[[upstream]]\nname = \"smtp\"\nhost = \"smtp\"\nsecurity = \"none\"\n";
+    // Graph is not there.
+    let graph = ScriptedGraph::default();
+    graph.then(Some(Step::Unreachable));
+    let up = Upstream::new(Script::default());
+    let toml = format!("{GRAPH}default = true\nfallback = [\"smtp\"]\n{smtp}");
+    let (mut sim, _feed) = relay(&graph, &toml, &[("smtp", &up)]).await;
+    sim.submit(FROM, &[TO]).await;
+    sim.until_empty(hour()).await;
+    assert_eq!((graph.taken().len(), up.messages().len()), (0, 1));
+
+    // The smart host is not there.
+    let graph = ScriptedGraph::default();
+    let toml = format!("{smtp}default = true\nfallback = [\"graph\"]\n{GRAPH}");
+    let (mut sim, _feed) = relay(&graph, &toml, &[]).await;
+    sim.submit(FROM, &[TO]).await;
+    sim.until_empty(hour()).await;
+    assert_eq!(graph.taken().len(), 1);
+}

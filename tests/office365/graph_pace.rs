@@ -1,0 +1,128 @@
+//! Mail by Graph: 10,000 messages in one burst, and what goes wrong on the way. Nothing overruns a limit, nothing is lost, and
+//! what may have arrived twice was said to be so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailsluice::mail::QueueId;
+use mailsluice::oauth::SignIns;
+use tokio::time::Instant;
+
+use super::support::office365::graph::{Incident, Web};
+use super::support::office365::{Office365, Rules};
+use super::support::paper::Paper;
+use super::support::simulation::{Simulation, secs};
+
+const USER: &str = "mailer@firm.example";
+
+/// The preset, at a service in memory.
+const GRAPH: &str = "[[upstream]]\nname = \"graph\"\nkind = \"graph\"\npreset = \"office365-graph\"\n\
+    mailbox = \"mailer@firm.example\"\noauth = \"m365\"\n";
+const SIGN_IN: &str = "[[oauth]]\nname = \"m365\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\n\
+    client_id = \"00000000-0000-0000-0000-000000000000\"\nclient_secret = \"secret\"\nflow = \"client_credentials\"\n";
+
+fn config(more: &str) -> String {
+    format!("[queue]\nexpire_after = \"90d\"\nwarn_after = \"never\"\n{GRAPH}{more}{SIGN_IN}")
+}
+
+fn simulation(service: &Office365, toml: &str) -> Simulation {
+    let mut sim = Simulation::new(toml, &[("smtp.office365.com", service)]);
+    sim.sign_ins = Arc::new(SignIns::new(Arc::new(Web(service.clone()))));
+    sim
+}
+
+fn assert_kept(service: &Office365) {
+    let violations = service.violations();
+    assert!(violations.is_empty(), "{} violations, first {:?}", violations.len(), violations[0]);
+    let throttled = service.throttled();
+    assert!(throttled.is_empty(), "{} refusals, first {:?}", throttled.len(), throttled[0]);
+}
+
+/// Hands in messages to a recipient each; the recipients with the queue ids of their messages.
+async fn submit(sim: &mut Simulation, messages: u32) -> BTreeMap<String, QueueId> {
+    let mut submitted = BTreeMap::new();
+    for n in 0..messages {
+        let recipient = format!("r{n}@there.example");
+        let id = sim.submit(USER, &[&recipient]).await;
+        submitted.insert(recipient, id);
+    }
+    submitted
+}
+
+/// How often each recipient has got its message.
+fn copies(service: &Office365) -> BTreeMap<String, usize> {
+    let mut copies = BTreeMap::new();
+    for message in service.delivered() {
+        for recipient in message.recipients {
+            *copies.entry(recipient).or_default() += 1;
+        }
+    }
+    copies
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_at_once() {
+    let service = Office365::with_mailboxes(Rules::default(), &[USER]);
+    let mut sim = simulation(&service, &config(""));
+    sim.start().await;
+    submit(&mut sim, 10_000).await;
+    let start = Instant::now();
+    sim.until(secs(400 * 60), secs(1), async |sim| sim.store().queue_length() == 0).await;
+    assert_kept(&service);
+    assert!(copies(&service).values().all(|copies| *copies == 1));
+    assert_eq!(service.messages(), 10_000);
+    // 333 minutes must pass before the last ten may go.
+    let least = secs(333 * 60);
+    assert!(start.elapsed() >= least && start.elapsed() <= least + least / 100, "{:?}", start.elapsed());
+    assert_eq!(sim.totals().await.bounced, 0);
+}
+
+/// Kills, restarts, a provider that throttles, answers that are lost.
+#[tokio::test(start_paused = true)]
+async fn what_may_have_come_twice_was_said() {
+    const MESSAGES: u32 = 600;
+    let rules = Rules { think: Duration::from_millis(400), ..Rules::default() };
+    let service = Office365::with_mailboxes(rules, &[USER]);
+    let (paper, _listening) = Paper::listen();
+    let mut sim = simulation(&service, &config(""));
+    sim.start().await;
+    let submitted = submit(&mut sim, MESSAGES).await;
+    let start = Instant::now();
+    for turn in 0_u64.. {
+        if turn < 20 {
+            service.upset_graph([
+                Incident::TakenAnswerLost,
+                Incident::Refused(429, "TooManyRequests", Some("7")),
+                Incident::TakenBut(504),
+                Incident::Refused(503, "ErrorServerBusy", None),
+                Incident::RequestLost,
+                Incident::Slow(secs(70)),
+            ]);
+        }
+        tokio::time::sleep(Duration::from_millis(121_003 + 7_919 * (turn % 13))).await;
+        if sim.store().queue_length() == 0 {
+            break;
+        }
+        assert!(start.elapsed() < secs(5 * 86_400), "{:?}", sim.totals().await);
+        match turn % 3 {
+            0 if turn < 20 => sim.kill().await,
+            1 if turn < 20 => sim.stop().await,
+            _ => continue,
+        }
+        sim.start().await;
+    }
+    let violations = service.violations();
+    assert!(violations.is_empty(), "{} violations, first {:?}", violations.len(), violations[0]);
+    let (copies, totals) = (copies(&service), sim.totals().await);
+    assert_eq!((copies.len(), totals.bounced, totals.expired), (MESSAGES as usize, 0, 0));
+    let lines = paper.lines();
+    let surplus: Vec<_> = copies.iter().filter(|(_, copies)| **copies > 1).collect();
+    assert!(!surplus.is_empty(), "nothing came twice: the test has shown nothing");
+    for (recipient, copies) in surplus {
+        let id = submitted[recipient].as_str();
+        let is_doubt = |line: &&String| line.contains("possible duplicate") && line.contains(id);
+        let said = lines.iter().filter(is_doubt).count();
+        assert!(said >= copies - 1, "{recipient} got {copies} copies, which was said {said} times");
+    }
+}
