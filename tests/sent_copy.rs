@@ -249,18 +249,21 @@ async fn an_upstream_without_a_sent_folder_costs_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn in_direct_mode_the_client_has_its_answer_first() {
-    let world = World::with("", "[queue]\nmode = \"direct\"\n").await;
+    let rule = "[[rule]]\nname = \"archive\"\nadd_bcc = [\"archive@firm.example\"]\n";
+    let world = World::with("", &format!("[queue]\nmode = \"direct\"\n{rule}")).await;
     world.imap.set(Conduct::Hang);
     let mut client = Client::at(&world.sim, 0).await;
     let start = Instant::now();
     let replies = client.send(FROM, &[TO], FROM).await;
     assert!(replies.iter().all(|reply| reply.starts_with('2')) && start.elapsed() < secs(1), "{replies:?}");
     client.leave().await;
+    world.sim.until_empty(secs(5)).await;
+    assert_eq!(world.up.messages().len(), 2, "one for the archive");
     world
         .sim
         .until(secs(5), MOMENT, async |sim| !sim.store().waiting_copies().await.unwrap().is_empty())
         .await;
     world.imap.set(Conduct::Well);
     world.until_copied(secs(2 * HOUR)).await;
-    world.is_copied();
+    assert_eq!(world.imap.stored(), [world.up.messages()[0].content.clone()]);
 }

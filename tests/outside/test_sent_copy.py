@@ -73,6 +73,7 @@ def way_to(port, own):
         listener.close()
 
 
+@pytest.mark.feature(30)
 @pytest.mark.parametrize("security", ["tls", "starttls"])
 @pytest.mark.parametrize("size", [10, 3_000_000])
 def test_what_was_sent_is_in_the_folder(security, size, copies, start_relay, dovecot):

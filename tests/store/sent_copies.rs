@@ -71,6 +71,12 @@ pub(crate) async fn several_transactions_make_one_copy(world: impl World) {
     world.store().settle(deferred(&leased, Duration::ZERO)).await.unwrap();
     let [leased] = claim(&world, 1).await.try_into().unwrap();
     assert!(!leased.copied, "what was not sent has no copy");
+    world.store().settle(sent(&leased)).await.unwrap();
+    let mut copies = message(3, &["archive@firm.example", "clerk@firm.example"]);
+    copies.recipients.iter_mut().for_each(|recipient| recipient.copy = true);
+    world.store().enqueue(copies).await.unwrap();
+    let [leased] = claim(&world, 1).await.try_into().unwrap();
+    assert!(leased.copied, "the transaction of those whom the client named has made it");
 }
 
 pub(crate) async fn a_copy_that_failed_rests_and_the_next_goes(world: impl World) {

@@ -207,7 +207,7 @@ impl MemoryStore {
             due,
             warned: false,
             attempts: 0,
-            copied: false,
+            copied: new.recipients.are_copies(),
             recipients: recipients.collect(),
             new,
         };
