@@ -37,7 +37,8 @@ impl World {
     /// With more keys of the upstream, and more sections.
     async fn with(upstream: &str, sections: &str) -> Self {
         let authority = Authority::new();
-        let (up, ca_file) = (Upstream::new(Script::default().with_login("PLAIN")), authority.ca_file());
+        let (up, ca_file) =
+            (Upstream::new(Script::default().with_logins(&["anna@firm.example"])), authority.ca_file());
         let imap = ImapServer::new(authority.server("imap.firm.example"));
         let toml = format!(
             "[[upstream]]\nname = \"main\"\nhost = \"up\"\nsecurity = \"none\"\nallow_plaintext_auth = true\n\
@@ -198,11 +199,15 @@ async fn a_message_that_went_in_parts_is_copied_once() {
 #[tokio::test(start_paused = true)]
 async fn what_was_not_sent_has_no_copy() {
     let mut world = World::new("").await;
-    world.up.set(Script::default().with_login("PLAIN").with(Step::Rcpt(0), Act::reply(550, "5.1.1 nobody")));
+    world.up.set(
+        Script::default()
+            .with_logins(&["anna@firm.example"])
+            .with(Step::Rcpt(0), Act::reply(550, "5.1.1 nobody")),
+    );
     world.sim.submit(FROM, &[TO]).await;
     sleep(secs(60)).await;
     // Its report has gone, and that has no copy either.
-    world.up.set(Script::default().with_login("PLAIN"));
+    world.up.set(Script::default().with_logins(&["anna@firm.example"]));
     world.sim.until_empty(secs(HOUR)).await;
     assert_eq!((world.waiting().await, world.imap.connections()), (None, 0));
 }

@@ -356,8 +356,8 @@ m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
 
 Sign-in m365 as chief@firm.example: the sign-in was revoked; run
   `mailsluice connect m365`
-Sent folder of a@firm.example (m365): 2 copies wait since 06:50:00 (10m ago): the
-  IMAP server refuses the login: no
+Sent folder of a@firm.example (m365): 2 copies wait since 06:50:00 (10m ago):
+  the IMAP server refuses the login: no
 Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
 Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired +
   0 dropped + 0 captured + 1 deleted + 3 queued";

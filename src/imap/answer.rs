@@ -4,7 +4,7 @@ use imap_proto::{Capability, MailboxDatum, Outcome, Response, ResponseCode, Stat
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum ImapAnswer {
     /// `+`: the rest of the command may come.
     GoOn(String),
     /// The command with this tag has ended.
@@ -44,7 +44,7 @@ pub(super) enum EndingStatus {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
     /// An answer of so many octets.
-    Whole(Answer, usize),
+    Whole(ImapAnswer, usize),
     /// Not all of an answer.
     Part,
     /// No answer at all.
@@ -59,19 +59,19 @@ pub(super) fn parse(octets: &[u8]) -> Parsed {
         Ok((rest, response)) => Parsed::Whole(answer(response), octets.len() - rest.len()),
         Err(error) if error.is_incomplete() => Parsed::Part,
         // Extensions say things that nobody here has asked for.
-        Err(_) if octets.starts_with(b"* ") => Parsed::Whole(Answer::Other, line + 2),
+        Err(_) if octets.starts_with(b"* ") => Parsed::Whole(ImapAnswer::Other, line + 2),
         Err(_) => Parsed::Garbage,
     }
 }
 
-fn answer(response: Response<'_>) -> Answer {
+fn answer(response: Response<'_>) -> ImapAnswer {
     match response {
-        Response::Continue(outcome) => Answer::GoOn(outcome.information.unwrap_or_default().into_owned()),
-        Response::Done { tag, status, outcome } => Answer::Done(tag.0, ending(&status, outcome)),
-        Response::Data { status, outcome } => Answer::Told(ending(&status, outcome)),
-        Response::Capabilities(all) => Answer::Capabilities(names(&all)),
-        Response::MailboxData(MailboxDatum::Search(found)) => Answer::Found(found.len()),
-        _ => Answer::Other,
+        Response::Continue(outcome) => ImapAnswer::GoOn(outcome.information.unwrap_or_default().into_owned()),
+        Response::Done { tag, status, outcome } => ImapAnswer::Done(tag.0, ending(&status, outcome)),
+        Response::Data { status, outcome } => ImapAnswer::Told(ending(&status, outcome)),
+        Response::Capabilities(all) => ImapAnswer::Capabilities(names(&all)),
+        Response::MailboxData(MailboxDatum::Search(found)) => ImapAnswer::Found(found.len()),
+        _ => ImapAnswer::Other,
     }
 }
 
@@ -114,32 +114,35 @@ mod tests {
     fn reads_what_servers_say() {
         use EndingStatus::{Bye, Ok, PreAuth, Refused};
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let done = |ending| Answer::Done("a1".to_owned(), ending);
+        let done = |ending| ImapAnswer::Done("a1".to_owned(), ending);
         for (octets, want) in [
-            ("* OK ready\r\n", Answer::Told(ended(Ok, "ready"))),
-            ("* PREAUTH hello\r\n", Answer::Told(ended(PreAuth, "hello"))),
-            ("* BYE go away\r\n", Answer::Told(ended(Bye, "go away"))),
+            ("* OK ready\r\n", ImapAnswer::Told(ended(Ok, "ready"))),
+            ("* PREAUTH hello\r\n", ImapAnswer::Told(ended(PreAuth, "hello"))),
+            ("* BYE go away\r\n", ImapAnswer::Told(ended(Bye, "go away"))),
             (
                 "* OK [CAPABILITY IMAP4rev1 SASL-IR auth=plain] ready\r\n",
-                Answer::Told(Ending {
+                ImapAnswer::Told(Ending {
                     capabilities: Some(names(&["IMAP4REV1", "SASL-IR", "AUTH=PLAIN"])),
                     ..ended(Ok, "ready")
                 }),
             ),
-            ("* CAPABILITY IMAP4rev1 STARTTLS\r\n", Answer::Capabilities(names(&["IMAP4REV1", "STARTTLS"]))),
-            ("+ \r\n", Answer::GoOn(String::new())),
-            ("+ go on\r\n", Answer::GoOn("go on".to_owned())),
-            ("+ eyJzIjoiNDAxIn0=\r\n", Answer::GoOn("eyJzIjoiNDAxIn0=".to_owned())),
+            (
+                "* CAPABILITY IMAP4rev1 STARTTLS\r\n",
+                ImapAnswer::Capabilities(names(&["IMAP4REV1", "STARTTLS"])),
+            ),
+            ("+ \r\n", ImapAnswer::GoOn(String::new())),
+            ("+ go on\r\n", ImapAnswer::GoOn("go on".to_owned())),
+            ("+ eyJzIjoiNDAxIn0=\r\n", ImapAnswer::GoOn("eyJzIjoiNDAxIn0=".to_owned())),
             ("a1 OK [APPENDUID 3 4] done\r\n", done(ended(Ok, "done"))),
             ("a1 OK done\r\n* 3 EXISTS\r\n", done(ended(Ok, "done"))),
             ("a1 NO [TRYCREATE] none\r\n", done(Ending { try_create: true, ..ended(Refused, "none") })),
             ("a1 NO [AUTHENTICATIONFAILED] no\r\n", done(ended(Refused, "[AUTHENTICATIONFAILED] no"))),
             ("a1 BAD what\r\n", done(ended(Refused, "what"))),
             ("a1 NO [ALERT]\u{e9}t\u{e9}\r\n", done(ended(Refused, "?t??"))),
-            ("* SEARCH 3 4\r\n", Answer::Found(2)),
-            ("* SEARCH\r\n", Answer::Found(0)),
-            ("* 3 EXISTS\r\n", Answer::Other),
-            ("* X-ODD (\"a\" {\r\n", Answer::Other),
+            ("* SEARCH 3 4\r\n", ImapAnswer::Found(2)),
+            ("* SEARCH\r\n", ImapAnswer::Found(0)),
+            ("* 3 EXISTS\r\n", ImapAnswer::Other),
+            ("* X-ODD (\"a\" {\r\n", ImapAnswer::Other),
         ] {
             let Parsed::Whole(got, taken) = parse(octets.as_bytes()) else { panic!("{octets}") };
             assert_eq!(got, want, "{octets}");

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::answer::{Ending, EndingStatus};
 use super::error::ImapError;
 use super::folder_name::quoted;
-use super::wire::{ImapWire, Progress};
+use super::wire::{ImapProgress, ImapWire};
 use crate::config::Auth;
 use crate::smtp::sasl::{ChannelBinding, Mechanism, SaslClient, SaslLogin};
 use crate::upstream::{LoginError, LoginLine, LoginMethod, PresentedLogin, in_order, respond, without};
@@ -71,8 +71,8 @@ async fn plain(
     }
     let command: SecretString = format!("LOGIN {} {}", quoted(&presented.user), quoted(secret)).into();
     match wire.command((STEP, command.expose_secret()), line.limit).await? {
-        Progress::Done(ending, _) => Ok(ending),
-        Progress::GoOn(_) => Err(ImapError::Garbage),
+        ImapProgress::Done(ending, _) => Ok(ending),
+        ImapProgress::GoOn(_) => Err(ImapError::Garbage),
     }
 }
 
@@ -101,7 +101,7 @@ async fn authenticate(
     let mut progress = wire.command((STEP, &command), line.limit).await?;
     loop {
         let challenge = match progress {
-            Progress::Done(mut ending, _) => {
+            ImapProgress::Done(mut ending, _) => {
                 if ending.status == EndingStatus::Ok {
                     exchange.accept()?;
                 } else if let Some(status) = exchange.token_status() {
@@ -109,7 +109,7 @@ async fn authenticate(
                 }
                 return Ok(ending);
             }
-            Progress::GoOn(challenge) => challenge,
+            ImapProgress::GoOn(challenge) => challenge,
         };
         let (next, response) = respond(exchange, challenge)
             .await

@@ -13,7 +13,7 @@ use super::answer::{Ending, EndingStatus};
 use super::error::{APPEND, ImapError};
 use super::folder_name::{quoted, written};
 use super::login::{ImapLine, login};
-use super::wire::{ImapWire, Progress};
+use super::wire::{ImapProgress, ImapWire};
 use crate::config::{Auth, ClientTls, Security, SentFolder, Smtp};
 use crate::smtp::sasl::ChannelBinding;
 use crate::upstream::{
@@ -167,10 +167,10 @@ impl MailboxSession<'_> {
         let limit = self.mailbox.smtp.timeouts.command;
         let examine = format!("EXAMINE {}", self.folder());
         match self.wire.command(("EXAMINE", &examine), limit).await? {
-            Progress::Done(Ending { status: EndingStatus::Ok, .. }, _) => {}
+            ImapProgress::Done(Ending { status: EndingStatus::Ok, .. }, _) => {}
             // There is no such folder yet.
-            Progress::Done(..) => return Ok(false),
-            Progress::GoOn(_) => return Err(ImapError::Garbage),
+            ImapProgress::Done(..) => return Ok(false),
+            ImapProgress::GoOn(_) => return Err(ImapError::Garbage),
         }
         let search = format!("UID SEARCH HEADER Message-ID {}", quoted(message_id));
         Ok(self.wire.done("SEARCH", &search, limit).await? > 0)
@@ -201,12 +201,14 @@ impl MailboxSession<'_> {
         let command =
             format!("APPEND {} (\\Seen) \"{}\" {{{}}}", self.folder(), internal_date(sent), content.len());
         let progress = match self.wire.command((APPEND, &command), times.data).await? {
-            Progress::GoOn(_) => self.wire.content((APPEND, content), (times.block, times.final_dot)).await?,
-            done @ Progress::Done(..) => done,
+            ImapProgress::GoOn(_) => {
+                self.wire.content((APPEND, content), (times.block, times.final_dot)).await?
+            }
+            done @ ImapProgress::Done(..) => done,
         };
         match progress {
-            Progress::Done(ending, _) => Ok(ending),
-            Progress::GoOn(_) => Err(ImapError::Garbage),
+            ImapProgress::Done(ending, _) => Ok(ending),
+            ImapProgress::GoOn(_) => Err(ImapError::Garbage),
         }
     }
 

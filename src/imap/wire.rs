@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout_at;
 
-use super::answer::{Answer, Ending, EndingStatus, Parsed, parse};
+use super::answer::{Ending, EndingStatus, ImapAnswer, Parsed, parse};
 use super::error::ImapError;
 use crate::upstream::{Stream, deadline_in};
 
@@ -25,7 +25,7 @@ pub(super) struct ImapWire {
 
 /// What came of a command, or of a part of it.
 #[derive(Debug)]
-pub(super) enum Progress {
+pub(super) enum ImapProgress {
     /// The rest of it may come.
     GoOn(String),
     /// It has ended: so many messages were found, if it was a search.
@@ -50,8 +50,8 @@ impl ImapWire {
     /// The first words; whether somebody is logged in already.
     pub(super) async fn greeting(&mut self, limit: Duration) -> Result<bool, ImapError> {
         match self.answer("the connection", limit).await? {
-            Answer::Told(Ending { status: EndingStatus::Ok, .. }) => Ok(false),
-            Answer::Told(Ending { status: EndingStatus::PreAuth, .. }) => Ok(true),
+            ImapAnswer::Told(Ending { status: EndingStatus::Ok, .. }) => Ok(false),
+            ImapAnswer::Told(Ending { status: EndingStatus::PreAuth, .. }) => Ok(true),
             _ => Err(ImapError::Garbage),
         }
     }
@@ -61,7 +61,7 @@ impl ImapWire {
         &mut self,
         (step, line): (&'static str, &str),
         limit: Duration,
-    ) -> Result<Progress, ImapError> {
+    ) -> Result<ImapProgress, ImapError> {
         self.commands += 1;
         let line = format!("{} {line}\r\n", self.tag());
         self.write(step, line.as_bytes(), limit).await?;
@@ -73,7 +73,7 @@ impl ImapWire {
         &mut self,
         (step, line): (&'static str, &[u8]),
         limit: Duration,
-    ) -> Result<Progress, ImapError> {
+    ) -> Result<ImapProgress, ImapError> {
         self.write(step, &[line, b"\r\n"].concat(), limit).await?;
         self.progress(step, limit).await
     }
@@ -83,7 +83,7 @@ impl ImapWire {
         &mut self,
         (step, content): (&'static str, &[u8]),
         (block, limit): (Duration, Duration),
-    ) -> Result<Progress, ImapError> {
+    ) -> Result<ImapProgress, ImapError> {
         for octets in content.chunks(BLOCK) {
             self.write(step, octets, block).await?;
         }
@@ -99,9 +99,9 @@ impl ImapWire {
         limit: Duration,
     ) -> Result<usize, ImapError> {
         match self.command((step, line), limit).await? {
-            Progress::Done(Ending { status: EndingStatus::Ok, .. }, found) => Ok(found),
-            Progress::Done(Ending { text, .. }, _) => Err(ImapError::Refused { step, text }),
-            Progress::GoOn(_) => Err(ImapError::Garbage),
+            ImapProgress::Done(Ending { status: EndingStatus::Ok, .. }, found) => Ok(found),
+            ImapProgress::Done(Ending { text, .. }, _) => Err(ImapError::Refused { step, text }),
+            ImapProgress::GoOn(_) => Err(ImapError::Garbage),
         }
     }
 
@@ -109,32 +109,32 @@ impl ImapWire {
         format!("m{}", self.commands)
     }
 
-    async fn progress(&mut self, step: &'static str, limit: Duration) -> Result<Progress, ImapError> {
+    async fn progress(&mut self, step: &'static str, limit: Duration) -> Result<ImapProgress, ImapError> {
         let mut found = 0;
         let deadline = deadline_in(limit);
         let whole = async {
             loop {
                 match self.read().await? {
-                    Answer::GoOn(text) => return Ok(Progress::GoOn(text)),
-                    Answer::Done(tag, ending) if tag == self.tag() => {
-                        return Ok(Progress::Done(ending, found));
+                    ImapAnswer::GoOn(text) => return Ok(ImapProgress::GoOn(text)),
+                    ImapAnswer::Done(tag, ending) if tag == self.tag() => {
+                        return Ok(ImapProgress::Done(ending, found));
                     }
-                    Answer::Done(..) => return Err(ImapError::Garbage),
-                    Answer::Found(more) => found += more,
-                    Answer::Told(_) | Answer::Capabilities(_) | Answer::Other => {}
+                    ImapAnswer::Done(..) => return Err(ImapError::Garbage),
+                    ImapAnswer::Found(more) => found += more,
+                    ImapAnswer::Told(_) | ImapAnswer::Capabilities(_) | ImapAnswer::Other => {}
                 }
             }
         };
         timeout_at(deadline, whole).await.unwrap_or(Err(ImapError::TimedOut { step, limit }))
     }
 
-    async fn answer(&mut self, step: &'static str, limit: Duration) -> Result<Answer, ImapError> {
+    async fn answer(&mut self, step: &'static str, limit: Duration) -> Result<ImapAnswer, ImapError> {
         let read = timeout_at(deadline_in(limit), self.read()).await;
         read.unwrap_or(Err(ImapError::TimedOut { step, limit }))
     }
 
     /// The next answer; what says by the way what the server can do is noted.
-    async fn read(&mut self) -> Result<Answer, ImapError> {
+    async fn read(&mut self) -> Result<ImapAnswer, ImapError> {
         loop {
             match parse(&self.come) {
                 Parsed::Whole(answer, taken) => {
@@ -154,16 +154,16 @@ impl ImapWire {
         }
     }
 
-    fn noted(&mut self, answer: Answer) -> Result<Answer, ImapError> {
+    fn noted(&mut self, answer: ImapAnswer) -> Result<ImapAnswer, ImapError> {
         match &answer {
-            Answer::Told(Ending { status: EndingStatus::Bye, text, .. }) => {
+            ImapAnswer::Told(Ending { status: EndingStatus::Bye, text, .. }) => {
                 return Err(ImapError::Closed(text.clone()));
             }
-            Answer::Capabilities(all) => self.capabilities = Some(all.clone()),
-            Answer::Told(ending) | Answer::Done(_, ending) => {
+            ImapAnswer::Capabilities(all) => self.capabilities = Some(all.clone()),
+            ImapAnswer::Told(ending) | ImapAnswer::Done(_, ending) => {
                 self.capabilities = ending.capabilities.clone().or(self.capabilities.take());
             }
-            Answer::GoOn(_) | Answer::Found(_) | Answer::Other => {}
+            ImapAnswer::GoOn(_) | ImapAnswer::Found(_) | ImapAnswer::Other => {}
         }
         Ok(answer)
     }

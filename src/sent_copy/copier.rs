@@ -132,7 +132,7 @@ impl Copier {
     }
 
     async fn failed(&self, copy: &SentCopy, error: &ImapError, mailbox: &SentMailbox, after: Duration) {
-        let next = self.context.timeline.wall_at(self.context.timeline.now().after(after));
+        let next = format!("{:.3}", self.context.timeline.wall_at(self.context.timeline.now().after(after)));
         let reason = error.to_string();
         tracing::warn!(
             event = "copy_failed",
@@ -142,7 +142,7 @@ impl Copier {
             host = mailbox.server(),
             attempt = copy.tries + 1,
             reason,
-            next = format!("{next:.3}"),
+            next,
         );
         self.end(copy, CopyEnd::Again { after, reason }).await;
     }
