@@ -12,6 +12,8 @@ mod graph_pace;
 mod graph_service;
 #[path = "office365/pace.rs"]
 mod pace;
+#[path = "support/paper.rs"]
+mod paper;
 #[path = "office365/service.rs"]
 mod service;
 #[path = "office365/work_around.rs"]

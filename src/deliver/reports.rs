@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
-use crate::config::{BounceFrom, GraphMailbox, Login, Upstream, UpstreamKind};
+use crate::config::{BounceFrom, Filter, GraphMailbox, Login, Upstream, UpstreamKind};
 use crate::mail::header::{self, Fields, Header};
 use crate::mail::message_id;
 use crate::mail::{
@@ -232,7 +232,7 @@ fn bounce_from(shared: &Reporter<'_>, to: &Address) -> Address {
     // Where each message names its mailbox, there is none that the sender does not have: it tells itself.
     let is_by_author =
         matches!(&shared.upstream.kind, UpstreamKind::Graph(graph) if graph.mailbox == GraphMailbox::From);
-    if is_by_author && shared.upstream.filter.iter().any(|filter| filter.matches(to)) {
+    if is_by_author && Filter::any_matches(&shared.upstream.filter, to) {
         return to.clone();
     }
     let account = shared.upstream.accounts.first();

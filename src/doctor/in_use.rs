@@ -72,12 +72,12 @@ pub fn judge_parent(parent: &DomainKey) -> Vec<Diagnosis> {
 }
 
 /// Upstreams, by their place in the configuration.
-type Ways = BTreeSet<usize>;
+type SenderWays = BTreeSet<usize>;
 
 struct Search<'c> {
     config: &'c Config,
     router: Router,
-    used: BTreeMap<DomainKey, Ways>,
+    used: BTreeMap<DomainKey, SenderWays>,
     parents: BTreeSet<DomainKey>,
 }
 
@@ -142,34 +142,34 @@ impl Search<'_> {
                 let login = || Address::parse(account.name()).ok();
                 let own = if fixed.is_some() { [fixed, None] } else { [missing, login()] };
                 for address in own.iter().flatten() {
-                    self.leaves(address, Ways::from([at]));
+                    self.leaves(address, SenderWays::from([at]));
                 }
             }
         }
     }
 
     /// Mail of a domain is handed in that takes these ways. Some upstreams send all of it as from somebody else.
-    fn handed_in(&mut self, domain: &DomainKey, ways: Ways) {
+    fn handed_in(&mut self, domain: &DomainKey, ways: SenderWays) {
         let ways = self.unchanged(ways);
         self.used.entry(domain.clone()).or_default().extend(ways);
     }
 
-    fn unchanged(&self, mut ways: Ways) -> Ways {
+    fn unchanged(&self, mut ways: SenderWays) -> SenderWays {
         ways.retain(|&at| !replaces_all(&self.config.upstreams[at]));
         ways
     }
 
     /// Mail leaves as from this address.
-    fn leaves(&mut self, address: &Address, ways: Ways) {
+    fn leaves(&mut self, address: &Address, ways: SenderWays) {
         self.used.entry(address.key().domain()).or_default().extend(ways);
     }
 
-    fn ways_of(&self, address: &Address) -> Ways {
+    fn ways_of(&self, address: &Address) -> SenderWays {
         self.ways(self.router.route(address.as_str()))
     }
 
     /// The ways of mail that is routed to these: by them, and by who serves in their place.
-    fn ways<'u>(&self, routed: impl IntoIterator<Item = &'u std::sync::Arc<Upstream>>) -> Ways {
+    fn ways<'u>(&self, routed: impl IntoIterator<Item = &'u std::sync::Arc<Upstream>>) -> SenderWays {
         let place = |name: &String| self.config.upstreams.iter().position(|other| other.name == *name);
         let names = routed
             .into_iter()
@@ -198,7 +198,11 @@ fn leaves_by(upstream: &Upstream) -> Option<Via> {
     upstream.enabled.then(|| Via::of(upstream)).flatten()
 }
 
-fn sender((config, signer): (&Config, &Signer), domain: &DomainKey, ways: &Ways) -> Option<SenderDomain> {
+fn sender(
+    (config, signer): (&Config, &Signer),
+    domain: &DomainKey,
+    ways: &SenderWays,
+) -> Option<SenderDomain> {
     let upstreams: Vec<Via> = ways.iter().filter_map(|&at| leaves_by(&config.upstreams[at])).collect();
     // An address literal is no name.
     let name = DnsName::parse(domain.as_str()).ok().filter(|name| !name.as_str().starts_with('['))?;

@@ -84,7 +84,7 @@ impl Router {
     /// The upstreams that serve senders of a domain: whoever has an address of it, and who has all others.
     #[must_use]
     pub fn routes_of_domain(&self, domain: &DomainKey) -> Vec<&Arc<Upstream>> {
-        let addresses = self.addresses.iter().filter(|(address, _)| address.domain() == *domain);
+        let addresses = self.addresses.iter().filter(|(address, _)| DomainKey::eq(&address.domain(), domain));
         let others = self.domains.get(domain).or_else(|| self.nearest_parent(domain)).copied();
         let mut all: Vec<usize> = addresses.map(|(_, index)| *index).chain(others.or(self.default)).collect();
         all.sort_unstable();

@@ -35,7 +35,7 @@ impl Covered {
         let mut header = Header::parse(&content);
         let before = Header::parse(&self.fields);
         let is_whole = digest(&header) == self.body;
-        let kept = Kept::between(&before, &header);
+        let kept = SameFields::between(&before, &header);
         let fits = |field: &Field<'_>| {
             is_whole && covered_names(field).iter().all(|(name, &count)| kept.has_all(name, count))
         };
@@ -66,15 +66,15 @@ fn covered_names(signature: &Field<'_>) -> BTreeMap<Vec<u8>, usize> {
 
 /// How many fields of each name are as they were, from the last one up (RFC 6376 5.4.2). Counted once for all signatures: a
 /// message may have thousands of them.
-struct Kept(BTreeMap<Vec<u8>, KeptFields>);
+struct SameFields(BTreeMap<Vec<u8>, SameOfName>);
 
-struct KeptFields {
+struct SameOfName {
     same: usize,
     /// There are no others, and were none.
     all: bool,
 }
 
-impl Kept {
+impl SameFields {
     fn between(before: &Header<'_>, after: &Header<'_>) -> Self {
         let (before, after) = (by_name(before), by_name(after));
         let names = before.keys().chain(after.keys()).cloned();
@@ -83,7 +83,7 @@ impl Kept {
             let (old, new) = (before.get(&name).unwrap_or(&none), after.get(&name).unwrap_or(&none));
             let pairs = old.iter().rev().zip(new.iter().rev());
             let same = pairs.take_while(|(old, new)| old.raw() == new.raw()).count();
-            (name, KeptFields { same, all: old.len() == same && new.len() == same })
+            (name, SameOfName { same, all: old.len() == same && new.len() == same })
         };
         Self(names.map(kept).collect())
     }

@@ -9,9 +9,9 @@ use mailsluice::mail::QueueId;
 use mailsluice::oauth::SignIns;
 use tokio::time::Instant;
 
+use super::paper::Paper;
 use super::support::office365::graph::{Incident, Web};
 use super::support::office365::{Office365, Rules};
-use super::support::paper::Paper;
 use super::support::simulation::{Simulation, secs};
 
 const USER: &str = "mailer@firm.example";

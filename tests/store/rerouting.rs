@@ -122,7 +122,7 @@ pub(crate) async fn one_message_moves_alone(world: impl World) {
     assert!(matches!(store.move_leased(moved).await, Err(StoreError::Fenced)), "its lease has ended");
     assert_eq!(
         (store.lane_load(&lane()).messages, store.lane_load(&v)),
-        (1, Load { messages: 1, recipients: 2 })
+        (1, Load { messages: 1, recipients: 2, octets: 14 })
     );
     assert_eq!(names(&claim(&world, 9).await), [id(2)]);
     let there = leased(store.claim(Ask { lane: v, ..ask(9) }).await.unwrap());

@@ -125,11 +125,9 @@ impl SpfRecord {
 }
 
 /// The domain that a term includes, whatever that means for its hosts; `None` for other terms.
-pub(super) fn included(text: &str) -> Option<String> {
+pub(super) fn included(text: &str) -> Option<DnsName> {
     match term(text).ok()?.mechanism {
-        SpfMechanism::Include(Spec(domain)) => {
-            Some(domain.strip_suffix('.').unwrap_or(&domain).to_ascii_lowercase())
-        }
+        SpfMechanism::Include(Spec(domain)) => DnsName::parse(&domain).ok(),
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn of_author(content: &[u8], filter: &[Filter]) -> Result<Address, Re
     let Some([author]) = author.as_deref() else {
         return Err(refused("the mailbox is that of the From field, which is not one address"));
     };
-    if !author.is_ascii() || !filter.iter().any(|filter| filter.matches(author)) {
+    if !author.is_ascii() || !Filter::any_matches(filter, author) {
         return Err(refused(&format!("the filter of the upstream does not cover the mailbox <{author}>")));
     }
     Ok(author.clone())

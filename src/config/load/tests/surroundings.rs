@@ -29,7 +29,7 @@ fn takes_everything_from_the_environment() {
     let LoadedConfig { config, warnings, path, .. } = Config::load(None, &machine).unwrap();
     // There is nobody to fall back to: the variables of one upstream name no other.
     let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
-    assert!(warning.to_string().contains("upstream.fallback_on: has no effect"), "{warning}");
+    assert!(warning.to_string().contains("FALLBACK_ON: has no effect"), "{warning}");
     assert_eq!(path, None);
     let upstream = &config.upstreams[0];
     assert_eq!((upstream.name.as_str(), upstream.default, upstream.filter.len()), ("default", true, 2));
