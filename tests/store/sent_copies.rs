@@ -102,6 +102,7 @@ pub(crate) async fn a_copy_that_failed_rests_and_the_next_goes(world: impl World
     let due_again = due(&world).await;
     assert_eq!((due_again.id, due_again.tries), (first.id, 1));
     world.store().end_copy(first.id, again("down")).await.unwrap();
+    world.clock().pass(10);
     assert_eq!(due(&world).await.id, second.id);
     world.store().end_copy(second.id, CopyEnd::Over).await.unwrap();
     assert!(matches!(world.store().next_copy(account()).await.unwrap(), NextCopy::Later(_)));
