@@ -56,7 +56,7 @@ pub(super) fn retry_portion(
     let (first, last) = (after.0.saturating_add(1), next.unwrap_or(up_to).0);
     wanted(db, first..=last)?;
     let sql = "UPDATE message NOT INDEXED SET due = ?3 WHERE id BETWEEN ?1 AND ?2 AND state = 0 AND due > ?3 \
-               RETURNING route, priority, submitter, due, waiting";
+               RETURNING route, priority, submitter, due, waiting, size";
     let mut update = db.prepare_cached(sql)?;
     for place in update.query_map((first, last, db.now().0), QueuePlace::read)? {
         let QueuePlace { lane, priority, submitter, due, .. } = place?;

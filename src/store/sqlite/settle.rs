@@ -100,7 +100,7 @@ pub(super) fn move_leased(db: &Writing, moved: &LeasedMove) -> rusqlite::Result<
         db.end(&account, &taken, None)?;
     }
     let sql = "UPDATE message SET state = 0, route = ?2, age_base = age_base + ?3, decisions = ?4 WHERE id = ?1 AND state = 1 \
-               RETURNING route, priority, submitter, due, waiting";
+               RETURNING route, priority, submitter, due, waiting, size";
     let row = (moved.lease.id.0, moved.to.as_str(), moved.credit, moved.decisions.to_text());
     let place = db.prepare_cached(sql)?.query_row(row, QueuePlace::read).optional()?;
     if let Some(place) = place {
