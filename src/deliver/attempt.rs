@@ -116,6 +116,16 @@ struct Tried {
     edited: EditedFields,
 }
 
+impl AttemptEnd {
+    /// This was sent, if anything was.
+    fn with_sent(mut self, sent: SentContent) -> Self {
+        if let Self::Tried(tried) = &mut self {
+            tried.sent = Some(sent);
+        }
+        self
+    }
+}
+
 impl Job {
     /// `None` when nothing was tried, and the message was handed back.
     async fn attempt(&mut self, leased: Leased) -> Option<Attempted> {
@@ -177,14 +187,11 @@ impl Job {
                     before = Some(RefusedWhenUsed { result, carried });
                     content = spare;
                 }
-                (mut dialogue, _) => {
-                    if let AttemptEnd::Tried(tried) = &mut dialogue {
-                        if let Some(before) = before {
-                            self.feedback().tried_again(&before, &tried.result);
-                        }
-                        tried.sent = Some(SentContent { octets: prepared.content, _memory: memory });
+                (dialogue, _) => {
+                    if let (Some(before), AttemptEnd::Tried(tried)) = (before, &dialogue) {
+                        self.feedback().tried_again(&before, &tried.result);
                     }
-                    return dialogue;
+                    return dialogue.with_sent(SentContent { octets: prepared.content, _memory: memory });
                 }
             }
         }

@@ -27,15 +27,18 @@ pub(super) async fn copy_of(
     sent: Vec<u8>,
 ) -> Option<NewSentCopy> {
     let copy_id = QueueId::new(context.timeline.wall().as_millisecond(), rand::random());
-    let content = if sent.len() <= IN_FILE {
+    let stored = if sent.len() <= IN_FILE {
         Ok(Content::memory(sent))
     } else {
         uploaded(context, &copy_id, sent).await
     };
-    match content {
-        Ok(content) => {
-            Some(NewSentCopy { copy_id, queue_id: queue_id.clone(), account: account.key().clone(), content })
-        }
+    match stored {
+        Ok(stored) => Some(NewSentCopy {
+            copy_id,
+            queue_id: queue_id.clone(),
+            account: account.key().clone(),
+            content: stored,
+        }),
         Err(error) => {
             let upstream = &*account.key().upstream;
             tracing::error!(event = "copy_given_up", %queue_id, upstream, account = account.name(), reason = %error);

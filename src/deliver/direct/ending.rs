@@ -43,7 +43,8 @@ pub(super) async fn copy(
     prepared: Option<Prepared>,
 ) -> Option<NewSentCopy> {
     let prepared = prepared.filter(|_| sent_copy::is_wanted(&permit.settings, message))?;
-    sent_copy::copy_of(&shared.context, &permit.account, &message.queue_id, prepared.content).await
+    // Most mail has none: the session is not to hold room for it.
+    Box::pin(sent_copy::copy_of(&shared.context, &permit.account, &message.queue_id, prepared.content)).await
 }
 
 /// Whose own mailboxes have the message by this: nobody's in test mode.

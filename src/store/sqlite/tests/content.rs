@@ -120,6 +120,6 @@ async fn a_copy_has_a_file_of_its_own_until_it_is_over() {
     store.end_copy(copy.id, CopyEnd::Over).await.unwrap();
     assert_eq!(files(&dir), 0);
     // As if the process had died between the commit and the removal.
-    std::fs::write(dir.path().join("content").join(message_id(2).as_str()), "abc").unwrap();
+    drop(File::create(dir.path().join("content").join(message_id(2).as_str())).unwrap());
     assert_eq!(store.recover().await.unwrap().orphans.removed, 1);
 }
