@@ -118,11 +118,9 @@ struct Tried {
 
 impl AttemptEnd {
     /// This was sent, if anything was.
-    fn with_sent(mut self, sent: SentContent) -> Self {
-        if let Self::Tried(tried) = &mut self {
-            tried.sent = Some(sent);
-        }
-        self
+    fn with_sent(self, sent: SentContent) -> Self {
+        let Self::Tried(tried) = self else { return self };
+        Self::Tried(Tried { sent: Some(sent), ..tried })
     }
 }
 
