@@ -45,7 +45,7 @@ needs=(
     node:nodejs npm:npm php:php-cli go:golang-go dovecot:dovecot-core nsd:nsd
 )
 # Packages without a command of their own; swaks needs libnet-ssleay-perl for TLS.
-modules=(libsasl2-modules libc6-dev libnet-ssleay-perl libphp-phpmailer dovecot-submissiond libgsasl18)
+modules=(libsasl2-modules libc6-dev libnet-ssleay-perl libphp-phpmailer dovecot-submissiond libgsasl18 dovecot-imapd)
 
 install_packages() {
     local missing=() need module

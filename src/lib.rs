@@ -18,6 +18,8 @@
 //! | [`upstream`] | the transaction, and what its answers mean | [`report`] |
 //! | [`report`] | the log line, the DSN | |
 //!
+//! [`sent_copy`] puts copies of what was sent into Sent folders, by [`imap`].
+//!
 //! [`oauth`] keeps the tokens by which [`upstream`] logs in; both speak HTTP by [`web`]. With [`direct`] a client waits until the upstream has answered. [`control`], [`explain`] and [`cli`] show people how all of it is.
 //!
 //! Imports go down only: [`mail`], [`memory`], [`folder`] and [`time`], then [`config`] and [`content`], [`smtp`], [`limits`], [`store`],
@@ -36,6 +38,7 @@ pub mod dns;
 pub mod doctor;
 pub mod explain;
 pub mod folder;
+pub mod imap;
 pub mod lane;
 pub mod limits;
 pub mod listen;
@@ -46,6 +49,7 @@ pub mod policy;
 pub mod relay;
 pub mod report;
 pub mod route;
+pub mod sent_copy;
 pub mod session;
 pub mod smtp;
 pub mod store;

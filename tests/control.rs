@@ -252,6 +252,7 @@ impl Relay {
             hold: false,
             used: Some(Amount::of_message(1, 0)),
             reports: vec![],
+            copy: None,
         }
     }
 

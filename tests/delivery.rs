@@ -56,6 +56,7 @@ fn smtp() -> Smtp {
         auth: Auth::Auto,
         allow_plaintext_auth: false,
         timeouts: TIMEOUTS,
+        sent_copy: None,
     }
 }
 

@@ -28,6 +28,8 @@ mod memory_store;
 mod people;
 #[path = "store/rerouting.rs"]
 mod rerouting;
+#[path = "store/sent_copies.rs"]
+mod sent_copies;
 #[path = "store/sign_ins.rs"]
 mod sign_ins;
 #[path = "store/windows.rs"]
@@ -226,6 +228,12 @@ conformance! {
         what_is_held_moves_and_what_is_sent_stays
         many_messages_move_in_one_walk
         one_message_moves_alone;
+    sent_copies:
+        a_copy_is_made_with_the_settlement_and_lasts
+        several_transactions_make_one_copy
+        a_copy_that_failed_rests_and_the_next_goes
+        what_waits_too_long_is_forgotten
+        what_is_too_much_is_not_copied;
     sign_ins:
         a_grant_lasts_and_its_token_is_replaced
         a_sign_in_begins_anew;

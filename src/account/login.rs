@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Notify;
 
 use super::condition::{Condition, ProbeRight};
 use super::obstacle::{Down, Obstacle};
@@ -27,6 +28,8 @@ pub struct Account {
     pub(super) waiters: Waiters,
     /// Sees when there is a token, or none any more.
     pub(super) token_watch: SoleTask,
+    /// Told when a copy for its Sent folder waits.
+    copies: Notify,
 }
 
 /// What all accounts of an upstream share. It lives by its name, too.
@@ -90,6 +93,7 @@ impl Account {
             pool: Pool::new(&upstream.pool, waiters.clone(), spawner),
             waiters,
             token_watch: SoleTask::default(),
+            copies: Notify::new(),
             settings: ArcSwap::from_pointee(settings),
         };
         account.follow_pace();
@@ -262,6 +266,16 @@ impl Account {
     fn probe(&self, condition: &Condition) -> Result<Option<Probe>, Obstacle> {
         let right = condition.probe()?;
         Ok(right.map(|right| Probe { right: Some(right), upstream: self.upstream.clone() }))
+    }
+
+    /// A copy for its Sent folder may wait.
+    pub fn note_copy(&self) {
+        self.copies.notify_one();
+    }
+
+    /// Waits until one may have come since the last look. For one who looks.
+    pub async fn copy_noted(&self) {
+        self.copies.notified().await;
     }
 
     /// A permit of its has ended in the store. `freed`: not all of it counts.

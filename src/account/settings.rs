@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::condition::ProbeTimes;
 use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
+use crate::imap::SentMailbox;
 use crate::limits::{AccountKey, Ceilings, GroupKey, Scope};
 use crate::oauth::{NoToken, Resource, SignIns, TokenHandle};
 use crate::smtp::InstanceId;
@@ -27,6 +28,8 @@ pub struct AccountSettings {
     token: Option<TokenHandle>,
     /// Outlives reloads, as the account does.
     refused_token: RefusedToken,
+    /// Where copies of what it has sent go.
+    sent_mailbox: Option<Arc<SentMailbox>>,
     hostname: String,
     ceilings: Vec<(Scope, Ceilings)>,
     pub(super) times: ProbeTimes,
@@ -85,6 +88,7 @@ impl AccountSettings {
             }
             UpstreamKind::Capture(_) => Transport::Capture(sources.mailbox.clone()),
         };
+        let sent_mailbox = sent_mailbox(sources.dial, upstream, account, token.clone());
         let zone = &sources.config.timezone;
         Self {
             upstream: upstream.clone(),
@@ -92,6 +96,7 @@ impl AccountSettings {
             transport,
             token,
             refused_token,
+            sent_mailbox,
             hostname: hostname.clone(),
             ceilings: ceilings(upstream, &account.limits, key, zone),
             retry_max: sources.config.queue.retry_max,
@@ -107,6 +112,12 @@ impl AccountSettings {
     /// Why it can't log in now; `None` when it can, or needs no token for that.
     pub(super) fn no_token(&self) -> Option<NoToken> {
         self.token.as_ref()?.current().err()
+    }
+
+    /// Where copies of what it has sent go, if the upstream has them made.
+    #[must_use]
+    pub fn sent_mailbox(&self) -> Option<&SentMailbox> {
+        self.sent_mailbox.as_deref()
     }
 
     /// The account as the configuration has it.
@@ -153,6 +164,18 @@ impl AccountSettings {
         };
         same_host && self.hostname == other.hostname && login(self) == login(other)
     }
+}
+
+/// The token is the same as for sending, and what refuses it is another server: that one's refusal says nothing of it here.
+fn sent_mailbox(
+    dial: &Arc<dyn Dial>,
+    upstream: &Upstream,
+    account: &config::Login,
+    token: Option<TokenHandle>,
+) -> Option<Arc<SentMailbox>> {
+    let UpstreamKind::Smtp(smtp) = &upstream.kind else { return None };
+    let credentials = Credentials::of(account, token, RefusedToken::default());
+    SentMailbox::of(smtp, dial.clone(), credentials).map(Arc::new)
 }
 
 fn ceilings(upstream: &Upstream, own: &Limits, key: &AccountKey, zone: &TimeZone) -> Vec<(Scope, Ceilings)> {

@@ -8,7 +8,7 @@ use super::table::TextTable;
 use super::viewer::{Viewer, span};
 use super::{limits, test_mode};
 use crate::control::view::{
-    AccountJson, ListenerJson, RefusedSenderJson, SignInJson, StatusJson, UpstreamJson,
+    AccountJson, ListenerJson, RefusedSenderJson, SentCopiesJson, SignInJson, StatusJson, UpstreamJson,
 };
 use crate::limits::SHARED;
 use crate::report::log::escape::printable;
@@ -47,7 +47,9 @@ fn render(status: &StatusJson, viewer: &Viewer) -> String {
     let (head, totals) = (viewer.sentences(&head.join("\n")), viewer.sentences(&totals(&status.totals)));
     let sign_ins = status.sign_ins.iter().map(|one| viewer.sentences(&sign_in(one)) + "\n");
     let sign_ins: String = sign_ins.collect();
-    format!("{head}\n\n{}\n{sign_ins}{queue}\n{totals}", upstreams(&status.upstreams, viewer))
+    let copies = status.sent_copies.iter().map(|one| viewer.sentences(&sent_copies(one, viewer)) + "\n");
+    let copies: String = copies.collect();
+    format!("{head}\n\n{}\n{sign_ins}{copies}{queue}\n{totals}", upstreams(&status.upstreams, viewer))
 }
 
 fn listener(listener: &ListenerJson) -> String {
@@ -79,6 +81,18 @@ fn sign_in(sign_in: &SignInJson) -> String {
         (None, _) => "in order".to_owned(),
     };
     printable(&format!("Sign-in {}{whose}: {state}", sign_in.name))
+}
+
+/// `Sent folder of me@firm.example (main): 2 copies wait since 07:00:40 (5m ago): connect: no answer`
+fn sent_copies(waiting: &SentCopiesJson, viewer: &Viewer) -> String {
+    let SentCopiesJson { upstream, account, copies, since, reason, .. } = waiting;
+    let (number, age) = (
+        if *copies == 1 { "1 copy waits".to_owned() } else { format!("{copies} copies wait") },
+        viewer.age(since),
+    );
+    let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let since = viewer.local(since);
+    printable(&format!("Sent folder of {account} ({upstream}): {number} since {since} ({age} ago){reason}"))
 }
 
 fn upstreams(upstreams: &[UpstreamJson], viewer: &Viewer) -> String {
@@ -298,6 +312,14 @@ mod tests {
                 action: Some("run `mailsluice connect m365`".to_owned()),
                 tokens: Vec::new(),
             }],
+            sent_copies: vec![SentCopiesJson {
+                upstream: "m365".to_owned(),
+                account: "a@firm.example".to_owned(),
+                copies: 2,
+                size: 9,
+                since: "2026-11-22T06:50:00Z".to_owned(),
+                reason: Some("the IMAP server refuses the login: no".to_owned()),
+            }],
             queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
             totals: Totals {
                 accepted: 5,
@@ -334,6 +356,8 @@ m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
 
 Sign-in m365 as chief@firm.example: the sign-in was revoked; run
   `mailsluice connect m365`
+Sent folder of a@firm.example (m365): 2 copies wait since 06:50:00 (10m ago):
+  the IMAP server refuses the login: no
 Queue: 3 messages (ready 1, deferred 2, held 0, sending 0)
 Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired +
   0 dropped + 0 captured + 1 deleted + 3 queued";

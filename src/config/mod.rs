@@ -69,7 +69,7 @@ pub use model::{
     LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction, TestMode,
     TlsMode,
 };
-pub use names::{dkim_key_name, dns_name, fits_the_dns};
+pub use names::{authority, dkim_key_name, dns_name, fits_the_dns};
 pub use pin::Pin;
 pub use presets::{PRESETS, Preset, PresetKind, SendingHosts};
 pub use private_key::{SigningKeyFault, SigningKeyFileFault, signing_key, signing_key_file};
@@ -87,6 +87,8 @@ pub use size::ByteSize;
 pub use timeouts::Timeouts;
 pub use trust::{TrustFault, TrustedCertificates};
 pub use units::duration;
-pub use upstream::{Auth, Capture, ClientTls, Security, Smtp, TextEncoding, Upstream, UpstreamKind};
+pub use upstream::{
+    Auth, Capture, ClientTls, Security, SentFolder, Smtp, TextEncoding, Upstream, UpstreamKind,
+};
 pub use user::{User, UserPassword, UserPriority};
 pub use window::Window;

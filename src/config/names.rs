@@ -23,7 +23,8 @@ pub(super) fn is_host(text: &str) -> bool {
 }
 
 /// Host and port, as they stand in a URL; the host has no brackets.
-pub(super) fn authority(host: &str, port: u16) -> String {
+#[must_use]
+pub fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 

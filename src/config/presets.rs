@@ -165,6 +165,12 @@ impl Preset {
         !self.known.by_address
     }
 
+    /// Whether it puts what it takes by SMTP into the account's Sent folder.
+    #[must_use]
+    pub fn keeps_copies(&self) -> bool {
+        matches!(self.name, "office365" | "gmail" | "google-workspace")
+    }
+
     /// Whose sign-in (`[[oauth]]`) its accounts can use; `None` where there are passwords only.
     #[must_use]
     pub fn sign_in_provider(&self) -> Option<SignInProvider> {

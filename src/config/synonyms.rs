@@ -128,6 +128,8 @@ const SYNONYMS: &[Synonym] = &[
     row("rule.when", &["filename", "file", "attachments"], "rule.when.attachment", r#"write attachment = { contains = ".pdf" }"#),
     row("upstream.sender", &["from", "mail", "email", "sender"], "upstream.sender.address", ""),
     row("upstream.sender", &["replyto", "reply"], "upstream.sender.reply_to", ""),
+    row("upstream.sent_copy", &["host", "server", "imap_host", "imap_server", "address"], "upstream.sent_copy.imap", r#"write imap = "host:port""#),
+    row("upstream.sent_copy", &["mailbox"], "upstream.sent_copy.folder", ""),
     row("dkim", &["private_key", "key_file", "keyfile", "private_key_file"], "dkim.key", r#"write key = { file = "…" }"#),
     row("dkim", &["d", "signing_domain"], "dkim.domain", ""),
     row("dkim", &["s"], "dkim.selector", ""),

@@ -148,6 +148,21 @@ pub struct Smtp {
     pub allow_plaintext_auth: bool,
     /// How long we wait for it.
     pub timeouts: Timeouts,
+    /// Where copies of what was sent go.
+    pub sent_copy: Option<SentFolder>,
+}
+
+/// The folder in which the copies of what an account has sent belong (`[upstream.sent_copy]`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentFolder {
+    /// The IMAP server's host name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is secured; never in clear text.
+    pub security: Security,
+    /// The folder's name.
+    pub folder: String,
 }
 
 /// How an upstream and we prove who we are in TLS.
@@ -174,6 +189,14 @@ impl Smtp {
     #[must_use]
     pub fn authority(&self) -> String {
         names::authority(self.bare_host(), self.port)
+    }
+}
+
+impl SentFolder {
+    /// Host and port, as they stand in a URL.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        names::authority(&self.host, self.port)
     }
 }
 

@@ -6,6 +6,7 @@ mod message;
 mod probe;
 mod release;
 mod send;
+mod sent_copies;
 mod sign_in;
 mod status;
 mod test_mode;
@@ -21,6 +22,7 @@ pub use probe::{
 };
 pub use release::{Release, ReleaseAll, ReleasePlan, ReleaseProgress, ReleaseQuery};
 pub use send::{OutcomeJson, QueuedJson, SendEnd, SendEvent, SendPlan, WaitingJson};
+pub use sent_copies::SentCopiesJson;
 pub use sign_in::{SignInGrantJson, SignInJson, TokenJson};
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
-use super::content::{LoadError, Loaded, Unfit, load, make_ready};
+use super::content::{LoadError, Loaded, SentContent, Unfit, load, make_ready};
 use super::context::Context;
 use super::lane_settings::LaneSettings;
-use super::settle;
+use super::{sent_copy, settle};
 use crate::account::{
     Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe, RefusedWhenUsed, say_goodbye,
 };
@@ -110,8 +110,18 @@ struct Tried {
     told: Vec<Address>,
     /// The reverse-path that it was told.
     reverse_path: ReversePath,
+    /// What it was sent, where a copy of that may be wanted.
+    sent: Option<SentContent>,
     /// The fields that others than the recipients were taken out of.
     edited: EditedFields,
+}
+
+impl AttemptEnd {
+    /// This was sent, if anything was.
+    fn with_sent(self, sent: SentContent) -> Self {
+        let Self::Tried(tried) = self else { return self };
+        Self::Tried(Tried { sent: Some(sent), ..tried })
+    }
 }
 
 impl Job {
@@ -179,7 +189,7 @@ impl Job {
                     if let (Some(before), AttemptEnd::Tried(tried)) = (before, &dialogue) {
                         self.feedback().tried_again(&before, &tried.result);
                     }
-                    return dialogue;
+                    return dialogue.with_sent(SentContent { octets: prepared.content, _memory: memory });
                 }
             }
         }
@@ -234,7 +244,7 @@ impl Job {
             result = link.send(&outgoing) => match result {
                 Ok(result) => {
                     let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
-                    AttemptEnd::Tried(Tried { result, link, told, reverse_path, edited: prepared.edited })
+                    AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent: None, edited: prepared.edited })
                 }
                 Err(error) => AttemptEnd::NotReady(error),
             },
@@ -249,7 +259,9 @@ impl Job {
     /// What the dialogue means for each recipient, and for the account.
     async fn judge(&mut self, leased: Leased, dialogue: AttemptEnd) -> Option<Attempted> {
         Some(match dialogue {
-            AttemptEnd::Tried(Tried { result, link, told, reverse_path, edited }) => {
+            AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent, edited }) => {
+                let sent =
+                    sent.filter(|_| sent_copy::is_wanted(&self.settings, &leased.message) && !leased.copied);
                 let (host, offer) = (link.host().to_owned(), link.offer());
                 self.give_back(link);
                 let id = leased.lease.id;
@@ -258,8 +270,14 @@ impl Job {
                 let judgement = self.feedback().transaction(&facts, &answers).await;
                 self.lane.suspects.note(id, judgement.is_suspect);
                 let outcomes = outcomes(&leased, &result, &judgement.outcomes);
-                let attempted =
-                    Attempted { host, outcomes, sends_reports: offer.dsn, edited, ..Attempted::new(leased) };
+                let attempted = Attempted {
+                    host,
+                    outcomes,
+                    sends_reports: offer.dsn,
+                    sent,
+                    edited,
+                    ..Attempted::new(leased)
+                };
                 if offer.local { attempted } else { attempted.counted() }
             }
             // There was nothing to log in with: it waits until there is, and was not tried.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::content::SentContent;
 use crate::content::DAMAGED;
 use crate::limits::Amount;
 use crate::store::{Leased, MOST_DOUBTS, Message, QueuedRecipient, RecipientState};
@@ -61,6 +62,8 @@ pub(super) struct Attempted {
     pub(super) used: Option<Amount>,
     /// Why the stored content must not be sent, if that is so: then a person has to see to the message.
     pub(super) damaged: Option<String>,
+    /// What the upstream was sent, where a copy of that is wanted.
+    pub(super) sent: Option<SentContent>,
 }
 
 impl Attempted {
@@ -74,6 +77,7 @@ impl Attempted {
             edited: EditedFields::default(),
             used: None,
             damaged: None,
+            sent: None,
         }
     }
 

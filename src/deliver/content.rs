@@ -24,6 +24,12 @@ pub(super) struct Loaded {
     pub(super) memory: Memory,
 }
 
+/// A content as the upstream was sent it.
+pub(super) struct SentContent {
+    pub(super) octets: Vec<u8>,
+    pub(super) _memory: Memory,
+}
+
 /// Why a content is not there to be sent, in words.
 pub(super) enum LoadError {
     /// The disk does not give it out at present.

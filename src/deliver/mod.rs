@@ -19,6 +19,7 @@ mod outcomes;
 mod overdue;
 mod pause;
 mod reports;
+mod sent_copy;
 mod settle;
 mod suspects;
 mod sweep;

@@ -32,6 +32,7 @@ pub(super) async fn settle(lane: &LaneSettings, overdue: Overdue) {
         hold: false,
         used: None,
         reports: Vec::new(),
+        copy: None,
     };
     if expired {
         let pauses = Pauses { queue: &context.config.queue, age: Duration::MAX, random: 0 };

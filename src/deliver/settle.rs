@@ -9,6 +9,7 @@ use super::lane_settings::LaneSettings;
 use super::mailboxes;
 use super::pause::Pauses;
 use super::reports::{self, Reporter};
+use super::sent_copy;
 use crate::account::Account;
 use crate::mail::QueueId;
 use crate::store::{
@@ -26,7 +27,7 @@ const DAMAGED: &str = "held; `mailsluice queue show` tells what it is: restore i
     `mailsluice queue delete`";
 
 /// Records an attempt: log lines, the store, reports. Ends its permit.
-pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attempted: Attempted) {
+pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, mut attempted: Attempted) {
     let context = &lane.context;
     let now = context.timeline.now();
     let age = age(lane, &attempted.leased, now);
@@ -36,6 +37,11 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attem
     let queue_id = &attempted.leased.message.queue_id;
     // Before its reports, which tell of it. Noted twice for the same attempt it counts once.
     let listed = mailboxes::note_attempt(context, &attempted.outcomes, queue_id).await;
+    let is_sent = attempted.outcomes.iter().any(|each| each.outcome == Outcome::Sent);
+    let copy = match (attempted.sent.take().filter(|_| is_sent), account) {
+        (Some(sent), Some(account)) => sent_copy::copy_of(context, account, queue_id, sent.octets).await,
+        _ => None,
+    };
     let settlement = Settlement {
         lease: attempted.leased.lease,
         deliveries: deliveries(context, &attempted.leased.message, &attempted.outcomes, &pauses),
@@ -44,6 +50,7 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attem
         hold: attempted.damaged.is_some(),
         used: attempted.used,
         reports: attempt_reports(lane, &attempted, &listed, expired).await,
+        copy,
     };
     if attempted.outcomes.iter().all(|each| state(each.outcome, expired) != RecipientState::Waiting) {
         lane.unfit.forget(attempted.leased.lease.id);
@@ -51,6 +58,7 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, attem
     }
     record(context, &attempted.leased, settlement).await;
     if let Some(account) = account {
+        account.note_copy();
         // Of a message whose recipients were on the blacklist by then, less counts than was allotted.
         account.permit_ended(attempted.used != Some(attempted.leased.message.amount()));
     }

@@ -17,6 +17,7 @@ use crate::oauth::SignIns;
 use crate::policy::test_mode::{Switch, users_in_test};
 use crate::policy::users::LoginSecret;
 use crate::route::{Router, own_upstreams};
+use crate::sent_copy::Copiers;
 use crate::smtp::InstanceId;
 use crate::store::{Orphans, SignInStore, Store, StoreError, Suspension};
 use crate::time::Moment;
@@ -48,6 +49,8 @@ pub struct Core {
     lanes: Lanes,
     /// What goes through while clients wait.
     exchanges: Exchanges,
+    /// Put copies of what was sent into Sent folders.
+    copiers: Copiers,
     /// Keeps the house, and moves mail to the lanes where it belongs.
     house: JoinSet<()>,
 }
@@ -111,6 +114,7 @@ impl Core {
             phase,
             lanes: Lanes::default(),
             exchanges,
+            copiers: Copiers::default(),
             house: JoinSet::new(),
         };
         core.begin(&suspensions);
@@ -176,6 +180,7 @@ impl Core {
         let config = self.context.config.clone();
         let all: Vec<_> = config.upstreams.iter().cloned().chain(own_upstreams(&config)).collect();
         self.lanes.configure(&self.context, &all);
+        self.copiers.configure(&self.context);
         // Nobody waits for it: mail of lanes that are no more is moved in the background.
         self.context.wakeups.call_unserved();
     }

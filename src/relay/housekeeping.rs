@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::deliver::{Context, Phase};
+use crate::sent_copy;
 use crate::store::{LaneKind, LaneMove, LaneName, StoreError};
 
 /// How often the relay looks whether the store has failed, and tries it again if it has.
@@ -38,6 +39,8 @@ pub(super) async fn run(context: Arc<Context>) {
         }
         if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE) && context.store.prune().await.is_ok() {
             pruned = Some(now);
+            // A failure has been logged by the store; the next time is early enough.
+            let _ = sent_copy::expire(&context).await;
         }
     }
 }

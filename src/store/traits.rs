@@ -9,14 +9,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Ask, BlacklistEntry, Claimed, Decisions, EnqueueError, HeldPortion, HeldWalk, LaneMove, LaneName,
-    LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure, MailboxFindings, MessageId, MessageRelease,
-    NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewSuspension, Overdue, OverdueClaim, PermitEnd,
-    PermitExtension, Permitted, QueueCounts, Recovered, Settlement, StoreError, StoredGrant, Summary,
-    Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
+    Ask, BlacklistEntry, Claimed, CopyEnd, Decisions, EnqueueError, ExpiredCopy, HeldPortion, HeldWalk,
+    LaneMove, LaneName, LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure, MailboxFindings,
+    MessageId, MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewSuspension, NextCopy,
+    Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered, SentCopyId,
+    Settlement, StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
+    WaitingCopies,
 };
 use crate::config::Window;
-use crate::limits::{Amount, Ceilings, Counts, Load, Scope, Wait};
+use crate::limits::{AccountKey, Amount, Ceilings, Counts, Load, Scope, Wait};
 use crate::mail::{Address, QueueId};
 use crate::time::{Moment, Timeline};
 
@@ -237,6 +238,26 @@ pub trait SignInStore: Send + Sync {
     async fn save_grant(&self, grant: NewGrant) -> Result<StoredGrant, StoreError>;
 }
 
+/// Keeps copies until they lie in Sent folders: for those who put them there. They are made by settlements, and by ends of
+/// permits.
+#[async_trait]
+pub trait SentCopies: Send + Sync {
+    /// What an account has to copy next.
+    async fn next_copy(&self, account: AccountKey) -> Result<NextCopy, StoreError>;
+
+    /// Makes all that an account has to copy due now.
+    async fn retry_copies(&self, account: AccountKey) -> Result<(), StoreError>;
+
+    /// Notes what became of a try.
+    async fn end_copy(&self, id: SentCopyId, end: CopyEnd) -> Result<(), StoreError>;
+
+    /// Forgets copies that were made longer ago; tells which.
+    async fn expire_copies(&self, older_than: Duration) -> Result<Vec<ExpiredCopy>, StoreError>;
+
+    /// What waits, by account.
+    async fn waiting_copies(&self) -> Result<Vec<WaitingCopies>, StoreError>;
+}
+
 /// Keeps the house: for whoever starts the relay.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
@@ -259,6 +280,12 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// Durable state of the relay. Each call is atomic, and durable when it returns `Ok`.
-pub trait Store: Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + Upkeep {}
+pub trait Store:
+    Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + SentCopies + Upkeep
+{
+}
 
-impl<S: Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + Upkeep + ?Sized> Store for S {}
+impl<S> Store for S where
+    S: Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + SentCopies + Upkeep + ?Sized
+{
+}

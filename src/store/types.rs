@@ -11,6 +11,7 @@ mod message;
 mod permit;
 mod priority;
 mod ruled;
+mod sent_copy;
 mod sign_in;
 mod suspension;
 
@@ -25,5 +26,6 @@ pub use message::*;
 pub use permit::*;
 pub use priority::Priority;
 pub use ruled::Ruled;
+pub use sent_copy::*;
 pub use sign_in::*;
 pub use suspension::*;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
 use super::credentials::{Credentials, PresentedLogin};
-use super::dial::Dial;
+use super::dial::{Dial, Target};
 use super::dialogue::DialogueHub;
 use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, Stage};
 use super::login::{self, LoginLine};
@@ -195,7 +195,10 @@ impl Handshake<'_> {
     async fn connect(&mut self) -> Result<Reached, ConnectCause> {
         let smtp = &self.connector.smtp;
         let deadline = deadline_in(smtp.timeouts.connect);
-        let way = timeout_at(deadline, proxy::reach(&*self.connector.dial, smtp, deadline, &self.observer))
+        let source_address = smtp.source_address;
+        let server = Target { host: smtp.host.clone(), port: smtp.port, source_address };
+        let way = (&server, smtp.proxy.as_ref());
+        let way = timeout_at(deadline, proxy::reach(&*self.connector.dial, way, deadline, &self.observer))
             .await
             .map_err(|_| DialogueFault::TimedOut(smtp.timeouts.connect))??;
         if let Some(address) = way.address {

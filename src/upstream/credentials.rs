@@ -37,9 +37,9 @@ pub struct RefusedToken(Arc<Mutex<Option<AccessToken>>>);
 
 /// What one login is made with. Debug output does not show it.
 #[derive(Debug)]
-pub(super) struct PresentedLogin {
-    pub(super) user: String,
-    pub(super) secret: SecretString,
+pub(crate) struct PresentedLogin {
+    pub(crate) user: String,
+    pub(crate) secret: SecretString,
     /// The token; `None` where the secret is a password.
     token: Option<AccessToken>,
     /// Whether the token has just taken the place of one that was refused: then no other is asked for.
@@ -59,7 +59,7 @@ impl Credentials {
     }
 
     /// What to log in with now. Where the token at hand was refused already, another is asked for first.
-    pub(super) async fn present(&self) -> Result<PresentedLogin, LoginError> {
+    pub(crate) async fn present(&self) -> Result<PresentedLogin, LoginError> {
         match self {
             Self::Password { user, password } => Ok(PresentedLogin {
                 user: user.clone(),
@@ -82,7 +82,7 @@ impl Credentials {
     ///
     /// # Errors
     /// Why there is nothing.
-    pub(super) async fn instead_of(
+    pub(crate) async fn instead_of(
         &self,
         refused: &PresentedLogin,
     ) -> Option<Result<PresentedLogin, LoginError>> {
@@ -133,7 +133,7 @@ impl PresentedLogin {
         self.token.as_ref()
     }
 
-    pub(super) fn method(&self) -> LoginMethod {
+    pub(crate) fn method(&self) -> LoginMethod {
         if self.token.is_some() { LoginMethod::Token } else { LoginMethod::Password }
     }
 }

@@ -10,6 +10,7 @@ use super::dial_error::DialError;
 use super::observer::Observer;
 use super::step::StepFinding;
 use super::stream::Stream;
+use crate::config::authority;
 
 /// The most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
@@ -23,6 +24,18 @@ pub struct Target {
     pub port: u16,
     /// The local address to connect from.
     pub source_address: Option<IpAddr>,
+}
+
+impl Target {
+    /// The host without brackets.
+    pub(super) fn bare_host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Host and port, as they stand in a URL.
+    pub(super) fn authority(&self) -> String {
+        authority(self.bare_host(), self.port)
+    }
 }
 
 /// A connection that stands, and who answered.
@@ -96,7 +109,7 @@ fn share(deadline: Instant, left: usize) -> Instant {
 /// The addresses to try, in order.
 async fn resolve(target: &Target, deadline: Instant) -> Result<Vec<SocketAddr>, DialError> {
     let unresolved = |reason: String| DialError::Unresolved { host: target.host.clone(), reason };
-    let host = target.host.trim_start_matches('[').trim_end_matches(']');
+    let host = target.bare_host();
     let found: Vec<SocketAddr> = match timeout_at(deadline, lookup_host((host, target.port))).await {
         Ok(Ok(found)) => found.collect(),
         Ok(Err(error)) => return Err(unresolved(error.to_string())),

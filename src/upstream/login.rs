@@ -23,13 +23,13 @@ const MIN_REDACTED: usize = 4;
 const MICROSOFT: [&str; 4] = ["office365.com", "outlook.com", "mx.microsoft", "azurecomm.net"];
 
 /// The connection over which we log in.
-pub(super) struct LoginLine<'a> {
+pub(crate) struct LoginLine<'a> {
     /// The mechanisms that the upstream offers.
-    pub(super) offered: &'a [String],
+    pub(crate) offered: &'a [String],
     /// Whether the line is encrypted, or does not leave the machine.
-    pub(super) shielded: bool,
+    pub(crate) shielded: bool,
     /// What a login can be bound to.
-    pub(super) binding: Option<ChannelBinding>,
+    pub(crate) binding: Option<ChannelBinding>,
 }
 
 /// Logs in where a login is configured; by which mechanism.
@@ -86,7 +86,7 @@ pub(super) fn wants_another_token(cause: &ConnectCause) -> bool {
 
 /// The best mechanism that both sides know, or the one that is configured.
 fn choose(smtp: &Smtp, method: LoginMethod, line: &LoginLine<'_>) -> Result<Mechanism, LoginError> {
-    let order = in_order(smtp, method, line);
+    let order = in_order((smtp.auth, &smtp.host), method, line);
     let clear = line.shielded || smtp.allow_plaintext_auth;
     let is_offered = |mechanism: Mechanism| line.offered.iter().any(|name| name == mechanism.name());
     let mut common = order.iter().copied().filter(|&mechanism| is_offered(mechanism)).peekable();
@@ -101,11 +101,15 @@ fn choose(smtp: &Smtp, method: LoginMethod, line: &LoginLine<'_>) -> Result<Mech
     common.find(|mechanism| clear || !mechanism.is_clear_text()).ok_or(LoginError::OpenLine)
 }
 
-/// The mechanisms that may be used, the strongest first. A token is never a password, nor the reverse.
-fn in_order(smtp: &Smtp, method: LoginMethod, line: &LoginLine<'_>) -> Vec<Mechanism> {
+/// The mechanisms that may be used at a host, the strongest first. A token is never a password, nor the reverse.
+pub(crate) fn in_order(
+    (auth, host): (Auth, &str),
+    method: LoginMethod,
+    line: &LoginLine<'_>,
+) -> Vec<Mechanism> {
     use Mechanism::{CramMd5, Login, OAuthBearer, Plain, ScramSha256, ScramSha256Plus, XOAuth2};
     let scram = if line.binding.is_some() { &[ScramSha256Plus, ScramSha256][..] } else { &[ScramSha256] };
-    let order = match smtp.auth {
+    let order = match auth {
         Auth::None => vec![],
         Auth::Plain => vec![Plain],
         Auth::Login => vec![Login],
@@ -114,7 +118,7 @@ fn in_order(smtp: &Smtp, method: LoginMethod, line: &LoginLine<'_>) -> Vec<Mecha
         Auth::XOAuth2 => vec![XOAuth2],
         Auth::OAuthBearer => vec![OAuthBearer],
         // Microsoft is asked in the way that it documents.
-        Auth::Auto if method == LoginMethod::Token && is_microsoft(&smtp.host) => vec![XOAuth2, OAuthBearer],
+        Auth::Auto if method == LoginMethod::Token && is_microsoft(host) => vec![XOAuth2, OAuthBearer],
         Auth::Auto if method == LoginMethod::Token => vec![OAuthBearer, XOAuth2],
         // Behind TLS the digest gains nothing, and servers that store passwords well can't check it.
         Auth::Auto if line.shielded => [scram, &[Plain, Login, CramMd5]].concat(),
@@ -165,10 +169,10 @@ async fn converse(
     Ok((exchange, reply))
 }
 
-type Response = Result<SecretString, SaslError>;
+pub(crate) type Response = Result<SecretString, SaslError>;
 
 /// The answer to a challenge. One that takes its time is worked out where nobody waits behind it.
-async fn respond(
+pub(crate) async fn respond(
     mut exchange: SaslClient,
     challenge: String,
 ) -> Result<(SaslClient, Response), DialogueFault> {
@@ -191,7 +195,7 @@ fn redacted(mut reply: Reply, said: &[SecretString]) -> Reply {
     reply
 }
 
-fn without(text: &str, said: &[SecretString]) -> String {
+pub(crate) fn without(text: &str, said: &[SecretString]) -> String {
     let secrets = said.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= MIN_REDACTED);
     secrets.fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
 }
@@ -219,6 +223,7 @@ mod tests {
             auth,
             allow_plaintext_auth,
             timeouts: Timeouts::default(),
+            sent_copy: None,
         }
     }
 

@@ -36,21 +36,26 @@ pub use capture::{CaptureError, CapturedFile, Mailbox};
 pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
 pub use connection::Connection;
 pub use connector::Connector;
+pub(crate) use credentials::PresentedLogin;
 pub use credentials::{Credentials, RefusedToken, TokenLogin};
 pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use dial_error::{DialError, TunnelFault};
 pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
 pub use error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginMethod, LoginRefusal, Stage};
 pub use graph::{GraphClient, GraphLink};
+pub(crate) use login::{LoginLine, in_order, respond, without};
 pub use observer::Observer;
 pub use offer::{DeliveredBy, Offer};
 pub use outgoing::Outgoing;
+pub(crate) use proxy::reach;
 pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
     rows, stated_wait,
 };
 pub use step::{ConnectStep, GraphLogin, Offered, StepFailure, StepFinding, StepName, TlsFacts};
 pub use stream::Stream;
+pub(crate) use stream::deadline_in;
+pub(crate) use tls::{TlsClient, binding};
 pub use tls_error::TlsError;
 pub use transaction::{Requests, Steps, Transaction};
 pub use transport::{Link, Transport};

@@ -23,36 +23,35 @@ use super::dial_error::{DialError, TunnelFault};
 use super::observer::Observer;
 use super::step::StepFinding;
 use super::stream::Stream;
-use crate::config::{Proxy, ProxyLogin, ProxyProtocol, Smtp};
+use crate::config::{Proxy, ProxyLogin, ProxyProtocol};
 
-/// A way to an upstream that stands.
-pub(super) struct Reached {
-    pub(super) stream: Box<dyn Stream>,
-    /// The upstream's address; `None` when only a proxy knows it.
-    pub(super) address: Option<SocketAddr>,
+/// A way to a server that stands.
+pub(crate) struct Reached {
+    pub(crate) stream: Box<dyn Stream>,
+    /// The server's address; `None` when only a proxy knows it.
+    pub(crate) address: Option<SocketAddr>,
 }
 
-/// Reaches an upstream before the deadline, itself or over its proxy.
-pub(super) async fn reach(
+/// Reaches a server before the deadline, itself or over the proxy.
+pub(crate) async fn reach(
     dial: &dyn Dial,
-    smtp: &Smtp,
+    (server, proxy): (&Target, Option<&Proxy>),
     deadline: Instant,
     observer: &Observer,
 ) -> Result<Reached, DialError> {
-    let Some(proxy) = &smtp.proxy else {
-        let target = Target { host: smtp.host.clone(), port: smtp.port, source_address: smtp.source_address };
-        let Dialled { stream, peer } = dial.dial(&target, deadline, observer).await?;
+    let Some(proxy) = proxy else {
+        let Dialled { stream, peer } = dial.dial(server, deadline, observer).await?;
         observer.found(|| StepFinding::Connected(peer));
         return Ok(Reached { stream, address: Some(peer) });
     };
-    let fault = |fault| DialError::Proxy { proxy: proxy.to_string(), target: smtp.authority(), fault };
-    let target = Target { host: proxy.host.clone(), port: proxy.port, source_address: smtp.source_address };
+    let fault = |fault| DialError::Proxy { proxy: proxy.to_string(), target: server.authority(), fault };
+    let target = Target { host: proxy.host.clone(), port: proxy.port, source_address: server.source_address };
     let dialled = dial.dial(&target, deadline, observer).await;
     let stream = dialled.map_err(|error| fault(TunnelFault::Unreachable(Box::new(error))))?.stream;
     let tunnel = async {
         match proxy.protocol {
-            ProxyProtocol::Socks5 => over_socks(stream, proxy, smtp).await,
-            ProxyProtocol::Http => over_http(stream, proxy, smtp).await,
+            ProxyProtocol::Socks5 => over_socks(stream, proxy, server).await,
+            ProxyProtocol::Http => over_http(stream, proxy, server).await,
         }
     };
     let stream = timeout_at(deadline, tunnel).await.unwrap_or(Err(TunnelFault::TimedOut)).map_err(fault)?;
@@ -63,11 +62,11 @@ pub(super) async fn reach(
 async fn over_socks(
     stream: Box<dyn Stream>,
     proxy: &Proxy,
-    smtp: &Smtp,
+    server: &Target,
 ) -> Result<Box<dyn Stream>, TunnelFault> {
-    let target = match smtp.bare_host().parse::<IpAddr>() {
-        Ok(ip) => TargetAddr::Ip(SocketAddr::new(ip, smtp.port)),
-        Err(_) => TargetAddr::Domain(smtp.bare_host().into(), smtp.port),
+    let target = match server.bare_host().parse::<IpAddr>() {
+        Ok(ip) => TargetAddr::Ip(SocketAddr::new(ip, server.port)),
+        Err(_) => TargetAddr::Domain(server.bare_host().into(), server.port),
     };
     let tunnel = match &proxy.login {
         None => Socks5Stream::connect_with_socket(stream, target).await,
@@ -96,9 +95,9 @@ fn of_socks(error: &SocksError) -> TunnelFault {
 async fn over_http(
     stream: Box<dyn Stream>,
     proxy: &Proxy,
-    smtp: &Smtp,
+    server: &Target,
 ) -> Result<Box<dyn Stream>, TunnelFault> {
-    let authority = smtp.authority();
+    let authority = server.authority();
     let mut request = Request::builder().method(Method::CONNECT).uri(&authority).header(HOST, &authority);
     if let Some(login) = &proxy.login {
         request = request.header(PROXY_AUTHORIZATION, basic(login)?);

@@ -17,7 +17,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 const KEPT: usize = 16;
 
 /// A stream that remembers its first octets, to tell what came in place of a handshake.
-pub(super) struct FirstOctets {
+pub(crate) struct FirstOctets {
     stream: Box<dyn Stream>,
     first: Vec<u8>,
 }
@@ -74,7 +74,7 @@ impl AsyncWrite for FirstOctets {
 }
 
 /// How long a dial may take, as a deadline.
-pub(super) fn deadline_in(duration: Duration) -> Instant {
+pub(crate) fn deadline_in(duration: Duration) -> Instant {
     // A time-out that overflows the clock is as good as a year.
     let now = Instant::now();
     now.checked_add(duration).unwrap_or(now + Duration::from_hours(365 * 24))

@@ -22,7 +22,7 @@ use crate::smtp::sasl::ChannelBinding;
 const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// What is needed to open TLS connections to one upstream. Keeps sessions for resumption.
-pub(super) struct TlsClient {
+pub(crate) struct TlsClient {
     config: Arc<ClientConfig>,
     identity: Arc<OwnIdentity>,
 }
@@ -32,7 +32,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// When there is nobody to trust.
-    pub(super) fn new(tls: &ClientTls) -> Result<Self, TlsError> {
+    pub(crate) fn new(tls: &ClientTls) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let trust = match &tls.trusted {
             Some(trusted) => Trust::File(trusted.clone()),
@@ -57,7 +57,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// Says what is wrong with the certificate or the handshake.
-    pub(super) async fn handshake(
+    pub(crate) async fn handshake(
         &self,
         name: &str,
         stream: Box<dyn Stream>,
@@ -80,7 +80,7 @@ impl TlsClient {
 }
 
 /// What a login over a connection can be bound to; TLS 1.3 alone has it without conditions.
-pub(super) fn binding(connection: &ClientConnection) -> Option<ChannelBinding> {
+pub(crate) fn binding(connection: &ClientConnection) -> Option<ChannelBinding> {
     let has_it = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
     let exported = has_it.then(|| connection.export_keying_material([0; 32], BINDING_LABEL, Some(b"")).ok());
     exported.flatten().map(ChannelBinding)

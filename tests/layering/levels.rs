@@ -12,10 +12,11 @@ const LEVELS: &[&[&str]] = &[
     &["store"],
     &["route", "report", "lane", "direct", "oauth"],
     &["upstream"],
+    &["imap"],
     &["account"],
     &["policy", "transform"],
     &["session", "deliver"],
-    &["listen", "control", "doctor", "explain"],
+    &["listen", "control", "doctor", "explain", "sent_copy"],
     &["relay"],
     &["cli", "main"],
 ];

@@ -1,10 +1,12 @@
-"""A private Dovecot (2.3) submission service on loopback: every mechanism, over STARTTLS, and what it takes goes to a sink.
+"""A private Dovecot (2.3) on loopback: submission and IMAP, every mechanism, over TLS; what it takes for others goes to a sink.
 
 Passwords are those of PASSWORDS; tokens are JWTs that it checks by itself, with the key in the folder that it is told.
 """
 
+import imaplib
 import re
 import signal
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -18,7 +20,7 @@ base_dir = {home}/run
 state_dir = {home}/run
 log_path = {home}/log
 auth_verbose = yes
-protocols = submission
+protocols = submission imap
 ssl = yes
 ssl_cert = <{tls}/server.pem
 ssl_key = <{tls}/server.key
@@ -41,7 +43,8 @@ passdb {{
 passdb {{
   driver = passwd-file
   mechanisms = plain login cram-md5 scram-sha-256
-  args = {home}/passwords
+  # Each protocol has its own, so that one can refuse what the other takes.
+  args = {home}/passwords.%s
 }}
 userdb {{
   driver = static
@@ -52,6 +55,18 @@ service submission-login {{
   inet_listener submission {{
     address = 127.0.0.1
     port = {port}
+  }}
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    address = 127.0.0.1
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    address = 127.0.0.1
+    port = {imaps}
+    ssl = yes
   }}
 }}
 service anvil {{
@@ -77,17 +92,18 @@ MECHANISMS = ("plain", "login", "cram-md5", "scram-sha-256", "xoauth2", "oauthbe
 
 
 class Dovecot:
-    """A running Dovecot: `port`, `ca_file`, the log, and `sink` with what arrived."""
+    """A running Dovecot: `port`, `imap` (STARTTLS), `imaps`, `ca_file`, the log, and `sink` with what arrived."""
 
     def __init__(self, home, tls, authorization_server, mechanisms=MECHANISMS):
         self.home, self.tls = Path(home), tls
         self.ca_file = tls / "ca.pem"
-        self.port = free_port()
+        self.port, self.imap, self.imaps = free_port(), free_port(), free_port()
         self.sink = Sink()
         self.server = authorization_server
         self.mechanisms = " ".join(mechanisms)
         self.process = None
         self.before = 0
+        self.imap_password = PASSWORD
 
     def start(self):
         version = subprocess.run(["dovecot", "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
@@ -98,7 +114,7 @@ class Dovecot:
             self.process = subprocess.Popen(
                 ["dovecot", "-F", "-c", str(self.home / "dovecot.conf")], stdin=subprocess.DEVNULL, stdout=said, stderr=said
             )
-        wait_until(lambda: port_answers(self.port), 20, lambda: f"Dovecot on {self.port}: {self.log()}")
+        wait_until(lambda: all(map(port_answers, (self.port, self.imap, self.imaps))), 20, lambda: f"Dovecot on {self.port}: {self.log()}")
         return self
 
     def stop(self):
@@ -108,9 +124,49 @@ class Dovecot:
         self.sink.stop()
 
     def clear(self):
+        self.set_imap_password(PASSWORD)
+        if any((self.home / "mail").iterdir()):
+            self._delete_folders()
         self.before = len(self.log())
         self.sink.arrivals.clear()
         self.sink.numbers.clear()
+
+    def set_imap_password(self, password):
+        """From now on IMAP takes this password alone; it looks into the file once in a second."""
+        if password == self.imap_password:
+            return
+        self.imap_password = password
+        (self.home / "passwords.imap").write_text(f"{USER}:{{PLAIN}}{password}\n")
+        wait_until(lambda: self._takes(password), 20, lambda: f"the password {password} at IMAP: {self.log()[-1000:]}")
+
+    def _takes(self, password):
+        try:
+            with self.imap_client(password):
+                return True
+        except imaplib.IMAP4.error:
+            return False
+
+    def imap_client(self, password=PASSWORD):
+        trusted = ssl.create_default_context(cafile=self.ca_file)
+        client = imaplib.IMAP4_SSL("localhost", self.imaps, ssl_context=trusted, timeout=20)
+        client.login(USER, password)
+        return client
+
+    def _delete_folders(self):
+        with self.imap_client() as client:
+            for line in client.list()[1]:
+                name = line.decode().rsplit(' "." ', 1)[1]
+                if name != "INBOX":
+                    client.delete(name)
+
+    def folder(self, name):
+        """What IMAP shows of the messages in a folder: (flags, internal date, octets), or None where there is no folder."""
+        with self.imap_client() as client:
+            if client.select(f'"{name}"', readonly=True)[0] != "OK":
+                return None
+            numbers = client.search(None, "ALL")[1][0].split()
+            found = [client.fetch(number, "(FLAGS INTERNALDATE BODY.PEEK[])")[1][0] for number in numbers]
+        return [(imaplib.ParseFlags(head), imaplib.Internaldate2tuple(head), octets) for head, octets in found]
 
     def log(self):
         return "".join(path.read_text(errors="replace") for name in ("said", "log") if (path := self.home / name).exists())
@@ -134,9 +190,12 @@ class Dovecot:
             if folder not in (Path("/"), Path("/tmp")):
                 folder.chmod(folder.stat().st_mode | 0o055)
         (self.home / "mail").chmod(0o777)
-        (self.home / "passwords").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
-        (self.home / "passwords").chmod(0o644)
+        (self.home / "passwords.submission").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+        (self.home / "passwords.imap").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+        for protocol in ("submission", "imap"):
+            (self.home / f"passwords.{protocol}").chmod(0o644)
         (self.home / "oauth2.conf").write_text(OAUTH.format(keys=self.server.keys, issuer=self.server.url))
         (self.home / "dovecot.conf").write_text(MAIN.format(
             home=self.home, tls=self.tls, mechanisms=self.mechanisms, sink=self.sink.port, port=self.port,
+            imap=self.imap, imaps=self.imaps,
         ))

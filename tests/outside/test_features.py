@@ -16,6 +16,7 @@ FEATURES = {
     22: "DKIM: domain, selector, generated keys, the record for the DNS",
     28: "a signature below mail, not below replies and forwards",
     29: "a certificate: S/MIME signatures",
+    30: "what was sent goes into the Sent folder of the mailbox",
 }
 MARK = re.compile(r"^@pytest\.mark\.feature\(([\d, ]+)\)\n(?:@.*\n)*def test_", re.MULTILINE)
 

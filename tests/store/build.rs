@@ -120,6 +120,7 @@ pub(crate) fn settled(leased: &Leased, state: RecipientState) -> Settlement {
         hold: false,
         used: Some(leased.message.amount()).filter(|amount| !amount.is_none()),
         reports: vec![],
+        copy: None,
     }
 }
 

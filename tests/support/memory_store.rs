@@ -22,6 +22,8 @@ mod lanes;
 mod mailboxes;
 #[path = "memory_store/people.rs"]
 mod people;
+#[path = "memory_store/sent_copies.rs"]
+mod sent_copies;
 #[path = "memory_store/sign_ins.rs"]
 mod sign_ins;
 
@@ -71,6 +73,7 @@ struct MemoryState {
     switches: HashMap<&'static str, String>,
     limit_waits: BTreeMap<LaneName, std::time::Duration>,
     grants: BTreeMap<String, StoredGrant>,
+    copies: BTreeMap<SentCopyId, sent_copies::HeldCopy>,
 }
 
 /// A message in the queue.
@@ -85,6 +88,8 @@ struct Entry {
     due: Moment,
     warned: bool,
     attempts: u32,
+    /// Whether a copy for a Sent folder was made.
+    copied: bool,
     recipients: Vec<EntryRecipient>,
 }
 
@@ -202,6 +207,7 @@ impl MemoryStore {
             due,
             warned: false,
             attempts: 0,
+            copied: new.recipients.are_copies(),
             recipients: recipients.collect(),
             new,
         };

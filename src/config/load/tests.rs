@@ -188,6 +188,12 @@ fn reads_every_key() {
     let proxy = smtp.proxy.as_ref().unwrap();
     assert_eq!((proxy.to_string(), proxy.login.is_some()), ("socks5://192.0.2.4:1080".to_owned(), true));
     assert_eq!(smtp.timeouts.final_dot, Duration::from_secs(66));
+    let copies = smtp.sent_copy.as_ref().unwrap();
+    assert_eq!(
+        (copies.host.as_str(), copies.port, copies.security),
+        ("imap.firm.example", 1143, Security::StartTls)
+    );
+    assert_eq!(copies.folder, "Gesendete Elemente");
     assert!(matches!(&local.kind, UpstreamKind::Capture(capture) if capture.max == 77));
 }
 

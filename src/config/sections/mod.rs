@@ -26,6 +26,7 @@ mod upstream_keys;
 mod upstream_limits;
 mod upstream_logins;
 mod upstream_sender;
+mod upstream_sent_copy;
 mod upstream_tls;
 mod url;
 pub(super) mod user;

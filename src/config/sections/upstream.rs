@@ -7,7 +7,9 @@ use super::upstream_keys::{self, KindName};
 use super::upstream_limits::{limits, shared_limits, timeouts};
 pub(in crate::config) use super::upstream_logins::NamedSignIn;
 use super::upstream_logins::{ReadLogins, logins};
-use super::{MANY, WRITE_HOST_NAME, filters, upstream_graph, upstream_sender, upstream_tls};
+use super::{
+    MANY, WRITE_HOST_NAME, filters, upstream_graph, upstream_sender, upstream_sent_copy, upstream_tls,
+};
 use crate::config::fault::SourcePlace;
 use crate::config::names::{is_ehlo_name, is_host};
 use crate::config::presets::{self, PRESETS, Preset, PresetKind};
@@ -166,8 +168,10 @@ fn smart_host(section: &mut Section<'_>, preset: Option<&'static Preset>) -> (Sm
     let known = preset.map_or_else(Limits::default, Preset::limits);
     let limits = limits(section.section("limits"), &known);
     let auth = auth(section);
-    let smtp = smtp(section, preset, auth.unwrap_or(Auth::Auto));
+    let mut smtp = smtp(section, preset, auth.unwrap_or(Auth::Auto));
     let accounts = logins(section, &smtp, auth, &limits);
+    let has_copies = section.has("sent_copy");
+    smtp.sent_copy = upstream_sent_copy::read(has_copies, section.section("sent_copy"), preset, &accounts);
     warn_without_login(section, preset);
     (smtp, accounts)
 }
@@ -230,6 +234,8 @@ fn smtp(section: &mut Section<'_>, preset: Option<&Preset>, auth: Auth) -> Smtp 
         auth,
         allow_plaintext_auth: section.flag("allow_plaintext_auth").unwrap_or(false),
         timeouts: timeouts(section.section("timeouts")),
+        // It is read when the logins are known.
+        sent_copy: None,
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) enum KindName {
 use KindName::{Capture, Graph, Smtp};
 
 /// The keys that not every kind has, and those that have them.
-const KEYS: [(&str, &[KindName]); 24] = [
+const KEYS: [(&str, &[KindName]); 25] = [
     ("preset", &[Smtp, Graph]),
     ("host", &[Smtp]),
     ("port", &[Smtp]),
@@ -35,6 +35,7 @@ const KEYS: [(&str, &[KindName]); 24] = [
     ("account", &[Smtp]),
     ("disable_after", &[Smtp, Graph]),
     ("timeouts", &[Smtp, Graph]),
+    ("sent_copy", &[Smtp]),
     ("mailbox", &[Graph]),
     ("base_url", &[Graph]),
     ("large", &[Graph]),

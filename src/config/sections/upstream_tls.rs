@@ -9,10 +9,15 @@ use crate::config::{ClientTls, Identity, Pin, Security, TrustedCertificates};
 
 /// The keys that have a meaning in TLS alone.
 const KEYS: [&str; 5] = ["ca_file", "client_certificate", "client_key", "tls_name", "pin"];
+/// So many of them, from the first on, hold for the server of `[upstream.sent_copy]`, too.
+const OF_SENT_COPY: usize = 3;
 
 pub(super) fn read(section: &mut Section<'_>, security: Security) -> ClientTls {
     const NOT_USED: &str = r#"is not used while security is "none""#;
-    for key in KEYS.into_iter().filter(|key| security == Security::None && section.has(key)) {
+    // The server of the Sent folder is always asked over TLS, where the first of them hold, too.
+    let used = if section.has("sent_copy") { OF_SENT_COPY } else { 0 };
+    let keys = KEYS.into_iter().skip(used);
+    for key in keys.filter(|key| security == Security::None && section.has(key)) {
         section.warning(&section.place_of(key), key, NOT_USED, r#"write security = "starttls" or "tls""#);
     }
     let host_name = |text: &str| is_domain(text).then(|| text.to_owned());

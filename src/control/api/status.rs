@@ -5,7 +5,7 @@ use axum::extract;
 
 use super::{sign_ins, upstreams};
 use crate::config::{self, ServerAuth, TlsMode};
-use crate::control::view::{ListenerJson, StatusJson};
+use crate::control::view::{ListenerJson, SentCopiesJson, StatusJson};
 use crate::control::{ApiError, ApiState};
 
 pub(super) async fn show(
@@ -14,6 +14,7 @@ pub(super) async fn show(
     let now = state.timeline.now();
     let counts = state.store.counts().await?;
     let totals = state.store.totals().await?;
+    let copies = state.store.waiting_copies().await?;
     let upstreams = upstreams::all(&state).await?;
     let store_fault = state.store.healthy().err().map(|error| error.to_string());
     let mut needs_a_person: Vec<String> = store_fault.iter().map(|fault| format!("store: {fault}")).collect();
@@ -27,6 +28,7 @@ pub(super) async fn show(
         listeners: state.config.listeners.iter().map(listener).collect(),
         upstreams,
         sign_ins,
+        sent_copies: copies.iter().map(|waiting| SentCopiesJson::new(waiting, &state.timeline)).collect(),
         queue: counts,
         totals,
         store_fault,

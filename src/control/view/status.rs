@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sent_copies::SentCopiesJson;
 use super::sign_in::SignInJson;
 use super::test_mode::TestModeJson;
 use super::upstream::UpstreamJson;
@@ -43,6 +44,9 @@ pub struct StatusJson {
     /// All sign-ins.
     #[serde(default)]
     pub sign_ins: Vec<SignInJson>,
+    /// Copies that wait until they lie in Sent folders, by account; none where nothing waits.
+    #[serde(default)]
+    pub sent_copies: Vec<SentCopiesJson>,
     /// Messages by state.
     pub queue: QueueCounts,
     /// Recipients since the store was made.

@@ -4,9 +4,11 @@ use super::permit::DirectPermit;
 use super::shared::DirectContext;
 use crate::config::TestAction;
 use crate::deliver::reports::{self, Reporter};
+use crate::deliver::sent_copy;
 use crate::mail::Address;
 use crate::policy::test_mode::action_name;
-use crate::store::{Message, NewMessage};
+use crate::store::{Message, NewMessage, NewSentCopy};
+use crate::transform::Prepared;
 
 /// The upstream has taken a message.
 pub(super) struct Sent {
@@ -31,6 +33,18 @@ pub(super) async fn reports(
     let reporter = Reporter { context: &shared.context, upstream: &permit.settings.upstream, listed: &[] };
     let all: Vec<_> = message.recipients.iter().map(|recipient| (recipient, &*sent.reply)).collect();
     reports::relayed(&reporter, message, &all, &sent.host).await.into_iter().collect()
+}
+
+/// A copy of what was sent for the account's Sent folder, where one is wanted.
+pub(super) async fn copy(
+    shared: &DirectContext,
+    permit: &DirectPermit,
+    message: &Message,
+    prepared: Option<Prepared>,
+) -> Option<NewSentCopy> {
+    let prepared = prepared.filter(|_| sent_copy::is_wanted(&permit.settings, message))?;
+    // Most mail has none: the session is not to hold room for it.
+    Box::pin(sent_copy::copy_of(&shared.context, &permit.account, &message.queue_id, prepared.content)).await
 }
 
 /// Whose own mailboxes have the message by this: nobody's in test mode.

@@ -388,7 +388,7 @@ impl Open {
             tracing::debug!(event = "direct", upstream = self.upstream(), reason = "no answer to RSET");
         }
         self.release();
-        let Self { permit, missing, sent, .. } = *self;
+        let Self { permit, missing, sent, prepared, .. } = *self;
         mailboxes::note(&shared.context, missing, handed.map(|(_, handed)| &handed.message.queue_id)).await;
         let Some((sent, (session, handed))) = sent.zip(handed) else {
             return permit.end(|end| end).await;
@@ -398,6 +398,7 @@ impl Open {
         let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
         let copies = handed.copies;
         let reached = ending::reached(shared, &handed.message);
-        permit.end(|end| PermitEnd { sent, dropped, copies, reached, reports, ..end }).await;
+        let copy = ending::copy(shared, &permit, &handed.message, prepared).await;
+        permit.end(|end| PermitEnd { sent, dropped, copies, reached, reports, copy, ..end }).await;
     }
 }

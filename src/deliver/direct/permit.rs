@@ -264,6 +264,7 @@ async fn end_permit(shared: &DirectContext, account: &Account, end: PermitEnd) {
         }
         sleep(STORE_RETRY).await;
     }
+    account.note_copy();
     account.permit_ended(end.used.is_none());
     for report in &end.reports {
         log_report(context, report, None);

@@ -29,7 +29,10 @@ enum FileFate {
 /// Removes what nobody needs and sets aside what nobody knows, into the folder `orphaned` beside that of the contents.
 pub(super) fn sort_out(db: &Connection, content_dir: &Path) -> rusqlite::Result<Orphans> {
     let mut orphans = Orphans { folder: content_dir.with_file_name("orphaned"), ..Orphans::default() };
-    let mut known = db.prepare("SELECT 1 FROM message WHERE queue_id = ?1 AND in_file")?;
+    let mut known = db.prepare(
+        "SELECT 1 FROM message WHERE queue_id = ?1 AND in_file \
+         UNION ALL SELECT 1 FROM sent_copy WHERE copy_id = ?1 AND in_file",
+    )?;
     let mut gone = db.prepare("SELECT 1 FROM content_gone WHERE queue_id = ?1")?;
     for entry in entries(content_dir) {
         let name = [entry.queue_id.as_str()];

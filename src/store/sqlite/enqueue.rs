@@ -59,9 +59,9 @@ fn insert_message(
     let mut insert = db.prepare_cached(
         "INSERT INTO message (queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
          reverse_path, sender, body, smtputf8, client, helo, user, listener, decisions, size, in_file, ret, envelope_id, \
-         mt_priority, submitter, checksum) \
+         mt_priority, submitter, checksum, copied) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-         ?23, ?24, ?25, ?26)",
+         ?23, ?24, ?25, ?26, ?27)",
     )?;
     insert.insert(params![
         message.queue_id.as_str(),
@@ -91,5 +91,7 @@ fn insert_message(
         message.request.priority,
         submitter,
         message.content.checksum().map(|checksum| checksum.0),
+        // The copy belongs to the transaction that the others were in.
+        message.recipients.are_copies(),
     ])
 }

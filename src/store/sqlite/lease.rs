@@ -57,7 +57,7 @@ fn take_recipients(
         Err(error) => return hold(db, row.id, &error).map(|()| None),
     };
     let content = rows::content(db, &row, terms.folder)?;
-    let MessageRow { id, mut message, warned, attempts, waiting, .. } = row;
+    let MessageRow { id, mut message, warned, attempts, waiting, copied, .. } = row;
     message.content = content;
     message.recipients = recipients;
     let taken = message.recipients.len() as u32;
@@ -86,7 +86,8 @@ fn take_recipients(
         db.owner(),
         lease.token as i64,
     ))?;
-    Ok(Some(Leased { lease, message, warned, attempts, others_waiting: waiting.saturating_sub(taken) }))
+    let others_waiting = waiting.saturating_sub(taken);
+    Ok(Some(Leased { lease, message, warned, attempts, others_waiting, copied }))
 }
 
 /// Those that are due by then, the longest due first, as many as go.

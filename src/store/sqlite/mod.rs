@@ -29,6 +29,7 @@ mod recover;
 mod reroute;
 mod rows;
 mod schema;
+mod sent_copies;
 mod settings;
 mod settle;
 mod sign_ins;

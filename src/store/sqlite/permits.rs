@@ -5,7 +5,7 @@ use rusqlite::OptionalExtension;
 use super::books::OpenPermit;
 use super::rows;
 use super::writing::Writing;
-use super::{enqueue, mailboxes, usage};
+use super::{enqueue, mailboxes, sent_copies, usage};
 use crate::limits::Amount;
 use crate::mail::Address;
 use crate::store::{NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
@@ -58,6 +58,9 @@ pub(super) fn end(db: &Writing, end: &PermitEnd) -> rusqlite::Result<bool> {
     mailboxes::reached(db, &reached)?;
     for report in &end.reports {
         enqueue::enqueue(db, report)?;
+    }
+    if let Some(copy) = &end.copy {
+        sent_copies::add(db, copy)?;
     }
     Ok(true)
 }

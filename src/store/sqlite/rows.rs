@@ -26,12 +26,12 @@ pub(super) const HELD: i64 = 2;
 /// What a submitter has due in a lane and priority, the longest due first. It is found in the index `message_turn`.
 pub(super) const DUE_OF_SUBMITTER: &str = "SELECT id, size, queue_id, kind, route, accepted, accepted_wall, age_base, \
     reverse_path, sender, body, smtputf8, ret, envelope_id, mt_priority, client, helo, user, listener, decisions, \
-    warned, attempts, waiting, in_file, checksum FROM message \
+    warned, attempts, waiting, in_file, checksum, copied FROM message \
     WHERE route = ?1 AND state = 0 AND priority = ?2 AND submitter = ?3 AND due <= ?4 ORDER BY due, id";
 /// What waits in a lane whose age counts from before then, the oldest first. It is found in the index `message_age`.
 pub(super) const OLDER_THAN: &str = "SELECT id, size, queue_id, kind, route, accepted, accepted_wall, age_base, \
     reverse_path, sender, body, smtputf8, ret, envelope_id, mt_priority, client, helo, user, listener, decisions, \
-    warned, attempts, waiting, in_file, checksum FROM message \
+    warned, attempts, waiting, in_file, checksum, copied FROM message \
     WHERE route = ?1 AND state = 0 AND warned = ?2 AND age_base < ?3 ORDER BY age_base LIMIT ?4";
 
 /// What a row of `message` says; its recipients and content are read apart.
@@ -45,6 +45,8 @@ pub(super) struct MessageRow {
     pub(super) in_file: bool,
     /// Of the content; `None`: an older version has stored it.
     pub(super) checksum: Option<Checksum>,
+    /// Whether a copy for a Sent folder was made.
+    pub(super) copied: bool,
 }
 
 /// Reads a row of [`DUE_OF_SUBMITTER`] or [`OLDER_THAN`].
@@ -75,6 +77,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         waiting: row.get(22)?,
         in_file: row.get(23)?,
         checksum: checksum(row, 24)?,
+        copied: row.get(25)?,
     })
 }
 

@@ -17,7 +17,7 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 128;
 
 /// A step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_standing.sql"),
@@ -28,6 +28,7 @@ const STEPS: [&str; 10] = [
     include_str!("schema_8.sql"),
     include_str!("schema_9.sql"),
     include_str!("schema_10.sql"),
+    include_str!("schema_11.sql"),
 ];
 
 /// Sets the connection up and migrates the store. What is refused is not touched.

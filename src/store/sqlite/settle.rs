@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, HELD, WAITING};
 use super::writing::{QueuePlace, Writing};
-use super::{contents, enqueue, mailboxes, usage};
+use super::{contents, enqueue, mailboxes, sent_copies, usage};
 use crate::limits::{AccountKey, Amount};
 use crate::mail::QueueId;
 use crate::store::{Delivery, Lease, LeasedMove, MessageId, Settlement};
@@ -36,6 +36,9 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
     }
     for report in &settlement.reports {
         enqueue::enqueue(db, report)?;
+    }
+    if let Some(copy) = &settlement.copy {
+        sent_copies::add_first(db, id, copy)?;
     }
     // What was tried goes behind what has been due meanwhile. One of which nothing is left does not go back into the indexes
     // of what waits, only to be removed from them.
@@ -97,7 +100,7 @@ pub(super) fn move_leased(db: &Writing, moved: &LeasedMove) -> rusqlite::Result<
         db.end(&account, &taken, None)?;
     }
     let sql = "UPDATE message SET state = 0, route = ?2, age_base = age_base + ?3, decisions = ?4 WHERE id = ?1 AND state = 1 \
-               RETURNING route, priority, submitter, due, waiting";
+               RETURNING route, priority, submitter, due, waiting, size";
     let row = (moved.lease.id.0, moved.to.as_str(), moved.credit, moved.decisions.to_text());
     let place = db.prepare_cached(sql)?.query_row(row, QueuePlace::read).optional()?;
     if let Some(place) = place {

@@ -183,6 +183,7 @@ fn settlement(lease: Lease, deliveries: Vec<Delivery>) -> Settlement {
         hold: false,
         used: Some(Amount::of_message(1, 10)),
         reports: vec![],
+        copy: None,
     }
 }
 

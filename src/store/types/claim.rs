@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Decisions, LaneName, Message, MessageId, NewMessage, RecipientState};
+use super::{Decisions, LaneName, Message, MessageId, NewMessage, NewSentCopy, RecipientState};
 use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
 use crate::mail::QueueId;
 use crate::time::Moment;
@@ -71,6 +71,8 @@ pub struct Leased {
     pub attempts: u32,
     /// How many other recipients are still waiting, due or not.
     pub others_waiting: u32,
+    /// Whether a copy for a Sent folder was made already, after another transaction.
+    pub copied: bool,
 }
 
 /// Which messages of a lane have waited too long. Ages leave out what was waited for limits.
@@ -135,6 +137,8 @@ pub struct Settlement {
     pub used: Option<Amount>,
     /// Our reports about it, queued in the same transaction.
     pub reports: Vec<NewMessage>,
+    /// A copy for a Sent folder, made in the same transaction; none if there was one.
+    pub copy: Option<NewSentCopy>,
 }
 
 /// What a start found.

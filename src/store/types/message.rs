@@ -87,6 +87,12 @@ impl Recipients {
     pub fn kept(&self) -> usize {
         self.iter().filter(|recipient| !recipient.dropped).count()
     }
+
+    /// Whether rules have added them all: those whom the client has named were sent it while the client waited.
+    #[must_use]
+    pub fn are_copies(&self) -> bool {
+        self.iter().all(|recipient| recipient.copy)
+    }
 }
 
 /// Each may be changed, but none added or removed.

@@ -1,6 +1,6 @@
 //! Transactions for which a client waits: nothing of them is in the queue, but their permits are in the store.
 
-use super::NewMessage;
+use super::{NewMessage, NewSentCopy};
 use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
 use crate::mail::Address;
 
@@ -58,12 +58,15 @@ pub struct PermitEnd {
     pub reached: Vec<Address>,
     /// Our reports about it.
     pub reports: Vec<NewMessage>,
+    /// A copy for a Sent folder, made in the same transaction.
+    pub copy: Option<NewSentCopy>,
 }
 
 impl PermitEnd {
     /// Nothing was handed over.
     #[must_use]
     pub fn without_message(permit: PermitId, used: Option<Amount>) -> Self {
-        Self { permit, used, sent: 0, dropped: 0, copies: 0, reached: Vec::new(), reports: Vec::new() }
+        let (reached, reports, copy) = Default::default();
+        Self { permit, used, sent: 0, dropped: 0, copies: 0, reached, reports, copy }
     }
 }

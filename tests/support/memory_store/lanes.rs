@@ -44,7 +44,7 @@ impl MemoryStore {
             content: entry.new.content.clone(),
         };
         let others_waiting = entry.waiting() as u32 - taken;
-        let (warned, attempts) = (entry.warned, entry.attempts);
+        let (warned, attempts, copied) = (entry.warned, entry.attempts, entry.copied);
         let amount = take.account.map_or(Amount::NONE, |_| message.amount());
         if let Some(account) = take.account.filter(|_| !amount.is_none()) {
             state.know(account);
@@ -55,7 +55,7 @@ impl MemoryStore {
         state.leases.insert(id, HeldLease { token: lease.token, account, taken: amount });
         let entry = state.queue.get_mut(&id).expect("it has just been read");
         entry.state = EntryState::Sending;
-        Leased { lease, message, warned, attempts, others_waiting }
+        Leased { lease, message, warned, attempts, others_waiting, copied }
     }
 
     /// The recipients that go: of those that are due, the ones that have been for longest.
@@ -256,6 +256,10 @@ impl Claims for MemoryStore {
             }
             for report in settlement.reports {
                 self.put(&mut state, report);
+            }
+            if let Some(copy) = settlement.copy.filter(|_| !state.queue[&id].copied) {
+                self.add_copy(&mut state, copy);
+                state.queue.get_mut(&id).expect("it was under a lease").copied = true;
             }
             let entry = state.queue.get_mut(&id).expect("it was under a lease");
             entry.state = if settlement.hold { EntryState::Held } else { EntryState::Waiting };

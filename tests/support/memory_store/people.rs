@@ -140,6 +140,9 @@ impl Permits for MemoryStore {
         for report in end.reports {
             self.put(&mut state, report);
         }
+        if let Some(copy) = end.copy {
+            self.add_copy(&mut state, copy);
+        }
         Ok(())
     }
 

@@ -62,6 +62,42 @@ fn port_465_in_clear_text_is_told() {
 }
 
 #[test]
+fn copies_that_the_provider_keeps_by_itself_are_told_and_not_made() {
+    for (preset, is_kept) in
+        [("office365", true), ("gmail", true), ("google-workspace", true), ("fastmail", false)]
+    {
+        let text = format!(
+            "[[upstream]]\nname = \"a\"\npreset = \"{preset}\"\nuser = \"me\"\npassword = \"x\"\n\
+             [upstream.sent_copy]\nimap = \"imap.firm.example\"\n"
+        );
+        let want = format!(
+            "mailsluice.toml:7:8: upstream.sent_copy.imap: \"{preset}\" keeps copies of what it sends by itself, so that \
+             none is made: remove [upstream.sent_copy]"
+        );
+        assert_eq!(warnings(&text), Vec::from_iter(is_kept.then_some(want)));
+        let config = loaded(&text).config;
+        let folder =
+            smtp(&config.upstreams[0]).sent_copy.as_ref().map(|copies| (copies.port, copies.folder.as_str()));
+        assert_eq!(folder, (!is_kept).then_some((993, "Sent")), "{preset}");
+    }
+}
+
+#[test]
+fn a_port_of_imap_that_speaks_otherwise_is_told() {
+    for (keys, is_told) in [
+        ("imap = \"h:993\"\nsecurity = \"starttls\"", true),
+        ("imap = \"h:143\"\nsecurity = \"tls\"", true),
+        ("imap = \"h\"\nsecurity = \"starttls\"", false),
+        ("imap = \"h:1993\"", false),
+    ] {
+        let told =
+            warnings(&format!("{SOLE}user = \"me\"\npassword = \"x\"\n[upstream.sent_copy]\n{keys}\n"));
+        assert_eq!(told.len(), usize::from(is_told), "{keys} {told:?}");
+        assert!(told.iter().all(|line| line.contains("upstream.sent_copy.security: is \"")), "{told:?}");
+    }
+}
+
+#[test]
 fn what_can_never_take_effect_is_told() {
     const LISTENER: &str = "[[listener]]\nauth = \"optional\"\n";
     let user = |keys: &str| format!("{SOLE}{LISTENER}[[user]]\nname = \"erp\"\npassword = \"x\"\n{keys}\n");

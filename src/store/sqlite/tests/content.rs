@@ -3,7 +3,7 @@
 use super::*;
 use std::fs::File;
 
-use crate::store::ContentError;
+use crate::store::{ContentError, CopyEnd, NewSentCopy, NextCopy, SentCopies as _};
 
 fn files(dir: &tempfile::TempDir) -> usize {
     std::fs::read_dir(dir.path().join("content")).unwrap().count()
@@ -98,4 +98,28 @@ async fn a_cut_content_is_never_taken_for_the_message() {
     assert!(path.exists(), "what a claim returns owns nothing");
     store.write(|db| db.execute("DELETE FROM content", [])).await.unwrap();
     assert!(store.content(QueueId::new(1_002, 2)).await.is_err(), "a content that is gone");
+}
+
+#[tokio::test]
+async fn a_copy_has_a_file_of_its_own_until_it_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(10);
+    let store = open(dir.path(), &clock);
+    store.enqueue(large(&store, 1).await).await.unwrap();
+    let [leased] = claim(&store, 1).await.try_into().unwrap();
+    let content = uploaded(&store, &message_id(2)).await;
+    let copy = NewSentCopy { copy_id: message_id(2), queue_id: message_id(1), account: account(), content };
+    let deliveries = vec![delivery(0, RecipientState::Sent)];
+    store.settle(Settlement { copy: Some(copy), ..settlement(leased.lease, deliveries) }).await.unwrap();
+    assert_eq!(files(&dir), 1, "the message has left with its own");
+    drop(store);
+    let store = open(dir.path(), &clock);
+    assert_eq!(store.recover().await.unwrap().orphans.aside, [], "the start knows whose it is");
+    let NextCopy::Due(copy) = store.next_copy(account()).await.unwrap() else { panic!() };
+    assert_eq!(copy.content.read().await.unwrap(), b"abc");
+    store.end_copy(copy.id, CopyEnd::Over).await.unwrap();
+    assert_eq!(files(&dir), 0);
+    // As if the process had died between the commit and the removal.
+    drop(File::create(dir.path().join("content").join(message_id(2).as_str())).unwrap());
+    assert_eq!(store.recover().await.unwrap().orphans.removed, 1);
 }

@@ -4,8 +4,8 @@ use super::super::schema;
 use super::*;
 use crate::mail::{AddressKey, EnvelopeId, Notify, OriginalRecipient, Return};
 use crate::store::{
-    GrantChange, LaneSender, ListingRule, MailboxFailure, MailboxFindings, NewGrant, SignInStore as _,
-    StoredToken,
+    GrantChange, LaneSender, ListingRule, MailboxFailure, MailboxFindings, NewGrant, NewSentCopy,
+    SentCopies as _, SignInStore as _, StoredToken,
 };
 
 /// A store as version `version` left it.
@@ -295,4 +295,32 @@ async fn a_store_of_the_ninth_version_keeps_its_mail_and_takes_sign_ins() {
     assert_eq!(store.grants().await.unwrap(), [saved]);
     let [kept] = claim(&store, 9).await.try_into().unwrap();
     assert_eq!(kept.message.content, Content::memory(b"old".to_vec()));
+}
+
+#[tokio::test]
+async fn a_store_of_the_tenth_version_keeps_its_mail_and_takes_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = old(dir.path(), 10);
+    db.execute_batch(&format!(
+        "INSERT INTO message (id, submitter, {COLUMNS}) VALUES (1, 'c', '00000000000000A1', 0, 2, 0, 'u', 3, 1, 2, 3, 3, \
+         'a@firm.example', 'a@firm.example', 1, 0, '127.0.0.1', 'x', 'l', 3, 0); \
+         INSERT INTO recipient (message, place, address, state) VALUES (1, 0, 'x@there.example', 0); \
+         INSERT INTO content (message, data) VALUES (1, x'6f6c64'); \
+         INSERT INTO sign_in (name, client, token, granted, renewed) VALUES ('m365', 'c', x'00', 3, 3);"
+    ))
+    .unwrap();
+    drop(db);
+    let store = caller(dir.path(), &Hands::at(100));
+    assert_eq!(store.grants().await.unwrap().len(), 1);
+    assert_eq!(store.waiting_copies().await.unwrap(), []);
+    let [kept] = claim(&store, 9).await.try_into().unwrap();
+    assert_eq!((kept.copied, &kept.message.content), (false, &Content::memory(b"old".to_vec())));
+    let queue_id = kept.message.queue_id.clone();
+    let content = Content::memory(b"new".to_vec());
+    let copy = Some(NewSentCopy { copy_id: message_id(9), queue_id, account: account(), content });
+    let deliveries = vec![delivery(0, RecipientState::Sent)];
+    store.settle(Settlement { copy, ..settlement(kept.lease, deliveries) }).await.unwrap();
+    drop(store);
+    let store = caller(dir.path(), &Hands::at(200));
+    assert_eq!(store.waiting_copies().await.unwrap()[0].copies, 1);
 }
