@@ -1,6 +1,7 @@
 //! `mailsluice explain` tells what then happens: the same messages, by the same configurations, are handed to a relay that
 //! runs, and arrive at upstreams that record them. And the recipes of docs/rules.md do what the text says.
 
+#![allow(clippy::disallowed_methods, reason = "a test file need not last")]
 #![allow(clippy::unwrap_used, reason = "a test may stop where its world breaks")]
 
 mod support;
@@ -118,7 +119,7 @@ fn agree_with_queue(told: &Explanation, queued: &Summary, due: Option<i64>) {
     let decisions = &queued.decisions;
     assert_eq!(told.rules, decisions.ruled.rules);
     assert_eq!(told.decided, decisions.in_words());
-    assert_eq!(told.priority.as_deref(), decisions.ruled.priority.map(|priority| priority.name()));
+    assert_eq!(told.priority.as_deref(), decisions.ruled.priority.map(mailsluice::store::Priority::name));
     let action = decisions.test.as_ref().map(|test| test.action);
     let told_action = told.test_mode.as_deref().map(|test| test.split(' ').next().unwrap());
     let action_name = |action| match action {
@@ -175,9 +176,10 @@ fn agree_with_limits(told: &Explanation, happened: &Happened) {
         account == &named("*") || told.accounts.iter().any(|may| account == &named(may))
     });
     let windows = told.limits.iter().flat_map(|limits| {
-        limits.windows.iter().map(|window| {
-            (named(&limits.account), window.window.to_owned(), window.messages, window.recipients)
-        })
+        limits
+            .windows
+            .iter()
+            .map(|window| (named(&limits.account), window.window.clone(), window.messages, window.recipients))
     });
     assert_eq!(windows.collect::<Vec<_>>(), shown.cloned().collect::<Vec<_>>());
 }

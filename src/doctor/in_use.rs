@@ -121,11 +121,7 @@ impl Search<'_> {
             } else if let Some(upstream) = upstream {
                 let ways = self.ways([upstream]);
                 for filter in senders_of(&rule.when) {
-                    match filter {
-                        Filter::Address(address) => self.handed_in(&address.domain(), ways.clone()),
-                        Filter::Domain(domain) => self.handed_in(domain, ways.clone()),
-                        Filter::Subdomains(_) => {}
-                    }
+                    self.named_by(filter, &ways);
                 }
             }
         }
@@ -145,6 +141,15 @@ impl Search<'_> {
                     self.leaves(address, SenderWays::from([at]));
                 }
             }
+        }
+    }
+
+    /// Mail of whom a filter names takes these ways; below `*.domain` nobody knows who there is.
+    fn named_by(&mut self, filter: &Filter, ways: &SenderWays) {
+        match filter {
+            Filter::Address(address) => self.handed_in(&address.domain(), ways.clone()),
+            Filter::Domain(domain) => self.handed_in(domain, ways.clone()),
+            Filter::Subdomains(_) => {}
         }
     }
 

@@ -356,7 +356,7 @@ mod tests {
         for (error, want) in [
             (TokenRequestError::Busy { host: host.clone(), status: 503, retry_after: after }, after),
             (TokenRequestError::Garbage { host: host.clone(), status: 200 }, None),
-            (HttpError::TimedOut { host, limit: after.unwrap() }.into(), None),
+            (HttpError::TimedOut { host, limit: Duration::from_secs(30) }.into(), None),
         ] {
             assert_eq!(error.remedy(&sign_in), TokenRemedy::Retry { after: want, action: None }, "{error}");
         }

@@ -46,7 +46,7 @@ pub async fn accept(
     let relay = (&*services.router, &*services.transformer);
     let mail = (&*ruling.sender, &submission.content);
     let message = || sketch(&submission, &ruling, (test.as_ref(), &copies));
-    let Carrier { upstream, detour } = carrier(relay, upstream, mail, message).await?;
+    let Carrier { upstream, detour } = Box::pin(carrier(relay, upstream, mail, message)).await?;
     if let Some(detour) = detour {
         detour.log(&submission.queue_id, &upstream.name);
         ruling.upstream = Some(upstream.name.clone());
@@ -57,7 +57,8 @@ pub async fn accept(
         let copies = QueuedCopies::of(&submission, &mut decided);
         let reply = send(services, peer, submission, decided).await?;
         if let Some(copies) = copies {
-            copies.queue(services, peer).await;
+            // Rare, and large: whoever waits for a client does not hold room for it.
+            Box::pin(copies.queue(services, peer)).await;
         }
         return Ok(reply);
     }

@@ -88,7 +88,7 @@ pub(crate) async fn a_copy_that_failed_rests_and_the_next_goes(world: impl World
     }
     let first = due(&world).await;
     assert_eq!(first.queue_id, id(1));
-    let again = |reason: &str| CopyEnd::Again { after: Duration::from_secs(60), reason: reason.to_owned() };
+    let again = |reason: &str| CopyEnd::Again { after: Duration::from_mins(1), reason: reason.to_owned() };
     world.store().end_copy(first.id, again("down")).await.unwrap();
     let second = due(&world).await;
     assert_eq!(second.queue_id, id(2));

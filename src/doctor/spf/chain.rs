@@ -98,11 +98,9 @@ impl<'b> Walk<'b> {
                 }
                 SpfMechanism::Include(spec) => {
                     // Hosts match that pass there; of others nothing is said by it (RFC 7208 5.2).
-                    for (name, inner) in self.follow(at, spec, (&term.text, passes)) {
-                        if inner == SpfQualifier::Pass {
-                            matches.entry(name).or_insert(term.qualifier);
-                        }
-                    }
+                    let inner = self.follow(at, spec, (&term.text, passes));
+                    let passing = inner.into_iter().filter(|(_, inner)| *inner == SpfQualifier::Pass);
+                    passing.for_each(|(name, _)| _ = matches.entry(name).or_insert(term.qualifier));
                 }
                 SpfMechanism::A(spec) => self.hosts(at, spec.as_ref(), &term.text, passes),
                 SpfMechanism::Exists(spec) => self.hosts(at, Some(spec), &term.text, passes),

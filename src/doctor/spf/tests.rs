@@ -156,6 +156,7 @@ fn chains_are_followed() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn the_hosts_of_an_upstream_may_send_or_not() {
     const GOOGLE: (&str, &str, &str) =
         ("_spf.google.com", "TXT", "v=spf1 ip4:192.0.2.0/25 ip4:198.51.100.0/24 ~all");

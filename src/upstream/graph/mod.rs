@@ -106,15 +106,13 @@ impl GraphClient {
             Some(credentials) => credentials.instead_of(refused).await,
             None => None,
         };
-        match other {
-            Some(other) => other.map_err(|error| self.error(Stage::Auth, error.into())),
-            None => {
-                let (reply, method) = (answer.login_reply(), refused.method());
-                let advice = row_for(Stage::Auth, &reply).advice_for(method);
-                let refusal = LoginRefusal { reply, method, detail: None, advice };
-                Err(self.error(Stage::Auth, ConnectCause::LoginRefused(refusal)))
-            }
+        if let Some(other) = other {
+            return other.map_err(|error| self.error(Stage::Auth, error.into()));
         }
+        let (reply, method) = (answer.login_reply(), refused.method());
+        let advice = row_for(Stage::Auth, &reply).advice_for(method);
+        let refusal = LoginRefusal { reply, method, detail: None, advice };
+        Err(self.error(Stage::Auth, ConnectCause::LoginRefused(refusal)))
     }
 }
 

@@ -17,7 +17,7 @@ fn response(status: u16, code: &str, message: &str) -> Response<Vec<u8>> {
     Response::builder().status(status).body(body).unwrap()
 }
 
-fn asked<'a>(token: &'a SecretString, recipients: usize, as_author: bool) -> RequestFacts<'a> {
+fn asked(token: &SecretString, recipients: usize, as_author: bool) -> RequestFacts<'_> {
     RequestFacts { token, id: "ours", recipients, as_author }
 }
 
