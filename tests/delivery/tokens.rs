@@ -148,7 +148,7 @@ async fn refusals_that_another_token_would_not_mend() {
             true,
             "Set-CASMailbox",
         ),
-        ("534 5.7.9 no", true, "refuses the token"),
+        ("534 5.7.9 no", true, "a stronger mechanism"),
         ("421 4.7.0 too many", false, "the token need not be wrong"),
     ] {
         let upstream = Upstream::new(Script::default().with_tokens("XOAUTH2", &[]).refusing_tokens(reply));

@@ -137,3 +137,41 @@ async fn what_may_have_come_twice_was_said() {
         assert!(said >= copies - 1, "{recipient} got {copies} copies, which was said {said} times");
     }
 }
+
+/// One mailbox, by SMTP and by Graph: what goes by either counts for both, and each stands in for the other.
+#[tokio::test(start_paused = true)]
+async fn smtp_and_graph_of_one_mailbox_share_its_limits_and_stand_in_for_each_other() {
+    const BY_SMTP: &str = "smtp@other.example";
+    let service = Office365::with_mailboxes(Rules::default(), &[USER]);
+    let both = "fallback = [\"smtp\"]\nlimit_group = \"mailbox\"\n[[upstream]]\nname = \"smtp\"\npreset = \"office365\"\n\
+        security = \"none\"\nallow_plaintext_auth = true\nuser = \"mailer@firm.example\"\npassword = \"secret\"\n\
+        filter = [\"other.example\"]\nfallback = [\"graph\"]\nlimit_group = \"mailbox\"\n\
+        [[limit_group]]\nname = \"mailbox\"\nper_minute = { messages = 30 }\nper_day = { recipients = 10000 }\n";
+    let toml = config(&format!("default = true\n{both}"));
+    let mut sim = simulation(&service, &toml);
+    sim.start().await;
+    let by_graph =
+        |service: &Office365| service.delivered().iter().filter(|one| one.content.is_some()).count();
+    for n in 0..150 {
+        sim.submit(USER, &[&format!("g{n}@there.example")]).await;
+        sim.submit(BY_SMTP, &[&format!("s{n}@there.example")]).await;
+    }
+    let start = Instant::now();
+    sim.until_empty(secs(20 * 60)).await;
+    assert_kept(&service);
+    assert_eq!((by_graph(&service), service.messages()), (150, 300));
+    assert!(start.elapsed() <= secs(10 * 60), "{:?}", start.elapsed());
+    for (graph_is_down, sender, want) in [(true, USER, 150), (false, BY_SMTP, 190)] {
+        // Connections that are open would go on.
+        tokio::time::sleep(secs(20 * 60)).await;
+        service.set_graph_unreachable(graph_is_down);
+        service.set_unreachable(!graph_is_down);
+        for n in 0..40 {
+            sim.submit(sender, &[&format!("{graph_is_down}{n}@there.example")]).await;
+        }
+        sim.until_empty(secs(20 * 60)).await;
+        assert_eq!(by_graph(&service), want, "Graph is down: {graph_is_down}");
+    }
+    assert_kept(&service);
+    assert_eq!((service.messages(), sim.totals().await.bounced), (380, 0));
+}

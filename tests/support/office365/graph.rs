@@ -92,6 +92,11 @@ impl Office365 {
         self.state().tokens.revoke_all();
     }
 
+    /// From now on nobody can reach Graph, or everybody can.
+    pub fn set_graph_unreachable(&self, unreachable: bool) {
+        self.state().graph_unreachable = unreachable;
+    }
+
     /// What becomes of the next requests for mail, one each.
     pub fn upset_graph(&self, incidents: impl IntoIterator<Item = Incident>) {
         self.state().incidents.extend(incidents);
@@ -127,9 +132,6 @@ impl Office365 {
         let mut state = self.state();
         state.attempts += 1;
         *number = state.attempts;
-        if state.unreachable {
-            return Err(Refusal::new(503, "ServiceUnavailable", "not reachable"));
-        }
         let user = mailbox_of(request.uri().path())
             .filter(|_| request.method() == Method::POST)
             .ok_or_else(|| Refusal::new(404, "ResourceNotFound", "Resource not found for the segment."))?;
@@ -253,6 +255,9 @@ impl HttpClient for Web {
         let host = web::host(&request);
         if request.uri().path().ends_with("/token") {
             return Ok(self.0.give_token());
+        }
+        if self.0.state().graph_unreachable {
+            return Err(HttpError::Unreachable { host, reason: "connection refused".to_owned() });
         }
         // What has arrived goes on, whether somebody waits for the answer or not.
         let service = self.0.clone();

@@ -120,6 +120,7 @@ struct State {
     /// What becomes of the next requests to Graph; then all goes well.
     incidents: VecDeque<graph::Incident>,
     unreachable: bool,
+    graph_unreachable: bool,
     sessions: u64,
     logins: u64,
     attempts: u64,
@@ -164,6 +165,7 @@ impl Office365 {
             tokens: Tokens::default(),
             incidents: VecDeque::new(),
             unreachable: false,
+            graph_unreachable: false,
             sessions: 0,
             logins: 0,
             attempts: 0,
@@ -237,7 +239,7 @@ impl Office365 {
         state.tenants.get_mut(&domain.to_lowercase()).expect("the tenant is known").trouble = trouble;
     }
 
-    /// From now on nobody can connect, or everybody can.
+    /// From now on nobody can connect over SMTP, or everybody can.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.state().unreachable = unreachable;
     }
