@@ -82,7 +82,7 @@ pub const PRESETS: &[Preset] = &[
             // A request takes 4 MB, and base64 makes 4 octets of 3.
             octets: 3_000_000,
             // 150 MB of requests. A text may grow by a third before it is put into one.
-            octets_in_5_minutes: 80_000_000,
+            octets_in_5_minutes: 75 << 20,
             ..UNKNOWN
         },
     },
@@ -246,7 +246,7 @@ mod tests {
             assert_eq!(limits.quota(window), quota);
         }
         let octets = Window::from_name("5m").map(|window| limits.quota(window).octets);
-        assert_eq!((octets, limits.connections), (Some(Some(80_000_000)), 4));
+        assert_eq!((octets, limits.connections), (Some(Some(75 << 20)), 4));
         assert_eq!(limits.message_size, Some(ByteSize(3_000_000)));
     }
 }

@@ -19,6 +19,10 @@ pub const MAX_DEPTH: usize = 32;
 /// field costs memory beside its octets.
 const LONGEST_HEADER: usize = 1 << 20;
 
+/// The longest Content-Type that is read, in octets. Nobody writes a longer one, and what is in it would be put together for too
+/// long (RFC 2231 3): its body is taken for octets that nobody looks into.
+const LONGEST_TYPE: usize = 16 << 10;
+
 /// How a body is written (RFC 2045 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferEncoding {
@@ -52,8 +56,9 @@ impl EntityKind {
     pub fn of(header: &Header<'_>) -> Self {
         let mut raw = Vec::new();
         if let Some(field) = header.get("Content-Type") {
+            let value = Some(field.value()).filter(|value| value.len() <= LONGEST_TYPE);
             raw.extend_from_slice(b"Content-Type:");
-            raw.extend_from_slice(field.value());
+            raw.extend_from_slice(value.unwrap_or(b"application/octet-stream"));
             raw.extend_from_slice(b"\r\n");
         }
         let parsed = MessageParser::default().parse_headers(&raw);

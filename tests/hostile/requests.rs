@@ -94,6 +94,7 @@ const KNOWN: &[&str] = &[
     "Content-Type",
     "Content-Transfer-Encoding",
     "X-Mailsluice-Queue-ID",
+    "X-Mailsluice-Report",
     "Original-Envelope-Id",
     "Reporting-MTA",
     "Arrival-Date",

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::paper::Paper;
 use super::support::office365::graph::{Incident, Web};
-use super::support::office365::{Office365, Rules};
+use super::support::office365::{Limit, Office365, Rules};
 use super::support::simulation::{Simulation, secs};
 
 const USER: &str = "mailer@firm.example";
@@ -123,8 +123,10 @@ async fn what_may_have_come_twice_was_said() {
         }
         sim.start().await;
     }
+    // What was under way when the relay was killed goes on at the service, beside what the next one begins. Nothing else is
+    // ever too much.
     let violations = service.violations();
-    assert!(violations.is_empty(), "{} violations, first {:?}", violations.len(), violations[0]);
+    assert!(violations.iter().all(|one| one.limit == Limit::Requests), "{violations:?}");
     let (copies, totals) = (copies(&service), sim.totals().await);
     assert_eq!((copies.len(), totals.bounced, totals.expired), (MESSAGES as usize, 0, 0));
     let lines = paper.lines();

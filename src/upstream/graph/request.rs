@@ -9,13 +9,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Graph;
 use crate::mail::Address;
+use crate::smtp::line_ends::end_lines;
 
 /// What of an address must not stand as it is in a path (RFC 3986 3.3).
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
 /// By which name our requests are traced at Microsoft.
 const CLIENT_REQUEST_ID: &str = "client-request-id";
 
-/// The request that sends this content as this mailbox, and the id that it is traced by.
+/// The request that sends this content as this mailbox, and the id that it is traced by. A CR that stands alone ends a line, as
+/// over SMTP.
 pub(super) fn send_mail(
     graph: &Graph,
     mailbox: &Address,
@@ -33,7 +35,7 @@ pub(super) fn send_mail(
         .header(ACCEPT, "application/json")
         .header(CLIENT_REQUEST_ID, &id)
         .header(AUTHORIZATION, login)
-        .body(STANDARD.encode(content).into_bytes())
+        .body(STANDARD.encode(end_lines(content)).into_bytes())
         .expect("a checked URL with an encoded path is one");
     (request, id)
 }
@@ -81,7 +83,7 @@ mod tests {
             ("o'neil+a/b?c#d%e@firm.example", "o%27neil%2Ba%2Fb%3Fc%23d%25e@firm.example"),
         ] {
             let mailbox = Address::parse(mailbox).unwrap();
-            let (request, id) = send_mail(&graph, &mailbox, &"hush".into(), b"A: b\r\n\r\nc\r\n");
+            let (request, id) = send_mail(&graph, &mailbox, &"hush".into(), b"A: b\r\n\r\nc\r");
             let want = format!("http://127.0.0.1:8025/v1.0/users/{want}/sendMail");
             assert_eq!((request.method().as_str(), request.uri().to_string()), ("POST", want));
             assert_eq!(request.headers()[CONTENT_TYPE], "text/plain");
