@@ -258,8 +258,9 @@ proptest! {
                 let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
                 let before = line[..at].rsplit(|c| !is_part(c)).next().unwrap_or_default();
                 let behind = line[at + 1..].split(|c| !is_part(c)).next().unwrap_or_default();
-                // One that stands alone is nobody's address.
-                if !(before.is_empty() && behind.is_empty()) {
+                // Without a local part, quoted or not, it is nobody's address.
+                let is_quoted = line[..at].ends_with('"') && line[..at].matches('"').count() % 2 == 0;
+                if !before.is_empty() || is_quoted {
                     read.insert(format!("{before}@{behind}").to_lowercase());
                 }
             }
