@@ -258,9 +258,10 @@ proptest! {
                 let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
                 let before = line[..at].rsplit(|c| !is_part(c)).next().unwrap_or_default();
                 let behind = line[at + 1..].split(|c| !is_part(c)).next().unwrap_or_default();
-                // Without a local part, quoted or not, it is nobody's address.
+                // Without a local part, quoted or not, or without a domain, it is nobody's address.
+                let has_domain = !behind.is_empty() || line[at + 1..].starts_with('[');
                 let is_quoted = line[..at].ends_with('"') && line[..at].matches('"').count() % 2 == 0;
-                if !before.is_empty() || is_quoted {
+                if has_domain && (!before.is_empty() || is_quoted) {
                     read.insert(format!("{before}@{behind}").to_lowercase());
                 }
             }
