@@ -5,9 +5,10 @@ use std::task::Poll;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::queue_place::{QueuePlace, place_columns};
 use super::rows::{self, HELD, SENDING};
 use super::settle::remove;
-use super::writing::{QueuePlace, Writing};
+use super::writing::Writing;
 use super::{contents, listing};
 use crate::mail::QueueId;
 use crate::store::{Decisions, LaneName, MOST_DOUBTS, MessageId, MessageRelease, Summary};
@@ -20,8 +21,10 @@ pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<O
     if state == SENDING {
         return Ok(Poll::Pending);
     }
-    let sql = "UPDATE message SET due = min(due, ?2) WHERE id = ?1 AND state = 0 \
-               RETURNING route, priority, submitter, due, waiting, size";
+    let sql = concat!(
+        "UPDATE message SET due = min(due, ?2) WHERE id = ?1 AND state = 0 RETURNING ",
+        place_columns!()
+    );
     let place = db.prepare_cached(sql)?.query_row((id.0, db.now().0), QueuePlace::read).optional()?;
     if let Some(place) = &place {
         wanted(db, id.0..=id.0)?;
@@ -55,8 +58,10 @@ pub(super) fn retry_portion(
     let next = db.prepare_cached(sql)?.query_row(key, |row| row.get(0).map(MessageId)).optional()?;
     let (first, last) = (after.0.saturating_add(1), next.unwrap_or(up_to).0);
     wanted(db, first..=last)?;
-    let sql = "UPDATE message NOT INDEXED SET due = ?3 WHERE id BETWEEN ?1 AND ?2 AND state = 0 AND due > ?3 \
-               RETURNING route, priority, submitter, due, waiting, size";
+    let sql = concat!(
+        "UPDATE message NOT INDEXED SET due = ?3 WHERE id BETWEEN ?1 AND ?2 AND state = 0 AND due > ?3 RETURNING ",
+        place_columns!()
+    );
     let mut update = db.prepare_cached(sql)?;
     for place in update.query_map((first, last, db.now().0), QueuePlace::read)? {
         let QueuePlace { lane, priority, submitter, due, .. } = place?;
@@ -117,10 +122,10 @@ pub(super) fn release_known(
 
 /// Makes a held message due, under these decisions. Tells where it stands.
 fn let_go(db: &Writing, id: MessageId, decisions: &Decisions) -> rusqlite::Result<LaneName> {
-    let mut update = db.prepare_cached(
-        "UPDATE message SET state = 0, due = ?2, decisions = ?3 WHERE id = ?1 \
-         RETURNING route, priority, submitter, due, waiting, size",
-    )?;
+    let mut update = db.prepare_cached(concat!(
+        "UPDATE message SET state = 0, due = ?2, decisions = ?3 WHERE id = ?1 RETURNING ",
+        place_columns!()
+    ))?;
     let place = update.query_row((id.0, db.now().0, decisions.to_text()), QueuePlace::read)?;
     wanted(db, id.0..=id.0)?;
     db.enters(&place);
@@ -149,8 +154,7 @@ pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<
 
 /// A message that may be waiting is about to be no longer.
 fn leaves(db: &Writing, id: MessageId) -> rusqlite::Result<()> {
-    let sql =
-        "SELECT route, priority, submitter, due, waiting, size FROM message WHERE id = ?1 AND state = 0";
+    let sql = concat!("SELECT ", place_columns!(), " FROM message WHERE id = ?1 AND state = 0");
     let place = db.prepare_cached(sql)?.query_row([id.0], QueuePlace::read).optional()?;
     if let Some(place) = place {
         db.leaves(place.lane, place.recipients, place.octets);

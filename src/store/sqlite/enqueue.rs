@@ -2,8 +2,9 @@
 
 use rusqlite::params;
 
+use super::queue_place::QueuePlace;
 use super::rows::{self, HELD, WAITING, millis};
-use super::writing::{QueuePlace, Writing};
+use super::writing::Writing;
 use crate::mail::Body;
 use crate::store::{MessageKind, NewMessage};
 use crate::time::Moment;

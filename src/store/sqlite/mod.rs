@@ -24,6 +24,7 @@ mod overdue;
 mod permits;
 mod place;
 mod places;
+mod queue_place;
 mod readers;
 mod recover;
 mod reroute;

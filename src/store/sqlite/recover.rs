@@ -1,7 +1,8 @@
 //! What a start finds, and sets right.
 
+use super::queue_place::{QueuePlace, place_columns};
 use super::rows;
-use super::writing::{QueuePlace, Writing};
+use super::writing::Writing;
 use crate::limits::Ledger;
 use crate::store::{Orphans, Recovered};
 
@@ -15,7 +16,7 @@ pub(super) fn recover(db: &Writing) -> rusqlite::Result<Recovered> {
     });
     let mut sending = db.prepare("SELECT queue_id FROM message WHERE state = 1")?;
     let unknown = sending.query_map([], |row| rows::queue_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
-    let sql = "UPDATE message SET state = 0 WHERE state = 1 RETURNING route, priority, submitter, due, waiting, size";
+    let sql = concat!("UPDATE message SET state = 0 WHERE state = 1 RETURNING ", place_columns!());
     for place in db.prepare(sql)?.query_map([], QueuePlace::read)? {
         db.enters(&place?);
     }

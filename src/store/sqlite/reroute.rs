@@ -4,17 +4,25 @@ use std::collections::HashMap;
 
 use rusqlite::Row;
 
-use super::writing::{QueuePlace, Writing};
+use super::queue_place::{QueuePlace, place_columns};
+use super::writing::Writing;
 use crate::store::{Decisions, LaneMove, LaneName};
 
 /// Messages that are looked at in one transaction.
 const PORTION: usize = 2_000;
 
 // They walk along the indexes `message_due` and `message_held`, and go on where they have stopped.
-pub(super) const WAITING: &str = "SELECT route, priority, submitter, due, waiting, size, id, sender, decisions FROM message \
-    WHERE route = ?1 AND state = 0 AND (priority, due, id) > (?2, ?3, ?4) ORDER BY priority, due, id LIMIT ?5";
-pub(super) const HELD: &str = "SELECT route, priority, submitter, due, waiting, size, id, sender, decisions FROM message \
-    WHERE route = ?1 AND state = 2 AND id > ?2 ORDER BY id LIMIT ?3";
+pub(super) const WAITING: &str = concat!(
+    "SELECT ",
+    place_columns!(),
+    ", id, sender, decisions FROM message WHERE route = ?1 AND state = 0 AND (priority, due, id) > (?2, ?3, ?4) \
+     ORDER BY priority, due, id LIMIT ?5"
+);
+pub(super) const HELD: &str = concat!(
+    "SELECT ",
+    place_columns!(),
+    ", id, sender, decisions FROM message WHERE route = ?1 AND state = 2 AND id > ?2 ORDER BY id LIMIT ?3"
+);
 
 /// Where a walk through a lane has come to.
 #[derive(Debug, Clone, Copy)]
@@ -90,9 +98,10 @@ fn look(db: &Writing, from: &LaneName, at: LanePosition) -> rusqlite::Result<Vec
 }
 
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    let decisions: Option<String> = row.get(8)?;
+    let behind = QueuePlace::COLUMNS;
+    let decisions: Option<String> = row.get(behind + 2)?;
     let decided = decisions.is_some_and(|text| {
         Decisions::from_text(Some(&text)).is_ok_and(|decisions| decisions.upstream.is_some())
     });
-    Ok(Found { place: QueuePlace::read(row)?, id: row.get(6)?, sender: row.get(7)?, decided })
+    Ok(Found { place: QueuePlace::read(row)?, id: row.get(behind)?, sender: row.get(behind + 1)?, decided })
 }

@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::queue_place::{QueuePlace, place_columns};
 use super::rows::{self, HELD, WAITING};
-use super::writing::{QueuePlace, Writing};
+use super::writing::Writing;
 use super::{contents, enqueue, mailboxes, sent_copies, usage};
 use crate::limits::{AccountKey, Amount};
 use crate::mail::QueueId;
@@ -42,12 +43,14 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
     }
     // What was tried goes behind what has been due meanwhile. One of which nothing is left does not go back into the indexes
     // of what waits, only to be removed from them.
-    let mut update = db.prepare_cached(
+    let mut update = db.prepare_cached(concat!(
         "UPDATE message SET state = iif(waiting > ?3, ?6, 1), waiting = waiting - ?3, attempts = attempts + ?4, \
          warned = warned OR ?5, due = max(coalesce(?2, due), \
          coalesce((SELECT min(due) FROM recipient WHERE message = ?1 AND state = 0), due)) \
-         WHERE id = ?1 RETURNING route, priority, submitter, due, waiting, size, in_file, queue_id",
-    )?;
+         WHERE id = ?1 RETURNING ",
+        place_columns!(),
+        ", in_file, queue_id"
+    ))?;
     let row = update.query_row(
         (
             id.0,
@@ -57,7 +60,10 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
             settlement.warned,
             if settlement.hold { HELD } else { WAITING },
         ),
-        |row| Ok((QueuePlace::read(row)?, row.get::<_, bool>(6)?, rows::queue_id(row, 7)?)),
+        |row| {
+            let behind = QueuePlace::COLUMNS;
+            Ok((QueuePlace::read(row)?, row.get::<_, bool>(behind)?, rows::queue_id(row, behind + 1)?))
+        },
     );
     let (place, in_file, queue_id) = row?;
     if place.recipients > 0 {
@@ -82,8 +88,8 @@ pub(super) fn hand_back(db: &Writing, leases: &[Lease]) -> rusqlite::Result<u64>
         if !taken.is_none() {
             db.end(&account, &taken, None)?;
         }
-        let sql = "UPDATE message SET state = 0 WHERE id = ?1 AND state = 1 \
-                   RETURNING route, priority, submitter, due, waiting, size";
+        let sql =
+            concat!("UPDATE message SET state = 0 WHERE id = ?1 AND state = 1 RETURNING ", place_columns!());
         let place = db.prepare_cached(sql)?.query_row([lease.id.0], QueuePlace::read).optional()?;
         if let Some(place) = place {
             db.enters(&place);
@@ -99,8 +105,11 @@ pub(super) fn move_leased(db: &Writing, moved: &LeasedMove) -> rusqlite::Result<
     if !taken.is_none() {
         db.end(&account, &taken, None)?;
     }
-    let sql = "UPDATE message SET state = 0, route = ?2, age_base = age_base + ?3, decisions = ?4 WHERE id = ?1 AND state = 1 \
-               RETURNING route, priority, submitter, due, waiting, size";
+    let sql = concat!(
+        "UPDATE message SET state = 0, route = ?2, age_base = age_base + ?3, decisions = ?4 \
+         WHERE id = ?1 AND state = 1 RETURNING ",
+        place_columns!()
+    );
     let row = (moved.lease.id.0, moved.to.as_str(), moved.credit, moved.decisions.to_text());
     let place = db.prepare_cached(sql)?.query_row(row, QueuePlace::read).optional()?;
     if let Some(place) = place {

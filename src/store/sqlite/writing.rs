@@ -12,29 +12,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 use super::books::{Books, CountedWindows, OpenBooks, OpenPermit, limited};
 use super::checkpoints::Checkpoints;
+use super::queue_place::QueuePlace;
 use super::rows::lane;
 use super::turns::Turns;
 use super::{blacklist, usage};
 use crate::limits::{AccountKey, Amount, Ceilings, Load, Scope, Wait};
 use crate::store::{LaneName, Lease, MessageId, PermitId};
 use crate::time::{Moment, Timeline};
-
-/// Where a message waits: the columns `route, priority, submitter, due, waiting, size`.
-pub(super) struct QueuePlace {
-    pub(super) lane: LaneName,
-    /// `message.priority`
-    pub(super) priority: u8,
-    pub(super) submitter: String,
-    pub(super) due: Moment,
-    /// Recipients that are not settled.
-    pub(super) recipients: i64,
-    /// Octets of its content.
-    pub(super) octets: i64,
-}
 
 /// What waits in each lane, as of the last commit.
 #[derive(Debug, Clone, Default)]
@@ -95,20 +83,6 @@ impl Deref for Writing {
 
     fn deref(&self) -> &Connection {
         &self.connection
-    }
-}
-
-impl QueuePlace {
-    /// Reads the columns, which are the first of the row.
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            lane: lane(row, 0)?,
-            priority: row.get(1)?,
-            submitter: row.get(2)?,
-            due: Moment(row.get(3)?),
-            recipients: row.get(4)?,
-            octets: row.get(5)?,
-        })
     }
 }
 

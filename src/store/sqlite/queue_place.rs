@@ -1,0 +1,45 @@
+//! Where a message waits, as a row of `message` tells it.
+
+use rusqlite::Row;
+
+use super::rows::lane;
+use crate::store::LaneName;
+use crate::time::Moment;
+
+/// The columns of `message` that a [`QueuePlace`] is read from. They come first in the row.
+macro_rules! place_columns {
+    () => {
+        "route, priority, submitter, due, waiting, size"
+    };
+}
+pub(super) use place_columns;
+
+/// Where a message waits: what [`place_columns`] names.
+pub(super) struct QueuePlace {
+    pub(super) lane: LaneName,
+    /// `message.priority`
+    pub(super) priority: u8,
+    pub(super) submitter: String,
+    pub(super) due: Moment,
+    /// Recipients that are not settled.
+    pub(super) recipients: i64,
+    /// Octets of its content.
+    pub(super) octets: i64,
+}
+
+impl QueuePlace {
+    /// How many columns it is read from.
+    pub(super) const COLUMNS: usize = 6;
+
+    /// Reads the columns, which are the first of the row.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            lane: lane(row, 0)?,
+            priority: row.get(1)?,
+            submitter: row.get(2)?,
+            due: Moment(row.get(3)?),
+            recipients: row.get(4)?,
+            octets: row.get(5)?,
+        })
+    }
+}
