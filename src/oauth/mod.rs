@@ -39,6 +39,7 @@ pub use expiring::{SignInDeadline, sign_in_deadlines};
 pub use grant::{AcceptError, SignInGrant, client_fingerprint};
 pub use interactive::{Authorization, DeviceCode, RedirectError};
 pub use loopback::Loopback;
+pub(crate) use said::without_secrets;
 pub use sign_ins::SignIns;
 pub use status::{SignInStatus, TokenStatus};
 pub use token::{AccessToken, NoToken, Renewal, Resource, TokenFeed, TokenHandle, TokenOrigin, TokenState};

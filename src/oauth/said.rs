@@ -1,4 +1,4 @@
-//! What a request has said that nobody may read, and that a provider's words may repeat.
+//! What a request has said that nobody may read, and that a provider's words may repeat: whoever shows such words asks here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -69,21 +69,26 @@ impl SaidSecrets {
     }
 
     fn without(&self, words: &str) -> String {
-        let secrets = || self.0.iter().map(ExposeSecret::expose_secret);
-        let words = secrets().fold(words.to_owned(), |words, secret| words.replace(secret, HIDDEN));
-        let is_token = |c: char| c.is_ascii_alphanumeric() || "-._~+/=%".contains(c);
-        let mut shown = String::with_capacity(words.len());
-        let mut rest = words.as_str();
-        while let Some(first) = rest.chars().next() {
-            let end = rest.find(|c| is_token(c) != is_token(first)).unwrap_or(rest.len());
-            let (word, behind) = rest.split_at(end);
-            let part = word.trim_matches('.');
-            let is_part = part.len() >= LEAST_PART && secrets().any(|secret| secret.contains(part));
-            shown.push_str(if is_part { HIDDEN } else { word });
-            rest = behind;
-        }
-        shown
+        let secrets: Vec<&str> = self.0.iter().map(ExposeSecret::expose_secret).collect();
+        without_secrets(words, &secrets)
     }
+}
+
+/// A provider's words, in which none of these secrets is shown, nor a part of one that says something of it.
+pub(crate) fn without_secrets(words: &str, secrets: &[&str]) -> String {
+    let words = secrets.iter().fold(words.to_owned(), |words, secret| words.replace(secret, HIDDEN));
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "-._~+/=%".contains(c);
+    let mut shown = String::with_capacity(words.len());
+    let mut rest = words.as_str();
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| is_token(c) != is_token(first)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        let part = word.trim_matches('.');
+        let is_part = part.len() >= LEAST_PART && secrets.iter().any(|secret| secret.contains(part));
+        shown.push_str(if is_part { HIDDEN } else { word });
+        rest = behind;
+    }
+    shown
 }
 
 #[cfg(test)]

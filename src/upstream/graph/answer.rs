@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::smtp::shown::HIDDEN;
+use crate::oauth::without_secrets;
 use crate::smtp::{EnhancedStatus, Reply};
 use crate::upstream::answer::{Answer, RecipientResult};
 use crate::upstream::error::{DialogueFault, Stage};
@@ -18,8 +18,6 @@ use crate::web::retry_after;
 
 /// The longest of Graph's words that are shown, in characters.
 const LONGEST: usize = 300;
-/// A word with so many characters of a token says something of it.
-const LEAST_PART: usize = 12;
 /// Longer than a day is no pause that is meant.
 const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
@@ -176,16 +174,9 @@ fn without_codes(words: &str) -> String {
 
 /// Words of Graph's for the log: on one line, of bounded length, with nothing of the token.
 fn shown(words: &str, token: &SecretString) -> String {
-    let token = token.expose_secret();
-    let plain: String =
-        words.chars().map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).collect();
-    let part = |word: &str| {
-        let inner = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let is_part = inner.len() >= LEAST_PART && (token.contains(inner) || inner.contains(token));
-        if is_part { HIDDEN.to_owned() } else { word.to_owned() }
-    };
-    let words: Vec<String> = plain.replace(token, HIDDEN).split_whitespace().map(part).collect();
-    let text = words.join(" ");
+    let plain: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let open = without_secrets(&plain, &[token.expose_secret()]);
+    let text = open.split_whitespace().collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
