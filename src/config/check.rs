@@ -13,7 +13,7 @@ mod sign_ins;
 use std::collections::HashMap;
 
 pub(super) use self::limit_groups::check as limit_groups;
-use self::named::unknown;
+use self::named::find;
 use self::same_names::same_names;
 pub(super) use self::sign_ins::check as sign_ins;
 use super::fault::SourcePlace;
@@ -163,17 +163,13 @@ fn fallbacks(root: &Section<'_>, reads: &mut [Read]) -> Vec<Vec<(usize, usize)>>
         for (entry, (name, place)) in
             read.upstream.fallback.upstreams.iter_mut().zip(&read.fallbacks).enumerate()
         {
-            let found = names.iter().position(|known| known.to_lowercase() == name.to_lowercase());
-            let (what, instead) = match found {
-                None => (
-                    format!("{} is not the name of an upstream", quoted(name)),
-                    unknown(name, &names[own], &names),
-                ),
-                Some(to) if to == own => ("names the upstream itself".to_owned(), "remove it".to_owned()),
-                Some(to) if way.iter().any(|(_, other)| *other == to) => {
+            let (what, instead) = match find(name, &names[own], &names) {
+                Err(unknown) => unknown,
+                Ok(to) if to == own => ("names the upstream itself".to_owned(), "remove it".to_owned()),
+                Ok(to) if way.iter().any(|(_, other)| *other == to) => {
                     (format!("names {} twice", quoted(name)), "remove one of them".to_owned())
                 }
-                Some(to) => {
+                Ok(to) => {
                     name.clone_from(&names[to]);
                     way.push((entry, to));
                     continue;

@@ -1,6 +1,6 @@
 //! Whether `large` names a smart host that takes what a request can't carry.
 
-use super::named::unknown;
+use super::named::find;
 use crate::config::UpstreamKind;
 use crate::config::reader::Section;
 use crate::config::sections::upstream::Read;
@@ -16,22 +16,18 @@ pub(super) fn check(root: &Section<'_>, reads: &mut [Read]) -> Vec<usize> {
         let Read { upstream, large: Some(place), .. } = &mut reads[own] else { continue };
         let UpstreamKind::Graph(graph) = &mut upstream.kind else { continue };
         let Some(name) = &mut graph.large else { continue };
-        let (what, instead) = match names.iter().position(|known| known.to_lowercase() == name.to_lowercase())
-        {
-            Some(at) if hosts[at] => {
+        let another = || "write the name of an upstream with kind = \"smtp\"".to_owned();
+        let (what, instead) = match find(name, &names[own], &names) {
+            Err(unknown) => unknown,
+            Ok(at) if hosts[at] => {
                 name.clone_from(&names[at]);
                 found.push(at);
                 continue;
             }
-            Some(at) if at == own => ("names the upstream itself".to_owned(), None),
-            Some(_) => (format!("{} does not speak SMTP", quoted(name)), None),
-            None => {
-                let what = format!("{} is not the name of an upstream", quoted(name));
-                (what, Some(unknown(name, &names[own], &names)))
-            }
+            Ok(at) if at == own => ("names the upstream itself".to_owned(), another()),
+            Ok(_) => (format!("{} does not speak SMTP", quoted(name)), another()),
         };
-        let instead = instead.as_deref().unwrap_or("write the name of an upstream with kind = \"smtp\"");
-        root.fault(place, "upstream.large", &what, instead);
+        root.fault(place, "upstream.large", &what, &instead);
     }
     found
 }
