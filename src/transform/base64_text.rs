@@ -6,7 +6,7 @@
 use super::downgrade::{base64_lines, declare};
 use crate::mail::header::Header;
 use crate::mail::mime::{
-    DecodedBody, EntityKind, MAX_DEPTH, Piece, TransferEncoding, is_plain_to_all, pieces,
+    DecodedBody, EntityKind, MAX_DEPTH, Piece, TransferEncoding, is_plain_to_all, part_header, pieces,
 };
 use crate::mail::sealed::{is_armored, is_sealed_kind};
 use crate::smtp::line_ends::end_lines;
@@ -14,7 +14,8 @@ use crate::smtp::line_ends::end_lines;
 /// The content with its text as base64.
 pub(super) fn encode(content: Vec<u8>) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + content.len() / 3);
-    if entity(&content, EntityPlace { depth: 0, in_digest: false }, &mut out) { out } else { content }
+    let place = EntityPlace { depth: 0, in_digest: false };
+    if entity((&content, Header::parse(&content)), place, &mut out) { out } else { content }
 }
 
 /// Where an entity stands.
@@ -26,8 +27,7 @@ struct EntityPlace {
 }
 
 /// Writes an entity. Returns whether anything in it has changed.
-fn entity(octets: &[u8], place: EntityPlace, out: &mut Vec<u8>) -> bool {
-    let mut header = Header::parse(octets);
+fn entity((octets, mut header): (&[u8], Header<'_>), place: EntityPlace, out: &mut Vec<u8>) -> bool {
     let kind = EntityKind::of(&header);
     let is_message = place.in_digest && !kind.declared;
     let is_open =
@@ -60,9 +60,13 @@ fn entity(octets: &[u8], place: EntityPlace, out: &mut Vec<u8>) -> bool {
 fn multipart(body: &[u8], boundary: &[u8], place: EntityPlace, out: &mut Vec<u8>) -> bool {
     let mut is_changed = false;
     for piece in pieces(body, boundary) {
-        match piece {
-            Piece::Part(range) => is_changed |= entity(&body[range], place, out),
-            Piece::Around(range) => out.extend_from_slice(&body[range]),
+        let (octets, header) = match piece {
+            Piece::Part(range) => (&body[range.clone()], part_header(&body[range])),
+            Piece::Around(range) => (&body[range], None),
+        };
+        match header {
+            Some(header) => is_changed |= entity((octets, header), place, out),
+            None => out.extend_from_slice(octets),
         }
     }
     is_changed
