@@ -8,8 +8,8 @@ use crate::account::AccountSettings;
 use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, Message};
-use crate::transform::{OtherRecipients, Prepared, TransformError, Transformer, UpstreamFacts, WayOut};
-use crate::upstream::{DeliveredBy, Offer};
+use crate::transform::{Prepared, TransformError, Transformer, UpstreamFacts, WayOut};
+use crate::upstream::Offer;
 
 /// Content of this size is transformed on a thread of its own; smaller content is not counted as memory.
 const LARGE: u64 = 256 << 10;
@@ -104,8 +104,6 @@ pub(super) async fn make_ready(
         eight_bit_mime: offer.eight_bit_mime,
         smtputf8: offer.smtputf8,
         local: offer.local,
-        header_delivery: OtherRecipients::by(&settings.upstream)
-            .filter(|_| offer.delivery == DeliveredBy::Header),
     };
     let prepared = prepare(transformer, settings, (message, content), facts).await?;
     let size = prepared.content.len() as u64;

@@ -27,7 +27,7 @@ use crate::session::ruling::{Arrived, Ruling};
 use crate::smtp::Reply;
 use crate::store::{LaneName, Message, TestTreatment, Upload};
 use crate::time::{SystemClock, Timeline};
-use crate::transform::{OtherRecipients, Prepared, Transformer, UpstreamFacts, WayOut};
+use crate::transform::{Prepared, Transformer, UpstreamFacts, WayOut};
 
 /// A message that nobody has handed in.
 #[derive(Debug, Clone)]
@@ -196,13 +196,11 @@ async fn prepare(
     let fault = |text: String| Reply::new(451, (4, 3, 0), text);
     let octets = message.content.read().await.map_err(|error| fault(error.to_string()))?;
     let local = matches!(upstream.kind, UpstreamKind::Capture(_));
-    let header_delivery = OtherRecipients::by(upstream);
     let facts = UpstreamFacts {
         sign: upstream.sign && !local,
         eight_bit_mime: true,
-        smtputf8: header_delivery.is_none(),
+        smtputf8: !upstream.delivers_by_header(),
         local,
-        header_delivery,
     };
     let prepared = transformer.prepare(&message, octets, &WayOut { upstream, account, facts });
     prepared.map_err(|error| error.to_reply())

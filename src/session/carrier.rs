@@ -10,7 +10,7 @@ use crate::store::{
     QueuedRecipient, TestTreatment,
 };
 use crate::time::Moment;
-use crate::transform::{HeaderFault, OtherRecipients, TransformError, Transformer, UpstreamFacts, WayOut};
+use crate::transform::{HeaderFault, TransformError, Transformer};
 
 /// Octets of a header section that are looked at; what is longer is judged when it goes.
 const MOST: u64 = 256 << 10;
@@ -152,12 +152,5 @@ fn fault(
         return None;
     }
     let account = upstream.accounts.first()?;
-    let facts = UpstreamFacts {
-        sign: false,
-        eight_bit_mime: true,
-        smtputf8: false,
-        local: false,
-        header_delivery: OtherRecipients::by(upstream),
-    };
-    transformer.ensure_header(message, section, &WayOut { upstream, account, facts }).err()
+    transformer.ensure_header(message, section, (upstream, account)).err()
 }

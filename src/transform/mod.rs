@@ -53,8 +53,6 @@ pub struct UpstreamFacts {
     pub smtputf8: bool,
     /// Whether it is the local mailbox: then nothing leaves the machine.
     pub local: bool,
-    /// Where it delivers to whom the header names and knows no envelope: what becomes of others in there.
-    pub header_delivery: Option<OtherRecipients>,
 }
 
 /// By which upstream a message goes.
@@ -176,7 +174,8 @@ impl Transformer {
         if let Some(content) = &with_signature {
             header = Header::parse(content);
         }
-        let (reverse_path, recipients) = self.write_header(message, &mut header, way_out)?;
+        let (reverse_path, recipients) =
+            self.write_header(message, &mut header, (way_out.upstream, way_out.account), upstream.local)?;
         let envelope = (&reverse_path, &recipients[..]);
         let international = needs_smtputf8(message, &header, envelope);
         let takes_international = upstream.smtputf8 || upstream.local;
@@ -196,8 +195,10 @@ impl Transformer {
             content = seven_bit.write(&content)?;
         }
         let mut edited = EditedFields::default();
-        if let Some(others) = upstream.header_delivery {
+        let mut delivery = DeliveredBy::Envelope;
+        if let Some(others) = OtherRecipients::by(way_out.upstream) {
             (content, edited) = delivered_by_header(content, &recipients, others)?;
+            delivery = DeliveredBy::Header;
         }
         content = self.smime.sign(content, self.timeline.wall())?;
         if let Some(covered) = covered {
@@ -209,8 +210,6 @@ impl Transformer {
         }
         let eight_bit = !content.is_ascii();
         let smtputf8 = international && takes_international;
-        let delivery =
-            if upstream.header_delivery.is_some() { DeliveredBy::Header } else { DeliveredBy::Envelope };
         Ok(Prepared { content, reverse_path, recipients, smtputf8, eight_bit, delivery, edited })
     }
 
@@ -220,17 +219,18 @@ impl Transformer {
         &self,
         message: &Message,
         header: &mut Header<'_>,
-        way_out: &WayOut<'_>,
+        (upstream, account): (&Upstream, &Login),
+        local: bool,
     ) -> Result<(ReversePath, Vec<Address>), TransformError> {
         decided::apply(header, &message.decisions.ruled);
         self.complete(message, header);
         let mut reverse_path = message.reverse_path.clone();
         let mut original = None;
-        if let Some(sender) = sender_of(message, way_out.upstream, way_out.account) {
+        if let Some(sender) = sender_of(message, upstream, account) {
             reverse_path = sender.reverse_path(header, &reverse_path);
             original = sender.write(header);
         }
-        let recipients = addressed(message, header, way_out.facts.local)?;
+        let recipients = addressed(message, header, local)?;
         remove_blind_copies(header);
         if let Some(original) = original {
             header.append_raw(original);
@@ -247,11 +247,12 @@ impl Transformer {
         &self,
         message: &Message,
         section: &[u8],
-        way_out: &WayOut<'_>,
+        (upstream, account): (&Upstream, &Login),
     ) -> Result<(), HeaderFault> {
-        let Some(others) = way_out.facts.header_delivery else { return Ok(()) };
+        let Some(others) = OtherRecipients::by(upstream) else { return Ok(()) };
         let mut header = Header::parse(section);
-        let Ok((_, recipients)) = self.write_header(message, &mut header, way_out) else { return Ok(()) };
+        let written = self.write_header(message, &mut header, (upstream, account), false);
+        let Ok((_, recipients)) = written else { return Ok(()) };
         obey_envelope(&mut header, &recipients, others).map(|_| ())
     }
 }

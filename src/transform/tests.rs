@@ -9,10 +9,8 @@ use crate::mail::{Body, QueueId, ReversePath};
 use crate::store::{ClientInfo, Content, Decisions, LaneName, MessageKind, QueuedRecipient, TestTreatment};
 use crate::time::{Moment, SystemClock, Timeline};
 
-const ALL: UpstreamFacts =
-    UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false, header_delivery: None };
-const OLD: UpstreamFacts =
-    UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false, header_delivery: None };
+const ALL: UpstreamFacts = UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
+const OLD: UpstreamFacts = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()

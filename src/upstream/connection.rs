@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::DialogueFault;
-use super::offer::{DeliveredBy, Offer};
+use super::offer::Offer;
 use super::wire::Wire;
 use crate::config::Timeouts;
 use crate::smtp::extension::Capabilities;
@@ -78,7 +78,6 @@ impl Connection {
             max_recipients: offered.max_recipients,
             dsn: offered.dsn,
             local: false,
-            delivery: DeliveredBy::Envelope,
         }
     }
 

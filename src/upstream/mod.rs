@@ -45,8 +45,8 @@ pub use error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginMeth
 pub use graph::{GraphClient, GraphLink};
 pub(crate) use login::{LoginLine, in_order, respond, without};
 pub use observer::Observer;
-pub use offer::{DeliveredBy, Offer};
-pub use outgoing::Outgoing;
+pub use offer::Offer;
+pub use outgoing::{DeliveredBy, Outgoing};
 pub(crate) use proxy::reach;
 pub use replies::{
     AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,

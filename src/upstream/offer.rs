@@ -19,18 +19,6 @@ pub struct Offer {
     pub dsn: bool,
     /// Whether it is on this machine, so that nothing leaves.
     pub local: bool,
-    /// To whom it delivers.
-    pub delivery: DeliveredBy,
-}
-
-/// By what an upstream knows to whom a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeliveredBy {
-    /// By the recipients of the transaction.
-    #[default]
-    Envelope,
-    /// By the fields To, Cc and Bcc of the header alone.
-    Header,
 }
 
 impl Offer {

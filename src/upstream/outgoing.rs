@@ -1,8 +1,17 @@
 //! A message that is ready for an upstream.
 
-use super::offer::DeliveredBy;
 use super::transaction::{Requests, Transaction};
 use crate::mail::{Address, Body, QueueId, ReversePath};
+
+/// By what an upstream knows to whom a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeliveredBy {
+    /// By the recipients of the transaction.
+    #[default]
+    Envelope,
+    /// By the fields To, Cc and Bcc of the header alone.
+    Header,
+}
 
 /// A message that is ready for an upstream.
 #[derive(Debug, Clone, Copy)]

@@ -118,13 +118,7 @@ fn what_is_not_the_sender_s_keeps_its_octets() {
     let records = published(&keys);
     let verifier = MessageAuthenticator::new_cloudflare().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let facts = UpstreamFacts {
-        sign: true,
-        eight_bit_mime: true,
-        smtputf8: true,
-        local: false,
-        header_delivery: None,
-    };
+    let facts = UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
     let fields = proptest::collection::vec(proptest::sample::select(FIELDS), 0..14);
     let bodies = proptest::sample::select(BODIES);
     for when in ["missing", "always"] {

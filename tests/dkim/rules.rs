@@ -122,13 +122,7 @@ impl Bench {
     }
 
     fn prepared(&self, content: &[u8], ruled: &Ruled) -> Vec<u8> {
-        let facts = UpstreamFacts {
-            sign: true,
-            eight_bit_mime: true,
-            smtputf8: true,
-            local: false,
-            header_delivery: None,
-        };
+        let facts = UpstreamFacts { sign: true, eight_bit_mime: true, smtputf8: true, local: false };
         let upstream = &self.config.upstreams[0];
         let way_out = WayOut { upstream, account: &upstream.accounts[0], facts };
         let mut message: Message = message();

@@ -162,13 +162,7 @@ fn prepare_as(sender: Option<UpstreamSender>, content: &str) -> bool {
         size: content.len() as u64,
         content: Content::memory(Vec::new()),
     };
-    let old = UpstreamFacts {
-        sign: true,
-        eight_bit_mime: false,
-        smtputf8: false,
-        local: false,
-        header_delivery: None,
-    };
+    let old = UpstreamFacts { sign: true, eight_bit_mime: false, smtputf8: false, local: false };
     let content = format!("Received: x\r\nFrom: a@firm.example\r\n{content}").into_bytes();
     let mut config = config();
     config.dkim.push(signing_entry());

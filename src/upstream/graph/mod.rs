@@ -21,8 +21,8 @@ use super::credentials::{Credentials, PresentedLogin};
 use super::dialogue::DialogueHub;
 use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginRefusal, Stage};
 use super::observer::Observer;
-use super::offer::{DeliveredBy, Offer};
-use super::outgoing::Outgoing;
+use super::offer::Offer;
+use super::outgoing::{DeliveredBy, Outgoing};
 use super::replies::row_for;
 use crate::config::{Filter, Graph, GraphMailbox};
 use crate::mail::Address;
@@ -120,7 +120,7 @@ impl GraphLink {
     /// What Graph takes.
     #[must_use]
     pub fn offer(&self) -> Offer {
-        Offer { eight_bit_mime: true, delivery: DeliveredBy::Header, ..Offer::default() }
+        Offer { eight_bit_mime: true, ..Offer::default() }
     }
 
     /// The host that requests go to.
