@@ -52,6 +52,26 @@ pub(crate) fn upward_imports(source: &Source) -> Vec<String> {
 }
 
 #[test]
+fn the_rooms_are_in_the_document() {
+    let text = include_str!("../../ARCHITECTURE.md");
+    let mut described: Vec<(usize, &str)> = Vec::new();
+    for row in text.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let Some((level, rest)) = row.split_once(" | ") else { continue };
+        let Ok(level) = level.parse() else { continue };
+        let rooms = rest.split(" | ").next().unwrap_or_default();
+        described.extend(rooms.split('`').skip(1).step_by(2).map(|room| (level, room)));
+    }
+    described.sort_unstable();
+    let mut rooms: Vec<(usize, &str)> = LEVELS
+        .iter()
+        .enumerate()
+        .flat_map(|(level, rooms)| rooms.iter().map(move |room| (level, *room)))
+        .collect();
+    rooms.sort_unstable();
+    assert_eq!(described, rooms);
+}
+
+#[test]
 fn a_forbidden_import_is_found() {
     for (name, path, text, wanted) in [
         ("plain", "store.rs", "use crate::lane::Wakeups;", 1),
