@@ -19,7 +19,7 @@ const CLOCK_SET: u64 = 500;
 /// How often counts that have left their windows are removed.
 const PRUNE: Duration = Duration::from_hours(1);
 
-/// Writes down the tie to the clocks, which also tries a store that has failed; removes old counts.
+/// Writes down the tie to the clocks, which also tries a store that has failed; removes old counts; gives back room on the disk.
 pub(super) async fn run(context: Arc<Context>) {
     let mut phase = context.phase.clone();
     let (mut noted, mut ahead) = (context.timeline.now(), context.timeline.wall_ahead());
@@ -37,6 +37,8 @@ pub(super) async fn run(context: Arc<Context>) {
             let _ = context.store.note_clock().await;
             noted = now;
         }
+        // It costs a look while there is nothing to give.
+        let _ = context.store.release_space().await;
         if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE) && context.store.prune().await.is_ok() {
             pruned = Some(now);
             // A failure has been logged by the store; the next time is early enough.

@@ -274,6 +274,9 @@ pub trait Upkeep: Send + Sync {
     /// Takes so many messages into the queue at most from now on; what is there stays.
     fn set_max_messages(&self, most: u64);
 
+    /// Gives room on the disk back that nothing needs any more. Other writes go in between.
+    async fn release_space(&self) -> Result<(), StoreError>;
+
     /// Forgets counts that have left their windows, suspensions that are over, contents that have been removed, and what
     /// counts no more towards the blacklist.
     async fn prune(&self) -> Result<(), StoreError>;

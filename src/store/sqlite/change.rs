@@ -5,17 +5,17 @@ use std::task::Poll;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::listing;
 use super::queue_place::{QueuePlace, place_columns};
 use super::rows::{self, HELD, SENDING};
 use super::settle::remove;
 use super::writing::Writing;
-use super::{contents, listing};
 use crate::mail::QueueId;
 use crate::store::{Decisions, LaneName, MOST_DOUBTS, MessageId, MessageRelease, Summary};
 
 /// Makes a message due that waits. Tells where it stands; `None` when no such message waits.
 pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<Option<LaneName>>> {
-    let Some((id, state, _)) = find(db, queue_id)? else {
+    let Some((id, state)) = find(db, queue_id)? else {
         return Ok(Poll::Ready(None));
     };
     if state == SENDING {
@@ -82,7 +82,7 @@ fn wanted(db: &Writing, messages: RangeInclusive<i64>) -> rusqlite::Result<()> {
 
 /// Keeps a message until it is released; false when there is no such message.
 pub(super) fn hold(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<bool>> {
-    let Some((id, state, _)) = find(db, queue_id)? else {
+    let Some((id, state)) = find(db, queue_id)? else {
         return Ok(Poll::Ready(false));
     };
     if state == SENDING {
@@ -100,7 +100,7 @@ pub(super) fn release(
     decisions: &Decisions,
 ) -> rusqlite::Result<Option<LaneName>> {
     match find(db, queue_id)? {
-        Some((id, HELD, _)) => let_go(db, id, decisions).map(Some),
+        Some((id, HELD)) => let_go(db, id, decisions).map(Some),
         _ => Ok(None),
     }
 }
@@ -132,9 +132,12 @@ fn let_go(db: &Writing, id: MessageId, decisions: &Decisions) -> rusqlite::Resul
     Ok(place.lane)
 }
 
-/// Deletes a message. Tells what it was, and whether its content is in a file; `None` when there is no such message.
-pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<Option<(Summary, bool)>>> {
-    let Some((id, state, in_file)) = find(db, queue_id)? else {
+/// Deletes a message. Tells what it was, and the content file that it had; `None` when there is no such message.
+pub(super) fn delete(
+    db: &Writing,
+    queue_id: &QueueId,
+) -> rusqlite::Result<Poll<Option<(Summary, Option<QueueId>)>>> {
+    let Some((id, state)) = find(db, queue_id)? else {
         return Ok(Poll::Ready(None));
     };
     if state == SENDING {
@@ -144,12 +147,9 @@ pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<
     leaves(db, id)?;
     let sql = "SELECT count(*) FROM recipient WHERE message = ?1 AND state = 0";
     let waiting: i64 = db.prepare_cached(sql)?.query_row([id.0], |row| row.get(0))?;
-    rows::count(db, "deleted", waiting.unsigned_abs())?;
-    if in_file {
-        contents::note_gone(db, queue_id)?;
-    }
-    remove(db, id)?;
-    Ok(Poll::Ready(summary.map(|summary| (summary, in_file))))
+    db.count("deleted", waiting.unsigned_abs());
+    let file = remove(db, id)?;
+    Ok(Poll::Ready(summary.map(|summary| (summary, file))))
 }
 
 /// A message that may be waiting is about to be no longer.
@@ -162,9 +162,7 @@ fn leaves(db: &Writing, id: MessageId) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn find(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<(MessageId, i64, bool)>> {
-    let mut select = db.prepare_cached("SELECT id, state, in_file FROM message WHERE queue_id = ?1")?;
-    let row =
-        select.query_row([queue_id.as_str()], |row| Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?)));
-    row.optional()
+fn find(db: &Connection, queue_id: &QueueId) -> rusqlite::Result<Option<(MessageId, i64)>> {
+    let mut select = db.prepare_cached("SELECT id, state FROM message WHERE queue_id = ?1")?;
+    select.query_row([queue_id.as_str()], |row| Ok((MessageId(row.get(0)?), row.get(1)?))).optional()
 }

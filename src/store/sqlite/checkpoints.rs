@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use super::schema;
+
 /// Pages in the log from which on it is moved.
 const PAGES: i32 = 4_000;
 /// How long nothing is tried after a failure; it doubles with each that follows.
@@ -21,6 +23,8 @@ pub(super) struct Checkpoints {
     /// In the log, as of the last commit.
     pages: Arc<AtomicI32>,
     failing: Cell<Option<Failing>>,
+    /// Whether the next one is to cut both files to what they need.
+    truncates: Cell<bool>,
 }
 
 /// Since the last success each attempt has failed.
@@ -46,17 +50,23 @@ impl Checkpoints {
             noted.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { pages, failing: Cell::new(None) })
+        Ok(Self { pages, failing: Cell::new(None), truncates: Cell::new(false) })
     }
 
     /// Moves the log, if it is time. What was committed is durable in it, whether or not this works.
     pub(super) fn run(&self, connection: &Connection) {
         let now = Instant::now();
-        if self.pages.load(Ordering::Relaxed) < PAGES || !self.is_due(now) {
+        let truncates = self.truncates.take();
+        if !(truncates || self.pages.load(Ordering::Relaxed) >= PAGES) || !self.is_due(now) {
             return;
         }
-        let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        let done = if truncates { truncate(connection) } else { passive(connection) };
         self.note(done.as_ref().copied(), now);
+    }
+
+    /// The next one cuts both files to what they need, if nobody reads then.
+    pub(super) fn truncate_next(&self) {
+        self.truncates.set(true);
     }
 
     /// Whether it may be tried.
@@ -93,6 +103,19 @@ impl Checkpoints {
             _ => None,
         }
     }
+}
+
+/// Moves what no reader needs where it is.
+fn passive(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+/// Moves all of it, and cuts the files. Nobody waits for readers: with one at work it is a passive one.
+fn truncate(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let done = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    connection.busy_timeout(schema::BUSY)?;
+    done
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()
     let dropped = all - message.recipients.kept() as u64;
     let is_report = message.kind == MessageKind::Report;
     let generated = message.recipients.iter().filter(|recipient| is_report || recipient.copy).count() as u64;
-    rows::count(db, "generated", generated)?;
-    rows::count(db, "accepted", all - generated)?;
-    rows::count(db, "dropped", dropped)?;
+    db.count("generated", generated);
+    db.count("accepted", all - generated);
+    db.count("dropped", dropped);
     if dropped == all {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use super::books::Extension;
 use super::reroute::{self, LanePosition};
 use super::settle::{self, SettleEnd};
 use super::store::SqliteStore;
-use super::{claim, listing, mailboxes, overdue, permits, settings, suspension, usage};
+use super::{claim, listing, mailboxes, overdue, permits, settings, suspension};
 use crate::config::Window;
 use crate::limits::{Amount, Ceilings, Scope, Wait};
 use crate::store::{
@@ -34,7 +34,7 @@ impl Claims for SqliteStore {
 
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         let reports = settlement.reports.len() as u64;
-        let settled = self.write(move |db| settle::settle(db, &settlement)).await?;
+        let settled = self.write_with_next(move |db| settle::settle(db, &settlement)).await?;
         let file = match settled {
             SettleEnd::Fenced => return Err(StoreError::Fenced),
             SettleEnd::Waits => {
@@ -48,7 +48,7 @@ impl Claims for SqliteStore {
                 file
             }
         };
-        self.remove_files(file.into_iter().collect()).await;
+        self.remove_files(file).await;
         Ok(())
     }
 
@@ -137,12 +137,7 @@ impl Permits for SqliteStore {
     }
 
     async fn reset_usage(&self, upstream: String, windows: Vec<Window>) -> Result<(), StoreError> {
-        let reset = move |db: &super::writing::Writing| {
-            usage::reset(db, &upstream, &windows)?;
-            db.change_books(|books| books.ledger.reset(&upstream, &windows));
-            Ok(())
-        };
-        self.write(reset).await
+        self.write(move |db| db.reset_usage(&upstream, &windows)).await
     }
 
     async fn suspensions(&self) -> Result<Vec<Suspension>, StoreError> {

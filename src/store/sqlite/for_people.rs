@@ -84,15 +84,12 @@ impl Admin for SqliteStore {
     }
 
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
-        let id = queue_id.clone();
-        let deleted = self.when_settled(move |db| change::delete(db, &id)).await?;
-        let Some((summary, in_file)) = deleted else {
+        let deleted = self.when_settled(move |db| change::delete(db, &queue_id)).await?;
+        let Some((summary, file)) = deleted else {
             return Ok(None);
         };
         self.note_settled(1);
-        if in_file {
-            self.remove_files(vec![queue_id]).await;
-        }
+        self.remove_files(file).await;
         Ok(Some(summary))
     }
 

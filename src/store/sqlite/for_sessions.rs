@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::store::SqliteStore;
-use super::{blacklist, contents, enqueue, mailboxes, place, places, recover, settings, suspension};
+use super::{blacklist, contents, enqueue, mailboxes, place, places, recover, settings, shrink, suspension};
 use crate::limits::{Counts, Load, Scope};
 use crate::mail::{Address, QueueId};
 use crate::store::{
@@ -124,6 +124,13 @@ impl Upkeep for SqliteStore {
     async fn note_clock(&self) -> Result<(), StoreError> {
         let anchor = self.timeline.anchor();
         self.write(move |db| settings::set_anchor(db, &anchor)).await
+    }
+
+    async fn release_space(&self) -> Result<(), StoreError> {
+        if self.read_here(shrink::surplus)? > 0 {
+            while self.write(shrink::release).await? {}
+        }
+        Ok(())
     }
 
     async fn prune(&self) -> Result<(), StoreError> {

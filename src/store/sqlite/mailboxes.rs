@@ -1,7 +1,5 @@
 //! Mailboxes that do not exist, as replies say: when they come on the blacklist, and when the domain is in trouble instead.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, OptionalExtension};
 
 use super::blacklist;
@@ -27,6 +25,7 @@ enum FailureEnd {
 /// Notes failures, and lists the mailboxes that have had enough of them.
 pub(super) fn failed(db: &Writing, failures: &[MailboxFailure]) -> rusqlite::Result<MailboxFindings> {
     db.changes_blacklist();
+    db.has_failures();
     let mut findings = MailboxFindings::default();
     for failure in failures {
         let address = pattern_key(&failure.address);
@@ -51,6 +50,7 @@ pub(super) fn failed(db: &Writing, failures: &[MailboxFailure]) -> rusqlite::Res
 
 fn one_failed(db: &Writing, failure: &MailboxFailure, address: &str) -> rusqlite::Result<FailureEnd> {
     let (now, domain) = (db.now(), domain_key(address));
+    db.write_sums()?;
     note(db, address, domain, now)?;
     let failed = "SELECT count(DISTINCT address) FROM mailbox_failure WHERE domain = ?1 AND last > ?2";
     let failed: u64 = count(db, failed, domain, ago(now, TROUBLE_WITHIN))?;
@@ -95,19 +95,30 @@ fn withdraw(db: &Writing, domain: &str) -> rusqlite::Result<Option<u64>> {
     Ok((!is_known).then_some(withdrawn as u64))
 }
 
-/// Mailboxes have taken mail: what was held against them is forgotten, and their domains are well.
-pub(super) fn reached(db: &Writing, addresses: &[impl AsRef<str>]) -> rusqlite::Result<()> {
-    let mut domains: BTreeMap<String, i64> = BTreeMap::new();
-    for address in addresses {
-        let address = pattern_key(address.as_ref());
-        *domains.entry(domain_key(&address).to_owned()).or_default() += 1;
-        forget(db, &address)?;
-    }
+/// A mailbox has taken mail: what was held against it is forgotten, and its domain is well.
+pub(super) fn reached(db: &Writing, address: &str) -> rusqlite::Result<()> {
+    let address = pattern_key(address);
+    db.reached(domain_key(&address).to_owned(), db.now().0 / SLOT);
+    if db.may_have_failures() { forget(db, &address) } else { Ok(()) }
+}
+
+/// Adds to what has reached a domain in a slot.
+pub(super) fn add_delivered(
+    db: &Connection,
+    domain: &str,
+    slot: i64,
+    recipients: u64,
+) -> rusqlite::Result<()> {
     let mut upsert = db.prepare_cached(
         "INSERT INTO domain_delivery (domain, slot, recipients) VALUES (?1, ?2, ?3) \
          ON CONFLICT DO UPDATE SET recipients = recipients + ?3",
     )?;
-    domains.iter().try_for_each(|(domain, sent)| upsert.execute((domain, db.now().0 / SLOT, sent)).map(drop))
+    upsert.execute((domain, slot, recipients as i64)).map(drop)
+}
+
+/// Whether a failure is known of any mailbox.
+pub(super) fn have_failed(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM mailbox_failure)")?.query_row([], |row| row.get(0))
 }
 
 /// Forgets what was held against a mailbox.

@@ -3,11 +3,9 @@
 use rusqlite::OptionalExtension;
 
 use super::books::OpenPermit;
-use super::rows;
 use super::writing::Writing;
 use super::{enqueue, mailboxes, sent_copies, usage};
 use crate::limits::Amount;
-use crate::mail::Address;
 use crate::store::{NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
 
 /// Records a permit, if there is room for it.
@@ -50,12 +48,11 @@ pub(super) fn end(db: &Writing, end: &PermitEnd) -> rusqlite::Result<bool> {
     let Some((account, recorded)) = row.optional()? else { return Ok(false) };
     let taken = db.closed(end.permit).map_or(recorded, |open| open.taken);
     db.end(&account, &taken, end.used.as_ref())?;
-    rows::count(db, "accepted", (end.sent + end.dropped).saturating_sub(end.copies))?;
-    rows::count(db, "generated", end.copies)?;
-    rows::count(db, "sent", end.sent)?;
-    rows::count(db, "dropped", end.dropped)?;
-    let reached: Vec<&str> = end.reached.iter().map(Address::as_str).collect();
-    mailboxes::reached(db, &reached)?;
+    db.count("accepted", (end.sent + end.dropped).saturating_sub(end.copies));
+    db.count("generated", end.copies);
+    db.count("sent", end.sent);
+    db.count("dropped", end.dropped);
+    end.reached.iter().try_for_each(|address| mailboxes::reached(db, address.as_str()))?;
     for report in &end.reports {
         enqueue::enqueue(db, report)?;
     }

@@ -48,7 +48,7 @@ impl Readers {
         keys::register(&connection)?;
         connection.busy_timeout(schema::BUSY)?;
         connection.pragma_update(None, "cache_size", -512)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        schema::keep_statements(&connection, STATEMENTS)?;
         Ok(connection)
     }
 }

@@ -197,15 +197,6 @@ pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Counts recipients into a total.
-pub(super) fn count(db: &Connection, total: &str, recipients: u64) -> rusqlite::Result<()> {
-    if recipients > 0 {
-        let mut update = db.prepare_cached("UPDATE total SET count = count + ?2 WHERE name = ?1")?;
-        update.execute((total, recipients as i64))?;
-    }
-    Ok(())
-}
-
 fn reverse_path(row: &Row<'_>, column: usize) -> rusqlite::Result<ReversePath> {
     let text: String = row.get(column)?;
     if text.is_empty() { Ok(ReversePath::Null) } else { address(row, column).map(ReversePath::Address) }

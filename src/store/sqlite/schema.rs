@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::at_start;
 use super::files::StoreFolder;
-use super::keys;
+use super::{keys, shrink};
 use crate::store::StoreError;
 
 /// How long a connection waits for another's lock.
@@ -54,11 +54,14 @@ pub(super) fn prepare(connection: &mut Connection, folder: &StoreFolder) -> Resu
         return Err(StoreError::Damaged { path, reason });
     }
     connection.set_db_config(keep_log, false).map_err(&fault)?;
+    if found <= 0 {
+        shrink::prepare_new(connection).map_err(&fault)?;
+    }
     configure(connection).map_err(&fault)?;
     for (version, step) in (1..).zip(STEPS).skip(found.max(0).unsigned_abs() as usize) {
         migrate(connection, version, step).map_err(&fault)?;
     }
-    Ok(())
+    shrink::rewrite_old(connection).map_err(&fault)
 }
 
 fn first_table(connection: &Connection) -> rusqlite::Result<Option<String>> {
@@ -75,14 +78,21 @@ fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     keys::register(connection)?;
+    keep_statements(connection, STATEMENTS)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "journal_size_limit", 24 << 20)?;
     connection.pragma_update(None, "cache_size", -4096)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
+}
+
+/// Each statement is prepared once. Without the stability of plans SQLite looks at the values that are bound to it, and prepares it
+/// anew for others.
+pub(super) fn keep_statements(connection: &Connection, most: usize) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(most);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Makes a store as an older version left it.

@@ -31,7 +31,7 @@ impl SentCopies for SqliteStore {
 
     async fn end_copy(&self, id: SentCopyId, end: CopyEnd) -> Result<(), StoreError> {
         let file = self.write(move |db| self::end(db, id, &end)).await?;
-        self.remove_files(file.into_iter().collect()).await;
+        self.remove_files(file).await;
         Ok(())
     }
 

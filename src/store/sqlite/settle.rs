@@ -1,6 +1,8 @@
 //! What became of an attempt is written down.
 
-use rusqlite::{Connection, OptionalExtension};
+use std::collections::BTreeMap;
+
+use rusqlite::OptionalExtension;
 
 use super::queue_place::{QueuePlace, place_columns};
 use super::rows::{self, HELD, WAITING};
@@ -25,18 +27,22 @@ pub(super) enum SettleEnd {
 pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<SettleEnd> {
     let id = settlement.lease.id;
     let Some((account, taken)) = end_lease(db, settlement.lease)? else { return Ok(SettleEnd::Fenced) };
-    let (now, mut settled, mut reached) = (db.now(), 0, Vec::new());
-    for delivery in &settlement.deliveries {
-        let address = deliver(db, id, delivery, now)?;
-        settled += u64::from(address.is_some());
-        reached.extend(address.filter(|_| delivery.reached));
-    }
-    mailboxes::reached(db, &reached)?;
     if !taken.is_none() || settlement.used.is_some() {
         db.end(&account, &taken, settlement.used.as_ref())?;
     }
     for report in &settlement.reports {
         enqueue::enqueue(db, report)?;
+    }
+    if ends_message(db, settlement)? {
+        return remove(db, id).map(SettleEnd::Left);
+    }
+    let (now, mut settled) = (db.now(), 0);
+    for delivery in &settlement.deliveries {
+        let address = deliver(db, id, delivery, now)?;
+        settled += u64::from(address.is_some());
+        if let Some(address) = address.filter(|_| delivery.reached) {
+            mailboxes::reached(db, &address)?;
+        }
     }
     if let Some(copy) = &settlement.copy {
         sent_copies::add_first(db, id, copy)?;
@@ -48,10 +54,9 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
          warned = warned OR ?5, due = max(coalesce(?2, due), \
          coalesce((SELECT min(due) FROM recipient WHERE message = ?1 AND state = 0), due)) \
          WHERE id = ?1 RETURNING ",
-        place_columns!(),
-        ", in_file, queue_id"
+        place_columns!()
     ))?;
-    let row = update.query_row(
+    let place = update.query_row(
         (
             id.0,
             settlement.deliveries.first().map(|_| now.0),
@@ -60,23 +65,51 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
             settlement.warned,
             if settlement.hold { HELD } else { WAITING },
         ),
-        |row| {
-            let behind = QueuePlace::COLUMNS;
-            Ok((QueuePlace::read(row)?, row.get::<_, bool>(behind)?, rows::queue_id(row, behind + 1)?))
-        },
-    );
-    let (place, in_file, queue_id) = row?;
-    if place.recipients > 0 {
-        if !settlement.hold {
-            db.enters(&place);
+        QueuePlace::read,
+    )?;
+    if place.recipients == 0 {
+        return remove(db, id).map(SettleEnd::Left);
+    }
+    if !settlement.hold {
+        db.enters(&place);
+    }
+    Ok(SettleEnd::Waits)
+}
+
+/// Whether a settlement settles for good all that a message still waits for, as it does for most: then it counts, and there is no
+/// need to write down what is removed at once.
+fn ends_message(db: &Writing, settlement: &Settlement) -> rusqlite::Result<bool> {
+    let deliveries = &settlement.deliveries;
+    let is_final = |delivery: &Delivery| rows::settled(delivery.state).1.is_some();
+    if settlement.copy.is_some() || deliveries.is_empty() || !deliveries.iter().all(is_final) {
+        return Ok(false);
+    }
+    let by_place: BTreeMap<u32, &Delivery> = deliveries.iter().map(|each| (each.index, each)).collect();
+    let mut select = db.prepare_cached(
+        "SELECT place, address FROM recipient WHERE message = ?1 AND state = 0 ORDER BY place LIMIT ?2",
+    )?;
+    let mut rows = select.query((settlement.lease.id.0, by_place.len() as i64 + 1))?;
+    let mut reached = Vec::new();
+    let mut delivered = by_place.iter();
+    while let Some(row) = rows.next()? {
+        let waiting: u32 = row.get(0)?;
+        match delivered.next() {
+            Some((place, delivery)) if *place == waiting => {
+                reached.extend(delivery.reached.then(|| row.get::<_, String>(1)).transpose()?);
+            }
+            _ => return Ok(false),
         }
-        return Ok(SettleEnd::Waits);
     }
-    if in_file {
-        contents::note_gone(db, &queue_id)?;
+    if delivered.next().is_some() {
+        return Ok(false);
     }
-    remove(db, id)?;
-    Ok(SettleEnd::Left(in_file.then_some(queue_id)))
+    for delivery in by_place.values() {
+        if let Some(total) = rows::settled(delivery.state).1 {
+            db.count(total, 1);
+        }
+    }
+    reached.iter().try_for_each(|address| mailboxes::reached(db, address))?;
+    Ok(true)
 }
 
 /// Makes messages that were not tried due again, and gives their permits back. How many.
@@ -152,17 +185,29 @@ fn deliver(
     let changed = update.query_row(row, |row| row.get(0)).optional()?;
     match total {
         Some(total) => {
-            rows::count(db, total, u64::from(changed.is_some()))?;
+            db.count(total, u64::from(changed.is_some()));
             Ok(changed)
         }
         None => Ok(None),
     }
 }
 
-/// Removes a message with all that belongs to it.
-pub(super) fn remove(db: &Connection, id: MessageId) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id.0])?;
+/// Removes a message with all that belongs to it. The content file that it had is noted, and returned: it is to go when this has
+/// been committed.
+pub(super) fn remove(db: &Writing, id: MessageId) -> rusqlite::Result<Option<QueueId>> {
+    let mut delete = db.prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING in_file, queue_id")?;
+    let removed = delete.query_row([id.0], |row| Ok((row.get::<_, bool>(0)?, rows::queue_id(row, 1)?)));
+    let removed = removed.optional()?;
     db.prepare_cached("DELETE FROM recipient WHERE message = ?1")?.execute([id.0])?;
-    db.prepare_cached("DELETE FROM content WHERE message = ?1")?.execute([id.0])?;
-    Ok(())
+    let file = match removed {
+        Some((true, queue_id)) => {
+            contents::note_gone(db, &queue_id)?;
+            Some(queue_id)
+        }
+        _ => {
+            db.prepare_cached("DELETE FROM content WHERE message = ?1")?.execute([id.0])?;
+            None
+        }
+    };
+    Ok(file)
 }

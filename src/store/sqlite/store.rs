@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::books::Books;
 use super::fault::at_start;
 use super::files::{StoreFolder, at};
+use super::job_queue::Urgency;
 use super::readers::Readers;
 use super::writer::{Threading, Writer};
 use super::writing::{Loads, Writing};
@@ -90,7 +91,15 @@ impl SqliteStore {
         &self,
         operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(operation).await
+        self.writer.run(Urgency::AtOnce, operation).await
+    }
+
+    /// Runs a write that nobody waits for: it shares the commit of the next one.
+    pub(super) async fn write_with_next<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.run(Urgency::WithNext, operation).await
     }
 
     /// Runs a read on a thread where it may block.
@@ -134,7 +143,7 @@ impl SqliteStore {
     }
 
     /// Removes content files whose messages are gone. A file that stays is removed later.
-    pub(super) async fn remove_files(&self, files: Vec<QueueId>) {
+    pub(super) async fn remove_files(&self, files: impl IntoIterator<Item = QueueId, IntoIter: Send> + Send) {
         for queue_id in files {
             let path = self.content_dir.join(queue_id.as_str());
             if let Err(error) = tokio::fs::remove_file(&path).await {

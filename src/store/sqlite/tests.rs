@@ -30,6 +30,7 @@ mod lost;
 mod migration;
 mod model;
 mod place;
+mod steady;
 mod turns;
 mod windows;
 

@@ -71,18 +71,13 @@ pub(super) fn begin_window(
     Ok(())
 }
 
-/// Counts an ended transaction into every window that has a name, and into these.
-pub(super) fn add(
-    db: &Connection,
-    account: &AccountKey,
-    counted: &Amount,
-    (ended, others): (Moment, &[Window]),
-) -> rusqlite::Result<()> {
-    let windows = Window::NAMED.iter().chain(others);
-    windows.copied().try_for_each(|window| add_to_slot(db, account, counted, (window, window.slot(ended))))
+/// Where a transaction counts that has ended then: in every window that has a name, and in these.
+pub(super) fn slots(ended: Moment, others: &[Window]) -> impl Iterator<Item = (Window, i64)> {
+    Window::NAMED.iter().chain(others).map(move |&window| (window, window.slot(ended)))
 }
 
-fn add_to_slot(
+/// Adds to what an account has sent in a slot of a window.
+pub(super) fn add_to_slot(
     db: &Connection,
     account: &AccountKey,
     counted: &Amount,
@@ -186,7 +181,7 @@ pub(super) fn add_unknown(db: &Connection, now: Moment, others: &[Window]) -> ru
     let permits = select.query_map([], |row| Ok((account(row, 0)?, amount(row, 2)?)))?;
     for permit in permits {
         let (account, amount) = permit?;
-        add(db, &account, &amount, (now, others))?;
+        slots(now, others).try_for_each(|slot| add_to_slot(db, &account, &amount, slot))?;
     }
     Ok(())
 }

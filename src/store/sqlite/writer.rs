@@ -10,16 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::fault::database;
+use super::job_queue::{JobQueue, Urgency};
 use super::writing::{Mark, Writing};
 use crate::store::StoreError;
 
 /// Writes that share one commit at most.
 const BATCH: usize = 256;
-/// Writes that wait for the writer at most; further callers wait for room.
-const WAITING: usize = 1024;
 /// How often a broken store is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -73,8 +72,18 @@ pub(super) struct Writer {
 }
 
 enum WriterPlace {
-    Thread { jobs: mpsc::Sender<WriteJob>, ended: Mutex<Option<thread::JoinHandle<()>>> },
+    Thread { jobs: Arc<JobQueue<WriteJob>>, ended: Mutex<Option<thread::JoinHandle<()>>> },
     Caller(Box<Mutex<WriterCore>>),
+}
+
+/// What the writer's thread takes. Should it end by a fault of ours, nobody waits for it in vain.
+struct WaitingJobs(Arc<JobQueue<WriteJob>>);
+
+impl Drop for WaitingJobs {
+    fn drop(&mut self) {
+        self.0.close();
+        while self.0.pop().is_some() {}
+    }
 }
 
 /// `Some` with the reason while the store believes nothing.
@@ -94,11 +103,11 @@ impl Writer {
         let place = match threading {
             Threading::Caller => WriterPlace::Caller(Box::new(Mutex::new(core))),
             Threading::Writer => {
-                let (jobs, mut waiting) = mpsc::channel::<WriteJob>(WAITING);
+                let jobs = Arc::new(JobQueue::new());
+                let waiting = WaitingJobs(jobs.clone());
                 let run = move || {
-                    while let Some(first) = waiting.blocking_recv() {
-                        let more = std::iter::from_fn(|| waiting.try_recv().ok());
-                        core.batch(std::iter::once(first).chain(more.take(BATCH - 1)));
+                    while waiting.0.wait() {
+                        core.batch(std::iter::from_fn(|| waiting.0.pop()).take(BATCH));
                     }
                 };
                 let ended = thread::Builder::new().name("store".into()).spawn(run);
@@ -110,6 +119,7 @@ impl Writer {
 
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        urgency: Urgency,
         operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (tell, answered) = oneshot::channel();
@@ -135,7 +145,7 @@ impl Writer {
             })
         });
         match &self.place {
-            WriterPlace::Thread { jobs, .. } => jobs.send(job).await.map_err(|_| StoreError::Closed)?,
+            WriterPlace::Thread { jobs, .. } => jobs.push(urgency, job).await?,
             WriterPlace::Caller(core) => {
                 core.lock().unwrap_or_else(PoisonError::into_inner).batch(std::iter::once(job));
             }
@@ -157,8 +167,7 @@ impl Drop for Writer {
     /// Lets the writer finish what it was given, so that the data base is closed when we are gone.
     fn drop(&mut self) {
         if let WriterPlace::Thread { jobs, ended } = &mut self.place {
-            let (none, _) = mpsc::channel(1);
-            *jobs = none;
+            jobs.close();
             if let Some(ended) = ended.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
                 let _ = ended.join();
             }
@@ -203,6 +212,7 @@ impl WriterCore {
     ) -> Result<(), CommitError> {
         let ran = self.execute("BEGIN IMMEDIATE").map_err(|error| error.to_string());
         let ran = ran.and_then(|()| jobs.try_for_each(|job| self.one(job, listeners)));
+        let ran = ran.and_then(|()| self.connection.write_sums().map_err(|error| error.to_string()));
         let committed = ran.map_err(CommitError::from).and_then(|()| {
             self.execute("COMMIT").map_err(|error| CommitError { reason: error.to_string(), in_doubt: true })
         });
@@ -313,15 +323,15 @@ mod tests {
         let orphan = |db: &Writing| db.execute("INSERT INTO child VALUES (1)", []);
         // A child without its parent is found at the commit alone, which stands in for a sync that fails.
         let broken = writer(folder.path());
-        assert!(matches!(broken.run(orphan).await, Err(StoreError::InDoubt(_))));
+        assert!(matches!(broken.run(Urgency::AtOnce, orphan).await, Err(StoreError::InDoubt(_))));
         // Nothing runs until a checkpoint has been synced, so there is nothing to doubt.
-        assert!(matches!(broken.run(orphan).await, Err(StoreError::Broken(_))));
+        assert!(matches!(broken.run(Urgency::AtOnce, orphan).await, Err(StoreError::Broken(_))));
 
         let folder = tempfile::tempdir().unwrap();
         let disk = |_: &Writing| -> rusqlite::Result<()> {
             let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
             Err(rusqlite::Error::SqliteFailure(error, None))
         };
-        assert!(matches!(writer(folder.path()).run(disk).await, Err(StoreError::Broken(_))));
+        assert!(matches!(writer(folder.path()).run(Urgency::AtOnce, disk).await, Err(StoreError::Broken(_))));
     }
 }

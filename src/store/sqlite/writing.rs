@@ -18,8 +18,10 @@ use super::books::{Books, CountedWindows, OpenBooks, OpenPermit, limited};
 use super::checkpoints::Checkpoints;
 use super::queue_place::QueuePlace;
 use super::rows::lane;
+use super::sums::{Sums, SumsMark};
 use super::turns::Turns;
-use super::{blacklist, usage};
+use super::{blacklist, mailboxes, usage};
+use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Load, Scope, Wait};
 use crate::store::{LaneName, Lease, MessageId, PermitId};
 use crate::time::{Moment, Timeline};
@@ -55,6 +57,7 @@ enum Undo {
 pub(super) struct Mark {
     changes: usize,
     undo: usize,
+    sums: SumsMark,
 }
 
 /// A connection that writes.
@@ -66,6 +69,7 @@ pub(super) struct Writing {
     /// What the transaction has changed so far.
     changes: RefCell<Vec<LoadChange>>,
     undo: RefCell<Vec<Undo>>,
+    sums: RefCell<Sums>,
     loads: Loads,
     books: Books,
     /// Tells our leases from those of another opening of the store.
@@ -76,6 +80,11 @@ pub(super) struct Writing {
     /// Whether anything is on the blacklist, as of the last commit.
     has_blacklist: Arc<AtomicBool>,
     blacklist_changed: Cell<bool>,
+    /// Whether there may be a mailbox of which a failure is known.
+    may_have_failures: Cell<bool>,
+    /// Statements that were prepared, and what SQLite looked at while it did so.
+    #[cfg(test)]
+    prepared: Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Deref for Writing {
@@ -92,6 +101,9 @@ impl Writing {
         let checkpoints = Checkpoints::take_over(&mut connection)?;
         let loads = Loads(Arc::new(Mutex::new(Loads::read(&connection)?)));
         let has_blacklist = Arc::new(AtomicBool::new(blacklist::has_any(&connection)?));
+        let may_have_failures = Cell::new(mailboxes::have_failed(&connection)?);
+        #[cfg(test)]
+        let prepared = count_prepared(&mut connection)?;
         Ok(Self {
             connection,
             checkpoints,
@@ -99,13 +111,53 @@ impl Writing {
             turns: RefCell::default(),
             changes: RefCell::default(),
             undo: RefCell::default(),
+            sums: RefCell::default(),
             loads,
             books: Books::default(),
             owner: rand::random(),
             token: Cell::new(u64::from(rand::random::<u32>()) << 31),
             has_blacklist,
             blacklist_changed: Cell::new(false),
+            may_have_failures,
+            #[cfg(test)]
+            prepared,
         })
+    }
+
+    /// How much was prepared so far.
+    #[cfg(test)]
+    pub(super) fn prepared(&self) -> u64 {
+        self.prepared.load(Ordering::Relaxed)
+    }
+
+    /// Recipients come into a total.
+    pub(super) fn count(&self, total: &'static str, recipients: u64) {
+        self.sums.borrow_mut().total(total, recipients);
+    }
+
+    /// Mail has reached a recipient of a domain.
+    pub(super) fn reached(&self, domain: String, slot: i64) {
+        self.sums.borrow_mut().reached(domain, slot, 1);
+    }
+
+    /// Writes what was counted; see [`Sums::write`].
+    pub(super) fn write_sums(&self) -> rusqlite::Result<()> {
+        self.sums.borrow_mut().write(&self.connection)
+    }
+
+    /// Whether there may be a mailbox of which a failure is known.
+    pub(super) fn may_have_failures(&self) -> bool {
+        self.may_have_failures.get()
+    }
+
+    /// A failure of a mailbox is noted by this write.
+    pub(super) fn has_failures(&self) {
+        self.may_have_failures.set(true);
+    }
+
+    /// Whether anything is on the blacklist, as this transaction sees it.
+    pub(super) fn may_be_listed(&self) -> bool {
+        self.blacklist_changed.get() || self.has_blacklist.load(Ordering::Acquire)
     }
 
     /// The figures of the lanes.
@@ -203,7 +255,10 @@ impl Writing {
     ) -> rusqlite::Result<()> {
         self.know_windows(books)?;
         let mut ledger = std::mem::take(&mut books.ledger);
-        let loaded = ledger.load(scopes, |scope| usage::of_scope(&self.connection, scope, books));
+        let loaded = ledger.load(scopes, |scope| {
+            self.write_sums()?;
+            usage::of_scope(&self.connection, scope, books)
+        });
         books.ledger = ledger;
         loaded
     }
@@ -218,6 +273,7 @@ impl Writing {
                 continue;
             }
             let before = windows.clone();
+            self.write_sums()?;
             usage::begin_window(&self.connection, window, before.all(), now)?;
             windows.add(window, now);
             usage::set_windows(&self.connection, windows.all())?;
@@ -237,6 +293,7 @@ impl Writing {
     /// Lets go of windows that nobody asks for any more, and of what has left the others.
     pub(super) fn prune_usage(&self) -> rusqlite::Result<()> {
         let now = self.now();
+        self.write_sums()?;
         self.books.with(|books| {
             let windows = self.know_windows(books)?;
             let (before, left) = (windows.clone(), windows.in_use(now));
@@ -248,6 +305,14 @@ impl Writing {
             usage::prune(&self.connection, now, books.windows())
         })?;
         self.change_books(|books| books.ledger.expire(now));
+        Ok(())
+    }
+
+    /// Forgets what was counted for an upstream in these windows, or in all when there are none.
+    pub(super) fn reset_usage(&self, upstream: &str, windows: &[Window]) -> rusqlite::Result<()> {
+        self.write_sums()?;
+        usage::reset(&self.connection, upstream, windows)?;
+        self.change_books(|books| books.ledger.reset(upstream, windows));
         Ok(())
     }
 
@@ -278,7 +343,11 @@ impl Writing {
             books.ledger.end(account, taken, counted, now);
             let Some(counted) = counted else { return Ok(()) };
             let windows = self.know_windows(books)?;
-            usage::add(&self.connection, account, counted, (now, windows.all()))
+            let mut sums = self.sums.borrow_mut();
+            for slot in usage::slots(now, windows.all()) {
+                sums.usage(account, slot, *counted);
+            }
+            Ok(())
         })
     }
 
@@ -324,12 +393,14 @@ impl Writing {
 
     /// How much was done so far.
     pub(super) fn mark(&self) -> Mark {
-        Mark { changes: self.changes.borrow().len(), undo: self.undo.borrow().len() }
+        let sums = self.sums.borrow().mark();
+        Mark { changes: self.changes.borrow().len(), undo: self.undo.borrow().len(), sums }
     }
 
     /// What was done since the mark has been rolled back.
     pub(super) fn undone(&self, mark: Mark) {
         self.changes.borrow_mut().truncate(mark.changes);
+        self.sums.borrow_mut().undone(mark.sums);
         self.turns().forget();
         let undo = self.undo.borrow_mut().split_off(mark.undo);
         self.books.with(|books| {
@@ -350,6 +421,11 @@ impl Writing {
         self.checkpoints.run(&self.connection);
     }
 
+    /// After this transaction the log is moved into the data base as a whole, if nobody reads.
+    pub(super) fn truncate_log(&self) {
+        self.checkpoints.truncate_next();
+    }
+
     /// Moves all of the log, with a sync; what could not be moved must not be believed. Nobody reads meanwhile if this is true.
     pub(super) fn move_whole_log(&self) -> rusqlite::Result<bool> {
         let done = self.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
@@ -367,12 +443,14 @@ impl Writing {
             books.windows = None;
         });
         self.has_blacklist.store(blacklist::has_any(&self.connection)?, Ordering::Release);
+        self.may_have_failures.set(mailboxes::have_failed(&self.connection)?);
         Ok(())
     }
 
     /// The transaction has been committed.
     pub(super) fn committed(&self) {
         self.undo.borrow_mut().clear();
+        self.sums.borrow_mut().clear();
         self.loads.apply(self.changes.borrow_mut().drain(..));
         if self.blacklist_changed.take() {
             // When it can't be read, there may be entries: then they are looked for.
@@ -412,4 +490,18 @@ impl Loads {
             load.octets = load.octets.saturating_add_signed(octets);
         }
     }
+}
+
+/// Counts what is prepared on a connection.
+#[cfg(test)]
+fn count_prepared(connection: &mut Connection) -> rusqlite::Result<Arc<std::sync::atomic::AtomicU64>> {
+    use rusqlite::hooks::{AuthContext, Authorization};
+
+    let prepared = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = prepared.clone();
+    connection.authorizer(Some(move |_: AuthContext<'_>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Authorization::Allow
+    }))?;
+    Ok(prepared)
 }

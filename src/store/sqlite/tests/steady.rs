@@ -1,0 +1,90 @@
+//! What a message costs when nothing is new, and what is left of many: no statement is prepared, and the files shrink.
+
+use super::*;
+
+/// Takes a message, claims it, defers it, claims it again, and settles it.
+async fn one_message(store: &SqliteStore, hands: &Hands, n: u32) {
+    store.enqueue(message(n, &["b@there.example", "c@there.example"])).await.unwrap();
+    for (first, second) in
+        [(RecipientState::Sent, RecipientState::Waiting), (RecipientState::Bounced, RecipientState::Bounced)]
+    {
+        hands.set(hands.now().0 + 10_000);
+        for leased in claim(store, 1).await {
+            let states = leased.message.recipients.iter().zip([first, second]);
+            let deliveries =
+                states.map(|(to, state)| Delivery { reached: true, ..delivery(to.index, state) }).collect();
+            store.settle(settlement(leased.lease, deliveries)).await.unwrap();
+        }
+    }
+    store.next_due(&lane()).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_statement_is_prepared_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::at(1_000_000);
+    let store = caller(dir.path(), &hands);
+    let prepared = async || store.write(|db| Ok(db.prepared())).await.unwrap();
+    for n in 0..3 {
+        one_message(&store, &hands, n).await;
+    }
+    let before = prepared().await;
+    assert!(before > 0, "they are counted");
+    for n in 3..30 {
+        one_message(&store, &hands, n).await;
+    }
+    assert_eq!(prepared().await, before);
+    assert_eq!(store.totals().await.unwrap().accepted, 60);
+}
+
+/// Octets of the data base and its log.
+fn size(dir: &Path) -> u64 {
+    ["queue.db", "queue.db-wal"]
+        .iter()
+        .map(|name| std::fs::metadata(dir.join(name)).map_or(0, |m| m.len()))
+        .sum()
+}
+
+#[tokio::test]
+async fn what_was_large_is_small_again_when_it_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::at(1_000_000);
+    let store = caller(dir.path(), &hands);
+    let content = Content::memory(vec![b'x'; 60_000]);
+    for n in 0..1_000 {
+        let large = NewMessage { content: content.clone(), ..message(n, &["b@there.example"]) };
+        store.enqueue(large).await.unwrap();
+    }
+    assert!(size(dir.path()) > 60_000_000);
+    while let [leased] = &claim(&store, 1).await[..] {
+        store.settle(settlement(leased.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
+    }
+    store.release_space().await.unwrap();
+    let left = size(dir.path());
+    assert!(left < 24_000_000, "{left} octets");
+    // What is there is sound, and goes on.
+    store.enqueue(message(1_000, &["b@there.example"])).await.unwrap();
+    drop(store);
+    assert_eq!(caller(dir.path(), &hands).queue_length(), 1);
+}
+
+#[tokio::test]
+async fn an_older_store_learns_to_shrink() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands::at(1_000_000);
+    drop(caller(dir.path(), &hands));
+    let db = Connection::open(dir.path().join("queue.db")).unwrap();
+    let mode =
+        |db: &Connection| db.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(mode(&db), 2);
+    db.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    db.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM").unwrap();
+    assert_eq!(mode(&db), 0);
+    drop(db);
+    let store = caller(dir.path(), &hands);
+    store.enqueue(message(0, &["b@there.example"])).await.unwrap();
+    drop(store);
+    let db = Connection::open(dir.path().join("queue.db")).unwrap();
+    assert_eq!(mode(&db), 2);
+    assert_eq!(caller(dir.path(), &hands).queue_length(), 1);
+}
