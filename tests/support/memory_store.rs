@@ -379,6 +379,10 @@ impl Upkeep for MemoryStore {
         Ok(())
     }
 
+    async fn release_space(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn prune(&self) -> Result<(), StoreError> {
         let (mut state, now) = (self.state(), self.now());
         state.ledger.expire(now);

@@ -132,11 +132,15 @@ fn let_go(db: &Writing, id: MessageId, decisions: &Decisions) -> rusqlite::Resul
     Ok(place.lane)
 }
 
-/// Deletes a message. Tells what it was, and the content file that it had; `None` when there is no such message.
-pub(super) fn delete(
-    db: &Writing,
-    queue_id: &QueueId,
-) -> rusqlite::Result<Poll<Option<(Summary, Option<QueueId>)>>> {
+/// A message that was deleted.
+pub(super) struct Deleted {
+    pub(super) summary: Summary,
+    /// The content file that it had.
+    pub(super) file: Option<QueueId>,
+}
+
+/// Deletes a message; `None` when there is no such message.
+pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<Option<Deleted>>> {
     let Some((id, state)) = find(db, queue_id)? else {
         return Ok(Poll::Ready(None));
     };
@@ -149,7 +153,7 @@ pub(super) fn delete(
     let waiting: i64 = db.prepare_cached(sql)?.query_row([id.0], |row| row.get(0))?;
     db.count("deleted", waiting.unsigned_abs());
     let file = remove(db, id)?;
-    Ok(Poll::Ready(summary.map(|summary| (summary, file))))
+    Ok(Poll::Ready(summary.map(|summary| Deleted { summary, file })))
 }
 
 /// A message that may be waiting is about to be no longer.

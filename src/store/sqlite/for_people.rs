@@ -85,7 +85,7 @@ impl Admin for SqliteStore {
 
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
         let deleted = self.when_settled(move |db| change::delete(db, &queue_id)).await?;
-        let Some((summary, file)) = deleted else {
+        let Some(change::Deleted { summary, file }) = deleted else {
             return Ok(None);
         };
         self.note_settled(1);

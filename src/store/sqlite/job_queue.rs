@@ -35,14 +35,31 @@ struct State<J> {
     urgent: usize,
     /// When the first of those must go that nobody waits for.
     linger: Option<Instant>,
-    /// Until when the writer sleeps if nothing comes, while it does.
-    asleep: Option<Option<Instant>>,
+    /// What the writer does.
+    writer: WriterState,
     is_closed: bool,
+}
+
+/// What the writer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WriterState {
+    /// It works, and looks again before it sleeps.
+    Awake,
+    /// It sleeps until a write that nobody waits for must go, or somebody waits for another.
+    Lingering,
+    /// It sleeps until something comes.
+    Idle,
 }
 
 impl<J> JobQueue<J> {
     pub(super) fn new() -> Self {
-        let state = State { jobs: VecDeque::new(), urgent: 0, linger: None, asleep: None, is_closed: false };
+        let state = State {
+            jobs: VecDeque::new(),
+            urgent: 0,
+            linger: None,
+            writer: WriterState::Awake,
+            is_closed: false,
+        };
         Self { state: Mutex::new(state), arrived: Condvar::new(), room: Semaphore::new(WAITING) }
     }
 
@@ -63,9 +80,13 @@ impl<J> JobQueue<J> {
         }
         state.jobs.push_back((urgency, job));
         // It wakes by itself for what it knows of.
-        let is_news = state.asleep.is_some_and(|until| urgency == Urgency::AtOnce || until.is_none());
+        let is_news = match state.writer {
+            WriterState::Awake => false,
+            WriterState::Lingering => urgency == Urgency::AtOnce,
+            WriterState::Idle => true,
+        };
         if is_news {
-            state.asleep = None;
+            state.writer = WriterState::Awake;
             drop(state);
             self.arrived.notify_one();
         }
@@ -83,15 +104,15 @@ impl<J> JobQueue<J> {
             if state.linger.is_some_and(|until| until <= now) {
                 break;
             }
-            state.asleep = Some(state.linger);
-            state = match state.linger {
-                Some(until) => {
-                    let waited = self.arrived.wait_timeout(state, until.saturating_duration_since(now));
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+            state = if let Some(until) = state.linger {
+                state.writer = WriterState::Lingering;
+                let waited = self.arrived.wait_timeout(state, until.saturating_duration_since(now));
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                state.writer = WriterState::Idle;
+                self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner)
             };
-            state.asleep = None;
+            state.writer = WriterState::Awake;
         }
         !state.jobs.is_empty()
     }
@@ -148,15 +169,13 @@ mod tests {
     #[tokio::test]
     async fn a_writer_that_sleeps_is_woken() {
         let queue = std::sync::Arc::new(JobQueue::new());
-        let writer = std::thread::spawn({
-            let queue = queue.clone();
-            move || {
-                let mut done = Vec::new();
-                while queue.wait() {
-                    done.extend(queue.pop());
-                }
-                done
+        let theirs = queue.clone();
+        let writer = std::thread::spawn(move || {
+            let mut done = Vec::new();
+            while theirs.wait() {
+                done.extend(theirs.pop());
             }
+            done
         });
         for n in 0..200 {
             let urgency = if n % 3 == 0 { Urgency::AtOnce } else { Urgency::WithNext };

@@ -199,15 +199,10 @@ pub(super) fn remove(db: &Writing, id: MessageId) -> rusqlite::Result<Option<Que
     let removed = delete.query_row([id.0], |row| Ok((row.get::<_, bool>(0)?, rows::queue_id(row, 1)?)));
     let removed = removed.optional()?;
     db.prepare_cached("DELETE FROM recipient WHERE message = ?1")?.execute([id.0])?;
-    let file = match removed {
-        Some((true, queue_id)) => {
-            contents::note_gone(db, &queue_id)?;
-            Some(queue_id)
-        }
-        _ => {
-            db.prepare_cached("DELETE FROM content WHERE message = ?1")?.execute([id.0])?;
-            None
-        }
-    };
-    Ok(file)
+    if let Some((true, queue_id)) = removed {
+        contents::note_gone(db, &queue_id)?;
+        return Ok(Some(queue_id));
+    }
+    db.prepare_cached("DELETE FROM content WHERE message = ?1")?.execute([id.0])?;
+    Ok(None)
 }

@@ -109,6 +109,14 @@ impl LaneTurns {
         Some(Turn { priority: PRIORITIES[place], submitter })
     }
 
+    /// When something is due, as far as is known: now for those whose turn comes.
+    pub(super) fn due(&self, now: Moment) -> Option<Moment> {
+        if self.classes.iter().any(|class| !class.ring.is_empty()) {
+            return Some(now);
+        }
+        self.classes.iter().filter_map(|class| class.asleep.first()).map(|(due, _)| *due).min()
+    }
+
     /// The submitter had its turn. `due` is when its next message is due, if it has one.
     pub(super) fn served(&mut self, turn: &Turn, due: Option<Moment>, now: Moment) {
         let place = turn.priority as usize;
