@@ -43,6 +43,8 @@ class Relay:
         self.error_file = self.folder / "stderr"
         self.wrapper = list(wrapper)
         self.level = level
+        # What `run` gets besides the environment of the test.
+        self.environment = {}
         self.process = None
         self.write(config, top)
 
@@ -63,7 +65,8 @@ class Relay:
         with self.log_file.open("ab") as out, self.error_file.open("ab") as err:
             self.process = subprocess.Popen(
                 [*self.wrapper, binary(), "run", "--config", str(self.file)],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=clean_environment(), start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=clean_environment() | self.environment,
+                start_new_session=True,
             )
 
     def pid(self):
