@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +103,17 @@ def strike(flow, folder, layer, fault, call):
             faults += end_of_kill(world)
         faults += crash_flows.conclude(world)
         world.disk.assert_sees_all()
-    except (AssertionError, OSError) as error:
-        faults.append(f"{type(error).__name__}: {error}")
+    except Exception as error:  # whatever it is, the others go on
+        faults.append(told(error))
     finally:
         world.close()
     return Strike(flow.name, fault, call, world.disk.struck, faults)
+
+
+def told(error):
+    """What went wrong in a run, and where."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {where.name}: {error}"
 
 
 def end_of_kill(world):

@@ -19,7 +19,7 @@ from pathlib import Path
 from crash_upstream import CrashUpstream
 from disk import Disk
 from messages import assert_same, compose
-from network import port_answers, wait_until
+from network import wait_until
 from relay import Relay
 
 SENDER = "office@firm.example"
@@ -35,11 +35,14 @@ PORTS = itertools.cycle(random.SystemRandom().sample(range(12_000, 32_000), 20_0
 def own_port():
     while True:
         port = next(PORTS)
-        try:
-            with socket.create_server(("127.0.0.1", port)):
-                return port
-        except OSError:
-            continue
+        with socket.socket() as probe:
+            # It does not listen: a process that is being started would keep the port for a moment longer.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 @dataclass
@@ -97,8 +100,8 @@ class World:
         return any(event["event"] == "started" for event in self.events(self.log_start))
 
     def wait_up(self, seconds=30):
-        """Until it takes connections; or has ended."""
-        wait_until(lambda: not self.is_alive() or port_answers(self.relay.port), seconds, self.relay.log_tail)
+        """Until it takes mail; or has ended. (Its port answers before it does.)"""
+        wait_until(lambda: not self.is_alive() or self.has_started(), seconds, self.relay.log_tail)
         return self.is_alive()
 
     def send(self, *kinds, size=SMALL):
@@ -392,11 +395,15 @@ def judge_totals(totals, present, taken, verdict):
     verdict.fault(totals["sent"] == len(pairs), f"sent is {totals['sent']}, and {len(pairs)} were taken: {totals}")
 
 
+def wait_recovered(world):
+    """Until a message is taken."""
+    wait_until(lambda: world.send().is_acknowledged, 60, lambda: f"mail to be taken again: {world.log_tail()}")
+
+
 def conclude(world):
     """Lets a relay that is well come to its end; returns the faults."""
     faults = world.flow.conclude(world)
-    recovered = lambda: world.send().is_acknowledged
-    wait_until(recovered, 60, lambda: f"mail to be taken again: {world.log_tail()}")
+    wait_recovered(world)
     wait_until(world.is_empty, 60, lambda: f"an empty queue: {world.queue()} {world.log_tail()}")
     totals = world.status()["totals"]
     status = world.relay.terminate()

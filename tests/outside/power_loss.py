@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import crash_flows
-from crash_calls import AT_ONCE, FAULTS, act, begin, flows, restart
+from crash_calls import AT_ONCE, FAULTS, act, begin, flows, restart, told
 from crash_flows import World
-from disk import LOGGED, SAID, WAYS, after_power_loss, build_layer, write_folder
+from disk import LOGGED, SAID, SYNC, WAYS, after_power_loss, build_layer, write_folder
 
 QUEUED = re.compile(rb"^250 2\.0\.0 queued as (\S+)", re.MULTILINE)
 
@@ -43,7 +43,7 @@ class Recording:
     """A run of a flow: all that its disk has been through, with the replies in between."""
 
     def __init__(self, flow, folder, layer, fault=None, call=0):
-        """With a fault, that comes at that call."""
+        """With a fault, that comes at that call, and the run goes on until mail is taken again."""
         self.flow, self.layer = flow, layer
         self.before = Path(folder) / "before"
         world = World(folder, flow, layer)
@@ -61,6 +61,9 @@ class Recording:
             act(world)
             world.disk.disarm()
             self.struck = world.disk.struck
+            if fault is not None and world.is_alive():
+                crash_flows.wait_recovered(world)
+                world.calm()
             world.relay.kill()
             world.disk.assert_sees_all()
             self.records = world.disk.journal()
@@ -90,8 +93,8 @@ class Recording:
             world.relay.log_file.write_bytes(self.log + b"".join(logged))
             restart(world)
             faults += crash_flows.conclude(world)
-        except (AssertionError, OSError) as error:
-            faults.append(f"{type(error).__name__}: {error}")
+        except Exception as error:  # whatever it is, the others go on
+            faults.append(told(error))
         finally:
             world.close()
         return Loss(self.flow.name, record, way, seed, faults)
@@ -101,6 +104,11 @@ class Recording:
         if not sent.is_acknowledged or self.said.get(sent.queue_id, -1) < record:
             return sent
         return replace(sent, code=None, queue_id=None)
+
+    def syncs(self):
+        """Which calls were syncs: the numbers by which a fault strikes them."""
+        calls = [record for record in self.records[self.first :] if record.operation not in (SAID, LOGGED)]
+        return [number for number, record in enumerate(calls, 1) if record.operation == SYNC]
 
     def draw(self, count, chance):
         """Where, what is left, with which seed."""

@@ -5,6 +5,7 @@ A sample of the places, drawn by CRASH_SEED; every one with CRASH_ALL=1.
 
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -30,6 +31,22 @@ def crash(tmp_path_factory):
         return recordings[name]
 
     return SimpleNamespace(layer=layer, flows=found, recording=recording)
+
+
+@pytest.mark.timeout(7200 if ALL else 300)
+@pytest.mark.parametrize("name", ["deliver", "bounce"])
+def test_what_was_acknowledged_after_a_sync_that_failed_is_there(name, crash, tmp_path):
+    """The system has dropped what it could not write, and calls the next sync a success: nothing may rely on that."""
+    recording, chance = crash.recording(name), random.Random(f"{SEED} {name} syncs")
+    syncs = recording.syncs()
+    with ThreadPoolExecutor(8) as pool:
+        record = lambda call: Recording(crash.flows[name], tmp_path / f"sync{call}", crash.layer, "EIO", call)
+        failed = list(pool.map(record, syncs if ALL else chance.sample(syncs, 4)))
+    assert any(each.struck is not None for each in failed)
+    places = [(each, *place) for each in failed for place in each.draw(60 if ALL else 8, chance)]
+    losses = lose_all(places, tmp_path)
+    found = [str(loss) for loss in losses if loss.faults]
+    assert not found, f"{len(found)} of {len(losses)}: " + "\n".join(found[:20])
 
 
 @pytest.mark.timeout(7200 if ALL else 300)
