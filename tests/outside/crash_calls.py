@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import crash_flows
+from crash_accounts import Tokens
 from crash_flows import Bounce, Defer, Deliver, Limits, Reload, Start, World
 from disk import CUT, FAIL, KILL, build_layer
 from network import wait_until
@@ -51,7 +52,8 @@ class Strike:
 
 def flows(folder):
     """All that the relay does to its disk."""
-    return [Deliver(), Bounce(), Defer(), Limits(), Reload(), Start(Path(folder) / "left")]
+    folder = Path(folder)
+    return [Deliver(), Bounce(), Defer(), Limits(), Reload(), Start(folder / "left"), Tokens(folder / "signed-in")]
 
 
 def begin(world, prepare=True):

@@ -73,10 +73,10 @@ class World:
 
     def __init__(self, folder, flow, layer):
         self.folder, self.flow = Path(folder), flow
-        self.upstream = CrashUpstream(own_port()).start()
+        self.upstream = flow.upstream().start()
         self.relay = Relay(self.folder / "relay", "")
         self.relay.port = own_port()
-        self.relay.write(flow.config(self.upstream.port))
+        self.relay.write(flow.config(self.upstream))
         self.disk = Disk(layer, self.folder / "disk", self.relay.data)
         self.relay.environment = self.disk.environment
         self.upstream.recorded = lambda: self.disk.recorded
@@ -185,8 +185,11 @@ class Flow:
     def name(self):
         return type(self).__name__.lower()
 
-    def config(self, port):
-        return f'{QUEUE}[[upstream]]\nname = "sink"\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\n{self.limits}'
+    def upstream(self):
+        return CrashUpstream(own_port())
+
+    def config(self, upstream):
+        return f'{QUEUE}[[upstream]]\nname = "sink"\nhost = "127.0.0.1"\nport = {upstream.port}\nsecurity = "none"\n{self.limits}'
 
     def prepare(self, world):
         """Before the relay is started."""
@@ -244,7 +247,7 @@ class Limits(Flow):
     def conclude(self, world):
         wait_until(lambda: self._stands(world), 60, lambda: f"a limit that is reached: {world.queue()} {world.log_tail()}")
         went = len(world.upstream.taken)
-        world.relay.write(Flow.config(Defer(), world.upstream.port))
+        world.relay.write(Flow.config(Defer(), world.upstream))
         reload(world)
         return [f"{went} messages went, and {self.most} may"] if went > self.most else []
 
@@ -260,11 +263,11 @@ class Limits(Flow):
 class Reload(Flow):
     """Mail waits for an upstream that is replaced by another; a limit with a window of its own comes and goes."""
 
-    def config(self, port):
-        return f'{QUEUE}[[upstream]]\nname = "old"\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\nenabled = false\n'
+    def config(self, upstream):
+        return f'{QUEUE}[[upstream]]\nname = "old"\nhost = "127.0.0.1"\nport = {upstream.port}\nsecurity = "none"\nenabled = false\n'
 
     def replaced(self, world):
-        return Flow.config(self, world.upstream.port) + '[upstream.limits]\nper_hour = { messages = 1000 }\n'
+        return Flow.config(self, world.upstream) + '[upstream.limits]\nper_hour = { messages = 1000 }\n'
 
     def act(self, world):
         world.send(size=SMALL)

@@ -39,6 +39,8 @@ class CrashUpstream(Sink):
         self.taken = []
         self.late = set()
         self.recorded = lambda: 0
+        # What else it remembers of its dealings with the relay: (recorded, …).
+        self.history = []
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         kind = address.split(".", 1)[0]

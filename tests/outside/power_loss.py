@@ -49,6 +49,7 @@ class Recording:
         world = World(folder, flow, layer)
         try:
             flow.prepare(world)
+            self.older = list(world.letters)
             if world.relay.data.exists():
                 shutil.copytree(world.relay.data, self.before)
             self.log = world.relay.log_file.read_bytes() if world.relay.log_file.exists() else b""
@@ -68,6 +69,7 @@ class Recording:
             world.disk.assert_sees_all()
             self.records = world.disk.journal()
             self.letters, self.taken, self.late = world.letters, world.upstream.taken, world.upstream.late
+            self.history = world.upstream.history
         finally:
             world.close()
         self.said = {}
@@ -75,7 +77,7 @@ class Recording:
             found = QUEUED.search(record.data) if record.operation == SAID else None
             if found:
                 self.said[found.group(1).decode()] = place
-        known = set(self.said) | {sent.queue_id for sent in getattr(flow, "left", self).letters}
+        known = set(self.said) | {sent.queue_id for sent in self.older}
         missing = [sent for sent in self.letters if sent.is_acknowledged and sent.queue_id not in known]
         assert not missing, f"replies that the layer has not seen: {missing}"
 
@@ -89,6 +91,7 @@ class Recording:
             world.letters = [self._by_then(sent, record) for sent in self.letters]
             world.upstream.taken = [each for each in self.taken if each.recorded <= record]
             world.upstream.late = set(self.late)
+            world.upstream.history = [each for each in self.history if each[0] <= record]
             logged = [each.data for each in self.records[:record] if each.operation == LOGGED]
             world.relay.log_file.write_bytes(self.log + b"".join(logged))
             restart(world)
