@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import crash_flows
-from crash_accounts import Tokens
-from crash_flows import Bounce, Defer, Deliver, Limits, Reload, Start, World
+from crash_accounts import Copies, Tokens
+from crash_flows import Bounce, Defer, Deliver, Direct, Limits, Reload, Start, World
 from disk import CUT, FAIL, KILL, build_layer
 from network import wait_until
 
@@ -53,7 +53,8 @@ class Strike:
 def flows(folder):
     """All that the relay does to its disk."""
     folder = Path(folder)
-    return [Deliver(), Bounce(), Defer(), Limits(), Reload(), Start(folder / "left"), Tokens(folder / "signed-in")]
+    alone = [Deliver(), Bounce(), Defer(), Limits(), Direct(), Reload()]
+    return [*alone, Start(folder / "left"), Tokens(folder / "signed-in"), Copies(folder / "mailbox")]
 
 
 def begin(world, prepare=True):

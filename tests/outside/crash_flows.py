@@ -54,6 +54,8 @@ class Letter:
     content: bytes
     code: int = None
     queue_id: str = None
+    # How much the relay's disk had been through when the client had read that.
+    recorded: int = 0
 
     @property
     def is_acknowledged(self):
@@ -117,7 +119,10 @@ class World:
                         return sent
                 sent.code, text = client.data(sent.content)
                 if sent.code == 250:
-                    sent.queue_id = QUEUED.search(text).group(1).decode()
+                    # In direct mode it is the upstream's reply.
+                    found = QUEUED.search(text)
+                    sent.queue_id = found.group(1).decode() if found else f"direct-{sent.number}"
+                    sent.recorded = self.disk.recorded
         except smtplib.SMTPDataError as refused:
             sent.code = refused.smtp_code
         except (OSError, smtplib.SMTPException):
@@ -202,6 +207,14 @@ class Flow:
         """Afterwards, with a relay that is well; returns faults that are this flow's own."""
         return []
 
+    def finish(self, world):
+        """When the queue is empty; returns faults that are this flow's own."""
+        return []
+
+    def judge(self, world, totals):
+        """When all is over; returns faults."""
+        return judge(world, totals)
+
 
 class Deliver(Flow):
     """Accepted and sent: contents small and large, one by one and two at a time."""
@@ -258,6 +271,24 @@ class Limits(Flow):
             return False
         waiting = world.asked("queue?limit=100", lambda answer: isinstance(answer, list))
         return waiting is not None and all(entry["waiting_for"] == "limit" for entry in waiting)
+
+
+class Direct(Limits):
+    """The same while clients wait: what is taken is taken by the upstream, and nothing is in the queue."""
+
+    def config(self, upstream):
+        return super().config(upstream).replace("[queue]\n", '[queue]\nmode = "direct"\n')
+
+    def judge(self, world, totals):
+        verdict = Verdict()
+        judge_log(world, verdict)
+        verdict.fault(balance(totals) == 0, f"the sum is wrong: {totals}")
+        for sent in world.letters:
+            copies = [each for each in world.upstream.taken if each.number == sent.number]
+            verdict.fault(copies or not sent.is_acknowledged, f"{sent.number} ({sent.code}) is lost")
+            verdict.fault(len(copies) <= 1, f"{sent.number} arrived {len(copies)} times, and its client sent it once")
+            judge_contents(sent, copies, verdict)
+        return verdict.faults
 
 
 class Reload(Flow):
@@ -334,20 +365,24 @@ class Verdict:
 def judge(world, totals):
     """What must be true once all is over; the faults."""
     verdict = Verdict()
-    events = world.events()
-    told = {}
-    for event in events:
-        if "possible duplicate" in json.dumps(event) and "queue_id" in event:
-            told.setdefault(event["queue_id"], []).append(datetime.fromisoformat(event["time"]).timestamp())
-        if event["event"] in ("panic", "fault", "damaged", "held"):
-            verdict.fault(False, f"the log has {event}")
+    told = judge_log(world, verdict)
     present = []
     for sent in world.letters:
         if judge_letter(sent, world.upstream.taken, told, verdict):
             present.append(sent)
     judge_totals(totals, present, world.upstream.taken, verdict)
-    verdict.fault("panicked" not in world.relay.errors(), f"it panicked: {world.relay.errors()[-2000:]}")
     return verdict.faults
+
+
+def judge_log(world, verdict):
+    """Returns when it was said of which message that it may come twice: {queue id: [time]}."""
+    told = {}
+    for event in world.events():
+        if "possible duplicate" in json.dumps(event) and "queue_id" in event:
+            told.setdefault(event["queue_id"], []).append(datetime.fromisoformat(event["time"]).timestamp())
+        verdict.fault(event["event"] not in ("panic", "fault", "damaged", "held"), f"the log has {event}")
+    verdict.fault("panicked" not in world.relay.errors(), f"it panicked: {world.relay.errors()[-2000:]}")
+    return told
 
 
 def judge_letter(sent, taken, told, verdict):
@@ -374,12 +409,16 @@ def judge_letter(sent, taken, told, verdict):
     for queue_id in first:
         at = sorted(report.at for report in reports if report.queue_id == queue_id)
         may_be_twice(f"the report {queue_id} of {sent.number}", at, told.get(queue_id, []), verdict)
+    judge_contents(sent, copies, verdict)
+    return is_there
+
+
+def judge_contents(sent, copies, verdict):
     for copy in copies:
         try:
             assert_same(sent.content, copy.content)
         except AssertionError as error:
             verdict.fault(False, f"{sent.number}: {str(error)[:500]}")
-    return is_there
 
 
 def may_be_twice(what, at, lines, verdict):
@@ -389,9 +428,14 @@ def may_be_twice(what, at, lines, verdict):
         verdict.fault(said >= times, f"{what} arrived {len(at)} times, and the log had said it {said} times by the {times + 1}. one")
 
 
+def balance(totals):
+    """What came in and has not gone out: nothing may disappear."""
+    gone = ("sent", "bounced", "expired", "dropped", "captured", "deleted", "queued")
+    return totals["accepted"] + totals["generated"] - sum(totals[name] for name in gone)
+
+
 def judge_totals(totals, present, taken, verdict):
-    gone = sum(totals[name] for name in ("sent", "bounced", "expired", "dropped", "captured", "deleted", "queued"))
-    verdict.fault(totals["accepted"] + totals["generated"] == gone, f"the sum is wrong: {totals}")
+    verdict.fault(balance(totals) == 0, f"the sum is wrong: {totals}")
     recipients = sum(len(sent.recipients) for sent in present)
     verdict.fault(totals["accepted"] == recipients, f"accepted is {totals['accepted']}, and {recipients} recipients were there: {totals}")
     pairs = Counter((each.queue_id, recipient) for each in taken for recipient in each.recipients)
@@ -408,8 +452,9 @@ def conclude(world):
     faults = world.flow.conclude(world)
     wait_recovered(world)
     wait_until(world.is_empty, 60, lambda: f"an empty queue: {world.queue()} {world.log_tail()}")
+    faults += world.flow.finish(world)
     totals = world.status()["totals"]
     status = world.relay.terminate()
     if status != 0:
         faults.append(f"it ended with {status}: {world.relay.errors()[-1000:]}")
-    return faults + judge(world, totals)
+    return faults + world.flow.judge(world, totals)

@@ -18,7 +18,7 @@ SEED = int(os.environ.get("CRASH_SEED", "20261126"))
 ALL = os.environ.get("CRASH_ALL") == "1"
 # Calls of each flow for each fault.
 SAMPLE = 3
-FLOWS = ["deliver", "bounce", "defer", "limits", "reload", "start", "tokens"]
+FLOWS = ["deliver", "bounce", "defer", "limits", "direct", "reload", "start", "tokens", "copies"]
 
 
 @pytest.fixture(scope="module")
