@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from authorization_server import AuthorizationServer
+from disk import build_layer
 from dns_party import NameServer
 from dovecot import Dovecot
 from microsoft import Exchange
@@ -41,6 +42,12 @@ def start_relay(tmp_path):
 def relay_to_sink(start_relay, sink):
     """A relay with the sink as its only upstream."""
     return start_relay(upstream_to(sink.port))
+
+
+@pytest.fixture(scope="session")
+def disk_layer(tmp_path_factory):
+    """What goes between a program and its disk, compiled."""
+    return build_layer(tmp_path_factory.mktemp("layer"))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import pytest
 from crash_calls import FAULTS, count, flows, run_all
 from crash_flows import Verdict, judge_letter, judge_totals, letter
 from crash_upstream import Taken
-from disk import build_layer
 
 SEED = int(os.environ.get("CRASH_SEED", "20261126"))
 ALL = os.environ.get("CRASH_ALL") == "1"
@@ -22,10 +21,9 @@ FLOWS = ["deliver", "bounce", "defer", "limits", "direct", "reload", "start", "t
 
 
 @pytest.fixture(scope="module")
-def crash(tmp_path_factory):
+def crash(disk_layer, tmp_path_factory):
     """The layer, and the flows by their names."""
-    folder = tmp_path_factory.mktemp("crash")
-    return SimpleNamespace(layer=build_layer(folder), flows={flow.name: flow for flow in flows(folder)})
+    return SimpleNamespace(layer=disk_layer, flows={flow.name: flow for flow in flows(tmp_path_factory.mktemp("crash"))})
 
 
 def test_each_flow_is_tested(crash):

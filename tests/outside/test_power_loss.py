@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from crash_calls import flows
-from disk import CREATE, FAILED_SYNC, FOLDER, MKDIR, RENAME, SYNC, TRUNCATE, UNLINK, WAYS, WRITE, DiskState, Record, build_layer
+from disk import CREATE, FAILED_SYNC, FOLDER, MKDIR, RENAME, SYNC, TRUNCATE, UNLINK, WAYS, WRITE, DiskState, Record
 from power_loss import Recording, lose_all
 from test_crash_calls import ALL, FLOWS, SEED
 
@@ -20,17 +20,17 @@ SAMPLE = 20
 
 
 @pytest.fixture(scope="module")
-def crash(tmp_path_factory):
+def crash(disk_layer, tmp_path_factory):
     """The flows by their names, and what was recorded of each: `recording(name)`."""
     folder = tmp_path_factory.mktemp("power")
-    layer, found, recordings = build_layer(folder), {flow.name: flow for flow in flows(folder)}, {}
+    found, recordings = {flow.name: flow for flow in flows(folder)}, {}
 
     def recording(name):
         if name not in recordings:
-            recordings[name] = Recording(found[name], folder / name, layer)
+            recordings[name] = Recording(found[name], folder / name, disk_layer)
         return recordings[name]
 
-    return SimpleNamespace(layer=layer, flows=found, recording=recording)
+    return SimpleNamespace(layer=disk_layer, flows=found, recording=recording)
 
 
 @pytest.mark.timeout(7200 if ALL else 300)
