@@ -1,6 +1,7 @@
 //! The two ends of the comparison where both of its lines speak TLS, which Postfix's smtp-source and smtp-sink do not.
 //!
-//! `smtp_load source` hands messages in over sessions that stay open, command by command, as `smtp-source -d` does;
+//! `smtp_load source` hands messages in command by command, over sessions that stay open (as `smtp-source -d` does) or
+//! with a connection for each message;
 //! `smtp_load sink` takes them, inside STARTTLS alone, throws them away, and writes how many there were. Both say on
 //! stdout what their first handshake agreed on.
 
@@ -40,6 +41,8 @@ struct Source {
     ca: PathBuf,
     #[arg(long)]
     tls: Mode,
+    #[arg(long, default_value = "kept")]
+    connections: Connections,
     #[arg(long)]
     sessions: usize,
     #[arg(long)]
@@ -53,6 +56,13 @@ struct Source {
 enum Mode {
     Starttls,
     Implicit,
+}
+
+/// Whether a session sends all its messages over one connection, or has one for each.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Connections {
+    Kept,
+    Each,
 }
 
 #[derive(Args)]
@@ -142,17 +152,33 @@ fn message(number: u64, octets: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
+async fn hand_in(line: &mut Line, number: u64, octets: usize) -> io::Result<()> {
+    ask(line, b"MAIL FROM:<office@firm.example>\r\n", '2').await?;
+    ask(line, b"RCPT TO:<customer@elsewhere.example>\r\n", '2').await?;
+    ask(line, b"DATA\r\n", '3').await?;
+    ask(line, &message(number, octets), '2').await
+}
+
 async fn session(options: Arc<Source>, connector: TlsConnector, taken: Arc<AtomicU64>) -> io::Result<()> {
-    let mut line = connect(&options, &connector).await?;
+    let mut kept = None;
     loop {
         let number = taken.fetch_add(1, Relaxed);
         if number >= options.messages {
-            return ask(&mut line, b"QUIT\r\n", '2').await;
+            break;
         }
-        ask(&mut line, b"MAIL FROM:<office@firm.example>\r\n", '2').await?;
-        ask(&mut line, b"RCPT TO:<customer@elsewhere.example>\r\n", '2').await?;
-        ask(&mut line, b"DATA\r\n", '3').await?;
-        ask(&mut line, &message(number, options.octets), '2').await?;
+        let mut line = match kept.take() {
+            Some(line) => line,
+            None => connect(&options, &connector).await?,
+        };
+        hand_in(&mut line, number, options.octets).await?;
+        match options.connections {
+            Connections::Kept => kept = Some(line),
+            Connections::Each => ask(&mut line, b"QUIT\r\n", '2').await?,
+        }
+    }
+    match kept {
+        Some(mut line) => ask(&mut line, b"QUIT\r\n", '2').await,
+        None => Ok(()),
     }
 }
 
