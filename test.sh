@@ -2,7 +2,7 @@
 # Runs all tests on a Debian machine on which nothing was prepared but git and the Rust toolchain (rustup).
 #
 # Installs what is missing (as root, or with sudo): Debian packages of the outside parties, and under target/ a Python
-# environment with the ones from PyPI, a folder with the ones from npm, and nullmailer, unpacked. Runs the Rust tests, then
+# environment with the ones from PyPI, a folder with the ones from npm, and what is only unpacked. Runs the Rust tests, then
 # tests/outside against the binary that they built. That is the dev profile, once: its overflow checks and assertions see
 # more, and a clean checkout need not build twice.
 #
@@ -35,7 +35,7 @@ trap 'exit 130' INT TERM HUP
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || fail "root or sudo is needed: Postfix, strace and the packages want it"
-    as_root=(sudo --preserve-env=PATH,CARGO_TARGET_DIR,MAILSLUICE_BIN,CRASH_ROUNDS,CRASH_SEED,CRASH_ALL,PYTHONDONTWRITEBYTECODE)
+    as_root=(sudo --preserve-env=PATH,CARGO_TARGET_DIR,MAILSLUICE_BIN,CRASH_ROUNDS,CRASH_SEED,CRASH_ALL,SOAK_MINUTES,SOAK_SEED,PYTHONDONTWRITEBYTECODE)
 fi
 
 # command that must be there, and the Debian package that brings it
@@ -109,26 +109,18 @@ install_node() {
 }
 
 # nullmailer and Postfix exclude each other, so it is unpacked and not installed: the tests run its sending part alone.
-unpack_nullmailer() {
-    local folder=$target/outside-nullmailer log=$target/nullmailer.log
-    [ -x "$folder/usr/lib/nullmailer/smtp" ] && return
-    rm -rf "$folder" "$folder.new"
-    mkdir -p "$folder.new"
-    {
-        cd "$folder.new" &&
-            # The lists may be missing, or too old to name a version that is still there.
-            { timeout 120 apt-get download -qq nullmailer ||
-                { timeout 300 "${as_root[@]}" apt-get update -qq && timeout 120 apt-get download -qq nullmailer; }; } &&
-            dpkg -x nullmailer_*.deb . && rm nullmailer_*.deb && cd "$OLDPWD"
-    } >"$log" 2>&1 </dev/null || { tail -n 30 "$log" >&2; fail "nullmailer could not be unpacked (the whole log: $log)"; }
-    mv "$folder.new" "$folder"
+# libfaketime is for the relay of one test alone.
+unpack() {
+    tests/outside/unpack "$target/outside-$1" "$1" >"$target/$1.log" 2>&1 </dev/null ||
+        { tail -n 30 "$target/$1.log" >&2; fail "$1 could not be unpacked (the whole log: $target/$1.log)"; }
 }
 
 command -v cargo >/dev/null || fail "cargo is missing: install rustup (https://rustup.rs); rust-toolchain.toml names the version"
 install_packages
 install_python
 install_node
-unpack_nullmailer
+unpack nullmailer
+unpack libfaketime
 
 if [ -z "${SKIP_RUST:-}" ]; then
     cargo test --locked

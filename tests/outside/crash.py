@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from messages import compose
-from network import wait_until
+from network import close_quietly
 from relay import Relay
 from sink import Sink
 
@@ -72,14 +72,6 @@ class Load:
             if self.pause:
                 time.sleep(self.pause)
         close_quietly(connection)
-
-
-def close_quietly(connection):
-    if connection is not None:
-        try:
-            connection.close()
-        except OSError:
-            pass
 
 
 CONFIG = """

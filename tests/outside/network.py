@@ -30,3 +30,12 @@ def port_answers(port):
     except OSError:
         return False
     return True
+
+
+def close_quietly(connection):
+    """Closes a client's connection, if there is one, whatever has become of it. Returns what is left: None."""
+    if connection is not None:
+        try:
+            connection.close()
+        except OSError:
+            pass
