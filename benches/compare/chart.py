@@ -3,7 +3,7 @@
 from xml.sax.saxutils import escape
 
 COLOURS = {"mailsluice": "#0b7285", "mailsluice-dkim": "#3bc9db", "postfix": "#868e96", "opensmtpd": "#adb5bd", "exim": "#ced4da"}
-LEFT, WIDTH, BAR, GAP, HEAD = 150, 480, 16, 34, 64
+LEFT, WIDTH, BAR, GAP, HEAD = 150, 480, 16, 36, 76
 
 
 def text(x, y, words, size=12, more=""):
@@ -18,7 +18,7 @@ def draw(report, preface):
         limit = case["relays"].get("loopback")
         whole = limit["median"]["delivered"] if limit else max(relay["median"]["delivered"] for relay in relays.values())
         said = f"{case['title']}: bare loopback {whole:,.0f} a second" if limit else case["title"]
-        parts.append(text(LEFT, y, said, 13, 'font-weight="bold"'))
+        parts.append(text(12, y, said, 13, 'font-weight="bold"'))
         top = y + 8
         for name, relay in relays.items():
             rate = relay["median"]["delivered"]

@@ -45,7 +45,7 @@ class Case:
         lines = {"none": "clear text", "starttls": "TLS", "implicit": "TLS from the first octet"}[self.tls]
         sessions = f"{self.sessions} sessions" if self.sessions > 1 else "1 session"
         each = "a connection for each message" if self.connections == "each" else "kept connections"
-        return f"{sessions}, {self.size.upper()}B, {each}, {lines}"
+        return f"{sessions}, {self.size[:-1]} {self.size[-1].upper()}B, {each}, {lines}"
 
     def load(self, messages):
         count = messages or MESSAGES.get((self.size, self.sessions), LARGE if self.size == "5m" else 6_000)

@@ -39,8 +39,9 @@ CLIENTS = 6
 # So much that what waits at most (max_messages, 80 KB each) has room, and what fills the disk is something else.
 DISK = 384 << 20
 RECOVERY = 60
-# What may be kept: connections of readers and a few idle ones; memory that the allocator does not return.
-DESCRIPTORS_KEPT, MEMORY_KEPT = 24, 32
+# What may be kept: connections of readers and a few idle ones; in MiB, what the allocator does not return (it levels off at 57
+# after messages of 5 MB).
+DESCRIPTORS_KEPT, MEMORY_KEPT = 24, 96
 CONFIG = """
 [queue]
 retry_min = "1s"
@@ -198,7 +199,10 @@ class Soak:
             time.sleep(self.chance.uniform(0.2, min(10, minutes)))
             if time.monotonic() > told + 30:
                 told = time.monotonic()
-                self.say(f"{len(self.clients.acknowledged)} acknowledged, {len(self.upstream.taken)} at the upstream, {dict(self.happened)}")
+                self.say(
+                    f"{len(self.clients.acknowledged)} acknowledged, {len(self.upstream.taken)} at the upstream, {self.relay.queued()} queued, "
+                    f"{descriptors(self.relay.pid())} descriptors, {memory(self.relay.pid()):.1f} MiB, {dict(self.happened)}"
+                )
         self.clients.stop()
         self._calm_down()
         after = self._idle(before)
@@ -250,8 +254,8 @@ class Soak:
             os.close(file)
         time.sleep(self.chance.uniform(0.5, 3))
         filler.unlink()
-        before = len(self.clients.acknowledged)
-        wait_until(lambda: len(self.clients.acknowledged) > before or self.relay.queued() >= 2000, RECOVERY, self.relay.log_tail)
+        # As long as the store does not believe its disk, it answers nobody.
+        wait_until(lambda: self.relay.command("status", check=False).returncode == 0, RECOVERY, self.relay.log_tail)
 
     def _clock_steps(self):
         self.clock.set(self.chance.choice([-30, -2, 0, 1, 30]))
