@@ -102,15 +102,16 @@ def contenders(chosen):
 def measure_case(case, chosen, way):
     """All contenders in turn, so many rounds. Returns the medians of each, with the single rounds."""
     load = case.load(chosen.messages)
-    rounds = {name: [] for name in contenders(chosen)}
+    kinds = {name: kind for name, kind in contenders(chosen).items() if way.clear or not getattr(kind, "only_clear", False)}
+    rounds = {name: [] for name in kinds}
     for number in range(chosen.rounds):
-        for name, kind in contenders(chosen).items():
+        for name, kind in kinds.items():
             figures, agreed = measure(kind, chosen.folder / name, way, load)
             rounds[name].append(figures)
             print(f"{case.title()}, round {number + 1}, {kind.title}: {figures['delivered']:,.0f} delivered/s"
                   f"{f'; {agreed}' if agreed else ''}", file=sys.stderr, flush=True)
     return {
-        name: {"title": contenders(chosen)[name].title, "rounds": found,
+        name: {"title": kinds[name].title, "rounds": found,
                "median": {key: statistics.median(one[key] for one in found) for key in found[0]}}
         for name, found in rounds.items()
     }
