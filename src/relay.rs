@@ -12,6 +12,7 @@ mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -30,6 +31,9 @@ use crate::report::log;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
 use crate::upstream::TcpDial;
+
+/// How long a start waits for the reader of the log, where what it has said must be there before it goes on.
+const LOG_LIMIT: Duration = Duration::from_secs(1);
 
 /// Who needs a relay for a while.
 pub struct RunScope<B, D> {
@@ -58,7 +62,7 @@ pub async fn run_for(
     log: log::Control,
     scope: RunScope<impl FnOnce(), impl Future<Output = ()>>,
 ) -> Result<(), RelayError> {
-    let mut reloader = Reloader::new(&loaded, reread, log).await;
+    let mut reloader = Reloader::new(&loaded, reread, log.clone()).await;
     let config = Arc::new(loaded.config);
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
@@ -68,7 +72,11 @@ pub async fn run_for(
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
-    let mut core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default()).await?;
+    // Nobody is served yet who would mind the wait.
+    let log_written = || log.wait_written(LOG_LIMIT);
+    let started =
+        Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default(), log_written);
+    let mut core = started.await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
     let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;

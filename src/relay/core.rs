@@ -56,7 +56,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// Recovers what a predecessor left and starts a lane for each upstream.
+    /// Recovers what a predecessor left and starts a lane for each upstream. `log_written` waits until what was said so far stands
+    /// in the log, where that must be before it goes on.
     ///
     /// # Errors
     /// When the store or a DKIM key can't be used.
@@ -65,11 +66,12 @@ impl Core {
         store: Arc<dyn Store>,
         dial: Arc<dyn Dial>,
         sign_ins: Arc<SignIns>,
+        log_written: impl FnOnce(),
     ) -> Result<Self, RelayError> {
         let timeline = store.timeline().clone();
         let transformer = Arc::new(Transformer::new(&config, timeline.clone())?);
         let limit_waits = restored_waits(&*store).await?;
-        recover(&*store).await?;
+        recover(&*store, log_written).await?;
         let router = Arc::new(Router::new(&config));
         let wakeups = Arc::new(Wakeups::default());
         let instance = InstanceId::random();
@@ -226,12 +228,17 @@ async fn restored_waits(store: &dyn Store) -> Result<LimitWaits, StoreError> {
     Ok(limit_waits)
 }
 
-/// Voids the leases of a dead predecessor, and says what may come twice.
-async fn recover(store: &dyn Store) -> Result<(), StoreError> {
-    let recovered = store.recover().await?;
-    for queue_id in &recovered.unknown {
+/// Says what may come twice, and voids the leases of a dead predecessor. `log_written` waits until what was said stands in the
+/// log: should we die in between, the next start says it again.
+async fn recover(store: &dyn Store, log_written: impl FnOnce()) -> Result<(), StoreError> {
+    let cut_off = store.cut_off().await?;
+    for queue_id in &cut_off {
         tracing::warn!(event = "recovered", %queue_id, reason = "its last attempt was cut off: possible duplicate");
     }
+    if !cut_off.is_empty() {
+        log_written();
+    }
+    let recovered = store.recover().await?;
     let Orphans { removed, aside, folder } = &recovered.orphans;
     if *removed > 0 {
         let reason = "contents that were never acknowledged, or whose messages had left the queue: removed";

@@ -14,6 +14,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::subscriber::{Interest, SetGlobalDefaultError};
@@ -39,8 +40,12 @@ pub struct LineLayer<W> {
 }
 
 /// Changes format and level while the relay runs.
-#[derive(Debug, Clone)]
-pub struct Control(Arc<Settings>);
+#[derive(Clone)]
+pub struct Control {
+    settings: Arc<Settings>,
+    /// Where lines wait for the thread that writes them, if there is one.
+    queue: Option<LogQueue>,
+}
 
 #[derive(Debug)]
 struct Settings {
@@ -51,9 +56,17 @@ struct Settings {
 impl Control {
     /// Puts other settings in force.
     pub fn set(&self, log: Log) {
-        self.0.set(log);
+        self.settings.set(log);
         // Each call site remembers whether anybody wants its events.
         tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// Waits until what was logged has been written, for what must not be done before that is known; at most for `limit`, for
+    /// its reader may stall. Blocks the thread.
+    pub fn wait_written(&self, limit: Duration) {
+        if let Some(queue) = &self.queue {
+            queue.wait_written(limit);
+        }
     }
 }
 
@@ -110,9 +123,9 @@ where
     let (theirs, their_clock) = (settings.clone(), clock.clone());
     let loss_line = Box::new(move |lines| loss_line(&theirs, their_clock.as_ref(), lines));
     let (queue, thread) = LogQueue::start(out, loss_line)?;
-    let layer = LineLayer { settings: settings.clone(), clock, out: Mutex::new(queue) };
+    let layer = LineLayer { settings: settings.clone(), clock, out: Mutex::new(queue.clone()) };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
-    Ok((Control(settings), thread))
+    Ok((Control { settings, queue: Some(queue) }, thread))
 }
 
 /// Makes the log of this process: from now on all events go to `out`, which is written to where they arise.
@@ -132,7 +145,8 @@ impl<W: Write> LineLayer<W> {
     /// A layer that writes to `out`, and what changes its settings. The clock gives the wall time of each line.
     pub fn new(log: Log, clock: Arc<dyn Clock>, out: W) -> (Self, Control) {
         let settings = Arc::new(Settings::new(log));
-        (Self { settings: Arc::clone(&settings), clock, out: Mutex::new(out) }, Control(settings))
+        let control = Control { settings: settings.clone(), queue: None };
+        (Self { settings, clock, out: Mutex::new(out) }, control)
     }
 
     /// Our own events at the configured level, those of libraries only when something is wrong.

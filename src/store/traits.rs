@@ -264,6 +264,10 @@ pub trait Upkeep: Send + Sync {
     /// The time line by which the store stamps.
     fn timeline(&self) -> &Timeline;
 
+    /// Messages that a predecessor was sending when it died: they may be sent twice. That must be said before they are recovered,
+    /// for nothing tells afterwards which they were.
+    async fn cut_off(&self) -> Result<Vec<QueueId>, StoreError>;
+
     /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now. Contents that belong to no
     /// message go if nobody can count on them, and are set aside otherwise.
     async fn recover(&self) -> Result<Recovered, StoreError>;

@@ -85,11 +85,13 @@ pub(crate) async fn what_a_dead_process_had_is_free_and_fenced(mut world: impl W
     }
     let before = claim(&world, 2).await;
     world.crash();
-    let recovered = world.store().recover().await.unwrap();
-    let mut unknown = recovered.unknown;
-    unknown.sort();
-    assert_eq!((recovered.messages, unknown, recovered.orphans.aside), (3, vec![id(1), id(2)], vec![]));
     let store = world.store();
+    let mut cut_off = store.cut_off().await.unwrap();
+    cut_off.sort();
+    assert_eq!(cut_off, [id(1), id(2)]);
+    let recovered = store.recover().await.unwrap();
+    assert_eq!((recovered.messages, recovered.orphans.aside), (3, vec![]));
+    assert_eq!(store.cut_off().await.unwrap(), []);
     assert!(matches!(store.settle(sent(&before[0])).await, Err(StoreError::Fenced)));
     let now = claim(&world, 9).await;
     assert_eq!(now.len(), 3);

@@ -353,6 +353,12 @@ impl Upkeep for MemoryStore {
         self.max_messages.store(most, Ordering::Relaxed);
     }
 
+    async fn cut_off(&self) -> Result<Vec<QueueId>, StoreError> {
+        let state = self.state();
+        let sending = state.queue.values().filter(|entry| entry.state == EntryState::Sending);
+        Ok(sending.map(|entry| entry.new.queue_id.clone()).collect())
+    }
+
     async fn recover(&self) -> Result<Recovered, StoreError> {
         let (mut state, now) = (self.state(), self.now());
         let state = &mut *state;
@@ -367,12 +373,10 @@ impl Upkeep for MemoryStore {
         for (account, taken, counted) in ends {
             state.ended(&account, &taken, Some(&counted), now);
         }
-        let mut unknown = Vec::new();
         for entry in state.queue.values_mut().filter(|entry| entry.state == EntryState::Sending) {
             entry.state = EntryState::Waiting;
-            unknown.push(entry.new.queue_id.clone());
         }
-        Ok(Recovered { messages: state.queue.len() as u64, unknown, orphans: Orphans::default() })
+        Ok(Recovered { messages: state.queue.len() as u64, orphans: Orphans::default() })
     }
 
     async fn note_clock(&self) -> Result<(), StoreError> {

@@ -153,9 +153,14 @@ impl Simulation {
         let store = SqliteStore::open(folder, 1_000_000, self.threading, clock).unwrap();
         let store = Arc::new(store);
         self.store = Some(store.clone());
-        let core =
-            Core::start(self.config.clone(), store, Arc::new(self.hosts.clone()), self.sign_ins.clone())
-                .await;
+        let core = Core::start(
+            self.config.clone(),
+            store,
+            Arc::new(self.hosts.clone()),
+            self.sign_ins.clone(),
+            || {},
+        )
+        .await;
         self.core = Some(core.unwrap());
     }
 

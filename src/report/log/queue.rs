@@ -45,11 +45,15 @@ struct Shared {
     filled: Condvar,
     /// The thread has ended.
     ended: Condvar,
+    /// Nothing waits, and nothing is on its way out.
+    emptied: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     waiting: LineBatch,
+    /// The thread is writing what it has taken.
+    is_writing: bool,
     is_closing: bool,
     has_ended: bool,
 }
@@ -94,6 +98,13 @@ impl LogQueue {
         let theirs = shared.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || theirs.serve(writer))?;
         Ok((Self(shared.clone()), LogThread { shared, end_limit: END_LIMIT }))
+    }
+
+    /// Waits until what was logged has been written, or could not be; at most for so long. Whether it has come to that.
+    pub(super) fn wait_written(&self, limit: Duration) -> bool {
+        let is_under_way = |state: &mut State| state.is_writing || !state.waiting.is_empty();
+        let waited = self.0.emptied.wait_timeout_while(self.0.state(), limit, is_under_way);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Takes a line with its line end, or counts it as lost.
@@ -154,8 +165,14 @@ impl Shared {
     /// Waits for something to write and takes all of it, leaving an empty batch. `None` when the log has ended.
     fn take(&self, empty: LineBatch) -> Option<LineBatch> {
         let idle = |state: &mut State| state.waiting.is_empty() && !state.is_closing;
-        let mut state = self.filled.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
-        (!state.waiting.is_empty()).then(|| mem::replace(&mut state.waiting, empty))
+        let mut state = self.state();
+        state.is_writing = false;
+        if state.waiting.is_empty() {
+            self.emptied.notify_all();
+        }
+        state = self.filled.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        state.is_writing = !state.waiting.is_empty();
+        state.is_writing.then(|| mem::replace(&mut state.waiting, empty))
     }
 }
 

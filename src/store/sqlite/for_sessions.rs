@@ -114,6 +114,10 @@ impl Upkeep for SqliteStore {
         self.max_messages.store(most, Ordering::Relaxed);
     }
 
+    async fn cut_off(&self) -> Result<Vec<QueueId>, StoreError> {
+        self.read(recover::cut_off).await
+    }
+
     async fn recover(&self) -> Result<Recovered, StoreError> {
         let mut recovered = self.write(recover::recover).await?;
         let content_dir = self.content_dir.clone();

@@ -146,8 +146,6 @@ pub struct Settlement {
 pub struct Recovered {
     /// Messages in the queue.
     pub messages: u64,
-    /// Messages whose last outcome is unknown: they may be sent twice.
-    pub unknown: Vec<QueueId>,
     /// What became of contents that belonged to no message.
     pub orphans: Orphans,
 }

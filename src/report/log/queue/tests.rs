@@ -196,3 +196,24 @@ fn when_nobody_reads_any_more_each_batch_is_tried_once() {
     drop(thread);
     assert_eq!(pipe.reader().writes, 1);
 }
+
+#[test]
+fn who_waits_for_the_log_waits_until_it_is_written() {
+    let limit = Duration::from_secs(20);
+    let pipe = Pipe::default();
+    let (mut queue, _thread) = start(&pipe);
+    assert!(queue.wait_written(limit), "nothing is to be written");
+    for line in ["one\n", "two\n"] {
+        queue.write_all(line.as_bytes()).unwrap();
+        assert!(queue.wait_written(limit));
+        assert!(pipe.text().ends_with(line));
+    }
+    pipe.stall(true);
+    queue.write_all(b"three\n").unwrap();
+    pipe.wait_for_writes(3);
+    assert!(!queue.wait_written(Duration::ZERO), "it is on its way out");
+    queue.write_all(b"four\n").unwrap();
+    pipe.stall(false);
+    assert!(queue.wait_written(limit));
+    assert_eq!(pipe.text(), "one\ntwo\nthree\nfour\n");
+}
