@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use super::accounts::Accounts;
+use super::complaints::NewComplaint;
 use super::condition::Condition;
 use super::login::Account;
 use super::obstacle::Down;
 use super::refused_login::LoginParts;
-use super::refused_senders::{SenderRefusal, address_of, part};
+use super::refused_senders::{address_of, part};
 use super::verdict::{Answered, Judgement, MailFacts, Verdict, is_broken};
 use super::view::mend_then_enable;
 use crate::config::Window;
@@ -99,7 +100,8 @@ impl Feedback<'_> {
     pub(crate) async fn transaction(&self, mail: &MailFacts<'_>, answers: &[Answered<'_>]) -> Judgement {
         if answers.iter().any(|(_, answer)| answer.is_taken()) {
             let address = address_of(mail.sender, mail.reverse_path);
-            self.account.upstream.refused_senders.accepted(self.names().1, address);
+            let parts = [Senders::Address, Senders::Domain].map(|senders| part(address, senders));
+            self.account.upstream.refused_senders.end(self.names().1, parts);
         }
         let verdicts = self.judge(mail, answers);
         let judgement = Judgement::new(answers, &verdicts);
@@ -184,6 +186,10 @@ impl Feedback<'_> {
             }
             ReplyAction::Unavailable { scope } => {
                 self.unreachable(scope, &answer.to_string(), reply.is_permanent()).await;
+            }
+            ReplyAction::DeferStrange => {
+                self.note_strange(reply, row.advice);
+                return false;
             }
             ReplyAction::Split | ReplyAction::Bounce | ReplyAction::Retry | ReplyAction::Defer => {
                 return false;
@@ -317,8 +323,25 @@ impl Feedback<'_> {
         let sender = part(address_of(mail.sender, mail.reverse_path), senders);
         // What is refused rests for the longest time; by then it has been refused again.
         let lasts = self.account.settings().retry_max.saturating_mul(2);
-        let refusal = SenderRefusal { upstream, account, sender, reply, advice, lasts };
-        self.account.upstream.refused_senders.note(&refusal, self.now());
+        let refusal = NewComplaint { account, about: sender, reply, advice, lasts };
+        if self.account.upstream.refused_senders.note(&refusal, self.now()) {
+            tracing::error!(
+                event = "sender_refused", upstream, account, from = sender, %reply, reason = advice
+            );
+        }
+    }
+
+    /// The upstream gives an answer of which nothing is known: a person should look it up.
+    fn note_strange(&self, reply: &Reply, advice: &str) {
+        let (upstream, account) = self.names();
+        let words = reply.to_string();
+        // What comes behind the code tells one request from another.
+        let about = words.split(": ").next().unwrap_or_default();
+        let lasts = self.account.settings().retry_max.saturating_mul(2);
+        let strange = NewComplaint { account, about, reply, advice, lasts };
+        if self.account.upstream.strange_replies.note(&strange, self.now()) {
+            tracing::error!(event = "strange_reply", upstream, account, %reply, action = advice);
+        }
     }
 
     /// The account, or the upstream, can't be used; probes find out when it can. After too many failures a person is told;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
+use super::complaints::Complaints;
 use super::condition::{Condition, ProbeRight};
 use super::obstacle::{Down, Obstacle};
 use super::pool::{Pool, PooledConnection, SharedPool};
-use super::refused_senders::RefusedSenders;
 use super::settings::AccountSettings;
 use super::tasks::{SoleTask, Spawner};
 use super::waiters::{Place, Waiters};
@@ -39,7 +39,9 @@ pub(super) struct UpstreamState {
     pub(super) pool: Arc<SharedPool>,
     /// What is said on its connections.
     pub(super) dialogue: Arc<DialogueHub>,
-    pub(super) refused_senders: RefusedSenders,
+    pub(super) refused_senders: Complaints,
+    /// Replies of which nothing is known.
+    pub(super) strange_replies: Complaints,
     /// Whether a window of all accounts together has a quota.
     pub(super) shares_quotas: AtomicBool,
     /// What it shares with other upstreams.
@@ -309,7 +311,8 @@ impl UpstreamState {
             condition: Condition::default(),
             pool: Arc::default(),
             dialogue: Arc::new(DialogueHub::new(upstream)),
-            refused_senders: RefusedSenders::default(),
+            refused_senders: Complaints::default(),
+            strange_replies: Complaints::default(),
             shares_quotas: AtomicBool::default(),
             group: ArcSwapOption::empty(),
             members: Mutex::default(),

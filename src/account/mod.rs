@@ -12,6 +12,7 @@
 
 mod accounts;
 mod candidates;
+mod complaints;
 mod condition;
 mod feedback;
 mod login;
@@ -33,13 +34,13 @@ mod waiters;
 pub use accounts::{AccountServices, Accounts};
 pub(crate) use candidates::Choice;
 pub use candidates::{Candidates, Waiting};
+pub use complaints::Complaint;
 pub(crate) use feedback::Feedback;
 pub use login::Account;
 pub(crate) use login::{Grant, Probe};
 pub use obstacle::{Down, Obstacle, Pause};
 pub(crate) use pool::{PooledConnection, say_goodbye};
 pub use probe::{NoConnectionFree, ProbeTurn};
-pub use refused_senders::RefusedSender;
 pub use settings::AccountSettings;
 pub(crate) use verdict::{Answered, MailFacts, RefusedWhenUsed};
 pub use view::{AccountView, StopInForce, UpstreamView};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::accounts::Accounts;
-use super::login::Account;
+use super::complaints::{Complaint, Complaints};
+use super::login::{Account, UpstreamState};
 use super::obstacle::Obstacle;
-use super::refused_senders::RefusedSender;
 use crate::lane::LaneState;
 use crate::limits::{Amount, Availability, Capacity, Cause, Ceilings, Counts, Forecast, LimitLine, Scope};
 use crate::store::{LaneName, StoreError};
@@ -136,13 +136,23 @@ impl Accounts {
 
     /// The senders as whom accounts of an upstream may not send at present, by the provider's word.
     #[must_use]
-    pub fn refused_senders(&self, upstream: &str) -> Vec<RefusedSender> {
+    pub fn refused_senders(&self, upstream: &str) -> Vec<Complaint> {
+        self.complaints(upstream, |state| &state.refused_senders)
+    }
+
+    /// What an upstream has answered of late that is not known here.
+    #[must_use]
+    pub fn strange_replies(&self, upstream: &str) -> Vec<Complaint> {
+        self.complaints(upstream, |state| &state.strange_replies)
+    }
+
+    fn complaints(&self, upstream: &str, kind: impl Fn(&UpstreamState) -> &Complaints) -> Vec<Complaint> {
         let accounts = self.of(upstream);
         let Some(first) = accounts.first() else { return Vec::new() };
-        let mut refused = first.upstream.refused_senders.all(self.timeline.now());
+        let mut complaints = kind(&first.upstream).all(self.timeline.now());
         // One that has left the configuration sends nothing any more.
-        refused.retain(|one| accounts.iter().any(|account| *account.key().account == *one.account));
-        refused
+        complaints.retain(|one| accounts.iter().any(|account| *account.key().account == *one.account));
+        complaints
     }
 
     /// What is in an account's way, without trying. The short waits between any two messages are nothing.

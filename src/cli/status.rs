@@ -8,7 +8,8 @@ use super::table::TextTable;
 use super::viewer::{Viewer, span};
 use super::{limits, test_mode};
 use crate::control::view::{
-    AccountJson, ListenerJson, RefusedSenderJson, SentCopiesJson, SignInJson, StatusJson, UpstreamJson,
+    AccountJson, ListenerJson, RefusedSenderJson, SentCopiesJson, SignInJson, StatusJson, StrangeReplyJson,
+    UpstreamJson,
 };
 use crate::limits::SHARED;
 use crate::report::log::escape::printable;
@@ -133,6 +134,7 @@ pub(super) fn notes(upstream: &UpstreamJson, viewer: &Viewer) -> Vec<String> {
         upstream.accounts.iter().filter(tells_more).map(|account| describe(account, upstream, viewer)),
     );
     notes.extend(upstream.refused_senders.iter().map(|refused| refused_sender(refused, several, viewer)));
+    notes.extend(upstream.strange_replies.iter().map(|strange| strange_reply(strange, several, viewer)));
     let probed = upstream.state == "disabled" && upstream.until.is_some();
     let how = if probed { "it is tried by itself then; to try at once" } else { "to let it send again" };
     notes.extend(upstream.action.as_ref().map(|action| format!("{how}: {action}")));
@@ -145,6 +147,14 @@ fn refused_sender(refused: &RefusedSenderJson, several: bool, viewer: &Viewer) -
     let by = if several { format!("{account}: ") } else { String::new() };
     let (since, age) = (viewer.local(since), viewer.age(since));
     format!("{by}refuses mail from {sender} since {since} ({age} ago): {reply}")
+}
+
+/// `has answered since 07:00:40 (5m ago) what is not known here: 451 4.3.0 418 Teapot: … (request 7c3e)`
+fn strange_reply(strange: &StrangeReplyJson, several: bool, viewer: &Viewer) -> String {
+    let StrangeReplyJson { account, since, reply, .. } = strange;
+    let by = if several { format!("{account}: ") } else { String::new() };
+    let (since, age) = (viewer.local(since), viewer.age(since));
+    format!("{by}has answered since {since} ({age} ago) what is not known here: {reply}")
 }
 
 /// `erp@firm.example: limited until 07:00:40 (in 40s): limit per minute; slowed down to 20 messages a minute`
@@ -301,6 +311,12 @@ mod tests {
                     reply: "553 no".to_owned(),
                     action: "use its own account".to_owned(),
                 }],
+                strange_replies: vec![StrangeReplyJson {
+                    account: "a@firm.example".to_owned(),
+                    since: "2026-11-22T06:50:00.000Z".to_owned(),
+                    reply: "451 4.3.0 418 Teapot: no (request 7c3e)".to_owned(),
+                    action: "look its code up".to_owned(),
+                }],
             }],
             sign_ins: vec![SignInJson {
                 name: "m365".to_owned(),
@@ -352,6 +368,7 @@ m365 (default)  down   07:04:00 (in 4m)  smtp.example.net:587
     a@firm.example: up; slowed down to 20 messages a minute
     b@firm.example: disabled: 535 no
     a@firm.example: refuses mail from me@firm.example since 06:50:00 (10m ago): 553 no
+    a@firm.example: has answered since 06:50:00 (10m ago) what is not known here: 451 4.3.0 418 Teapot: no (request 7c3e)
     to let it send again: mailsluice upstream enable m365
 
 Sign-in m365 as chief@firm.example: the sign-in was revoked; run

@@ -113,6 +113,7 @@ mod tests {
                     reason: None,
                 }],
                 refused_senders: vec![],
+                strange_replies: vec![],
             };
         let several = vec![
             account("a@firm.example", "up", None),

@@ -27,7 +27,7 @@ pub use sign_in::{SignInGrantJson, SignInJson, TokenJson};
 pub use status::{ListenerJson, Reloaded, StatusJson};
 pub use test_mode::{TestModeChange, TestModeJson};
 pub use trace::{TraceEvent, TraceLine};
-pub use upstream::{AccountJson, RefusedSenderJson, UpstreamJson, action};
+pub use upstream::{AccountJson, RefusedSenderJson, StrangeReplyJson, UpstreamJson, action};
 pub use waits::{WaitJson, WaitSources};
 
 use jiff::Timestamp;

@@ -93,7 +93,9 @@ fn refusal(action: ReplyAction) -> Outcome {
         | ReplyAction::Unavailable { .. } => Outcome::UPSTREAM,
         ReplyAction::StopSender(_) => Outcome::deferred(DeferralCause::Sender),
         // When none was accepted before it, there is nothing to split.
-        ReplyAction::Split | ReplyAction::Retry | ReplyAction::Defer => Outcome::DEFERRED,
+        ReplyAction::Split | ReplyAction::Retry | ReplyAction::Defer | ReplyAction::DeferStrange => {
+            Outcome::DEFERRED
+        }
         ReplyAction::Bounce => Outcome::Bounced,
     }
 }

@@ -209,7 +209,7 @@ async fn a_refused_sender_is_shown_until_it_is_over() {
     sim.start().await;
     let shown = |sim: &Simulation| -> Vec<_> {
         let refused = sim.core.as_ref().unwrap().context.accounts.refused_senders("main");
-        refused.into_iter().map(|one| (one.sender, one.since)).collect()
+        refused.into_iter().map(|one| (one.about, one.since)).collect()
     };
     assert_eq!(shown(&sim), []);
     sim.submit(FROM, &["x@there.example"]).await;

@@ -6,7 +6,7 @@ use axum::extract::{self, Path};
 
 use super::limits::{limits_of, must_exist};
 use crate::config;
-use crate::control::view::{AccountJson, RefusedSenderJson, UpstreamJson, action, rfc3339};
+use crate::control::view::{AccountJson, RefusedSenderJson, StrangeReplyJson, UpstreamJson, action, rfc3339};
 use crate::control::{ApiError, ApiState};
 use crate::lane::LaneState;
 use crate::store::{NewSuspension, SuspensionKind};
@@ -86,7 +86,9 @@ pub(super) fn faults(state: &ApiState, upstream: &UpstreamJson) -> Vec<String> {
     };
     let accounts = upstream.accounts.iter().filter(|account| account.action.is_some());
     let accounts = accounts.filter(|account| !is_meant(account.reason.as_deref())).map(words);
-    accounts.chain(refusals(upstream)).collect()
+    let strange = upstream.strange_replies.iter();
+    let strange = strange.map(|one| format!("upstream {}: {}: {}", upstream.name, one.reply, one.action));
+    accounts.chain(refusals(upstream)).chain(strange).collect()
 }
 
 /// The senders that an upstream refuses, those with the same advice together.
@@ -141,6 +143,7 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
     let states = accounts.iter().map(|account| &account.state);
     let action = std::iter::once(&lane).chain(states).find_map(|state| action(state, &enable));
     let refused = state.accounts.refused_senders(name);
+    let strange = state.accounts.strange_replies(name);
     let lanes = state.statuses.snapshot();
     let mut own = lanes.iter().filter(|status| status.lane.upstream() == name);
     Ok(UpstreamJson {
@@ -164,5 +167,6 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
             .into_iter()
             .map(|one| RefusedSenderJson::new(one, &state.timeline))
             .collect(),
+        strange_replies: strange.into_iter().map(|one| StrangeReplyJson::new(one, &state.timeline)).collect(),
     })
 }

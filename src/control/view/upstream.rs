@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::LimitJson;
 use super::{rfc3339, some_text};
-use crate::account::{AccountView, RefusedSender};
+use crate::account::{AccountView, Complaint};
 use crate::lane::LaneState;
 use crate::time::Timeline;
 
@@ -38,6 +38,9 @@ pub struct UpstreamJson {
     /// Senders as whom its accounts may not send, by the provider's word.
     #[serde(default)]
     pub refused_senders: Vec<RefusedSenderJson>,
+    /// What it has answered of late of which nothing is known here.
+    #[serde(default)]
+    pub strange_replies: Vec<StrangeReplyJson>,
 }
 
 /// A sender as whom an account may not send.
@@ -58,14 +61,36 @@ pub struct RefusedSenderJson {
 impl RefusedSenderJson {
     /// A refused sender as the interface shows it.
     #[must_use]
-    pub fn new(refused: RefusedSender, timeline: &Timeline) -> Self {
+    pub fn new(refused: Complaint, timeline: &Timeline) -> Self {
         Self {
-            sender: refused.sender,
+            sender: refused.about,
             account: refused.account,
             since: rfc3339(timeline.wall_at(refused.since)),
             reply: refused.reply,
             action: refused.advice,
         }
+    }
+}
+
+/// An answer of which nothing is known here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrangeReplyJson {
+    /// The account; empty for an upstream without a login.
+    pub account: String,
+    /// When it came first.
+    pub since: String,
+    /// The provider's words, the last time, with what it calls the request.
+    pub reply: String,
+    /// What to do about it, in words.
+    pub action: String,
+}
+
+impl StrangeReplyJson {
+    /// A strange reply as the interface shows it.
+    #[must_use]
+    pub fn new(strange: Complaint, timeline: &Timeline) -> Self {
+        let Complaint { account, since, reply, advice, .. } = strange;
+        Self { account, since: rfc3339(timeline.wall_at(since)), reply, action: advice }
     }
 }
 

@@ -123,12 +123,12 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         text: &[" errormimecontentinvalidbase64string: "],
-        action: ReplyAction::Defer,
+        action: ReplyAction::DeferStrange,
         advice: "Microsoft Graph could not read the request, which is ours to get right: please report it as a defect",
         ..REQUEST
     },
     Row {
-        action: ReplyAction::Defer,
+        action: ReplyAction::DeferStrange,
         advice: "Microsoft Graph refuses this for a reason that is not known here: look its code up; the message is tried again",
         ..REQUEST
     },

@@ -106,6 +106,8 @@ pub enum ReplyAction {
     Retry,
     /// Try again later (4yz).
     Defer,
+    /// Try again later, and tell a person: nothing is known of such an answer, or it is our own fault.
+    DeferStrange,
     /// About us, in words that servers also use of a single recipient: up to MAIL it is the account's trouble, or the
     /// upstream's; behind it, whose it is follows from what happened to others.
     Contested {

@@ -37,7 +37,7 @@ enum Done {
 
 const STOP: Done = Done::Action(ReplyAction::Stop { scope: AppliesTo::Account });
 const STOP_SENDER: Done = Done::Action(ReplyAction::StopSender(Senders::Address));
-const DEFER: Done = Done::Action(ReplyAction::Defer);
+const DEFER: Done = Done::Action(ReplyAction::DeferStrange);
 const BOUNCE: Done = Done::Action(ReplyAction::Bounce);
 const SLOW: Done = slow(false);
 
