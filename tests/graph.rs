@@ -5,12 +5,17 @@
 
 mod support;
 
+#[path = "graph/direct.rs"]
+mod direct;
+#[path = "graph/final_dot.rs"]
+mod final_dot;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use mailsluice::account::UpstreamView;
 use mailsluice::oauth::{Resource, SignIns, TokenFeed};
-use mailsluice::store::RecipientState;
+use mailsluice::store::{Content, NewMessage, RecipientState};
 use support::graph::{ScriptedGraph, Step};
 use support::simulation::{Simulation, secs};
 use support::tokens::{ready, renew};
@@ -24,6 +29,7 @@ const HOUR: u64 = 3_600;
 
 const GRAPH: &str = "[[upstream]]\nname = \"graph\"\npreset = \"office365-graph\"\n\
     mailbox = \"office@firm.example\"\noauth = \"m365\"\n";
+const SMTP: &str = "[[upstream]]\nname = \"smtp\"\nhost = \"smtp\"\nsecurity = \"none\"\n";
 const SIGN_IN: &str = "[[oauth]]\nname = \"m365\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\n\
     client_id = \"00000000-0000-0000-0000-000000000000\"\nflow = \"device_code\"\n";
 
@@ -110,6 +116,25 @@ async fn a_stop_in_the_middle_of_a_request_is_in_doubt_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kill_in_the_middle_of_a_request_is_in_doubt_as_well() {
+    let graph = ScriptedGraph::new(&[Step::TakenAnswerLost, Step::TakenAnswerLost]);
+    let (mut sim, _feed) = relay(&graph, GRAPH, &[]).await;
+    let id = sim.submit(FROM, &[TO]).await;
+    sleep(secs(2)).await;
+    for restart in 1..=2 {
+        sim.kill().await;
+        sim.start().await;
+        let shown = sim.store().show(id.clone()).await.unwrap().unwrap();
+        assert_eq!(shown.recipients[0].doubts, restart);
+        assert!(shown.recipients[0].reply.contains("may have been sent"), "{}", shown.recipients[0].reply);
+        sleep(secs(u64::from(restart) * 30 * MINUTE + 2)).await;
+    }
+    sim.until_empty(hour()).await;
+    let gaps = gaps(&graph);
+    assert!(gaps.len() == 2 && gaps[0] >= 30 * MINUTE - 2 && gaps[1] >= 60 * MINUTE - 2, "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_graph_is_left_alone_for_as_long_as_it_asks() {
     for (after, least) in [(Some("90"), [90, 90, 90]), (Some("1"), [15, 30, 60]), (None, [15, 30, 60])] {
         let busy = Step::Answer(429, "TooManyRequests", after);
@@ -167,12 +192,11 @@ async fn one_recipient_that_graph_refuses_bounces_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn graph_and_smtp_stand_in_for_each_other() {
-    let smtp = "[[upstream]]\nname = \"smtp\"\nhost = \"smtp\"\nsecurity = \"none\"\n";
     // Graph is not there.
     let graph = ScriptedGraph::default();
     graph.then(Some(Step::Unreachable));
     let up = Upstream::new(Script::default());
-    let toml = format!("{GRAPH}default = true\nfallback = [\"smtp\"]\n{smtp}");
+    let toml = format!("{GRAPH}default = true\nfallback = [\"smtp\"]\n{SMTP}");
     let (mut sim, _feed) = relay(&graph, &toml, &[("smtp", &up)]).await;
     sim.submit(FROM, &[TO]).await;
     sim.until_empty(hour()).await;
@@ -180,9 +204,63 @@ async fn graph_and_smtp_stand_in_for_each_other() {
 
     // The smart host is not there.
     let graph = ScriptedGraph::default();
-    let toml = format!("{smtp}default = true\nfallback = [\"graph\"]\n{GRAPH}");
+    let toml = format!("{SMTP}default = true\nfallback = [\"graph\"]\n{GRAPH}");
     let (mut sim, _feed) = relay(&graph, &toml, &[]).await;
     sim.submit(FROM, &[TO]).await;
     sim.until_empty(hour()).await;
     assert_eq!(graph.taken().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_known_is_shown_to_a_person() {
+    let graph = ScriptedGraph::default();
+    graph.then(Some(Step::Answer(418, "ErrorSomethingNew", None)));
+    let (mut sim, _feed) = relay(&graph, GRAPH, &[]).await;
+    let id = sim.submit(FROM, &[TO]).await;
+    sleep(hour()).await;
+    let shown = sim.core.as_ref().unwrap().context.accounts.strange_replies("graph");
+    let [strange] = shown.as_slice() else { panic!("{shown:?}") };
+    assert!(strange.reply.contains("418 ErrorSomethingNew: It says so. (request 7c3e)"), "{}", strange.reply);
+    assert!(graph.asked().len() > 10, "it is tried again");
+    let shown = sim.store().show(id).await.unwrap().unwrap();
+    assert_eq!(shown.recipients[0].state, RecipientState::Waiting, "and never bounces");
+    graph.then(None);
+    sim.until_empty(secs(5 * MINUTE)).await;
+    sleep(secs(5 * MINUTE)).await;
+    assert_eq!(sim.core.as_ref().unwrap().context.accounts.strange_replies("graph"), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_graph_finds_too_large_goes_by_large_or_bounces() {
+    for (large, want) in [("large = \"smtp\"\n", (1, 0)), ("", (0, 1))] {
+        let graph = ScriptedGraph::new(&[Step::Answer(413, "RequestEntityTooLarge", None)]);
+        let up = Upstream::new(Script::default());
+        let toml = format!("{GRAPH}default = true\n{large}{SMTP}");
+        let (mut sim, _feed) = relay(&graph, &toml, &[("smtp", &up)]).await;
+        sim.submit(FROM, &[TO]).await;
+        // Our report of a bounce goes by Graph.
+        sim.until_empty(hour()).await;
+        let totals = sim.totals().await;
+        assert_eq!((up.messages().len() as u64, totals.bounced), want, "{totals:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_stay_within_the_memory_budget() {
+    // Of a request its content and the base64 of that are in memory.
+    const HELD: usize = (1 << 20) * 7 / 3;
+    let graph = ScriptedGraph::default();
+    graph.then(Some(Step::TakenAnswerLost));
+    let toml = format!("[session]\nmemory_budget = \"32MiB\"\n{GRAPH}[upstream.limits]\nconnections = 100\n");
+    let (mut sim, _feed) = relay(&graph, &toml, &[]).await;
+    for _ in 0..25 {
+        let message = sim.message(FROM, &[TO]);
+        let text =
+            format!("From: {FROM}\r\nTo: {TO}\r\n\r\n{}", format!("{}\r\n", "x".repeat(62)).repeat(1 << 14));
+        sim.enqueue(NewMessage { content: Content::memory(text.into_bytes()), ..message }).await;
+    }
+    sleep(secs(30)).await;
+    let under_way = graph.asked().len();
+    // A lane has half of it.
+    assert!(under_way >= 4 && under_way * HELD <= 16 << 20, "{under_way} at once");
 }

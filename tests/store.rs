@@ -179,6 +179,7 @@ conformance! {
         a_message_goes_through
         who_comes_too_late_changes_nothing
         what_a_dead_process_had_is_free_and_fenced
+        what_its_upstream_may_go_on_with_rests_after_a_crash
         reports_go_first_and_the_longest_due_before_others
         what_rests_is_not_due
         a_claim_is_blocked_only_when_mail_is_due

@@ -152,7 +152,8 @@ impl Accounts {
     /// The same without what keeps mail on this machine: for mail whose client waits.
     #[must_use]
     pub fn direct_candidates(&self, upstream: &Upstream, bound_to: Option<&str>) -> Candidates {
-        let leaves = |account: &Account| matches!(account.settings().upstream.kind, UpstreamKind::Smtp(_));
+        let leaves =
+            |account: &Account| !matches!(account.settings().upstream.kind, UpstreamKind::Capture(_));
         self.candidates_among(upstream, bound_to, leaves)
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::limits::smaller;
 use super::{
-    ByteSize, Fallback, Filter, Graph, Identity, LimitGroup, Login, Pin, Proxy, Quota, SharedLimits,
-    Signature, Timeouts, TrustedCertificates, UpstreamSender, names,
+    ByteSize, DoubtPause, Fallback, Filter, Graph, Identity, LimitGroup, Login, Pin, Proxy, Quota,
+    SharedLimits, Signature, Timeouts, TrustedCertificates, UpstreamSender, names,
 };
 
 /// `[[upstream]]`
@@ -87,6 +87,15 @@ impl Upstream {
     #[must_use]
     pub fn delivers_by_header(&self) -> bool {
         matches!(self.kind, UpstreamKind::Graph(_))
+    }
+
+    /// How long mail rests that it may have taken, where that is longer than after any other failure.
+    #[must_use]
+    pub fn doubt_pause(&self) -> Option<DoubtPause> {
+        match self.kind {
+            UpstreamKind::Graph(_) => Some(DoubtPause::GRAPH),
+            UpstreamKind::Smtp(_) | UpstreamKind::Capture(_) => None,
+        }
     }
 
     /// The upstream for what this one can't carry, as that writes its name.

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
 use super::content::{LoadError, Loaded, SentContent, Unfit, load, make_ready};
 use super::context::Context;
 use super::lane_settings::LaneSettings;
-use super::{sent_copy, settle};
+use super::other_lane::{lane_now, move_to_lane};
+use super::unfit::Misfit;
+use super::{other_lane, sent_copy, settle};
 use crate::account::{
     Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe, RefusedWhenUsed, say_goodbye,
 };
-use crate::config::BlacklistAction;
+use crate::config::{BlacklistAction, DoubtPause};
 use crate::mail::{Address, Body, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
-use crate::store::{Decisions, Disposition, LaneMove, LaneName, Leased, LeasedMove, Message, MessageKind};
+use crate::store::{Leased, Message, MessageKind};
 use crate::transform::{EditedFields, Prepared};
 use crate::upstream::{
     ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
@@ -62,24 +63,6 @@ pub(super) async fn run(mut job: Job, mut leased: Leased) {
     }
 }
 
-/// The lane in which a message stands by the configuration in force.
-fn lane_now(context: &Context, message: &Message) -> LaneName {
-    match message.disposition() {
-        Disposition::Captured => LaneName::captured(),
-        // Nobody but a person has decided that it goes by this upstream, and no routing changes that.
-        Disposition::Sent | Disposition::OneCopy if is_decided(context, message) => message.lane.clone(),
-        Disposition::Sent | Disposition::OneCopy => {
-            context.router.lane(&message.sender).unwrap_or_else(LaneName::unrouted)
-        }
-    }
-}
-
-/// Whether a message stands in a lane of the upstream by which a person wants it to go.
-fn is_decided(context: &Context, message: &Message) -> bool {
-    message.decisions.upstream.as_deref().is_some_and(|upstream| upstream == message.lane.upstream())
-        && context.router.serves(&message.lane)
-}
-
 /// What the dialogue with the upstream came to.
 enum AttemptEnd {
     /// The transaction was tried.
@@ -97,8 +80,6 @@ enum AttemptEnd {
         host: String,
         /// Whether the final dot may have arrived.
         possible_duplicate: bool,
-        /// How long it rests then.
-        doubt_pause: Option<Duration>,
     },
 }
 
@@ -128,7 +109,8 @@ impl Job {
     /// `None` when nothing was tried, and the message was handed back.
     async fn attempt(&mut self, leased: Leased) -> Option<Attempted> {
         let idle = self.pooled.as_mut().and_then(PooledConnection::take);
-        let loading = load((&self.lane.memory, &self.lane.context.memory), &leased.message);
+        let budgets = (&self.lane.memory, &self.lane.context.memory);
+        let loading = load(budgets, &leased.message, Some(&self.settings.transport));
         let loaded = tokio::select! {
             loaded = loading => loaded.map_err(AttemptEnd::Unread),
             () = self.lane.context.stopping() => Err(AttemptEnd::NotBegun),
@@ -173,7 +155,7 @@ impl Job {
                 }
             };
             if spare.is_none() {
-                memory.keep(prepared.content.len());
+                memory.keep(self.settings.transport.held(prepared.content.len() as u64));
             }
             let (is_used, carried) = (link.is_used(), link.messages());
             match (self.transaction(message, &prepared, link).await, spare) {
@@ -189,6 +171,7 @@ impl Job {
                     if let (Some(before), AttemptEnd::Tried(tried)) = (before, &dialogue) {
                         self.feedback().tried_again(&before, &tried.result);
                     }
+                    memory.keep(prepared.content.len() as u64);
                     return dialogue.with_sent(SentContent { octets: prepared.content, _memory: memory });
                 }
             }
@@ -239,6 +222,7 @@ impl Job {
             content: &prepared.content,
             delivery: prepared.delivery,
             requests,
+            goes_as_whole: false,
         };
         tokio::select! {
             result = link.send(&outgoing) => match result {
@@ -251,7 +235,6 @@ impl Job {
             () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
                 host: link.host().to_owned(),
                 possible_duplicate: link.is_dot_under_way(),
-                doubt_pause: link.doubt_pause(),
             },
         }
     }
@@ -259,27 +242,7 @@ impl Job {
     /// What the dialogue means for each recipient, and for the account.
     async fn judge(&mut self, leased: Leased, dialogue: AttemptEnd) -> Option<Attempted> {
         Some(match dialogue {
-            AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent, edited }) => {
-                let sent =
-                    sent.filter(|_| sent_copy::is_wanted(&self.settings, &leased.message) && !leased.copied);
-                let (host, offer) = (link.host().to_owned(), link.offer());
-                self.give_back(link);
-                let id = leased.lease.id;
-                let facts = MailFacts::of(&leased.message, Some(id)).told_as(&reverse_path);
-                let answers: Vec<_> = told.iter().map(Some).zip(&result.recipients).collect();
-                let judgement = self.feedback().transaction(&facts, &answers).await;
-                self.lane.suspects.note(id, judgement.is_suspect);
-                let outcomes = outcomes(&leased, &result, &judgement.outcomes);
-                let attempted = Attempted {
-                    host,
-                    outcomes,
-                    sends_reports: offer.dsn,
-                    sent,
-                    edited,
-                    ..Attempted::new(leased)
-                };
-                if offer.local { attempted } else { attempted.counted() }
-            }
+            AttemptEnd::Tried(tried) => return self.tried(leased, tried).await,
             // There was nothing to log in with: it waits until there is, and was not tried.
             AttemptEnd::NotReady(error) if error.no_token().is_some() => {
                 settle::hand_back(&self.lane, &self.account, leased).await;
@@ -296,22 +259,48 @@ impl Job {
             }
             AttemptEnd::Unread(LoadError::Damaged(reason)) => Attempted::damaged(leased, reason),
             AttemptEnd::Unfit(unfit, host) => {
-                let leased = by_large((&self.lane, &self.account, &self.settings), leased, &unfit).await?;
+                let by = (&*self.lane, &*self.account, &*self.settings);
+                let leased = other_lane::by_large(by, leased, (&unfit, None)).await?;
                 self.unfit(leased, &unfit, host)
             }
             AttemptEnd::NotBegun => {
                 settle::hand_back(&self.lane, &self.account, leased).await;
                 return None;
             }
-            AttemptEnd::BrokenOff { host, possible_duplicate, doubt_pause } => {
+            AttemptEnd::BrokenOff { host, possible_duplicate } => {
                 let outcome = Outcome::Deferred { cause: DeferralCause::Upstream, possible_duplicate };
                 let mut attempted = Attempted::all(leased, outcome, "broken off: the relay was stopped");
                 for each in &mut attempted.outcomes {
-                    each.doubt_pause = doubt_pause;
+                    each.doubt_pause = self.settings.upstream.doubt_pause();
                 }
                 Attempted { host, ..attempted.counted() }
             }
         })
+    }
+
+    /// What the answers mean for each recipient, and for the account.
+    async fn tried(&mut self, leased: Leased, tried: Tried) -> Option<Attempted> {
+        let Tried { result, link, told, reverse_path, sent, edited } = tried;
+        let sent = sent.filter(|_| sent_copy::is_wanted(&self.settings, &leased.message) && !leased.copied);
+        let (host, offer) = (link.host().to_owned(), link.offer());
+        self.give_back(link);
+        let id = leased.lease.id;
+        let facts = MailFacts::of(&leased.message, Some(id)).told_as(&reverse_path);
+        let answers: Vec<_> = told.iter().map(Some).zip(&result.recipients).collect();
+        let judgement = self.feedback().transaction(&facts, &answers).await;
+        self.lane.suspects.note(id, judgement.is_suspect);
+        if let Some(reply) = result.too_large() {
+            let unfit = Unfit { reply: reply.clone(), misfit: Some(Misfit::Message) };
+            let used = Some(leased.message.amount());
+            let by = (&*self.lane, &*self.account, &*self.settings);
+            let leased = other_lane::by_large(by, leased, (&unfit, used)).await?;
+            return Some(self.unfit(leased, &unfit, host).counted());
+        }
+        let doubt_pause = self.settings.upstream.doubt_pause();
+        let outcomes = outcomes(&leased, (&result, &judgement.outcomes), doubt_pause);
+        let attempted =
+            Attempted { host, outcomes, sends_reports: offer.dsn, sent, edited, ..Attempted::new(leased) };
+        Some(if offer.local { attempted } else { attempted.counted() })
     }
 
     /// What this account can't take, another may. It has failed only when none of the upstream's own can ever take it.
@@ -348,7 +337,11 @@ impl Job {
 }
 
 /// What a transaction means for each recipient of the message. In test redirect one answer stands for all.
-fn outcomes(leased: &Leased, result: &TransactionResult, judged: &[Outcome]) -> Vec<RecipientOutcome> {
+fn outcomes(
+    leased: &Leased,
+    (result, judged): (&TransactionResult, &[Outcome]),
+    doubt_pause: Option<DoubtPause>,
+) -> Vec<RecipientOutcome> {
     let message = &leased.message;
     let alone = message.recipients.len() == 1 && leased.others_waiting == 0;
     // A report of ours that the upstream takes from nobody stops nothing, and can't wait for a person.
@@ -377,7 +370,6 @@ fn outcomes(leased: &Leased, result: &TransactionResult, judged: &[Outcome]) -> 
                 && answer.reply().is_some_and(blacklist_candidate);
             let recipient = message.recipients[place].clone();
             let stated = answer.reply().and_then(stated_wait);
-            let doubt_pause = answer.doubt_pause();
             let reply = answer.to_string();
             RecipientOutcome { recipient, outcome, reply, stated, doubt_pause, no_such_mailbox }
         })
@@ -398,52 +390,4 @@ fn take_listed(context: &Context, message: &mut Message) -> Vec<RecipientOutcome
             RecipientOutcome::new(recipient, outcome, reply)
         })
         .collect()
-}
-
-/// What an upstream itself can't carry goes by its `large` from now on, unchanged: `None`. Comes back where there is none, or
-/// where the upstream only stands in for another.
-async fn by_large(
-    (lane, account, settings): (&LaneSettings, &Account, &AccountSettings),
-    leased: Leased,
-    unfit: &Unfit,
-) -> Option<Leased> {
-    let is_own = lane.candidates.is_own(account) && unfit.misfit.is_some();
-    let Some(large) = settings.upstream.large().filter(|_| is_own) else { return Some(leased) };
-    let message = &leased.message;
-    let Some(to) = lane.context.router.lane_of(large, &message.sender) else { return Some(leased) };
-    let decisions = Decisions { upstream: Some(large.to_owned()), ..message.decisions.clone() };
-    let moved = LeasedMove { lease: leased.lease, credit: credit(lane, &to), to: to.clone(), decisions };
-    if settle::move_leased(&lane.context, account, &message.queue_id, moved).await {
-        lane.unfit.forget(leased.lease.id);
-        tracing::info!(
-            event = "by_large",
-            queue_id = %message.queue_id,
-            upstream = lane.upstream.name,
-            large,
-            reason = %unfit.reply
-        );
-        lane.context.wakeups.wake(&to);
-    }
-    None
-}
-
-/// What makes the age of mail count from later that moves to another lane: how much longer this one has waited for limits.
-fn credit(lane: &LaneSettings, to: &LaneName) -> i64 {
-    let now = lane.context.timeline.now();
-    let waited = |lane_name: &LaneName| lane.context.limit_waits.of(lane_name, now).as_millis() as i64;
-    waited(&lane.name) - waited(to)
-}
-
-/// Moves a message whose sender is now served by another lane.
-async fn move_to_lane(lane: &LaneSettings, account: &Account, leased: Leased, to: LaneName) {
-    let context = &lane.context;
-    let sender = leased.message.sender.clone();
-    settle::hand_back(lane, account, leased).await;
-    let credit = credit(lane, &to);
-    let with_decided = !context.router.serves(&lane.name);
-    let moves = vec![LaneMove { sender, to: to.clone(), credit, with_decided }];
-    if let Err(error) = context.store.reroute(lane.name.clone(), moves).await {
-        tracing::error!(event = "store", upstream = to.as_str(), reason = %error);
-    }
-    context.wakeups.wake(&to);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::content::SentContent;
+use crate::config::DoubtPause;
 use crate::content::DAMAGED;
 use crate::limits::Amount;
 use crate::store::{Leased, MOST_DOUBTS, Message, QueuedRecipient, RecipientState};
@@ -18,8 +19,8 @@ pub(super) struct RecipientOutcome {
     pub(super) reply: String,
     /// How long the reply asks us to wait.
     pub(super) stated: Option<Duration>,
-    /// How long it rests at first that may have arrived, whatever the queue's own pauses are.
-    pub(super) doubt_pause: Option<Duration>,
+    /// How long it rests that may have arrived, whatever the queue's own pauses are.
+    pub(super) doubt_pause: Option<DoubtPause>,
     /// Whether a reply has said that its mailbox does not exist.
     pub(super) no_such_mailbox: bool,
 }

@@ -9,7 +9,7 @@ use crate::memory::{MemoryBudget, MemoryGrant};
 use crate::smtp::Reply;
 use crate::store::{Content, ContentError, Message};
 use crate::transform::{Prepared, TransformError, Transformer, UpstreamFacts, WayOut};
-use crate::upstream::Offer;
+use crate::upstream::{Offer, Transport, held_by_request};
 
 /// Content of this size is transformed on a thread of its own; smaller content is not counted as memory.
 const LARGE: u64 = 256 << 10;
@@ -44,23 +44,28 @@ pub(super) struct Memory(Option<[MemoryGrant; 2]>);
 
 impl Memory {
     /// Gives back all but so many octets.
-    pub(super) fn keep(&mut self, octets: usize) {
+    pub(super) fn keep(&mut self, octets: u64) {
         for grant in self.0.iter_mut().flatten() {
-            grant.keep(octets as u64);
+            grant.keep(octets);
         }
     }
 }
 
-/// Reads the content, when there is memory for it: of a share, and of all.
+/// Reads the content, when there is memory for it, and for sending it: of a share, and of all. Without a transport it is not
+/// known yet how it goes.
 ///
 /// # Errors
 /// When it can't be read or is not all there.
 pub(super) async fn load(
     (share, all): (&MemoryBudget, &MemoryBudget),
     message: &Message,
+    transport: Option<&Transport>,
 ) -> Result<Loaded, LoadError> {
     let memory = if message.size > COUNTED {
-        let needed = message.size.saturating_mul(COPIES);
+        // Text that becomes base64 grows to eleven eighths.
+        let grown = message.size.saturating_mul(11) / 8;
+        let sent = transport.map_or(held_by_request(grown), |transport| transport.held(grown));
+        let needed = message.size.saturating_mul(COPIES).max(sent);
         // Always in this order, so that nobody who holds some of all waits for a share.
         let share = share.acquire(needed).await;
         Some([share, all.acquire(needed).await])
@@ -99,12 +104,7 @@ pub(super) async fn make_ready(
     (offer, host): (Offer, &str),
     (message, content): (&Message, Vec<u8>),
 ) -> Result<Prepared, Unfit> {
-    let facts = UpstreamFacts {
-        sign: settings.upstream.sign && !offer.local,
-        eight_bit_mime: offer.eight_bit_mime,
-        smtputf8: offer.smtputf8,
-        local: offer.local,
-    };
+    let facts = UpstreamFacts::new(&settings.upstream, &offer);
     let prepared = prepare(transformer, settings, (message, content), facts).await?;
     let size = prepared.content.len() as u64;
     let limit = offer.max_size.into_iter().chain(settings.message_size()).min();

@@ -15,6 +15,7 @@ mod lane_log;
 mod lane_settings;
 mod lanes;
 mod mailboxes;
+mod other_lane;
 mod outcomes;
 mod overdue;
 mod pause;

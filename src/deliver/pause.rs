@@ -33,8 +33,7 @@ impl Pauses<'_> {
         }
         let Outcome::Deferred { cause, .. } = each.outcome else { return None };
         if let Some(rest) = each.doubt_pause.filter(|_| each.is_doubtful()) {
-            // Before this doubt there were so many.
-            return Some(jitter(rest.saturating_mul(1 << each.recipient.doubts.min(16)), self.random));
+            return Some(jitter(rest.after(each.recipient.doubts), self.random));
         }
         let wait = match (cause, each.stated) {
             (DeferralCause::Upstream, _) => return None,
@@ -51,7 +50,7 @@ impl Pauses<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, DoubtPause};
     use crate::mail::{Address, RecipientRequest};
     use crate::store::QueuedRecipient;
 
@@ -104,7 +103,7 @@ mod tests {
             (DeferralCause::Upstream, 0, 30),
         ] {
             let doubt = outcome(unknown(cause), 0, doubts);
-            let each = RecipientOutcome { doubt_pause: Some(MINUTE * 30), ..doubt };
+            let each = RecipientOutcome { doubt_pause: Some(DoubtPause::GRAPH), ..doubt };
             let queue = Queue { retry_max: MINUTE * 10, ..config.queue.clone() };
             let pauses = Pauses { queue: &queue, age: day, random: 0 };
             assert_eq!(pauses.of(&each), Some(MINUTE * want), "{doubts} doubts before");

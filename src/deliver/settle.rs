@@ -95,8 +95,7 @@ pub(super) async fn hand_back(lane: &LaneSettings, account: &Account, leased: Le
     account.permit_ended(true);
 }
 
-/// Moves a message that was not tried to the lane of another upstream, by which it goes from now on. Returns whether the store
-/// has taken that.
+/// Moves a message to the lane of another upstream, by which it goes from now on. Returns whether the store has taken that.
 pub(super) async fn move_leased(
     context: &Context,
     account: &Account,
@@ -104,7 +103,7 @@ pub(super) async fn move_leased(
     moved: LeasedMove,
 ) -> bool {
     let is_moved = persist(context, queue_id, || context.store.move_leased(moved.clone())).await;
-    account.permit_ended(true);
+    account.permit_ended(moved.used.is_none());
     is_moved
 }
 

@@ -86,7 +86,7 @@ async fn decide(config: &Config, question: &Inquiry, told: &mut Explanation) -> 
     })?;
     told.rule(&ruling, recipients);
     let router = Router::new(config);
-    let transformer = transformer(config)?;
+    let transformer = Arc::new(transformer(config)?);
     let upstream = route(&router, &ruling).map_err(|error| error.reply())?;
     let required = user.as_ref().is_some_and(|user| user.test) || ruling.ruled.test_by.is_some();
     let test = test_mode::of_file(&config.test_mode, required);

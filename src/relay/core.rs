@@ -19,7 +19,7 @@ use crate::policy::users::LoginSecret;
 use crate::route::{Router, own_upstreams};
 use crate::sent_copy::Copiers;
 use crate::smtp::InstanceId;
-use crate::store::{Orphans, SignInStore, Store, StoreError, Suspension};
+use crate::store::{CutOff, DoubtPauses, Orphans, SignInStore, Store, StoreError, Suspension};
 use crate::time::Moment;
 use crate::transform::Transformer;
 use crate::upstream::{Dial, Mailbox};
@@ -71,7 +71,7 @@ impl Core {
         let timeline = store.timeline().clone();
         let transformer = Arc::new(Transformer::new(&config, timeline.clone())?);
         let limit_waits = restored_waits(&*store).await?;
-        recover(&*store, log_written).await?;
+        recover(&*store, &config, log_written).await?;
         let router = Arc::new(Router::new(&config));
         let wakeups = Arc::new(Wakeups::default());
         let instance = InstanceId::random();
@@ -230,15 +230,20 @@ async fn restored_waits(store: &dyn Store) -> Result<LimitWaits, StoreError> {
 
 /// Says what may come twice, and voids the leases of a dead predecessor. `log_written` waits until what was said stands in the
 /// log: should we die in between, the next start says it again.
-async fn recover(store: &dyn Store, log_written: impl FnOnce()) -> Result<(), StoreError> {
-    let cut_off = store.cut_off().await?;
-    for queue_id in &cut_off {
-        tracing::warn!(event = "recovered", %queue_id, reason = "its last attempt was cut off: possible duplicate");
+async fn recover(store: &dyn Store, config: &Config, log_written: impl FnOnce()) -> Result<(), StoreError> {
+    let pauses = DoubtPauses::new(&config.upstreams);
+    let cut_off = store.cut_off(pauses.clone()).await?;
+    for CutOff { queue_id, upstream, again_in } in &cut_off {
+        let timeline = store.timeline();
+        let next = again_in.map(|rest| timeline.wall_at(timeline.now().after(rest)));
+        let next = next.map(tracing::field::display);
+        let reason = "its last attempt was cut off: possible duplicate";
+        tracing::warn!(event = "recovered", %queue_id, upstream, next, reason);
     }
     if !cut_off.is_empty() {
         log_written();
     }
-    let recovered = store.recover().await?;
+    let recovered = store.recover(pauses).await?;
     let Orphans { removed, aside, folder } = &recovered.orphans;
     if *removed > 0 {
         let reason = "contents that were never acknowledged, or whose messages had left the queue: removed";

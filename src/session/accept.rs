@@ -43,7 +43,7 @@ pub async fn accept(
     let upstream = route(&services.router, &ruling)?;
     let copies = ruling.recipients(&*services.store, services.config.blacklist.action).await?;
     let test = test_of(services, submission.user.as_ref(), &ruling.ruled);
-    let relay = (&*services.router, &*services.transformer);
+    let relay = (&*services.router, &services.transformer);
     let mail = (&*ruling.sender, &submission.content);
     let message = || sketch(&submission, &ruling, (test.as_ref(), &copies));
     let Carrier { upstream, detour } = Box::pin(carrier(relay, upstream, mail, message)).await?;

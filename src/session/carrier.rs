@@ -1,7 +1,10 @@
 //! By which upstream a message goes: the one that its route leads to; where that can't carry it by that one's `large`, or by none.
 
+use std::sync::Arc;
+
 use super::ruling::Ruling;
 use super::submission::SubmissionError;
+use super::trial;
 use crate::config::{ByteSize, TestAction, Upstream};
 use crate::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, header};
 use crate::route::Router;
@@ -10,9 +13,9 @@ use crate::store::{
     QueuedRecipient, TestTreatment,
 };
 use crate::time::Moment;
-use crate::transform::{HeaderFault, TransformError, Transformer};
+use crate::transform::{TransformError, Transformer};
 
-/// Octets of a header section that are looked at; what is longer is judged when it goes.
+/// Octets of a header section that are looked at by itself; of a longer one the whole message is.
 const MOST: u64 = 256 << 10;
 
 /// The upstream that carries a message.
@@ -88,16 +91,17 @@ pub fn sketch<'a>(
 /// # Errors
 /// When no upstream can carry it, or it can't be read.
 pub async fn carrier<'r>(
-    (router, transformer): (&'r Router, &Transformer),
+    (router, transformer): (&'r Router, &Arc<Transformer>),
     upstream: &'r Upstream,
     (sender, content): (&str, &Content),
     message: impl FnOnce() -> Message,
 ) -> Result<Carrier<'r>, SubmissionError> {
     let refused = match admit(router, upstream, sender, content.len()) {
         Ok(()) if upstream.delivers_by_header() => {
-            let section = section(content).await.map_err(SubmissionError::Unreadable)?;
-            let fault = section.and_then(|section| fault(transformer, upstream, (&message(), &section)));
-            fault.map(|fault| SubmissionError::Header(TransformError::Header(fault)))
+            let known = router.upstream(&upstream.name);
+            let Some(known) = known else { return Ok(Carrier { upstream, detour: None }) };
+            let not_carried = not_carried((transformer, known), message(), content).await;
+            not_carried.map_err(SubmissionError::Unreadable)?
         }
         Ok(()) => None,
         Err(refused @ SubmissionError::TooLarge { .. }) => Some(refused),
@@ -131,7 +135,7 @@ fn named(sender: &str) -> String {
     if sender.is_empty() { "mail without a sender".to_owned() } else { sender.to_owned() }
 }
 
-/// The header section of a content; `None` when it is longer than anybody looks at here.
+/// The header section of a content; `None` when it is longer than is looked at by itself.
 async fn section(content: &Content) -> Result<Option<Vec<u8>>, ContentError> {
     let mut beginning = content.beginning(MOST).await?;
     let end = header::end(&beginning)
@@ -142,15 +146,32 @@ async fn section(content: &Content) -> Result<Option<Vec<u8>>, ContentError> {
     }))
 }
 
-/// Why the header does not say beyond doubt what the envelope says. Mail that nobody gets, or that stays here, may say anything.
-fn fault(
-    transformer: &Transformer,
-    upstream: &Upstream,
-    (message, section): (&Message, &[u8]),
-) -> Option<HeaderFault> {
+/// Why an upstream that delivers by the header can't carry a message: the header does not say beyond doubt what the envelope says,
+/// or it becomes too large. Mail that nobody gets, or that stays here, may be as it likes.
+async fn not_carried(
+    (transformer, upstream): (&Arc<Transformer>, &Arc<Upstream>),
+    message: Message,
+    content: &Content,
+) -> Result<Option<SubmissionError>, ContentError> {
     if message.recipients.is_empty() || message.disposition() == Disposition::Captured {
-        return None;
+        return Ok(None);
     }
-    let account = upstream.accounts.first()?;
-    transformer.ensure_header(message, section, (upstream, account)).err()
+    let by_header = |fault| SubmissionError::Header(TransformError::Header(fault));
+    let limit = upstream.message_size();
+    // Text that becomes base64 grows by less than half, and what is put into the header is little.
+    let may_outgrow = limit.is_some_and(|limit| content.len() > limit.0 / 2);
+    if let (Some(section), false) = (section(content).await?, may_outgrow) {
+        let account = (&**upstream, &upstream.accounts[0]);
+        return Ok(transformer.ensure_header(&message, &section, account).err().map(by_header));
+    }
+    if content.len() > trial::MOST {
+        return Ok(None);
+    }
+    let made = trial::size_as_sent((transformer, upstream), (message, content)).await?;
+    Ok(match (made, limit) {
+        (Ok(size), Some(ByteSize(max))) if size > max => Some(SubmissionError::Outgrown { size, max }),
+        (Err(TransformError::Header(fault)), _) => Some(by_header(fault)),
+        // What else is in the way is judged when it goes.
+        _ => None,
+    })
 }

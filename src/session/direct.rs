@@ -37,11 +37,10 @@ pub(super) fn is_direct(services: &Services, peer: &Peer) -> bool {
     peer.listener.mode.unwrap_or(services.config.queue.mode) == Mode::Direct
 }
 
-/// Whether a message goes through while the client waits. What stays on this machine, or goes by requests over HTTP, is queued like
-/// all mail.
+/// Whether a message goes through while the client waits. What stays on this machine is queued like all mail.
 pub(super) fn is_sent_at_once(upstream: &Upstream, test: Option<&TestTreatment>) -> bool {
     let stays = test.is_some_and(|test| matches!(test.action, TestAction::Hold | TestAction::Capture));
-    matches!(upstream.kind, UpstreamKind::Smtp(_)) && !stays
+    !matches!(upstream.kind, UpstreamKind::Capture(_)) && !stays
 }
 
 /// Sends a message, and returns the upstream's reply.

@@ -14,6 +14,7 @@ pub mod receive;
 pub mod ruling;
 pub mod state;
 pub mod submission;
+mod trial;
 mod wire;
 
 use std::net::IpAddr;

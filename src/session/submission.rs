@@ -39,6 +39,17 @@ pub enum SubmissionError {
         /// `message_size` of the upstream.
         max: u64,
     },
+    /// The upstream would not take it as it would be sent.
+    #[error(
+        "the message has {size} octets as its upstream gets it, with text as base64, and {max} is the limit: send it in parts, \
+        or configure an SMTP upstream as its `large`"
+    )]
+    Outgrown {
+        /// Octets as it would be sent.
+        size: u64,
+        /// `message_size` of the upstream.
+        max: u64,
+    },
     /// The upstream delivers to whom the header names, and that is not clear.
     #[error(transparent)]
     Header(TransformError),
@@ -73,7 +84,7 @@ impl SubmissionError {
     pub fn reply(&self) -> Reply {
         let (code, status) = match self {
             Self::NoRoute { .. } | Self::NoAccount { .. } | Self::Rule { .. } => (550, (5, 7, 1)),
-            Self::TooLarge { .. } => (552, (5, 3, 4)),
+            Self::TooLarge { .. } | Self::Outgrown { .. } => (552, (5, 3, 4)),
             Self::NotQueued(EnqueueError::Full { .. }) => (452, (4, 3, 1)),
             Self::NotQueued(_) | Self::Unreadable(_) | Self::NoBlacklist(_) => (451, (4, 3, 0)),
             Self::Header(error) => return error.to_reply(),
@@ -97,7 +108,7 @@ impl SubmissionError {
         match self {
             Self::NoRoute { .. } => "route",
             Self::NoAccount { .. } => "account",
-            Self::TooLarge { .. } => "size",
+            Self::TooLarge { .. } | Self::Outgrown { .. } => "size",
             Self::Header(_) => "header",
             Self::NotQueued(EnqueueError::Full { .. }) => "queue_full",
             Self::Rule { .. } => "rule",

@@ -9,12 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Ask, BlacklistEntry, Claimed, CopyEnd, Decisions, EnqueueError, ExpiredCopy, HeldPortion, HeldWalk,
-    LaneMove, LaneName, LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure, MailboxFindings,
-    MessageId, MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewSuspension, NextCopy,
-    Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, Recovered, SentCopyId,
-    Settlement, StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TestModeCounts, Totals, Upload,
-    WaitingCopies,
+    Ask, BlacklistEntry, Claimed, CopyEnd, CutOff, Decisions, DoubtPauses, EnqueueError, ExpiredCopy,
+    HeldPortion, HeldWalk, LaneMove, LaneName, LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure,
+    MailboxFindings, MessageId, MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
+    NewSuspension, NextCopy, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts,
+    Recovered, SentCopyId, Settlement, StoreError, StoredGrant, Summary, Suspension, SuspensionKind,
+    TestModeCounts, Totals, Upload, WaitingCopies,
 };
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -264,13 +264,14 @@ pub trait Upkeep: Send + Sync {
     /// The time line by which the store stamps.
     fn timeline(&self) -> &Timeline;
 
-    /// Messages that a predecessor was sending when it died: they may be sent twice. That must be said before they are recovered,
-    /// for nothing tells afterwards which they were.
-    async fn cut_off(&self) -> Result<Vec<QueueId>, StoreError>;
+    /// Messages that a predecessor was sending when it died, and how long each will rest: they may be sent twice. That must be said
+    /// before they are recovered, for nothing tells afterwards which they were.
+    async fn cut_off(&self, pauses: DoubtPauses) -> Result<Vec<CutOff>, StoreError>;
 
-    /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now. Contents that belong to no
-    /// message go if nobody can count on them, and are set aside otherwise.
-    async fn recover(&self) -> Result<Recovered, StoreError>;
+    /// Voids the leases of a dead predecessor; permits whose outcome is unknown count as ended now. What an upstream may go on
+    /// with rests, and counts as in doubt once more. Contents that belong to no message go if nobody can count on them, and
+    /// are set aside otherwise.
+    async fn recover(&self, pauses: DoubtPauses) -> Result<Recovered, StoreError>;
 
     /// Notes our tie to the clocks, from which the next process goes on.
     async fn note_clock(&self) -> Result<(), StoreError>;

@@ -40,7 +40,7 @@ use crate::mail::header::Header;
 use crate::mail::{Address, Completion, ReversePath};
 use crate::store::{Message, MessageKind};
 use crate::time::Timeline;
-use crate::upstream::DeliveredBy;
+use crate::upstream::{DeliveredBy, Offer};
 
 /// What a transformation must know of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,15 @@ pub struct UpstreamFacts {
     pub smtputf8: bool,
     /// Whether it is the local mailbox: then nothing leaves the machine.
     pub local: bool,
+}
+
+impl UpstreamFacts {
+    /// Of an upstream that takes this.
+    #[must_use]
+    pub fn new(upstream: &Upstream, offer: &Offer) -> Self {
+        let &Offer { eight_bit_mime, smtputf8, local, .. } = offer;
+        Self { sign: upstream.sign && !local, eight_bit_mime, smtputf8, local }
+    }
 }
 
 /// By which upstream a message goes.

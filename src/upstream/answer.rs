@@ -1,7 +1,6 @@
 //! What became of each recipient of a transaction.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::error::{DialogueFault, Stage};
 use crate::smtp::Reply;
@@ -60,15 +59,6 @@ impl RecipientResult {
         }
     }
 
-    /// How long a message rests at first that the upstream may have taken, where it may go on with what it has not answered.
-    #[must_use]
-    pub fn doubt_pause(&self) -> Option<Duration> {
-        match &self.answer {
-            Answer::Unknown(fault) => fault.doubt_pause(),
-            _ => None,
-        }
-    }
-
     /// Whether a second attempt may bring the message twice.
     #[must_use]
     pub fn possible_duplicate(&self) -> bool {
@@ -95,4 +85,13 @@ impl fmt::Display for RecipientResult {
 pub struct TransactionResult {
     /// A result per recipient, in the order of the transaction.
     pub recipients: Vec<RecipientResult>,
+}
+
+impl TransactionResult {
+    /// The reply that says that no request of this size is taken, if that is what became of it (RFC 3463 3.4).
+    #[must_use]
+    pub fn too_large(&self) -> Option<&Reply> {
+        let first = self.recipients.first().filter(|first| first.stage == Stage::Request)?;
+        first.refusal().filter(|reply| reply.is_permanent() && reply.status == Some((5, 3, 4)))
+    }
 }

@@ -10,10 +10,6 @@ use crate::smtp::sasl::{Mechanism, SaslError};
 use crate::smtp::{Reply, ReplyError};
 use crate::web::HttpError;
 
-/// How long a message rests at first that a request may have sent: Microsoft carries out for minutes what it has answered with
-/// 504.
-pub(super) const DOUBT_PAUSE: Duration = Duration::from_mins(30);
-
 /// A point of the dialogue with an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
@@ -102,15 +98,6 @@ pub enum DialogueFault {
     /// There are more replies than commands, or fewer: which belongs to which is not known.
     #[error("the upstream's replies do not fit the commands, none of its refusals is believed")]
     OutOfStep,
-}
-
-impl DialogueFault {
-    /// How long a message rests at first that may have been taken, where the upstream may go on with what it has not answered;
-    /// with each further doubt twice as long.
-    #[must_use]
-    pub fn doubt_pause(&self) -> Option<Duration> {
-        matches!(self, Self::NoAnswer(_) | Self::InDoubt(_)).then_some(DOUBT_PAUSE)
-    }
 }
 
 /// Why no login was possible. What the upstream itself answered is a reply, not one of these.

@@ -58,4 +58,4 @@ pub(crate) use stream::deadline_in;
 pub(crate) use tls::{TlsClient, binding};
 pub use tls_error::TlsError;
 pub use transaction::{Requests, Steps, Transaction};
-pub use transport::{Link, Transport};
+pub use transport::{Link, Transport, held_by_request};

@@ -22,6 +22,16 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// What Microsoft Graph takes: a content of any octets, since it goes as base64.
+    pub const GRAPH: Self = Self {
+        eight_bit_mime: true,
+        smtputf8: false,
+        max_size: None,
+        max_recipients: None,
+        dsn: false,
+        local: false,
+    };
+
     /// An address of the envelope as the upstream is told it: where it offers no SMTPUTF8, with the domain in A-labels. `None`
     /// when it can't be told, since the local part is not ASCII.
     #[must_use]

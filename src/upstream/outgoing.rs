@@ -34,6 +34,8 @@ pub struct Outgoing<'a> {
     pub delivery: DeliveredBy,
     /// What the client asked for beyond delivery.
     pub requests: Requests<'a>,
+    /// Whether it goes to all of the recipients or to none, since one reply is read for all of them.
+    pub goes_as_whole: bool,
 }
 
 impl<'a> Outgoing<'a> {

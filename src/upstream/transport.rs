@@ -3,13 +3,12 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::capture::Mailbox;
 use super::connection::Connection;
 use super::connector::Connector;
-use super::error::{ConnectError, DOUBT_PAUSE, DialogueFault, Stage};
+use super::error::{ConnectError, DialogueFault, Stage};
 use super::graph::{GraphClient, GraphLink};
 use super::offer::Offer;
 use super::outgoing::Outgoing;
@@ -49,6 +48,21 @@ impl Transport {
             Self::Capture(mailbox) => Ok(Link::Capture(mailbox.clone())),
         }
     }
+
+    /// Octets of memory that a content of so many takes while it is sent.
+    #[must_use]
+    pub fn held(&self, content: u64) -> u64 {
+        match self {
+            Self::Graph(_) => held_by_request(content),
+            Self::Smtp(_) | Self::Capture(_) => content,
+        }
+    }
+}
+
+/// Octets of memory that a content of so many takes while it is sent by a request, which stands beside it in base64.
+#[must_use]
+pub fn held_by_request(content: u64) -> u64 {
+    content.saturating_add(content.div_ceil(3).saturating_mul(4))
 }
 
 impl Link {
@@ -95,12 +109,6 @@ impl Link {
             Self::Graph(link) => link.is_under_way(),
             Self::Capture(_) => false,
         }
-    }
-
-    /// How long a message rests at first that the upstream may have taken, where it may go on with what it has not answered.
-    #[must_use]
-    pub fn doubt_pause(&self) -> Option<Duration> {
-        matches!(self, Self::Graph(_)).then_some(DOUBT_PAUSE)
     }
 
     /// Whether another message can go over it; does not wait.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailsluice::config::{TestAction, Window};
+use mailsluice::config::{DoubtPause, TestAction, Window};
 use mailsluice::limits::{Amount, Load};
 use mailsluice::store::*;
 use mailsluice::time::Moment;
@@ -86,18 +86,53 @@ pub(crate) async fn what_a_dead_process_had_is_free_and_fenced(mut world: impl W
     let before = claim(&world, 2).await;
     world.crash();
     let store = world.store();
-    let mut cut_off = store.cut_off().await.unwrap();
+    let cut_off = store.cut_off(DoubtPauses::default()).await.unwrap();
+    let mut cut_off: Vec<_> = cut_off.into_iter().map(|one| one.queue_id).collect();
     cut_off.sort();
     assert_eq!(cut_off, [id(1), id(2)]);
-    let recovered = store.recover().await.unwrap();
+    let recovered = store.recover(DoubtPauses::default()).await.unwrap();
     assert_eq!((recovered.messages, recovered.orphans.aside), (3, vec![]));
-    assert_eq!(store.cut_off().await.unwrap(), []);
+    assert_eq!(store.cut_off(DoubtPauses::default()).await.unwrap(), []);
     assert!(matches!(store.settle(sent(&before[0])).await, Err(StoreError::Fenced)));
     let now = claim(&world, 9).await;
     assert_eq!(now.len(), 3);
     assert!(matches!(store.settle(sent(&before[0])).await, Err(StoreError::Fenced)), "another has it by now");
     assert_eq!(store.hand_back(before.iter().map(|leased| leased.lease).collect()).await.unwrap(), 0);
     assert_eq!((store.counts().await.unwrap().sending, store.totals().await.unwrap().sent), (3, 0));
+}
+
+pub(crate) async fn what_its_upstream_may_go_on_with_rests_after_a_crash(mut world: impl World) {
+    let pauses = || DoubtPauses::from_iter([("u".to_owned(), DoubtPause::GRAPH)]);
+    let cut_off = |again_in| vec![CutOff { queue_id: id(1), upstream: "u".to_owned(), again_in }];
+    world.store().enqueue(message(1, &["a@b", "b@b", "c@b"])).await.unwrap();
+    for doubts in 0..2 {
+        let tried = world.store().claim(Ask { recipients_per_message: 2, ..ask(1) }).await.unwrap();
+        let tried = leased(tried).remove(0).message.recipients;
+        assert!(tried.iter().all(|each| each.doubts == doubts && each.attempts == doubts), "{tried:?}");
+        assert_eq!(tried.iter().map(|each| each.index).collect::<Vec<_>>(), [0, 1]);
+        world.crash();
+        let rest = DoubtPause::GRAPH.after(doubts);
+        assert_eq!(world.store().cut_off(pauses()).await.unwrap(), cut_off(Some(rest)));
+        world.store().recover(pauses()).await.unwrap();
+        if doubts == 0 {
+            let other = claim(&world, 1).await.remove(0);
+            assert_eq!((other.message.recipients.len(), other.message.recipients[0].index), (1, 2));
+            world.store().settle(sent(&other)).await.unwrap();
+        }
+        world.clock().pass(rest.as_millis() as i64 - 1);
+        let Claimed::Empty { next_due: Some(_) } = world.store().claim(ask(1)).await.unwrap() else {
+            panic!()
+        };
+        world.clock().pass(1);
+    }
+    let shown = world.store().show(id(1)).await.unwrap().unwrap();
+    assert_eq!((shown.recipients[0].reply.as_str(), shown.recipients[0].doubts), (CutOff::REPLY, 2));
+    // By another upstream it is due at once.
+    claim(&world, 1).await;
+    world.crash();
+    assert_eq!(world.store().cut_off(DoubtPauses::default()).await.unwrap(), cut_off(None));
+    world.store().recover(DoubtPauses::default()).await.unwrap();
+    assert_eq!(claim(&world, 1).await[0].message.recipients[0].doubts, 2);
 }
 
 pub(crate) async fn reports_go_first_and_the_longest_due_before_others(world: impl World) {

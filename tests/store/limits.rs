@@ -235,7 +235,7 @@ pub(crate) async fn what_was_under_way_counts_after_a_crash(mut world: impl Worl
     let open = granted(&world, permit(Ceilings::default(), 2, 7)).await;
     world.crash();
     world.clock().pass(50_000);
-    world.store().recover().await.unwrap();
+    world.store().recover(DoubtPauses::default()).await.unwrap();
     assert_eq!(used_today(&world).await, (3, 10), "all that it may have come to");
     world.store().end_permit(PermitEnd::without_message(open, Some(amount(1)))).await.unwrap();
     assert_eq!(used_today(&world).await, (3, 10), "it was ended by the start");

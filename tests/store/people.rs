@@ -208,8 +208,8 @@ pub(crate) async fn nothing_disappears(mut world: impl World) {
             }
             11 if dice.roll(8) == 0 => {
                 world.crash();
-                assert_eq!(world.store().cut_off().await.unwrap().len(), held.len());
-                world.store().recover().await.unwrap();
+                assert_eq!(world.store().cut_off(DoubtPauses::default()).await.unwrap().len(), held.len());
+                world.store().recover(DoubtPauses::default()).await.unwrap();
                 held.clear();
             }
             _ => {

@@ -117,7 +117,13 @@ pub(crate) async fn one_message_moves_alone(world: impl World) {
     let first = claim(&world, 1).await.remove(0);
     let v = LaneName::of_upstream("v");
     let decisions = Decisions { upstream: Some("v".into()), ..Decisions::default() };
-    let moved = LeasedMove { lease: first.lease, to: v.clone(), credit: 40, decisions: decisions.clone() };
+    let moved = LeasedMove {
+        lease: first.lease,
+        to: v.clone(),
+        credit: 40,
+        decisions: decisions.clone(),
+        used: None,
+    };
     store.move_leased(moved.clone()).await.unwrap();
     assert!(matches!(store.move_leased(moved).await, Err(StoreError::Fenced)), "its lease has ended");
     assert_eq!(

@@ -35,7 +35,7 @@ pub(crate) async fn a_copy_is_made_with_the_settlement_and_lasts(mut world: impl
     assert!(world.store().settle(settlement).await.is_err(), "a lease that has ended makes no copy");
     assert_eq!(world.store().queue_length(), 0);
     world.crash();
-    world.store().recover().await.unwrap();
+    world.store().recover(DoubtPauses::default()).await.unwrap();
     let made = due(&world).await;
     assert_eq!(
         (&made.queue_id, made.sent_wall, made.made, made.tries),

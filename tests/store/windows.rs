@@ -133,7 +133,7 @@ impl<W: World> Traffic<W> {
 
     async fn crash(&mut self) {
         self.world.crash();
-        self.world.store().recover().await.unwrap();
+        self.world.store().recover(DoubtPauses::default()).await.unwrap();
         let now = self.world.clock().now().0;
         for running in self.running.drain(..) {
             let (Running::Leased(_, transaction) | Running::Permit(_, transaction)) = running;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use mailsluice::config::Window;
+use mailsluice::config::{DoubtPause, Window};
 use mailsluice::limits::{AccountKey, Amount, Ceilings, Ledger, Scope, ScopeUsage, UsageRow};
 use mailsluice::mail::{Address, QueueId};
 use mailsluice::store::*;
@@ -77,6 +78,7 @@ struct MemoryState {
 }
 
 /// A message in the queue.
+#[derive(Clone)]
 struct Entry {
     new: NewMessage,
     lane: LaneName,
@@ -100,6 +102,7 @@ enum EntryState {
     Held,
 }
 
+#[derive(Clone)]
 struct EntryRecipient {
     state: RecipientState,
     attempts: u32,
@@ -270,6 +273,26 @@ impl Entry {
         self.recipients.iter().filter(|recipient| recipient.state == RecipientState::Waiting).count()
     }
 
+    /// Recipients that were due rest, as many as were tried; a test copy is for all of them. The shortest rest.
+    fn rest(&mut self, pause: DoubtPause, tried: u32, now: Moment) -> Option<Duration> {
+        let is_one_copy = self.decisions.disposition() == Disposition::OneCopy;
+        let most = if is_one_copy { usize::MAX } else { tried as usize };
+        let waits = |each: &&mut EntryRecipient| each.state == RecipientState::Waiting;
+        let mut due: Vec<_> = self.recipients.iter_mut().filter(waits).collect();
+        due.retain(|each| is_one_copy || each.due <= now);
+        due.sort_by_key(|each| each.due);
+        let mut shortest = None;
+        for each in due.into_iter().take(most) {
+            let rest = pause.after(each.doubts);
+            (each.doubts, each.attempts) = (each.doubts + 1, each.attempts + 1);
+            (each.reply, each.due) = (CutOff::REPLY.to_owned(), now.after(rest));
+            shortest = Some(shortest.map_or(rest, |least: Duration| least.min(rest)));
+        }
+        self.due = self.due.max(self.first_due().unwrap_or(self.due));
+        self.attempts += 1;
+        shortest
+    }
+
     /// When the first recipient that waits is due.
     fn first_due(&self) -> Option<Moment> {
         let waits = self.recipients.iter().filter(|recipient| recipient.state == RecipientState::Waiting);
@@ -353,17 +376,28 @@ impl Upkeep for MemoryStore {
         self.max_messages.store(most, Ordering::Relaxed);
     }
 
-    async fn cut_off(&self) -> Result<Vec<QueueId>, StoreError> {
-        let state = self.state();
-        let sending = state.queue.values().filter(|entry| entry.state == EntryState::Sending);
-        Ok(sending.map(|entry| entry.new.queue_id.clone()).collect())
+    async fn cut_off(&self, pauses: DoubtPauses) -> Result<Vec<CutOff>, StoreError> {
+        let (state, now) = (self.state(), self.now());
+        let sending = state.queue.iter().filter(|(_, entry)| entry.state == EntryState::Sending);
+        let cut_off = sending.map(|(id, entry)| {
+            let held = state.leases.get(id);
+            let (upstream, recipients) = held
+                .map(|held| (held.account.upstream.to_string(), held.taken.recipients))
+                .unwrap_or_default();
+            let pause = pauses.of(&upstream).filter(|_| recipients > 0);
+            let again_in = pause.and_then(|pause| entry.clone().rest(pause, recipients, now));
+            CutOff { queue_id: entry.new.queue_id.clone(), upstream, again_in }
+        });
+        Ok(cut_off.collect())
     }
 
-    async fn recover(&self) -> Result<Recovered, StoreError> {
+    async fn recover(&self, pauses: DoubtPauses) -> Result<Recovered, StoreError> {
         let (mut state, now) = (self.state(), self.now());
         let state = &mut *state;
         let mut ends = Vec::new();
-        for (_, held) in state.leases.drain() {
+        let mut tried = HashMap::new();
+        for (id, held) in state.leases.drain() {
+            tried.insert(id, (held.account.upstream.to_string(), held.taken.recipients));
             ends.push((held.account, held.taken, held.taken));
         }
         for (_, held) in state.permits.drain() {
@@ -373,8 +407,12 @@ impl Upkeep for MemoryStore {
         for (account, taken, counted) in ends {
             state.ended(&account, &taken, Some(&counted), now);
         }
-        for entry in state.queue.values_mut().filter(|entry| entry.state == EntryState::Sending) {
+        for (id, entry) in state.queue.iter_mut().filter(|(_, entry)| entry.state == EntryState::Sending) {
             entry.state = EntryState::Waiting;
+            let (upstream, recipients) = tried.remove(id).unwrap_or_default();
+            if let Some(pause) = pauses.of(&upstream).filter(|_| recipients > 0) {
+                entry.rest(pause, recipients, now);
+            }
         }
         Ok(Recovered { messages: state.queue.len() as u64, orphans: Orphans::default() })
     }

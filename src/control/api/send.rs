@@ -236,7 +236,7 @@ async fn message(
     let recipients = recipients.with(copies.map_err(|error| ApiError::Unavailable(error.to_string()))?);
     let test = state.test_mode.for_message(ruling.ruled.test_by.is_some());
     let smtputf8 = !from.is_ascii() || to.iter().any(|to| !to.is_ascii());
-    let relay = (&*state.router, &*state.transformer);
+    let relay = (&*state.router, &state.transformer);
     let sketch = || {
         let kept =
             recipients.iter().filter(|recipient| !recipient.dropped).map(|recipient| &recipient.address);

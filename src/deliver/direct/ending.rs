@@ -5,10 +5,11 @@ use super::shared::DirectContext;
 use crate::config::TestAction;
 use crate::deliver::reports::{self, Reporter};
 use crate::deliver::sent_copy;
+use crate::direct::DirectMessage;
 use crate::mail::Address;
 use crate::policy::test_mode::action_name;
-use crate::store::{Message, NewMessage, NewSentCopy};
-use crate::transform::Prepared;
+use crate::store::{Message, NewMessage, NewSentCopy, PermitEnd};
+use crate::transform::{EditedFields, Prepared};
 
 /// The upstream has taken a message.
 pub(super) struct Sent {
@@ -18,10 +19,29 @@ pub(super) struct Sent {
     pub(super) host: String,
     /// Whether it sends the reports of success that were asked for.
     pub(super) reports: bool,
+    /// The fields that others than the recipients were taken out of.
+    pub(super) edited: EditedFields,
+}
+
+/// Writes down what became of a transaction: of the message of a session, where it was sent.
+pub(super) async fn record(
+    shared: &DirectContext,
+    permit: DirectPermit,
+    sent: Option<(Sent, (&str, &DirectMessage))>,
+    prepared: Option<Prepared>,
+) {
+    let Some((sent, (session, handed))) = sent else { return permit.end(|end| end).await };
+    log_sent(shared, &permit, (session, &handed.message), &sent);
+    let reports = reports(shared, &permit, &handed.message, &sent).await;
+    let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
+    let copies = handed.copies;
+    let reached = reached(shared, &handed.message);
+    let copy = copy(shared, &permit, &handed.message, prepared).await;
+    permit.end(|end| PermitEnd { sent, dropped, copies, reached, reports, copy, ..end }).await;
 }
 
 /// The reports of success that nobody else sends.
-pub(super) async fn reports(
+async fn reports(
     shared: &DirectContext,
     permit: &DirectPermit,
     message: &Message,
@@ -36,7 +56,7 @@ pub(super) async fn reports(
 }
 
 /// A copy of what was sent for the account's Sent folder, where one is wanted.
-pub(super) async fn copy(
+async fn copy(
     shared: &DirectContext,
     permit: &DirectPermit,
     message: &Message,
@@ -48,7 +68,7 @@ pub(super) async fn copy(
 }
 
 /// Whose own mailboxes have the message by this: nobody's in test mode.
-pub(super) fn reached(shared: &DirectContext, message: &Message) -> Vec<Address> {
+fn reached(shared: &DirectContext, message: &Message) -> Vec<Address> {
     if message.decisions.test.is_some() || !shared.context.config.blacklist.auto_add {
         return Vec::new();
     }
@@ -56,13 +76,14 @@ pub(super) fn reached(shared: &DirectContext, message: &Message) -> Vec<Address>
 }
 
 /// Writes one line per recipient; for a test copy one line that names them all.
-pub(super) fn log_sent(
+fn log_sent(
     shared: &DirectContext,
     permit: &DirectPermit,
     (session, message): (&str, &Message),
     sent: &Sent,
 ) {
     let delay = shared.context.timeline.now().since(message.accepted).as_secs_f64();
+    let edited = (!sent.edited.is_empty()).then(|| sent.edited.to_string());
     let line = |to: &str, original_to: Option<&str>| {
         tracing::info!(
             event = "sent",
@@ -81,6 +102,7 @@ pub(super) fn log_sent(
             delay = format!("{delay:.1}s"),
             attempt = 1,
             size = message.size,
+            edited,
             test_mode = message.decisions.test.as_ref().map(|test| action_name(test.action)),
         );
     };

@@ -7,6 +7,9 @@
 //!               └────────► MAIL, all RCPT, DATA, content ◄─────── RSET ─────────────────┘
 //! ```
 //!
+//! An upstream that judges a message as a whole is not asked about recipients: they are accepted here, and its one answer comes
+//! behind the content.
+//!
 //! A client that makes no progress for too long is shut out, too: a recipient is refused from then on, and a content begins
 //! a transaction of its own.
 //!
@@ -18,22 +21,21 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::open::{Head, Open};
+use super::open::Open;
 use super::patience::{CONTENT, RECIPIENT, wait_for_upstream};
 use super::permit::DirectPermit;
 use super::refusal;
 use super::routes::DirectRoute;
 use super::shared::DirectContext;
-use crate::account::{Account, RefusedWhenUsed};
-use crate::deliver::content::{Loaded, Unfit, load, make_ready};
-use crate::deliver::unfit::Misfit;
+use super::start::{Draft, NotBegun, Start, ready};
+use super::whole::Whole;
+use crate::account::Account;
+use crate::deliver::content::{Loaded, Unfit, load};
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::limits::AccountKey;
 use crate::mail::{Address, RecipientRequest};
 use crate::smtp::Reply;
 use crate::store::Message;
-use crate::transform::{Prepared, TransformError, announced_reverse_path};
-use crate::upstream::{Offer, TransactionResult};
 
 /// A message between its client and the upstream.
 pub(super) struct DirectExchange {
@@ -41,54 +43,17 @@ pub(super) struct DirectExchange {
     state: ExchangeState,
 }
 
-/// Where transactions begin.
-struct Start {
-    shared: Arc<DirectContext>,
-    opening: Opening,
-}
-
 enum ExchangeState {
     /// The upstream was not asked for anything.
     Fresh,
     /// The upstream has accepted MAIL.
     Open(Box<Open>),
+    /// What would carry the message judges it as a whole; recipients are accepted here.
+    Unasked,
+    /// The message is ready to go as a whole, or has gone.
+    Whole(Box<Whole>),
     /// There is no line to it; who asks about a recipient is told so.
     Shut(DirectRefusal),
-}
-
-/// What is known of a message when its transaction begins.
-#[derive(Clone, Copy)]
-enum Draft<'a> {
-    /// The reverse-path.
-    Announced(&'a Opening),
-    /// All of it.
-    Here(&'a Message, &'a [u8]),
-}
-
-/// A transaction that did not begin.
-enum NotBegun {
-    Refused {
-        refused: DirectRefusal,
-        /// Whether the upstream has seen MAIL.
-        transacted: bool,
-    },
-    /// The account can't take the message.
-    Unfit(Unfit),
-}
-
-impl From<DirectRefusal> for NotBegun {
-    fn from(refused: DirectRefusal) -> Self {
-        Self::Refused { refused, transacted: false }
-    }
-}
-
-impl From<NotBegun> for DirectRefusal {
-    fn from(not_begun: NotBegun) -> Self {
-        match not_begun {
-            NotBegun::Refused { refused, .. } => refused,
-            NotBegun::Unfit(Unfit { reply, .. }) => refusal::unfit(reply),
-        }
-    }
 }
 
 /// Accounts that can't take the message.
@@ -135,11 +100,16 @@ impl DirectExchange {
         let until = Instant::now() + RECIPIENT;
         let opened = match std::mem::replace(&mut self.state, ExchangeState::Fresh) {
             ExchangeState::Fresh => self.start.announce(until).await,
-            ExchangeState::Open(open) => Ok(open),
+            ExchangeState::Open(open) => Ok(Some(open)),
+            ExchangeState::Unasked | ExchangeState::Whole(_) => Ok(None),
             ExchangeState::Shut(refused) => Err(refused),
         };
         let mut open = match opened {
-            Ok(open) => open,
+            Ok(Some(open)) => open,
+            Ok(None) => {
+                self.state = ExchangeState::Unasked;
+                return Ok(());
+            }
             Err(refused) => {
                 self.state = ExchangeState::Shut(refused.clone());
                 return Err(refused);
@@ -163,13 +133,18 @@ impl DirectExchange {
         answer: oneshot::Sender<Result<Reply, DirectRefusal>>,
     ) {
         let result = self.send(&handed, Instant::now() + CONTENT).await;
-        if let ExchangeState::Open(open) = &mut self.state {
-            open.release();
+        match &mut self.state {
+            ExchangeState::Open(open) => open.release(),
+            ExchangeState::Whole(whole) => whole.release(),
+            ExchangeState::Fresh | ExchangeState::Unasked | ExchangeState::Shut(_) => {}
         }
         // A session that is gone is not told; the message went its way all the same.
         let _ = answer.send(result);
-        if let ExchangeState::Open(open) = self.state {
-            open.end(&self.start.shared, Some((&self.start.opening.session, &handed))).await;
+        let (shared, of_session) = (&self.start.shared, (&*self.start.opening.session, &handed));
+        match self.state {
+            ExchangeState::Open(open) => open.end(shared, Some(of_session)).await,
+            ExchangeState::Whole(whole) => whole.end(shared, of_session).await,
+            ExchangeState::Fresh | ExchangeState::Unasked | ExchangeState::Shut(_) => {}
         }
     }
 
@@ -199,7 +174,7 @@ impl DirectExchange {
     async fn send(&mut self, handed: &DirectMessage, until: Instant) -> Result<Reply, DirectRefusal> {
         let message = &handed.message;
         let shared = self.start.shared.clone();
-        let loaded = load((&shared.memory, &shared.context.memory), message);
+        let loaded = load((&shared.memory, &shared.context.memory), message, None);
         let Loaded { octets: content, memory } =
             wait_for_upstream(&shared, message.lane.as_str(), until, loaded)
                 .await?
@@ -208,13 +183,55 @@ impl DirectExchange {
         if !matches!(self.state, ExchangeState::Open(_)) {
             self.begin_anew(message, &content, unfit, until).await?;
         }
-        drop(content);
-        let ExchangeState::Open(open) = &mut self.state else {
-            return Err(refusal::lost());
+        let result = self.finish(&shared, message, until).await;
+        let larger = self.by_large(message).await;
+        let result = match larger {
+            Some(message) => {
+                self.begin_anew(&message, &content, UnfitAccounts::default(), until).await?;
+                self.finish(&shared, &message, until).await
+            }
+            None => result,
         };
-        let result = open.finish(&shared, message, until).await;
-        drop(memory);
+        drop((content, memory));
         result
+    }
+
+    async fn finish(
+        &mut self,
+        shared: &DirectContext,
+        message: &Message,
+        until: Instant,
+    ) -> Result<Reply, DirectRefusal> {
+        match &mut self.state {
+            ExchangeState::Open(open) => open.finish(shared, message, until).await,
+            ExchangeState::Whole(whole) => {
+                let result = whole.finish(shared, message, until).await;
+                let stands_in = |route: &DirectRoute| !route.candidates.is_own(whole.account());
+                match result {
+                    Err(DirectRefusal { reply, .. })
+                        if whole.is_too_large() && shared.routes.of(&message.lane).is_some_and(stands_in) =>
+                    {
+                        Err(refusal::unfit_for_fallback(&reply))
+                    }
+                    result => result,
+                }
+            }
+            ExchangeState::Fresh | ExchangeState::Unasked | ExchangeState::Shut(_) => Err(refusal::lost()),
+        }
+    }
+
+    /// What its own upstream has found too large goes by that one's `large`, where there is one: the message in that lane.
+    async fn by_large(&mut self, message: &Message) -> Option<Message> {
+        let ExchangeState::Whole(whole) = &self.state else { return None };
+        let (shared, route) = (&self.start.shared, self.start.shared.routes.of(&message.lane)?);
+        let large = route.upstream.large().filter(|_| whole.is_too_large())?;
+        let lane = shared.context.router.lane_of(large, &message.sender)?;
+        if let ExchangeState::Whole(whole) = std::mem::replace(&mut self.state, ExchangeState::Fresh) {
+            whole.give_up().await;
+        }
+        let (queue_id, upstream) = (&message.queue_id, &route.upstream.name);
+        tracing::info!(event = "by_large", %queue_id, upstream, large, reason = "no request of this size is taken");
+        Some(Message { lane, ..message.clone() })
     }
 
     /// Goes on with the transaction whose recipients were accepted, if the message can go by it; else ends it. Tells which
@@ -260,140 +277,26 @@ impl DirectExchange {
         until: Instant,
     ) -> Result<(), DirectRefusal> {
         let shared = &self.start.shared;
-        let open = loop {
+        let begun = loop {
             let wanted = (Some(message.amount()), &unfit.0[..]);
             let permit = DirectPermit::take(shared, &message.lane, wanted, until).await?;
             let account = permit.account.clone();
-            match self.start.begin(permit, Draft::Here(message, content), until).await {
-                Ok(open) => break open,
+            let begun = if permit.is_asked_in_steps() {
+                let begun = self.start.begin(permit, Draft::Here(message, content), until).await;
+                begun.map(ExchangeState::Open)
+            } else {
+                self.start.make_whole(permit, (message, content), until).await.map(ExchangeState::Whole)
+            };
+            match begun {
+                Ok(begun) => break begun,
                 Err(NotBegun::Unfit(found)) => {
                     unfit.pass_over(shared.routes.of(&message.lane), &account, found)?;
                 }
                 Err(refused @ NotBegun::Refused { .. }) => return Err(refused.into()),
             }
         };
-        let ExchangeState::Open(open) = self.state.put(open) else { return Ok(()) };
+        self.state = begun;
+        let ExchangeState::Open(open) = &mut self.state else { return Ok(()) };
         open.all_recipients(&self.start.shared, message, until).await
     }
-}
-
-impl Start {
-    /// Begins a transaction of which only the reverse-path is known.
-    async fn announce(&self, until: Instant) -> Result<Box<Open>, DirectRefusal> {
-        let permit = DirectPermit::take(&self.shared, &self.opening.lane, (None, &[]), until).await?;
-        Ok(self.begin(permit, Draft::Announced(&self.opening), until).await?)
-    }
-
-    async fn begin(
-        &self,
-        mut permit: DirectPermit,
-        draft: Draft<'_>,
-        until: Instant,
-    ) -> Result<Box<Open>, NotBegun> {
-        match self.mail(&permit, draft, until).await {
-            Ok(open) => Ok(Box::new(open(permit))),
-            Err(not_begun) => {
-                if matches!(not_begun, NotBegun::Refused { transacted: true, .. }) {
-                    permit.close();
-                }
-                permit.end(|handover| handover).await;
-                Err(not_begun)
-            }
-        }
-    }
-
-    /// MAIL, over an idle connection or a new one. One that was idle may be gone without our knowing.
-    async fn mail(
-        &self,
-        permit: &DirectPermit,
-        draft: Draft<'_>,
-        until: Instant,
-    ) -> Result<impl FnOnce(DirectPermit) -> Open + use<>, NotBegun> {
-        let (shared, upstream) = (&self.shared, permit.upstream());
-        let mut before: Option<RefusedWhenUsed> = None;
-        loop {
-            let idle = permit.idle();
-            let was_idle = idle.is_some();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => wait_for_upstream(shared, upstream, until, permit.connect()).await??,
-            };
-            let is_used = connection.is_used();
-            let offered = (connection.offer(), connection.host().to_owned());
-            let (head, prepared) = match drafted(shared, permit, offered, draft).await {
-                Ok(drafted) => drafted,
-                Err(unfit) => {
-                    permit.give_back(connection);
-                    return Err(NotBegun::Unfit(unfit));
-                }
-            };
-            let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
-            let mail = head.transaction(&[], &[], content);
-            let cut = |refused| NotBegun::Refused { refused, transacted: true };
-            match wait_for_upstream(shared, upstream, until, connection.begin(&mail)).await.map_err(cut)? {
-                Ok(steps) => {
-                    if let Some(before) = &before {
-                        permit.tried_again(before, &TransactionResult { recipients: Vec::new() });
-                    }
-                    return Ok(move |permit| Open::new(permit, (connection, is_used, steps), head, prepared));
-                }
-                Err(result) => {
-                    let whole = TransactionResult { recipients: vec![result.clone()] };
-                    if was_idle && permit.is_in_doubt(&whole, is_used) {
-                        before = Some(RefusedWhenUsed { result: whole, carried: connection.messages() });
-                        permit.retire(connection).await;
-                        continue;
-                    }
-                    if let Some(before) = &before {
-                        permit.tried_again(before, &whole);
-                    }
-                    let outcome = permit.judge(&head.mail(), &[], &result).await;
-                    permit.give_back(connection);
-                    return Err(cut(refusal::by_result(upstream, &result, outcome)));
-                }
-            }
-        }
-    }
-}
-
-impl ExchangeState {
-    fn put(&mut self, open: Box<Open>) -> &mut Self {
-        *self = Self::Open(open);
-        self
-    }
-}
-
-/// What MAIL says, and where it is here the message, as this upstream takes them.
-async fn drafted(
-    shared: &DirectContext,
-    permit: &DirectPermit,
-    offered: (Offer, String),
-    draft: Draft<'_>,
-) -> Result<(Head, Option<Prepared>), Unfit> {
-    match draft {
-        Draft::Announced(opening) => {
-            let account = (&*permit.settings.upstream, permit.settings.account());
-            let path = announced_reverse_path(&opening.reverse_path, account);
-            if path.address().is_some_and(|address| offered.0.path(address).is_none()) {
-                let reply = TransformError::International("the reverse-path").to_reply();
-                return Err(Unfit { reply, misfit: Some(Misfit::Message) });
-            }
-            Ok((Head::announced(opening, path), None))
-        }
-        Draft::Here(message, content) => {
-            let prepared = ready(shared, permit, offered, (message, content)).await?;
-            Ok((Head::of(message, &prepared), Some(prepared)))
-        }
-    }
-}
-
-/// Changes the message as the upstream needs it.
-async fn ready(
-    shared: &DirectContext,
-    permit: &DirectPermit,
-    (offer, host): (Offer, String),
-    (message, content): (&Message, &[u8]),
-) -> Result<Prepared, Unfit> {
-    let message = (message, content.to_vec());
-    make_ready(&shared.context.transformer, &permit.settings, (offer, &host), message).await
 }

@@ -11,7 +11,9 @@ mod permit;
 mod refusal;
 mod routes;
 mod shared;
+mod start;
 mod turn;
+mod whole;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -14,8 +14,8 @@ use crate::deliver::mailboxes;
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
-use crate::store::{MailboxFailure, Message, PermitEnd};
-use crate::transform::{Prepared, TransformError};
+use crate::store::{MailboxFailure, Message};
+use crate::transform::{EditedFields, Prepared, TransformError};
 use crate::upstream::{
     Answer, Connection, Offer, Outcome, RecipientResult, Requests, Stage, Steps, Transaction,
     TransactionResult, blacklist_candidate,
@@ -346,7 +346,8 @@ impl Open {
             accepted.len() == 1 && message.decisions.test.is_none() && decided.stage == Stage::FinalDot;
         if let (Answer::Accepted(reply), Some(connection)) = (&decided.answer, connection) {
             let (host, reports) = (connection.host().to_owned(), connection.capabilities().dsn);
-            self.sent = Some(Sent { reply: reply.to_string(), host, reports });
+            let edited = EditedFields::default();
+            self.sent = Some(Sent { reply: reply.to_string(), host, reports, edited });
             return Ok(reply.clone());
         }
         if alone {
@@ -390,15 +391,6 @@ impl Open {
         self.release();
         let Self { permit, missing, sent, prepared, .. } = *self;
         mailboxes::note(&shared.context, missing, handed.map(|(_, handed)| &handed.message.queue_id)).await;
-        let Some((sent, (session, handed))) = sent.zip(handed) else {
-            return permit.end(|end| end).await;
-        };
-        ending::log_sent(shared, &permit, (session, &handed.message), &sent);
-        let reports = ending::reports(shared, &permit, &handed.message, &sent).await;
-        let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
-        let copies = handed.copies;
-        let reached = ending::reached(shared, &handed.message);
-        let copy = ending::copy(shared, &permit, &handed.message, prepared).await;
-        permit.end(|end| PermitEnd { sent, dropped, copies, reached, reports, copy, ..end }).await;
+        ending::record(shared, permit, sent.zip(handed), prepared).await;
     }
 }

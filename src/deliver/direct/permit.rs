@@ -1,6 +1,6 @@
 //! The right to one transaction: its permit, and a connection to use it over.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -17,7 +17,9 @@ use crate::direct::DirectRefusal;
 use crate::limits::{AccountKey, Amount};
 use crate::mail::Address;
 use crate::store::{LaneName, NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
-use crate::upstream::{Connection, Link, Outcome, RecipientResult, TransactionResult, Transport, classify};
+use crate::upstream::{
+    ConnectError, Connection, Link, Outcome, RecipientResult, TransactionResult, Transport, classify,
+};
 
 /// How often an outcome is offered to a store that fails.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -143,7 +145,7 @@ impl DirectPermit {
 
     /// The connection that was idle, once.
     pub(super) fn idle(&self) -> Option<Connection> {
-        let link = self.pooled.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.take()?;
+        let link = self.pooled().as_mut()?.take()?;
         match link {
             Link::Smtp(connection) => Some(*connection),
             Link::Graph(_) | Link::Capture(_) => None,
@@ -152,28 +154,60 @@ impl DirectPermit {
 
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Connection, DirectRefusal> {
-        let Transport::Smtp(connector) = &self.settings.transport else {
-            return Err(refusal::disabled(self.upstream(), "it keeps mail on this machine"));
-        };
-        match connector.open().await {
-            Ok(connection) => {
-                if let Some(pooled) = &mut *self.pooled.lock().unwrap_or_else(PoisonError::into_inner) {
-                    pooled.note_ready();
-                }
-                Ok(connection)
-            }
-            Err(error) => {
-                self.feedback().connection_failed(&error).await;
-                Err(refusal::unreachable(self.upstream(), &error))
+        match self.open().await? {
+            Link::Smtp(connection) => Ok(*connection),
+            Link::Graph(_) | Link::Capture(_) => {
+                Err(refusal::disabled(self.upstream(), "it takes no message step by step"))
             }
         }
     }
 
+    /// Whether the upstream is asked about a message step by step; else it judges it as a whole.
+    pub(super) fn is_asked_in_steps(&self) -> bool {
+        matches!(self.settings.transport, Transport::Smtp(_))
+    }
+
+    /// The link that was idle, or a new one.
+    pub(super) async fn link(&self) -> Result<Link, DirectRefusal> {
+        let idle = self.pooled().as_mut().and_then(PooledConnection::take);
+        match idle {
+            Some(link) => Ok(link),
+            None => self.open().await,
+        }
+    }
+
+    async fn open(&self) -> Result<Link, DirectRefusal> {
+        match self.settings.transport.open().await {
+            Ok(link) => {
+                if let Some(pooled) = &mut *self.pooled() {
+                    pooled.note_ready();
+                }
+                Ok(link)
+            }
+            Err(error) => Err(self.unreachable(&error).await),
+        }
+    }
+
+    /// The upstream could not be reached.
+    pub(super) async fn unreachable(&self, error: &ConnectError) -> DirectRefusal {
+        self.feedback().connection_failed(error).await;
+        refusal::unreachable(self.upstream(), error)
+    }
+
     /// A connection that is not needed any more.
     pub(super) fn give_back(&self, connection: Connection) {
-        if let Some(mut pooled) = self.pooled.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            pooled.put(Link::Smtp(Box::new(connection)));
+        self.give_back_link(Link::Smtp(Box::new(connection)));
+    }
+
+    /// A link that is not needed any more.
+    pub(super) fn give_back_link(&self, link: Link) {
+        if let Some(mut pooled) = self.pooled().take() {
+            pooled.put(link);
         }
+    }
+
+    fn pooled(&self) -> MutexGuard<'_, Option<PooledConnection>> {
+        self.pooled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The upstream's name.
@@ -209,7 +243,7 @@ impl DirectPermit {
     /// Ends a connection that is followed by another in its place.
     pub(super) async fn retire(&self, connection: Connection) {
         say_goodbye(Link::Smtp(Box::new(connection))).await;
-        if let Some(pooled) = &mut *self.pooled.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(pooled) = &mut *self.pooled() {
             pooled.note_gone();
         }
     }

@@ -22,8 +22,8 @@ pub(super) struct DirectRoute {
 impl Routes {
     pub(super) fn new(context: &Context) -> Self {
         let mut routes = HashMap::new();
-        let smtp = |upstream: &&Arc<Upstream>| matches!(upstream.kind, UpstreamKind::Smtp(_));
-        for upstream in context.config.upstreams.iter().filter(smtp) {
+        let leaves = |upstream: &&Arc<Upstream>| !matches!(upstream.kind, UpstreamKind::Capture(_));
+        for upstream in context.config.upstreams.iter().filter(leaves) {
             for bound in lanes(upstream) {
                 let candidates = context.accounts.direct_candidates(upstream, bound.map(Login::name));
                 let route = DirectRoute { upstream: upstream.clone(), candidates };

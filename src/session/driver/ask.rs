@@ -111,6 +111,7 @@ impl<S> SessionDriver<'_, S> {
         // Of mail without a reverse-path nobody knows more than that there may be but one way.
         let path = path.or_else(|| services.router.sole().map(|_| String::new()))?;
         let (upstream, lane) = (services.router.route(&path)?, services.router.lane(&path)?);
+        // Others judge a message as a whole.
         if !matches!(upstream.kind, UpstreamKind::Smtp(_)) {
             return None;
         }

@@ -10,8 +10,8 @@ use super::{blacklist, contents, enqueue, mailboxes, place, places, recover, set
 use crate::limits::{Counts, Load, Scope};
 use crate::mail::{Address, QueueId};
 use crate::store::{
-    BlacklistEntry, Content, EnqueueError, Intake, LaneName, MessageId, NewMessage, Outlook, Recovered,
-    StoreError, Switches, Upkeep, Upload,
+    BlacklistEntry, Content, CutOff, DoubtPauses, EnqueueError, Intake, LaneName, MessageId, NewMessage,
+    Outlook, Recovered, StoreError, Switches, Upkeep, Upload,
 };
 use crate::time::Timeline;
 
@@ -114,12 +114,13 @@ impl Upkeep for SqliteStore {
         self.max_messages.store(most, Ordering::Relaxed);
     }
 
-    async fn cut_off(&self) -> Result<Vec<QueueId>, StoreError> {
-        self.read(recover::cut_off).await
+    async fn cut_off(&self, pauses: DoubtPauses) -> Result<Vec<CutOff>, StoreError> {
+        let now = self.timeline.now();
+        self.read(move |db| recover::cut_off(db, &pauses, now)).await
     }
 
-    async fn recover(&self) -> Result<Recovered, StoreError> {
-        let mut recovered = self.write(recover::recover).await?;
+    async fn recover(&self, pauses: DoubtPauses) -> Result<Recovered, StoreError> {
+        let mut recovered = self.write(move |db| recover::recover(db, &pauses)).await?;
         let content_dir = self.content_dir.clone();
         recovered.orphans = self.read(move |db| contents::sort_out(db, &content_dir)).await?;
         Ok(recovered)

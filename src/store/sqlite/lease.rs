@@ -91,7 +91,7 @@ fn take_recipients(
 }
 
 /// Those that are due by then, the longest due first, as many as go.
-fn recipients(
+pub(super) fn recipients(
     db: &Connection,
     id: MessageId,
     due: Moment,

@@ -131,12 +131,11 @@ pub(super) fn hand_back(db: &Writing, leases: &[Lease]) -> rusqlite::Result<u64>
     Ok(handed_back)
 }
 
-/// Moves a message that was not tried to another lane, under these decisions, and gives its permit back. False when the lease
-/// has ended already.
+/// Moves a message to another lane, under these decisions. False when the lease has ended already.
 pub(super) fn move_leased(db: &Writing, moved: &LeasedMove) -> rusqlite::Result<bool> {
     let Some((account, taken)) = end_lease(db, moved.lease)? else { return Ok(false) };
-    if !taken.is_none() {
-        db.end(&account, &taken, None)?;
+    if !taken.is_none() || moved.used.is_some() {
+        db.end(&account, &taken, moved.used.as_ref())?;
     }
     let sql = concat!(
         "UPDATE message SET state = 0, route = ?2, age_base = age_base + ?3, decisions = ?4 \

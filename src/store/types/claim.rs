@@ -1,11 +1,12 @@
 //! What lanes ask the queue for, and what became of an attempt.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Decisions, LaneName, Message, MessageId, NewMessage, NewSentCopy, RecipientState};
+use crate::config::{DoubtPause, Upstream};
 use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
 use crate::mail::QueueId;
 use crate::time::Moment;
@@ -150,6 +151,48 @@ pub struct Recovered {
     pub orphans: Orphans,
 }
 
+/// A message whose last attempt was cut off: it may be sent twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutOff {
+    /// Its name.
+    pub queue_id: QueueId,
+    /// By which upstream it was tried.
+    pub upstream: String,
+    /// How long it rests; `None` when it is due at once.
+    pub again_in: Option<Duration>,
+}
+
+impl CutOff {
+    /// What is noted of its recipients.
+    pub const REPLY: &str =
+        "broken off: the relay was ended in the middle of an attempt, so that it may have been sent";
+}
+
+/// How long mail rests whose attempt was cut off, where the upstream may go on with it; by any other it is due at once.
+#[derive(Debug, Clone, Default)]
+pub struct DoubtPauses(HashMap<String, DoubtPause>);
+
+impl FromIterator<(String, DoubtPause)> for DoubtPauses {
+    fn from_iter<T: IntoIterator<Item = (String, DoubtPause)>>(pauses: T) -> Self {
+        Self(pauses.into_iter().collect())
+    }
+}
+
+impl DoubtPauses {
+    /// As these upstreams are.
+    #[must_use]
+    pub fn new(upstreams: &[Arc<Upstream>]) -> Self {
+        let pause = |upstream: &Arc<Upstream>| Some((upstream.name.clone(), upstream.doubt_pause()?));
+        upstreams.iter().filter_map(pause).collect()
+    }
+
+    /// Of mail that the upstream of this name may have.
+    #[must_use]
+    pub fn of(&self, upstream: &str) -> Option<DoubtPause> {
+        self.0.get(upstream).copied()
+    }
+}
+
 /// Contents that belong to no message, as a start has found them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Orphans {
@@ -170,7 +213,7 @@ pub struct LaneSender {
     pub sender: String,
 }
 
-/// Where a message under a lease goes, untried, that the upstream of its lane can't carry.
+/// Where a message under a lease goes that the upstream of its lane can't carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasedMove {
     /// Its lease, which ends.
@@ -181,6 +224,8 @@ pub struct LeasedMove {
     pub credit: i64,
     /// What holds for it from now on: by which upstream it goes, above all.
     pub decisions: Decisions,
+    /// What the provider has counted, where it was tried; `None` gives the permit back.
+    pub used: Option<Amount>,
 }
 
 /// Where a sender's mail goes from the lane in which it stands.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ruled::RuledRecord;
-use super::{DecisionsError, Ruled};
+use super::{DecisionsError, Disposition, Ruled};
 use crate::config::TestAction;
 use crate::mail::Address;
 
@@ -53,6 +53,17 @@ impl Decisions {
     #[must_use]
     pub fn of_test(test: TestTreatment) -> Self {
         Self { test: Some(test), ..Self::default() }
+    }
+
+    /// What an attempt does with the message.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self.test.as_ref().map(|test| test.action) {
+            Some(TestAction::Redirect) => Disposition::OneCopy,
+            Some(TestAction::Capture) => Disposition::Captured,
+            // One that was held and is sent after all has been released, and then it is no test any more.
+            Some(TestAction::Hold) | None => Disposition::Sent,
+        }
     }
 
     /// A line for each thing that rules have decided; nothing where no rule has matched.

@@ -5,7 +5,6 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::{Decisions, LaneName, Priority};
-use crate::config::TestAction;
 use crate::content::Content;
 use crate::limits::Amount;
 use crate::mail::{Address, Body, ClientNetwork, MessageRequest, QueueId, RecipientRequest, ReversePath};
@@ -270,12 +269,7 @@ impl Message {
     /// What an attempt does with it, by what was decided at its acceptance.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
-        match self.decisions.test.as_ref().map(|test| test.action) {
-            Some(TestAction::Redirect) => Disposition::OneCopy,
-            Some(TestAction::Capture) => Disposition::Captured,
-            // One that was held and is sent after all has been released, and then it is no test any more.
-            Some(TestAction::Hold) | None => Disposition::Sent,
-        }
+        self.decisions.disposition()
     }
 
     /// What the provider will count for this attempt: nothing when no recipient is left that it goes to.

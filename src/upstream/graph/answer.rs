@@ -29,6 +29,8 @@ pub(super) struct RequestFacts<'a> {
     pub(super) id: &'a str,
     /// To how many the message was to go.
     pub(super) recipients: usize,
+    /// Whether it may not go to some of them first.
+    pub(super) goes_as_whole: bool,
     /// Whether the mailbox is that of the message's author.
     pub(super) as_author: bool,
 }
@@ -95,7 +97,8 @@ impl GraphAnswer {
             return all(Answer::Unknown(DialogueFault::InDoubt(self.words())));
         }
         let reply = self.reply(asked);
-        if row_for(Stage::Request, &reply).action != ReplyAction::Split || asked.recipients < 2 {
+        let splits = row_for(Stage::Request, &reply).action == ReplyAction::Split;
+        if !splits || asked.goes_as_whole || asked.recipients < 2 {
             return all(Answer::Refused(reply));
         }
         // Graph does not say at whom it fails, and nobody has got it: one half rests while the other goes alone.
@@ -141,7 +144,8 @@ impl GraphAnswer {
             return (552, (5, 3, 4));
         }
         if is(&["ErrorInvalidRecipients"]) {
-            return if asked.recipients == 1 { (550, (5, 1, 3)) } else { (451, (4, 5, 3)) };
+            let is_final = asked.recipients == 1 || asked.goes_as_whole;
+            return if is_final { (550, (5, 1, 3)) } else { (451, (4, 5, 3)) };
         }
         if asked.as_author && (is(&["ErrorAccessDenied"]) || status == 404) {
             return (450, (4, 1, 8));

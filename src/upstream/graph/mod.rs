@@ -4,7 +4,7 @@
 //! by its header ([`DeliveredBy::Header`]).
 //!
 //! A request that was not answered may have been carried out. So it is never repeated here, and what it was about is in doubt
-//! for longer than a transaction of SMTP would be ([`DOUBT_PAUSE`](super::error::DOUBT_PAUSE)).
+//! for longer than a transaction of SMTP would be ([`DoubtPause`](crate::config::DoubtPause)).
 
 mod answer;
 mod mailbox;
@@ -120,7 +120,7 @@ impl GraphLink {
     /// What Graph takes.
     #[must_use]
     pub fn offer(&self) -> Offer {
-        Offer { eight_bit_mime: true, ..Offer::default() }
+        Offer::GRAPH
     }
 
     /// The host that requests go to.
@@ -159,6 +159,7 @@ impl GraphLink {
                 token: &login.secret,
                 id: &id,
                 recipients: message.recipients.len(),
+                goes_as_whole: message.goes_as_whole,
                 as_author: self.client.graph.mailbox == GraphMailbox::From,
             };
             let response = match self.exchange(request, message.content.len()).await {

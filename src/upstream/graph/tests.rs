@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -99,6 +98,15 @@ async fn send(
     content: &[u8],
     delivery: DeliveredBy,
 ) -> Result<TransactionResult, ConnectError> {
+    send_as(world, content, delivery, false).await
+}
+
+async fn send_as(
+    world: &World,
+    content: &[u8],
+    delivery: DeliveredBy,
+    goes_as_whole: bool,
+) -> Result<TransactionResult, ConnectError> {
     let recipients = ["b@dest.example", "c@dest.example"].map(|to| Address::parse(to).unwrap());
     let message = Outgoing {
         queue_id: &QueueId::new(0, 0),
@@ -110,6 +118,7 @@ async fn send(
         content,
         delivery,
         requests: Requests::default(),
+        goes_as_whole,
     };
     let mut link = world.client.open().await?;
     let result = link.send(&message).await;
@@ -157,7 +166,6 @@ async fn what_is_not_answered_is_in_doubt_and_not_repeated() {
         let result = send(&world, MAIL, DeliveredBy::Header).await.unwrap();
         for each in &result.recipients {
             assert!(each.possible_duplicate(), "{each}");
-            assert_eq!(each.doubt_pause(), Some(Duration::from_mins(30)), "{each}");
         }
         assert_eq!(world.http.asked().len(), 1);
     }

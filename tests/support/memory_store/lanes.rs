@@ -295,7 +295,7 @@ impl Claims for MemoryStore {
     async fn move_leased(&self, moved: LeasedMove) -> Result<(), StoreError> {
         {
             let (mut state, now) = (self.state(), self.now());
-            state.end_lease(moved.lease, None, now).ok_or(StoreError::Fenced)?;
+            state.end_lease(moved.lease, moved.used.as_ref(), now).ok_or(StoreError::Fenced)?;
             let entry = state.queue.get_mut(&moved.lease.id).expect("it was under a lease");
             entry.state = EntryState::Waiting;
             entry.lane = moved.to;

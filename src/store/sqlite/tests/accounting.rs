@@ -24,9 +24,9 @@ async fn a_start_voids_leases_and_counts_their_permits() {
     clock.set(50);
     let store = open(dir.path(), &clock);
     assert_eq!(used(&store, Window::DAY).await, (2, 3), "they are under way");
-    assert_eq!(store.cut_off().await.unwrap().len(), 2);
-    assert_eq!(store.recover().await.unwrap().messages, 2);
-    assert_eq!(store.cut_off().await.unwrap(), []);
+    assert_eq!(store.cut_off(DoubtPauses::default()).await.unwrap().len(), 2);
+    assert_eq!(store.recover(DoubtPauses::default()).await.unwrap().messages, 2);
+    assert_eq!(store.cut_off(DoubtPauses::default()).await.unwrap(), []);
     assert_eq!(used(&store, Window::DAY).await, (2, 3), "and have ended");
     let late = store.settle(settlement(before[0].lease, vec![delivery(0, RecipientState::Sent)])).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "who had them is dead");
@@ -44,7 +44,7 @@ async fn a_login_that_is_spelt_otherwise_has_sent_what_it_has_sent() {
     let login = |user: &str| AccountKey::new("u", user);
     for (n, user) in [(1, "Ann@Müller.test"), (2, "ann@müller.test"), (3, "ann@xn--mller-kva.test")] {
         let store = open(dir.path(), &clock);
-        store.recover().await.unwrap();
+        store.recover(DoubtPauses::default()).await.unwrap();
         assert_eq!(used_by(&store, login(user), Window::DAY).await, (n - 1, n - 1), "{user}");
         store.enqueue(message(n as u32, &["x@there.example"])).await.unwrap();
         let ask = Ask { account: login(user), ..ask(1) };
@@ -71,8 +71,8 @@ async fn handing_back_returns_the_permit() {
     assert_eq!(leased(store.claim(ask()).await.unwrap()).len(), 1);
     drop(store);
     let store = open(dir.path(), &clock);
-    assert_eq!(store.cut_off().await.unwrap().len(), 1);
-    store.recover().await.unwrap();
+    assert_eq!(store.cut_off(DoubtPauses::default()).await.unwrap().len(), 1);
+    store.recover(DoubtPauses::default()).await.unwrap();
     assert_eq!(used(&store, Window::DAY).await, (1, 1));
 }
 
@@ -255,10 +255,10 @@ async fn a_permit_without_a_message_counts_once_and_survives_a_kill() {
     drop(store);
     clock.set(120_000);
     let store = open(dir.path(), &clock);
-    store.recover().await.unwrap();
+    store.recover(DoubtPauses::default()).await.unwrap();
     assert_eq!(used(&store, Window::WEEK).await, (2, 9));
     clock.set(130_000);
-    store.recover().await.unwrap();
+    store.recover(DoubtPauses::default()).await.unwrap();
     store.end_permit(ended(ids[2], 7)).await.unwrap();
     let more = PermitExtension { permit: ids[2], ceilings: vec![], more: Amount::of_recipients(1) };
     assert!(matches!(store.extend_permit(more).await, Err(StoreError::Fenced)));
@@ -292,7 +292,7 @@ async fn a_permit_takes_its_room_and_grows_within_it() {
     assert_eq!(store.extend_permit(more).await.unwrap(), Permitted::Granted(permit));
     drop(store);
     let store = open(dir.path(), &clock);
-    store.recover().await.unwrap();
+    store.recover(DoubtPauses::default()).await.unwrap();
     assert_eq!(used(&store, Window::MINUTE).await, (1, 4));
 }
 

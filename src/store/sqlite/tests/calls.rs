@@ -166,7 +166,7 @@ async fn orphaned_content_is_set_aside_and_claimed_content_stays() {
     store.enqueue(NewMessage { content: uploaded(&store, &kept_id).await, ..kept }).await.unwrap();
     // Nobody takes it back: killed between the upload and the commit.
     std::mem::forget(uploaded(&store, &QueueId::new(9, 9)).await);
-    let orphans = store.recover().await.unwrap().orphans;
+    let orphans = store.recover(DoubtPauses::default()).await.unwrap().orphans;
     assert_eq!(orphans.aside, [QueueId::new(9, 9)]);
     assert_eq!(std::fs::read(dir.path().join("orphaned").join(QueueId::new(9, 9).as_str())).unwrap(), b"abc");
     assert_eq!(store.content(kept_id).await.unwrap().as_deref(), Some(b"abc".as_slice()));

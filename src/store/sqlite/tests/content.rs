@@ -55,7 +55,7 @@ async fn a_file_stays_where_nobody_knows_whether_the_message_was_taken() {
     assert!(matches!(error, EnqueueError::Store(StoreError::Broken(_))), "{error:?}");
     assert_eq!(files(&dir), 1, "until a checkpoint has been synced nothing is written");
     drop(store);
-    let orphans = open(dir.path(), &Hands::at(10)).recover().await.unwrap().orphans;
+    let orphans = open(dir.path(), &Hands::at(10)).recover(DoubtPauses::default()).await.unwrap().orphans;
     assert_eq!((orphans.aside, orphans.removed, files(&dir)), (vec![message_id(1)], 0, 0), "the start knows");
 }
 
@@ -114,12 +114,16 @@ async fn a_copy_has_a_file_of_its_own_until_it_is_over() {
     assert_eq!(files(&dir), 1, "the message has left with its own");
     drop(store);
     let store = open(dir.path(), &clock);
-    assert_eq!(store.recover().await.unwrap().orphans.aside, [], "the start knows whose it is");
+    assert_eq!(
+        store.recover(DoubtPauses::default()).await.unwrap().orphans.aside,
+        [],
+        "the start knows whose it is"
+    );
     let NextCopy::Due(copy) = store.next_copy(account()).await.unwrap() else { panic!() };
     assert_eq!(copy.content.read().await.unwrap(), b"abc");
     store.end_copy(copy.id, CopyEnd::Over).await.unwrap();
     assert_eq!(files(&dir), 0);
     // As if the process had died between the commit and the removal.
     drop(File::create(dir.path().join("content").join(message_id(2).as_str())).unwrap());
-    assert_eq!(store.recover().await.unwrap().orphans.removed, 1);
+    assert_eq!(store.recover(DoubtPauses::default()).await.unwrap().orphans.removed, 1);
 }

@@ -125,7 +125,10 @@ async fn who_moves_all_of_it_away_begins_anew_and_who_puts_it_back_goes_on() {
     }
     let store = try_open(dir.path()).unwrap();
     assert_eq!(store.content(message_id(1)).await.unwrap().unwrap(), b"abc");
-    assert_eq!((store.queue_length(), store.recover().await.unwrap().orphans.aside.len()), (2, 0));
+    assert_eq!(
+        (store.queue_length(), store.recover(DoubtPauses::default()).await.unwrap().orphans.aside.len()),
+        (2, 0)
+    );
 }
 
 /// A first start that was cut off anywhere has told nobody that mail was taken.
@@ -165,12 +168,12 @@ async fn contents_that_an_older_queue_does_not_know_are_set_aside() {
     File::create(content.join(format!("{}.part", message_id(7)))).unwrap();
     File::create(content.join("not ours.txt")).unwrap();
     let store = try_open(dir.path()).unwrap();
-    let orphans = store.recover().await.unwrap().orphans;
+    let orphans = store.recover(DoubtPauses::default()).await.unwrap().orphans;
     assert_eq!((orphans.removed, &orphans.aside[..]), (1, &[message_id(1)][..]));
     assert_eq!(orphans.folder, dir.path().join("orphaned"));
     assert_eq!(fs::read(orphans.folder.join(message_id(1).as_str())).unwrap(), b"abc");
     assert_eq!(fs::read_dir(&content).unwrap().count(), 1, "what has no name of ours stays");
-    assert_eq!(store.recover().await.unwrap().orphans.aside, []);
+    assert_eq!(store.recover(DoubtPauses::default()).await.unwrap().orphans.aside, []);
     assert_eq!(fs::read_dir(orphans.folder).unwrap().count(), 1, "nothing of it is ever removed");
 }
 
@@ -197,7 +200,7 @@ async fn what_has_left_the_queue_is_no_orphan() {
         // As if the power had failed before the removal had reached the disk.
         File::create(&path).unwrap().write_all(&content).unwrap();
         let store = open(dir.path(), &clock);
-        let orphans = store.recover().await.unwrap().orphans;
+        let orphans = store.recover(DoubtPauses::default()).await.unwrap().orphans;
         assert_eq!((orphans.removed, orphans.aside.len(), path.exists()), (1, 0, false));
         for (later, known) in [(3_600_000, 1), (3_600_011, 0)] {
             clock.set(later);

@@ -110,8 +110,8 @@ async fn what_the_fifth_version_decided_counted_and_held_is_kept() {
     let store = caller(dir.path(), &clock);
     assert_eq!(store.timeline().now(), Moment(7_000));
     assert_eq!(used(&store, Window::DAY).await, (9, 16), "what was under way counts, too");
-    assert_eq!(store.cut_off().await.unwrap().len(), 1);
-    assert_eq!(store.recover().await.unwrap().messages, 4);
+    assert_eq!(store.cut_off(DoubtPauses::default()).await.unwrap().len(), 1);
+    assert_eq!(store.recover(DoubtPauses::default()).await.unwrap().messages, 4);
     assert_eq!(used(&store, Window::DAY).await, (9, 16));
     let suspension = store.suspensions().await.unwrap().remove(0);
     assert_eq!((suspension.kind, suspension.until), (SuspensionKind::Disabled, None));

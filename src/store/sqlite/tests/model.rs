@@ -91,8 +91,8 @@ proptest! {
                     Step::Restart => {
                         drop(store);
                         store = caller(dir.path(), &clock);
-                        assert_eq!(store.cut_off().await.unwrap().len(), held.len());
-                        store.recover().await.unwrap();
+                        assert_eq!(store.cut_off(DoubtPauses::default()).await.unwrap().len(), held.len());
+                        store.recover(DoubtPauses::default()).await.unwrap();
                         held.clear();
                     }
                     _ => {}

@@ -205,7 +205,7 @@ impl World {
             }
             Step::Restart => {
                 self.open();
-                self.store.as_ref().unwrap().recover().await.unwrap();
+                self.store.as_ref().unwrap().recover(DoubtPauses::default()).await.unwrap();
                 self.leased.clear();
             }
             Step::Pass(millis) => self.clock.set(now.0 + millis),

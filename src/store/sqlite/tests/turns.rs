@@ -187,7 +187,7 @@ async fn what_waits_again_has_its_turn_again() {
             "restart" => {
                 drop(store);
                 store = caller(dir.path(), &clock);
-                store.recover().await.unwrap();
+                store.recover(DoubtPauses::default()).await.unwrap();
             }
             _ => {
                 store.hand_back(vec![lease]).await.unwrap();
@@ -211,7 +211,7 @@ async fn turns_are_shared_after_a_restart() {
     drop(store);
     let clock = Hands::at(NOW);
     let store = caller(dir.path(), &clock);
-    store.recover().await.unwrap();
+    store.recover(DoubtPauses::default()).await.unwrap();
     assert_eq!(turns(&store, 2).await, [1, 900]);
 }
 

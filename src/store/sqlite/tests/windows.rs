@@ -54,7 +54,7 @@ async fn a_window_is_counted_from_when_somebody_asks_and_over_restarts() {
     assert_eq!(rows(dir.path()).last(), Some(&(300_000, 3)));
     drop(store);
     let store = open(dir.path(), &clock);
-    store.recover().await.unwrap();
+    store.recover(DoubtPauses::default()).await.unwrap();
     assert_eq!(
         until(&store, 1).await,
         Some(five().leaves(five().slot(Moment(1_060_000)))),
@@ -125,7 +125,7 @@ async fn octets_of_a_permit_count_should_the_relay_die() {
     drop(store);
     // Should the relay die, the octets count.
     let store = open(dir.path(), &clock);
-    store.recover().await.unwrap();
+    store.recover(DoubtPauses::default()).await.unwrap();
     let db = rusqlite::Connection::open(dir.path().join("queue.db")).unwrap();
     let sql = "SELECT max(octets) FROM usage WHERE window = 300000";
     assert_eq!(db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 5_000);

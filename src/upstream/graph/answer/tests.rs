@@ -18,7 +18,7 @@ fn response(status: u16, code: &str, message: &str) -> Response<Vec<u8>> {
 }
 
 fn asked(token: &SecretString, recipients: usize, as_author: bool) -> RequestFacts<'_> {
-    RequestFacts { token, id: "ours", recipients, as_author }
+    RequestFacts { token, id: "ours", recipients, goes_as_whole: false, as_author }
 }
 
 fn results(response: &Response<Vec<u8>>, recipients: usize, as_author: bool) -> Vec<RecipientResult> {

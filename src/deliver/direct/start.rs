@@ -1,0 +1,201 @@
+//! Transactions begin: over an idle connection or a new one, with all of a message or its reverse-path alone.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::open::{Head, Open};
+use super::patience::wait_for_upstream;
+use super::permit::DirectPermit;
+use super::refusal;
+use super::shared::DirectContext;
+use super::whole::Whole;
+use crate::account::RefusedWhenUsed;
+use crate::deliver::content::{Unfit, make_ready};
+use crate::deliver::unfit::Misfit;
+use crate::direct::{DirectRefusal, Opening};
+use crate::store::Message;
+use crate::transform::{Prepared, TransformError, announced_reverse_path};
+use crate::upstream::{Offer, TransactionResult};
+
+/// Where transactions begin.
+pub(super) struct Start {
+    pub(super) shared: Arc<DirectContext>,
+    pub(super) opening: Opening,
+}
+
+/// What is known of a message when its transaction begins.
+#[derive(Clone, Copy)]
+pub(super) enum Draft<'a> {
+    /// The reverse-path.
+    Announced(&'a Opening),
+    /// All of it.
+    Here(&'a Message, &'a [u8]),
+}
+
+/// A transaction that did not begin.
+pub(super) enum NotBegun {
+    Refused {
+        refused: DirectRefusal,
+        /// Whether the upstream has seen MAIL.
+        transacted: bool,
+    },
+    /// The account can't take the message.
+    Unfit(Unfit),
+}
+
+impl From<DirectRefusal> for NotBegun {
+    fn from(refused: DirectRefusal) -> Self {
+        Self::Refused { refused, transacted: false }
+    }
+}
+
+impl From<NotBegun> for DirectRefusal {
+    fn from(not_begun: NotBegun) -> Self {
+        match not_begun {
+            NotBegun::Refused { refused, .. } => refused,
+            NotBegun::Unfit(Unfit { reply, .. }) => refusal::unfit(reply),
+        }
+    }
+}
+
+impl Start {
+    /// Begins a transaction of which only the reverse-path is known; `None` where what carries it wants to see it all first.
+    pub(super) async fn announce(&self, until: Instant) -> Result<Option<Box<Open>>, DirectRefusal> {
+        let permit = DirectPermit::take(&self.shared, &self.opening.lane, (None, &[]), until).await?;
+        if !permit.is_asked_in_steps() {
+            permit.end(|end| end).await;
+            return Ok(None);
+        }
+        Ok(Some(self.begin(permit, Draft::Announced(&self.opening), until).await?))
+    }
+
+    /// Makes a message ready for an upstream that judges it as a whole.
+    pub(super) async fn make_whole(
+        &self,
+        permit: DirectPermit,
+        message: (&Message, &[u8]),
+        until: Instant,
+    ) -> Result<Box<Whole>, NotBegun> {
+        let shared = &self.shared;
+        let opened = wait_for_upstream(shared, permit.upstream(), until, permit.link()).await;
+        let not_begun = match opened.and_then(|opened| opened) {
+            Ok(link) => match ready(shared, &permit, (link.offer(), link.host().to_owned()), message).await {
+                Ok(prepared) => return Ok(Box::new(Whole::new(permit, link, prepared))),
+                Err(unfit) => {
+                    permit.give_back_link(link);
+                    NotBegun::Unfit(unfit)
+                }
+            },
+            Err(refused) => refused.into(),
+        };
+        permit.end(|end| end).await;
+        Err(not_begun)
+    }
+
+    pub(super) async fn begin(
+        &self,
+        mut permit: DirectPermit,
+        draft: Draft<'_>,
+        until: Instant,
+    ) -> Result<Box<Open>, NotBegun> {
+        match self.mail(&permit, draft, until).await {
+            Ok(open) => Ok(Box::new(open(permit))),
+            Err(not_begun) => {
+                if matches!(not_begun, NotBegun::Refused { transacted: true, .. }) {
+                    permit.close();
+                }
+                permit.end(|handover| handover).await;
+                Err(not_begun)
+            }
+        }
+    }
+
+    /// MAIL, over an idle connection or a new one. One that was idle may be gone without our knowing.
+    async fn mail(
+        &self,
+        permit: &DirectPermit,
+        draft: Draft<'_>,
+        until: Instant,
+    ) -> Result<impl FnOnce(DirectPermit) -> Open + use<>, NotBegun> {
+        let (shared, upstream) = (&self.shared, permit.upstream());
+        let mut before: Option<RefusedWhenUsed> = None;
+        loop {
+            let idle = permit.idle();
+            let was_idle = idle.is_some();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => wait_for_upstream(shared, upstream, until, permit.connect()).await??,
+            };
+            let is_used = connection.is_used();
+            let offered = (connection.offer(), connection.host().to_owned());
+            let (head, prepared) = match drafted(shared, permit, offered, draft).await {
+                Ok(drafted) => drafted,
+                Err(unfit) => {
+                    permit.give_back(connection);
+                    return Err(NotBegun::Unfit(unfit));
+                }
+            };
+            let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
+            let mail = head.transaction(&[], &[], content);
+            let cut = |refused| NotBegun::Refused { refused, transacted: true };
+            match wait_for_upstream(shared, upstream, until, connection.begin(&mail)).await.map_err(cut)? {
+                Ok(steps) => {
+                    if let Some(before) = &before {
+                        permit.tried_again(before, &TransactionResult { recipients: Vec::new() });
+                    }
+                    return Ok(move |permit| Open::new(permit, (connection, is_used, steps), head, prepared));
+                }
+                Err(result) => {
+                    let whole = TransactionResult { recipients: vec![result.clone()] };
+                    if was_idle && permit.is_in_doubt(&whole, is_used) {
+                        before = Some(RefusedWhenUsed { result: whole, carried: connection.messages() });
+                        permit.retire(connection).await;
+                        continue;
+                    }
+                    if let Some(before) = &before {
+                        permit.tried_again(before, &whole);
+                    }
+                    let outcome = permit.judge(&head.mail(), &[], &result).await;
+                    permit.give_back(connection);
+                    return Err(cut(refusal::by_result(upstream, &result, outcome)));
+                }
+            }
+        }
+    }
+}
+
+/// What MAIL says, and where it is here the message, as this upstream takes them.
+async fn drafted(
+    shared: &DirectContext,
+    permit: &DirectPermit,
+    offered: (Offer, String),
+    draft: Draft<'_>,
+) -> Result<(Head, Option<Prepared>), Unfit> {
+    match draft {
+        Draft::Announced(opening) => {
+            let account = (&*permit.settings.upstream, permit.settings.account());
+            let path = announced_reverse_path(&opening.reverse_path, account);
+            if path.address().is_some_and(|address| offered.0.path(address).is_none()) {
+                let reply = TransformError::International("the reverse-path").to_reply();
+                return Err(Unfit { reply, misfit: Some(Misfit::Message) });
+            }
+            Ok((Head::announced(opening, path), None))
+        }
+        Draft::Here(message, content) => {
+            let prepared = ready(shared, permit, offered, (message, content)).await?;
+            Ok((Head::of(message, &prepared), Some(prepared)))
+        }
+    }
+}
+
+/// Changes the message as the upstream needs it.
+pub(super) async fn ready(
+    shared: &DirectContext,
+    permit: &DirectPermit,
+    (offer, host): (Offer, String),
+    (message, content): (&Message, &[u8]),
+) -> Result<Prepared, Unfit> {
+    let message = (message, content.to_vec());
+    make_ready(&shared.context.transformer, &permit.settings, (offer, &host), message).await
+}
