@@ -25,8 +25,10 @@ pub struct TokenClaims {
     unique_name: Option<String>,
     /// What an application may do (Microsoft).
     roles: Vec<String>,
-    /// What it may do for a person (RFC 8693 4.2, Microsoft).
+    /// What it may do for a person (Microsoft).
     scp: Option<String>,
+    /// The same by its standard name (RFC 9068 2.2.3).
+    scope: Option<String>,
 }
 
 impl TokenClaims {
@@ -41,7 +43,7 @@ impl TokenClaims {
     /// What it is good for, as far as it says so: the roles of an application, or the scopes that a person has given it.
     #[must_use]
     pub fn rights(&self) -> Vec<String> {
-        let scopes = self.scp.iter().flat_map(|scopes| scopes.split_ascii_whitespace());
+        let scopes = self.scp.iter().chain(&self.scope).flat_map(|scopes| scopes.split_ascii_whitespace());
         let is_sound =
             |right: &&str| right.len() <= LONGEST_NAME && right.bytes().all(|b| b.is_ascii_graphic());
         let all = self.roles.iter().map(String::as_str).chain(scopes);
@@ -70,6 +72,7 @@ mod tests {
         };
         assert_eq!(rights(r#"{"roles":["Mail.Send","User.Read.All"]}"#), "Mail.Send User.Read.All");
         assert_eq!(rights(r#"{"scp":"Mail.Send openid"}"#), "Mail.Send openid");
+        assert_eq!(rights(r#"{"scope":"Mail.Send openid"}"#), "Mail.Send openid");
         assert_eq!(rights(r#"{"scp":"a\u0007b Mail.Send"}"#), "Mail.Send");
         assert_eq!(rights("{}"), "");
     }

@@ -1,4 +1,5 @@
-"""Microsoft Graph of another family, as far as `sendMail` goes: http.server, which takes tokens that it gave out itself.
+"""Microsoft Graph of another family, as far as `sendMail` goes: http.server, which takes tokens that it gave out itself, or
+those of an authorization server, which it verifies.
 
 Delivers to nobody, and keeps what it was given. To whom Graph would have delivered is read from the header by readers
 that have nothing to do with the relay's.
@@ -9,22 +10,30 @@ import email
 import json
 import re
 import threading
+import time
 import urllib.parse
 from email.header import decode_header, make_header
 from email.policy import default
 from email.utils import getaddresses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
 TOKEN = "access-token-of-the-test"
+AUDIENCE = "https://graph.microsoft.com"
 FIELDS = ("to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc")
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9._-]+")
 
 
 class GraphParty:
-    """Public: `url`, `requests` (mailbox, content), in their order."""
+    """Public: `url`, `requests` (mailbox, content), in their order, and `refused`, the statuses of those that were refused."""
 
-    def __init__(self):
-        self.requests = []
+    def __init__(self, authority=None):
+        self.authority = authority
+        self.requests, self.refused = [], []
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
@@ -52,6 +61,21 @@ class GraphParty:
             f'oauth = "app"\n{more}\n'
         )
 
+    def judged(self, login, mailbox):
+        """Status and code for a request with this Authorization that is to go as this mailbox."""
+        refused = 401, "InvalidAuthenticationToken"
+        if mailbox is None or not login.startswith("Bearer "):
+            return refused
+        token = login.removeprefix("Bearer ")
+        if self.authority is None:
+            return (202, None) if token == TOKEN else refused
+        claims = claims_of(token, self.authority)
+        if claims is None:
+            return refused
+        # A person may send as herself alone.
+        may_send = f"{AUDIENCE}/Mail.Send" in claims.get("scope", "").split() and claims.get("email") == mailbox
+        return (202, None) if may_send else (403, "ErrorAccessDenied")
+
     def _handler(party):  # noqa: N805
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -63,12 +87,18 @@ class GraphParty:
                     answer = json.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}).encode()
                     return self._answer(200, answer)
                 match = re.fullmatch(r"/v1\.0/users/([^/]+)/sendMail", self.path)
-                if self.headers["authorization"] != f"Bearer {TOKEN}" or not match:
-                    return self._answer(401, b'{"error":{"code":"InvalidAuthenticationToken","message":"no"}}')
+                mailbox = urllib.parse.unquote(match.group(1)) if match else None
+                status, code = party.judged(self.headers["authorization"] or "", mailbox)
+                if status != 202:
+                    party.refused.append(status)
+                    return self._answer(status, json.dumps({"error": {"code": code, "message": "no"}}).encode())
                 content = base64.b64decode(body, validate=True)
                 with party.lock:
-                    party.requests.append((urllib.parse.unquote(match.group(1)), content))
+                    party.requests.append((mailbox, content))
                 self._answer(202, b"")
+
+            def do_GET(self):
+                self._answer(401, b'{"error":{"code":"InvalidAuthenticationToken","message":"no"}}')
 
             def _answer(self, status, body):
                 self.send_response(status)
@@ -81,6 +111,23 @@ class GraphParty:
                 pass
 
         return Handler
+
+
+def claims_of(token, authority):
+    """What a token says; None when it is not of this authority, or not for us, or over."""
+    try:
+        signed, signature = token.rsplit(".", 1)
+        key = load_pem_public_key(authority.token_key.read_bytes())
+        key.verify(octets_of(signature), signed.encode(), PKCS1v15(), SHA256())
+        head, claims = (json.loads(octets_of(part)) for part in signed.split("."))
+    except (ValueError, InvalidSignature):
+        return None
+    is_ours = head["alg"] == "RS256" and claims["iss"] == authority.url and claims["aud"] == AUDIENCE
+    return claims if is_ours and claims["exp"] > time.time() else None
+
+
+def octets_of(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def readings(content):

@@ -18,13 +18,13 @@ from network import free_port, port_answers, wait_until
 from relay import ROOT, binary, clean_environment
 
 SCOPE = "openid offline_access SMTP.Send"
-BLOCK = re.compile(r"^```sh tested\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def commands(guide):
-    """The guide's commands, in order."""
+def commands(guide, way=""):
+    """The guide's commands, in order: those of the usual way, or of another."""
     text = (ROOT / "docs" / guide).read_text()
-    blocks = [block.replace("\\\n ", "") for block in BLOCK.findall(text)]
+    found = re.findall(rf"^```sh tested{way}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    blocks = [block.replace("\\\n ", "") for block in found]
     found = [line for block in blocks for line in block.splitlines() if line.strip()]
     assert found, f"{guide} has no blocks to test"
     return found

@@ -14,6 +14,8 @@ const { default: Provider } = await import(`${order.modules}/oidc-provider/lib/i
 
 const issuer = `http://127.0.0.1:${order.port}`;
 const RESOURCE = 'urn:mail';
+const GRAPH = 'https://graph.microsoft.com';
+const SEND_BY_GRAPH = `${GRAPH}/Mail.Send`;
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 const APPLICATION = 'app@firm.example';
 
@@ -41,6 +43,8 @@ const native = {
 const application = (id, more) => ({
     client_id: id, grant_types: ['client_credentials'], response_types: [], redirect_uris: [], ...more,
 });
+// Microsoft tells by the scope what a token is for.
+const resourceOf = (scope) => (scope?.includes(GRAPH) ? GRAPH : RESOURCE);
 const provider = new Provider(issuer, {
     jwks: { keys: [jwkOf(signing.privateKey, { kid: 'k1', alg: 'RS256', use: 'sig' })] },
     clients: [
@@ -53,7 +57,7 @@ const provider = new Provider(issuer, {
         }),
     ],
     clientBasedCORS: () => false,
-    scopes: ['openid', 'offline_access', 'SMTP.Send'],
+    scopes: ['openid', 'offline_access', 'SMTP.Send', SEND_BY_GRAPH],
     claims: { openid: ['sub', 'email', 'preferred_username'] },
     conformIdTokenClaims: false,
     features: {
@@ -62,10 +66,10 @@ const provider = new Provider(issuer, {
         clientCredentials: { enabled: true },
         resourceIndicators: {
             enabled: true,
-            defaultResource: (ctx, client, offered) => (offered ? offered[0] : RESOURCE),
+            defaultResource: (ctx, client, offered) => (offered ? offered[0] : resourceOf(ctx.oidc.params?.scope)),
             useGrantedResource: () => true,
-            getResourceServerInfo: () => ({
-                scope: 'SMTP.Send .default', audience: RESOURCE, accessTokenTTL: state.life, accessTokenFormat: 'jwt',
+            getResourceServerInfo: (ctx, resource) => ({
+                scope: resource === GRAPH ? `${SEND_BY_GRAPH} ${GRAPH}/.default` : 'SMTP.Send .default', audience: resource, accessTokenTTL: state.life, accessTokenFormat: 'jwt',
                 jwt: { sign: { alg: 'RS256' } },
             }),
         },
@@ -93,6 +97,7 @@ const grantTo = async (person, clientId) => {
     const grant = new provider.Grant({ accountId: person, clientId });
     grant.addOIDCScope('openid offline_access SMTP.Send');
     grant.addResourceScope(RESOURCE, 'SMTP.Send');
+    grant.addResourceScope(GRAPH, SEND_BY_GRAPH);
     return grant.save();
 };
 
