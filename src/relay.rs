@@ -12,7 +12,6 @@ mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -31,9 +30,6 @@ use crate::report::log;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
 use crate::upstream::TcpDial;
-
-/// How long a start waits for the reader of the log, where what it has said must be there before it goes on.
-const LOG_LIMIT: Duration = Duration::from_secs(1);
 
 /// Who needs a relay for a while.
 pub struct RunScope<B, D> {
@@ -72,11 +68,9 @@ pub async fn run_for(
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
-    // Nobody is served yet who would mind the wait.
-    let log_written = || log.wait_written(LOG_LIMIT);
-    let started =
-        Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default(), log_written);
-    let mut core = started.await?;
+    let log_written = || log.wait_written();
+    let core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default(), log_written);
+    let mut core = core.await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
     let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;

@@ -40,11 +40,17 @@ async fn relay(graph: &ScriptedGraph, toml: &str, hosts: &[(&str, &Upstream)]) -
     let hosts: Vec<(&str, &dyn support::simulation::Host)> =
         hosts.iter().map(|&(name, host)| (name, host as &dyn support::simulation::Host)).collect();
     let mut sim = Simulation::new(&toml, &hosts);
+    let feed = sign_in(&mut sim, graph);
+    sim.start().await;
+    (sim, feed)
+}
+
+/// Somebody has signed in.
+fn sign_in(sim: &mut Simulation, graph: &ScriptedGraph) -> TokenFeed {
     sim.sign_ins = Arc::new(SignIns::new(Arc::new(graph.clone())));
     let feed = sim.sign_ins.feed("m365", Resource::Graph);
     feed.set(ready("t0ken"));
-    sim.start().await;
-    (sim, feed)
+    feed
 }
 
 async fn view(sim: &Simulation) -> UpstreamView {
@@ -118,11 +124,13 @@ async fn a_stop_in_the_middle_of_a_request_is_in_doubt_as_well() {
 #[tokio::test(start_paused = true)]
 async fn a_kill_in_the_middle_of_a_request_is_in_doubt_as_well() {
     let graph = ScriptedGraph::new(&[Step::TakenAnswerLost, Step::TakenAnswerLost]);
-    let (mut sim, _feed) = relay(&graph, GRAPH, &[]).await;
+    let (mut sim, mut feed) = relay(&graph, GRAPH, &[]).await;
     let id = sim.submit(FROM, &[TO]).await;
     sleep(secs(2)).await;
     for restart in 1..=2 {
+        sim.sign_ins.stop(Duration::ZERO).await;
         sim.kill().await;
+        drop(std::mem::replace(&mut feed, sign_in(&mut sim, &graph)));
         sim.start().await;
         let shown = sim.store().show(id.clone()).await.unwrap().unwrap();
         assert_eq!(shown.recipients[0].doubts, restart);

@@ -49,13 +49,13 @@ pub(super) enum Concern {
 
 /// A refusal, whatever its text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Complaint {
+struct RefusalWords {
     stage: Stage,
     code: u16,
     status: Option<EnhancedStatus>,
 }
 
-impl Complaint {
+impl RefusalWords {
     fn of(stage: Stage, reply: &Reply) -> Self {
         Self { stage, code: reply.code, status: reply.status }
     }
@@ -71,11 +71,11 @@ pub(super) struct Precedents {
     /// Recipients that were refused in contested words since the last success.
     contested: Vec<AddressKey>,
     /// The complaint of the last messages, and those.
-    complaint: Option<(Complaint, Vec<Option<MessageId>>)>,
+    complaint: Option<(RefusalWords, Vec<Option<MessageId>>)>,
     /// Complaints that have turned out to be about the pace.
-    known: VecDeque<Complaint>,
+    known: VecDeque<RefusalWords>,
     /// Refusals over a used connection that a new one has confirmed, and when.
-    confirmed: VecDeque<(Complaint, Moment)>,
+    confirmed: VecDeque<(RefusalWords, Moment)>,
 }
 
 impl Precedents {
@@ -136,7 +136,7 @@ impl Precedents {
 
     /// A new connection has refused what a used one did, alike.
     pub(super) fn confirm(&mut self, stage: Stage, reply: &Reply, now: Moment) {
-        let complaint = Complaint::of(stage, reply);
+        let complaint = RefusalWords::of(stage, reply);
         self.confirmed.retain(|(known, _)| *known != complaint);
         self.confirmed.push_back((complaint, now));
         if self.confirmed.len() > KNOWN {
@@ -146,13 +146,13 @@ impl Precedents {
 
     /// Whether that was so a short time ago.
     pub(super) fn is_confirmed(&self, stage: Stage, reply: &Reply, now: Moment) -> bool {
-        let complaint = Complaint::of(stage, reply);
+        let complaint = RefusalWords::of(stage, reply);
         self.confirmed.iter().any(|(known, at)| *known == complaint && now.since(*at) <= CONFIRMED)
     }
 
     /// A temporary refusal of a message as a whole. Whether it is known, or has turned out, to be about the pace.
     pub(super) fn is_about_pace(&mut self, stage: Stage, reply: &Reply, message: Option<MessageId>) -> bool {
-        let complaint = Complaint::of(stage, reply);
+        let complaint = RefusalWords::of(stage, reply);
         if !speaks_of_pace(reply) {
             self.complaint = None;
             return false;

@@ -105,7 +105,7 @@ impl Core {
         let exchanges = Exchanges::default();
         // It knows no accounts yet; `configure` makes another one.
         let direct = Arc::new(DirectService::new(context.clone(), exchanges.clone()));
-        let mut core = Self {
+        let core = Self {
             started: context.timeline.now(),
             context,
             direct,
@@ -119,17 +119,17 @@ impl Core {
             copiers: Copiers::default(),
             house: JoinSet::new(),
         };
-        core.begin(&suspensions);
-        Ok(core)
+        Ok(core.begun(&suspensions))
     }
 
     /// Sends, from now on, by what a former process has stored.
-    fn begin(&mut self, suspensions: &[Suspension]) {
+    fn begun(mut self, suspensions: &[Suspension]) -> Self {
         self.configure_accounts();
         self.context.accounts.restore(suspensions);
         self.begin_sending();
         self.retry_after_reading();
         self.keep_house();
+        self
     }
 
     fn keep_house(&mut self) {

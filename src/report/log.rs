@@ -53,6 +53,9 @@ struct Settings {
     level: AtomicU8,
 }
 
+/// How long somebody waits for the reader of the log.
+const WAIT_WRITTEN: Duration = Duration::from_secs(1);
+
 impl Control {
     /// Puts other settings in force.
     pub fn set(&self, log: Log) {
@@ -61,11 +64,11 @@ impl Control {
         tracing::callsite::rebuild_interest_cache();
     }
 
-    /// Waits until what was logged has been written, for what must not be done before that is known; at most for `limit`, for
+    /// Waits until what was logged has been written, for what must not be done before that is known; for a second at most, for
     /// its reader may stall. Blocks the thread.
-    pub fn wait_written(&self, limit: Duration) {
+    pub fn wait_written(&self) {
         if let Some(queue) = &self.queue {
-            queue.wait_written(limit);
+            queue.wait_written(WAIT_WRITTEN);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::config::Upstream;
@@ -12,8 +11,6 @@ use crate::upstream::Offer;
 
 /// Octets of a content that is made ready; what is larger is judged when it goes.
 pub(super) const MOST: u64 = 8 << 20;
-/// So many at the same time, since each is in memory a few times over.
-static TRIALS: Semaphore = Semaphore::const_new(2);
 
 /// Octets of a message as an upstream gets it that delivers by the header.
 ///
@@ -23,7 +20,7 @@ pub(super) async fn size_as_sent(
     (transformer, upstream): (&Arc<Transformer>, &Arc<Upstream>),
     (message, content): (Message, &Content),
 ) -> Result<Result<u64, TransformError>, ContentError> {
-    let _trial = TRIALS.acquire().await;
+    let _trial = transformer.trial().await;
     let octets = content.read().await?;
     let (transformer, upstream) = (transformer.clone(), upstream.clone());
     let made = spawn_blocking(move || {

@@ -33,6 +33,7 @@ use downgrade::SevenBit;
 use header_delivery::obey_envelope;
 use identity::SenderIdentity;
 use smime::SmimeSigners;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::config::{Config, Login, NamedSignature, Signature, TestAction, TextEncoding, Upstream};
 use crate::mail::destinations::remove_blind_copies;
@@ -102,7 +103,11 @@ pub struct Transformer {
     signatures: Vec<NamedSignature>,
     completion: Option<Completion>,
     timeline: Timeline,
+    trials: Semaphore,
 }
+
+/// Messages that are made ready at the same time to see what they come to: each is in memory a few times over.
+const TRIALS: usize = 2;
 
 impl Transformer {
     /// Makes it ready; the time line tells which keys sign.
@@ -116,7 +121,13 @@ impl Transformer {
             signatures: config.signatures.clone(),
             completion: config.complete_addresses.clone(),
             timeline,
+            trials: Semaphore::new(TRIALS),
         })
+    }
+
+    /// Whoever makes a message ready only to see what it comes to holds this meanwhile, and waits for it in turn. `None` can't be.
+    pub async fn trial(&self) -> Option<SemaphorePermit<'_>> {
+        self.trials.acquire().await.ok()
     }
 
     /// The signature of that name, in upper or lower case.

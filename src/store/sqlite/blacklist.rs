@@ -1,5 +1,5 @@
 //! The blacklist. A write that may change the list says so by
-//! [`Writing::changes_blacklist`](super::writing::Writing::changes_blacklist).
+//! [`Knowledge::changes_blacklist`](super::knowledge::Knowledge::changes_blacklist).
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -7,11 +7,6 @@ use crate::store::{
     BlacklistEntry, BlacklistSource, MailboxFailure, NewBlacklistEntry, pattern_key, patterns_covering,
 };
 use crate::time::Moment;
-
-/// Whether there is any entry at all.
-pub(super) fn has_any(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM blacklist)")?.query_row([], |row| row.get(0))
-}
 
 /// The entry that covers an address.
 pub(super) fn find(db: &Connection, address: &str, now: Moment) -> rusqlite::Result<Option<BlacklistEntry>> {

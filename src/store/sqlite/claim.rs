@@ -48,7 +48,7 @@ enum Due {
 /// Takes what is due, fits and has room, turn by turn (see [`turns`](super::turns)).
 pub(super) fn claim(db: &Writing, ask: &Ask, folder: &Path) -> rusqlite::Result<Claimed> {
     let now = db.now();
-    let has_blacklist = db.may_be_listed();
+    let has_blacklist = db.knowledge.may_be_listed();
     let mut leased = Vec::new();
     let mut passed_over = Vec::new();
     let mut is_exhausted = false;

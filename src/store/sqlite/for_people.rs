@@ -111,7 +111,7 @@ impl Admin for SqliteStore {
 
     async fn blacklist_add(&self, entry: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError> {
         let add = move |db: &Writing| {
-            db.changes_blacklist();
+            db.knowledge.changes_blacklist();
             blacklist::add(db, &entry, db.now(), db.wall())
         };
         self.write(add).await
@@ -119,7 +119,7 @@ impl Admin for SqliteStore {
 
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError> {
         let remove = move |db: &Writing| {
-            db.changes_blacklist();
+            db.knowledge.changes_blacklist();
             mailboxes::forget(db, &pattern_key(&pattern))?;
             blacklist::remove(db, &pattern)
         };

@@ -24,8 +24,8 @@ enum FailureEnd {
 
 /// Notes failures, and lists the mailboxes that have had enough of them.
 pub(super) fn failed(db: &Writing, failures: &[MailboxFailure]) -> rusqlite::Result<MailboxFindings> {
-    db.changes_blacklist();
-    db.has_failures();
+    db.knowledge.changes_blacklist();
+    db.knowledge.has_failures();
     let mut findings = MailboxFindings::default();
     for failure in failures {
         let address = pattern_key(&failure.address);
@@ -99,26 +99,7 @@ fn withdraw(db: &Writing, domain: &str) -> rusqlite::Result<Option<u64>> {
 pub(super) fn reached(db: &Writing, address: &str) -> rusqlite::Result<()> {
     let address = pattern_key(address);
     db.reached(domain_key(&address).to_owned(), db.now().0 / SLOT);
-    if db.may_have_failures() { forget(db, &address) } else { Ok(()) }
-}
-
-/// Adds to what has reached a domain in a slot.
-pub(super) fn add_delivered(
-    db: &Connection,
-    domain: &str,
-    slot: i64,
-    recipients: u64,
-) -> rusqlite::Result<()> {
-    let mut upsert = db.prepare_cached(
-        "INSERT INTO domain_delivery (domain, slot, recipients) VALUES (?1, ?2, ?3) \
-         ON CONFLICT DO UPDATE SET recipients = recipients + ?3",
-    )?;
-    upsert.execute((domain, slot, recipients as i64)).map(drop)
-}
-
-/// Whether a failure is known of any mailbox.
-pub(super) fn have_failed(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM mailbox_failure)")?.query_row([], |row| row.get(0))
+    if db.knowledge.may_have_failures() { forget(db, &address) } else { Ok(()) }
 }
 
 /// Forgets what was held against a mailbox.

@@ -18,6 +18,7 @@ mod for_people;
 mod for_sessions;
 mod job_queue;
 mod keys;
+mod knowledge;
 mod lease;
 mod listing;
 mod mailboxes;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::at_start;
 use super::files::StoreFolder;
-use super::{keys, shrink};
+use super::keys;
 use crate::store::StoreError;
 
 /// How long a connection waits for another's lock.
@@ -15,6 +15,11 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// Statements that the writer keeps ready: all that it has.
 const STATEMENTS: usize = 128;
+
+/// Pages in use up to which a store of an older version is rewritten at its start, so that it can shrink from then on.
+const REWRITTEN: i64 = 16_384;
+/// `PRAGMA auto_vacuum`: pages are given back when they are asked for.
+pub(super) const CAN_SHRINK: i64 = 2;
 
 /// A step for each version; the first makes the tables. A step that has been released is never changed.
 const STEPS: [&str; 11] = [
@@ -55,13 +60,31 @@ pub(super) fn prepare(connection: &mut Connection, folder: &StoreFolder) -> Resu
     }
     connection.set_db_config(keep_log, false).map_err(&fault)?;
     if found <= 0 {
-        shrink::prepare_new(connection).map_err(&fault)?;
+        let_shrink(connection).map_err(&fault)?;
     }
     configure(connection).map_err(&fault)?;
     for (version, step) in (1..).zip(STEPS).skip(found.max(0).unsigned_abs() as usize) {
         migrate(connection, version, step).map_err(&fault)?;
     }
-    shrink::rewrite_old(connection).map_err(&fault)
+    rewrite_old(connection).map_err(&fault)
+}
+
+/// Makes a data base that has no tables yet one that can shrink.
+fn let_shrink(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "auto_vacuum", CAN_SHRINK)
+}
+
+/// Rewrites a data base of an older version that can't shrink, if that is done at once. It goes on as it is where that fails.
+fn rewrite_old(connection: &Connection) -> rusqlite::Result<()> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if number("auto_vacuum")? == CAN_SHRINK || number("page_count")? - number("freelist_count")? > REWRITTEN {
+        return Ok(());
+    }
+    let_shrink(connection)?;
+    if let Err(error) = connection.execute_batch("VACUUM") {
+        tracing::warn!(event = "store", reason = %error, effect = "queue.db keeps its size for now");
+    }
+    Ok(())
 }
 
 fn first_table(connection: &Connection) -> rusqlite::Result<Option<String>> {

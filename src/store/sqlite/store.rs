@@ -52,6 +52,16 @@ impl SqliteStore {
         threading: Threading,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
+        Self::open_watched(data_dir, max_messages, (threading, clock), |_| Ok(()))
+    }
+
+    /// The same; `watch` gets the writer's connection before it is used.
+    pub(super) fn open_watched(
+        data_dir: &Path,
+        max_messages: u64,
+        (threading, clock): (Threading, Arc<dyn Clock>),
+        watch: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, StoreError> {
         let ours = StoreFolder::take(data_dir)?;
         ours.make_database()?;
         let path = ours.database();
@@ -65,11 +75,12 @@ impl SqliteStore {
         let length = length.map_err(&fault)?.unsigned_abs();
         let anchor = settings::anchor(&connection).map_err(&fault)?;
         let timeline = Timeline::resume(clock, anchor.as_ref());
+        watch(&mut connection).map_err(&fault)?;
         let connection = Writing::new(connection, timeline.clone()).map_err(&fault)?;
         Ok(Self {
             loads: connection.loads(),
             books: connection.books(),
-            has_blacklist: connection.has_blacklist(),
+            has_blacklist: connection.knowledge.has_blacklist(),
             writer: Writer::start(connection, threading),
             readers: Arc::new(Readers::new(path)),
             timeline,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::{mailboxes, usage};
+use super::usage;
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount};
 
@@ -89,7 +89,11 @@ impl Sums {
             usage::add_to_slot(db, account, &amount, slot)?;
         }
         for ((domain, slot), recipients) in reached {
-            mailboxes::add_delivered(db, domain, slot, recipients)?;
+            let mut upsert = db.prepare_cached(
+                "INSERT INTO domain_delivery (domain, slot, recipients) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT DO UPDATE SET recipients = recipients + ?3",
+            )?;
+            upsert.execute((domain, slot, recipients as i64))?;
         }
         self.written = self.counted.len();
         Ok(())

@@ -8,7 +8,6 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,11 +15,12 @@ use rusqlite::Connection;
 
 use super::books::{Books, CountedWindows, OpenBooks, OpenPermit, limited};
 use super::checkpoints::Checkpoints;
+use super::knowledge::Knowledge;
 use super::queue_place::QueuePlace;
 use super::rows::lane;
 use super::sums::{Sums, SumsMark};
 use super::turns::Turns;
-use super::{blacklist, mailboxes, usage};
+use super::usage;
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Load, Scope, Wait};
 use crate::store::{LaneName, Lease, MessageId, PermitId};
@@ -77,14 +77,7 @@ pub(super) struct Writing {
     /// That of the last lease. It begins anywhere, so that leases of another opening are told apart even by whoever has kept
     /// them.
     token: Cell<u64>,
-    /// Whether anything is on the blacklist, as of the last commit.
-    has_blacklist: Arc<AtomicBool>,
-    blacklist_changed: Cell<bool>,
-    /// Whether there may be a mailbox of which a failure is known.
-    may_have_failures: Cell<bool>,
-    /// Statements that were prepared, and what SQLite looked at while it did so.
-    #[cfg(test)]
-    prepared: Arc<std::sync::atomic::AtomicU64>,
+    pub(super) knowledge: Knowledge,
 }
 
 impl Deref for Writing {
@@ -100,10 +93,7 @@ impl Writing {
     pub(super) fn new(mut connection: Connection, timeline: Timeline) -> rusqlite::Result<Self> {
         let checkpoints = Checkpoints::take_over(&mut connection)?;
         let loads = Loads(Arc::new(Mutex::new(Loads::read(&connection)?)));
-        let has_blacklist = Arc::new(AtomicBool::new(blacklist::has_any(&connection)?));
-        let may_have_failures = Cell::new(mailboxes::have_failed(&connection)?);
-        #[cfg(test)]
-        let prepared = count_prepared(&mut connection)?;
+        let knowledge = Knowledge::read(&connection)?;
         Ok(Self {
             connection,
             checkpoints,
@@ -116,18 +106,8 @@ impl Writing {
             books: Books::default(),
             owner: rand::random(),
             token: Cell::new(u64::from(rand::random::<u32>()) << 31),
-            has_blacklist,
-            blacklist_changed: Cell::new(false),
-            may_have_failures,
-            #[cfg(test)]
-            prepared,
+            knowledge,
         })
-    }
-
-    /// How much was prepared so far.
-    #[cfg(test)]
-    pub(super) fn prepared(&self) -> u64 {
-        self.prepared.load(Ordering::Relaxed)
     }
 
     /// Recipients come into a total.
@@ -145,21 +125,6 @@ impl Writing {
         self.sums.borrow_mut().write(&self.connection)
     }
 
-    /// Whether there may be a mailbox of which a failure is known.
-    pub(super) fn may_have_failures(&self) -> bool {
-        self.may_have_failures.get()
-    }
-
-    /// A failure of a mailbox is noted by this write.
-    pub(super) fn has_failures(&self) {
-        self.may_have_failures.set(true);
-    }
-
-    /// Whether anything is on the blacklist, as this transaction sees it.
-    pub(super) fn may_be_listed(&self) -> bool {
-        self.blacklist_changed.get() || self.has_blacklist.load(Ordering::Acquire)
-    }
-
     /// The figures of the lanes.
     pub(super) fn loads(&self) -> Loads {
         self.loads.clone()
@@ -168,11 +133,6 @@ impl Writing {
     /// The ledger of the limits.
     pub(super) fn books(&self) -> Books {
         self.books.clone()
-    }
-
-    /// Whether anything is on the blacklist, as of the last commit.
-    pub(super) fn has_blacklist(&self) -> Arc<AtomicBool> {
-        self.has_blacklist.clone()
     }
 
     /// The present moment.
@@ -386,11 +346,6 @@ impl Writing {
         self.books.with(work)
     }
 
-    /// The blacklist is changed by this write.
-    pub(super) fn changes_blacklist(&self) {
-        self.blacklist_changed.set(true);
-    }
-
     /// How much was done so far.
     pub(super) fn mark(&self) -> Mark {
         let sums = self.sums.borrow().mark();
@@ -442,9 +397,7 @@ impl Writing {
             books.ledger.doubt_all();
             books.windows = None;
         });
-        self.has_blacklist.store(blacklist::has_any(&self.connection)?, Ordering::Release);
-        self.may_have_failures.set(mailboxes::have_failed(&self.connection)?);
-        Ok(())
+        self.knowledge.read_again(&self.connection)
     }
 
     /// The transaction has been committed.
@@ -452,11 +405,7 @@ impl Writing {
         self.undo.borrow_mut().clear();
         self.sums.borrow_mut().clear();
         self.loads.apply(self.changes.borrow_mut().drain(..));
-        if self.blacklist_changed.take() {
-            // When it can't be read, there may be entries: then they are looked for.
-            let has_any = blacklist::has_any(&self.connection).unwrap_or(true);
-            self.has_blacklist.store(has_any, Ordering::Release);
-        }
+        self.knowledge.committed(&self.connection);
     }
 }
 
@@ -490,18 +439,4 @@ impl Loads {
             load.octets = load.octets.saturating_add_signed(octets);
         }
     }
-}
-
-/// Counts what is prepared on a connection.
-#[cfg(test)]
-fn count_prepared(connection: &mut Connection) -> rusqlite::Result<Arc<std::sync::atomic::AtomicU64>> {
-    use rusqlite::hooks::{AuthContext, Authorization};
-
-    let prepared = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let counted = prepared.clone();
-    connection.authorizer(Some(move |_: AuthContext<'_>| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        Authorization::Allow
-    }))?;
-    Ok(prepared)
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ruled::RuledRecord;
-use super::{DecisionsError, Disposition, Ruled};
+use super::{DecisionsError, Ruled};
 use crate::config::TestAction;
 use crate::mail::Address;
 
@@ -47,6 +47,17 @@ struct TestRecord {
 
 const ACTIONS: [(TestAction, &str); 3] =
     [(TestAction::Redirect, "redirect"), (TestAction::Hold, "hold"), (TestAction::Capture, "capture")];
+
+/// What an attempt does with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Goes to its recipients.
+    Sent,
+    /// A single copy goes to the test address, whoever it was for.
+    OneCopy,
+    /// Goes into the local mailbox.
+    Captured,
+}
 
 impl Decisions {
     /// The decisions of a message that test mode is to treat like this.

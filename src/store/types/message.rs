@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Decisions, LaneName, Priority};
+use super::{Decisions, Disposition, LaneName, Priority};
 use crate::content::Content;
 use crate::limits::Amount;
 use crate::mail::{Address, Body, ClientNetwork, MessageRequest, QueueId, RecipientRequest, ReversePath};
@@ -252,17 +252,6 @@ pub struct Message {
     pub size: u64,
     /// The content with our Received header.
     pub content: Content,
-}
-
-/// What an attempt does with a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// Goes to its recipients.
-    Sent,
-    /// A single copy goes to the test address, whoever it was for.
-    OneCopy,
-    /// Goes into the local mailbox.
-    Captured,
 }
 
 impl Message {

@@ -11,7 +11,7 @@ use crate::config::Window;
 use crate::smtp::ReplyParser;
 use crate::upstream::error::LoginMethod;
 use Provider::{Amazon, Any, Google, Microsoft};
-use ReplyAction::{Bounce, Defer, Refresh, Retry, Split};
+use ReplyAction::{Bounce, Defer, DeferStrange, Refresh, Retry, Split};
 use Stage::{Auth, Connect, Data, FinalDot, Greeting, Hello, Mail, Rcpt, Request};
 
 const STOP: ReplyAction = ReplyAction::Stop { scope: AppliesTo::Account };

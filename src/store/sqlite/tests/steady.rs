@@ -1,5 +1,7 @@
 //! What a message costs when nothing is new, and what is left of many: no statement is prepared, and the files shrink.
 
+use rusqlite::hooks::{AuthContext, Authorization};
+
 use super::*;
 
 /// Takes a message, claims it, defers it, claims it again, and settles it.
@@ -23,17 +25,26 @@ async fn one_message(store: &SqliteStore, hands: &Hands, n: u32) {
 async fn no_statement_is_prepared_twice() {
     let dir = tempfile::tempdir().unwrap();
     let hands = Hands::at(1_000_000);
-    let store = caller(dir.path(), &hands);
-    let prepared = async || store.write(|db| Ok(db.prepared())).await.unwrap();
+    let counted = Arc::new(AtomicI64::new(0));
+    let counts = counted.clone();
+    let clock = Arc::new(hands.clone());
+    let store = SqliteStore::open_watched(dir.path(), 1_000, (Threading::Caller, clock), |connection| {
+        // It is asked about all that a statement does whenever one is prepared.
+        connection.authorizer(Some(move |_: AuthContext<'_>| {
+            counts.fetch_add(1, Ordering::Relaxed);
+            Authorization::Allow
+        }))
+    });
+    let store = store.unwrap();
     for n in 0..3 {
         one_message(&store, &hands, n).await;
     }
-    let before = prepared().await;
+    let before = counted.load(Ordering::Relaxed);
     assert!(before > 0, "they are counted");
     for n in 3..30 {
         one_message(&store, &hands, n).await;
     }
-    assert_eq!(prepared().await, before);
+    assert_eq!(counted.load(Ordering::Relaxed), before);
     assert_eq!(store.totals().await.unwrap().accepted, 60);
 }
 

@@ -30,6 +30,6 @@ pub(super) const SAID: &[(Stage, &str, ReplyAction)] = &[
     (Request, "451 4.3.2 429 ApplicationThrottled: Application is over its MailboxConcurrency limit. (request 7c3e)", busy(true)),
     (Request, "451 4.3.2 429 TooManyRequests, retry after 30 seconds: Too many requests. (request 7c3e)", busy(false)),
     (Request, "451 4.3.2 503 ErrorServerBusy: The server is too busy. (request 7c3e)", busy(false)),
-    (Request, "451 4.3.0 400 ErrorMimeContentInvalidBase64String: Invalid base64 string for MIME content. (request 7c3e)", Defer),
-    (Request, "451 4.3.0 400 ErrorSomethingNew: Who knows. (request 7c3e)", Defer),
+    (Request, "451 4.3.0 400 ErrorMimeContentInvalidBase64String: Invalid base64 string for MIME content. (request 7c3e)", DeferStrange),
+    (Request, "451 4.3.0 400 ErrorSomethingNew: Who knows. (request 7c3e)", DeferStrange),
 ];
