@@ -40,7 +40,7 @@ async fn a_client_reads_what_graph_answers() {
         (Step::TakenAnswerLost, "451 4.4.2 "),
         (Step::Unreachable, "451 4.4.1 graph is not reachable: "),
     ] {
-        let graph = ScriptedGraph::new(&[step.clone()]);
+        let graph = ScriptedGraph::new(std::slice::from_ref(&step));
         let (sim, _feed) = relay(&graph, &format!("{DIRECT}{GRAPH}"), &[]).await;
         let said = told(&sim, &[TO, OTHER]).await;
         assert!(said.starts_with(want), "{step:?}: {said}");

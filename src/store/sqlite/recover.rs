@@ -34,10 +34,10 @@ struct Rest {
 /// Messages whose lease was not ended by whoever held it.
 pub(super) fn cut_off(db: &Connection, pauses: &DoubtPauses, now: Moment) -> rusqlite::Result<Vec<CutOff>> {
     let cut_off = |attempt: UnknownEnd| {
-        let again_in = rests(db, &attempt, pauses, now)?.iter().map(|rest| rest.lasts).min();
-        Ok(CutOff { queue_id: attempt.queue_id, upstream: attempt.upstream, again_in })
+        let again_in = rests(db, &attempt, pauses, now).iter().map(|rest| rest.lasts).min();
+        CutOff { queue_id: attempt.queue_id, upstream: attempt.upstream, again_in }
     };
-    unknown_ends(db)?.into_iter().map(cut_off).collect()
+    Ok(unknown_ends(db)?.into_iter().map(cut_off).collect())
 }
 
 /// Voids all leases: whoever held them is dead, for we hold the lock.
@@ -49,7 +49,7 @@ pub(super) fn recover(db: &Writing, pauses: &DoubtPauses) -> rusqlite::Result<Re
         books.permits.clear();
     });
     for attempt in unknown_ends(db)? {
-        let rests = rests(db, &attempt, pauses, db.now())?;
+        let rests = rests(db, &attempt, pauses, db.now());
         set_aside(db, attempt.id, &rests)?;
     }
     let sql = concat!("UPDATE message SET state = 0 WHERE state = 1 RETURNING ", place_columns!());
@@ -80,14 +80,9 @@ fn unknown_ends(db: &Connection) -> rusqlite::Result<Vec<UnknownEnd>> {
 }
 
 /// The recipients of an attempt rest that may have the message, where its upstream may go on with it.
-fn rests(
-    db: &Connection,
-    attempt: &UnknownEnd,
-    pauses: &DoubtPauses,
-    now: Moment,
-) -> rusqlite::Result<Vec<Rest>> {
+fn rests(db: &Connection, attempt: &UnknownEnd, pauses: &DoubtPauses, now: Moment) -> Vec<Rest> {
     let Some(pause) = pauses.of(&attempt.upstream).filter(|_| attempt.recipients > 0) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     // As the lease took them: what has become due since comes behind them.
     let (due, most) = match attempt.decisions.disposition() {
@@ -97,9 +92,10 @@ fn rests(
     let is_sent = most < u32::MAX;
     let terms =
         Terms { account: None, recipients: most, blacklist: is_sent.then_some(now), folder: Path::new("") };
-    let Ok(recipients) = lease::recipients(db, attempt.id, due, &terms) else { return Ok(Vec::new()) };
+    // One that can't be read is held when it is next taken.
+    let recipients = lease::recipients(db, attempt.id, due, &terms).unwrap_or_default();
     let going = recipients.into_iter().filter(|recipient| recipient.listed.is_none());
-    Ok(going.map(|to| Rest { place: to.index, lasts: pause.after(to.doubts) }).collect())
+    going.map(|to| Rest { place: to.index, lasts: pause.after(to.doubts) }).collect()
 }
 
 /// Recipients rest from now on, and are in doubt once more.
