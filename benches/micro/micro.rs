@@ -3,25 +3,27 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use mailsluice::config::{Log, LogFormat, LogLevel, Quota, Window};
 use mailsluice::limits::{AccountKey, Amount, Ceilings, Counts, Scope, ScopeLimits, room};
 use mailsluice::mail::header::{Header, scan};
-use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::report::log::LineLayer;
 use mailsluice::smtp::data_stream::DataStream;
 use mailsluice::smtp::dot_stuffing::Encoder;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
-    Ask, Claimed, Claims as _, ClientInfo, Content, Decisions, Delivery, Intake as _, LaneName, Leased,
-    MessageKind, NewMessage, NewRecipient, Priority, RecipientState, Recipients, Settlement,
+    Ask, Claimed, Claims as _, Delivery, Intake as _, Leased, RecipientState, Settlement,
 };
 use mailsluice::time::{Moment, SystemClock, Timeline};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::layer::SubscriberExt as _;
+
+#[path = "../scale/message.rs"]
+mod store_message;
+
+use store_message::{lane, new_message};
 
 const TEN_KIB: usize = 10 << 10;
 
@@ -163,7 +165,8 @@ impl Queue {
     }
 
     fn accept(&self) {
-        let new = new_message(self.next.fetch_add(1, Relaxed));
+        let number = self.next.fetch_add(1, Relaxed);
+        let new = new_message(number, ("office@firm.example", "customer@elsewhere.example"), message());
         self.runtime.block_on(self.store.enqueue(new)).expect("the queue has room");
     }
 
@@ -187,38 +190,6 @@ impl Queue {
         for one in leased {
             self.runtime.block_on(self.store.settle(sent(one))).expect("the lease holds");
         }
-    }
-}
-
-fn lane() -> LaneName {
-    LaneName::of_upstream("u")
-}
-
-fn new_message(number: u32) -> NewMessage {
-    let address = |text: &str| Address::parse(text).expect("an address");
-    let recipient = NewRecipient {
-        address: address("customer@elsewhere.example"),
-        dropped: false,
-        copy: false,
-        request: RecipientRequest::default(),
-    };
-    NewMessage {
-        queue_id: QueueId::new(1_700_000_000_000 + i64::from(number), number),
-        kind: MessageKind::Submitted,
-        priority: Priority::Normal,
-        lane: lane(),
-        limit_wait: Duration::ZERO,
-        delay: Duration::ZERO,
-        reverse_path: ReversePath::Address(address("office@firm.example")),
-        sender: "office@firm.example".into(),
-        body: Body::EightBitMime,
-        smtputf8: false,
-        request: MessageRequest::default(),
-        client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
-        decisions: Decisions::default(),
-        held: false,
-        recipients: Recipients::new(vec![recipient]).expect("one"),
-        content: Content::memory(message()),
     }
 }
 

@@ -7,17 +7,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
-use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::store::sqlite::{SqliteStore, Threading};
-use mailsluice::store::{
-    ClientInfo, Content, Decisions, Intake, LaneName, MessageKind, NewMessage, NewRecipient, Priority,
-    Recipients,
-};
+use mailsluice::store::{Intake, NewMessage};
 use mailsluice::time::SystemClock;
 use tokio::task::JoinSet;
+
+#[path = "message.rs"]
+mod message;
+
+use message::new_message;
 
 /// So many messages are handed in at once, and so share a commit.
 const AT_ONCE: u32 = 500;
@@ -40,7 +41,7 @@ fn other(error: impl std::fmt::Display) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-fn message(number: u32, octets: usize) -> io::Result<NewMessage> {
+fn message(number: u32, octets: usize) -> NewMessage {
     let user = number % USERS;
     let sender = format!("office{user}@firm.example");
     let mut content = format!(
@@ -52,30 +53,8 @@ fn message(number: u32, octets: usize) -> io::Result<NewMessage> {
         content.extend(std::iter::repeat_n('X', width));
         content.push_str("\r\n");
     }
-    let recipient = NewRecipient {
-        address: Address::parse(&format!("customer{number}@d{}.example", number % DOMAINS)).map_err(other)?,
-        dropped: false,
-        copy: false,
-        request: RecipientRequest::default(),
-    };
-    Ok(NewMessage {
-        queue_id: QueueId::new(1_700_000_000_000 + i64::from(number), number),
-        kind: MessageKind::Submitted,
-        priority: Priority::Normal,
-        lane: LaneName::of_upstream("sink"),
-        limit_wait: Duration::ZERO,
-        delay: Duration::ZERO,
-        reverse_path: ReversePath::Address(Address::parse(&sender).map_err(other)?),
-        sender,
-        body: Body::EightBitMime,
-        smtputf8: false,
-        request: MessageRequest::default(),
-        client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
-        decisions: Decisions::default(),
-        held: false,
-        recipients: Recipients::new(vec![recipient]).ok_or_else(|| other("no recipient"))?,
-        content: Content::memory(content.into_bytes()),
-    })
+    let recipient = format!("customer{number}@d{}.example", number % DOMAINS);
+    new_message(number, (&sender, &recipient), content.into_bytes())
 }
 
 async fn hand_in(
@@ -89,7 +68,7 @@ async fn hand_in(
         if number >= messages {
             return Ok(());
         }
-        store.enqueue(message(number, octets)?).await.map_err(other)?;
+        store.enqueue(message(number, octets)).await.map_err(other)?;
     }
 }
 

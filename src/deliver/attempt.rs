@@ -14,12 +14,12 @@ use crate::account::{
     Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe, RefusedWhenUsed, say_goodbye,
 };
 use crate::config::{BlacklistAction, DoubtPause};
-use crate::mail::{Address, Body, RecipientRequest, ReversePath};
+use crate::mail::{Address, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
 use crate::store::{Leased, Message, MessageKind};
 use crate::transform::{EditedFields, Prepared};
 use crate::upstream::{
-    ConnectError, DeferralCause, Link, Outcome, Outgoing, RecipientResult, ReplyAction, Requests, Stage,
+    ConnectError, DeferralCause, Link, Outcome, RecipientResult, ReplyAction, Requests, Stage,
     TransactionResult, blacklist_candidate, row_for, stated_wait,
 };
 
@@ -212,18 +212,7 @@ impl Job {
             Some(_) => Requests::default(),
             None => Requests { message: Some(&message.request), recipients: &asked },
         };
-        let outgoing = Outgoing {
-            queue_id: &message.queue_id,
-            reverse_path: &prepared.reverse_path,
-            envelope: &envelope,
-            recipients: &prepared.recipients,
-            body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
-            smtputf8: prepared.smtputf8,
-            content: &prepared.content,
-            delivery: prepared.delivery,
-            requests,
-            goes_as_whole: false,
-        };
+        let outgoing = prepared.outgoing(&message.queue_id, &envelope, requests);
         tokio::select! {
             result = link.send(&outgoing) => match result {
                 Ok(result) => {

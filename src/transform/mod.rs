@@ -38,10 +38,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::config::{Config, Login, NamedSignature, Signature, TestAction, TextEncoding, Upstream};
 use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::Header;
-use crate::mail::{Address, Completion, ReversePath};
+use crate::mail::{Address, Body, Completion, QueueId, ReversePath};
 use crate::store::{Message, MessageKind};
 use crate::time::Timeline;
-use crate::upstream::{DeliveredBy, Offer};
+use crate::upstream::{DeliveredBy, Offer, Outgoing, Requests};
 
 /// What a transformation must know of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,36 @@ pub struct Prepared {
     pub delivery: DeliveredBy,
     /// The fields that others than the recipients were taken out of.
     pub edited: EditedFields,
+}
+
+impl Prepared {
+    /// What the transaction says of its content.
+    #[must_use]
+    pub fn body(&self) -> Body {
+        if self.eight_bit { Body::EightBitMime } else { Body::SevenBit }
+    }
+
+    /// It on its way to an upstream. `envelope` are the recipients of the attempt as the client gave them.
+    #[must_use]
+    pub fn outgoing<'a>(
+        &'a self,
+        queue_id: &'a QueueId,
+        envelope: &'a [Address],
+        requests: Requests<'a>,
+    ) -> Outgoing<'a> {
+        Outgoing {
+            queue_id,
+            reverse_path: &self.reverse_path,
+            envelope,
+            recipients: &self.recipients,
+            body: self.body(),
+            smtputf8: self.smtputf8,
+            content: &self.content,
+            delivery: self.delivery,
+            requests,
+            goes_as_whole: false,
+        }
+    }
 }
 
 /// What messages are changed by: all that stands in one configuration beside the upstreams, ready to use.

@@ -13,10 +13,10 @@ import random
 import smtplib
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
+from clients import Clients
 from messages import compose
 from network import close_quietly
 from relay import Relay
@@ -26,28 +26,13 @@ CLIENTS = 6
 UPSTREAM_CONNECTIONS = 8
 
 
-class Load:
+class Load(Clients):
     """Clients that submit for as long as they are let, through every crash of the relay."""
 
     def __init__(self, port, clients=CLIENTS, seed=1, pause=0.0):
-        self.port = port
+        super().__init__(port, clients, seed, 60)
         self.acknowledged = set()
-        self.tried = 0
         self.pause = pause
-        self.lock = threading.Lock()
-        self.ending = threading.Event()
-        self.threads = [threading.Thread(target=self._submit, args=(n, random.Random(seed * 1000 + n))) for n in range(clients)]
-
-    def start(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def stop(self):
-        self.ending.set()
-        for thread in self.threads:
-            thread.join(60)
-            assert not thread.is_alive(), "a client hangs"
 
     def _submit(self, client, chance):
         connection, count = None, 0

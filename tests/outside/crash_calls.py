@@ -147,19 +147,26 @@ def restart(world):
     raise AssertionError(f"it does not start again: {world.relay.errors()[-2000:]}{world.log_tail()}")
 
 
-def run_all(wanted, folder, layer, at_once=AT_ONCE, say=lambda result: None):
-    """Runs (flow, fault, call) each in a folder of its own, which stays where something was found."""
-    def one(number, flow, fault, call):
-        own = Path(folder) / f"{number}-{flow.name}-{fault}-{call}"
-        result = strike(flow, own, layer, fault, call)
-        if not result.faults:
+def each_apart(wanted, folder, at_once, play, say):
+    """Has `play(own, ...)` for each of what is wanted, in a folder of its own, which stays where something was found. Each begins with
+    what has a flow, or is one."""
+    def one(number, each):
+        flow = getattr(each[0], "flow", each[0])
+        own = Path(folder) / "-".join(map(str, (number, flow.name, *each[1:])))
+        found = play(own, *each)
+        if not found.faults:
             shutil.rmtree(own, ignore_errors=True)
-        say(result)
-        return result
+        say(found)
+        return found
 
     with ThreadPoolExecutor(at_once) as pool:
-        begun = [pool.submit(one, number, *each) for number, each in enumerate(wanted)]
+        begun = [pool.submit(one, number, each) for number, each in enumerate(wanted)]
         return [each.result() for each in begun]
+
+
+def run_all(wanted, folder, layer, at_once=AT_ONCE, say=lambda result: None):
+    """Runs (flow, fault, call) each in a folder of its own, which stays where something was found."""
+    return each_apart(wanted, folder, at_once, lambda own, flow, *struck: strike(flow, own, layer, *struck), say)
 
 
 def main():

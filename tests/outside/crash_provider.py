@@ -8,12 +8,13 @@ import json
 import logging
 import threading
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from crash_upstream import CrashUpstream
+from network import JsonHandler
 
 # aiosmtpd warns of what it does itself.
 logging.getLogger("mail.log").setLevel(logging.ERROR)
@@ -99,7 +100,7 @@ class Provider(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
 
-class Requests(BaseHTTPRequestHandler):
+class Requests(JsonHandler):
     def do_POST(self):
         asked = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers.get("content-length", 0))).decode()))
         _, tenant, what = self.path.split("/")
@@ -110,12 +111,4 @@ class Requests(BaseHTTPRequestHandler):
             status, answer = 503, {"error": "temporarily_unavailable"}
         else:
             status, answer = upstream.answer_token(asked)
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.answer(status, json.dumps(answer).encode())

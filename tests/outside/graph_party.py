@@ -15,12 +15,13 @@ import urllib.parse
 from email.header import decode_header, make_header
 from email.policy import default
 from email.utils import getaddresses
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from network import JsonHandler
 
 TOKEN = "access-token-of-the-test"
 AUDIENCE = "https://graph.microsoft.com"
@@ -77,7 +78,7 @@ class GraphParty:
         return (202, None) if may_send else (403, "ErrorAccessDenied")
 
     def _handler(party):  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(JsonHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -85,30 +86,20 @@ class GraphParty:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.path == "/token":
                     answer = json.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}).encode()
-                    return self._answer(200, answer)
+                    return self.answer(200, answer)
                 match = re.fullmatch(r"/v1\.0/users/([^/]+)/sendMail", self.path)
                 mailbox = urllib.parse.unquote(match.group(1)) if match else None
                 status, code = party.judged(self.headers["authorization"] or "", mailbox)
                 if status != 202:
                     party.refused.append(status)
-                    return self._answer(status, json.dumps({"error": {"code": code, "message": "no"}}).encode())
+                    return self.answer(status, json.dumps({"error": {"code": code, "message": "no"}}).encode())
                 content = base64.b64decode(body, validate=True)
                 with party.lock:
                     party.requests.append((mailbox, content))
-                self._answer(202, b"")
+                self.answer(202, b"")
 
             def do_GET(self):
-                self._answer(401, b'{"error":{"code":"InvalidAuthenticationToken","message":"no"}}')
-
-            def _answer(self, status, body):
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
+                self.answer(401, b'{"error":{"code":"InvalidAuthenticationToken","message":"no"}}')
 
         return Handler
 

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from http.server import BaseHTTPRequestHandler
 
 
 def free_port():
@@ -39,3 +40,17 @@ def close_quietly(connection):
             connection.close()
         except OSError:
             pass
+
+
+class JsonHandler(BaseHTTPRequestHandler):
+    """Answers in JSON, and logs nothing."""
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass

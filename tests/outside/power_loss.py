@@ -13,12 +13,11 @@ import shutil
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import crash_flows
-from crash_calls import AT_ONCE, FAULTS, act, begin, flows, restart, told
+from crash_calls import AT_ONCE, FAULTS, act, begin, each_apart, flows, restart, told
 from crash_flows import World
 from disk import LOGGED, SAID, SYNC, WAYS, after_power_loss, build_layer, write_folder
 
@@ -127,17 +126,7 @@ class Recording:
 
 def lose_all(wanted, folder, at_once=AT_ONCE, say=lambda loss: None, **more):
     """Plays (recording, record, way, seed) back, each in a folder of its own, which stays where something was found."""
-    def one(number, recording, record, way, seed):
-        own = Path(folder) / f"{number}-{recording.flow.name}-{record}-{way}-{seed}"
-        loss = recording.lose(own, record, way, seed, **more)
-        if not loss.faults:
-            shutil.rmtree(own, ignore_errors=True)
-        say(loss)
-        return loss
-
-    with ThreadPoolExecutor(at_once) as pool:
-        begun = [pool.submit(one, number, *each) for number, each in enumerate(wanted)]
-        return [each.result() for each in begun]
+    return each_apart(wanted, folder, at_once, lambda own, recording, *lost: recording.lose(own, *lost, **more), say)
 
 
 def main():

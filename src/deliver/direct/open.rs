@@ -47,7 +47,7 @@ impl Head {
     pub(super) fn of(message: &Message, prepared: &Prepared) -> Self {
         Self {
             reverse_path: prepared.reverse_path.clone(),
-            body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
+            body: prepared.body(),
             smtputf8: prepared.smtputf8,
             request: message.decisions.test.is_none().then(|| message.request.clone()),
         }

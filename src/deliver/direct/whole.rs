@@ -10,7 +10,7 @@ use super::refusal;
 use super::shared::DirectContext;
 use crate::account::{Account, MailFacts};
 use crate::direct::{DirectMessage, DirectRefusal};
-use crate::mail::{Address, Body};
+use crate::mail::Address;
 use crate::smtp::Reply;
 use crate::store::Message;
 use crate::transform::Prepared;
@@ -53,18 +53,8 @@ impl Whole {
         self.permit.add_content(message.size).await?;
         let (permit, prepared) = (&mut self.permit, &self.prepared);
         let envelope: Vec<Address> = message.recipients.iter().map(|to| to.address.clone()).collect();
-        let outgoing = Outgoing {
-            queue_id: &message.queue_id,
-            reverse_path: &prepared.reverse_path,
-            envelope: &envelope,
-            recipients: &prepared.recipients,
-            body: if prepared.eight_bit { Body::EightBitMime } else { Body::SevenBit },
-            smtputf8: prepared.smtputf8,
-            content: &prepared.content,
-            delivery: prepared.delivery,
-            requests: Requests::default(),
-            goes_as_whole: true,
-        };
+        let outgoing = prepared.outgoing(&message.queue_id, &envelope, Requests::default());
+        let outgoing = Outgoing { goes_as_whole: true, ..outgoing };
         let upstream = permit.upstream().to_owned();
         let result = match wait_for_upstream(shared, &upstream, until, link.send(&outgoing)).await {
             Ok(Ok(result)) => result,
