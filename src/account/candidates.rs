@@ -116,6 +116,32 @@ impl Candidates {
         Choice::Wait(first.unwrap_or_else(nobody), until)
     }
 
+    /// The account of the lane's own upstream that would take what comes next, and how many messages it could take.
+    pub(crate) fn prospect(&self, now: Moment) -> Option<(Arc<Account>, u32)> {
+        let own = self.own();
+        let first = self.tiers[0].next.load(Ordering::Relaxed);
+        let in_turn = (0..own.len()).map(|offset| &own[(first + offset) % own.len()]);
+        in_turn.map(|account| (account.clone(), account.could_take(now))).find(|(_, messages)| *messages > 0)
+    }
+
+    /// The right to send by this account what was taken for it.
+    ///
+    /// # Errors
+    /// Why it can't be had any more.
+    pub(crate) fn grant_of(
+        &self,
+        account: &Arc<Account>,
+        taken: u32,
+        now: Moment,
+    ) -> Result<Grant, Obstacle> {
+        let place = account.waiters.join(&Arc::default());
+        let grant = account.grant(taken, &place, now)?;
+        if let Some(index) = self.own().iter().position(|own| Arc::ptr_eq(own, account)) {
+            self.tiers[0].next.store(index + 1, Ordering::Relaxed);
+        }
+        Ok(grant)
+    }
+
     /// Whether another upstream is to take the mail because of this.
     fn stands_in(&self, obstacle: &Obstacle, now: Moment) -> bool {
         let on = &self.fallback.on;

@@ -265,6 +265,13 @@ impl Account {
         Ok(Grant { account: self.clone(), settings, connections, probes, changes })
     }
 
+    /// How many messages it could take at `now` if they came, as far as is known without asking the store: none while something
+    /// is in the way, or others wait for it. Nothing is kept for them.
+    pub(super) fn could_take(&self, now: Moment) -> u32 {
+        let is_well = self.obstacle(now).is_none() && self.downs().next().is_none();
+        if is_well && !self.waiters.has_others(None) { self.pool.free() } else { 0 }
+    }
+
     fn probe(&self, condition: &Condition) -> Result<Option<Probe>, Obstacle> {
         let right = condition.probe()?;
         Ok(right.map(|right| Probe { right: Some(right), upstream: self.upstream.clone() }))

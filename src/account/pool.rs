@@ -6,8 +6,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
+use super::goodbye::say_goodbye;
 use super::session_length::SessionLength;
 use super::tasks::Spawner;
 use super::waiters::Waiters;
@@ -15,8 +16,6 @@ use crate::upstream::Link;
 
 /// How long an idle connection is kept. Long enough for the next mail of a burst, too short to annoy a provider.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long we wait for the answer to QUIT.
-const QUIT: Duration = Duration::from_secs(5);
 
 /// The pool of one account. It outlives reloads; connections that were made by older settings are not used again.
 #[derive(Debug)]
@@ -102,6 +101,14 @@ impl SharedPoolState {
     fn most(&self) -> u32 {
         self.configured.min(self.learned.unwrap_or(u32::MAX))
     }
+
+    fn room(&self) -> u32 {
+        self.most().saturating_sub(self.open)
+    }
+
+    fn is_over(&self) -> bool {
+        self.open > self.most()
+    }
 }
 
 impl Pool {
@@ -126,6 +133,14 @@ impl Pool {
         Some(PooledConnection { link: None, slot: Some(slot) })
     }
 
+    /// How many connections could be had now.
+    pub(super) fn free(&self) -> u32 {
+        let state = self.lock();
+        let shared = [Some(&self.shared), state.group.as_ref()].into_iter().flatten();
+        let room = shared.map(|shared| shared.lock().room()).min().unwrap_or(0);
+        state.idle.len() as u32 + state.most.saturating_sub(state.open).min(room)
+    }
+
     fn open(self: &Arc<Self>) -> Option<ConnectionSlot> {
         let mut state = self.lock();
         if state.open >= state.most {
@@ -146,7 +161,7 @@ impl Pool {
         // Always in this order, so that no two wait for each other.
         let all = || [Some(&self.shared), state.group.as_ref()].into_iter().flatten();
         let mut locked: Vec<_> = all().map(|shared| shared.lock()).collect();
-        if let Some((full, locked)) = all().zip(&mut locked).find(|(_, one)| one.open >= one.most()) {
+        if let Some((full, locked)) = all().zip(&mut locked).find(|(_, one)| one.room() == 0) {
             if !locked.crowded_out.iter().any(|pool| pool.as_ptr() == Arc::as_ptr(self)) {
                 locked.crowded_out.push(Arc::downgrade(self));
             }
@@ -216,17 +231,12 @@ impl Pool {
     pub(super) fn close_idle(self: &Arc<Self>) {
         let all = std::mem::take(&mut self.lock().idle);
         for idle in all {
-            self.quit(idle);
+            quit(self.in_use(idle));
         }
     }
 
     fn close_one_idle(self: &Arc<Self>) -> bool {
-        self.pop_idle().map(|idle| self.quit(idle)).is_some()
-    }
-
-    fn quit(self: &Arc<Self>, idle: Idle) {
-        let (link, slot) = self.in_use(idle);
-        quit(link, slot);
+        self.pop_idle().map(|idle| quit(self.in_use(idle))).is_some()
     }
 
     /// A connection that is idle no longer.
@@ -245,11 +255,12 @@ impl Pool {
         state.max_recipients = link.offer().max_recipients;
         // While others have none they take turns, a message each.
         let all = [Some(&self.shared), state.group.as_ref()];
-        let is_free = !all.into_iter().flatten().any(|shared| shared.is_over() || shared.others_wait(self));
+        let is_free =
+            !all.into_iter().flatten().any(|shared| shared.lock().is_over() || shared.others_wait(self));
         let fits = state.open <= state.most && slot.epoch == state.epoch && is_free;
         if !reusable || !fits {
             drop(state);
-            return quit(link, slot);
+            return quit((link, slot));
         }
         state.idle.push(Idle { link, epoch: slot.epoch, since: Instant::now() });
         // It goes on counting.
@@ -271,7 +282,7 @@ impl Pool {
         state.reaping = next.is_some();
         drop(state);
         for idle in old {
-            self.quit(idle);
+            quit(self.in_use(idle));
         }
         next
     }
@@ -294,17 +305,12 @@ async fn reap_idle(pool: Weak<Pool>) {
 }
 
 /// Says goodbye in the background: nobody waits for it. Until it is said the provider counts the connection.
-fn quit(link: Link, slot: ConnectionSlot) {
+fn quit((link, slot): (Link, ConnectionSlot)) {
     let Some(spawner) = slot.pool.as_ref().map(|pool| pool.spawner.clone()) else { return };
     spawner.spawn(async move {
         say_goodbye(link).await;
         drop(slot);
     });
-}
-
-/// Ends a connection in good order, without waiting for long. Until then the provider counts it.
-pub(crate) async fn say_goodbye(link: Link) {
-    let _ = timeout(QUIT, link.quit()).await;
 }
 
 impl SharedPool {
@@ -338,11 +344,6 @@ impl SharedPool {
     pub(super) fn counts(&self) -> (u32, u32) {
         let state = self.lock();
         (state.open, state.ready)
-    }
-
-    fn is_over(&self) -> bool {
-        let state = self.lock();
-        state.open > state.most()
     }
 
     fn close_one_idle(&self, but: &Arc<Pool>) {

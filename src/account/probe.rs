@@ -9,8 +9,9 @@ use tokio::time::timeout;
 
 use super::accounts::Accounts;
 use super::feedback::Feedback;
+use super::goodbye::say_goodbye;
 use super::login::Account;
-use super::pool::{PooledConnection, say_goodbye};
+use super::pool::PooledConnection;
 use super::settings::AccountSettings;
 use crate::upstream::{ConnectError, ConnectStep, Link, Observer, Transport};
 

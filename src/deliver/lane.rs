@@ -17,10 +17,10 @@ use super::lane_log::LaneLog;
 use super::lane_settings::LaneSettings;
 use super::settle;
 use super::sweep::Sweep;
-use crate::account::{Account, Choice, Grant, Obstacle, Waiting};
+use crate::account::{Account, AccountSettings, Choice, Grant, Obstacle, Waiting};
 use crate::lane::{LaneState, Served};
 use crate::limits::AccountKey;
-use crate::store::{Ask, Claimed, Content, Leased, Message, StoreError};
+use crate::store::{Ask, Claimed, Content, Leased, Message, StandingAsk, StoreError};
 use crate::time::Moment;
 use crate::upstream::Outcome;
 
@@ -55,8 +55,22 @@ pub(super) struct Lane {
 enum Filled {
     /// Look again: the next account may have more, or nothing is due.
     GoOn,
+    /// That is all.
+    Done(Rest),
+}
+
+/// How a lane rests.
+enum Rest {
+    /// Something is in the way of what is due, until then at most; or attempts must end first.
+    Stuck(Option<Moment>),
     /// Nothing is due until then.
-    Done(Option<Moment>),
+    NothingDue(Option<Moment>),
+}
+
+/// What the lane could send if it came.
+struct Prospect {
+    account: Arc<Account>,
+    ask: StandingAsk,
 }
 
 impl Lane {
@@ -87,15 +101,20 @@ impl Lane {
         let mut phase = self.shared.context.phase.clone();
         self.shared.show(LaneState::Up);
         while !self.shared.context.is_finishing() && self.follow_settings() {
-            let next = self.fill().await;
+            let rest = self.fill().await;
+            let prospect = self.prospect(&rest);
             let signal = self.signal.clone();
             tokio::select! {
-                () = tokio::time::sleep(self.until(next)) => {}
+                () = tokio::time::sleep(self.until(rest)) => {}
                 () = signal.notified() => {}
+                () = come(prospect.as_ref()) => {}
                 Some(ended) = self.attempts.join_next_with_id() => self.ended(ended).await,
                 Some(_) = self.sweep.tasks.join_next() => {}
                 _ = self.settings.changed() => {}
                 _ = phase.changed() => {}
+            }
+            if let Some(Prospect { account, ask }) = prospect {
+                self.begin_taken(&account, ask.end().await);
             }
             while let Some(ended) = self.attempts.try_join_next_with_id() {
                 self.ended(ended).await;
@@ -143,20 +162,20 @@ impl Lane {
     }
 
     /// Starts what may start. Tells when to look again.
-    async fn fill(&mut self) -> Option<Moment> {
+    async fn fill(&mut self) -> Rest {
         self.sweep.run(&self.shared).await;
         loop {
             let now = self.now();
             if self.attempts.len() >= SETTLING * self.shared.candidates.connections() {
                 // The end of an attempt goes on from here.
                 self.waiting.leave();
-                return None;
+                return Rest::Stuck(None);
             }
             let waits = self.shared.context.store.lane_load(&self.shared.name).messages;
             if waits == 0 || self.next_due.is_some_and(|due| due > now) {
                 self.waiting.leave();
                 self.log.nothing_waits(&self.shared, now);
-                return self.next_due.filter(|_| waits > 0);
+                return Rest::NothingDue(self.next_due.filter(|_| waits > 0));
             }
             let wanted = u32::try_from(waits).unwrap_or(u32::MAX).min(TURN);
             match self.shared.candidates.choose(&mut self.waiting, &self.barren, wanted, now) {
@@ -164,12 +183,12 @@ impl Lane {
                     self.log.chosen = around;
                     match self.claim(grant, now).await {
                         Filled::GoOn => {}
-                        Filled::Done(next) => return next,
+                        Filled::Done(rest) => return rest,
                     }
                 }
                 Choice::Wait(obstacle, until) => match self.wait(&obstacle, until, now).await {
                     Filled::GoOn => {}
-                    Filled::Done(next) => return next,
+                    Filled::Done(rest) => return rest,
                 },
             }
         }
@@ -188,7 +207,7 @@ impl Lane {
         }
         self.log.waits(&self.shared, obstacle, until, now);
         let due = self.next_due.filter(|_| is_idle);
-        Filled::Done([until, self.due_for_barren, due].into_iter().flatten().min())
+        Filled::Done(Rest::Stuck([until, self.due_for_barren, due].into_iter().flatten().min()))
     }
 
     /// Whether something is due now that waits. Where the store does not say, it is.
@@ -205,17 +224,18 @@ impl Lane {
     /// Takes what is due and may go by an account.
     async fn claim(&mut self, grant: Grant, now: Moment) -> Filled {
         let shared = self.shared.clone();
-        let claimed = claim(&shared, ask(&shared, &grant), !grant.probes.is_empty()).await;
+        let ask = ask(&shared, &grant.account, &grant.settings, grant.connections.len() as u32);
+        let claimed = claim(&shared, ask, !grant.probes.is_empty()).await;
         let Some(claimed) = self.note_claim_error(claimed) else {
             self.waiting.leave();
-            return Filled::Done(Some(now.after(STORE_RETRY)));
+            return Filled::Done(Rest::Stuck(Some(now.after(STORE_RETRY))));
         };
         match claimed {
             Claimed::Messages { leased, more } => {
                 self.log.note_sent_by(&shared, &grant, now);
                 self.next_due = more;
                 self.begin(grant, leased);
-                if more.is_none() { Filled::Done(None) } else { Filled::GoOn }
+                if more.is_none() { Filled::Done(Rest::NothingDue(None)) } else { Filled::GoOn }
             }
             Claimed::Blocked(wait) => {
                 grant.note_limited(&wait, now);
@@ -224,8 +244,8 @@ impl Lane {
             }
             Claimed::Empty { next_due } => {
                 self.log.was_empty(&shared, &grant, now);
-                let passed_over =
-                    shared.unfit.concerns(grant.account.key()) || max_size(&shared, &grant).is_some();
+                let passed_over = shared.unfit.concerns(grant.account.key())
+                    || max_size(&shared, &grant.account, &grant.settings).is_some();
                 if passed_over {
                     // Another account may take what this one can't.
                     self.barren.push(grant.account.key().clone());
@@ -233,7 +253,7 @@ impl Lane {
                     return Filled::GoOn;
                 }
                 self.next_due = next_due;
-                if next_due.is_none() { Filled::Done(None) } else { Filled::GoOn }
+                if next_due.is_none() { Filled::Done(Rest::NothingDue(None)) } else { Filled::GoOn }
             }
         }
     }
@@ -250,6 +270,37 @@ impl Lane {
             }
         }
         claimed.ok()
+    }
+
+    /// While nothing is due, what comes is taken with the commit that accepts it, as much as an account could send at once.
+    fn prospect(&self, rest: &Rest) -> Option<Prospect> {
+        let is_full = self.attempts.len() >= SETTLING * self.shared.candidates.connections();
+        if is_full || matches!(rest, Rest::Stuck(_)) {
+            return None;
+        }
+        let (account, messages) = self.shared.candidates.prospect(self.now())?;
+        let ask = ask(&self.shared, &account, &account.settings(), messages.min(TURN));
+        let ask = self.shared.context.store.stand(ask);
+        Some(Prospect { account, ask })
+    }
+
+    /// Sends what was taken as it came. What has no connection after all goes back into the queue.
+    fn begin_taken(&mut self, account: &Arc<Account>, mut taken: Vec<Leased>) {
+        if taken.is_empty() {
+            return;
+        }
+        let now = self.now();
+        if let Ok(grant) = self.shared.candidates.grant_of(account, taken.len() as u32, now) {
+            self.log.note_sent_by(&self.shared, &grant, now);
+            let rest = taken.split_off(taken.len().min(grant.connections.len()));
+            self.begin(grant, std::mem::replace(&mut taken, rest));
+        }
+        for leased in taken {
+            let (outline, lane, account) = (outline(&leased), self.shared.clone(), account.clone());
+            let by = account.clone();
+            let task = self.attempts.spawn(async move { settle::hand_back(&lane, &by, leased).await });
+            self.under_way.insert(task.id(), (outline, account));
+        }
     }
 
     fn begin(&mut self, mut grant: Grant, messages: Vec<Leased>) {
@@ -270,8 +321,9 @@ impl Lane {
     }
 
     /// How long to sleep at most.
-    fn until(&self, next: Option<Moment>) -> Duration {
+    fn until(&self, rest: Rest) -> Duration {
         let now = self.now();
+        let (Rest::Stuck(next) | Rest::NothingDue(next)) = rest;
         let next = next.map_or(Duration::MAX, |next| next.since(now));
         let waits = self.shared.context.store.lane_load(&self.shared.name).messages;
         // Mail that comes wakes the lane.
@@ -313,22 +365,30 @@ async fn claim(shared: &LaneSettings, ask: Ask, probes: bool) -> Result<Claimed,
     store.claim(ask).await
 }
 
-fn ask(shared: &LaneSettings, grant: &Grant) -> Ask {
+fn ask(shared: &LaneSettings, account: &Account, settings: &AccountSettings, messages: u32) -> Ask {
     Ask {
         lane: shared.name.clone(),
-        account: grant.account.key().clone(),
-        ceilings: grant.account.ceilings(),
-        messages: grant.connections.len() as u32,
-        recipients_per_message: grant.account.recipients_per_message(),
-        unfit: shared.unfit.of(grant.account.key()),
-        max_size: max_size(shared, grant),
+        account: account.key().clone(),
+        ceilings: account.ceilings(),
+        messages,
+        recipients_per_message: account.recipients_per_message(),
+        unfit: shared.unfit.of(account.key()),
+        max_size: max_size(shared, account, settings),
+    }
+}
+
+/// Waits until something was taken as it came.
+async fn come(prospect: Option<&Prospect>) {
+    match prospect {
+        Some(prospect) => prospect.ask.taken().await,
+        None => std::future::pending().await,
     }
 }
 
 /// What is larger goes by another account: by the upstream's own when this one stands in, else by one that takes more.
-fn max_size(shared: &LaneSettings, grant: &Grant) -> Option<u64> {
-    let size = grant.settings.message_size()?;
-    let is_largest = shared.candidates.is_own(&grant.account)
+fn max_size(shared: &LaneSettings, account: &Account, settings: &AccountSettings) -> Option<u64> {
+    let size = settings.message_size()?;
+    let is_largest = shared.candidates.is_own(account)
         && shared.upstream.message_size().is_some_and(|largest| largest.0 <= size);
     (!is_largest).then_some(size)
 }

@@ -169,14 +169,15 @@ async fn queue(
         recipients: recipients.clone(),
         content,
     };
-    services.store.enqueue(message).await.map_err(SubmissionError::NotQueued)?;
+    let taken = services.store.enqueue(message).await.map_err(SubmissionError::NotQueued)?;
     let (submitter, kept) = (&*submitter, recipients.kept() as u64);
     let accepted = Accepted { queue_id: &queue_id, lane: &lane, submitter, priority, recipients: kept };
-    let eta = if waits { estimate(services, accepted, goes_at).await } else { None };
+    let eta = if waits && taken.is_none() { estimate(services, accepted, goes_at).await } else { None };
     let found_by = Searchable::new(&recipients, &label, services.config.log.subject);
     entry.log_accepted(peer, &found_by, eta.as_deref());
     entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
-    wake(services, &lane);
+    // Its attempt may begin, now that this stands in the log.
+    taken.map_or_else(|| wake(services, &lane), drop);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))
 }
 

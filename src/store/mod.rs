@@ -13,16 +13,16 @@ pub use crate::content::{Content, ContentError};
 pub use crate::limits::Load;
 pub use traits::{Admin, Claims, Intake, Outlook, Permits, SentCopies, SignInStore, Store, Switches, Upkeep};
 pub use types::{
-    Ask, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, CopyEnd, CutOff, Decisions, DecisionsError,
-    Delivery, Disposition, DoubtPauses, EnqueueError, ExpiredCopy, FAILURES_APART, FAILURES_WITHIN,
-    GrantChange, HeldMessage, HeldPortion, HeldWalk, LaneKind, LaneMove, LaneName, LaneSender, Lease, Leased,
-    LeasedMove, ListFilter, ListingRule, MOST_COPIES, MOST_COPY_OCTETS, MOST_DOUBTS, MailboxFailure,
-    MailboxFindings, Message, MessageId, MessageKind, MessageRelease, MessageState, NewBlacklistEntry,
-    NewGrant, NewMessage, NewPermit, NewRecipient, NewSentCopy, NewSuspension, NextCopy, Orphans, Overdue,
-    OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted, Priority, QueueCounts, QueuedRecipient,
-    RecipientState, Recipients, Recovered, Ruled, SentCopy, SentCopyId, Settlement, StoreError, StoredGrant,
-    StoredToken, Summary, SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TestModeCounts,
-    TestTreatment, Totals, TroubledDomain, WaitingCopies, domain_key, is_in_trouble, pattern_key,
-    patterns_covering,
+    Ask, AskOnFile, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, CopyEnd, CutOff, Decisions,
+    DecisionsError, Delivery, Disposition, DoubtPauses, EnqueueError, ExpiredCopy, FAILURES_APART,
+    FAILURES_WITHIN, GrantChange, HeldMessage, HeldPortion, HeldWalk, LaneKind, LaneMove, LaneName,
+    LaneSender, Lease, Leased, LeasedMove, ListFilter, ListingRule, MOST_COPIES, MOST_COPY_OCTETS,
+    MOST_DOUBTS, MailboxFailure, MailboxFindings, Message, MessageId, MessageKind, MessageRelease,
+    MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient, NewSentCopy,
+    NewSuspension, NextCopy, Orphans, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted,
+    Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Reservation, Ruled,
+    SentCopy, SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, StoredToken, Summary,
+    SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TakenAtOnce, TestModeCounts, TestTreatment,
+    Totals, TroubledDomain, WaitingCopies, domain_key, is_in_trouble, pattern_key, patterns_covering,
 };
 pub use upload::Upload;

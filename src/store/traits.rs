@@ -13,8 +13,8 @@ use super::{
     HeldPortion, HeldWalk, LaneMove, LaneName, LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure,
     MailboxFindings, MessageId, MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
     NewSuspension, NextCopy, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts,
-    Recovered, SentCopyId, Settlement, StoreError, StoredGrant, Summary, Suspension, SuspensionKind,
-    TestModeCounts, Totals, Upload, WaitingCopies,
+    Recovered, SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, Summary, Suspension,
+    SuspensionKind, TakenAtOnce, TestModeCounts, Totals, Upload, WaitingCopies,
 };
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -37,11 +37,12 @@ pub trait Intake: Send + Sync {
     fn upload(&self, id: &QueueId) -> Upload;
 
     /// Takes a message into the queue. Only after this may a client read 250. From here on the store answers for its
-    /// content: nothing of it is left when the message is refused, or has nobody to go to.
+    /// content: nothing of it is left when the message is refused, or has nobody to go to. `Some` when an ask that stands
+    /// ([`Claims::stand`]) has taken it already: its attempt begins when this is dropped.
     ///
     /// # Errors
     /// When the queue is full or the store can't make it durable: then nothing was taken.
-    async fn enqueue(&self, message: NewMessage) -> Result<(), EnqueueError>;
+    async fn enqueue(&self, message: NewMessage) -> Result<Option<TakenAtOnce>, EnqueueError>;
 
     /// The entries that cover recipients, each in its place (address, `@domain`, `*.domain`; expired ones left out). Costs
     /// nothing while the blacklist is empty.
@@ -82,6 +83,11 @@ pub trait Claims: Send + Sync {
     /// Takes due messages of a lane under a lease, each with those of its recipients that are due, as many as the limits and the caller have room for, and records their
     /// permits. Turns are shared between submitters ([`ClientInfo::submitter`](super::ClientInfo::submitter)).
     async fn claim(&self, ask: Ask) -> Result<Claimed, StoreError>;
+
+    /// Lets an ask stand. What enters its lane from now on, while nothing else of it is due and there is room, comes under a lease by
+    /// the very transaction that accepts it. A store need not do so: then it is to be claimed. An earlier ask of the same lane stands
+    /// no longer.
+    fn stand(&self, ask: Ask) -> StandingAsk;
 
     /// Takes messages under a lease that have outlived the lifetime (or the time after which to warn), the oldest first.
     async fn claim_overdue(&self, claim: OverdueClaim) -> Result<Vec<Overdue>, StoreError>;

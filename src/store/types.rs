@@ -13,6 +13,7 @@ mod priority;
 mod ruled;
 mod sent_copy;
 mod sign_in;
+mod standing;
 mod suspension;
 
 pub use blacklist::*;
@@ -28,4 +29,5 @@ pub use priority::Priority;
 pub use ruled::Ruled;
 pub use sent_copy::*;
 pub use sign_in::*;
+pub use standing::*;
 pub use suspension::*;

@@ -318,7 +318,7 @@ impl Intake for MemoryStore {
         Upload::new(&self.content_dir, id)
     }
 
-    async fn enqueue(&self, mut message: NewMessage) -> Result<(), EnqueueError> {
+    async fn enqueue(&self, mut message: NewMessage) -> Result<Option<TakenAtOnce>, EnqueueError> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(EnqueueError::Store(fault()));
         }
@@ -345,7 +345,7 @@ impl Intake for MemoryStore {
         message.content.keep();
         self.messages.lock().unwrap().push(message.clone());
         self.put(&mut state, message);
-        Ok(())
+        Ok(None)
     }
 
     async fn blacklisted(&self, addresses: &[Address]) -> Result<Vec<Option<BlacklistEntry>>, StoreError> {

@@ -302,8 +302,8 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
     let (priority, delay) = (message.priority, message.delay);
     let rules = some_list(&message.decisions.ruled.rules);
     let submitter = message.client.submitter();
-    let taken = state.store.enqueue(message).await.map_err(SubmissionError::NotQueued);
-    taken.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let queued = state.store.enqueue(message).await.map_err(SubmissionError::NotQueued);
+    let taken = queued.map_err(|error| ApiError::Unavailable(error.to_string()))?;
     let accepted = Accepted {
         queue_id: &queue_id,
         lane: &lane,
@@ -311,7 +311,7 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
         priority,
         recipients: recipients.kept() as u64,
     };
-    let waits = !held && recipients.kept() > 0;
+    let waits = !held && taken.is_none() && recipients.kept() > 0;
     let eta = match (waits, delay.is_zero()) {
         (false, _) => None,
         (true, true) => state.estimate.of_accepted(accepted).await,
@@ -344,13 +344,13 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
     for to in &dropped {
         tracing::info!(event = "dropped", %queue_id, from, to, client = CONTROL, upstream, reason = "blacklist");
     }
-    state.wakeups.wake(&lane);
+    // Its attempt may begin, now that this stands in the log.
+    taken.map_or_else(|| state.wakeups.wake(&lane), drop);
     if state.router.is_outdated() {
         state.wakeups.call_unserved();
     }
     let copy = test.filter(|test| test.action == TestAction::Redirect);
-    let test_address =
-        copy.and_then(|TestTreatment { address, .. }| address).map(|address| address.to_string());
+    let test_address = copy.and_then(|test| test.address).map(|address| address.to_string());
     let json = QueuedJson { queue_id: queue_id.to_string(), from, upstream, eta, test_mode, test_address };
     Ok(InQueue { json, queue_id, held, open, dropped })
 }

@@ -2,15 +2,17 @@
 
 use rusqlite::params;
 
-use super::queue_place::QueuePlace;
-use super::rows::{self, HELD, WAITING, millis};
+use super::queue_place::{QueueEntry, QueuePlace};
+use super::rows::{self, HELD, SENDING, WAITING};
+use super::taker;
 use super::writing::Writing;
 use crate::mail::Body;
-use crate::store::{MessageKind, NewMessage};
+use crate::store::{MessageId, MessageKind, NewMessage, TakenAtOnce};
 use crate::time::Moment;
 
 /// Writes the message, its recipients and its content. With no recipient that is to get it, only the totals change.
-pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()> {
+/// What an ask that stands has taken at once is returned.
+pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<Option<TakenAtOnce>> {
     let all = message.recipients.len() as u64;
     let dropped = all - message.recipients.kept() as u64;
     let is_report = message.kind == MessageKind::Report;
@@ -19,19 +21,26 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()
     db.count("accepted", all - generated);
     db.count("dropped", dropped);
     if dropped == all {
-        return Ok(());
+        return Ok(None);
     }
     let submitter = message.client.submitter();
     let accepted = db.now();
     let due = accepted.after(message.delay);
-    let id = insert_message(db, message, &submitter, (accepted, due, all - dropped))?;
-    if !message.held {
+    let entry = QueueEntry { accepted, accepted_wall: db.wall(), due, waiting: all - dropped };
+    let taker = taker::taker(db, message, &entry)?;
+    let state = match (&taker, message.held) {
+        (_, true) => HELD,
+        (Some(_), false) => SENDING,
+        (None, false) => WAITING,
+    };
+    let id = insert_message(db, message, &submitter, (&entry, state))?;
+    if state == WAITING {
         db.enters(&QueuePlace {
             lane: message.lane.clone(),
             priority: message.priority as u8,
             submitter,
             due,
-            recipients: (all - dropped) as i64,
+            recipients: entry.waiting as i64,
             octets: message.content.len() as i64,
         });
     }
@@ -46,16 +55,17 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<()
     if let Some(data) = message.content.octets() {
         db.prepare_cached("INSERT INTO content (message, data) VALUES (?1, ?2)")?.execute((id, data))?;
     }
+    let taken = taker.map(|taker| taker.take(db, MessageId(id), message, &entry)).transpose()?;
     // From here on the commit decides, whether or not somebody still waits for it.
     message.content.keep();
-    Ok(())
+    Ok(taken)
 }
 
 fn insert_message(
     db: &Writing,
     message: &NewMessage,
     submitter: &str,
-    (accepted, due, waiting): (Moment, Moment, u64),
+    (entry, state): (&QueueEntry, i64),
 ) -> rusqlite::Result<i64> {
     let mut insert = db.prepare_cached(
         "INSERT INTO message (queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
@@ -68,14 +78,13 @@ fn insert_message(
         message.queue_id.as_str(),
         i64::from(message.kind == MessageKind::Report),
         message.priority as i64,
-        if message.held { HELD } else { WAITING },
+        state,
         message.lane.as_str(),
-        due.0,
-        // What waits for its time of day grows no older meanwhile.
-        due.0.saturating_sub(millis(message.limit_wait)),
-        waiting as i64,
-        accepted.0,
-        db.wall(),
+        entry.due.0,
+        entry.age_base(message),
+        entry.waiting as i64,
+        entry.accepted.0,
+        entry.accepted_wall,
         message.reverse_path.as_str(),
         message.sender,
         i64::from(message.body == Body::EightBitMime),

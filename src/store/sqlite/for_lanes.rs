@@ -16,7 +16,7 @@ use crate::limits::{Amount, Ceilings, Scope, Wait};
 use crate::store::{
     Ask, Claimed, Claims, LaneMove, LaneName, LaneSender, Lease, LeasedMove, MailboxFailure, MailboxFindings,
     NewPermit, NewSuspension, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permits, Permitted,
-    Settlement, StoreError, Suspension, SuspensionKind,
+    Settlement, StandingAsk, StoreError, Suspension, SuspensionKind,
 };
 use crate::time::Moment;
 
@@ -25,6 +25,12 @@ impl Claims for SqliteStore {
     async fn claim(&self, ask: Ask) -> Result<Claimed, StoreError> {
         let content_dir = self.content_dir.clone();
         self.write(move |db| claim::claim(db, &ask, &content_dir)).await
+    }
+
+    fn stand(&self, ask: Ask) -> StandingAsk {
+        let standing = StandingAsk::new(ask);
+        self.standing.put(standing.on_file());
+        standing
     }
 
     async fn claim_overdue(&self, claim: OverdueClaim) -> Result<Vec<Overdue>, StoreError> {

@@ -11,7 +11,7 @@ use crate::limits::{Counts, Load, Scope};
 use crate::mail::{Address, QueueId};
 use crate::store::{
     BlacklistEntry, Content, CutOff, DoubtPauses, EnqueueError, Intake, LaneName, MessageId, NewMessage,
-    Outlook, Recovered, StoreError, Switches, Upkeep, Upload,
+    Outlook, Recovered, StoreError, Switches, TakenAtOnce, Upkeep, Upload,
 };
 use crate::time::Timeline;
 
@@ -29,7 +29,7 @@ impl Intake for SqliteStore {
         Upload::new(&self.content_dir, id)
     }
 
-    async fn enqueue(&self, mut message: NewMessage) -> Result<(), EnqueueError> {
+    async fn enqueue(&self, mut message: NewMessage) -> Result<Option<TakenAtOnce>, EnqueueError> {
         if message.recipients.kept() == 0 {
             message.content = Content::memory(Vec::new());
             return Ok(self.write(move |db| enqueue::enqueue(db, &message)).await?);

@@ -8,7 +8,7 @@ use super::blacklist;
 use super::rows::{self, MessageRow};
 use super::writing::Writing;
 use crate::limits::{AccountKey, Amount};
-use crate::store::{Disposition, Leased, MessageId, QueuedRecipient};
+use crate::store::{Disposition, Lease, Leased, Message, MessageId, QueuedRecipient};
 use crate::time::Moment;
 
 /// Under what a message is taken.
@@ -61,14 +61,26 @@ fn take_recipients(
     message.content = content;
     message.recipients = recipients;
     let taken = message.recipients.len() as u32;
-    let amount = terms.account.map_or(Amount::NONE, |_| message.amount());
     db.prepare_cached("UPDATE message SET state = 1 WHERE id = ?1")?.execute([id.0])?;
     db.leaves(message.lane.clone(), i64::from(waiting), message.size as i64);
-    let (upstream, account) = match terms.account {
+    let lease = record(db, id, &message, terms.account)?;
+    let others_waiting = waiting.saturating_sub(taken);
+    Ok(Some(Leased { lease, message, warned, attempts, others_waiting, copied }))
+}
+
+/// Notes the lease of a message with its recipients, and the permit of its transaction.
+pub(super) fn record(
+    db: &Writing,
+    id: MessageId,
+    message: &Message,
+    account: Option<&AccountKey>,
+) -> rusqlite::Result<Lease> {
+    let amount = account.map_or(Amount::NONE, |_| message.amount());
+    let (upstream, login) = match account {
         Some(key) => (&*key.upstream, &*key.account),
         None => (message.lane.upstream(), ""),
     };
-    if let Some(key) = terms.account.filter(|_| !amount.is_none()) {
+    if let Some(key) = account.filter(|_| !amount.is_none()) {
         db.begin(key, &amount);
     }
     let lease = db.new_lease(id);
@@ -79,15 +91,14 @@ fn take_recipients(
     .execute((
         id.0,
         upstream,
-        account,
+        login,
         amount.messages,
         amount.recipients,
         amount.octets as i64,
         db.owner(),
         lease.token as i64,
     ))?;
-    let others_waiting = waiting.saturating_sub(taken);
-    Ok(Some(Leased { lease, message, warned, attempts, others_waiting, copied }))
+    Ok(lease)
 }
 
 /// Those that are due by then, the longest due first, as many as go.

@@ -2,8 +2,8 @@
 
 use rusqlite::Row;
 
-use super::rows::lane;
-use crate::store::LaneName;
+use super::rows::{lane, millis};
+use crate::store::{LaneName, NewMessage};
 use crate::time::Moment;
 
 /// The columns of `message` that a [`QueuePlace`] is read from. They come first in the row.
@@ -41,5 +41,22 @@ impl QueuePlace {
             recipients: row.get(4)?,
             octets: row.get(5)?,
         })
+    }
+}
+
+/// When a message came, and what of it waits.
+pub(super) struct QueueEntry {
+    pub(super) accepted: Moment,
+    /// Milliseconds since 1970.
+    pub(super) accepted_wall: i64,
+    pub(super) due: Moment,
+    /// Recipients that are to get it.
+    pub(super) waiting: u64,
+}
+
+impl QueueEntry {
+    /// `message.age_base`: what waits for its time of day grows no older meanwhile.
+    pub(super) fn age_base(&self, message: &NewMessage) -> i64 {
+        self.due.0.saturating_sub(millis(message.limit_wait))
     }
 }

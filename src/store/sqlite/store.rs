@@ -12,9 +12,11 @@ use super::books::Books;
 use super::fault::at_start;
 use super::files::{StoreFolder, at};
 use super::job_queue::Urgency;
+use super::loads::Loads;
 use super::readers::Readers;
+use super::standing_asks::StandingAsks;
 use super::writer::{Threading, Writer};
-use super::writing::{Loads, Writing};
+use super::writing::Writing;
 use super::{schema, settings};
 use crate::folder;
 use crate::mail::QueueId;
@@ -30,6 +32,7 @@ pub struct SqliteStore {
     /// Messages in the queue.
     pub(super) length: AtomicU64,
     pub(super) loads: Loads,
+    pub(super) standing: StandingAsks,
     pub(super) books: Books,
     pub(super) has_blacklist: Arc<AtomicBool>,
     pub(super) max_messages: AtomicU64,
@@ -79,6 +82,7 @@ impl SqliteStore {
         let connection = Writing::new(connection, timeline.clone()).map_err(&fault)?;
         Ok(Self {
             loads: connection.loads(),
+            standing: connection.standing().clone(),
             books: connection.books(),
             has_blacklist: connection.knowledge.has_blacklist(),
             writer: Writer::start(connection, threading),

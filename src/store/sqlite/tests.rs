@@ -30,6 +30,7 @@ mod lost;
 mod migration;
 mod model;
 mod place;
+mod standing;
 mod steady;
 mod turns;
 mod windows;

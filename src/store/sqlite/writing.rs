@@ -6,9 +6,7 @@
 //! [`turns`](super::turns)); so does the ledger, and what is undone is read from the tables again.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -16,27 +14,16 @@ use rusqlite::Connection;
 use super::books::{Books, CountedWindows, OpenBooks, OpenPermit, limited};
 use super::checkpoints::Checkpoints;
 use super::knowledge::Knowledge;
+use super::loads::{LoadChange, Loads};
 use super::queue_place::QueuePlace;
-use super::rows::lane;
+use super::standing_asks::StandingAsks;
 use super::sums::{Sums, SumsMark};
 use super::turns::Turns;
 use super::usage;
 use crate::config::Window;
-use crate::limits::{AccountKey, Amount, Ceilings, Load, Scope, Wait};
-use crate::store::{LaneName, Lease, MessageId, PermitId};
+use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
+use crate::store::{LaneName, Lease, MessageId, PermitId, TakenAtOnce};
 use crate::time::{Moment, Timeline};
-
-/// What waits in each lane, as of the last commit.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Loads(Arc<Mutex<HashMap<LaneName, Load>>>);
-
-/// A change of what waits in a lane.
-struct LoadChange {
-    lane: LaneName,
-    messages: i64,
-    recipients: i64,
-    octets: i64,
-}
 
 /// What must be set right in memory when a write is undone.
 enum Undo {
@@ -58,6 +45,7 @@ pub(super) struct Mark {
     changes: usize,
     undo: usize,
     sums: SumsMark,
+    taken: usize,
 }
 
 /// A connection that writes.
@@ -71,6 +59,9 @@ pub(super) struct Writing {
     undo: RefCell<Vec<Undo>>,
     sums: RefCell<Sums>,
     loads: Loads,
+    standing: StandingAsks,
+    /// What the transaction has taken for those.
+    taken: RefCell<Vec<TakenAtOnce>>,
     books: Books,
     /// Tells our leases from those of another opening of the store.
     owner: i64,
@@ -92,7 +83,7 @@ impl Writing {
     /// Reads what waits.
     pub(super) fn new(mut connection: Connection, timeline: Timeline) -> rusqlite::Result<Self> {
         let checkpoints = Checkpoints::take_over(&mut connection)?;
-        let loads = Loads(Arc::new(Mutex::new(Loads::read(&connection)?)));
+        let loads = Loads::read(&connection)?;
         let knowledge = Knowledge::read(&connection)?;
         Ok(Self {
             connection,
@@ -103,6 +94,8 @@ impl Writing {
             undo: RefCell::default(),
             sums: RefCell::default(),
             loads,
+            standing: StandingAsks::default(),
+            taken: RefCell::default(),
             books: Books::default(),
             owner: rand::random(),
             token: Cell::new(u64::from(rand::random::<u32>()) << 31),
@@ -128,6 +121,16 @@ impl Writing {
     /// The figures of the lanes.
     pub(super) fn loads(&self) -> Loads {
         self.loads.clone()
+    }
+
+    /// The asks that stand.
+    pub(super) fn standing(&self) -> &StandingAsks {
+        &self.standing
+    }
+
+    /// A message was taken for an ask that stands.
+    pub(super) fn takes(&self, taken: TakenAtOnce) {
+        self.taken.borrow_mut().push(taken);
     }
 
     /// The ledger of the limits.
@@ -349,13 +352,15 @@ impl Writing {
     /// How much was done so far.
     pub(super) fn mark(&self) -> Mark {
         let sums = self.sums.borrow().mark();
-        Mark { changes: self.changes.borrow().len(), undo: self.undo.borrow().len(), sums }
+        let taken = self.taken.borrow().len();
+        Mark { changes: self.changes.borrow().len(), undo: self.undo.borrow().len(), sums, taken }
     }
 
     /// What was done since the mark has been rolled back.
     pub(super) fn undone(&self, mark: Mark) {
         self.changes.borrow_mut().truncate(mark.changes);
         self.sums.borrow_mut().undone(mark.sums);
+        self.taken.borrow_mut().truncate(mark.taken);
         self.turns().forget();
         let undo = self.undo.borrow_mut().split_off(mark.undo);
         self.books.with(|books| {
@@ -390,8 +395,7 @@ impl Writing {
 
     /// Reads what waits again: after a failure a transaction that was given up may have been kept after all.
     pub(super) fn read_again(&self) -> rusqlite::Result<()> {
-        let read = Loads::read(&self.connection)?;
-        *self.loads.0.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        self.loads.read_again(&self.connection)?;
         self.turns().forget();
         self.books.with(|books| {
             books.ledger.doubt_all();
@@ -403,40 +407,9 @@ impl Writing {
     /// The transaction has been committed.
     pub(super) fn committed(&self) {
         self.undo.borrow_mut().clear();
+        self.taken.borrow_mut().drain(..).for_each(|taken| taken.committed());
         self.sums.borrow_mut().clear();
         self.loads.apply(self.changes.borrow_mut().drain(..));
         self.knowledge.committed(&self.connection);
-    }
-}
-
-impl Loads {
-    fn read(db: &Connection) -> rusqlite::Result<HashMap<LaneName, Load>> {
-        let mut select = db.prepare(
-            "SELECT route, count(*), sum(waiting), CAST(sum(size) AS INTEGER) FROM message WHERE state = 0 \
-             GROUP BY route",
-        )?;
-        let rows = select.query_map([], |row| {
-            let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-            let load = Load { messages: number(1)?, recipients: number(2)?, octets: number(3)? };
-            Ok((lane(row, 0)?, load))
-        })?;
-        rows.collect()
-    }
-
-    /// What waits in a lane.
-    pub(super) fn of(&self, lane: &LaneName) -> Load {
-        let loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        loads.get(lane).copied().unwrap_or_default()
-    }
-
-    fn apply(&self, changes: impl Iterator<Item = LoadChange>) {
-        let mut loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for LoadChange { lane, messages, recipients, octets } in changes {
-            // An empty lane keeps its entry: there are as many as upstreams.
-            let load = loads.entry(lane).or_default();
-            load.messages = load.messages.saturating_add_signed(messages);
-            load.recipients = load.recipients.saturating_add_signed(recipients);
-            load.octets = load.octets.saturating_add_signed(octets);
-        }
     }
 }

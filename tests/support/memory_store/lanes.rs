@@ -218,6 +218,11 @@ impl Claims for MemoryStore {
         }
     }
 
+    /// Nothing is taken by it: what enters is to be claimed.
+    fn stand(&self, ask: Ask) -> StandingAsk {
+        StandingAsk::new(ask)
+    }
+
     async fn claim_overdue(&self, claim: OverdueClaim) -> Result<Vec<Overdue>, StoreError> {
         let (mut state, now) = (self.state(), self.now());
         let age_zero = now.0 - claim.limit_wait.as_millis() as i64;
