@@ -27,7 +27,6 @@ use crate::session::ruling::{Arrived, Ruling};
 use crate::session::submission::{SubmissionError, some_list};
 use crate::store::{
     ClientInfo, Content, Decisions, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
-    TestTreatment,
 };
 
 /// What such a mail came in by, as the queue shows it.

@@ -8,7 +8,6 @@ use super::taker;
 use super::writing::Writing;
 use crate::mail::Body;
 use crate::store::{MessageId, MessageKind, NewMessage, TakenAtOnce};
-use crate::time::Moment;
 
 /// Writes the message, its recipients and its content. With no recipient that is to get it, only the totals change.
 /// What an ask that stands has taken at once is returned.

@@ -13,6 +13,11 @@ const WAITING: usize = 1024;
 /// For how long a write that nobody waits for may wait for others to share its commit.
 const LINGER: Duration = Duration::from_millis(4);
 
+/// With so many writes in a commit others are likely to follow at once.
+const MANY: usize = 4;
+/// For how long the writer waits for these at most. Meanwhile who writes has the processor for itself.
+const GATHER: Duration = Duration::from_micros(300);
+
 /// Whether somebody waits for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Urgency {
@@ -47,6 +52,8 @@ enum WriterState {
     Awake,
     /// It sleeps until a write that nobody waits for must go, or somebody waits for another.
     Lingering,
+    /// It sleeps until so many writes are there, or for [`GATHER`].
+    Gathering(usize),
     /// It sleeps until something comes.
     Idle,
 }
@@ -83,6 +90,7 @@ impl<J> JobQueue<J> {
         let is_news = match state.writer {
             WriterState::Awake => false,
             WriterState::Lingering => urgency == Urgency::AtOnce,
+            WriterState::Gathering(enough) => state.jobs.len() >= enough,
             WriterState::Idle => true,
         };
         if is_news {
@@ -93,19 +101,27 @@ impl<J> JobQueue<J> {
         Ok(())
     }
 
-    /// Waits until a commit is worth its while; false when the queue has been closed and is empty.
-    pub(super) fn wait(&self) -> bool {
+    /// Waits until a commit is worth its while; false when the queue has been closed and is empty. `before` is how many writes
+    /// shared the last commit: where they were many, this one waits a moment for half as many.
+    pub(super) fn wait(&self, before: usize) -> bool {
+        let enough = if before >= MANY { before / 2 } else { 1 };
+        let mut gathering: Option<Instant> = None;
         let mut state = self.lock();
         loop {
-            if state.urgent > 0 || state.is_closed {
-                break;
-            }
             let now = Instant::now();
-            if state.linger.is_some_and(|until| until <= now) {
+            let sleep = if state.is_closed || state.linger.is_some_and(|until| until <= now) {
                 break;
-            }
-            state = if let Some(until) = state.linger {
-                state.writer = WriterState::Lingering;
+            } else if state.urgent > 0 {
+                let until = *gathering.get_or_insert(now + GATHER);
+                if state.jobs.len() >= enough || until <= now {
+                    break;
+                }
+                Some((WriterState::Gathering(enough), until))
+            } else {
+                state.linger.map(|until| (WriterState::Lingering, until))
+            };
+            state = if let Some((writer, until)) = sleep {
+                state.writer = writer;
                 let waited = self.arrived.wait_timeout(state, until.saturating_duration_since(now));
                 waited.unwrap_or_else(PoisonError::into_inner).0
             } else {
@@ -158,11 +174,11 @@ mod tests {
         let queue = JobQueue::new();
         queue.push(Urgency::WithNext, 1).await.unwrap();
         queue.push(Urgency::AtOnce, 2).await.unwrap();
-        assert!(queue.wait());
+        assert!(queue.wait(0));
         assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(1), Some(2), None));
         // Alone it goes as well, without anybody's help.
         queue.push(Urgency::WithNext, 3).await.unwrap();
-        assert!(queue.wait());
+        assert!(queue.wait(0));
         assert_eq!((queue.pop(), queue.pop()), (Some(3), None));
     }
 
@@ -172,8 +188,11 @@ mod tests {
         let theirs = queue.clone();
         let writer = std::thread::spawn(move || {
             let mut done = Vec::new();
-            while theirs.wait() {
-                done.extend(theirs.pop());
+            let mut before = 0;
+            while theirs.wait(before) {
+                let batch: Vec<_> = std::iter::from_fn(|| theirs.pop()).collect();
+                before = batch.len();
+                done.extend(batch);
             }
             done
         });

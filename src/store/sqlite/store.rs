@@ -104,7 +104,7 @@ impl SqliteStore {
     /// Runs a write; it is durable when this returns `Ok`.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
+        operation: impl Fn(&Writing) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.run(Urgency::AtOnce, operation).await
     }
@@ -112,7 +112,7 @@ impl SqliteStore {
     /// Runs a write that nobody waits for: it shares the commit of the next one.
     pub(super) async fn write_with_next<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
+        operation: impl Fn(&Writing) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.run(Urgency::WithNext, operation).await
     }

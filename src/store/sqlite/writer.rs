@@ -31,11 +31,55 @@ pub enum Threading {
     Caller,
 }
 
-/// A write. Given the connection it runs inside the transaction; given a refusal it only tells its caller.
-type WriteJob = Box<dyn FnOnce(Result<&Writing, &str>) -> Option<FinishedJob> + Send>;
+/// A write, and who waits for it.
+trait WriteJob: Send {
+    /// Runs it inside the transaction; it may be run again after the transaction was rolled back.
+    fn run(&mut self, db: &Writing) -> JobEnd;
 
-/// Tells a caller the fate of the transaction: `Err` is why nothing of it is to be believed.
-type CommitListener = Box<dyn FnOnce(Result<(), &CommitError>) + Send>;
+    /// Tells its caller the fate of the transaction: `Err` is why nothing of it is to be believed.
+    fn tell(self: Box<Self>, committed: Result<(), &CommitError>);
+}
+
+/// What a write came to.
+enum JobEnd {
+    Done,
+    /// It failed: what it wrote is not to be kept.
+    Failed,
+    /// It failed, and the disk is to blame.
+    Disk(String),
+}
+
+/// A write with its outcome so far.
+struct Pending<T, F> {
+    operation: F,
+    result: Option<rusqlite::Result<T>>,
+    tell: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> WriteJob for Pending<T, F>
+where
+    T: Send,
+    F: Fn(&Writing) -> rusqlite::Result<T> + Send,
+{
+    fn run(&mut self, db: &Writing) -> JobEnd {
+        // What an earlier run came to was undone.
+        self.result = None;
+        let result = (self.operation)(db);
+        let end = match &result {
+            Ok(_) => JobEnd::Done,
+            Err(error) if is_disk(error) => JobEnd::Disk(error.to_string()),
+            Err(_) => JobEnd::Failed,
+        };
+        self.result = Some(result);
+        end
+    }
+
+    fn tell(self: Box<Self>, committed: Result<(), &CommitError>) {
+        let result = self.result.ok_or(StoreError::Closed).and_then(|result| result.map_err(database));
+        // Nobody may be waiting any longer; what was committed stays committed.
+        let _ = self.tell.send(committed.map_err(CommitError::error).and(result));
+    }
+}
 
 /// Why a transaction is lost.
 struct CommitError {
@@ -58,26 +102,18 @@ impl From<String> for CommitError {
     }
 }
 
-struct FinishedJob {
-    /// Whether what it wrote is to be kept.
-    keep: bool,
-    /// Whether the disk is to blame for its failure.
-    disk: Option<String>,
-    tell: CommitListener,
-}
-
 pub(super) struct Writer {
     place: WriterPlace,
     health: Arc<WriterHealth>,
 }
 
 enum WriterPlace {
-    Thread { jobs: Arc<JobQueue<WriteJob>>, ended: Mutex<Option<thread::JoinHandle<()>>> },
+    Thread { jobs: Arc<JobQueue<Box<dyn WriteJob>>>, ended: Mutex<Option<thread::JoinHandle<()>>> },
     Caller(Box<Mutex<WriterCore>>),
 }
 
 /// What the writer's thread takes. Should it end by a fault of ours, nobody waits for it in vain.
-struct WaitingJobs(Arc<JobQueue<WriteJob>>);
+struct WaitingJobs(Arc<JobQueue<Box<dyn WriteJob>>>);
 
 impl Drop for WaitingJobs {
     fn drop(&mut self) {
@@ -106,8 +142,9 @@ impl Writer {
                 let jobs = Arc::new(JobQueue::new());
                 let waiting = WaitingJobs(jobs.clone());
                 let run = move || {
-                    while waiting.0.wait() {
-                        core.batch(std::iter::from_fn(|| waiting.0.pop()).take(BATCH));
+                    let mut jobs = 0;
+                    while waiting.0.wait(jobs) {
+                        jobs = core.batch(std::iter::from_fn(|| waiting.0.pop()).take(BATCH));
                     }
                 };
                 let ended = thread::Builder::new().name("store".into()).spawn(run);
@@ -120,30 +157,10 @@ impl Writer {
     pub(super) async fn run<T: Send + 'static>(
         &self,
         urgency: Urgency,
-        operation: impl FnOnce(&Writing) -> rusqlite::Result<T> + Send + 'static,
+        operation: impl Fn(&Writing) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (tell, answered) = oneshot::channel();
-        let job: WriteJob = Box::new(move |connection| {
-            let connection = match connection {
-                Ok(connection) => connection,
-                Err(reason) => {
-                    let _ = tell.send(Err(StoreError::Broken(reason.to_owned())));
-                    return None;
-                }
-            };
-            let result = operation(connection);
-            Some(FinishedJob {
-                keep: result.is_ok(),
-                disk: result.as_ref().err().filter(|e| is_disk(e)).map(ToString::to_string),
-                tell: Box::new(move |committed| {
-                    // Nobody may be waiting any longer; what was committed stays committed.
-                    let _ = tell.send(match committed {
-                        Ok(()) => result.map_err(database),
-                        Err(lost) => Err(lost.error()),
-                    });
-                }),
-            })
-        });
+        let job: Box<dyn WriteJob> = Box::new(Pending { operation, result: None, tell });
         match &self.place {
             WriterPlace::Thread { jobs, .. } => jobs.push(urgency, job).await?,
             WriterPlace::Caller(core) => {
@@ -186,34 +203,34 @@ impl WriterHealth {
 }
 
 impl WriterCore {
-    /// Runs writes in one transaction and tells each caller what came of it.
-    fn batch(&mut self, mut jobs: impl Iterator<Item = WriteJob>) {
-        let mut listeners: Vec<CommitListener> = Vec::new();
+    /// Runs writes in one transaction and tells each caller what came of it. How many there were.
+    fn batch(&mut self, mut jobs: impl Iterator<Item = Box<dyn WriteJob>>) -> usize {
+        let mut ran = Vec::new();
         let believed = self.believe().map_err(CommitError::from);
-        let outcome = believed.and_then(|()| self.transaction(&mut jobs, &mut listeners));
-        for tell in listeners {
-            tell(outcome.as_ref().copied());
+        let outcome = believed.and_then(|()| self.transaction(&mut jobs, &mut ran));
+        let written = ran.len();
+        for job in ran {
+            job.tell(outcome.as_ref().copied());
         }
         if let Err(lost) = &outcome {
             // These have not run. (After a success whatever the iterator yields is new, and for the next batch.)
-            for job in jobs {
-                job(Err(&lost.reason));
-            }
+            let lost = CommitError::from(lost.reason.clone());
+            jobs.for_each(|job| job.tell(Err(&lost)));
         } else {
             // Whoever waited has been told: nobody waits for this.
             self.connection.checkpoint();
         }
+        written
     }
 
     fn transaction(
-        &mut self,
-        jobs: &mut impl Iterator<Item = WriteJob>,
-        listeners: &mut Vec<CommitListener>,
+        &self,
+        jobs: &mut impl Iterator<Item = Box<dyn WriteJob>>,
+        ran: &mut Vec<Box<dyn WriteJob>>,
     ) -> Result<(), CommitError> {
-        let ran = self.execute("BEGIN IMMEDIATE").map_err(|error| error.to_string());
-        let ran = ran.and_then(|()| jobs.try_for_each(|job| self.one(job, listeners)));
-        let ran = ran.and_then(|()| self.connection.write_sums().map_err(|error| error.to_string()));
-        let committed = ran.map_err(CommitError::from).and_then(|()| {
+        let written = self.write_all(jobs, ran);
+        let written = written.and_then(|()| self.connection.write_sums().map_err(|error| error.to_string()));
+        let committed = written.map_err(CommitError::from).and_then(|()| {
             self.execute("COMMIT").map_err(|error| CommitError { reason: error.to_string(), in_doubt: true })
         });
         if committed.is_ok() {
@@ -229,24 +246,52 @@ impl WriterCore {
         })
     }
 
-    /// Runs one write in a savepoint, so that its failure harms no other.
-    fn one(&self, job: WriteJob, listeners: &mut Vec<CommitListener>) -> Result<(), String> {
+    /// Runs the writes. Hardly ever does one fail, so they run without savepoints, of which each costs copies of all that is
+    /// changed under it; when one fails, all are run again, each for itself.
+    fn write_all(
+        &self,
+        jobs: &mut impl Iterator<Item = Box<dyn WriteJob>>,
+        ran: &mut Vec<Box<dyn WriteJob>>,
+    ) -> Result<(), String> {
         let text = |error: rusqlite::Error| error.to_string();
-        if let Err(error) = self.execute("SAVEPOINT one") {
-            job(Err(&error.to_string()));
-            return Err(text(error));
+        self.execute("BEGIN IMMEDIATE").map_err(text)?;
+        let mut has_failed = false;
+        for mut job in jobs.by_ref() {
+            if has_failed {
+                let done = self.one(job.as_mut());
+                ran.push(job);
+                done?;
+                continue;
+            }
+            let end = job.run(&self.connection);
+            ran.push(job);
+            match end {
+                JobEnd::Done => {}
+                JobEnd::Disk(reason) => return Err(reason),
+                JobEnd::Failed => {
+                    has_failed = true;
+                    self.connection.undone(Mark::default());
+                    self.execute("ROLLBACK").map_err(text)?;
+                    self.execute("BEGIN IMMEDIATE").map_err(text)?;
+                    ran.iter_mut().try_for_each(|job| self.one(job.as_mut()))?;
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Runs one write in a savepoint, so that its failure harms no other.
+    fn one(&self, job: &mut dyn WriteJob) -> Result<(), String> {
+        let text = |error: rusqlite::Error| error.to_string();
+        self.execute("SAVEPOINT one").map_err(text)?;
         let mark = self.connection.mark();
-        let Some(ran) = job(Ok(&self.connection)) else {
-            return Ok(());
-        };
-        listeners.push(ran.tell);
-        if let Some(reason) = ran.disk {
-            return Err(reason);
-        }
-        if !ran.keep {
-            self.connection.undone(mark);
-            self.execute("ROLLBACK TO one").map_err(text)?;
+        match job.run(&self.connection) {
+            JobEnd::Done => {}
+            JobEnd::Disk(reason) => return Err(reason),
+            JobEnd::Failed => {
+                self.connection.undone(mark);
+                self.execute("ROLLBACK TO one").map_err(text)?;
+            }
         }
         self.execute("RELEASE one").map_err(text)
     }
@@ -315,6 +360,34 @@ mod tests {
         .unwrap();
         let timeline = crate::time::Timeline::resume(Arc::new(crate::time::SystemClock), None);
         Writer::start(Writing::new(db, timeline).unwrap(), Threading::Caller)
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_harms_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(folder.path());
+        let WriterPlace::Caller(core) = &writer.place else { panic!() };
+        let (mut jobs, mut told): (Vec<Box<dyn WriteJob>>, Vec<_>) = (Vec::new(), Vec::new());
+        for (n, fails) in [(1, false), (2, true), (3, false), (4, true), (5, false)] {
+            let (tell, answer) = oneshot::channel();
+            let operation = move |db: &Writing| {
+                db.count("sent", n);
+                db.execute("INSERT INTO parent VALUES (?1)", [n as i64])?;
+                // After it has written something.
+                if fails { Err(rusqlite::Error::QueryReturnedNoRows) } else { Ok(n) }
+            };
+            jobs.push(Box::new(Pending { operation, result: None, tell }));
+            told.push(answer);
+        }
+        assert_eq!(core.lock().unwrap().batch(jobs.into_iter()), 5);
+        let mut answers = Vec::new();
+        for answer in told {
+            answers.push(answer.await.unwrap().ok());
+        }
+        assert_eq!(answers, [Some(1), None, Some(3), None, Some(5)]);
+        let sums = "SELECT (SELECT sum(id) FROM parent), (SELECT count FROM total WHERE name = 'sent')";
+        let found = core.lock().unwrap().connection.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(found, Ok((9_i64, 9_i64)));
     }
 
     #[tokio::test]
