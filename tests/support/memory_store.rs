@@ -61,6 +61,8 @@ struct MemoryState {
     ledger: Ledger,
     /// All that has ended and was counted, and when.
     ended: Vec<(AccountKey, Amount, Moment)>,
+    /// The asks that stand.
+    standing: HashMap<LaneName, AskOnFile>,
     /// The last number that was given to anything.
     last: i64,
     totals: Totals,
@@ -179,7 +181,7 @@ impl MemoryStore {
         }
     }
 
-    fn put(&self, state: &mut MemoryState, new: NewMessage) {
+    fn put(&self, state: &mut MemoryState, new: NewMessage) -> Option<MessageId> {
         let (kept, all) = (new.recipients.kept() as u64, new.recipients.len() as u64);
         let is_report = new.kind == MessageKind::Report;
         let generated = new.recipients.iter().filter(|to| is_report || to.copy).count() as u64;
@@ -187,7 +189,7 @@ impl MemoryStore {
         state.totals.accepted += all - generated;
         state.totals.dropped += all - kept;
         if kept == 0 {
-            return;
+            return None;
         }
         let id = MessageId(state.number());
         let accepted = self.now();
@@ -215,6 +217,7 @@ impl MemoryStore {
             new,
         };
         state.queue.insert(id, entry);
+        Some(id)
     }
 }
 
@@ -344,8 +347,8 @@ impl Intake for MemoryStore {
         }
         message.content.keep();
         self.messages.lock().unwrap().push(message.clone());
-        self.put(&mut state, message);
-        Ok(None)
+        let id = self.put(&mut state, message);
+        Ok(id.and_then(|id| self.take_as_it_comes(&mut state, id)))
     }
 
     async fn blacklisted(&self, addresses: &[Address]) -> Result<Vec<Option<BlacklistEntry>>, StoreError> {

@@ -58,6 +58,38 @@ impl MemoryStore {
         Leased { lease, message, warned, attempts, others_waiting, copied }
     }
 
+    /// How many recipients of a message there is room for; `None` where it goes as a whole.
+    fn most(&self, state: &MemoryState, ask: &Ask, id: MessageId) -> Result<Option<u32>, Wait> {
+        let entry = &state.queue[&id];
+        let test = entry.decisions.test.as_ref().map(|test| test.action);
+        let (needed, is_split) = match test {
+            Some(TestAction::Capture) => (Amount::NONE, false),
+            Some(TestAction::Redirect) => (Amount::of_message(1, entry.size()), false),
+            Some(TestAction::Hold) | None => (Amount::of_message(1, entry.size()), true),
+        };
+        let room = state.ledger.room(&ask.ceilings, &needed, self.now(), &self.timeline)?;
+        Ok(is_split.then_some(ask.recipients_per_message.min(room.recipients).max(1)))
+    }
+
+    /// What has entered is taken by the ask that stands, if it is next, fits and has room.
+    pub(super) fn take_as_it_comes(&self, state: &mut MemoryState, id: MessageId) -> Option<TakenAtOnce> {
+        let (now, entry) = (self.now(), &state.queue[&id]);
+        let on_file = state.standing.get(&entry.lane)?.clone();
+        let ask = on_file.ask();
+        let waits = entry.state == EntryState::Waiting && entry.due <= now;
+        let is_due = |other: &MessageId| *other != id && state.queue[other].due <= now;
+        if !waits || waiting(state, &entry.lane).iter().any(is_due) || !is_fit(state, ask, id) {
+            return None;
+        }
+        state.know_scopes(&ask.ceilings);
+        let most = self.most(state, ask, id).ok()?;
+        let reservation = on_file.reserve()?;
+        let leased = self.take(state, id, &Take { account: Some(&ask.account), most });
+        let taken = TakenAtOnce::new(reservation, leased);
+        taken.committed();
+        Some(taken)
+    }
+
     /// The recipients that go: of those that are due, the ones that have been for longest.
     fn recipients(&self, state: &MemoryState, entry: &Entry, most: Option<u32>) -> Vec<QueuedRecipient> {
         let now = self.now();
@@ -178,34 +210,28 @@ impl Outlook for MemoryStore {
     }
 }
 
+/// Whether the account that asks can take a message.
+fn is_fit(state: &MemoryState, ask: &Ask, id: MessageId) -> bool {
+    !ask.unfit.contains(&id) && ask.max_size.is_none_or(|most| state.queue[&id].size() <= most)
+}
+
 #[async_trait]
 impl Claims for MemoryStore {
     async fn claim(&self, ask: Ask) -> Result<Claimed, StoreError> {
         let (mut state, now) = (self.state(), self.now());
-        let is_fit = |state: &MemoryState, id: &MessageId| {
-            !ask.unfit.contains(id) && ask.max_size.is_none_or(|most| state.queue[id].size() <= most)
-        };
         state.know_scopes(&ask.ceilings);
         let mut fit = waiting(&state, &ask.lane);
-        fit.retain(|id| is_fit(&state, id));
+        fit.retain(|id| is_fit(&state, &ask, *id));
         let mut leased = Vec::new();
         for id in fit.iter().filter(|id| state.queue[id].due <= now).copied().collect::<Vec<_>>() {
             if leased.len() >= ask.messages as usize {
                 break;
             }
-            let entry = &state.queue[&id];
-            let test = entry.decisions.test.as_ref().map(|test| test.action);
-            let (needed, is_split) = match test {
-                Some(TestAction::Capture) => (Amount::NONE, false),
-                Some(TestAction::Redirect) => (Amount::of_message(1, entry.size()), false),
-                Some(TestAction::Hold) | None => (Amount::of_message(1, entry.size()), true),
-            };
-            let room = match state.ledger.room(&ask.ceilings, &needed, now, &self.timeline) {
-                Ok(room) => room,
+            let most = match self.most(&state, &ask, id) {
+                Ok(most) => most,
                 Err(wait) if leased.is_empty() => return Ok(Claimed::Blocked(wait)),
                 Err(_) => break,
             };
-            let most = is_split.then_some(ask.recipients_per_message.min(room.recipients).max(1));
             let take = Take { account: Some(&ask.account), most };
             leased.push(self.take(&mut state, id, &take));
         }
@@ -218,9 +244,11 @@ impl Claims for MemoryStore {
         }
     }
 
-    /// Nothing is taken by it: what enters is to be claimed.
     fn stand(&self, ask: Ask) -> StandingAsk {
-        StandingAsk::new(ask)
+        let lane = ask.lane.clone();
+        let standing = StandingAsk::new(ask);
+        self.state().standing.insert(lane, standing.on_file());
+        standing
     }
 
     async fn claim_overdue(&self, claim: OverdueClaim) -> Result<Vec<Overdue>, StoreError> {
@@ -260,7 +288,9 @@ impl Claims for MemoryStore {
                 self.deliver(&mut state, id, delivery);
             }
             for report in settlement.reports {
-                self.put(&mut state, report);
+                if let Some(id) = self.put(&mut state, report) {
+                    drop(self.take_as_it_comes(&mut state, id));
+                }
             }
             if let Some(copy) = settlement.copy.filter(|_| !state.queue[&id].copied) {
                 self.add_copy(&mut state, copy);
