@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::account::Accounts;
 use crate::lane::{LaneState, LaneStatus, LaneStatuses};
 use crate::limits::{Forecast, Load};
@@ -23,6 +25,10 @@ const SUBMITTERS: usize = 1_000;
 const WORTH_TELLING: Duration = Duration::from_mins(1);
 /// How long a client may wait for its 250 on this account.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// A look-up serves for so many times as long as it took, so that long queues cost no more of the processor than a twentieth.
+const REST: u32 = 20;
+/// Look-ups at the same time. Whoever finds as many under way goes without an answer.
+const LOOK_UPS: usize = 2;
 /// Lanes with more mail are not walked through for a list.
 const MOST: u32 = 500_000;
 
@@ -46,8 +52,21 @@ pub struct Estimate {
     sources: Sources,
     /// By lane.
     forecasts: Mutex<HashMap<LaneName, (Moment, Arc<Forecast>)>>,
-    /// What went before the last message of a submitter, and when that was looked up.
-    places: Mutex<HashMap<SubmitterPlace, (Moment, Load)>>,
+    places: Arc<Places>,
+}
+
+/// What went before the last message of a submitter.
+struct Places {
+    known: Mutex<HashMap<SubmitterPlace, KnownPlace>>,
+    look_ups: Arc<Semaphore>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum KnownPlace {
+    /// It is being looked up.
+    Asked,
+    /// It serves until then.
+    Found { until: Moment, ahead: Load },
 }
 
 /// A message that has just been accepted.
@@ -69,7 +88,8 @@ impl Estimate {
     /// From these sources.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
-        Self { sources, forecasts: Mutex::default(), places: Mutex::default() }
+        let places = Places { known: Mutex::default(), look_ups: Arc::new(Semaphore::new(LOOK_UPS)) };
+        Self { sources, forecasts: Mutex::default(), places: Arc::new(places) }
     }
 
     /// When a message will probably go. `None` when it is held, being sent, or nobody knows.
@@ -141,22 +161,24 @@ impl Estimate {
         lane.eta(lane.forecast.when(amount), now).filter(worth)
     }
 
-    /// What goes before a message that has just been accepted: looked up, or the last place of its submitter and one more.
+    /// What goes before a message that has just been accepted: looked up, or the last place of its submitter and one more. In a
+    /// long queue a look-up takes long: others do not wait for it, and none begins another.
     async fn place(&self, message: Accepted<'_>, now: Moment) -> Option<Load> {
         let key = (message.lane.clone(), message.priority, message.submitter.to_owned());
-        if let Some((_, last)) = lock(&self.places).get_mut(&key).filter(|(at, _)| now.since(*at) < FRESH) {
-            last.messages += 1;
-            last.recipients += message.recipients;
-            return Some(*last);
-        }
-        let ahead = self.sources.store.ahead(message.queue_id.clone());
-        let ahead = tokio::time::timeout(PATIENCE, ahead).await.ok()?.ok()??;
-        let mut places = lock(&self.places);
-        if places.len() >= SUBMITTERS {
-            places.clear();
-        }
-        places.insert(key, (now, ahead));
-        Some(ahead)
+        let look_up = match self.places.begin(&key, message.recipients, now) {
+            Begun::Known(ahead) => return Some(ahead),
+            Begun::Busy => return None,
+            Begun::LookUp(look_up) => look_up,
+        };
+        let (store, timeline) = (self.sources.store.clone(), self.sources.timeline.clone());
+        let queue_id = message.queue_id.clone();
+        // A task of its own: it goes on when the client has its 250, and serves whoever comes next.
+        let found = tokio::spawn(async move {
+            let ahead = store.ahead(queue_id).await.ok()??;
+            look_up.found(ahead, now, timeline.now());
+            Some(ahead)
+        });
+        tokio::time::timeout(PATIENCE, found).await.ok()?.ok()?
     }
 
     /// What has gone when the message has. Of what goes before, messages and recipients are known; their octets are taken to
@@ -195,6 +217,59 @@ impl Estimate {
     }
 }
 
+/// What is to be done for a place.
+enum Begun {
+    Known(Load),
+    /// Others look.
+    Busy,
+    LookUp(PlaceLookUp),
+}
+
+/// A look-up that is under way. Dropped without an answer, it makes way for the next.
+struct PlaceLookUp {
+    places: Arc<Places>,
+    key: SubmitterPlace,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Places {
+    /// The place of one more message of a submitter, or the right to look it up.
+    fn begin(self: &Arc<Self>, key: &SubmitterPlace, recipients: u64, now: Moment) -> Begun {
+        let mut known = lock(&self.known);
+        match known.get_mut(key) {
+            Some(KnownPlace::Found { until, ahead }) if now < *until => {
+                ahead.messages += 1;
+                ahead.recipients += recipients;
+                return Begun::Known(*ahead);
+            }
+            Some(KnownPlace::Asked) => return Begun::Busy,
+            Some(KnownPlace::Found { .. }) | None => {}
+        }
+        let Ok(permit) = self.look_ups.clone().try_acquire_owned() else { return Begun::Busy };
+        if known.len() >= SUBMITTERS {
+            known.retain(|_, place| matches!(place, KnownPlace::Asked));
+        }
+        known.insert(key.clone(), KnownPlace::Asked);
+        Begun::LookUp(PlaceLookUp { places: self.clone(), key: key.clone(), _permit: permit })
+    }
+}
+
+impl PlaceLookUp {
+    fn found(self, ahead: Load, begun: Moment, ended: Moment) {
+        let until = ended.after(FRESH.max(ended.since(begun).saturating_mul(REST)));
+        lock(&self.places.known).insert(self.key.clone(), KnownPlace::Found { until, ahead });
+    }
+}
+
+impl Drop for PlaceLookUp {
+    fn drop(&mut self) {
+        let mut known = lock(&self.places.known);
+        if matches!(known.get(&self.key), Some(KnownPlace::Asked)) {
+            known.remove(&self.key);
+        }
+    }
+}
+
 /// A lane as an estimate sees it.
 struct EstimatedLane {
     status: Option<LaneStatus>,
@@ -227,3 +302,6 @@ fn open_recipients(message: &Summary) -> u64 {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
