@@ -135,6 +135,7 @@ impl Core {
     fn keep_house(&mut self) {
         self.house.spawn(housekeeping::run(self.context.clone()));
         self.house.spawn(housekeeping::move_unserved(self.context.clone()));
+        self.house.spawn(housekeeping::examine(self.context.clone()));
     }
 
     /// Puts another configuration in force: queued mail follows it, attempts that are under way end by the old one.

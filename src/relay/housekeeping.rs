@@ -47,6 +47,26 @@ pub(super) async fn run(context: Arc<Context>) {
     }
 }
 
+/// Looks at a queue for damage that was too large to be looked at before the start.
+pub(super) async fn examine(context: Arc<Context>) {
+    let mut phase = context.phase.clone();
+    let found = tokio::select! {
+        found = context.store.damage() => found,
+        _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => return,
+    };
+    let reason = match found {
+        Ok(None) => return,
+        Ok(Some(reason)) => reason,
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(
+        event = "store_damaged",
+        reason,
+        effect = "mail goes on as far as the damage lets it",
+        action = "stop the relay, keep a copy of data_dir, and see to its disk"
+    );
+}
+
 /// Moves mail whenever somebody has put it where nobody takes it: an attempt by an older configuration, or a session that
 /// had not heard of the new one.
 pub(super) async fn move_unserved(context: Arc<Context>) {

@@ -288,6 +288,10 @@ pub trait Upkeep: Send + Sync {
     /// Gives room on the disk back that nothing needs any more. Other writes go in between.
     async fn release_space(&self) -> Result<(), StoreError>;
 
+    /// Looks at what was too much to be looked at before the start, while mail goes on: what is damaged of it, in words. Asked again
+    /// it has nothing more to look at.
+    async fn damage(&self) -> Result<Option<String>, StoreError>;
+
     /// Forgets counts that have left their windows, suspensions that are over, contents that have been removed, and what
     /// counts no more towards the blacklist.
     async fn prune(&self) -> Result<(), StoreError>;

@@ -428,6 +428,10 @@ impl Upkeep for MemoryStore {
         Ok(())
     }
 
+    async fn damage(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
     async fn prune(&self) -> Result<(), StoreError> {
         let (mut state, now) = (self.state(), self.now());
         state.ledger.expire(now);

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::store::SqliteStore;
-use super::{blacklist, contents, enqueue, mailboxes, place, places, recover, settings, shrink, suspension};
+use super::{
+    blacklist, contents, enqueue, mailboxes, place, places, recover, schema, settings, shrink, suspension,
+};
 use crate::limits::{Counts, Load, Scope};
 use crate::mail::{Address, QueueId};
 use crate::store::{
@@ -136,6 +138,13 @@ impl Upkeep for SqliteStore {
             while self.write(shrink::release).await? {}
         }
         Ok(())
+    }
+
+    async fn damage(&self) -> Result<Option<String>, StoreError> {
+        if self.is_looked_at.swap(true, Ordering::Relaxed) {
+            return Ok(None);
+        }
+        self.read(schema::damage).await
     }
 
     async fn prune(&self) -> Result<(), StoreError> {

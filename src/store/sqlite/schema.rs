@@ -16,6 +16,9 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// Statements that the writer keeps ready: all that it has.
 const STATEMENTS: usize = 128;
 
+/// Pages up to which all of a data base is looked at before anything is done with it: a quarter of a second. What is larger is
+/// looked at while mail goes on ([`damage`]).
+const LOOKED_AT_FIRST: i64 = 65_536;
 /// Pages in use up to which a store of an older version is rewritten at its start, so that it can shrink from then on.
 const REWRITTEN: i64 = 16_384;
 /// `PRAGMA auto_vacuum`: pages are given back when they are asked for.
@@ -36,8 +39,8 @@ const STEPS: [&str; 11] = [
     include_str!("schema_11.sql"),
 ];
 
-/// Sets the connection up and migrates the store. What is refused is not touched.
-pub(super) fn prepare(connection: &mut Connection, folder: &StoreFolder) -> Result<(), StoreError> {
+/// Sets the connection up and migrates the store. What is refused is not touched. Whether all of it was looked at.
+pub(super) fn prepare(connection: &mut Connection, folder: &StoreFolder) -> Result<bool, StoreError> {
     let path = folder.database();
     let fault = at_start(&path);
     // Else SQLite would move its log into the data base when a refused one is closed.
@@ -55,7 +58,9 @@ pub(super) fn prepare(connection: &mut Connection, folder: &StoreFolder) -> Resu
             return Err(StoreError::Damaged { path, reason });
         }
     }
-    if let Some(reason) = damage(connection).map_err(&fault)? {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(&fault)?;
+    let is_looked_at = pages <= LOOKED_AT_FIRST;
+    if is_looked_at && let Some(reason) = damage(connection).map_err(&fault)? {
         return Err(StoreError::Damaged { path, reason });
     }
     connection.set_db_config(keep_log, false).map_err(&fault)?;
@@ -66,7 +71,8 @@ pub(super) fn prepare(connection: &mut Connection, folder: &StoreFolder) -> Resu
     for (version, step) in (1..).zip(STEPS).skip(found.max(0).unsigned_abs() as usize) {
         migrate(connection, version, step).map_err(&fault)?;
     }
-    rewrite_old(connection).map_err(&fault)
+    rewrite_old(connection).map_err(&fault)?;
+    Ok(is_looked_at)
 }
 
 /// Makes a data base that has no tables yet one that can shrink.
@@ -94,7 +100,7 @@ fn first_table(connection: &Connection) -> rusqlite::Result<Option<String>> {
 
 /// What is wrong with the tables and their indexes, if something is. All of it is looked at, a gigabyte in about a second: what is
 /// found later stops a relay at work.
-fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     Ok((said != "ok").then(|| said.lines().map(str::trim).collect::<Vec<_>>().join(" ")))
 }

@@ -36,6 +36,8 @@ pub struct SqliteStore {
     pub(super) books: Books,
     pub(super) has_blacklist: Arc<AtomicBool>,
     pub(super) max_messages: AtomicU64,
+    /// Whether all of the data base was looked at for damage.
+    pub(super) is_looked_at: AtomicBool,
     /// Told whenever a message is no longer being sent.
     settled: Notify,
     /// Ours for as long as we live.
@@ -70,7 +72,7 @@ impl SqliteStore {
         let path = ours.database();
         let fault = at_start(&path);
         let mut connection = Connection::open(&path).map_err(&fault)?;
-        schema::prepare(&mut connection, &ours)?;
+        let is_looked_at = schema::prepare(&mut connection, &ours)?;
         let content_dir = ours.contents();
         folder::make(&content_dir).map_err(at(&content_dir))?;
         ours.mark()?;
@@ -91,6 +93,7 @@ impl SqliteStore {
             content_dir,
             length: AtomicU64::new(length),
             max_messages: AtomicU64::new(max_messages),
+            is_looked_at: AtomicBool::new(is_looked_at),
             settled: Notify::new(),
             _folder: ours,
         })

@@ -299,3 +299,20 @@ async fn a_content_whose_octets_have_changed_is_not_read() {
     store.write(|db| db.execute("UPDATE message SET checksum = NULL", [])).await.unwrap();
     assert!(store.content(message_id(1)).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn what_was_not_looked_at_before_the_start_is_looked_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    left(dir.path(), true).await;
+    let store = try_open(dir.path()).unwrap();
+    assert!(matches!(store.damage().await, Ok(None)), "a small one was looked at before");
+    store.is_looked_at.store(false, Ordering::Relaxed);
+    assert!(matches!(store.damage().await, Ok(None)), "it is sound");
+    let mut file = fs::OpenOptions::new().write(true).open(dir.path().join("queue.db")).unwrap();
+    let len = file.metadata().unwrap().len();
+    file.seek(SeekFrom::Start(8_192)).unwrap();
+    file.write_all(&vec![0xff; (len - 8_192) as usize]).unwrap();
+    store.is_looked_at.store(false, Ordering::Relaxed);
+    assert!(!matches!(store.damage().await, Ok(None)));
+    assert!(matches!(store.damage().await, Ok(None)), "it is told once");
+}
