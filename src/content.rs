@@ -1,14 +1,24 @@
 //! The content of a message: octets in memory, or in a synced file, which is the store's own affair.
 
+mod body;
+mod checksum;
+mod error;
+mod file;
+mod split;
+
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::io::AsyncReadExt;
+pub use body::{BodyPiece, BodyReader, ContentBody, READ_BLOCK};
+pub(crate) use checksum::{Checksum, RunningChecksum};
+pub use error::ContentError;
+pub(crate) use file::{ContentEntry, ContentFile, PART, entries};
+pub use split::{LONGEST_HEAD, SplitContent};
 
-use crate::mail::QueueId;
+use body::{Held, first};
+
 use crate::memory::MemoryGrant;
 
 /// The content of a message, with our Received field. Clones are the same content.
@@ -26,74 +36,10 @@ pub struct Content {
 /// What is noted of a message whose content is not what was taken.
 pub(crate) const DAMAGED: &str = "the stored content is damaged";
 
-/// The extension of a file that is not complete yet.
-pub(crate) const PART: &str = "part";
-
-/// A content in the folder of the contents.
-pub(crate) struct ContentEntry {
-    pub(crate) path: PathBuf,
-    pub(crate) queue_id: QueueId,
-    pub(crate) is_complete: bool,
-}
-
-/// A checksum of octets (CRC-32): it finds what a disk or its cables have changed unasked, not what somebody forges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Checksum(pub(crate) u32);
-
-/// The checksum of octets that come in blocks.
-#[derive(Clone, Default)]
-pub(crate) struct RunningChecksum(crc32fast::Hasher);
-
 #[derive(Clone)]
 enum Octets {
     Memory(Arc<Held>),
     File(Arc<ContentFile>),
-}
-
-/// Octets, and what they take of a budget.
-struct Held {
-    octets: Vec<u8>,
-    _grant: Option<MemoryGrant>,
-}
-
-/// A file, removed when this is dropped unless somebody else answers for it.
-pub(crate) struct ContentFile {
-    path: PathBuf,
-    is_ours: AtomicBool,
-}
-
-/// Why a content can't be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ContentError {
-    /// A part of it is missing, or all: it must not pass for the message.
-    #[error("it has {found} octets of {len}")]
-    Cut {
-        /// The file, where it is in one.
-        path: Option<PathBuf>,
-        /// Octets that are there.
-        found: u64,
-        /// Octets that were stored.
-        len: u64,
-    },
-    /// As long as it was, but not the same: something has changed octets of it.
-    #[error("its octets have changed: the checksum is {found:08x}, and was {stored:08x}")]
-    Altered {
-        /// The file, where it is in one.
-        path: Option<PathBuf>,
-        /// Of what is there.
-        found: u32,
-        /// Of what was stored.
-        stored: u32,
-    },
-    /// The file can't be read.
-    #[error("{source}")]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
 }
 
 impl Content {
@@ -150,26 +96,53 @@ impl Content {
     /// # Errors
     /// When it can't be read, or is not what it was when it was stored.
     pub async fn read(&self) -> Result<Vec<u8>, ContentError> {
-        let octets = match &self.place {
-            Octets::Memory(held) => held.octets.clone(),
-            Octets::File(file) => tokio::fs::read(&file.path).await.map_err(|source| file.fault(source))?,
-        };
+        match &self.place {
+            Octets::Memory(held) => {
+                self.verify(&held.octets)?;
+                Ok(held.octets.clone())
+            }
+            Octets::File(_) => self.read_file().await,
+        }
+    }
+
+    /// Takes it apart, with the body in memory.
+    ///
+    /// # Errors
+    /// When it can't be read, or is not what it was when it was stored.
+    pub async fn load(&self) -> Result<SplitContent, ContentError> {
+        match &self.place {
+            Octets::Memory(held) => {
+                self.verify(&held.octets)?;
+                Ok(SplitContent::held(held.clone()))
+            }
+            Octets::File(_) => Ok(SplitContent::memory(self.read_file().await?)),
+        }
+    }
+
+    /// Takes it apart, with the body where it lies. All of it is looked at. `None` when it is in a file and its header section
+    /// longer than [`LONGEST_HEAD`].
+    ///
+    /// # Errors
+    /// When it can't be read, or is not what it was when it was stored.
+    pub async fn split(&self) -> Result<Option<SplitContent>, ContentError> {
+        let Some(path) = self.path().map(Path::to_owned) else { return self.load().await.map(Some) };
+        let (len, checksum, file) = (self.len, self.checksum, path.clone());
+        let task = tokio::task::spawn_blocking(move || SplitContent::look_through(&file, len, checksum));
+        task.await.map_err(|error| ContentError::Unreadable { path, source: io::Error::other(error) })?
+    }
+
+    async fn read_file(&self) -> Result<Vec<u8>, ContentError> {
+        // What is longer shows itself by one octet more.
+        let most = usize::try_from(self.len.saturating_add(1)).unwrap_or(usize::MAX);
+        let octets = self.examine(move |file| first(&file, most)).await?;
         self.verify(&octets)?;
         Ok(octets)
     }
 
     /// Whether these are all of its octets, as they were stored.
     fn verify(&self, octets: &[u8]) -> Result<(), ContentError> {
-        let (path, found) = (|| self.path().map(Path::to_owned), octets.len() as u64);
-        if found != self.len {
-            return Err(ContentError::Cut { path: path(), found, len: self.len });
-        }
-        match self.checksum.map(|stored| (stored, Checksum::of(octets))) {
-            Some((Checksum(stored), Checksum(found))) if stored != found => {
-                Err(ContentError::Altered { path: path(), found, stored })
-            }
-            _ => Ok(()),
-        }
+        let found = (octets.len() as u64, || Checksum::of(octets));
+        ContentError::unless_same(found, (self.len, self.checksum), self.path())
     }
 
     /// Reads the first so many octets, or all where there are fewer; all are looked at whether they have changed.
@@ -177,12 +150,10 @@ impl Content {
     /// # Errors
     /// When its file can't be read, or all of it was read and has changed.
     pub async fn beginning(&self, most: u64) -> Result<Vec<u8>, ContentError> {
+        let most = usize::try_from(most.min(self.len.saturating_add(1))).unwrap_or(usize::MAX);
         let octets = match &self.place {
-            Octets::Memory(held) => {
-                let end = held.octets.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-                held.octets[..end].to_vec()
-            }
-            Octets::File(file) => file.beginning(most).await?,
+            Octets::Memory(held) => held.octets[..held.octets.len().min(most)].to_vec(),
+            Octets::File(_) => self.examine(move |file| first(&file, most)).await?,
         };
         if octets.len() as u64 == self.len {
             self.verify(&octets)?;
@@ -208,121 +179,21 @@ impl Content {
     /// The store answers for the file from now on: dropping the content does not remove it. For stores.
     pub fn keep(&self) {
         if let Octets::File(file) = &self.place {
-            file.is_ours.store(false, Ordering::Release);
+            file.leave();
         }
     }
 
     /// The store has not taken it after all: removes the file at once, whoever else may still refer to it.
     pub(crate) async fn discard(&self) {
         if let Octets::File(file) = &self.place {
-            file.is_ours.store(false, Ordering::Release);
-            file.log_removal(tokio::fs::remove_file(&file.path).await);
+            file.remove().await;
         }
     }
 
     fn path(&self) -> Option<&Path> {
         match &self.place {
             Octets::Memory(_) => None,
-            Octets::File(file) => Some(&file.path),
-        }
-    }
-}
-
-/// The contents in a folder, by the names of their files; whatever else lies there is none.
-pub(crate) fn entries(folder: &Path) -> impl Iterator<Item = ContentEntry> {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|file| {
-        let path = file.path();
-        let is_complete = match path.extension() {
-            None => true,
-            Some(extension) if extension == PART => false,
-            Some(_) => return None,
-        };
-        let queue_id = QueueId::parse(path.file_stem()?.to_str()?).ok()?;
-        Some(ContentEntry { path, queue_id, is_complete })
-    })
-}
-
-impl Checksum {
-    /// That of these octets.
-    pub(crate) fn of(octets: &[u8]) -> Self {
-        Self(crc32fast::hash(octets))
-    }
-}
-
-impl RunningChecksum {
-    /// Goes on with these octets.
-    pub(crate) fn add(&mut self, octets: &[u8]) {
-        self.0.update(octets);
-    }
-
-    /// That of all octets.
-    pub(crate) fn end(self) -> Checksum {
-        Checksum(self.0.finalize())
-    }
-}
-
-impl ContentFile {
-    /// A file that is removed when this is dropped.
-    pub(crate) fn ours(path: PathBuf) -> Self {
-        Self { path, is_ours: AtomicBool::new(true) }
-    }
-
-    /// A file that the store answers for.
-    pub(crate) fn stored(path: PathBuf) -> Self {
-        Self { path, is_ours: AtomicBool::new(false) }
-    }
-
-    /// The folder that it is in.
-    pub(crate) fn folder(&self) -> Option<&Path> {
-        self.path.parent()
-    }
-
-    /// Gives the file another name, which nothing else has yet.
-    pub(crate) fn rename(&mut self, path: PathBuf) -> io::Result<()> {
-        if path.try_exists()? {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        std::fs::rename(&self.path, &path)?;
-        self.path = path;
-        Ok(())
-    }
-
-    async fn beginning(&self, most: u64) -> Result<Vec<u8>, ContentError> {
-        let mut octets = Vec::new();
-        let read = async {
-            let mut start = tokio::fs::File::open(&self.path).await?.take(most);
-            start.read_to_end(&mut octets).await
-        };
-        read.await.map_err(|source| self.fault(source))?;
-        Ok(octets)
-    }
-
-    fn log_removal(&self, removed: io::Result<()>) {
-        if let Err(error) = removed {
-            tracing::warn!(event = "content_not_removed", path = %self.path.display(), reason = %error);
-        }
-    }
-
-    fn fault(&self, source: io::Error) -> ContentError {
-        ContentError::Unreadable { path: self.path.clone(), source }
-    }
-}
-
-impl Drop for ContentFile {
-    fn drop(&mut self) {
-        if *self.is_ours.get_mut() {
-            self.log_removal(std::fs::remove_file(&self.path));
-        }
-    }
-}
-
-impl ContentError {
-    /// The file, where it is in one.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Cut { path, .. } | Self::Altered { path, .. } => path.as_deref(),
-            Self::Unreadable { path, .. } => Some(path),
+            Octets::File(file) => Some(file.path()),
         }
     }
 }

@@ -10,9 +10,12 @@ mod front;
 mod housekeeping;
 mod reload;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -30,6 +33,20 @@ use crate::report::log;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
 use crate::upstream::TcpDial;
+
+/// Threads on which something may block at most: files of large contents, passwords, the names of hosts.
+const BLOCKING_THREADS: usize = 64;
+/// How long such a thread stands that nobody needs.
+const IDLE_THREAD: Duration = Duration::from_secs(2);
+
+/// What a relay runs on: a thread for each core, and a bounded number of those on which something may block.
+///
+/// # Errors
+/// When the system has no threads for it.
+pub fn runtime() -> io::Result<Runtime> {
+    let mut threads = Builder::new_multi_thread();
+    threads.enable_all().max_blocking_threads(BLOCKING_THREADS).thread_keep_alive(IDLE_THREAD).build()
+}
 
 /// Who needs a relay for a while.
 pub struct RunScope<B, D> {

@@ -11,6 +11,8 @@ mod dialogue;
 mod extensions;
 #[path = "delivery/flush.rs"]
 mod flush;
+#[path = "delivery/from_file.rs"]
+mod from_file;
 #[path = "delivery/matrix.rs"]
 mod matrix;
 #[path = "delivery/proxy.rs"]
@@ -25,6 +27,7 @@ mod tokens;
 use std::time::Duration;
 
 use mailsluice::config::{Auth, ClientTls, Limits, Login, Security, Smtp, Timeouts};
+use mailsluice::content::{ContentError, SplitContent};
 use mailsluice::mail::{Address, Body, ReversePath};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
@@ -97,6 +100,15 @@ async fn connected(script: Script) -> (Upstream, Connection) {
 }
 
 async fn send(connection: &mut Connection, recipients: &[Address], content: &[u8]) -> TransactionResult {
+    let content = SplitContent::memory(content.to_vec());
+    send_content(connection, recipients, &content).await.unwrap()
+}
+
+async fn send_content(
+    connection: &mut Connection,
+    recipients: &[Address],
+    content: &SplitContent,
+) -> Result<TransactionResult, ContentError> {
     let reverse_path = ReversePath::Address(address("sender@firm.example"));
     let transaction = Transaction {
         reverse_path: &reverse_path,

@@ -23,6 +23,7 @@ use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt};
 use mailsluice::config::DkimEntry;
+use mailsluice::content::SplitContent;
 use mailsluice::time::{Clock, SystemClock, Timeline};
 use mailsluice::transform::{DkimError, Signer};
 use proptest::prelude::*;
@@ -60,6 +61,10 @@ struct Keys {
     entries: Vec<DkimEntry>,
     /// Name and text of each TXT record.
     records: Vec<(String, String)>,
+}
+
+fn split(content: impl AsRef<[u8]>) -> SplitContent {
+    SplitContent::memory(content.as_ref().to_vec())
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
@@ -171,7 +176,7 @@ async fn signatures_of_both_key_types_verify() {
     let lines: Vec<String> = keys.records.iter().map(|(name, text)| format!("{name} {text}")).collect();
     keep(&folder.join("keys"), lines.join("\n").as_bytes());
     for (name, content) in samples() {
-        let fields = signer.sign(&content).unwrap();
+        let fields = signer.sign(&split(&content)).unwrap();
         assert!(fields.split(|&b| b == b'\n').all(|line| line.len() <= 100), "{name}");
         assert!(!fields.windows(5).any(|w| w == b"\t;\r\nD"), "{name}");
         // As it is sent: the last line has its end.
@@ -188,7 +193,7 @@ async fn signatures_of_both_key_types_verify() {
 
     // The verifier can tell: a changed body and an added field must fail.
     let content = samples().swap_remove(0).1;
-    let sent = [signer.sign(&content).unwrap(), content].concat();
+    let sent = [signer.sign(&split(&content)).unwrap(), content].concat();
     let text = String::from_utf8(sent).unwrap();
     for bad in
         [text.replace("hello\r\n", "hallo\r\n"), text.replace("\r\nFrom:", "\r\nSubject: other\r\nFrom:")]
@@ -241,13 +246,13 @@ fn signs_for_its_own_domains_only() {
         ("", ""),
     ] {
         let fields =
-            signer.sign(format!("From: {from}\r\nTo: a@other.example\r\n\r\nx\r\n").as_bytes()).unwrap();
+            signer.sign(&split(format!("From: {from}\r\nTo: a@other.example\r\n\r\nx\r\n"))).unwrap();
         let text = String::from_utf8(fields).unwrap();
         let selectors: String = text.match_indices("; s=").map(|(i, m)| &text[i + m.len()..][..1]).collect();
         assert_eq!(selectors, want, "{from}");
     }
-    assert_eq!(signer.sign(b"To: a@firm.example\r\n\r\nx\r\n").unwrap(), b"");
-    let fields = signer.sign("From: x@müller.example\r\n\r\nx\r\n".as_bytes()).unwrap();
+    assert_eq!(signer.sign(&split("To: a@firm.example\r\n\r\nx\r\n")).unwrap(), b"");
+    let fields = signer.sign(&split("From: x@müller.example\r\n\r\nx\r\n")).unwrap();
     let text = String::from_utf8(fields).unwrap();
     assert!(text.contains("d=xn--mller-kva.example;"), "the DNS knows A-labels: {text}");
 }
@@ -291,7 +296,7 @@ fn each_key_signs_in_its_time() {
         let signer = Signer::new(&entries, Timeline::resume(Arc::new(clock), None)).unwrap();
         for (domain, want) in [("firm.example", firm), ("mail.firm.example", mail), ("other.example", "")] {
             let content = format!("From: x@{domain}\r\nTo: a@other.example\r\n\r\nx\r\n");
-            let text = String::from_utf8(signer.sign(content.as_bytes()).unwrap()).unwrap();
+            let text = String::from_utf8(signer.sign(&split(&content)).unwrap()).unwrap();
             let found: String = text.match_indices("; s=").map(|(i, m)| &text[i + m.len()..][..1]).collect();
             let told = signer.keys_for(&domain.into());
             let told: String = told.iter().map(|key| key.selector.as_str()).collect();
@@ -304,7 +309,7 @@ fn each_key_signs_in_its_time() {
 fn oversigns_what_may_stand_once() {
     let signer = signer(&[ed("firm.example", "a")]).unwrap();
     let content = b"From: x@firm.example\r\nsubject : s\r\nList-Id: l\r\nX-Own: o\r\n\r\nx\r\n";
-    let text = String::from_utf8(signer.sign(content).unwrap()).unwrap().replace("\r\n\t", "");
+    let text = String::from_utf8(signer.sign(&split(content)).unwrap()).unwrap().replace("\r\n\t", "");
     let list = text.split("h=").nth(1).unwrap().split(';').next().unwrap().to_ascii_lowercase();
     let mut names: Vec<&str> = list.split(':').collect();
     names.sort_unstable();

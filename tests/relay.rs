@@ -16,6 +16,8 @@ mod paper;
 mod pauses;
 #[path = "relay/requests.rs"]
 mod requests;
+#[path = "relay/threads.rs"]
+mod threads;
 
 use std::time::Duration;
 

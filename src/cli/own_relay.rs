@@ -46,8 +46,7 @@ impl OwnRelay {
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = mpsc::channel();
         let reread = context.reread(&loaded);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
+        let runtime = relay::runtime().map_err(|error| Failure::Failed(error.into()))?;
         let work = move || {
             let log = unread_log(&loaded);
             let begun = || drop(tell.send(News::Begun));

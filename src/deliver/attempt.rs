@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
-use super::content::{LoadError, Loaded, SentContent, Unfit, load, make_ready};
+use super::content::{Budgets, LoadError, Loaded, NotMadeReady, SentContent, Unfit, load, make_ready};
 use super::context::Context;
 use super::lane_settings::LaneSettings;
 use super::other_lane::{lane_now, move_to_lane};
@@ -19,7 +19,7 @@ use crate::smtp::Reply;
 use crate::store::{Leased, Message, MessageKind};
 use crate::transform::{EditedFields, Prepared};
 use crate::upstream::{
-    ConnectError, DeferralCause, Link, Outcome, RecipientResult, ReplyAction, Requests, Stage,
+    ConnectError, DeferralCause, Link, Outcome, RecipientResult, ReplyAction, Requests, SendError, Stage,
     TransactionResult, blacklist_candidate, row_for, stated_wait,
 };
 
@@ -69,8 +69,10 @@ enum AttemptEnd {
     Tried(Tried),
     /// No connection came about.
     NotReady(ConnectError),
-    /// The content can't be read.
+    /// The content can't be read; nothing was sent.
     Unread(LoadError),
+    /// The content can't be read to its end: the transaction was broken off before the final dot.
+    CutOff(LoadError, String),
     /// The message can't be made ready for this upstream, or is too large for it.
     Unfit(Unfit, String),
     /// The relay stops, and no transaction had begun.
@@ -109,8 +111,9 @@ impl Job {
     /// `None` when nothing was tried, and the message was handed back.
     async fn attempt(&mut self, leased: Leased) -> Option<Attempted> {
         let idle = self.pooled.as_mut().and_then(PooledConnection::take);
-        let budgets = (&self.lane.memory, &self.lane.context.memory);
-        let loading = load(budgets, &leased.message, Some(&self.settings.transport));
+        let budgets = Budgets { share: self.lane.memory.clone(), all: self.lane.context.memory.clone() };
+        let way = (&*self.lane.context.transformer, &*self.settings);
+        let loading = load(budgets, &leased.message, Some(way));
         let loaded = tokio::select! {
             loaded = loading => loaded.map_err(AttemptEnd::Unread),
             () = self.lane.context.stopping() => Err(AttemptEnd::NotBegun),
@@ -130,8 +133,12 @@ impl Job {
 
     /// Speaks with the upstream. What a connection that was used before refuses is tried once more over a new one, before
     /// anything is concluded from it.
-    async fn dialogue(&mut self, message: &Message, loaded: Loaded, mut idle: Option<Link>) -> AttemptEnd {
-        let Loaded { octets: mut content, mut memory } = loaded;
+    async fn dialogue(
+        &mut self,
+        message: &Message,
+        mut loaded: Loaded,
+        mut idle: Option<Link>,
+    ) -> AttemptEnd {
         let mut before: Option<RefusedWhenUsed> = None;
         loop {
             let reused = idle.is_some();
@@ -142,40 +149,53 @@ impl Job {
                     Err(dialogue) => return dialogue,
                 },
             };
-            // The original is needed again only if this connection may turn out to be gone.
-            let spare = reused.then(|| content.clone());
-            let transformer = &self.lane.context.transformer;
-            let offered = (link.offer(), link.host());
-            let prepared = match make_ready(transformer, &self.settings, offered, (message, content)).await {
-                Ok(prepared) => prepared,
-                Err(unfit) => {
-                    let host = link.host().to_owned();
-                    self.give_back(link);
-                    return AttemptEnd::Unfit(unfit, host);
-                }
+            let (prepared, link) = match self.make_ready(message, &mut loaded, link).await {
+                Ok(ready) => ready,
+                Err(dialogue) => return dialogue,
             };
-            if spare.is_none() {
-                memory.keep(self.settings.transport.held(prepared.content.len() as u64));
-            }
+            // The original is needed again only if this connection may turn out to be gone.
+            loaded.goes(&prepared.content, &self.settings.transport, reused);
             let (is_used, carried) = (link.is_used(), link.messages());
-            match (self.transaction(message, &prepared, link).await, spare) {
-                (AttemptEnd::Tried(Tried { result, link, .. }), Some(spare))
-                    if self.feedback().is_in_doubt(&result, is_used) =>
+            match self.transaction(message, &prepared, link).await {
+                AttemptEnd::Tried(Tried { result, link, .. })
+                    if reused && self.feedback().is_in_doubt(&result, is_used) =>
                 {
                     self.close(link).await;
                     self.repeated |= result.recipients.iter().any(|result| result.stage > Stage::Mail);
                     before = Some(RefusedWhenUsed { result, carried });
-                    content = spare;
                 }
-                (dialogue, _) => {
+                dialogue => {
                     if let (Some(before), AttemptEnd::Tried(tried)) = (before, &dialogue) {
                         self.feedback().tried_again(&before, &tried.result);
                     }
-                    memory.keep(prepared.content.len() as u64);
-                    return dialogue.with_sent(SentContent { octets: prepared.content, _memory: memory });
+                    return dialogue.with_sent(loaded.sent(prepared.content));
                 }
             }
         }
+    }
+
+    /// Makes the message ready for what a link leads to; where that fails, the link is free for others.
+    async fn make_ready(
+        &mut self,
+        message: &Message,
+        loaded: &mut Loaded,
+        link: Link,
+    ) -> Result<(Prepared, Link), AttemptEnd> {
+        let transformer = &self.lane.context.transformer;
+        let (offer, host) = (link.offer(), link.host().to_owned());
+        let made = tokio::select! {
+            made = make_ready(transformer, &self.settings, (offer, &host), (message, loaded)) => made,
+            () = self.lane.context.stopping() => return Err(AttemptEnd::NotBegun),
+        };
+        let not_ready = match made {
+            Ok(prepared) => return Ok((prepared, link)),
+            Err(not_ready) => not_ready,
+        };
+        self.give_back(link);
+        Err(match not_ready {
+            NotMadeReady::Unfit(unfit) => AttemptEnd::Unfit(unfit, host),
+            NotMadeReady::Unread(error) => AttemptEnd::Unread(error),
+        })
     }
 
     /// Ends a connection that is followed by another in its place.
@@ -219,7 +239,12 @@ impl Job {
                     let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
                     AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent: None, edited: prepared.edited })
                 }
-                Err(error) => AttemptEnd::NotReady(error),
+                Err(SendError::Unreachable(error)) => AttemptEnd::NotReady(error),
+                Err(SendError::Unread(error)) => {
+                    let host = link.host().to_owned();
+                    self.give_back(link);
+                    AttemptEnd::CutOff(LoadError::of(&error, &message.queue_id), host)
+                }
             },
             () = self.lane.context.stopping() => AttemptEnd::BrokenOff {
                 host: link.host().to_owned(),
@@ -242,11 +267,8 @@ impl Job {
                 let attempted = Attempted::all(leased, Outcome::UPSTREAM, &error.words());
                 Attempted { host: error.host, ..attempted }
             }
-            AttemptEnd::Unread(LoadError::Unreadable(reason)) => {
-                let reply = Reply::new(451, (4, 3, 0), reason);
-                Attempted::all(leased, Outcome::DEFERRED, &reply.to_string())
-            }
-            AttemptEnd::Unread(LoadError::Damaged(reason)) => Attempted::damaged(leased, reason),
+            AttemptEnd::Unread(error) => unread(leased, error),
+            AttemptEnd::CutOff(error, host) => Attempted { host, ..unread(leased, error).counted() },
             AttemptEnd::Unfit(unfit, host) => {
                 let by = (&*self.lane, &*self.account, &*self.settings);
                 let leased = other_lane::by_large(by, leased, (&unfit, None)).await?;
@@ -322,6 +344,17 @@ impl Job {
 
     fn feedback(&self) -> Feedback<'_> {
         Feedback { accounts: &self.lane.context.accounts, account: &self.account }
+    }
+}
+
+/// The content can't be read: it is tried again, unless it is damaged.
+fn unread(leased: Leased, error: LoadError) -> Attempted {
+    match error {
+        LoadError::Unreadable(reason) => {
+            let reply = Reply::new(451, (4, 3, 0), reason);
+            Attempted::all(leased, Outcome::DEFERRED, &reply.to_string())
+        }
+        LoadError::Damaged(reason) => Attempted::damaged(leased, reason),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::context::Context;
 use crate::account::{Account, AccountSettings};
+use crate::content::{READ_BLOCK, SplitContent};
 use crate::mail::QueueId;
 use crate::store::{Content, Message, MessageKind, NewSentCopy, StoreError};
 
@@ -24,13 +25,12 @@ pub(super) async fn copy_of(
     context: &Context,
     account: &Account,
     queue_id: &QueueId,
-    sent: Vec<u8>,
+    sent: &SplitContent,
 ) -> Option<NewSentCopy> {
     let copy_id = QueueId::new(context.timeline.wall().as_millisecond(), rand::random());
-    let stored = if sent.len() <= IN_FILE {
-        Ok(Content::memory(sent))
-    } else {
-        uploaded(context, &copy_id, sent).await
+    let stored = match sent.octets() {
+        Some(octets) if octets.len() <= IN_FILE => Ok(Content::memory(octets.into_owned())),
+        _ => uploaded(context, &copy_id, sent).await,
     };
     match stored {
         Ok(stored) => Some(NewSentCopy {
@@ -47,8 +47,15 @@ pub(super) async fn copy_of(
     }
 }
 
-async fn uploaded(context: &Context, copy_id: &QueueId, sent: Vec<u8>) -> Result<Content, StoreError> {
+async fn uploaded(context: &Context, copy_id: &QueueId, sent: &SplitContent) -> Result<Content, StoreError> {
     let mut upload = context.store.upload(copy_id);
-    upload.write(sent).await?;
-    upload.finish().await
+    upload.write(sent.head().to_vec()).await?;
+    let mut body = sent.body().reader();
+    loop {
+        let piece = body.next(READ_BLOCK).await?;
+        upload.write(piece.octets.to_vec()).await?;
+        if piece.is_last {
+            return upload.finish().await;
+        }
+    }
 }

@@ -39,7 +39,7 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, mut a
     let listed = mailboxes::note_attempt(context, &attempted.outcomes, queue_id).await;
     let is_sent = attempted.outcomes.iter().any(|each| each.outcome == Outcome::Sent);
     let copy = match (attempted.sent.take().filter(|_| is_sent), account) {
-        (Some(sent), Some(account)) => sent_copy::copy_of(context, account, queue_id, sent.octets).await,
+        (Some(sent), Some(account)) => sent_copy::copy_of(context, account, queue_id, &sent.content).await,
         _ => None,
     };
     let settlement = Settlement {

@@ -181,7 +181,7 @@ impl Explanation {
 
     /// The message as it would leave.
     pub(super) fn prepared(&mut self, prepared: &Prepared, by: &Upstream) {
-        let size = prepared.content.len() as u64;
+        let size = prepared.content.len();
         let too_large = by.message_size().filter(|max| size > max.0);
         self.undeliverable = too_large
             .map(|max| format!("the message has {size} octets as it goes, {} takes {}", by.name, max.0));
@@ -191,9 +191,9 @@ impl Explanation {
             self.edited = Some(prepared.edited.to_string());
         }
         // Our signatures are the last change, and stand above all else.
-        let ours = Fields::new(&prepared.content).take_while(|field| field.is("DKIM-Signature"));
+        let ours = Fields::new(prepared.content.head()).take_while(|field| field.is("DKIM-Signature"));
         self.dkim = ours.map(|field| signature(&field.unfolded())).collect();
-        let from = Fields::new(&prepared.content).filter(|field| field.is("From"));
+        let from = Fields::new(prepared.content.head()).filter(|field| field.is("From"));
         let from: Vec<Address> = from.flat_map(|field| mailboxes(field.value())).collect();
         self.from = match from.as_slice() {
             [only] => Some(only.to_string()),

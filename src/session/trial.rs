@@ -26,7 +26,7 @@ pub(super) async fn size_as_sent(
     let made = spawn_blocking(move || {
         let facts = UpstreamFacts::new(&upstream, &Offer::GRAPH);
         let way_out = WayOut { upstream: &upstream, account: &upstream.accounts[0], facts };
-        transformer.prepare(&message, octets, &way_out).map(|prepared| prepared.content.len() as u64)
+        transformer.prepare(&message, octets, &way_out).map(|prepared| prepared.content.len())
     });
     // A fault of ours shows itself when the message goes.
     Ok(made.await.unwrap_or(Ok(0)))

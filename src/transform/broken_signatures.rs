@@ -5,9 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
-use crate::mail::header::{Field, Header};
+use crate::content::{ContentBody, SplitContent};
+use crate::mail::header::{Field, Fields, Header};
 use crate::mail::tags::{Tags, words};
 
 /// Fields that sign the message.
@@ -17,24 +16,22 @@ const CHAIN: [&str; 3] = ["ARC-Seal", "ARC-Message-Signature", "ARC-Authenticati
 
 /// What the signatures of a message cover, as it was before we changed it.
 pub(super) struct Covered {
-    fields: Vec<u8>,
-    body: [u8; 32],
+    head: Vec<u8>,
+    body: ContentBody,
 }
 
 impl Covered {
     /// `None` when nothing is signed.
-    pub(super) fn of(header: &Header<'_>) -> Option<Self> {
-        header.fields().find(is_signature)?;
-        let mut fields = Vec::new();
-        header.write_to(&mut fields);
-        Some(Self { fields, body: digest(header) })
+    pub(super) fn of(content: &SplitContent) -> Option<Self> {
+        let is_signed = Fields::new(content.head()).any(|field| is_signature(&field));
+        is_signed.then(|| Self { head: content.head().to_vec(), body: content.body().clone() })
     }
 
     /// The content without the signatures that no longer fit it.
-    pub(super) fn without_broken(&self, content: Vec<u8>) -> Vec<u8> {
-        let mut header = Header::parse(&content);
-        let before = Header::parse(&self.fields);
-        let is_whole = digest(&header) == self.body;
+    pub(super) fn without_broken(&self, content: SplitContent) -> SplitContent {
+        let mut header = Header::parse(content.head());
+        let before = Header::parse(&self.head);
+        let is_whole = content.body().is_same(&self.body);
         let kept = SameFields::between(&before, &header);
         let fits = |field: &Field<'_>| {
             is_whole && covered_names(field).iter().all(|(name, &count)| kept.has_all(name, count))
@@ -43,7 +40,11 @@ impl Covered {
         let of_chain = |field: &Field<'_>| CHAIN.iter().any(|name| field.is(name));
         let is_void = header.fields().any(|field| of_chain(&field) && is_broken(&field));
         let gone = header.retain(|field| !(is_broken(field) || is_void && of_chain(field)));
-        if gone == 0 { content } else { header.to_content() }
+        let left = (gone > 0).then(|| header.to_content());
+        match left {
+            Some(head) => content.with_head(head),
+            None => content,
+        }
     }
 }
 
@@ -102,10 +103,6 @@ fn by_name<'h>(header: &'h Header<'_>) -> BTreeMap<Vec<u8>, Vec<Field<'h>>> {
     fields
 }
 
-fn digest(header: &Header<'_>) -> [u8; 32] {
-    Sha256::digest(header.body()).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +112,10 @@ mod tests {
         ARC-Authentication-Results: i=1; a.test\r\nDKIM-Signature: v=1; d=b.test; h=Date; b=x\r\n\
         DKIM-Signature: v=1; d=c.test; b=x\r\n\
         From: a@a.test\r\nTo: b@b.test\r\nCc: c@b.test\r\nDate: today\r\n\r\nbody\r\n";
+
+    fn split(content: &str) -> SplitContent {
+        SplitContent::memory(content.into())
+    }
 
     #[test]
     fn only_what_covers_a_change_goes() {
@@ -132,14 +133,14 @@ mod tests {
                 &["h=from :", "d=b.test", "d=c.test", "ARC-Seal", "ARC-Message", "ARC-Auth"],
             ),
         ] {
-            let covered = Covered::of(&Header::parse(SIGNED.as_bytes())).unwrap();
-            let got = covered.without_broken(SIGNED.replacen(from, to, 1).into_bytes());
-            let got = String::from_utf8(got).unwrap();
+            let covered = Covered::of(&split(SIGNED)).unwrap();
+            let got = covered.without_broken(split(&SIGNED.replacen(from, to, 1)));
+            let got = String::from_utf8(got.octets().unwrap().into_owned()).unwrap();
             for mark in ["h=from :", "d=b.test", "d=c.test", "ARC-Seal", "ARC-Message", "ARC-Auth"] {
                 assert_eq!(!got.contains(mark), gone.contains(&mark), "{name}: {mark}");
             }
         }
-        assert!(Covered::of(&Header::parse(b"From: a@a.test\r\n\r\nDKIM-Signature: x\r\n")).is_none());
+        assert!(Covered::of(&split("From: a@a.test\r\n\r\nDKIM-Signature: x\r\n")).is_none());
     }
 
     #[test]
@@ -156,9 +157,9 @@ mod tests {
         ] {
             let content = |fields: &str| format!("DKIM-Signature: h={signed}; b=x\r\n{fields}\r\nbody\r\n");
             let (before, after) = (content(before), content(after));
-            let covered = Covered::of(&Header::parse(before.as_bytes())).unwrap();
-            let got = covered.without_broken(after.clone().into_bytes());
-            assert_eq!(got == after.as_bytes(), want, "{name}");
+            let covered = Covered::of(&split(&before)).unwrap();
+            let got = covered.without_broken(split(&after));
+            assert_eq!(*got.octets().unwrap() == *after.as_bytes(), want, "{name}");
         }
     }
 }

@@ -4,16 +4,20 @@
 //! longest counts, and of its keys those sign that are in force today: each from its day on, until that of the next one of its
 //! type. A From with several mailboxes is signed only when each of them has a key.
 
+mod body_end;
+
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use mail_auth::common::crypto::{Algorithm, DkimKey, Sha256, SigningKey};
 use mail_auth::common::headers::{HeaderWriter, Writable};
-use mail_auth::dkim::{Canonicalization, DkimSigner};
+use mail_auth::dkim::{Canonicalization, DkimSigner, DkimSigningStream, Done};
 use secrecy::ExposeSecret;
 
+use self::body_end::BodyEnd;
 use crate::config::{DkimEntry, SigningKeyFault, dkim_key_name, signing_key};
+use crate::content::{ContentBody, ContentError, SplitContent};
 use crate::dkim::{KeyTerm, OwnKey, Standing, terms};
 use crate::mail::DomainKey;
 use crate::mail::header::{Field, Header, mailboxes};
@@ -50,7 +54,7 @@ const PRESENT: [&str; 10] = [
 /// section that has it is signed as it is.
 const FORM_FEED: u8 = 0x0c;
 
-/// Why there is no signature. All but the last are the operator's.
+/// Why there is no signature. A key is the operator's affair.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DkimError {
@@ -70,6 +74,9 @@ pub enum DkimError {
         /// What the signer says.
         reason: String,
     },
+    /// The body can't be read to its end, or is not what it was.
+    #[error("cannot read the body: {0}")]
+    Body(#[from] ContentError),
 }
 
 /// All keys, ready to sign, each in its time.
@@ -141,16 +148,17 @@ impl Signer {
         in_force.into_iter().map(|key| &key.own).filter(|own| Some(&own.domain) == signing).collect()
     }
 
-    /// Signs a content; returns the fields to put before it, nothing when no key serves its From.
+    /// Signs a content; returns the fields to put before it, nothing when no key serves its From. A body in a file is read twice,
+    /// on the calling thread.
     ///
     /// # Errors
-    /// When a key that should sign doesn't.
-    pub fn sign(&self, content: &[u8]) -> Result<Vec<u8>, DkimError> {
+    /// When a key that should sign doesn't, or the body can't be read.
+    pub fn sign(&self, content: &SplitContent) -> Result<Vec<u8>, DkimError> {
         let in_force = self.in_force();
         if in_force.is_empty() {
             return Ok(Vec::new());
         }
-        let header = Header::parse(content);
+        let header = Header::parse(content.head());
         let domains = domains(&in_force, &header);
         if domains.is_empty() {
             return Ok(Vec::new());
@@ -172,11 +180,9 @@ impl Signer {
         }
         signed.extend_from_slice(b"\r\n");
 
-        let mut out = Vec::new();
-        for key in in_force.iter().filter(|key| domains.contains(&key.own.domain)) {
-            out.extend(key.sign(&names, (&signed, form), header.body())?);
-        }
-        Ok(out)
+        let signing: Vec<&Key> =
+            in_force.into_iter().filter(|key| domains.contains(&key.own.domain)).collect();
+        signatures(&signing, &names, (&signed, form), content.body())
     }
 
     /// The keys that sign today.
@@ -222,26 +228,23 @@ impl Key {
         Ok(Self { own: OwnKey::new(domain.clone(), selector.clone(), &private, term), private })
     }
 
-    /// Makes one DKIM-Signature field with its line end.
-    fn sign(
+    /// What the library makes a signature of this key with.
+    fn signer(
         &self,
         names: &[&str],
-        (header, form): (&[u8], Canonicalization),
-        body: &[u8],
-    ) -> Result<Vec<u8>, DkimError> {
-        let signer = DkimSigner::from_key(Lent(&self.private))
+        form: Canonicalization,
+        body_form: Canonicalization,
+    ) -> DkimSigner<Lent<'_>, Done> {
+        DkimSigner::from_key(Lent(&self.private))
             .domain(self.own.domain.as_str())
             .selector(&self.own.selector)
             .headers(names.iter().copied())
             .header_canonicalization(form)
-            .body_canonicalization(body_canonicalization(body));
-        let mut stream = signer.sign_streaming();
-        stream.write(header);
-        stream.write(body);
-        // The last line gets its end on the way, at the latest before the final dot.
-        if !body.is_empty() && !body.ends_with(b"\r\n") {
-            stream.write(b"\r\n");
-        }
+            .body_canonicalization(body_form)
+    }
+
+    /// Ends a signature: the DKIM-Signature field with its line end.
+    fn field(&self, stream: DkimSigningStream<'_, Lent<'_>>) -> Result<Vec<u8>, DkimError> {
         let signature = stream.finish().map_err(|error| DkimError::Sign {
             name: dkim_key_name(&self.own.domain, &self.own.selector),
             reason: error.to_string(),
@@ -252,15 +255,35 @@ impl Key {
     }
 }
 
-/// Relaxed, unless the body ends in lines of white space: the library hashes those wrongly when relaxed.
-fn body_canonicalization(body: &[u8]) -> Canonicalization {
-    let end = body.iter().rposition(|&b| b != b'\r' && b != b'\n').map_or(0, |i| i + 1);
-    let start = body[..end].iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-    if end > start && body[start..end].trim_ascii().is_empty() {
-        Canonicalization::Simple
-    } else {
-        Canonicalization::Relaxed
+/// Makes the DKIM-Signature fields of these keys, by one walk through the body.
+fn signatures(
+    keys: &[&Key],
+    names: &[&str],
+    (header, form): (&[u8], Canonicalization),
+    body: &ContentBody,
+) -> Result<Vec<u8>, DkimError> {
+    let mut end = BodyEnd::default();
+    body.each_block(|block| {
+        end.go_on(block);
+        Ok::<_, DkimError>(())
+    })?;
+    let signers: Vec<_> = keys.iter().map(|key| key.signer(names, form, end.canonicalization())).collect();
+    let mut streams: Vec<_> = signers.iter().map(DkimSigner::sign_streaming).collect();
+    let mut write = |octets: &[u8]| streams.iter_mut().for_each(|stream| stream.write(octets));
+    write(header);
+    body.each_block(|block| {
+        write(block);
+        Ok::<_, DkimError>(())
+    })?;
+    // The last line gets its end on the way, at the latest before the final dot.
+    if end.lacks_line_end() {
+        write(b"\r\n");
     }
+    let mut fields = Vec::new();
+    for (key, stream) in keys.iter().zip(streams) {
+        fields.extend(key.field(stream)?);
+    }
+    Ok(fields)
 }
 
 #[cfg(test)]
@@ -284,25 +307,9 @@ mod tests {
             ("Reply-To: a@firm.example\x0c", "c=simple/relaxed"),
         ] {
             let content = format!("From: a@firm.example\r\n{fields}\r\n\r\nx\r\n");
-            let signature = String::from_utf8(signer.sign(content.as_bytes()).unwrap()).unwrap();
+            let signature =
+                String::from_utf8(signer.sign(&SplitContent::memory(content.into())).unwrap()).unwrap();
             assert!(signature.contains(want), "{fields:?}: {signature}");
-        }
-    }
-
-    #[test]
-    fn a_body_that_ends_in_white_lines_is_simple() {
-        for (body, want) in [
-            ("", Canonicalization::Relaxed),
-            ("x\r\n", Canonicalization::Relaxed),
-            ("x \t\r\n\r\n", Canonicalization::Relaxed),
-            (" \r\nx\r\n", Canonicalization::Relaxed),
-            ("\r\n\r\n", Canonicalization::Relaxed),
-            (" \r\n", Canonicalization::Simple),
-            ("x\r\n \t\r\n", Canonicalization::Simple),
-            ("x\r\n \r\n\r\n\r\n", Canonicalization::Simple),
-            ("x\r\n  ", Canonicalization::Simple),
-        ] {
-            assert_eq!(body_canonicalization(body.as_bytes()), want, "{body:?}");
         }
     }
 }

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{TransformError, ascii};
+use crate::content::SplitContent;
 use crate::mail::header::Header;
 use crate::mail::mime::{EntityKind, MAX_DEPTH, Piece, TransferEncoding, part_header, pieces};
 
@@ -23,6 +24,19 @@ pub(super) struct SevenBit {
 }
 
 impl SevenBit {
+    /// Writes a content anew, as [`write`](Self::write). One whose body is ASCII is changed above it alone; of another the body
+    /// must be in memory: else `None`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(super) fn write_split(self, content: SplitContent) -> Result<Option<SplitContent>, TransformError> {
+        if content.body().is_ascii() {
+            let head = self.write(content.head())?;
+            return Ok(Some(content.with_head(head)));
+        }
+        content.octets().map(|octets| self.write(&octets).map(SplitContent::memory)).transpose()
+    }
+
     /// Writes the content anew: fields as their grammar allows, text as quoted-printable, all else as base 64.
     ///
     /// What is 7 bits already keeps every octet; so does, where only the header must be ASCII, what is signed or encrypted

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{DkimError, HeaderFault, SmimeError};
+use crate::content::ContentError;
 use crate::smtp::Reply;
 
 /// Why what messages are changed by can't be made ready. It is the operator's to mend.
@@ -43,10 +44,22 @@ pub enum TransformError {
     Test,
     /// The operator's: signing failed. The message waits.
     #[error("cannot sign the message")]
-    Dkim(#[from] DkimError),
+    Dkim(#[source] DkimError),
     /// The operator's: signing by S/MIME failed. The message waits.
     #[error("cannot sign the message by S/MIME")]
     Smime(#[from] SmimeError),
+    /// Ours: the stored content can't be read to its end, or is not what it was.
+    #[error("cannot read the stored content: {0}")]
+    Content(#[source] ContentError),
+}
+
+impl From<DkimError> for TransformError {
+    fn from(error: DkimError) -> Self {
+        match error {
+            DkimError::Body(error) => Self::Content(error),
+            error => Self::Dkim(error),
+        }
+    }
 }
 
 impl TransformError {
@@ -58,7 +71,7 @@ impl TransformError {
             Self::International(_) | Self::InternationalRecipients(_) => (553, (5, 6, 7)),
             Self::Header(_) => (554, (5, 6, 0)),
             Self::Test => (451, (4, 7, 1)),
-            Self::Dkim(_) | Self::Smime(_) => (451, (4, 3, 0)),
+            Self::Dkim(_) | Self::Smime(_) | Self::Content(_) => (451, (4, 3, 0)),
         };
         Reply::new(code, status, self.to_string())
     }

@@ -19,6 +19,7 @@ mod error;
 mod header_delivery;
 mod identity;
 mod kept;
+mod prepared;
 mod redirect;
 mod signature;
 mod smime;
@@ -26,6 +27,7 @@ mod smime;
 pub use dkim::{DkimError, Signer};
 pub use error::{TransformError, TransformerError};
 pub use header_delivery::{EditedFields, HeaderFault, OtherRecipients};
+pub use prepared::Prepared;
 pub use smime::SmimeError;
 
 use broken_signatures::Covered;
@@ -35,13 +37,16 @@ use identity::SenderIdentity;
 use smime::SmimeSigners;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::config::{Config, Login, NamedSignature, Signature, TestAction, TextEncoding, Upstream};
+use crate::config::{
+    Config, Login, NamedSignature, Signature, TestAction, TextEncoding, Upstream, UpstreamKind,
+};
+use crate::content::SplitContent;
 use crate::mail::destinations::remove_blind_copies;
 use crate::mail::header::Header;
-use crate::mail::{Address, Body, Completion, QueueId, ReversePath};
+use crate::mail::{Address, Completion, ReversePath};
 use crate::store::{Message, MessageKind};
 use crate::time::Timeline;
-use crate::upstream::{DeliveredBy, Offer, Outgoing, Requests};
+use crate::upstream::{DeliveredBy, Offer};
 
 /// What a transformation must know of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,55 +79,6 @@ pub struct WayOut<'a> {
     pub account: &'a Login,
     /// What it can take.
     pub facts: UpstreamFacts,
-}
-
-/// A message as it goes to the upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
-    /// The header and the body, not dot-stuffed.
-    pub content: Vec<u8>,
-    /// Where reports about it go: what MAIL says.
-    pub reverse_path: ReversePath,
-    /// Who it goes to: the recipients of the attempt, or the test address alone. Never empty.
-    pub recipients: Vec<Address>,
-    /// Whether the transaction needs the SMTPUTF8 parameter.
-    pub smtputf8: bool,
-    /// Whether the content has octets over 127, for `BODY=8BITMIME`.
-    pub eight_bit: bool,
-    /// By what the upstream may deliver it.
-    pub delivery: DeliveredBy,
-    /// The fields that others than the recipients were taken out of.
-    pub edited: EditedFields,
-}
-
-impl Prepared {
-    /// What the transaction says of its content.
-    #[must_use]
-    pub fn body(&self) -> Body {
-        if self.eight_bit { Body::EightBitMime } else { Body::SevenBit }
-    }
-
-    /// It on its way to an upstream. `envelope` are the recipients of the attempt as the client gave them.
-    #[must_use]
-    pub fn outgoing<'a>(
-        &'a self,
-        queue_id: &'a QueueId,
-        envelope: &'a [Address],
-        requests: Requests<'a>,
-    ) -> Outgoing<'a> {
-        Outgoing {
-            queue_id,
-            reverse_path: &self.reverse_path,
-            envelope,
-            recipients: &self.recipients,
-            body: self.body(),
-            smtputf8: self.smtputf8,
-            content: &self.content,
-            delivery: self.delivery,
-            requests,
-            goes_as_whole: false,
-        }
-    }
 }
 
 /// What messages are changed by: all that stands in one configuration beside the upstreams, ready to use.
@@ -194,36 +150,55 @@ impl Transformer {
         }
     }
 
-    /// The content with a signature below its text, where it gets one. Our own reports have none.
-    fn with_signature(
-        &self,
+    /// The signature that a message with this header section gets below its text, if it gets one. Our own reports have none.
+    fn signature_of<'a>(
+        &'a self,
         message: &Message,
-        (content, header): (&[u8], &Header<'_>),
-        upstream: &Upstream,
-    ) -> Option<Vec<u8>> {
+        head: &[u8],
+        upstream: &'a Upstream,
+    ) -> Option<&'a Signature> {
         let named = message.decisions.ruled.signature.as_deref().and_then(|name| self.signature(name));
         let signature = named.or(upstream.signature.as_ref());
         let signature = signature.filter(|_| message.kind == MessageKind::Submitted)?;
-        signature::with_signature(content, header, signature)
+        signature::is_wanted(&Header::parse(head), signature).then_some(signature)
     }
 
     /// Makes a message ready for one upstream.
     ///
     /// # Errors
     /// When the upstream can't take it as it is and it can't be changed, when test mode forbids it, or signing fails.
+    #[expect(clippy::missing_panics_doc, reason = "nothing is missing of a body in memory")]
     pub fn prepare(
         &self,
         message: &Message,
         content: Vec<u8>,
         way_out: &WayOut<'_>,
     ) -> Result<Prepared, TransformError> {
+        let prepared = self.prepare_split(message, SplitContent::memory(content), way_out)?;
+        Ok(prepared.expect("nothing is missing of a body in memory"))
+    }
+
+    /// Makes a message ready for one upstream, its body wherever it lies. `None` when something is to change in a body that is
+    /// not in memory: then it must be brought there first. One in a file that is signed (DKIM) is read on the calling thread.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare); and when the body can't be read, or is not what it was.
+    pub fn prepare_split(
+        &self,
+        message: &Message,
+        mut content: SplitContent,
+        way_out: &WayOut<'_>,
+    ) -> Result<Option<Prepared>, TransformError> {
         let upstream = &way_out.facts;
-        let mut header = Header::parse(&content);
-        let covered = Covered::of(&header);
-        let with_signature = self.with_signature(message, (&content, &header), way_out.upstream);
-        if let Some(content) = &with_signature {
-            header = Header::parse(content);
+        let covered = Covered::of(&content);
+        if let Some(signature) = self.signature_of(message, content.head(), way_out.upstream) {
+            let signed = match content.octets() {
+                Some(octets) => signature::with_signature(&octets, &Header::parse(&octets), signature),
+                None => return Ok(None),
+            };
+            content = signed.map_or(content, SplitContent::memory);
         }
+        let mut header = Header::parse(content.head());
         let (reverse_path, recipients) =
             self.write_header(message, &mut header, (way_out.upstream, way_out.account), upstream.local)?;
         let envelope = (&reverse_path, &recipients[..]);
@@ -233,16 +208,20 @@ impl Transformer {
             ensure_known(message, envelope)?;
         }
         let changed = header.is_changed().then(|| header.to_content());
-        let mut content = changed.or(with_signature).unwrap_or(content);
+        content = with_changed(content, changed);
         if way_out.upstream.encode == TextEncoding::Base64 && !upstream.local {
-            content = base64_text::encode(content);
+            content = match content.octets() {
+                Some(octets) => SplitContent::memory(base64_text::encode(octets.into_owned())),
+                None => return Ok(None),
+            };
         }
         let seven_bit = SevenBit {
             header: international && !takes_international,
             body: !upstream.eight_bit_mime && !upstream.local,
         };
         if (seven_bit.header || seven_bit.body) && !content.is_ascii() {
-            content = seven_bit.write(&content)?;
+            let Some(written) = seven_bit.write_split(content)? else { return Ok(None) };
+            content = written;
         }
         let mut edited = EditedFields::default();
         let mut delivery = DeliveredBy::Envelope;
@@ -250,17 +229,54 @@ impl Transformer {
             (content, edited) = delivered_by_header(content, &recipients, others)?;
             delivery = DeliveredBy::Header;
         }
-        content = self.smime.sign(content, self.timeline.wall())?;
+        let Some(content) = self.signed(content, covered, upstream.sign)? else { return Ok(None) };
+        let eight_bit = !content.is_ascii();
+        let smtputf8 = international && takes_international;
+        Ok(Some(Prepared { content, reverse_path, recipients, smtputf8, eight_bit, delivery, edited }))
+    }
+
+    /// Whether something is to change in the body of a message, even where its upstream takes all there is: then it is brought into
+    /// memory before anything else. An upstream that takes less may need that, too.
+    #[must_use]
+    pub fn needs_body(
+        &self,
+        message: &Message,
+        content: &SplitContent,
+        (upstream, account): (&Upstream, &Login),
+    ) -> bool {
+        let local = matches!(upstream.kind, UpstreamKind::Capture(_));
+        // Signing by DKIM changes no body, and reads it.
+        let facts = UpstreamFacts { sign: false, eight_bit_mime: true, smtputf8: true, local };
+        let way_out = WayOut { upstream, account, facts };
+        matches!(self.prepare_split(message, content.clone(), &way_out), Ok(None))
+    }
+
+    /// The content with our signatures, and without those of others that no longer fit it. `None` as for
+    /// [`prepare_split`](Self::prepare_split).
+    fn signed(
+        &self,
+        mut content: SplitContent,
+        covered: Option<Covered>,
+        sign: bool,
+    ) -> Result<Option<SplitContent>, TransformError> {
+        if self.smime.has_signer(content.head()) {
+            let signed = match content.octets() {
+                Some(octets) => self.smime.sign(&octets, self.timeline.wall())?,
+                None => return Ok(None),
+            };
+            content = signed.map_or(content, SplitContent::memory);
+        }
         if let Some(covered) = covered {
             content = covered.without_broken(content);
         }
-        if upstream.sign {
-            let signatures = self.signer.sign(&content)?;
-            content.splice(..0, signatures);
+        if sign {
+            let mut head = self.signer.sign(&content)?;
+            if !head.is_empty() {
+                head.extend_from_slice(content.head());
+                content = content.with_head(head);
+            }
         }
-        let eight_bit = !content.is_ascii();
-        let smtputf8 = international && takes_international;
-        Ok(Prepared { content, reverse_path, recipients, smtputf8, eight_bit, delivery, edited })
+        Ok(Some(content))
     }
 
     /// Writes what the configuration and what was decided make of a header. Returns where reports go, and to whom it is
@@ -307,16 +323,24 @@ impl Transformer {
     }
 }
 
+/// The content with its header section as it was changed, if it was.
+fn with_changed(content: SplitContent, changed: Option<Vec<u8>>) -> SplitContent {
+    match changed {
+        Some(head) => content.with_head(head),
+        None => content,
+    }
+}
+
 /// The content with a header that says what the envelope says.
 fn delivered_by_header(
-    content: Vec<u8>,
+    content: SplitContent,
     recipients: &[Address],
     others: OtherRecipients,
-) -> Result<(Vec<u8>, EditedFields), TransformError> {
-    let mut header = Header::parse(&content);
+) -> Result<(SplitContent, EditedFields), TransformError> {
+    let mut header = Header::parse(content.head());
     let edited = obey_envelope(&mut header, recipients, others)?;
     let changed = header.is_changed().then(|| header.to_content());
-    Ok((changed.unwrap_or(content), edited))
+    Ok((with_changed(content, changed), edited))
 }
 
 /// Whom the upstream is told: the recipients, or in test mode the test address alone, in the header as well.

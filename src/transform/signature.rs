@@ -20,12 +20,17 @@ use crate::config::Signature;
 use crate::mail::header::Header;
 use crate::mail::mime::{DecodedBody, Splice, TransferEncoding};
 
-/// The content with the signature; `None` when it gets none: it is a reply or a forward, signed or encrypted, has it
+/// Whether a message with this header is to have the signature: not where it is a reply or a forward.
+pub(super) fn is_wanted(header: &Header<'_>, signature: &Signature) -> bool {
+    !(signature.skip_replies && replies::is_reply_or_forward(header))
+}
+
+/// The content with the signature; `None` when it gets none: it is not [wanted](is_wanted), signed or encrypted, has it
 /// already, or no text that it could be put below.
 ///
 /// `header` is the header section of the content.
 pub(super) fn with_signature(content: &[u8], header: &Header<'_>, signature: &Signature) -> Option<Vec<u8>> {
-    if signature.skip_replies && replies::is_reply_or_forward(header) {
+    if !is_wanted(header, signature) {
         return None;
     }
     let mut changes = Changes::default();

@@ -37,23 +37,25 @@ impl SmimeSigners {
         entries.iter().map(ready).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Signs a content when it is from one of the addresses alone, and neither signed nor encrypted, nor a report, which
-    /// programs read.
+    /// Whether one of them signs for a message with this header section, as far as that can tell.
+    pub(super) fn has_signer(&self, head: &[u8]) -> bool {
+        !self.0.is_empty() && self.signer(&Header::parse(head)).is_some()
+    }
+
+    /// The content signed, when it is from one of the addresses alone, and neither signed nor encrypted, nor a report, which
+    /// programs read; else `None`.
     ///
     /// # Errors
     /// When the signing fails.
-    pub(super) fn sign(&self, content: Vec<u8>, now: Timestamp) -> Result<Vec<u8>, SmimeError> {
-        if self.0.is_empty() {
-            return Ok(content);
-        }
-        let header = Header::parse(&content);
-        let Some(signer) = self.signer(&header) else { return Ok(content) };
+    pub(super) fn sign(&self, content: &[u8], now: Timestamp) -> Result<Option<Vec<u8>>, SmimeError> {
+        let header = Header::parse(content);
+        let Some(signer) = self.signer(&header) else { return Ok(None) };
         if EntityKind::of(&header).is("multipart/report") || is_sealed(&header) {
-            return Ok(content);
+            return Ok(None);
         }
         let entity = entity(&header);
         let signature = signer.sign(&entity, now)?;
-        Ok(signed(header, &entity, &signature))
+        Ok(Some(signed(header, &entity, &signature)))
     }
 
     /// Who signs for the sole mailbox in From.

@@ -61,6 +61,10 @@ fn prepare(
     transformer.prepare(message, content, &way_out)
 }
 
+fn text(prepared: &Prepared) -> String {
+    String::from_utf8(prepared.content.octets().unwrap().into_owned()).unwrap()
+}
+
 fn ready(config: &Config) -> Transformer {
     let timeline = Timeline::resume(std::sync::Arc::new(crate::time::SystemClock), None);
     Transformer::new(config, timeline).unwrap()
@@ -82,7 +86,7 @@ const CONTENT: &str =
 fn keeps_all_but_the_blind_copies() {
     let unsigned = UpstreamFacts { sign: false, ..ALL };
     let got = prepare(&message(&["b@x.test", "c@x.test"], None), CONTENT.into(), unsigned, signer()).unwrap();
-    assert_eq!(String::from_utf8(got.content).unwrap(), CONTENT.replace("Bcc: c@x.test\r\n", ""));
+    assert_eq!(text(&got), CONTENT.replace("Bcc: c@x.test\r\n", ""));
     assert_eq!(got.recipients, [address("b@x.test"), address("c@x.test")]);
     assert!(!got.smtputf8 && !got.eight_bit);
 }
@@ -92,7 +96,7 @@ fn signs_what_the_redirect_made() {
     let test = Some((TestAction::Redirect, Some("test@firm.example")));
     let got = prepare(&message(&["b@x.test", "c@x.test"], test), CONTENT.into(), ALL, signer()).unwrap();
     assert_eq!(got.recipients, [address("test@firm.example")]);
-    let mail = String::from_utf8(got.content).unwrap();
+    let mail = text(&got);
     assert!(
         mail.starts_with(
             "DKIM-Signature: v=1; a=ed25519-sha256; s=s; d=firm.example; c=relaxed/relaxed;\r\n"
@@ -136,13 +140,13 @@ fn only_a_local_part_needs_smtputf8() {
     let with = UpstreamFacts { sign: false, ..ALL };
     for message in [&asked, &message(&["b@\u{fc}.test"], None)] {
         let got = prepare(message, content.into(), without, signer()).unwrap();
-        assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (ascii, false));
+        assert_eq!((text(&got).as_str(), got.smtputf8), (ascii, false));
         let got = prepare(message, content.into(), with, signer()).unwrap();
-        assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (content, true));
+        assert_eq!((text(&got).as_str(), got.smtputf8), (content, true));
     }
     // Who has not asked for it has an old program, which upstreams have always taken.
     let got = prepare(&message(&["b@x.test"], None), content.into(), without, signer()).unwrap();
-    assert_eq!((String::from_utf8(got.content).unwrap().as_str(), got.smtputf8), (content, false));
+    assert_eq!((text(&got).as_str(), got.smtputf8), (content, false));
 
     let mut sender = message(&["b@x.test"], None);
     sender.reverse_path = ReversePath::Address(address("\u{fc}@x.test"));
@@ -165,14 +169,14 @@ fn an_old_upstream_gets_seven_bits_or_nothing() {
     let plain = "From: a@firm.example\r\n\r\nGr\u{fc}\u{df}e\r\n";
     let got = prepare(&message(&["b@x.test"], None), plain.into(), OLD, signer()).unwrap();
     assert!(got.content.is_ascii() && !got.eight_bit);
-    assert!(got.content.starts_with(b"DKIM-Signature:") && got.content.ends_with(b"Gr=C3=BC=C3=9Fe\r\n"));
+    assert!(text(&got).starts_with("DKIM-Signature:") && text(&got).ends_with("Gr=C3=BC=C3=9Fe\r\n"));
     assert!(prepare(&message(&["b@x.test"], None), plain.into(), ALL, signer()).unwrap().eight_bit);
 
     let subject = "From: a@firm.example\r\nSubject: \u{fc}\r\n\r\nhi\r\n";
     let sloppy = message(&["b@x.test"], None);
     let unsigned = UpstreamFacts { sign: false, ..OLD };
     let got = prepare(&sloppy, subject.into(), unsigned, signer()).unwrap();
-    assert_eq!((got.content, got.smtputf8), (subject.as_bytes().to_vec(), false));
+    assert_eq!((text(&got).as_str(), got.smtputf8), (subject, false));
 
     let signed = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\u{fc}\r\n--b--\r\n";
     let error = prepare(&message(&["b@x.test"], None), signed.into(), OLD, signer()).unwrap_err();
@@ -197,17 +201,90 @@ fn a_signature_goes_below_and_ours_is_made_last() {
     let theirs = format!("DKIM-Signature: v=1; d=x.test; h=Subject; b=x\r\n{CONTENT}");
     let mut message = message(&["b@x.test"], None);
     let got = transformer.prepare(&message, theirs.clone().into(), &way_out).unwrap();
-    let mail = String::from_utf8(got.content).unwrap();
+    let mail = text(&got);
     assert!(mail.starts_with("DKIM-Signature: v=1; a=ed25519-sha256;"), "{mail}");
     assert!(mail.ends_with("\r\nhi\r\n\r\nFirm\r\n") && !mail.contains("d=x.test"), "{mail}");
 
     message.decisions.ruled.signature = Some("Other".to_owned());
     let got = transformer.prepare(&message, theirs.clone().into(), &way_out).unwrap();
-    assert!(String::from_utf8(got.content).unwrap().ends_with("\r\nhi\r\n\r\nAnother\r\n"));
+    assert!(text(&got).ends_with("\r\nhi\r\n\r\nAnother\r\n"));
     message.decisions.ruled.signature = None;
 
     message.kind = MessageKind::Report;
     let got = transformer.prepare(&message, theirs.into(), &way_out).unwrap();
-    let mail = String::from_utf8(got.content).unwrap();
+    let mail = text(&got);
     assert!(mail.ends_with("\r\nhi\r\n") && mail.contains("d=x.test"), "{mail}");
+}
+
+/// A content in a file, taken apart, and the same in memory.
+async fn in_both_places(content: &[u8]) -> (SplitContent, SplitContent) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut upload = crate::store::Upload::new(folder.path(), &QueueId::new(1, 1));
+    upload.write(content.to_vec()).await.unwrap();
+    let stored = upload.finish().await.unwrap();
+    (stored.split().await.unwrap().unwrap(), SplitContent::memory(content.to_vec()))
+}
+
+/// What was prepared, but for what a signature has of its moment.
+async fn comparable(prepared: &Prepared) -> String {
+    let body = prepared.content.body().load().await.unwrap();
+    let content = String::from_utf8([prepared.content.head(), &body].concat()).unwrap();
+    let (head, rest) = content.split_at(prepared.content.head().len());
+    let without_moment = |tag: &&str| !tag.trim().starts_with("t=") && !tag.trim().starts_with("b=");
+    let head: Vec<_> = head.split(';').filter(without_moment).collect();
+    let facts = (prepared.eight_bit, prepared.smtputf8, &prepared.recipients);
+    format!("{facts:?} {}{rest}", head.concat())
+}
+
+#[tokio::test]
+async fn a_body_in_its_file_goes_as_one_in_memory() {
+    let head = "DKIM-Signature: v=1; b=x; d=x.test; h=to\r\nFrom: a@firm.example\r\nBcc: c@x.test\r\nTo: b@x.test\r\n";
+    let lines = "A line  with \t spaces \r\n\r\n.\r\n".repeat(30_000);
+    for end in ["", "x", "x\r\n\r\n\r\n", " \t\r\n", "\u{fc}\r\n"] {
+        let content = format!("{head}\r\n{lines}{end}");
+        let (there, here) = in_both_places(content.as_bytes()).await;
+        let config = Config::from_toml("[[upstream]]\nname = \"main\"\nhost = \"main\"\n", Path::new("/"));
+        let config = config.unwrap().config;
+        let (upstream, transformer) =
+            (&config.upstreams[0], Transformer { signer: signer(), ..ready(&config) });
+        let message = message(&["b@x.test"], None);
+        for facts in [ALL, UpstreamFacts { sign: false, ..ALL }, OLD] {
+            let way_out = WayOut { upstream, account: &upstream.accounts[0], facts };
+            let got = transformer.prepare_split(&message, there.clone(), &way_out).unwrap();
+            let want = transformer.prepare_split(&message, here.clone(), &way_out).unwrap().unwrap();
+            if !facts.eight_bit_mime && !content.is_ascii() {
+                assert!(got.is_none(), "it is written anew");
+                continue;
+            }
+            let got = got.unwrap();
+            assert!(got.content.body().octets().is_none(), "it stays where it is");
+            assert_eq!(comparable(&got).await, comparable(&want).await, "{end:?} {facts:?}");
+            assert_eq!(want.content.head().starts_with(b"DKIM-Signature: v=1; a=ed25519"), facts.sign);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_the_body_needs_it_in_memory() {
+    let content = ["From: a@firm.example\r\nTo: b@x.test\r\n\r\n", &"text\r\n".repeat(30_000)].concat();
+    let (there, here) = in_both_places(content.as_bytes()).await;
+    let message = message(&["b@x.test"], None);
+    let text = Some("Firm".to_owned());
+    for (name, needed) in [("plain", false), ("signature", true), ("base64", true)] {
+        let config = Config::from_toml("[[upstream]]\nname = \"main\"\nhost = \"main\"\n", Path::new("/"));
+        let mut config = config.unwrap().config;
+        let upstream = Arc::make_mut(&mut config.upstreams[0]);
+        match name {
+            "signature" => {
+                let text = text.clone();
+                upstream.signature = Some(Signature { text, html: None, skip_replies: true });
+            }
+            "base64" => upstream.encode = TextEncoding::Base64,
+            _ => {}
+        }
+        let (transformer, upstream) = (ready(&config), &config.upstreams[0]);
+        let by = (&**upstream, &upstream.accounts[0]);
+        assert_eq!(transformer.needs_body(&message, &there, by), needed, "{name}");
+        assert!(!transformer.needs_body(&message, &here, by), "{name}: it is there");
+    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use crate::content::{ContentError, SplitContent};
 use crate::folder;
 use crate::mail::QueueId;
 
@@ -36,12 +37,18 @@ pub struct CapturedFile {
 
 /// The mailbox could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
-pub struct CaptureError {
-    /// Which file or folder.
-    path: PathBuf,
-    /// What the system says.
-    source: std::io::Error,
+pub enum CaptureError {
+    /// One of its files or folders.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// What was to be put into it can't be read.
+    #[error(transparent)]
+    Content(#[from] ContentError),
 }
 
 impl Mailbox {
@@ -56,8 +63,8 @@ impl Mailbox {
     /// The same message under the same name replaces itself, so that an attempt that is repeated makes no second copy.
     ///
     /// # Errors
-    /// With the path that could not be written.
-    pub fn put(&self, id: &QueueId, envelope: &str, content: &[u8]) -> Result<(), CaptureError> {
+    /// With the path that could not be written, or why the content can't be read.
+    pub fn put(&self, id: &QueueId, envelope: &str, content: &SplitContent) -> Result<(), CaptureError> {
         // One at a time: the count and the order of removal belong together.
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         for part in ["tmp", "new", "cur"] {
@@ -76,8 +83,10 @@ impl Mailbox {
             .mode(0o600)
             .open(&temporary)
             .map_err(at(&temporary))?;
-        let written = file.write_all(envelope.as_bytes()).and_then(|()| file.write_all(content));
-        written.and_then(|()| file.sync_all()).map_err(at(&temporary))?;
+        let written = file.write_all(envelope.as_bytes()).and_then(|()| file.write_all(content.head()));
+        written.map_err(at(&temporary))?;
+        content.body().each_block(|block| file.write_all(block).map_err(at(&temporary)))?;
+        file.sync_all().map_err(at(&temporary))?;
         let new = self.folder.join("new");
         let path = new.join(id.as_str());
         let replaced = path.exists();
@@ -145,7 +154,7 @@ impl Mailbox {
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> CaptureError {
     let path = path.to_owned();
-    move |source| CaptureError { path, source }
+    move |source| CaptureError::File { path, source }
 }
 
 #[cfg(test)]
@@ -157,9 +166,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mailbox = Mailbox::new(dir.path().join("captured"), 3);
         for n in 1..=5 {
-            mailbox.put(&QueueId::new(n, 0), "Return-Path: <a@b>\r\n", b"Subject: x\r\n\r\n").unwrap();
+            let content = SplitContent::memory(b"Subject: x\r\n\r\n".to_vec());
+            mailbox.put(&QueueId::new(n, 0), "Return-Path: <a@b>\r\n", &content).unwrap();
         }
-        mailbox.put(&QueueId::new(5, 0), "Return-Path: <a@b>\r\n", b"Subject: y\r\n\r\n").unwrap();
+        let content = SplitContent::memory(b"Subject: y\r\n\r\n".to_vec());
+        mailbox.put(&QueueId::new(5, 0), "Return-Path: <a@b>\r\n", &content).unwrap();
         let mut names: Vec<_> = mailbox.names();
         names.sort();
         assert_eq!(names.len(), 3);

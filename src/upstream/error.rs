@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::dial_error::DialError;
 use super::tls_error::TlsError;
+use crate::content::ContentError;
 use crate::oauth::NoToken;
 use crate::smtp::sasl::{Mechanism, SaslError};
 use crate::smtp::{Reply, ReplyError};
@@ -247,6 +248,17 @@ pub enum ConnectCause {
         "this upstream is this relay itself: it would send its mail to itself for ever; set host and port to the provider's server"
     )]
     OwnListener,
+}
+
+/// A message was not sent, for no reason of its own and no answer of the upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The upstream could not be reached after all, as it can be with requests: the message was not looked at.
+    #[error(transparent)]
+    Unreachable(#[from] ConnectError),
+    /// The content can't be read to its end, or is not what it was: it was broken off, and nobody has the message.
+    #[error(transparent)]
+    Unread(#[from] ContentError),
 }
 
 /// Why a connection could not be made ready. It is never a message's fault: all mail for the upstream waits.

@@ -41,7 +41,9 @@ pub use credentials::{Credentials, RefusedToken, TokenLogin};
 pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use dial_error::{DialError, TunnelFault};
 pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};
-pub use error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginMethod, LoginRefusal, Stage};
+pub use error::{
+    ConnectCause, ConnectError, DialogueFault, LoginError, LoginMethod, LoginRefusal, SendError, Stage,
+};
 pub use graph::{GraphClient, GraphLink};
 pub(crate) use login::{LoginLine, in_order, respond, without};
 pub use observer::Observer;

@@ -93,7 +93,7 @@ impl Observer {
     }
 
     /// A content of so many octets is on its way.
-    pub(super) fn sent_content(&self, octets: usize) {
+    pub(super) fn sent_content(&self, octets: u64) {
         if self.is_tapped() {
             self.said(&format!("[content, {} octets]", grouped(octets)));
         }
@@ -147,7 +147,7 @@ impl Observer {
 }
 
 /// A number that can be read at a glance: `12,345`.
-fn grouped(number: usize) -> String {
+fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -1,6 +1,7 @@
 //! A message that is ready for an upstream.
 
 use super::transaction::{Requests, Transaction};
+use crate::content::SplitContent;
 use crate::mail::{Address, Body, QueueId, ReversePath};
 
 /// By what an upstream knows to whom a message goes.
@@ -29,7 +30,7 @@ pub struct Outgoing<'a> {
     /// Whether an address or a header needs SMTPUTF8.
     pub smtputf8: bool,
     /// Header and body, not dot-stuffed.
-    pub content: &'a [u8],
+    pub content: &'a SplitContent,
     /// By what the content was made to be delivered.
     pub delivery: DeliveredBy,
     /// What the client asked for beyond delivery.

@@ -6,24 +6,23 @@
 mod commands;
 mod progress;
 mod steps;
+mod wire_form;
 
 pub use steps::Steps;
 
-use progress::{Ended, Progress, Verb};
+use progress::{Ended, Progress, Unfinished, Verb};
+use wire_form::{WireBlock, WireForm};
 
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::connection::{Connection, ConnectionState};
 use super::error::{DialogueFault, Stage};
 use super::wire::{Surplus, WireEvent};
+use crate::content::{ContentError, SplitContent};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
-use crate::smtp::dot_stuffing::Encoder;
 
 /// Commands in one group of a pipelined dialogue.
 const GROUP: usize = 100;
-/// Content is encoded and sent in blocks of this many octets; each has its own time-out (RFC 5321 4.5.3.2.5).
-const BLOCK: usize = 32 * 1024;
-
 /// What is to be sent.
 ///
 /// The caller has made sure that the upstream can take it: with `smtputf8`, or addresses that have no
@@ -39,8 +38,8 @@ pub struct Transaction<'a> {
     pub body: Body,
     /// Whether an address or a header needs SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
-    /// Header and body, as they are to arrive; not dot-stuffed.
-    pub content: &'a [u8],
+    /// Header and body, as they are to arrive; not dot-stuffed. Empty while it is still to come.
+    pub content: &'a SplitContent,
     /// What the client asked for beyond delivery, for an upstream that offers it.
     pub requests: Requests<'a>,
 }
@@ -55,19 +54,34 @@ pub struct Requests<'a> {
 }
 
 impl Connection {
-    /// Sends one message to one or more recipients, and tells what became of each. It never fails as a whole: what
-    /// breaks is the result of the recipients that it hits.
+    /// Sends one message to one or more recipients, and tells what became of each. What breaks between us and the upstream is the
+    /// result of the recipients that it hits.
     ///
     /// When the call is cancelled, the connection is of no use any more.
-    pub async fn send(&mut self, transaction: &Transaction<'_>) -> TransactionResult {
+    ///
+    /// # Errors
+    /// When the content can't be read to its end, or is not what it was: the transaction was broken off before the final dot, and
+    /// nobody has the message. The connection is of no use any more.
+    pub async fn send(&mut self, transaction: &Transaction<'_>) -> Result<TransactionResult, ContentError> {
         let mut progress = Progress::new(transaction.recipients.len());
         let before = std::mem::replace(&mut self.state, ConnectionState::Closed);
-        match self.run(transaction, before, &mut progress).await {
-            Ok(after) => self.set_next_state(after),
-            Err(Ended(result)) => progress.settle(&result),
-        }
+        let ended = self.run(transaction, before, &mut progress).await;
         self.used |= progress.mail_accepted;
-        progress.into_result()
+        self.ended(ended, progress)
+    }
+
+    /// What the end of a transaction comes to.
+    fn ended(
+        &mut self,
+        ended: Result<ConnectionState, Unfinished>,
+        mut progress: Progress,
+    ) -> Result<TransactionResult, ContentError> {
+        match ended {
+            Ok(after) => self.set_next_state(after),
+            Err(Unfinished::Ended(Ended(result))) => progress.settle(&result),
+            Err(Unfinished::Unread(error)) => return Err(error),
+        }
+        Ok(progress.into_result())
     }
 
     /// Notes what the next step finds.
@@ -102,7 +116,7 @@ impl Connection {
         transaction: &Transaction<'_>,
         before: ConnectionState,
         progress: &mut Progress,
-    ) -> Result<ConnectionState, Ended> {
+    ) -> Result<ConnectionState, Unfinished> {
         self.clear(before).await?;
         let most = self.most_recipients();
         let recipients = (0..transaction.recipients.len().min(most)).map(Verb::Rcpt);
@@ -115,7 +129,7 @@ impl Connection {
         progress.hold_back(most);
         let after = self.conclude(transaction, progress).await?;
         if self.capabilities.pipelining && progress.has_refusal_without_content() {
-            return self.check_step(progress).await;
+            return Ok(self.check_step(progress).await?);
         }
         Ok(after)
     }
@@ -155,7 +169,7 @@ impl Connection {
         &mut self,
         transaction: &Transaction<'_>,
         progress: &mut Progress,
-    ) -> Result<ConnectionState, Ended> {
+    ) -> Result<ConnectionState, Unfinished> {
         match progress.data.take() {
             None if progress.mail_refused.is_some() => Ok(ConnectionState::Ready),
             None => Ok(ConnectionState::Open),
@@ -219,14 +233,15 @@ impl Connection {
         &mut self,
         transaction: &Transaction<'_>,
         progress: &mut Progress,
-    ) -> Result<ConnectionState, Ended> {
+    ) -> Result<ConnectionState, Unfinished> {
         if progress.mail_refused.is_some() {
             // It has refused the sender and wants the content all the same: only leaving says nothing wrong.
             return Ok(ConnectionState::Closed);
         }
         // DATA went out in the same group as the recipients, and none was accepted: there is nothing to send, and a
         // lone dot says so (RFC 2920 3.1).
-        let content = if progress.accepted == 0 { &[] } else { transaction.content };
+        let nothing = SplitContent::default();
+        let content = if progress.accepted == 0 { &nothing } else { transaction.content };
         let reply = match self.blocks(content).await? {
             Some(reply) => reply,
             None => self.wire.reply(self.timeouts.final_dot).await.map_err(Ended::unknown)?,
@@ -236,7 +251,7 @@ impl Connection {
         let answer = match reply.code {
             200..=299 => Answer::Accepted(reply),
             400.. => Answer::Refused(reply),
-            _ => return Err(Ended::unknown(DialogueFault::Unexpected(reply))),
+            _ => return Err(Ended::unknown(DialogueFault::Unexpected(reply)).into()),
         };
         if progress.accepted > 0 && matches!(answer, Answer::Accepted(_)) {
             self.messages += 1;
@@ -246,36 +261,26 @@ impl Connection {
     }
 
     /// Sends the content and the final dot. Gives the final reply when it came before the last flush was done.
-    async fn blocks(&mut self, content: &[u8]) -> Result<Option<Reply>, Ended> {
+    async fn blocks(&mut self, content: &SplitContent) -> Result<Option<Reply>, Unfinished> {
         self.wire.observer().sent_content(content.len());
-        let mut encoder = Encoder::new();
-        let mut octets = Vec::with_capacity(content.len().min(BLOCK) + content.len().min(BLOCK) / 16 + 8);
-        let mut parts = content.chunks(BLOCK).peekable();
+        let mut form = WireForm::of(content);
         loop {
-            octets.clear();
-            encoder.encode(parts.next().unwrap_or_default(), &mut octets);
-            let last = parts.peek().is_none();
-            if last {
-                std::mem::take(&mut encoder).finish(&mut octets);
-            }
-            let mut rest = octets.as_slice();
+            let WireBlock { octets: mut rest, is_last: last } =
+                form.next().await.map_err(Unfinished::Unread)?;
             self.dot_under_way = last;
             let event = self.wire.send(&mut rest, self.timeouts.block).await;
             // Once the stream has taken the final dot, the upstream may have the message.
             let dot_sent = last && rest.is_empty();
-            match event {
+            let ended = match event {
                 Ok(WireEvent::Sent) if last => return Ok(None),
-                Ok(WireEvent::Sent) => {}
+                Ok(WireEvent::Sent) => continue,
                 Ok(WireEvent::Reply(reply)) if dot_sent => return Ok(Some(reply)),
-                Ok(WireEvent::Reply(reply)) if reply.code >= 400 => {
-                    return Err(Ended::refused(Stage::Content, reply));
-                }
-                Ok(WireEvent::Reply(reply)) => {
-                    return Err(Ended::fault(Stage::Content, DialogueFault::Unexpected(reply)));
-                }
-                Err(fault) if dot_sent => return Err(Ended::unknown(fault)),
-                Err(fault) => return Err(Ended::fault(Stage::Content, fault)),
-            }
+                Ok(WireEvent::Reply(reply)) if reply.code >= 400 => Ended::refused(Stage::Content, reply),
+                Ok(WireEvent::Reply(reply)) => Ended::fault(Stage::Content, DialogueFault::Unexpected(reply)),
+                Err(fault) if dot_sent => Ended::unknown(fault),
+                Err(fault) => Ended::fault(Stage::Content, fault),
+            };
+            return Err(ended.into());
         }
     }
 }

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::answer::{Answer, RecipientResult, TransactionResult};
-use super::capture::Mailbox;
+use super::capture::{CaptureError, Mailbox};
 use super::connection::Connection;
 use super::connector::Connector;
-use super::error::{ConnectError, DialogueFault, Stage};
+use super::error::{ConnectError, DialogueFault, SendError, Stage};
 use super::graph::{GraphClient, GraphLink};
 use super::offer::Offer;
 use super::outgoing::Outgoing;
+use crate::content::ContentError;
 use crate::smtp::Reply;
 
 /// How an account's upstream is reached.
@@ -52,9 +53,15 @@ impl Transport {
     /// Octets of memory that a content of so many takes while it is sent.
     #[must_use]
     pub fn held(&self, content: u64) -> u64 {
+        if self.is_by_request() { held_by_request(content) } else { content }
+    }
+
+    /// Whether a message is one request, for which all of it must be in memory.
+    #[must_use]
+    pub fn is_by_request(&self) -> bool {
         match self {
-            Self::Graph(_) => held_by_request(content),
-            Self::Smtp(_) | Self::Capture(_) => content,
+            Self::Graph(_) => true,
+            Self::Smtp(_) | Self::Capture(_) => false,
         }
     }
 }
@@ -92,12 +99,12 @@ impl Link {
     /// use any more.
     ///
     /// # Errors
-    /// When the upstream could not be reached after all, as it can be with requests: the message was not looked at.
-    pub async fn send(&mut self, message: &Outgoing<'_>) -> Result<TransactionResult, ConnectError> {
+    /// When nobody has the message, and none of its recipients was decided about.
+    pub async fn send(&mut self, message: &Outgoing<'_>) -> Result<TransactionResult, SendError> {
         match self {
-            Self::Smtp(connection) => Ok(connection.send(&message.transaction()).await),
-            Self::Graph(link) => link.send(message).await,
-            Self::Capture(mailbox) => Ok(put(mailbox, message).await),
+            Self::Smtp(connection) => Ok(connection.send(&message.transaction()).await?),
+            Self::Graph(link) => Ok(link.send(message).await?),
+            Self::Capture(mailbox) => Ok(put(mailbox, message).await?),
         }
     }
 
@@ -143,19 +150,20 @@ impl Link {
 }
 
 /// Puts a message into the local mailbox, with lines before it that show its envelope.
-async fn put(mailbox: &Arc<Mailbox>, message: &Outgoing<'_>) -> TransactionResult {
+async fn put(mailbox: &Arc<Mailbox>, message: &Outgoing<'_>) -> Result<TransactionResult, ContentError> {
     let mut envelope = format!("Return-Path: <{}>\r\n", message.reverse_path);
     for recipient in message.envelope {
         // Writing to a string can't fail.
         let _ = write!(envelope, "X-Mailsluice-Recipient: <{recipient}>\r\n");
     }
-    let (mailbox, id, content) = (mailbox.clone(), message.queue_id.clone(), message.content.to_vec());
+    let (mailbox, id, content) = (mailbox.clone(), message.queue_id.clone(), message.content.clone());
     let task = tokio::task::spawn_blocking(move || mailbox.put(&id, &envelope, &content));
     let answer = match task.await {
         Ok(Ok(())) => Answer::Captured(Reply::new(250, (2, 0, 0), "kept in the local mailbox")),
+        Ok(Err(CaptureError::Content(error))) => return Err(error),
         Ok(Err(error)) => Answer::Failed(DialogueFault::Mailbox(error.to_string())),
         Err(error) => Answer::Failed(DialogueFault::Mailbox(error.to_string())),
     };
     let result = RecipientResult { stage: Stage::FinalDot, answer };
-    TransactionResult { recipients: vec![result; message.recipients.len()] }
+    Ok(TransactionResult { recipients: vec![result; message.recipients.len()] })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mailsluice::config::{Auth, ClientTls, Security, Smtp};
+use mailsluice::content::SplitContent;
 use mailsluice::mail::{Body, ReversePath};
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
@@ -30,10 +31,10 @@ async fn parameters_only_where_offered() {
             recipients: &envelope.1,
             body: Body::EightBitMime,
             smtputf8: true,
-            content: "ä\r\nb".as_bytes(),
+            content: &SplitContent::memory("ä\r\nb".into()),
             requests: Requests::default(),
         };
-        assert_eq!(verdicts(&connection.send(&transaction).await), "S");
+        assert_eq!(verdicts(&connection.send(&transaction).await.unwrap()), "S");
         assert_eq!(upstream.commands_of("MAIL"), [want]);
         assert_eq!(upstream.messages()[0].content, "ä\r\nb\r\n".as_bytes());
     }

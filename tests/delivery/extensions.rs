@@ -1,5 +1,6 @@
 //! What the client asked for goes on to an upstream that offers it, and what the upstream announces is kept to.
 
+use mailsluice::content::SplitContent;
 use mailsluice::mail::{
     Body, EnvelopeId, MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return, ReversePath,
 };
@@ -36,10 +37,10 @@ async fn requests_only_where_offered() {
             recipients: &recipients(2),
             body: Body::SevenBit,
             smtputf8: false,
-            content: b"x",
+            content: &SplitContent::memory(b"x".to_vec()),
             requests: Requests { message: Some(&message), recipients: &asked },
         };
-        assert_eq!(verdicts(&connection.send(&transaction).await), "SS");
+        assert_eq!(verdicts(&connection.send(&transaction).await.unwrap()), "SS");
         assert_eq!(upstream.commands_of("MAIL"), [mail]);
         assert_eq!(upstream.commands_of("RCPT"), [rcpt, "RCPT TO:<r1@dest.example>"]);
     }

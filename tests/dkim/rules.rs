@@ -127,7 +127,8 @@ impl Bench {
         let way_out = WayOut { upstream, account: &upstream.accounts[0], facts };
         let mut message: Message = message();
         message.decisions.ruled = ruled.clone();
-        self.transformer.prepare(&message, content.to_vec(), &way_out).unwrap().content
+        let prepared = self.transformer.prepare(&message, content.to_vec(), &way_out).unwrap();
+        prepared.content.octets().unwrap().into_owned()
     }
 
     /// That mail from our domain has one signature that holds.

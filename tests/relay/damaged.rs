@@ -141,3 +141,28 @@ async fn a_content_that_cannot_be_read_at_present_is_tried_again() {
     sim.until_empty(secs(3600)).await;
     assert_eq!(taken(&up), ["x@there.example"]);
 }
+
+/// What comes to harm while it is under way is broken off before the final dot.
+#[tokio::test(start_paused = true)]
+async fn a_content_that_is_damaged_on_its_way_is_held_and_never_ends_as_a_message() {
+    for damage in [Damage::FileCut, Damage::FileEmpty, Damage::FileFlipped] {
+        let (paper, _listening) = Paper::listen();
+        let up = Upstream::new(Script::default().with(Step::Data, Act::Late(secs(10))));
+        let mut sim = Simulation::new(ONE, &[("up", &up)]);
+        sim.start().await;
+        let message = in_a_file(&mut sim, "x@there.example", 700_000).await;
+        let id = sim.enqueue(message).await;
+        tokio::time::sleep(secs(5)).await;
+        assert_eq!(up.commands_of("MAIL").len(), 1, "{damage:?}: it was whole so far");
+        damage.befalls(&sim, &id);
+        tokio::time::sleep(secs(900)).await;
+        let shown = sim.store().show(id.clone()).await.unwrap().unwrap();
+        assert_eq!(shown.state, MessageState::Held, "{damage:?}");
+        assert!(up.messages().iter().all(|seen| !seen.taken), "{damage:?}");
+        assert_eq!((up.commands_of("MAIL").len(), up.open_connections()), (1, 0), "{damage:?}");
+        let lines = paper.lines();
+        assert!(lines.iter().any(|line| line.starts_with("damaged")), "{damage:?}: {lines:?}");
+        let totals = sim.totals().await;
+        assert_eq!((totals.sent, totals.bounced, totals.queued), (0, 0, 1), "{damage:?}");
+    }
+}

@@ -40,3 +40,22 @@ async fn a_lower_budget_stops_nobody_who_waits() {
     assert_eq!(got, ["first@there.example", "second@there.example", "third@there.example"]);
     assert_eq!(sim.core.as_ref().unwrap().context.memory.available(), 512 << 10);
 }
+
+/// What goes as it is stays in its file: a budget that is less than one content holds up none of many.
+#[tokio::test(start_paused = true)]
+async fn large_contents_need_no_memory_of_their_size() {
+    const OCTETS: usize = 6 << 20;
+    let up = Upstream::new(Script::default().with(Step::Dot, Act::Late(secs(60))));
+    let toml = format!("[session]\nmemory_budget = \"8MiB\"\n{ONE}[upstream.limits]\nconnections = 4\n");
+    let mut sim = Simulation::new(&toml, &[("up", &up)]);
+    sim.start().await;
+    for to in ["a@there.example", "b@there.example", "c@there.example", "d@there.example"] {
+        let message = in_a_file(&mut sim, to, OCTETS).await;
+        sim.enqueue(message).await;
+    }
+    tokio::time::sleep(secs(30)).await;
+    assert_eq!(up.commands_of("DATA").len(), 4, "all at once");
+    sim.until_empty(secs(600)).await;
+    let sizes: Vec<_> = up.messages().iter().map(|seen| seen.content.len()).collect();
+    assert_eq!(sizes, [OCTETS; 4]);
+}

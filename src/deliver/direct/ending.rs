@@ -3,6 +3,7 @@
 use super::permit::DirectPermit;
 use super::shared::DirectContext;
 use crate::config::TestAction;
+use crate::content::ContentError;
 use crate::deliver::reports::{self, Reporter};
 use crate::deliver::sent_copy;
 use crate::direct::DirectMessage;
@@ -64,7 +65,7 @@ async fn copy(
 ) -> Option<NewSentCopy> {
     let prepared = prepared.filter(|_| sent_copy::is_wanted(&permit.settings, message))?;
     // Most mail has none: the session is not to hold room for it.
-    Box::pin(sent_copy::copy_of(&shared.context, &permit.account, &message.queue_id, prepared.content)).await
+    Box::pin(sent_copy::copy_of(&shared.context, &permit.account, &message.queue_id, &prepared.content)).await
 }
 
 /// Whose own mailboxes have the message by this: nobody's in test mode.
@@ -123,4 +124,9 @@ pub(super) fn log_cut(message: &Message, upstream: &str, possible_duplicate: boo
         "broken off before the final dot"
     };
     tracing::warn!(event = "broken_off", queue_id = %message.queue_id, from = %message.reverse_path, upstream, reason);
+}
+
+/// Says that a transaction was broken off since the content can't be read to its end: the upstream does not have the message.
+pub(super) fn log_unread(message: &Message, upstream: &str, error: &ContentError) {
+    tracing::error!(event = "store", queue_id = %message.queue_id, upstream, reason = %error);
 }

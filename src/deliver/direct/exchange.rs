@@ -30,7 +30,7 @@ use super::shared::DirectContext;
 use super::start::{Draft, NotBegun, Start, ready};
 use super::whole::Whole;
 use crate::account::Account;
-use crate::deliver::content::{Loaded, Unfit, load};
+use crate::deliver::content::{Budgets, Loaded, NotMadeReady, Unfit, load};
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::limits::AccountKey;
 use crate::mail::{Address, RecipientRequest};
@@ -174,25 +174,25 @@ impl DirectExchange {
     async fn send(&mut self, handed: &DirectMessage, until: Instant) -> Result<Reply, DirectRefusal> {
         let message = &handed.message;
         let shared = self.start.shared.clone();
-        let loaded = load((&shared.memory, &shared.context.memory), message, None);
-        let Loaded { octets: content, memory } =
-            wait_for_upstream(&shared, message.lane.as_str(), until, loaded)
-                .await?
-                .map_err(|_| refusal::store())?;
-        let unfit = self.adopt(message, &content).await?;
+        let budgets = Budgets { share: shared.memory.clone(), all: shared.context.memory.clone() };
+        let loading = load(budgets, message, None);
+        let mut loaded = wait_for_upstream(&shared, message.lane.as_str(), until, loading)
+            .await?
+            .map_err(|_| refusal::store())?;
+        let unfit = self.adopt(message, &mut loaded, until).await?;
         if !matches!(self.state, ExchangeState::Open(_)) {
-            self.begin_anew(message, &content, unfit, until).await?;
+            self.begin_anew(message, &mut loaded, unfit, until).await?;
         }
         let result = self.finish(&shared, message, until).await;
         let larger = self.by_large(message).await;
         let result = match larger {
             Some(message) => {
-                self.begin_anew(&message, &content, UnfitAccounts::default(), until).await?;
+                self.begin_anew(&message, &mut loaded, UnfitAccounts::default(), until).await?;
                 self.finish(&shared, &message, until).await
             }
             None => result,
         };
-        drop((content, memory));
+        drop(loaded);
         result
     }
 
@@ -236,7 +236,12 @@ impl DirectExchange {
 
     /// Goes on with the transaction whose recipients were accepted, if the message can go by it; else ends it. Tells which
     /// accounts can't take the message.
-    async fn adopt(&mut self, message: &Message, content: &[u8]) -> Result<UnfitAccounts, DirectRefusal> {
+    async fn adopt(
+        &mut self,
+        message: &Message,
+        loaded: &mut Loaded,
+        until: Instant,
+    ) -> Result<UnfitAccounts, DirectRefusal> {
         let mut unfit = UnfitAccounts::default();
         let ExchangeState::Open(mut open) = std::mem::replace(&mut self.state, ExchangeState::Fresh) else {
             return Ok(unfit);
@@ -247,14 +252,23 @@ impl DirectExchange {
             && open.can_go_on()
             && let Some(view) = open.offered()
         {
-            match ready(shared, &open.permit, view, (message, content)).await {
-                Ok(prepared) if open.has_announced(&prepared) => {
+            let made = ready(shared, &open.permit, view, (message, loaded));
+            match wait_for_upstream(shared, open.upstream(), until, made).await {
+                Err(refused) => {
+                    self.state = ExchangeState::Open(open);
+                    return Err(refused);
+                }
+                Ok(Ok(prepared)) if open.has_announced(&prepared) => {
                     open.prepared = Some(prepared);
                     self.state = ExchangeState::Open(open);
                     return Ok(unfit);
                 }
-                Ok(_) => {}
-                Err(found) => {
+                Ok(Ok(_)) => {}
+                Ok(Err(NotMadeReady::Unread(_))) => {
+                    self.state = ExchangeState::Open(open);
+                    return Err(refusal::store());
+                }
+                Ok(Err(NotMadeReady::Unfit(found))) => {
                     let passed =
                         unfit.pass_over(shared.routes.of(&message.lane), &open.permit.account, found);
                     if let Err(refused) = passed {
@@ -272,7 +286,7 @@ impl DirectExchange {
     async fn begin_anew(
         &mut self,
         message: &Message,
-        content: &[u8],
+        loaded: &mut Loaded,
         mut unfit: UnfitAccounts,
         until: Instant,
     ) -> Result<(), DirectRefusal> {
@@ -282,10 +296,10 @@ impl DirectExchange {
             let permit = DirectPermit::take(shared, &message.lane, wanted, until).await?;
             let account = permit.account.clone();
             let begun = if permit.is_asked_in_steps() {
-                let begun = self.start.begin(permit, Draft::Here(message, content), until).await;
+                let begun = self.start.begin(permit, Draft::Here(message, loaded), until).await;
                 begun.map(ExchangeState::Open)
             } else {
-                self.start.make_whole(permit, (message, content), until).await.map(ExchangeState::Whole)
+                self.start.make_whole(permit, (message, loaded), until).await.map(ExchangeState::Whole)
             };
             match begun {
                 Ok(begun) => break begun,

@@ -10,6 +10,7 @@ use super::permit::DirectPermit;
 use super::refusal;
 use super::shared::DirectContext;
 use crate::account::{MailFacts, RefusedWhenUsed};
+use crate::content::SplitContent;
 use crate::deliver::mailboxes;
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
@@ -30,6 +31,8 @@ pub(super) struct Head {
     body: Body,
     smtputf8: bool,
     request: Option<MessageRequest>,
+    /// The content of what is still to come.
+    nothing: SplitContent,
 }
 
 impl Head {
@@ -40,6 +43,7 @@ impl Head {
             smtputf8: opening.smtputf8 || !reverse_path.as_str().is_ascii(),
             reverse_path,
             request: Some(opening.request.clone()),
+            nothing: SplitContent::default(),
         }
     }
 
@@ -50,6 +54,7 @@ impl Head {
             body: prepared.body(),
             smtputf8: prepared.smtputf8,
             request: message.decisions.test.is_none().then(|| message.request.clone()),
+            nothing: SplitContent::default(),
         }
     }
 
@@ -62,8 +67,9 @@ impl Head {
         &'a self,
         recipients: &'a [Address],
         requests: &'a [RecipientRequest],
-        content: &'a [u8],
+        prepared: Option<&'a Prepared>,
     ) -> Transaction<'a> {
+        let content = prepared.map_or(&self.nothing, |prepared| &prepared.content);
         Transaction {
             reverse_path: &self.reverse_path,
             recipients,
@@ -244,8 +250,7 @@ impl Open {
         permit.repeat();
         permit.retire(old).await;
         let mut new = wait_for_upstream(shared, permit.upstream(), until, permit.connect()).await??;
-        let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
-        let mail = head.transaction(&[], &[], content);
+        let mail = head.transaction(&[], &[], prepared.as_ref());
         match wait_for_upstream(shared, permit.upstream(), until, new.begin(&mail)).await? {
             Ok(begun) => {
                 (*connection, *steps) = (Some(new), Some(begun));
@@ -266,8 +271,7 @@ impl Open {
     ) -> Result<Vec<Option<RecipientResult>>, DirectRefusal> {
         let Self { permit, connection, steps, head, asked, requests, prepared, .. } = self;
         let (Some(steps), Some(connection)) = (steps, connection) else { return Err(refusal::lost()) };
-        let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
-        let transaction = head.transaction(asked, requests, content);
+        let transaction = head.transaction(asked, requests, prepared.as_ref());
         let asking = connection.ask(steps, &transaction);
         Ok(wait_for_upstream(shared, permit.upstream(), until, asking).await?.to_vec())
     }
@@ -304,10 +308,14 @@ impl Open {
         let (Some(steps), Some(connection), Some(prepared)) = (steps.take(), connection, prepared) else {
             return Err(refusal::lost());
         };
-        let transaction = head.transaction(asked, requests, &prepared.content);
+        let transaction = head.transaction(asked, requests, Some(&*prepared));
         let sending = connection.finish(steps, &transaction);
         let result = match wait_for_upstream(shared, permit.upstream(), until, sending).await {
-            Ok(result) => result,
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => {
+                ending::log_unread(message, permit.upstream(), &error);
+                return Err(refusal::store());
+            }
             Err(refused) => {
                 let unknown = connection.is_dot_under_way();
                 ending::log_cut(message, permit.upstream(), unknown);

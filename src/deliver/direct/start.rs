@@ -11,7 +11,7 @@ use super::refusal;
 use super::shared::DirectContext;
 use super::whole::Whole;
 use crate::account::RefusedWhenUsed;
-use crate::deliver::content::{Unfit, make_ready};
+use crate::deliver::content::{Loaded, NotMadeReady, Unfit, make_ready};
 use crate::deliver::unfit::Misfit;
 use crate::direct::{DirectRefusal, Opening};
 use crate::store::Message;
@@ -25,12 +25,11 @@ pub(super) struct Start {
 }
 
 /// What is known of a message when its transaction begins.
-#[derive(Clone, Copy)]
 pub(super) enum Draft<'a> {
     /// The reverse-path.
     Announced(&'a Opening),
     /// All of it.
-    Here(&'a Message, &'a [u8]),
+    Here(&'a Message, &'a mut Loaded),
 }
 
 /// A transaction that did not begin.
@@ -47,6 +46,15 @@ pub(super) enum NotBegun {
 impl From<DirectRefusal> for NotBegun {
     fn from(refused: DirectRefusal) -> Self {
         Self::Refused { refused, transacted: false }
+    }
+}
+
+impl From<NotMadeReady> for NotBegun {
+    fn from(not_ready: NotMadeReady) -> Self {
+        match not_ready {
+            NotMadeReady::Unfit(unfit) => Self::Unfit(unfit),
+            NotMadeReady::Unread(_) => refusal::store().into(),
+        }
     }
 }
 
@@ -74,19 +82,26 @@ impl Start {
     pub(super) async fn make_whole(
         &self,
         permit: DirectPermit,
-        message: (&Message, &[u8]),
+        message: (&Message, &mut Loaded),
         until: Instant,
     ) -> Result<Box<Whole>, NotBegun> {
         let shared = &self.shared;
         let opened = wait_for_upstream(shared, permit.upstream(), until, permit.link()).await;
         let not_begun = match opened.and_then(|opened| opened) {
-            Ok(link) => match ready(shared, &permit, (link.offer(), link.host().to_owned()), message).await {
-                Ok(prepared) => return Ok(Box::new(Whole::new(permit, link, prepared))),
-                Err(unfit) => {
-                    permit.give_back_link(link);
-                    NotBegun::Unfit(unfit)
+            Ok(link) => {
+                let made = ready(shared, &permit, (link.offer(), link.host().to_owned()), message);
+                match wait_for_upstream(shared, permit.upstream(), until, made).await {
+                    Ok(Ok(prepared)) => return Ok(Box::new(Whole::new(permit, link, prepared))),
+                    Ok(Err(not_ready)) => {
+                        permit.give_back_link(link);
+                        not_ready.into()
+                    }
+                    Err(refused) => {
+                        permit.give_back_link(link);
+                        refused.into()
+                    }
                 }
-            },
+            }
             Err(refused) => refused.into(),
         };
         permit.end(|end| end).await;
@@ -115,7 +130,7 @@ impl Start {
     async fn mail(
         &self,
         permit: &DirectPermit,
-        draft: Draft<'_>,
+        mut draft: Draft<'_>,
         until: Instant,
     ) -> Result<impl FnOnce(DirectPermit) -> Open + use<>, NotBegun> {
         let (shared, upstream) = (&self.shared, permit.upstream());
@@ -129,15 +144,19 @@ impl Start {
             };
             let is_used = connection.is_used();
             let offered = (connection.offer(), connection.host().to_owned());
-            let (head, prepared) = match drafted(shared, permit, offered, draft).await {
-                Ok(drafted) => drafted,
-                Err(unfit) => {
+            let drafting = drafted(shared, permit, offered, &mut draft);
+            let (head, prepared) = match wait_for_upstream(shared, upstream, until, drafting).await {
+                Ok(Ok(drafted)) => drafted,
+                Ok(Err(not_ready)) => {
                     permit.give_back(connection);
-                    return Err(NotBegun::Unfit(unfit));
+                    return Err(not_ready.into());
+                }
+                Err(refused) => {
+                    permit.give_back(connection);
+                    return Err(refused.into());
                 }
             };
-            let content = prepared.as_ref().map_or(&[][..], |prepared| &prepared.content);
-            let mail = head.transaction(&[], &[], content);
+            let mail = head.transaction(&[], &[], prepared.as_ref());
             let cut = |refused| NotBegun::Refused { refused, transacted: true };
             match wait_for_upstream(shared, upstream, until, connection.begin(&mail)).await.map_err(cut)? {
                 Ok(steps) => {
@@ -170,20 +189,20 @@ async fn drafted(
     shared: &DirectContext,
     permit: &DirectPermit,
     offered: (Offer, String),
-    draft: Draft<'_>,
-) -> Result<(Head, Option<Prepared>), Unfit> {
+    draft: &mut Draft<'_>,
+) -> Result<(Head, Option<Prepared>), NotMadeReady> {
     match draft {
         Draft::Announced(opening) => {
             let account = (&*permit.settings.upstream, permit.settings.account());
             let path = announced_reverse_path(&opening.reverse_path, account);
             if path.address().is_some_and(|address| offered.0.path(address).is_none()) {
                 let reply = TransformError::International("the reverse-path").to_reply();
-                return Err(Unfit { reply, misfit: Some(Misfit::Message) });
+                return Err(NotMadeReady::Unfit(Unfit { reply, misfit: Some(Misfit::Message) }));
             }
             Ok((Head::announced(opening, path), None))
         }
-        Draft::Here(message, content) => {
-            let prepared = ready(shared, permit, offered, (message, content)).await?;
+        Draft::Here(message, loaded) => {
+            let prepared = ready(shared, permit, offered, (message, loaded)).await?;
             Ok((Head::of(message, &prepared), Some(prepared)))
         }
     }
@@ -194,8 +213,7 @@ pub(super) async fn ready(
     shared: &DirectContext,
     permit: &DirectPermit,
     (offer, host): (Offer, String),
-    (message, content): (&Message, &[u8]),
-) -> Result<Prepared, Unfit> {
-    let message = (message, content.to_vec());
+    message: (&Message, &mut Loaded),
+) -> Result<Prepared, NotMadeReady> {
     make_ready(&shared.context.transformer, &permit.settings, (offer, &host), message).await
 }

@@ -14,7 +14,7 @@ use crate::mail::Address;
 use crate::smtp::Reply;
 use crate::store::Message;
 use crate::transform::Prepared;
-use crate::upstream::{Answer, Link, Outgoing, RecipientResult, Requests};
+use crate::upstream::{Answer, Link, Outgoing, RecipientResult, Requests, SendError};
 
 /// A message that is ready to be sent as a whole.
 pub(super) struct Whole {
@@ -58,7 +58,11 @@ impl Whole {
         let upstream = permit.upstream().to_owned();
         let result = match wait_for_upstream(shared, &upstream, until, link.send(&outgoing)).await {
             Ok(Ok(result)) => result,
-            Ok(Err(error)) => return Err(permit.unreachable(&error).await),
+            Ok(Err(SendError::Unreachable(error))) => return Err(permit.unreachable(&error).await),
+            Ok(Err(SendError::Unread(error))) => {
+                ending::log_unread(message, &upstream, &error);
+                return Err(refusal::store());
+            }
             Err(refused) => {
                 ending::log_cut(message, &upstream, link.is_dot_under_way());
                 permit.close();

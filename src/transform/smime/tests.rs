@@ -26,8 +26,8 @@ fn signers() -> SmimeSigners {
 }
 
 fn sign(content: &[u8]) -> String {
-    let out = signers().sign(content.to_vec(), Timestamp::from_second(NOW).unwrap()).unwrap();
-    String::from_utf8_lossy(&out).into_owned()
+    let out = signers().sign(content, Timestamp::from_second(NOW).unwrap()).unwrap();
+    String::from_utf8_lossy(out.as_deref().unwrap_or(content)).into_owned()
 }
 
 #[test]

@@ -19,7 +19,7 @@ use self::answer::{GraphAnswer, RequestFacts};
 use super::answer::{Answer, RecipientResult, TransactionResult};
 use super::credentials::{Credentials, PresentedLogin};
 use super::dialogue::DialogueHub;
-use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginRefusal, Stage};
+use super::error::{ConnectCause, ConnectError, DialogueFault, LoginError, LoginRefusal, SendError, Stage};
 use super::observer::Observer;
 use super::offer::Offer;
 use super::outgoing::{DeliveredBy, Outgoing};
@@ -138,8 +138,8 @@ impl GraphLink {
     /// Sends one message, and tells what became of each of its recipients: the same of all.
     ///
     /// # Errors
-    /// When Graph can't be reached, or takes no token of ours: the message was not looked at.
-    pub async fn send(&mut self, message: &Outgoing<'_>) -> Result<TransactionResult, ConnectError> {
+    /// When Graph can't be reached, or takes no token of ours: the message was not looked at. And when the content can't be read.
+    pub async fn send(&mut self, message: &Outgoing<'_>) -> Result<TransactionResult, SendError> {
         let all = |answer| {
             let result = RecipientResult { stage: Stage::Request, answer };
             TransactionResult { recipients: vec![result; message.recipients.len()] }
@@ -147,14 +147,16 @@ impl GraphLink {
         if message.delivery != DeliveredBy::Header {
             return Ok(all(Answer::Failed(DialogueFault::NotByHeader)));
         }
-        let mailbox = match self.mailbox(message.content) {
+        let content = message.content;
+        let mailbox = match self.mailbox(content.head()) {
             Ok(mailbox) => mailbox,
             Err(reply) => return Ok(all(Answer::Refused(reply))),
         };
+        let body = content.body().load().await?;
         let mut login = self.client.login().await?;
         loop {
             let (request, id) =
-                request::send_mail(&self.client.graph, &mailbox, &login.secret, message.content);
+                request::send_mail(&self.client.graph, &mailbox, &login.secret, (content.head(), &body));
             let asked = RequestFacts {
                 token: &login.secret,
                 id: &id,
@@ -162,10 +164,10 @@ impl GraphLink {
                 goes_as_whole: message.goes_as_whole,
                 as_author: self.client.graph.mailbox == GraphMailbox::From,
             };
-            let response = match self.exchange(request, message.content.len()).await {
+            let response = match self.exchange(request, content.len()).await {
                 Ok(response) => response,
                 Err(HttpError::Unreachable { reason, .. }) => {
-                    return Err(self.client.error(Stage::Connect, ConnectCause::NoConnection(reason)));
+                    return Err(self.client.error(Stage::Connect, ConnectCause::NoConnection(reason)).into());
                 }
                 Err(error) => return Ok(all(Answer::Unknown(DialogueFault::NoAnswer(error)))),
             };
@@ -179,17 +181,17 @@ impl GraphLink {
     }
 
     /// As whom the message goes. Where its author says so, that must be one that the upstream sends for.
-    fn mailbox(&self, content: &[u8]) -> Result<Address, Reply> {
+    fn mailbox(&self, head: &[u8]) -> Result<Address, Reply> {
         match &self.client.graph.mailbox {
             GraphMailbox::Address(address) => Ok(address.clone()),
-            GraphMailbox::From => mailbox::of_author(content, &self.client.filter),
+            GraphMailbox::From => mailbox::of_author(head, &self.client.filter),
         }
     }
 
     async fn exchange(
         &mut self,
         request: Request<Vec<u8>>,
-        octets: usize,
+        octets: u64,
     ) -> Result<Response<Vec<u8>>, HttpError> {
         self.show_request(&request, octets);
         self.under_way = true;
@@ -203,7 +205,7 @@ impl GraphLink {
     }
 
     /// For who looks on: neither the token nor the content.
-    fn show_request(&self, request: &Request<Vec<u8>>, octets: usize) {
+    fn show_request(&self, request: &Request<Vec<u8>>, octets: u64) {
         if !self.observer.is_tapped() {
             return;
         }

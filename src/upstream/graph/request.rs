@@ -1,7 +1,9 @@
 //! The requests: sending a message, and looking whether Graph is there.
 
-use base64::Engine as _;
+use std::io::Write as _;
+
 use base64::engine::general_purpose::STANDARD;
+use base64::write::EncoderWriter;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -16,13 +18,13 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 /// By which name our requests are traced at Microsoft.
 const CLIENT_REQUEST_ID: &str = "client-request-id";
 
-/// The request that sends this content as this mailbox, and the id that it is traced by. A CR that stands alone ends a line, as
-/// over SMTP.
+/// The request that sends this header section and body as this mailbox, and the id that it is traced by. A CR that stands alone
+/// ends a line, as over SMTP.
 pub(super) fn send_mail(
     graph: &Graph,
     mailbox: &Address,
     token: &SecretString,
-    content: &[u8],
+    (head, body): (&[u8], &[u8]),
 ) -> (Request<Vec<u8>>, String) {
     let id = request_id();
     let mailbox = utf8_percent_encode(mailbox.as_str(), PATH);
@@ -35,9 +37,17 @@ pub(super) fn send_mail(
         .header(ACCEPT, "application/json")
         .header(CLIENT_REQUEST_ID, &id)
         .header(AUTHORIZATION, login)
-        .body(STANDARD.encode(end_lines(content)).into_bytes())
+        .body(base64(&[head, body]))
         .expect("a checked URL with an encoded path is one");
     (request, id)
+}
+
+/// Pieces as one text in base64. Each but the last ends with a line.
+fn base64(pieces: &[&[u8]]) -> Vec<u8> {
+    let octets: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let mut encoder = EncoderWriter::new(Vec::with_capacity(octets.div_ceil(3) * 4), &STANDARD);
+    let written = pieces.iter().try_for_each(|piece| encoder.write_all(&end_lines(piece)));
+    written.and_then(|()| encoder.finish()).expect("a vector takes all")
 }
 
 /// A request that nobody has to log in for: whatever it is answered, Graph is there.
@@ -83,7 +93,7 @@ mod tests {
             ("o'neil+a/b?c#d%e@firm.example", "o%27neil%2Ba%2Fb%3Fc%23d%25e@firm.example"),
         ] {
             let mailbox = Address::parse(mailbox).unwrap();
-            let (request, id) = send_mail(&graph, &mailbox, &"hush".into(), b"A: b\r\n\r\nc\r");
+            let (request, id) = send_mail(&graph, &mailbox, &"hush".into(), (b"A: b\r\n\r\n", b"c\r"));
             let want = format!("http://127.0.0.1:8025/v1.0/users/{want}/sendMail");
             assert_eq!((request.method().as_str(), request.uri().to_string()), ("POST", want));
             assert_eq!(request.headers()[CONTENT_TYPE], "text/plain");

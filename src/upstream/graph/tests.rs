@@ -8,6 +8,7 @@ use url::Url;
 
 use super::*;
 use crate::config::Timeouts;
+use crate::content::SplitContent;
 use crate::mail::{Body, QueueId, ReversePath};
 use crate::oauth::{AccessToken, Resource, SignIns, TokenFeed, TokenState};
 use crate::upstream::{ConnectStep, RefusedToken, Requests, TokenLogin, Watched};
@@ -115,7 +116,7 @@ async fn send_as(
         recipients: &recipients,
         body: Body::SevenBit,
         smtputf8: false,
-        content,
+        content: &SplitContent::memory(content.into()),
         delivery,
         requests: Requests::default(),
         goes_as_whole,
@@ -123,7 +124,10 @@ async fn send_as(
     let mut link = world.client.open().await?;
     let result = link.send(&message).await;
     assert!(!link.is_under_way());
-    result
+    result.map_err(|error| match error {
+        SendError::Unreachable(error) => error,
+        SendError::Unread(error) => panic!("{error}"),
+    })
 }
 
 const MAIL: &[u8] = b"From: a@firm.example\r\nTo: b@dest.example\r\n\r\nhush-body\r\n";

@@ -1,5 +1,6 @@
 //! How far the commands of a transaction have come, and what is settled.
 
+use crate::content::ContentError;
 use crate::smtp::Reply;
 use crate::upstream::answer::{Answer, RecipientResult, TransactionResult};
 use crate::upstream::error::{DialogueFault, Stage};
@@ -41,6 +42,20 @@ impl Ended {
     /// Whether the dialogue broke, rather than that the upstream has ended it with a reply.
     pub(super) fn is_fault(&self) -> bool {
         matches!(self.0.answer, Answer::Failed(_))
+    }
+}
+
+/// Why a transaction did not come to its end.
+pub(super) enum Unfinished {
+    /// It ended early.
+    Ended(Ended),
+    /// The content can't be read to its end: it was broken off before the final dot.
+    Unread(ContentError),
+}
+
+impl From<Ended> for Unfinished {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
     }
 }
 

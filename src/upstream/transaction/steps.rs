@@ -2,6 +2,7 @@
 
 use super::progress::{Ended, Progress, Verb};
 use super::{GROUP, Transaction};
+use crate::content::ContentError;
 use crate::upstream::answer::{Answer, RecipientResult, TransactionResult};
 use crate::upstream::connection::{Connection, ConnectionState};
 use crate::upstream::error::{DialogueFault, Stage};
@@ -65,7 +66,14 @@ impl Connection {
     }
 
     /// Sends the content to the recipients that were accepted, and tells what became of each.
-    pub async fn finish(&mut self, steps: Steps, transaction: &Transaction<'_>) -> TransactionResult {
+    ///
+    /// # Errors
+    /// As [`send`](Connection::send).
+    pub async fn finish(
+        &mut self,
+        steps: Steps,
+        transaction: &Transaction<'_>,
+    ) -> Result<TransactionResult, ContentError> {
         let mut progress = steps.progress;
         let done = async {
             self.resume()?;
@@ -74,11 +82,8 @@ impl Connection {
             }
             self.conclude(transaction, &mut progress).await
         };
-        match done.await {
-            Ok(after) => self.set_next_state(after),
-            Err(Ended(result)) => progress.settle(&result),
-        }
-        progress.into_result()
+        let ended = done.await;
+        self.ended(ended, progress)
     }
 
     /// Goes on with a transaction. Until the step is done the connection is of no use for anything else.
