@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mailsluice::config::TestAction;
-use mailsluice::limits::{AccountKey, Amount, Counts, Load, Scope};
+use mailsluice::limits::{AccountKey, Amount, Counts, Load, Scope, Wait};
 use mailsluice::mail::QueueId;
 use mailsluice::store::*;
 use mailsluice::time::Moment;
