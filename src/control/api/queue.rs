@@ -66,6 +66,7 @@ pub(super) fn list_filter(
         state: state.map(known).transpose()?,
         sender: sender.map(sender_filter).transpose()?,
         recipient: recipient.map(address_filter).transpose()?,
+        after: None,
         limit: u32::MAX,
     })
 }

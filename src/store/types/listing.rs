@@ -46,6 +46,8 @@ pub struct ListFilter {
     pub sender: Option<String>,
     /// For this recipient, in any spelling.
     pub recipient: Option<String>,
+    /// Those that were taken in behind this one; all when `None`. With the last of an answer the next one begins.
+    pub after: Option<MessageId>,
     /// Messages at most.
     pub limit: u32,
 }
