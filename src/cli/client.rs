@@ -67,7 +67,7 @@ pub(super) struct Page<T> {
 }
 
 /// What came of an exchange.
-struct Received {
+struct Exchanged {
     status: StatusCode,
     body: Bytes,
     next: Option<String>,
@@ -125,7 +125,7 @@ impl Client {
 
     /// Reads a page of a list.
     pub(super) fn page<T: DeserializeOwned>(&self, target: &RequestPath) -> Result<Page<T>, Failure> {
-        let Received { body, next, .. } = self.receive(&Method::GET, target, None)?;
+        let Exchanged { body, next, .. } = self.receive(&Method::GET, target, None)?;
         Ok(Page { answer: understand(&body)?, next })
     }
 
@@ -168,19 +168,19 @@ impl Client {
         method: &Method,
         target: &RequestPath,
         body: Option<Vec<u8>>,
-    ) -> Result<Received, Failure> {
+    ) -> Result<Exchanged, Failure> {
         let request = ApiRequest { method, target, body: body.unwrap_or_default() };
         let exchange = async {
             let stream = self.connect().await?;
             let answer = async {
                 let response = begin(stream, request).await?;
                 let (status, next) = (response.status(), next_page(response.headers()));
-                Ok::<_, Failure>(Received { status, next, body: collect(response).await? })
+                Ok::<_, Failure>(Exchanged { status, next, body: collect(response).await? })
             };
             timeout(EXCHANGE_TIMEOUT, answer).await.map_err(|_| Failure::new(SILENT))?
         };
         let received = runtime()?.block_on(unless_interrupted(exchange)).ok_or_else(interrupted)??;
-        let Received { status, body, .. } = &received;
+        let Exchanged { status, body, .. } = &received;
         if status.is_success() { Ok(received) } else { Err(refusal(*status, body)) }
     }
 

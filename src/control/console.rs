@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access::ClientAddress;
-use super::serving::{self, Incoming};
+use super::serving::{self, AdmittedClient};
 use super::{SharedState, api};
 use crate::mail::ClientNetwork;
 
@@ -67,7 +67,7 @@ impl ConsoleSocket {
             let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
             let (stream, client) = self.0.accept().await?;
             let counted = clients.count(ClientNetwork::of(client.ip()));
-            Ok(counted.map(|counted| Incoming {
+            Ok(counted.map(|counted| AdmittedClient {
                 stream,
                 place: ConsolePlace { _place: place, _counted: counted },
                 router: router.clone().layer(Extension(ClientAddress(client))),

@@ -26,7 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// A client that has come in.
-pub(super) struct Incoming<S, P> {
+pub(super) struct AdmittedClient<S, P> {
     pub(super) stream: S,
     /// Held until the connection ends.
     pub(super) place: P,
@@ -39,7 +39,7 @@ pub(super) async fn serve<S, P, F>(mut accept: impl FnMut() -> F, stop: impl Fut
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Send + 'static,
-    F: Future<Output = io::Result<Option<Incoming<S, P>>>>,
+    F: Future<Output = io::Result<Option<AdmittedClient<S, P>>>>,
 {
     let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -52,7 +52,7 @@ where
             accepted = accept() => accepted,
         };
         match accepted {
-            Ok(Some(Incoming { stream, place, router })) => {
+            Ok(Some(AdmittedClient { stream, place, router })) => {
                 let stopped = stopped.clone();
                 connections.spawn(async move {
                     serve_connection(stream, router, stopped).await;

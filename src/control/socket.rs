@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, open};
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
-use super::serving::{self, Incoming};
+use super::serving::{self, AdmittedClient};
 use super::{SharedState, api};
 use crate::config::ControlGroup;
 
@@ -112,7 +112,7 @@ impl ControlSocket {
         let accept = async || {
             let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
             let (stream, _) = self.listener.accept().await?;
-            Ok(Some(Incoming { stream, place, router: router.clone() }))
+            Ok(Some(AdmittedClient { stream, place, router: router.clone() }))
         };
         serving::serve(accept, stop).await;
     }

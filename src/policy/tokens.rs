@@ -70,7 +70,7 @@ pub struct ApiTokens {
     /// Of this process and this configuration.
     key: DigestKey,
     cache: Arc<Cache>,
-    shared: Arc<TokenState>,
+    shared: Arc<TokenTries>,
 }
 
 #[derive(Debug)]
@@ -81,7 +81,7 @@ struct KnownToken {
 
 /// What outlives a reload.
 #[derive(Debug)]
-struct TokenState {
+struct TokenTries {
     failures: Strikes<ClientNetwork>,
     /// A turn for each client that has tries under way.
     turns: Mutex<HashMap<ClientNetwork, Weak<Semaphore>>>,
@@ -93,7 +93,7 @@ impl ApiTokens {
     /// The tokens of a configuration; nobody has tried one yet.
     #[must_use]
     pub fn new(tokens: &[ApiToken], timeline: Timeline) -> Self {
-        let shared = TokenState {
+        let shared = TokenTries {
             failures: Strikes::new(FAILURES, timeline.clone()),
             turns: Mutex::default(),
             hashing: Arc::new(Semaphore::new(PARALLEL)),
@@ -108,7 +108,7 @@ impl ApiTokens {
         Self::with(tokens, self.shared.clone())
     }
 
-    fn with(tokens: &[ApiToken], shared: Arc<TokenState>) -> Self {
+    fn with(tokens: &[ApiToken], shared: Arc<TokenTries>) -> Self {
         let known = |token: &ApiToken| KnownToken {
             holder: TokenHolder { name: token.name.as_str().into(), role: token.role },
             hash: token.hash.clone(),
@@ -177,7 +177,7 @@ impl ApiTokens {
     }
 }
 
-impl TokenState {
+impl TokenTries {
     /// The turn of a client: one try at a time.
     async fn turn(&self, network: ClientNetwork) -> Result<OwnedSemaphorePermit, TokenRefused> {
         let turns = {

@@ -11,7 +11,7 @@ use crate::control::{ConsoleError, ConsoleSocket, SharedState};
 
 /// The interface at the console's address, if it is open.
 #[derive(Default)]
-pub(super) struct Console {
+pub(super) struct OpenConsole {
     /// Where it is, as the configuration says.
     address: Option<SocketAddr>,
     /// Closes it.
@@ -28,7 +28,7 @@ pub(super) enum ConsoleChange {
     Moves(Option<(SocketAddr, ConsoleSocket)>),
 }
 
-impl Console {
+impl OpenConsole {
     /// Opens the address of a configuration where it is another one. Nothing of what is in force changes. The usual address
     /// may be taken by another program: then there is no console, and the log says so.
     ///

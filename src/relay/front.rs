@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use super::console::{Console, ConsoleChange};
+use super::console::{ConsoleChange, OpenConsole};
 use super::core::Core;
 use super::error::RelayError;
 use crate::config::Config;
@@ -26,7 +26,7 @@ pub(super) struct Front {
     listeners: Listeners,
     /// Serves the control socket; ends when the relay stops.
     control: JoinSet<()>,
-    console: Console,
+    console: OpenConsole,
     state: SharedState,
     reloads: Reloads,
     lasting: Lasting,
@@ -48,7 +48,7 @@ struct Lasting {
 pub(super) struct OpenFront {
     listeners: Listeners,
     sockets: BoundSockets,
-    console: Console,
+    console: OpenConsole,
     console_socket: ConsoleChange,
 }
 
@@ -64,7 +64,7 @@ impl Front {
     pub(super) fn bind(config: &Config) -> Result<OpenFront, RelayError> {
         let listeners = Listeners::new(&config.session);
         let sockets = listeners.bind(&config.listeners)?;
-        let console = Console::default();
+        let console = OpenConsole::default();
         let console_socket = console.prepare(&config.console)?;
         Ok(OpenFront { listeners, sockets, console, console_socket })
     }

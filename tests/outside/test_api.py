@@ -17,9 +17,10 @@ from network import free_port
 CAPTURE = '[[upstream]]\nname = "local"\nkind = "capture"\n'
 TOKENS = {"admin": "an-admins-token", "viewer": "a-viewers-token", None: None}
 HOOKS = Path(__file__).with_name("api_hooks.py")
+METHODS = "unsupported_method,allow_header_conformance"
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
-    "response_schema_conformance,negative_data_rejection,unsupported_method,allow_header_conformance"
+    f"response_schema_conformance,negative_data_rejection,{METHODS}"
 )
 
 
@@ -53,13 +54,20 @@ class Console:
 def test_the_description_holds(role, start_relay, tmp_path):
     console = Console(start_relay)
     document = tmp_path / "openapi.json"
-    document.write_bytes(console.relay.api("openapi.json"))
+    description = json.loads(console.relay.api("openapi.json"))
+    if role is None:
+        # Else it would try tokens of its own, each of which waits for its refusal longer than the one before.
+        del description["components"]["securitySchemes"]
+        for operations in description["paths"].values():
+            for operation in operations.values():
+                operation.pop("security", None)
+    document.write_text(json.dumps(description))
     # What goes on for as long as somebody reads it has tests of its own.
     words = [
         sys.executable, "-m", "schemathesis.cli", "run", str(document), "--url", f"http://127.0.0.1:{console.port}",
         "--exclude-path-regex", "(/events|/trace)$", "--phases", "coverage,fuzzing", "--max-examples", "10",
         "--seed", "15", "--generation-database", "none", "--request-timeout", "30", "--warnings", "off", "--no-color",
-        "--continue-on-failure", "--checks", CHECKS if role == "admin" else f"{CHECKS},refused" if role is None else CHECKS,
+        "--continue-on-failure", "--checks", CHECKS if role else CHECKS.replace(METHODS, "refused"),
     ]
     if role:
         words += ["--header", f"Authorization: Bearer {TOKENS[role]}"]
