@@ -20,10 +20,8 @@ use tokio::time::timeout;
 use super::failure::Failure;
 use super::interrupt::unless_interrupted;
 use crate::control::socket::reachable;
-use crate::control::view::Problem;
+use crate::control::view::{Problem, ROOT};
 
-/// The root of the interface.
-const ROOT: &str = "/api/v1";
 /// For the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the whole exchange; the relay itself gives up a little earlier.

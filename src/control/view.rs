@@ -38,6 +38,9 @@ pub use waits::{WaitJson, WaitSources};
 
 use jiff::Timestamp;
 
+/// The root of the interface.
+pub const ROOT: &str = "/api/v1";
+
 /// Messages in one answer when nobody says how many.
 pub const DEFAULT_LIMIT: u64 = 10_000;
 

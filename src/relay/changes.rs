@@ -74,11 +74,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.items(sign_ins, &new.sign_ins, sign_in, |old, new| **old == **new);
     let Secrets { key } = secrets;
     changes.key("secrets.key", key, &new.secrets.key);
-    let Console { address, is_named: _, hosts } = console;
-    changes.key("console.address", address, &new.console.address);
-    changes.key("console.hosts", hosts, &new.console.hosts);
-    let api_token = |token: &ApiToken| format!("api_token {}", token.name);
-    changes.items(api_tokens, &new.api_tokens, api_token, same_token);
+    changes.console((console, api_tokens), new);
     changes.0
 }
 
@@ -180,6 +176,14 @@ impl Changes {
         self.key("test_mode.action", action, &new.action);
         self.key("test_mode.address", address, &new.address);
         self.key("test_mode.capture_max", capture_max, &new.capture_max);
+    }
+
+    /// Compares where the control interface is, and who comes in there.
+    fn console(&mut self, (console, tokens): (&Console, &[ApiToken]), new: &Config) {
+        let Console { address, is_named: _, hosts } = console;
+        self.key("console.address", address, &new.console.address);
+        self.key("console.hosts", hosts, &new.console.hosts);
+        self.items(tokens, &new.api_tokens, |token| format!("api_token {}", token.name), same_token);
     }
 
     fn blacklist(&mut self, old: &Blacklist, new: &Blacklist) {

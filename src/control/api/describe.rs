@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
-use super::ROOT;
 use crate::config::ApiRole;
 use crate::control::error::PROBLEM_JSON;
-use crate::control::view::{Problem, ProblemKind};
+use crate::control::view::{Problem, ProblemKind, ROOT};
 
 /// The document, from the routes that are open, those that everybody sees who comes in, and those of an admin.
 pub(super) fn document(open: OpenApi, viewer: OpenApi, admin: OpenApi) -> Value {

@@ -35,10 +35,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{self, Caller};
+use super::view::ROOT;
 use super::{ApiError, SharedState};
 
-/// The root of the interface.
-pub(super) const ROOT: &str = "/api/v1";
 /// The largest body of a request, in octets.
 const MAX_BODY: usize = 64 * 1024;
 /// For a whole request, waiting for a message included.

@@ -13,14 +13,14 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 use utoipa::IntoParams;
 
-use super::ROOT;
 use super::limits::must_exist;
 use super::upstreams::enabling;
 use crate::account::AccountView;
 use crate::config::ApiRole;
 use crate::control::access::Caller;
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Retried, WaitJson, WaitSources,
+    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, ROOT, Retried, WaitJson,
+    WaitSources,
 };
 use crate::control::{ApiError, ApiState};
 use crate::lane::{LaneState, LaneStatus};

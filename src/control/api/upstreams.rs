@@ -23,6 +23,7 @@ const NAMED: usize = 5;
 
 type NamePath = Result<Path<String>, PathRejection>;
 
+/// How the upstreams and their accounts are: what can send, what can't, why, and until when.
 #[utoipa::path(
     get,
     path = "/upstreams",
