@@ -3,6 +3,7 @@
 //! Nothing else knows all parts; each gets handed in what it needs.
 
 mod changes;
+mod console;
 mod core;
 mod error;
 mod file_watch;
@@ -90,7 +91,7 @@ pub async fn run_for(
     let mut core = core.await?;
     let (stop, stopping) = watch::channel(false);
     let (reloads, mut asked) = mpsc::channel(1);
-    let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;
+    let mut front = Front::serve(&core, sockets, control, (reloads, log.feed()), &stopping).await;
     log_started(&core, loaded.path.as_deref());
     (scope.begun)();
     let mut done = std::pin::pin!(scope.done);
@@ -150,6 +151,7 @@ fn log_started(core: &Core, file: Option<&Path>) {
         config = file.map_or_else(|| "environment".to_owned(), |file| file.display().to_string()),
         data_dir = %config.data_dir.display(),
         listener = listeners.join(","),
+        console = config.console.address.map(tracing::field::display),
         upstream = upstreams.join(","),
         queued = core.context.store.queue_length(),
         test_mode = test.enabled.then(|| action_name(test.action)),

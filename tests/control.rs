@@ -10,6 +10,8 @@
 mod captured;
 #[path = "control/commands.rs"]
 mod commands;
+#[path = "control/console.rs"]
+mod console;
 #[path = "control/release.rs"]
 mod release;
 #[path = "control/waits.rs"]
@@ -33,6 +35,8 @@ use mailsluice::memory::MemoryBudget;
 use mailsluice::oauth::{Resource, SignIns};
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::policy::test_mode::Switch;
+use mailsluice::policy::tokens::ApiTokens;
+use mailsluice::report::log::LogFeed;
 use mailsluice::route::Router;
 use mailsluice::smtp::InstanceId;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
@@ -50,6 +54,16 @@ use tokio::sync::oneshot;
 
 const CONFIG: &str = r#"
 data_dir = "data"
+
+[[api_token]]
+name = "viewer"
+hash = "sha256:1c63769b0d7ee5e46857e778cc82b14a55ef8622f7a391794d131816a22da17f"
+role = "viewer"
+
+[[api_token]]
+name = "admin"
+hash = "sha256:4d7146fd4925de0ee14cde707c64fd4df1bc994c22799d64ef69cdad1939213d"
+role = "admin"
 
 [[upstream]]
 name = "m365"
@@ -121,6 +135,7 @@ impl Relay {
             accounts: accounts.clone(),
             statuses: statuses.clone(),
         });
+        let tokens = Arc::new(ApiTokens::new(&config.api_tokens, timeline.clone()));
         let state = ApiState {
             limit_waits: LimitWaits::default(),
             outcomes: Arc::default(),
@@ -139,6 +154,8 @@ impl Relay {
             sign_ins,
             test_mode: Arc::new(test_mode),
             reloads: tokio::sync::mpsc::channel(1).0,
+            tokens,
+            events: LogFeed::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let socket = {
@@ -768,7 +785,7 @@ fn a_wrong_request_gets_a_fitting_status_and_an_error_in_json() {
         ("PATCH", "/api/v1/queue", "", "405"),
         ("POST", "/api/v1/blacklist", "{", "400"),
         ("POST", "/api/v1/blacklist", "{\"adress\": \"a@b\"}", "400"),
-        ("POST", "/api/v1/blacklist", &huge, "400"),
+        ("POST", "/api/v1/blacklist", &huge, "413"),
         ("GET", "/api/v1/queue?state=lost", "", "400"),
         ("GET", "/api/v1/queue?colour=red", "", "400"),
         ("GET", "/api/v1/queue/%ff", "", "400"),
@@ -792,6 +809,9 @@ fn a_wrong_request_gets_a_fitting_status_and_an_error_in_json() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {want} ")), "{method} {path}: {answer}");
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         let error: Value = serde_json::from_str(body).unwrap();
-        assert!(error["error"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}: {answer}");
+        assert!(answer.contains("content-type: application/problem+json\r\n"), "{answer}");
+        let texts = ["type", "title", "detail"].map(|key| error[key].as_str().unwrap_or_default());
+        assert!(texts.iter().all(|text| !text.is_empty()), "{method} {path}: {answer}");
+        assert_eq!(error["status"].to_string(), want, "{method} {path}");
     }
 }

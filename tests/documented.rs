@@ -8,6 +8,8 @@
 mod commands;
 #[path = "documented/events.rs"]
 mod events;
+#[path = "documented/interface.rs"]
+mod interface;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

@@ -117,10 +117,30 @@ impl Accounts {
         self.view_of(self.of_lane(lane)).await
     }
 
+    /// How an upstream and its accounts are as far as that is known in memory: not how its limits are.
+    #[must_use]
+    pub fn view_in_memory(&self, upstream: &str) -> Option<UpstreamView> {
+        let now = self.timeline.now();
+        let known = |account: Arc<Account>| {
+            let obstacle = account.shown_obstacle(now);
+            (account, obstacle)
+        };
+        self.view_with(self.of(upstream).into_iter().map(known).collect())
+    }
+
     async fn view_of(&self, all: Vec<Arc<Account>>) -> Result<Option<UpstreamView>, StoreError> {
-        let (mut accounts, mut nearest, mut all_wait) = (Vec::new(), None, true);
+        let mut found = Vec::with_capacity(all.len());
         for account in all {
             let obstacle = self.shown_obstacle(&account).await?;
+            found.push((account, obstacle));
+        }
+        Ok(self.view_with(found))
+    }
+
+    /// What accounts and their obstacles come to.
+    fn view_with(&self, all: Vec<(Arc<Account>, Option<Obstacle>)>) -> Option<UpstreamView> {
+        let (mut accounts, mut nearest, mut all_wait) = (Vec::new(), None, true);
+        for (account, obstacle) in all {
             accounts.push(AccountView::new(&account, obstacle.as_ref(), self.timeline.now()));
             match obstacle {
                 Some(obstacle) => nearest = Some(Obstacle::nearer(nearest, obstacle)),
@@ -128,10 +148,10 @@ impl Accounts {
             }
         }
         if accounts.is_empty() {
-            return Ok(None);
+            return None;
         }
         let state = nearest.filter(|_| all_wait).map_or(LaneState::Up, |obstacle| obstacle.state());
-        Ok(Some(UpstreamView { state, accounts }))
+        Some(UpstreamView { state, accounts })
     }
 
     /// The senders as whom accounts of an upstream may not send at present, by the provider's word.

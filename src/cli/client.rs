@@ -7,7 +7,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, LINK};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -20,10 +20,8 @@ use tokio::time::timeout;
 use super::failure::Failure;
 use super::interrupt::unless_interrupted;
 use crate::control::socket::reachable;
-use crate::control::view::ErrorBody;
+use crate::control::view::{Problem, ROOT};
 
-/// The root of the interface.
-const ROOT: &str = "/api/v1";
 /// For the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the whole exchange; the relay itself gives up a little earlier.
@@ -56,6 +54,21 @@ pub(super) enum StreamEnd {
     Ended,
     /// A person has pressed Ctrl-C.
     Interrupted,
+}
+
+/// A page of a list that may have more.
+#[derive(Debug)]
+pub(super) struct Page<T> {
+    pub(super) answer: ApiAnswer<T>,
+    /// Behind which entry the next page begins; none: this is the last.
+    pub(super) next: Option<String>,
+}
+
+/// What came of an exchange.
+struct Exchanged {
+    status: StatusCode,
+    body: Bytes,
+    next: Option<String>,
 }
 
 /// An answer, as it came and as it was understood.
@@ -108,6 +121,12 @@ impl Client {
         understand(&self.exchange(&Method::GET, target, None)?)
     }
 
+    /// Reads a page of a list.
+    pub(super) fn page<T: DeserializeOwned>(&self, target: &RequestPath) -> Result<Page<T>, Failure> {
+        let Exchanged { body, next, .. } = self.receive(&Method::GET, target, None)?;
+        Ok(Page { answer: understand(&body)?, next })
+    }
+
     /// Reads octets.
     pub(super) fn get_octets(&self, target: &RequestPath) -> Result<Bytes, Failure> {
         self.exchange(&Method::GET, target, None)
@@ -139,17 +158,28 @@ impl Client {
         target: &RequestPath,
         body: Option<Vec<u8>>,
     ) -> Result<Bytes, Failure> {
+        Ok(self.receive(method, target, body)?.body)
+    }
+
+    fn receive(
+        &self,
+        method: &Method,
+        target: &RequestPath,
+        body: Option<Vec<u8>>,
+    ) -> Result<Exchanged, Failure> {
         let request = ApiRequest { method, target, body: body.unwrap_or_default() };
         let exchange = async {
             let stream = self.connect().await?;
             let answer = async {
                 let response = begin(stream, request).await?;
-                Ok::<_, Failure>((response.status(), collect(response).await?))
+                let (status, next) = (response.status(), next_page(response.headers()));
+                Ok::<_, Failure>(Exchanged { status, next, body: collect(response).await? })
             };
             timeout(EXCHANGE_TIMEOUT, answer).await.map_err(|_| Failure::new(SILENT))?
         };
-        let (status, body) = runtime()?.block_on(unless_interrupted(exchange)).ok_or_else(interrupted)??;
-        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+        let received = runtime()?.block_on(unless_interrupted(exchange)).ok_or_else(interrupted)??;
+        let Exchanged { status, body, .. } = &received;
+        if status.is_success() { Ok(received) } else { Err(refusal(*status, body)) }
     }
 
     /// Whether a relay runs.
@@ -272,6 +302,15 @@ fn broken(error: hyper::Error) -> Failure {
     Failure::Failed(anyhow::Error::new(error).context("the connection to the relay broke"))
 }
 
+/// Behind which entry the page begins that a `Link` with `rel="next"` leads to (RFC 8288).
+fn next_page(fields: &HeaderMap) -> Option<String> {
+    let link = fields.get(LINK)?.to_str().ok()?;
+    let (target, rest) = link.strip_prefix('<')?.split_once('>')?;
+    let (_, query) = target.split_once('?').filter(|_| rest.contains("rel=\"next\""))?;
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "after").map(|(_, after)| after.into_owned())
+}
+
 /// Makes a request, and waits for the head of the answer.
 async fn begin(stream: UnixStream, request: ApiRequest<'_>) -> Result<Response<Incoming>, Failure> {
     let ApiRequest { method, target, body } = request;
@@ -307,10 +346,10 @@ fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<ApiAnswer<T>, Failure>
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> Failure {
-    match serde_json::from_slice::<ErrorBody>(body) {
-        Ok(told) if status == StatusCode::UNPROCESSABLE_ENTITY => Failure::Configuration(told.error),
-        Ok(told) if status == StatusCode::BAD_REQUEST => Failure::Wrong(told.error),
-        Ok(told) => Failure::new(told.error),
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(told) if status == StatusCode::UNPROCESSABLE_ENTITY => Failure::Configuration(told.detail),
+        Ok(told) if status == StatusCode::BAD_REQUEST => Failure::Wrong(told.detail),
+        Ok(told) => Failure::new(told.detail),
         Err(_) => Failure::new(format!("the relay answered with {status}")),
     }
 }

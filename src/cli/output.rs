@@ -20,6 +20,41 @@ pub(super) fn json(raw: &str) -> Result<(), Failure> {
     text(&printable_json(raw.trim_end()))
 }
 
+/// An array in JSON that is written piece by piece.
+#[derive(Debug, Default)]
+pub(super) struct JsonArray {
+    /// Whether an entry is written.
+    has_entries: bool,
+}
+
+impl JsonArray {
+    /// Writes the entries of an array behind those that are written.
+    pub(super) fn add(&mut self, raw: &str) -> Result<(), Failure> {
+        let entries = raw.trim().strip_prefix('[').and_then(|raw| raw.strip_suffix(']')).unwrap_or_default();
+        if entries.trim().is_empty() {
+            return Ok(());
+        }
+        let mark = if self.has_entries { "," } else { "[" };
+        self.has_entries = true;
+        let mut out = io::stdout().lock();
+        out.write_all(mark.as_bytes())?;
+        out.write_all(printable_json(entries).as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    /// Ends the array.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        text(if self.has_entries { "]" } else { "[]" })
+    }
+}
+
+/// Writes octets as they are.
+pub(super) fn octets(octets: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(octets)?;
+    Ok(out.flush()?)
+}
+
 /// Writes the content of a message: as it is into a file or a pipe, escaped line by line on a terminal.
 pub(super) fn content(content: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

@@ -36,16 +36,19 @@ fn render(status: &StatusJson, viewer: &Viewer) -> String {
     head.extend(status.needs_a_person.iter().map(|what| format!("NEEDS A PERSON: {}", printable(what))));
     head.push(test_mode::describe(&status.test_mode));
     head.extend(status.listeners.iter().map(listener));
-    let queue = &status.queue;
-    let queue = format!(
-        "Queue: {} (ready {}, deferred {}, held {}, sending {})",
-        count(queue.ready + queue.deferred + queue.held + queue.sending, "message"),
-        queue.ready,
-        queue.deferred,
-        queue.held,
-        queue.sending
-    );
-    let (head, totals) = (viewer.sentences(&head.join("\n")), viewer.sentences(&totals(&status.totals)));
+    let queue = match &status.queue {
+        Some(queue) => format!(
+            "Queue: {} (ready {}, deferred {}, held {}, sending {})",
+            count(queue.ready + queue.deferred + queue.held + queue.sending, "message"),
+            queue.ready,
+            queue.deferred,
+            queue.held,
+            queue.sending
+        ),
+        None => format!("Queue: {} (the store can't be read)", count(status.queued, "message")),
+    };
+    let totals = status.totals.as_ref().map_or_else(String::new, totals);
+    let (head, totals) = (viewer.sentences(&head.join("\n")), viewer.sentences(&totals));
     let sign_ins = status.sign_ins.iter().map(|one| viewer.sentences(&sign_in(one)) + "\n");
     let sign_ins: String = sign_ins.collect();
     let copies = status.sent_copies.iter().map(|one| viewer.sentences(&sent_copies(one, viewer)) + "\n");
@@ -268,7 +271,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             uptime: 12_000,
             test_mode: TestModeJson {
-                counts: TestModeCounts::default(),
+                counts: Some(TestModeCounts::default()),
                 enabled: true,
                 action: "redirect".to_owned(),
                 address: Some("test@firm.example".to_owned()),
@@ -336,8 +339,9 @@ mod tests {
                 since: "2026-11-22T06:50:00Z".to_owned(),
                 reason: Some("the IMAP server refuses the login: no".to_owned()),
             }],
-            queue: QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 },
-            totals: Totals {
+            queued: 3,
+            queue: Some(QueueCounts { ready: 1, deferred: 2, held: 0, sending: 0 }),
+            totals: Some(Totals {
                 accepted: 5,
                 generated: 1,
                 sent: 2,
@@ -347,7 +351,7 @@ mod tests {
                 captured: 0,
                 deleted: 1,
                 queued: 3,
-            },
+            }),
             store_fault: None,
             needs_a_person: vec!["upstream m365 account b@firm.example: 535 \u{1b}no".to_owned()],
         };
@@ -388,7 +392,10 @@ Recipients: 5 accepted + 1 generated = 2 sent + 0 bounced + 0 expired +
             obstacles(&status.upstreams, &due),
             "m365 is down, probing now: connect: \\u001brefused; its mail takes the fallback backup\n"
         );
-        let wrong = StatusJson { totals: Totals { sent: 1, ..status.totals }, ..status };
+        let wrong = status.totals.map(|totals| Totals { sent: 1, ..totals });
+        let wrong = StatusJson { totals: wrong, ..status };
         assert!(render(&wrong, &viewer).contains("THE SUMS DIFFER"));
+        let broken = StatusJson { totals: None, queue: None, ..wrong };
+        assert!(render(&broken, &viewer).ends_with("Queue: 3 messages (the store can't be read)\n"));
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct TextTable {
     /// The columns that stand below the rows when there is no room for them, those first that go first.
     folding: Vec<&'static str>,
     rows: Vec<TableRow>,
+    /// How wide each column is at least, when the table goes on where another one has ended; then it has no heads.
+    goes_on: Option<Vec<usize>>,
 }
 
 /// How a table is laid out.
@@ -46,12 +48,24 @@ struct TableRow {
 impl TextTable {
     /// A table with these column heads.
     pub(super) fn new(heads: &[&'static str]) -> Self {
-        Self { heads: heads.to_vec(), folding: Vec::new(), rows: Vec::new() }
+        Self { heads: heads.to_vec(), folding: Vec::new(), rows: Vec::new(), goes_on: None }
     }
 
     /// The same, of which these columns go below the rows, one after the other, until the terminal is wide enough for the rest.
     pub(super) fn folding(self, heads: &[&'static str]) -> Self {
         Self { folding: heads.to_vec(), ..self }
+    }
+
+    /// The same, which goes on where a table of these widths has ended.
+    pub(super) fn going_on(self, widths: Vec<usize>) -> Self {
+        Self { goes_on: Some(widths), ..self }
+    }
+
+    /// How wide the columns would be if there were room, for the table that goes on behind this one.
+    pub(super) fn widths(&self) -> Vec<usize> {
+        let before = |column: usize| self.goes_on.as_ref().and_then(|widths| widths.get(column)).copied();
+        let width = |column| self.widest(column, columns).max(before(column).unwrap_or(0));
+        (0..self.heads.len()).map(width).collect()
     }
 
     /// Adds a row.
@@ -78,7 +92,8 @@ impl TextTable {
             out.push_str(line.trim_end());
             out.push('\n');
         };
-        for line in rows.next().unwrap_or_default() {
+        let heads = rows.next().unwrap_or_default();
+        for line in heads.iter().filter(|_| self.goes_on.is_none()) {
             push(line);
         }
         for (row, lines) in self.rows.iter().zip(rows) {
@@ -99,7 +114,7 @@ impl TextTable {
     /// Which columns stand where, and how wide they are.
     fn shape(&self, width: Option<u16>) -> Shape {
         let all: Vec<usize> = (0..self.heads.len()).collect();
-        let mut widths: Vec<usize> = all.iter().map(|&i| self.widest(i, columns)).collect();
+        let mut widths = self.widths();
         let (mut stay, mut folded) = (all, Vec::new());
         let Some(width) = width.map(usize::from) else {
             return Shape { columns: stay, folded, widths };
@@ -136,7 +151,9 @@ impl TextTable {
     fn layout(&self, columns: &[usize], widths: &[usize]) -> Vec<String> {
         let mut table = Table::new();
         table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(columns.iter().map(|&i| self.heads[i]));
+        // Where the heads are not shown they make the columns as wide as those of the table before.
+        let as_before = |i: usize| if self.goes_on.is_some() { widths[i] } else { 0 };
+        table.set_header(columns.iter().map(|&i| format!("{:<1$}", self.heads[i], as_before(i))));
         for row in &self.rows {
             let cell = |&i: &usize| {
                 let text = row.cells.get(i).map_or("", String::as_str);
@@ -223,6 +240,18 @@ ID   FROM
         let text = table.render(&viewer().with_width(53));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines, ["A  B", &format!("x  {}", "é".repeat(50)), &format!("   {}", "é".repeat(50))]);
+    }
+
+    #[test]
+    fn goes_on_where_another_one_has_ended() {
+        let mut next = TextTable::new(&["ID", "FROM", "WAITS FOR"]).going_on(table().widths());
+        next.row(&["4".into(), "a@b".into(), "limit".into()]);
+        next.row(&["55555".into(), "a@b".into(), String::new()]);
+        let want = "\
+4      a@b                  limit
+55555  a@b
+";
+        assert_eq!(next.render(&viewer()), want);
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub(super) fn describe(mode: &TestModeJson) -> String {
         }
         (true, other, _) => format!("Test mode: ON, {} (set by {origin})", printable(other)),
     };
-    let lines = if mode.enabled { what_is_no_test(&mode.counts) } else { what_stays_a_test(&mode.counts) };
+    let words = if mode.enabled { what_is_no_test } else { what_stays_a_test };
+    let lines = mode.counts.as_ref().map(words).unwrap_or_default();
     let users = users_in_test(mode).filter(|_| !mode.enabled);
     users.into_iter().chain(lines).fold(what, |text, line| format!("{text}\n  {line}"))
 }
@@ -142,12 +143,12 @@ mod tests {
             action: "redirect".to_owned(),
             address: Some("test@firm.example".to_owned()),
             origin: "command".to_owned(),
-            counts: TestModeCounts {
+            counts: Some(TestModeCounts {
                 outside_test_mode: counts[0],
                 outside_test_mode_held: counts[1],
                 tests: counts[2],
                 tests_held: counts[3],
-            },
+            }),
         };
         let on = "Test mode: ON, all mail goes to test@firm.example (set by command)";
         for (enabled, counts, want) in [

@@ -11,21 +11,17 @@ enum Harmless {
     Text(&'static str),
     /// This number.
     Number(i64),
-    /// A table whose keys have rows of their own.
-    Section,
     /// Only an empty list or table.
     Empty,
 }
 
-use Harmless::{Empty, Number, Section, Text};
+use Harmless::{Empty, Number, Text};
 
 /// Section, key, and the values that are accepted.
 const KEYS: &[(&str, &str, Harmless)] = &[
     ("", "language", Text("en")),
     ("", "history_days", Number(30)),
     ("", "alert", Empty),
-    ("", "console", Section),
-    ("console", "address", Text("off")),
     ("console", "metrics", Text("signed-in")),
     ("console", "user", Empty),
 ];
@@ -38,15 +34,12 @@ pub(super) enum KeyStatus {
     Harmless,
     /// The key comes later, and asks for something.
     NotYet,
-    /// A table: each of its keys has a standing of its own.
-    Section,
 }
 
 /// Looks a key up.
 pub(super) fn key_status(section: &str, key: &str, node: &Node) -> KeyStatus {
     match KEYS.iter().find(|row| row.0 == section && row.1 == key) {
         None => KeyStatus::Unknown,
-        Some((_, _, Section)) if matches!(node.value, Value::Table(_)) => KeyStatus::Section,
         Some((_, _, harmless)) if accepts(harmless, &node.value) => KeyStatus::Harmless,
         Some(_) => KeyStatus::NotYet,
     }
@@ -58,6 +51,6 @@ fn accepts(harmless: &Harmless, value: &Value) -> bool {
         (Text(want), value) => text(want, value),
         (Number(want), Value::Integer(number)) => Some(*want) == *number,
         (Number(want), value) => text(&want.to_string(), value),
-        (Section | Empty, value) => value.is_empty(),
+        (Empty, value) => value.is_empty(),
     }
 }

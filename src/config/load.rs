@@ -10,8 +10,8 @@ use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
 use super::sections::{
-    dkim, dns, limit_group, listener, oauth, queue, rule, secrets, session, signature, smime, switches, top,
-    upstream, user,
+    console, dkim, dns, limit_group, listener, oauth, queue, rule, secrets, session, signature, smime,
+    switches, top, upstream, user,
 };
 use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
@@ -194,7 +194,7 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> 
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.
 const ALL_SECTIONS: &str = "[[listener]]\n[[upstream]]\n[[upstream.account]]\n[[dkim]]\n[[user]]\n[[rule]]\n[[oauth]]\n\
-    [[signature]]\n[[smime]]\n[[limit_group]]\n";
+    [[signature]]\n[[smime]]\n[[limit_group]]\n[[api_token]]\n";
 
 /// The keys of all sections, whether a configuration has them or not.
 fn known_keys() -> KnownKeys {
@@ -246,6 +246,8 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let signatures = signature::read_all(&mut root);
     let signatures = check::signatures(&root, signatures);
     check::machine::listeners(&root, &listeners);
+    let api_tokens = console::tokens(&mut root);
+    let console = console::read(&mut root, &api_tokens, &listeners);
     let session = session::read(root.section("session"));
     let mut config = Config {
         hostname: top::hostname(&mut root),
@@ -270,6 +272,8 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         rules: Vec::new(),
         sign_ins,
         secrets: secrets::read(root.section("secrets")),
+        console,
+        api_tokens,
     };
     let rules = rule::read_all(&mut root, &config.test_mode);
     config.rules = check::rules::check(&root, rules, &config);

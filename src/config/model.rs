@@ -10,7 +10,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
-use super::{ByteSize, Identity, NamedSignature, Rule, Secrets, SignIn, SmimeEntry, Upstream, User};
+use super::{
+    ApiToken, ByteSize, Console, Identity, NamedSignature, Rule, Secrets, SignIn, SmimeEntry, Upstream, User,
+};
 use crate::mail::{Address, Completion, DomainKey};
 
 /// The whole configuration.
@@ -60,6 +62,10 @@ pub struct Config {
     pub sign_ins: Vec<Arc<SignIn>>,
     /// `[secrets]`
     pub secrets: Secrets,
+    /// `[console]`
+    pub console: Console,
+    /// `[[api_token]]`
+    pub api_tokens: Vec<ApiToken>,
 }
 
 /// A group of the machine that has full control over the relay.

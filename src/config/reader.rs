@@ -384,16 +384,12 @@ impl<'a> Section<'a> {
     }
 
     fn unread(&self, key: &str, place: &SourcePlace, node: &'a Node) {
-        match (later::key_status(self.path.dotted(), key, node), &node.value) {
-            (KeyStatus::Harmless, _) => {}
-            (KeyStatus::Section, Value::Table(table)) => {
-                let (context, place, path) = (self.context, node.place.clone(), self.path.inner(key));
-                Self { context, place, path, table, known: Vec::new() }.finish();
-            }
-            (KeyStatus::NotYet | KeyStatus::Section, _) => {
+        match later::key_status(self.path.dotted(), key, node) {
+            KeyStatus::Harmless => {}
+            KeyStatus::NotYet => {
                 self.fault(place, key, "is not in this version yet", "remove it");
             }
-            (KeyStatus::Unknown, _) => {
+            KeyStatus::Unknown => {
                 let (place, section_place, key) = (place.clone(), self.place.clone(), key.to_owned());
                 let unknown = UnknownKey { place, section: self.path.clone(), section_place, key };
                 self.context.unknown.borrow_mut().push(unknown);

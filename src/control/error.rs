@@ -1,15 +1,23 @@
-//! Errors as the interface tells them: `{"error": "what is wrong: what to do"}`.
+//! Errors as the interface tells them: problem details (RFC 9457), each in words that say what to do.
 
-use axum::Json;
+use std::time::Duration;
+
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::view::ErrorBody;
+use super::view::{Problem, ProblemKind};
 use crate::mail::{AddressError, QueueIdError};
 use crate::oauth::AcceptError;
 use crate::policy::test_mode::TestModeError;
+use crate::policy::tokens::TokenRefused;
 use crate::store::StoreError;
+
+/// The media type of problem details (RFC 9457 6.1).
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+/// How long a client that asks too much should wait.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Why a request was not done, grouped by who is to blame.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +26,12 @@ pub enum ApiError {
     /// The request makes no sense (400).
     #[error("{0}")]
     BadRequest(String),
+    /// The body is larger than what is taken (413).
+    #[error("{0}")]
+    TooLarge(String),
+    /// The body is not of the type that is taken (415).
+    #[error("{0}")]
+    WrongType(String),
     /// The configuration can't be put in force, a fault per line (422).
     #[error("{0}")]
     Configuration(String),
@@ -27,15 +41,36 @@ pub enum ApiError {
     /// The request can't be met at present (409).
     #[error("{0}")]
     Conflict(String),
+    /// Too much is asked at the same time (429).
+    #[error("{0}")]
+    TooMany(String),
     /// The relay is going down (503).
     #[error("{0}")]
     Unavailable(String),
+    /// The relay is not ready for mail (503).
+    #[error("{0}")]
+    NotReady(String),
     /// Nothing lives at this path (404).
     #[error("there is no such resource: the interface is under /api/v1")]
     NoRoute,
     /// The resource knows other methods (405).
     #[error("this resource does not know that method")]
     NoMethod,
+    /// Who asks has not said who it is (401).
+    #[error("the request has no token: send one that [[api_token]] in the configuration knows")]
+    NoToken,
+    /// The token does not let in (401, 429).
+    #[error("{0}")]
+    Token(#[from] TokenRefused),
+    /// The token's role is not enough (403).
+    #[error("the token has the role viewer, which sees no contents and changes nothing")]
+    WrongRole,
+    /// A page of another site wants to change something (403).
+    #[error("a page of another site has made this request: {0}")]
+    CrossSite(String),
+    /// The request was meant for another host (421).
+    #[error("{0}")]
+    WrongHost(String),
     /// The request took too long (504).
     #[error("the relay did not answer in time: try again, and look into its log")]
     TimedOut,
@@ -45,28 +80,57 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    fn kind(&self) -> ProblemKind {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Configuration(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-            Self::Store(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadRequest(_) => ProblemKind::WrongRequest,
+            Self::TooLarge(_) => ProblemKind::TooLarge,
+            Self::WrongType(_) => ProblemKind::WrongType,
+            Self::Configuration(_) => ProblemKind::Configuration,
+            Self::NotFound(_) => ProblemKind::NotFound,
+            Self::NoRoute => ProblemKind::NoRoute,
+            Self::Conflict(_) => ProblemKind::Conflict,
+            Self::TooMany(_) | Self::Token(TokenRefused::Busy) => ProblemKind::TooMany,
+            Self::NoMethod => ProblemKind::WrongMethod,
+            Self::NoToken | Self::Token(_) => ProblemKind::NoToken,
+            Self::WrongRole => ProblemKind::WrongRole,
+            Self::CrossSite(_) => ProblemKind::CrossSite,
+            Self::WrongHost(_) => ProblemKind::WrongHost,
+            Self::TimedOut => ProblemKind::TimedOut,
+            Self::Unavailable(_) => ProblemKind::Unavailable,
+            Self::NotReady(_) => ProblemKind::NotReady,
+            Self::Store(_) => ProblemKind::Store,
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status(), Json(ErrorBody { error: self.to_string() })).into_response()
+        let kind = self.kind();
+        let body = serde_json::to_vec(&Problem::new(kind, self.to_string()));
+        let body = body.expect("plain fields always serialise");
+        let status = StatusCode::from_u16(kind.status()).expect("the statuses of the kinds are statuses");
+        let mut response = (status, [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        let fields = response.headers_mut();
+        match kind {
+            ProblemKind::NoToken => {
+                fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mailsluice\""));
+            }
+            ProblemKind::TooMany => {
+                fields.insert(RETRY_AFTER, RETRY.as_secs().into());
+            }
+            _ => {}
+        }
+        response
     }
 }
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        Self::BadRequest(rejection.body_text())
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(rejection.body_text()),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::WrongType(rejection.body_text()),
+            _ => Self::BadRequest(rejection.body_text()),
+        }
     }
 }
 

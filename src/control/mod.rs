@@ -1,15 +1,21 @@
-//! The control interface: HTTP over the Unix socket `DATA_DIR/control.sock`, for the command line.
+//! The control interface: HTTP over the Unix socket `DATA_DIR/control.sock`, for the command line, and over TCP at the
+//! console's address.
 //!
-//! [`socket`] makes the connection, [`api`] answers the requests under `/api/v1`, [`view`] holds the shapes of
-//! the JSON, which the command line reads again.
+//! [`socket`] and [`console`] let clients in, `serving` keeps their connections within bounds, `access` tells who a client at the
+//! console's address is. [`api`] answers the requests under `/api/v1`, the same on both; [`view`] holds the shapes of the JSON,
+//! which the command line reads again.
 
+mod access;
 pub mod api;
+pub mod console;
 mod error;
+mod serving;
 pub mod socket;
 mod state;
 mod stream;
 pub mod view;
 
+pub use console::{ConsoleError, ConsoleSocket};
 pub use error::ApiError;
 pub use socket::{ControlSocket, SocketError};
 pub use state::{ApiState, Reloads, SharedState};

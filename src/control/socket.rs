@@ -6,17 +6,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustix::fs::{Mode, OFlags, open};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
 
+use super::serving::{self, AdmittedClient};
 use super::{SharedState, api};
 use crate::config::ControlGroup;
 
@@ -24,12 +19,6 @@ use crate::config::ControlGroup;
 const NAME: &str = "control.sock";
 /// Connections at the same time.
 const MAX_CONNECTIONS: usize = 64;
-/// For the head of a request to arrive.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// For requests under way when the relay stops.
-const STOP_GRACE: Duration = Duration::from_secs(2);
-/// After an accept that failed, so that a lack of descriptors does not keep the processor busy.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Socket addresses hold 107 octets of path.
 const MAX_PATH: usize = 107;
 
@@ -120,42 +109,12 @@ impl ControlSocket {
     pub async fn serve(self, state: SharedState, stop: impl Future<Output = ()> + Send) {
         let router = api::router(state);
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let (stopping, stopped) = watch::channel(false);
-        let mut connections = JoinSet::new();
-        tokio::pin!(stop);
-        loop {
-            let accepted = tokio::select! {
-                () = &mut stop => break,
-                // What has ended is taken out of the set, else it would grow.
-                Some(_) = connections.join_next() => continue,
-                accepted = self.accept(&places) => accepted,
-            };
-            if let Some((stream, place)) = accepted {
-                let (router, stopped) = (router.clone(), stopped.clone());
-                connections.spawn(async move {
-                    serve_connection(stream, router, stopped).await;
-                    drop(place);
-                });
-            }
-        }
-        let _ = stopping.send(true);
-        let all_ended = async { while connections.join_next().await.is_some() {} };
-        let _ = timeout(STOP_GRACE, all_ended).await;
-    }
-
-    async fn accept(
-        &self,
-        places: &Arc<Semaphore>,
-    ) -> Option<(UnixStream, tokio::sync::OwnedSemaphorePermit)> {
-        let place = Arc::clone(places).acquire_owned().await.ok()?;
-        match self.listener.accept().await {
-            Ok((stream, _)) => Some((stream, place)),
-            Err(error) => {
-                tracing::warn!(event = "control_failed", reason = %error);
-                sleep(ACCEPT_PAUSE).await;
-                None
-            }
-        }
+        let accept = async || {
+            let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+            let (stream, _) = self.listener.accept().await?;
+            Ok(Some(AdmittedClient { stream, place, router: router.clone() }))
+        };
+        serving::serve(accept, stop).await;
     }
 }
 
@@ -163,21 +122,6 @@ impl Drop for ControlSocket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-async fn serve_connection(stream: UnixStream, router: axum::Router, mut stopped: watch::Receiver<bool>) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    tokio::select! {
-        // A client that goes away in the middle is its own affair.
-        _ = connection.as_mut() => return,
-        _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
 }
 
 fn bind_narrow(data_dir: &Path, path: &Path) -> io::Result<UnixListener> {
@@ -212,6 +156,8 @@ pub(crate) fn reachable(path: &Path) -> io::Result<(PathBuf, Option<OwnedFd>)> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UnixStream;
+
     use super::*;
 
     #[tokio::test]

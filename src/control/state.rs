@@ -15,6 +15,8 @@ use crate::memory::MemoryBudget;
 use crate::oauth::SignIns;
 use crate::policy::estimate::Estimate;
 use crate::policy::test_mode::Switch;
+use crate::policy::tokens::ApiTokens;
+use crate::report::log::LogFeed;
 use crate::route::Router;
 use crate::store::Store;
 use crate::time::{Moment, Timeline};
@@ -57,6 +59,10 @@ pub struct ApiState {
     pub test_mode: Arc<Switch>,
     /// Asks the relay to read its configuration again.
     pub reloads: Reloads,
+    /// Who may come in at the console's address.
+    pub tokens: Arc<ApiTokens>,
+    /// What is logged.
+    pub events: LogFeed,
 }
 
 /// The way to ask for a reload. The answer is what has changed, or all faults, one per line.
@@ -74,6 +80,11 @@ impl SharedState {
     #[must_use]
     pub fn new(state: ApiState) -> Self {
         Self { in_force: Arc::new(ArcSwap::from_pointee(state)), streams: Streams::default() }
+    }
+
+    /// The state in force.
+    pub(super) fn in_force(&self) -> Arc<ApiState> {
+        self.in_force.load_full()
     }
 
     /// Puts another state in force.

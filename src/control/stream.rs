@@ -1,4 +1,4 @@
-//! Answers that go on for as long as somebody reads them: a line of JSON for each event.
+//! Answers that go on for as long as somebody reads them: a line of JSON for each event, or server-sent events.
 //!
 //! Whatever makes the events ends when the client goes: it lives in the body of the answer.
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Bytes, Frame};
 use serde::Serialize;
@@ -17,21 +17,41 @@ use tokio::task::JoinSet;
 
 use super::ApiError;
 
-/// Such answers at the same time; each holds one of the socket's connections.
+/// Commands whose answers go on, at the same time; each holds one of the connections.
 const MOST: usize = 16;
+/// Readers of the log at the same time.
+const MOST_READERS: usize = 16;
 /// Events that wait for the client: then who makes them waits, too.
 const WAITING: usize = 32;
 
 /// How many answers may go on at the same time.
 #[derive(Debug, Clone)]
-pub struct Streams(Arc<Semaphore>);
+pub struct Streams {
+    commands: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+}
 
 /// The right to one such answer.
 pub(super) struct StreamPlace(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
+/// A server-sent event (HTML, 9.2).
+pub(super) enum ServerEvent {
+    /// A comment, so that the connection is not thought dead.
+    Alive,
+    /// An event.
+    Named {
+        /// Its name, of letters, digits and underscores.
+        name: String,
+        /// Its data: JSON without line ends.
+        json: String,
+    },
+}
+
 /// The body of an answer that goes on.
-struct EventLines<T> {
+struct EventBody<T> {
     events: mpsc::Receiver<T>,
+    /// How an event is written.
+    write: fn(T) -> Vec<u8>,
     /// Makes the events; ends with this.
     _work: JoinSet<()>,
     _place: StreamPlace,
@@ -39,39 +59,82 @@ struct EventLines<T> {
 
 impl Default for Streams {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST)))
+        let places = |most| Arc::new(Semaphore::new(most));
+        Self { commands: places(MOST), readers: places(MOST_READERS) }
     }
 }
 
 impl Streams {
-    /// The place of an answer: to be taken before anything is done that can't be undone.
+    /// The place of a command's answer: to be taken before anything is done that can't be undone.
     ///
     /// # Errors
     /// When there are as many such answers as may be.
     pub(super) fn place(&self) -> Result<StreamPlace, ApiError> {
-        let place = self.0.clone().try_acquire_owned();
+        let place = self.commands.clone().try_acquire_owned();
         place.map(StreamPlace).map_err(|_| {
-            ApiError::Conflict(format!("{MOST} such commands are at work already: end one of them first"))
+            ApiError::TooMany(format!("{MOST} such commands are at work already: end one of them first"))
+        })
+    }
+
+    /// The place of one who reads the log.
+    ///
+    /// # Errors
+    /// When there are as many as may be.
+    pub(super) fn reading_place(&self) -> Result<StreamPlace, ApiError> {
+        let place = self.readers.clone().try_acquire_owned();
+        place.map(StreamPlace).map_err(|_| {
+            ApiError::TooMany(format!("{MOST_READERS} read the log already: end one of them first"))
         })
     }
 }
 
 impl StreamPlace {
-    /// An answer with the events that `work` hands to its sender, until that ends or the client goes.
+    /// An answer with the events that `work` hands to its sender, a line of JSON for each, until that ends or the client goes.
     pub(super) fn answer<T, F>(self, work: impl FnOnce(mpsc::Sender<T>) -> F) -> Response
     where
         T: Serialize + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
+        ([(CONTENT_TYPE, "application/x-ndjson")], self.body(work, line)).into_response()
+    }
+
+    /// The same as server-sent events.
+    pub(super) fn server_events<F>(self, work: impl FnOnce(mpsc::Sender<ServerEvent>) -> F) -> Response
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let fields = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
+        (fields, self.body(work, ServerEvent::written)).into_response()
+    }
+
+    fn body<T, F>(self, work: impl FnOnce(mpsc::Sender<T>) -> F, write: fn(T) -> Vec<u8>) -> Body
+    where
+        T: Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let (sender, events) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
         tasks.spawn(work(sender));
-        let lines = EventLines { events, _work: tasks, _place: self };
-        ([(CONTENT_TYPE, "application/x-ndjson")], Body::new(lines)).into_response()
+        Body::new(EventBody { events, write, _work: tasks, _place: self })
     }
 }
 
-impl<T: Serialize> hyper::body::Body for EventLines<T> {
+fn line<T: Serialize>(event: T) -> Vec<u8> {
+    let mut line = serde_json::to_vec(&event).expect("plain fields always serialise");
+    line.push(b'\n');
+    line
+}
+
+impl ServerEvent {
+    fn written(self) -> Vec<u8> {
+        match self {
+            Self::Alive => b": alive\n\n".to_vec(),
+            Self::Named { name, json } => format!("event: {name}\ndata: {json}\n\n").into_bytes(),
+        }
+    }
+}
+
+impl<T> hyper::body::Body for EventBody<T> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -79,10 +142,7 @@ impl<T: Serialize> hyper::body::Body for EventLines<T> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.events.poll_recv(context).map(|event| {
-            let mut line = serde_json::to_vec(&event?).expect("plain fields always serialise");
-            line.push(b'\n');
-            Some(Ok(Frame::data(line.into())))
-        })
+        let write = self.write;
+        self.events.poll_recv(context).map(|event| Some(Ok(Frame::data(write(event?).into()))))
     }
 }

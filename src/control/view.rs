@@ -1,9 +1,12 @@
 //! The shapes of the JSON. Times are RFC 3339 in UTC, sizes octets, durations seconds.
 
 mod blacklist;
+mod bulk;
+mod health;
 mod limits;
 mod message;
 mod probe;
+mod problem;
 mod release;
 mod send;
 mod sent_copies;
@@ -15,11 +18,14 @@ mod upstream;
 mod waits;
 
 pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
+pub use bulk::{BulkAction, BulkFilter, BulkProgress, BulkRequest};
+pub use health::Health;
 pub use limits::{LimitJson, LimitReset, Used};
 pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Retried};
 pub use probe::{
     CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, TlsJson, tell_steps,
 };
+pub use problem::{Problem, ProblemKind};
 pub use release::{Release, ReleaseAll, ReleasePlan, ReleaseProgress, ReleaseQuery};
 pub use send::{OutcomeJson, QueuedJson, SendEnd, SendEvent, SendPlan, WaitingJson};
 pub use sent_copies::SentCopiesJson;
@@ -31,20 +37,15 @@ pub use upstream::{AccountJson, RefusedSenderJson, StrangeReplyJson, UpstreamJso
 pub use waits::{WaitJson, WaitSources};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+
+/// The root of the interface.
+pub const ROOT: &str = "/api/v1";
 
 /// Messages in one answer when nobody says how many.
 pub const DEFAULT_LIMIT: u64 = 10_000;
 
 /// Messages in one answer at most.
 pub const MAX_LIMIT: u64 = 100_000;
-
-/// The body of every error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorBody {
-    /// What is wrong and what to do.
-    pub error: String,
-}
 
 /// A time as the interface writes it.
 #[must_use]

@@ -14,6 +14,7 @@ pub mod rules;
 pub mod sender;
 mod strikes;
 pub mod test_mode;
+pub mod tokens;
 pub mod users;
 
 /// Clients, names and the like that each count of them remembers at most.

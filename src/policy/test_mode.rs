@@ -79,6 +79,8 @@ pub enum TestModeError {
 pub struct Switch {
     store: Arc<dyn Switches>,
     state: Mutex<TestState>,
+    /// What the file said when it was followed last.
+    seen: Mutex<Option<TestState>>,
     /// Held while a change is stored and then shown, so that store and memory can't end up different.
     changing: tokio::sync::Mutex<()>,
 }
@@ -99,7 +101,7 @@ impl Switch {
     /// When the store can't be read or written.
     pub async fn load(store: Arc<dyn Switches>, file: &config::TestMode) -> Result<Self, StoreError> {
         let state = Mutex::new(state_of(file));
-        let switch = Self { store, state, changing: tokio::sync::Mutex::new(()) };
+        let switch = Self { store, state, seen: Mutex::default(), changing: tokio::sync::Mutex::new(()) };
         switch.follow(file).await?;
         Ok(switch)
     }
@@ -112,6 +114,10 @@ impl Switch {
     pub async fn follow(&self, file: &config::TestMode) -> Result<Option<TestState>, StoreError> {
         let _changing = self.changing.lock().await;
         let in_file = state_of(file);
+        // A file that says what it said before changes nothing, and asks nothing of a store that may be broken.
+        if self.seen().as_ref() == Some(&in_file) {
+            return Ok(None);
+        }
         let state = match (self.stored(SEEN).await?, self.stored(STATE).await?) {
             (Some(seen), Some(stored)) if seen.enabled == in_file.enabled => {
                 let (seen, last) = (restored(seen), restored(stored));
@@ -131,6 +137,7 @@ impl Switch {
         // The state first: a crash in between makes the file win again, which is what it would have done.
         self.keep(STATE, &state).await?;
         self.keep(SEEN, &in_file).await?;
+        *self.seen() = Some(in_file);
         let before = std::mem::replace(&mut *self.held(), state.clone());
         Ok((before != state).then_some(state))
     }
@@ -178,6 +185,10 @@ impl Switch {
 
     fn held(&self) -> MutexGuard<'_, TestState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<TestState>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn stored(&self, key: &'static str) -> Result<Option<StoredSwitch>, StoreError> {

@@ -24,12 +24,14 @@ pub use crate::config::ScramVerifier;
 pub use credential::{NotHashed, argon2id_hash, scram_verifier};
 pub use secret::LoginSecret;
 
+pub(super) use cache::Cache;
+pub(super) use credential::Keyed;
+
 use super::lockout::{Lockout, NameDigest};
 use crate::config::{ByteSize, Config, Session, User};
 use crate::smtp::Reply;
 use crate::time::{Moment, Timeline};
-use cache::Cache;
-use credential::{Credential, Keyed};
+use credential::Credential;
 use scram_shapes::ScramShapes;
 
 /// Passwords that are checked at the same time: each takes about 20 MiB and a processor.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    Blacklist, Config, DkimEntry, Listener, Log, Login, NamedSignature, Queue, Rule, Secrets, Session,
-    SignIn, SmimeEntry, TestMode, Upstream, UpstreamKind, User, UserPassword, dkim_key_name,
+    ApiToken, Blacklist, Config, Console, DkimEntry, Listener, Log, Login, NamedSignature, Queue, Rule,
+    Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream, UpstreamKind, User, UserPassword,
+    dkim_key_name,
 };
 
 /// Why a configuration can't be put in force while the relay runs: its store is open.
@@ -41,6 +42,8 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         rules,
         sign_ins,
         secrets,
+        console,
+        api_tokens,
     } = old;
     let mut changes = Changes::default();
     changes.key("hostname", hostname, &new.hostname);
@@ -71,6 +74,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.items(sign_ins, &new.sign_ins, sign_in, |old, new| **old == **new);
     let Secrets { key } = secrets;
     changes.key("secrets.key", key, &new.secrets.key);
+    changes.console((console, api_tokens), new);
     changes.0
 }
 
@@ -174,6 +178,14 @@ impl Changes {
         self.key("test_mode.capture_max", capture_max, &new.capture_max);
     }
 
+    /// Compares where the control interface is, and who comes in there.
+    fn console(&mut self, (console, tokens): (&Console, &[ApiToken]), new: &Config) {
+        let Console { address, is_named: _, hosts } = console;
+        self.key("console.address", address, &new.console.address);
+        self.key("console.hosts", hosts, &new.console.hosts);
+        self.items(tokens, &new.api_tokens, |token| format!("api_token {}", token.name), same_token);
+    }
+
     fn blacklist(&mut self, old: &Blacklist, new: &Blacklist) {
         let Blacklist { action, auto_add, auto_add_after, expire_after } = old;
         self.key("blacklist.action", action, &new.action);
@@ -250,6 +262,16 @@ fn same_user(old: &User, new: &User) -> bool {
         && (*replace_foreign_sender, *priority, *test) == (new.replace_foreign_sender, new.priority, new.test)
 }
 
+fn same_token(old: &ApiToken, new: &ApiToken) -> bool {
+    let ApiToken { name, hash, role } = old;
+    let same_hash = match (hash, &new.hash) {
+        (TokenHash::Argon2id(old), TokenHash::Argon2id(new)) => same_secret(old, new),
+        (TokenHash::Sha256(old), TokenHash::Sha256(new)) => old == new,
+        (TokenHash::Argon2id(_) | TokenHash::Sha256(_), _) => false,
+    };
+    same_hash && (name, *role) == (&new.name, new.role)
+}
+
 fn same_secret(old: &SecretString, new: &SecretString) -> bool {
     old.expose_secret() == new.expose_secret()
 }
@@ -281,6 +303,8 @@ mod tests {
             ("[queue]\n", "[queue]\nmax_messages = 7\n", &["queue.max_messages"]),
             (":2525", ":2526", &["listener 127.0.0.1:2526: new", "listener 127.0.0.1:2525: gone"]),
             (":2525\"", ":2525\"\nmode = \"direct\"", &["listener 127.0.0.1:2525: changed"]),
+            ("[queue]\n", "[queue]\n[console]\naddress = \"off\"\n", &["console.address"]),
+            ("[queue]\n", "[queue]\n[console]\nhosts = [\"a\"]\n", &["console.hosts"]),
             ("\"one\"", "\"two\"", &["user erp: changed"]),
             ("\"erp\"", "\"crm\"", &["user crm: new", "user erp: gone"]),
             ("host = \"h\"", "host = \"h\"\n[[rule]]\nname = \"a\"\nhold = true", &["rule a: new"]),
@@ -300,6 +324,25 @@ mod tests {
         ] {
             assert!(BASE.contains(from), "{from}");
             assert_eq!(between(&base, &config(&BASE.replacen(from, to, 1))), want, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn names_tokens_that_have_changed() {
+        let token = |hash: &str, role: &str| {
+            let zeros = "0".repeat(62);
+            let token =
+                format!("[[api_token]]\nname = \"a\"\nhash = \"sha256:{hash}{zeros}\"\nrole = \"{role}\"\n");
+            config(&format!("{BASE}{token}"))
+        };
+        let before = token("00", "viewer");
+        for (after, want) in [
+            (token("00", "viewer"), &[][..]),
+            (token("01", "viewer"), &["api_token a: changed"]),
+            (token("00", "admin"), &["api_token a: changed"]),
+            (config(BASE), &["api_token a: gone"]),
+        ] {
+            assert_eq!(between(&before, &after), want);
         }
     }
 

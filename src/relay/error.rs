@@ -1,6 +1,6 @@
 //! Why the relay does not start, or does not go on.
 
-use crate::control::SocketError;
+use crate::control::{ConsoleError, SocketError};
 use crate::listen::ListenError;
 use crate::store::StoreError;
 use crate::transform::TransformerError;
@@ -21,6 +21,9 @@ pub enum RelayError {
     /// The control socket can't be made.
     #[error(transparent)]
     Control(#[from] SocketError),
+    /// The console's address can't be had.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
     /// A part has ended that must not end. It is our fault; a restart recovers what it was doing.
     #[error("a fault in the program: {0}; please report it with the log")]
     Fault(String),

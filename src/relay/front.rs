@@ -1,4 +1,4 @@
-//! The sockets of a relay: listeners and the control interface, and what they are told after a reload.
+//! The sockets of a relay: listeners, and those of the control interface, and what they are told after a reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use super::console::{ConsoleChange, OpenConsole};
 use super::core::Core;
 use super::error::RelayError;
 use crate::config::Config;
@@ -15,7 +16,9 @@ use crate::memory::MemoryBudget;
 use crate::policy::admission::Admission;
 use crate::policy::estimate::{Estimate, Sources};
 use crate::policy::pacing::Pacing;
+use crate::policy::tokens::ApiTokens;
 use crate::policy::users::Users;
+use crate::report::log::LogFeed;
 use crate::session::Services;
 
 /// All sockets, open and served.
@@ -23,6 +26,7 @@ pub(super) struct Front {
     listeners: Listeners,
     /// Serves the control socket; ends when the relay stops.
     control: JoinSet<()>,
+    console: OpenConsole,
     state: SharedState,
     reloads: Reloads,
     lasting: Lasting,
@@ -35,43 +39,61 @@ struct Lasting {
     admission: Arc<Admission>,
     /// For what clients are handing in.
     memory: MemoryBudget,
+    tokens: Arc<ApiTokens>,
+    /// What is logged, for those who read along.
+    events: LogFeed,
+}
+
+/// All sockets of a relay that starts, open though nobody is served yet.
+pub(super) struct OpenFront {
+    listeners: Listeners,
+    sockets: BoundSockets,
+    console: OpenConsole,
+    console_socket: ConsoleChange,
 }
 
 /// What a configuration needs of the front, made before it is in force.
 pub(super) struct PreparedFront {
     sockets: BoundSockets,
     users: Arc<Users>,
+    console: ConsoleChange,
 }
 
 impl Front {
     /// Opens the sockets of the configuration. Nobody is served yet.
-    pub(super) fn bind(config: &Config) -> Result<(Listeners, BoundSockets), RelayError> {
+    pub(super) fn bind(config: &Config) -> Result<OpenFront, RelayError> {
         let listeners = Listeners::new(&config.session);
         let sockets = listeners.bind(&config.listeners)?;
-        Ok((listeners, sockets))
+        let console = OpenConsole::default();
+        let console_socket = console.prepare(&config.console)?;
+        Ok(OpenFront { listeners, sockets, console, console_socket })
     }
 
     /// Serves them until [`stop`](Self::stop), and the control socket until `stopping` turns true.
     pub(super) async fn serve(
         core: &Core,
-        (mut listeners, sockets): (Listeners, BoundSockets),
+        open: OpenFront,
         control: ControlSocket,
-        reloads: Reloads,
+        (reloads, events): (Reloads, LogFeed),
         stopping: &watch::Receiver<bool>,
     ) -> Self {
+        let OpenFront { mut listeners, sockets, mut console, console_socket } = open;
         let config = &core.context.config;
         let timeline = core.context.timeline.clone();
         let lasting = Lasting {
             pacing: Arc::new(Pacing::new(timeline.clone())),
+            tokens: Arc::new(ApiTokens::new(&config.api_tokens, timeline.clone())),
             users: Arc::new(Users::new(config, core.login_secret.clone(), timeline)),
             admission: Arc::new(Admission::new(config)),
             memory: MemoryBudget::new(config.session.memory_in()),
+            events,
         };
         listeners.follow(sockets, &config.listeners, &services(core, &lasting)).await;
         let state = SharedState::new(control_state(core, &lasting, &reloads));
         let mut serving = JoinSet::new();
         serving.spawn(control.serve(state.clone(), stopped(stopping.clone())));
-        Self { listeners, control: serving, state, reloads, lasting }
+        console.follow(console_socket, &state);
+        Self { listeners, control: serving, console, state, reloads, lasting }
     }
 
     /// Makes what another configuration needs. Nothing of what is in force changes.
@@ -80,12 +102,14 @@ impl Front {
     /// When a listener's address can't be had.
     pub(super) async fn prepare(&self, config: &Arc<Config>) -> Result<PreparedFront, RelayError> {
         let sockets = self.listeners.bind(&config.listeners)?;
+        let console = self.console.prepare(&config.console)?;
         let (users, config) = (self.lasting.users.clone(), config.clone());
         // Verifiers of passwords take their time.
         let users = tokio::task::spawn_blocking(move || users.reloaded(&config)).await;
         Ok(PreparedFront {
             sockets,
             users: Arc::new(users.map_err(|error| RelayError::Fault(error.to_string()))?),
+            console,
         })
     }
 
@@ -94,12 +118,14 @@ impl Front {
     pub(super) async fn follow(&mut self, core: &Core, prepared: PreparedFront) {
         let config = &core.context.config;
         self.lasting.users = prepared.users;
+        self.lasting.tokens = Arc::new(self.lasting.tokens.reloaded(&config.api_tokens));
         self.lasting.memory.resize(config.session.memory_in());
         self.lasting.admission.follow(config);
         core.context.store.set_max_messages(config.queue.max_messages);
         let services = services(core, &self.lasting);
         self.listeners.follow(prepared.sockets, &config.listeners, &services).await;
         self.state.store(control_state(core, &self.lasting, &self.reloads));
+        self.console.follow(prepared.console, &self.state);
     }
 
     /// Waits for a part that ends although nobody has told it to.
@@ -109,19 +135,23 @@ impl Front {
         tokio::select! {
             fault = self.listeners.failed() => fault,
             ended = self.control.join_next() => control(ended),
+            fault = self.console.failed() => fault,
         }
     }
 
     /// Closes all listeners; sessions, and requests, may end what is under way within `grace`.
     pub(super) async fn stop(&mut self, grace: Duration) {
         self.listeners.stop();
+        self.console.stop();
         let all = async {
             self.listeners.ended().await;
             while self.control.join_next().await.is_some() {}
+            self.console.ended().await;
         };
         let _ = tokio::time::timeout(grace, all).await;
         self.listeners.shutdown().await;
         self.control.shutdown().await;
+        self.console.shutdown().await;
     }
 }
 
@@ -178,6 +208,8 @@ fn control_state(core: &Core, lasting: &Lasting, reloads: &Reloads) -> ApiState 
         sign_ins: core.sign_ins.clone(),
         test_mode: core.test_mode.clone(),
         reloads: reloads.clone(),
+        tokens: lasting.tokens.clone(),
+        events: lasting.events.clone(),
     }
 }
 

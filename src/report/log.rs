@@ -7,6 +7,7 @@
 //! The running relay writes from a thread of its own ([`install_queued`]): a reader that stalls holds up no mail.
 
 pub mod escape;
+mod feed;
 mod panics;
 mod queue;
 
@@ -22,6 +23,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+pub use self::feed::{FeedItem, FeedReader, LogFeed, LoggedEvent};
 pub use self::panics::log_panics;
 pub use self::queue::{LogQueue, LogThread};
 use crate::config::{Log, LogFormat, LogLevel};
@@ -37,6 +39,7 @@ pub struct LineLayer<W> {
     settings: Arc<Settings>,
     clock: Arc<dyn Clock>,
     out: Mutex<W>,
+    feed: LogFeed,
 }
 
 /// Changes format and level while the relay runs.
@@ -45,6 +48,7 @@ pub struct Control {
     settings: Arc<Settings>,
     /// Where lines wait for the thread that writes them, if there is one.
     queue: Option<LogQueue>,
+    feed: LogFeed,
 }
 
 #[derive(Debug)]
@@ -62,6 +66,12 @@ impl Control {
         self.settings.set(log);
         // Each call site remembers whether anybody wants its events.
         tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// Where others read along.
+    #[must_use]
+    pub fn feed(&self) -> LogFeed {
+        self.feed.clone()
     }
 
     /// Waits until what was logged has been written, for what must not be done before that is known; for a second at most, for
@@ -126,9 +136,11 @@ where
     let (theirs, their_clock) = (settings.clone(), clock.clone());
     let loss_line = Box::new(move |lines| loss_line(&theirs, their_clock.as_ref(), lines));
     let (queue, thread) = LogQueue::start(out, loss_line)?;
-    let layer = LineLayer { settings: settings.clone(), clock, out: Mutex::new(queue.clone()) };
+    let feed = LogFeed::default();
+    let out = Mutex::new(queue.clone());
+    let layer = LineLayer { settings: settings.clone(), clock, out, feed: feed.clone() };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
-    Ok((Control { settings, queue: Some(queue) }, thread))
+    Ok((Control { settings, queue: Some(queue), feed }, thread))
 }
 
 /// Makes the log of this process: from now on all events go to `out`, which is written to where they arise.
@@ -148,8 +160,9 @@ impl<W: Write> LineLayer<W> {
     /// A layer that writes to `out`, and what changes its settings. The clock gives the wall time of each line.
     pub fn new(log: Log, clock: Arc<dyn Clock>, out: W) -> (Self, Control) {
         let settings = Arc::new(Settings::new(log));
-        let control = Control { settings: settings.clone(), queue: None };
-        (Self { settings, clock, out: Mutex::new(out) }, control)
+        let feed = LogFeed::default();
+        let control = Control { settings: settings.clone(), queue: None, feed: feed.clone() };
+        (Self { settings, clock, out: Mutex::new(out), feed }, control)
     }
 
     /// Our own events at the configured level, those of libraries only when something is wrong.
@@ -182,6 +195,12 @@ impl<S: Subscriber, W: Write + Send + 'static> Layer<S> for LineLayer<W> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // There is nowhere to report that the log itself can't be written; the relay goes on.
         let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        drop(out);
+        self.feed.tell(|| {
+            let mut json = if self.settings.is_json() { line } else { json_line(event, self.clock.as_ref()) };
+            json.truncate(json.trim_end().len());
+            LoggedEvent { name: EventName::of(event), json }
+        });
     }
 }
 

@@ -60,7 +60,7 @@ fn section(words: &[&str]) -> String {
 }
 
 /// Puts what the program says between the marks of a document, or fails when something else stands there.
-fn hold(document: &str, said: &str) {
+pub(super) fn hold(document: &str, said: &str) {
     let path = root().join(document);
     let text = fs::read_to_string(&path).unwrap();
     let (before, rest) = text.split_once(BEGIN).expect("the document has the mark of the beginning");

@@ -262,3 +262,30 @@ async fn test_mode_that_a_reload_switches_is_told() {
     let lines: Vec<_> = paper.lines().into_iter().filter(|line| line.starts_with("test_mode ")).collect();
     assert_eq!(lines, ["test_mode enabled=true action=redirect to=test@firm.example origin=configuration"]);
 }
+
+/// What has not changed in [test_mode] asks nothing of a store that is broken.
+#[tokio::test(start_paused = true)]
+async fn a_broken_store_does_not_keep_a_reload_from_its_work() {
+    let up = Upstream::new(Script::default());
+    let mut sim = Simulation::new(&config("queued", "up", ""), &[("up", &up)]);
+    sim.start().await;
+    let file = sim.config.data_dir.join("queue.db");
+    let broken = rusqlite::Connection::open(file).unwrap();
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let names: Vec<String> = broken
+        .prepare(tables)
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        broken.execute_batch(&format!("ALTER TABLE {name} RENAME TO gone_{name}")).unwrap();
+    }
+    sim.reload(&config("direct", "up", "")).await;
+    let switched = format!("[test_mode]\nenabled = true\naction = \"hold\"\n{}", config("direct", "up", ""));
+    sim.configure(&switched);
+    let refused = sim.core.as_mut().unwrap().reload(sim.config.clone()).await;
+    assert!(refused.is_err(), "a switch that can't be kept is not set");
+}

@@ -49,9 +49,11 @@ class Relay:
         self.write(config, top)
 
     def write(self, config, top=""):
+        # Many relays run at the same time: the usual address would be had by one of them.
+        console = "" if "[console]" in config + top else '[console]\naddress = "off"\n'
         self.file.write_text(
             f'hostname = "relay.test"\ndata_dir = "data"\n{top}\n[log]\nformat = "json"\nlevel = "{self.level}"\n'
-            f'[[listener]]\naddress = "127.0.0.1:{self.port}"\n{config}\n'
+            f'[[listener]]\naddress = "127.0.0.1:{self.port}"\n{config}\n{console}'
         )
 
     def start(self, seconds=30):

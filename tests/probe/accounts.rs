@@ -77,7 +77,7 @@ async fn all_that_are_enabled_or_those_that_are_named() {
     assert_eq!(result(&named), &note);
     let (status, mut events) = control.begin("POST", "/probe", r#"{"upstreams":["main","nobody"]}"#).await;
     assert_eq!(status, 404);
-    assert!(events.next().await.unwrap()["error"].as_str().unwrap().contains("nobody"));
+    assert!(events.next().await.unwrap()["detail"].as_str().unwrap().contains("nobody"));
 }
 
 /// How the relay holds the first account of `main`.

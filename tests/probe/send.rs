@@ -20,7 +20,7 @@ async fn send(control: &Control, query: &str) -> Vec<Value> {
 async fn refusal(control: &Control, query: &str, mail: &str) -> (u16, String) {
     let (status, mut events) = control.begin("POST", &format!("/send?{query}"), mail.to_owned()).await;
     let said = events.next().await.unwrap();
-    (status.as_u16(), said["error"].as_str().unwrap_or_default().to_owned())
+    (status.as_u16(), said["detail"].as_str().unwrap_or_default().to_owned())
 }
 
 /// What happened, in short.

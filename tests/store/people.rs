@@ -32,6 +32,14 @@ pub(crate) async fn messages_are_listed_and_shown(world: impl World) {
     let all = || ListFilter { limit: 100, ..ListFilter::default() };
     assert_eq!(list(all()).await, [id(1), id(2), id(3)]);
     assert_eq!(list(ListFilter { limit: 2, ..all() }).await, [id(1), id(2)]);
+    // Page by page, also when the message with which the last page ended has left meanwhile.
+    let keys: Vec<_> = store.list(all()).await.unwrap().into_iter().map(|summary| summary.id).collect();
+    for (after, want) in [(keys[0], vec![id(2), id(3)]), (keys[1], vec![id(3)]), (keys[2], vec![])] {
+        assert_eq!(list(ListFilter { after: Some(after), ..all() }).await, want);
+    }
+    let behind = ListFilter { after: Some(keys[0]), limit: 1, ..all() };
+    assert_eq!(list(behind.clone()).await, [id(2)]);
+    assert_eq!(list(ListFilter { state: Some(MessageState::Ready), ..behind }).await, [id(3)]);
     assert_eq!(
         list(ListFilter { upstream: Some("u".into()), ..all() }).await,
         [id(1), id(2)],

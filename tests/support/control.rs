@@ -12,6 +12,8 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use mailsluice::control::{ApiState, ControlSocket, SharedState, api};
 use mailsluice::memory::MemoryBudget;
+use mailsluice::policy::tokens::ApiTokens;
+use mailsluice::report::log::LogFeed;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -129,6 +131,8 @@ impl Simulation {
             sign_ins: core.sign_ins.clone(),
             test_mode: core.test_mode.clone(),
             reloads: tokio::sync::mpsc::channel(1).0,
+            tokens: Arc::new(ApiTokens::new(&context.config.api_tokens, context.timeline.clone())),
+            events: LogFeed::default(),
         }))
     }
 }

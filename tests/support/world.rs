@@ -167,6 +167,8 @@ fn config(folder: &std::path::Path) -> Config {
         dns: Dns::default(),
         complete_addresses: None,
         secrets: Secrets::default(),
+        console: Console { address: None, is_named: true, hosts: vec![] },
+        api_tokens: vec![],
         sign_ins: vec![],
         log: Log { format: LogFormat::Text, level: LogLevel::Info, subject: false },
         listeners: vec![Listener {

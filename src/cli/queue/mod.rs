@@ -1,5 +1,6 @@
 //! `mailsluice queue`
 
+mod bulk;
 mod filter;
 mod release;
 mod view;
@@ -7,19 +8,23 @@ mod view;
 use clap::builder::PossibleValuesParser;
 use hyper::Method;
 
-use super::client::{ApiAnswer, Client, RequestPath};
+use super::client::{ApiAnswer, Client, Page, RequestPath};
 use super::context::CliContext;
 use super::failure::Failure;
+use super::output::JsonArray;
 use super::viewer::Viewer;
 use super::{output, status};
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Release, Retried, StatusJson,
+    BulkAction, DEFAULT_LIMIT, Done, DoneOutcome, MessageDetail, MessageJson, Release, Retried, StatusJson,
 };
 use crate::mail::{QueueId, QueueIdError};
 use crate::report::log::escape::printable;
 use crate::store::QueueCounts;
 use filter::MessageFilter;
-use view::Extent;
+use view::{Extent, ListedPages};
+
+/// Messages that are asked for at a time: a long list is printed as it comes.
+const PAGE: u64 = 5_000;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum QueueCommand {
@@ -44,16 +49,23 @@ pub(super) enum QueueCommand {
         /// Queue ids
         #[arg(value_name = "ID", value_parser = queue_id, required_unless_present = "all", conflicts_with = "all")]
         ids: Vec<String>,
-        /// All messages that wait for a retry
+        /// All messages that wait for a retry, or those of them that fit
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        filter: MessageFilter,
     },
     /// Keep until it is released; a message that is being sent is waited for
     #[command(after_help = "Example:\n  mailsluice queue hold 01M8B598RBW1B5PE")]
     Hold {
         /// Queue ids
-        #[arg(value_name = "ID", value_parser = queue_id, required = true)]
+        #[arg(value_name = "ID", value_parser = queue_id, required_unless_present = "all", conflicts_with = "all")]
         ids: Vec<String>,
+        /// All messages, or those that fit
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        filter: MessageFilter,
     },
     /// Let held messages go, to the test address or to their recipients
     #[command(
@@ -75,12 +87,27 @@ pub(super) enum QueueCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Print a message as a file that mail programs open: > ID.eml
+    #[command(after_help = "Example:\n  mailsluice queue export 01M8B598RBW1B5PE > message.eml")]
+    Export {
+        /// Its queue id
+        #[arg(value_parser = queue_id)]
+        id: String,
+    },
     /// Delete for good, without a report; a message that is being sent is waited for
     #[command(after_help = "Example:\n  mailsluice queue delete 01M8B598RBW1B5PE")]
     Delete {
         /// Queue ids
-        #[arg(value_name = "ID", value_parser = queue_id, required = true)]
+        #[arg(value_name = "ID", value_parser = queue_id, required_unless_present = "all", conflicts_with = "all")]
         ids: Vec<String>,
+        /// All messages, or those that fit; asks before
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        filter: MessageFilter,
+        /// All without asking
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -108,50 +135,87 @@ pub(super) fn execute(command: QueueCommand, context: &CliContext) -> Result<(),
             let reply = client.get::<MessageDetail>(&RequestPath::path(&["queue", &id]))?;
             context.print(&reply, view::detail)
         }
+        QueueCommand::Retry { all: true, filter, .. } if filter != MessageFilter::default() => {
+            bulk::all(BulkAction::Retry, filter, context)
+        }
         QueueCommand::Retry { all: true, .. } => {
             let reply = client.command::<Retried>(&Method::POST, &RequestPath::path(&["queue", "retry"]))?;
             let state = client.get::<StatusJson>(&RequestPath::path(&["status"]))?.value;
             context.print(&reply, |done, viewer| view::retried(done, state.upstreams, viewer))
         }
+        QueueCommand::Hold { all: true, filter, .. } => bulk::all(BulkAction::Hold, filter, context),
+        QueueCommand::Delete { all: true, filter, yes, .. } => {
+            if !yes {
+                bulk::agree_to_delete(&filter)?;
+            }
+            bulk::all(BulkAction::Delete, filter, context)
+        }
+        QueueCommand::Retry { filter, .. }
+        | QueueCommand::Hold { filter, .. }
+        | QueueCommand::Release { filter, all: false, .. }
+        | QueueCommand::Delete { filter, .. }
+            if filter != MessageFilter::default() =>
+        {
+            Err(Failure::Wrong("say --all with a filter, or queue ids without one".to_owned()))
+        }
         QueueCommand::Retry { ids, .. } => each(QueueAction::Retry, &ids, context, |id| {
             client.command(&Method::POST, &RequestPath::path(&["queue", id, "retry"]))
         }),
-        QueueCommand::Hold { ids } => each(QueueAction::Hold, &ids, context, |id| {
+        QueueCommand::Hold { ids, .. } => each(QueueAction::Hold, &ids, context, |id| {
             client.command(&Method::POST, &RequestPath::path(&["queue", id, "hold"]))
         }),
         QueueCommand::Release { all: true, filter, to, yes, .. } => release::all(&filter, &to, yes, context),
-        QueueCommand::Release { filter, .. } if filter != MessageFilter::default() => {
-            Err(Failure::Wrong("say --all with a filter, or queue ids without one".to_owned()))
-        }
         QueueCommand::Release { ids, to, yes, .. } => each(QueueAction::Release, &ids, context, |id| {
             let target = RequestPath::path(&["queue", id, "release"]);
             client.submit(&Method::POST, &target, &Release { to: to.clone(), confirmed: yes })
         }),
-        QueueCommand::Delete { ids } => each(QueueAction::Delete, &ids, context, |id| {
+        QueueCommand::Export { id } => {
+            output::octets(&client.get_octets(&RequestPath::path(&["queue", &id, "export"]))?)
+        }
+        QueueCommand::Delete { ids, .. } => each(QueueAction::Delete, &ids, context, |id| {
             client.command(&Method::DELETE, &RequestPath::path(&["queue", id]))
         }),
     }
 }
 
 fn list(filter: &QueueFilter, client: &Client, context: &CliContext) -> Result<(), Failure> {
-    let limit = filter.limit.map(|n| n.to_string());
-    let target = filter.messages.add_to(RequestPath::path(&["queue"])).with("limit", limit.as_deref());
-    let reply = client.get::<Vec<MessageJson>>(&target)?;
+    let mut lines = JsonArray::default();
+    let (mut pages, viewer) = (ListedPages::default(), Viewer::now());
+    let mut left = filter.limit.map_or(DEFAULT_LIMIT, u64::from);
+    let mut after: Option<String> = None;
+    while left > 0 {
+        let most = left.min(PAGE).to_string();
+        let target = filter.messages.add_to(RequestPath::path(&["queue"]));
+        let target = target.with("limit", Some(&most)).with("after", after.as_deref());
+        let Page { answer, next } = client.page::<Vec<MessageJson>>(&target)?;
+        left = left.saturating_sub(answer.value.len() as u64);
+        if context.json {
+            lines.add(&answer.raw)?;
+        } else if !answer.value.is_empty() {
+            output::text(&pages.page(&answer.value, &viewer))?;
+        }
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
     if context.json {
-        return output::json(&reply.raw);
+        return lines.end();
     }
     // The list tells what waits for an upstream, the state of the upstreams tells why.
     let mut state = client.get::<StatusJson>(&RequestPath::path(&["status"]))?.value;
-    if reply.value.is_empty() {
-        return output::text(&view::nothing(all(&state.queue)));
+    if pages.listed == 0 {
+        return output::text(&view::nothing(state.queue.as_ref().map_or(state.queued, all)));
     }
-    let extent = filter.extent(reply.value.len(), &state.queue);
+    let is_whole = after.is_none();
+    let extent = if is_whole { Extent::All } else { filter.extent(pages.listed, state.queue.as_ref()) };
     // Those whose mail is listed.
-    state.upstreams.retain(|one| reply.value.iter().any(|message| message.upstream == one.name));
-    context.print(&reply, |messages, viewer| {
-        let obstacles = status::obstacles(&state.upstreams, viewer);
-        view::list(messages, extent, viewer) + &viewer.sentences(&obstacles)
-    })
+    state.upstreams.retain(|one| pages.upstreams.contains(&one.name));
+    let obstacles = status::obstacles(&state.upstreams, &viewer);
+    let end = format!("{}\n{}", pages.summary(extent), viewer.sentences(&obstacles));
+    let zone = viewer.zone_line();
+    let gap = if zone.is_empty() || end.ends_with('\n') { "" } else { "\n" };
+    output::text(&format!("{end}{gap}{zone}"))
 }
 
 /// The messages in the queue, whatever their state.
@@ -160,16 +224,11 @@ fn all(queue: &QueueCounts) -> u64 {
 }
 
 impl QueueFilter {
-    /// How much of what was asked for is listed.
-    fn extent(&self, listed: usize, queue: &QueueCounts) -> Extent {
-        let limit = self.limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT);
-        if (listed as u64) < limit {
-            return Extent::All;
-        }
+    /// How much of what was asked for is listed, when so many messages are all that was wanted.
+    fn extent(&self, listed: u64, queue: Option<&QueueCounts>) -> Extent {
         let MessageFilter { upstream, state, sender, recipient } = &self.messages;
-        if upstream.is_some() || sender.is_some() || recipient.is_some() {
-            return Extent::First;
-        }
+        let by_others = upstream.is_some() || sender.is_some() || recipient.is_some();
+        let Some(queue) = queue.filter(|_| !by_others) else { return Extent::First };
         let known = match state.as_deref() {
             None => all(queue),
             Some("ready") => queue.ready,
@@ -178,7 +237,7 @@ impl QueueFilter {
             Some(_) => queue.sending,
         };
         // Between the two answers messages may have left.
-        if known > listed as u64 { Extent::FirstOf(known) } else { Extent::All }
+        if known > listed { Extent::FirstOf(known) } else { Extent::All }
     }
 }
 
@@ -268,20 +327,18 @@ mod tests {
     #[test]
     fn tells_how_much_is_listed() {
         let queue = QueueCounts { ready: 1500, deferred: 4, held: 0, sending: 0 };
-        let filter = |messages, limit| QueueFilter { messages, limit };
-        let plain = || filter(MessageFilter::default(), Some(5));
+        let filter = |messages| QueueFilter { messages, limit: Some(5) };
         let deferred = MessageFilter { state: Some("deferred".into()), ..MessageFilter::default() };
-        let deferred = filter(deferred, Some(4));
         let of_one = MessageFilter { upstream: Some("m365".into()), ..MessageFilter::default() };
-        let of_one = filter(of_one, Some(5));
-        for (filter, listed, want) in [
-            (plain(), 5, "FirstOf(1504)"),
-            (plain(), 4, "All"),
-            (deferred, 4, "All"),
-            (of_one, 5, "First"),
-            (QueueFilter { limit: None, ..plain() }, 1504, "All"),
+        for (messages, listed, queue, want) in [
+            (MessageFilter::default(), 5, Some(&queue), "FirstOf(1504)"),
+            (MessageFilter::default(), 5, None, "First"),
+            (deferred.clone(), 4, Some(&queue), "All"),
+            (deferred, 3, Some(&queue), "FirstOf(4)"),
+            (of_one, 5, Some(&queue), "First"),
         ] {
-            assert_eq!(format!("{:?}", filter.extent(listed, &queue)), want, "{filter:?}");
+            let filter = filter(messages);
+            assert_eq!(format!("{:?}", filter.extent(listed, queue)), want, "{filter:?}");
         }
     }
 }

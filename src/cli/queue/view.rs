@@ -1,5 +1,7 @@
 //! The queue as a person wants to see it.
 
+use std::collections::BTreeSet;
+
 use crate::cli::output::{count, size};
 use crate::cli::status;
 use crate::cli::table::TextTable;
@@ -24,9 +26,57 @@ pub(super) enum Extent {
     First,
 }
 
-/// What is in the queue: a row for each message, below it the last reply.
-pub(super) fn list(messages: &[MessageJson], extent: Extent, viewer: &Viewer) -> String {
-    let mut table = TextTable::new(&[
+/// The states of messages, in the order in which they are told.
+const STATES: [&str; 4] = ["ready", "deferred", "held", "sending"];
+
+/// A list of messages, which is printed page by page.
+#[derive(Default)]
+pub(super) struct ListedPages {
+    /// How wide the columns are so far.
+    widths: Option<Vec<usize>>,
+    /// Messages so far.
+    pub(super) listed: u64,
+    /// Of them, in each of the [`STATES`].
+    in_state: [u64; STATES.len()],
+    /// The upstreams of these messages.
+    pub(super) upstreams: BTreeSet<String>,
+}
+
+impl ListedPages {
+    /// The next page: a row for each message, below it the last reply.
+    pub(super) fn page(&mut self, messages: &[MessageJson], viewer: &Viewer) -> String {
+        let table = table(messages, self.widths.take(), viewer);
+        self.widths = Some(table.widths());
+        self.listed += messages.len() as u64;
+        for message in messages {
+            let state = STATES.iter().position(|state| *state == message.state);
+            if let Some(count) = state.and_then(|at| self.in_state.get_mut(at)) {
+                *count += 1;
+            }
+            if !self.upstreams.contains(&message.upstream) {
+                self.upstreams.insert(message.upstream.clone());
+            }
+        }
+        table.render(viewer)
+    }
+
+    /// `3 messages: 1 ready, 2 deferred`
+    pub(super) fn summary(&self, extent: Extent) -> String {
+        let states = STATES.iter().zip(self.in_state).filter(|(_, n)| *n > 0);
+        let states: Vec<String> = states.map(|(state, n)| format!("{n} {state}")).collect();
+        let listed = self.listed;
+        let how_many = match extent {
+            Extent::All => count(listed, "message"),
+            Extent::FirstOf(all) => format!("The first {listed} of {}", count(all, "message")),
+            Extent::First => format!("The first {}, there may be more", count(listed, "message")),
+        };
+        format!("{how_many}: {}", states.join(", "))
+    }
+}
+
+/// A row for each message, below it the last reply.
+fn table(messages: &[MessageJson], goes_on: Option<Vec<usize>>, viewer: &Viewer) -> TextTable {
+    let table = TextTable::new(&[
         "QUEUE ID",
         "STATE",
         "WAITS FOR",
@@ -39,6 +89,10 @@ pub(super) fn list(messages: &[MessageJson], extent: Extent, viewer: &Viewer) ->
         "TO",
     ])
     .folding(&FOLDING);
+    let mut table = match goes_on {
+        Some(widths) => table.going_on(widths),
+        None => table,
+    };
     for message in messages {
         let state = if message.test_mode.is_some() { "TEST " } else { "" }.to_owned() + &message.state;
         table.row(&[
@@ -57,7 +111,7 @@ pub(super) fn list(messages: &[MessageJson], extent: Extent, viewer: &Viewer) ->
             table.note(reply);
         }
     }
-    format!("{}{}\n", table.render(viewer), summary(messages, extent))
+    table
 }
 
 /// That nothing is listed, and whether there is something else.
@@ -204,24 +258,15 @@ fn is_open(recipient: &RecipientJson) -> bool {
     matches!(recipient.state.as_str(), "waiting" | "sending")
 }
 
-/// `3 messages: 1 ready, 2 deferred`
-fn summary(messages: &[MessageJson], extent: Extent) -> String {
-    let states = ["ready", "deferred", "held", "sending"].into_iter().filter_map(|state| {
-        let n = messages.iter().filter(|m| m.state == state).count();
-        (n > 0).then(|| format!("{n} {state}"))
-    });
-    let listed = messages.len();
-    let how_many = match extent {
-        Extent::All => count(listed as u64, "message"),
-        Extent::FirstOf(all) => format!("The first {listed} of {}", count(all, "message")),
-        Extent::First => format!("The first {}, there may be more", count(listed as u64, "message")),
-    };
-    format!("{how_many}: {}", states.collect::<Vec<_>>().join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn list(messages: &[MessageJson], extent: Extent, viewer: &Viewer) -> String {
+        let mut pages = ListedPages::default();
+        let page = pages.page(messages, viewer);
+        format!("{page}{}\n", pages.summary(extent))
+    }
 
     fn recipient(address: &str, state: &str, reply: Option<&str>) -> RecipientJson {
         RecipientJson {

@@ -4,10 +4,12 @@
 //! relay starts.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use crate::config::fault::SourcePlace;
 use crate::config::files;
 use crate::config::reader::Section;
 use crate::config::sections::listener::PlacedListener;
@@ -25,17 +27,28 @@ pub(in crate::config) fn data_dir(root: &Section<'_>, path: &Path) {
 
 /// Notes a fault for each listener at an address that this machine does not have.
 pub(in crate::config) fn listeners(root: &Section<'_>, listeners: &[PlacedListener]) {
-    let machine = root.context.machine;
-    let is_elsewhere = |placed: &&PlacedListener| machine.lacks(placed.listener.address);
-    for PlacedListener { listener, place } in listeners.iter().filter(is_elsewhere) {
-        let ip = listener.address.ip();
-        let what = format!("{ip} is not an address of this machine");
-        let all = if ip.is_ipv4() { "0.0.0.0" } else { "[::]" };
-        let own: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
-        let own = if own.is_empty() { String::new() } else { format!(" ({})", own.join(", ")) };
-        let instead = format!("write one that it has{own}, or {all} for all of them");
-        root.fault(place, "listener.address", &what, &instead);
+    for PlacedListener { listener, place } in listeners {
+        address(root, (place, "listener.address"), listener.address);
     }
+}
+
+/// Notes a fault of a key when this machine does not have the address that it names.
+pub(in crate::config) fn address(
+    section: &Section<'_>,
+    (place, key): (&SourcePlace, &str),
+    address: SocketAddr,
+) {
+    let machine = section.context.machine;
+    if !machine.lacks(address) {
+        return;
+    }
+    let ip = address.ip();
+    let what = format!("{ip} is not an address of this machine");
+    let all = if ip.is_ipv4() { "0.0.0.0" } else { "[::]" };
+    let own: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
+    let own = if own.is_empty() { String::new() } else { format!(" ({})", own.join(", ")) };
+    let instead = format!("write one that it has{own}, or {all} for all of them");
+    section.fault(place, key, &what, &instead);
 }
 
 /// Why a folder can't be made, or written in.

@@ -14,9 +14,9 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::config::testing::write;
 use crate::config::{
-    Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat, LogLevel,
-    LongLines, Mode, Newlines, Pace, Quota, Security, SenderWhen, ServerAuth, Session, SharedLimits, Smtp,
-    TestAction, Upstream, UpstreamKind, UserPriority, Window,
+    ApiRole, Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat,
+    LogLevel, LongLines, Mode, Newlines, Pace, Quota, Security, SenderWhen, ServerAuth, Session,
+    SharedLimits, Smtp, TestAction, TokenHash, Upstream, UpstreamKind, UserPriority, Window,
 };
 use crate::mail::{Address, Completion};
 
@@ -141,6 +141,12 @@ fn reads_every_key() {
     assert_eq!((listener.auth, listener.auth_without_tls), (ServerAuth::Required, true));
     assert_eq!(format!("{:?}", listener.proxy_protocol_from), "[192.0.2.8/32]");
     assert_eq!((config.queue.mode, listener.mode), (Mode::Direct, Some(Mode::Queued)));
+    let console = &config.console;
+    assert_eq!(console.address, Some("192.0.2.3:8080".parse().unwrap()));
+    assert_eq!((console.is_named, console.hosts.as_slice()), (true, &["mailsluice".to_owned()][..]));
+    let tokens: Vec<_> = config.api_tokens.iter().map(|token| (token.name.as_str(), token.role)).collect();
+    assert_eq!(tokens, [("monitoring", ApiRole::Viewer), ("chief", ApiRole::Admin)]);
+    assert!(matches!(config.api_tokens[0].hash, TokenHash::Sha256([0x6c, 0xa1, 0x3d, ..])));
     let [user] = config.users.as_slice() else { panic!("one user") };
     let grants = |text: &str| user.grants(&Address::parse(text).unwrap());
     assert!(grants("invoices@firm.example") && grants("a@sales.example") && grants("a@b.sales.example"));

@@ -1,5 +1,7 @@
 //! A file for each section of the configuration.
 
+mod argon2id;
+pub(super) mod console;
 pub(super) mod dkim;
 pub(super) mod dns;
 mod fallback;

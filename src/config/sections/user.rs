@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{ARGON2ID_IDENT, Params};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::switches::test;
-use super::{address, filters};
+use super::{address, argon2id, filters};
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::tree::Value;
@@ -16,10 +14,6 @@ use crate::config::{ByteSize, TestMode, User, UserPassword, UserPriority, secret
 
 /// The longest login name, in octets.
 const LONGEST_NAME: usize = 255;
-/// The most memory that one argon2id hash may take, in KiB: two are computed at the same time.
-const MAX_MEMORY: u32 = 256 * 1024;
-/// The most passes over it.
-const MAX_PASSES: u32 = 16;
 const WRITE_PASSWORD: &str =
     r#"write { hash = "…" } with what `mailsluice hash-password` prints, { file = "…" } or { env = "…" }"#;
 const WRITE_HASH: &str = "write what `mailsluice hash-password` prints";
@@ -143,15 +137,7 @@ fn password(section: &mut Section<'_>) -> Option<UserPassword> {
 }
 
 fn hash(section: &Section<'_>, place: &SourcePlace, text: &str) -> Option<UserPassword> {
-    let parsed = PasswordHash::new(text)
-        .ok()
-        .filter(|hash| hash.algorithm == ARGON2ID_IDENT && hash.salt.is_some() && hash.hash.is_some());
-    let Some(params) = parsed.and_then(|hash| Params::try_from(&hash).ok()) else {
-        section.fault(place, "password", "is not an argon2id hash", WRITE_HASH);
-        return None;
-    };
-    if params.m_cost() > MAX_MEMORY || params.t_cost() > MAX_PASSES {
-        let what = "is an argon2id hash that costs more than 256 MiB or 16 passes at every login";
+    if let Some(what) = argon2id::fault(text) {
         section.fault(place, "password", what, WRITE_HASH);
         return None;
     }

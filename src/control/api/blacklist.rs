@@ -9,6 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 use crate::control::{ApiError, ApiState};
@@ -20,12 +21,21 @@ use crate::time::Moment;
 const MAX_REASON: usize = 200;
 
 /// Which entry.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddressQuery {
+    /// An address, `@domain` or `*.domain`.
     address: String,
 }
 
+/// All entries of the blacklist.
+#[utoipa::path(
+    get,
+    path = "/blacklist",
+    tag = "blacklist",
+    responses((status = 200, description = "The entries, ordered", body = Vec<BlacklistLine>))
+)]
 pub(super) async fn list(
     extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<Vec<BlacklistLine>>, ApiError> {
@@ -33,6 +43,14 @@ pub(super) async fn list(
     Ok(Json(entries.into_iter().map(|entry| BlacklistLine::new(entry, &state.timeline)).collect()))
 }
 
+/// Adds an entry, or replaces it.
+#[utoipa::path(
+    post,
+    path = "/blacklist",
+    tag = "blacklist",
+    request_body = BlacklistRequest,
+    responses((status = 200, description = "The entry", body = BlacklistLine))
+)]
 pub(super) async fn add(
     extract::State(state): extract::State<ApiState>,
     entry: Result<Json<BlacklistRequest>, JsonRejection>,
@@ -45,6 +63,17 @@ pub(super) async fn add(
     Ok(Json(BlacklistLine::new(entry, &state.timeline)))
 }
 
+/// Removes an entry.
+#[utoipa::path(
+    delete,
+    path = "/blacklist",
+    tag = "blacklist",
+    params(AddressQuery),
+    responses(
+        (status = 200, description = "It is gone", body = BlacklistAnswer),
+        (status = 404, description = "There is no such entry"),
+    )
+)]
 pub(super) async fn remove(
     extract::State(state): extract::State<ApiState>,
     query: Result<Query<AddressQuery>, QueryRejection>,
@@ -59,6 +88,14 @@ pub(super) async fn remove(
     Ok(Json(BlacklistAnswer { address: pattern, listed: false, entry: None }))
 }
 
+/// Whether mail to an address, or to all of a domain, is refused.
+#[utoipa::path(
+    get,
+    path = "/blacklist/check",
+    tag = "blacklist",
+    params(AddressQuery),
+    responses((status = 200, description = "Whether, and by which entry", body = BlacklistAnswer))
+)]
 pub(super) async fn check(
     extract::State(state): extract::State<ApiState>,
     query: Result<Query<AddressQuery>, QueryRejection>,

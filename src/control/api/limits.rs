@@ -4,20 +4,34 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{self, Query};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::config::Window;
 use crate::control::view::{LimitJson, LimitReset};
 use crate::control::{ApiError, ApiState};
 use crate::limits::SHARED;
-use crate::store::SuspensionKind;
+use crate::store::{StoreError, SuspensionKind};
 
 /// Whose limits; all when absent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowQuery {
+    /// Of this upstream.
     upstream: Option<String>,
 }
 
+/// What is used of the limits, by account and window.
+#[utoipa::path(
+    get,
+    path = "/limits",
+    tag = "limits",
+    params(ShowQuery),
+    responses(
+        (status = 200, description = "A line for each window", body = Vec<LimitJson>),
+        (status = 404, description = "There is no such upstream"),
+    )
+)]
 pub(super) async fn show(
     extract::State(state): extract::State<ApiState>,
     query: Result<Query<ShowQuery>, QueryRejection>,
@@ -29,6 +43,17 @@ pub(super) async fn show(
     Ok(Json(limits_of(&state, wanted.as_deref()).await?))
 }
 
+/// Forgets what was counted, pauses by the provider's word and learned paces.
+#[utoipa::path(
+    post,
+    path = "/limits/reset",
+    tag = "limits",
+    request_body = LimitReset,
+    responses(
+        (status = 200, description = "The limits as they are now", body = Vec<LimitJson>),
+        (status = 404, description = "There is no such upstream"),
+    )
+)]
 pub(super) async fn reset(
     extract::State(state): extract::State<ApiState>,
     reset: Result<Json<LimitReset>, JsonRejection>,
@@ -54,7 +79,10 @@ pub(super) async fn reset(
 }
 
 /// The limits of an upstream, or of all.
-pub(super) async fn limits_of(state: &ApiState, upstream: Option<&str>) -> Result<Vec<LimitJson>, ApiError> {
+pub(super) async fn limits_of(
+    state: &ApiState,
+    upstream: Option<&str>,
+) -> Result<Vec<LimitJson>, StoreError> {
     let mut limits: Vec<LimitJson> = Vec::new();
     let mut names: Vec<&str> = state.config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     names.sort_unstable();

@@ -1,10 +1,19 @@
 //! The requests under `/api/v1`, a file per subject.
+//!
+//! A route stands in one of two lists: what everybody may see who comes in, and what needs the role admin. By these lists
+//! requests are judged, and the document that describes the interface is made.
 
 mod blacklist;
+mod bulk;
+mod content;
+mod describe;
+mod events;
 mod following;
+mod health;
 mod limits;
 mod probe;
 mod queue;
+mod reading;
 mod release;
 mod reload;
 mod send;
@@ -16,12 +25,17 @@ mod upstreams;
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post, put};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::access::{self, Caller};
+use super::view::ROOT;
 use super::{ApiError, SharedState};
 
 /// The largest body of a request, in octets.
@@ -29,40 +43,87 @@ const MAX_BODY: usize = 64 * 1024;
 /// For a whole request, waiting for a message included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(70);
 
-/// All routes of the interface.
-pub fn router(state: SharedState) -> Router {
-    let api = Router::new()
-        .route("/status", get(status::show))
-        .route("/queue", get(queue::list))
-        .route("/queue/retry", post(queue::retry_all))
-        .route("/queue/release", get(release::plan).post(release::release_all))
-        .route("/queue/{id}", get(queue::show).delete(queue::delete))
-        .route("/queue/{id}/content", get(queue::content))
-        .route("/queue/{id}/retry", post(queue::retry))
-        .route("/queue/{id}/hold", post(queue::hold))
-        .route("/queue/{id}/release", post(release::release))
-        .route("/blacklist", get(blacklist::list).post(blacklist::add).delete(blacklist::remove))
-        .route("/blacklist/check", get(blacklist::check))
-        .route("/limits", get(limits::show))
-        .route("/limits/reset", post(limits::reset))
-        .route("/upstreams", get(upstreams::list))
-        .route("/upstreams/{name}/enable", post(upstreams::enable))
-        .route("/upstreams/{name}/disable", post(upstreams::disable))
-        .route("/upstreams/{name}/trace", get(trace::follow))
-        .route("/probe", post(probe::run))
+/// What everybody may see who comes in.
+fn viewer_routes() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new()
+        .routes(routes!(status::show))
+        .routes(routes!(queue::list))
+        .routes(routes!(release::plan))
+        .routes(routes!(queue::show))
+        .routes(routes!(blacklist::list))
+        .routes(routes!(blacklist::check))
+        .routes(routes!(limits::show))
+        .routes(routes!(upstreams::list))
+        .routes(routes!(send::plan))
+        .routes(routes!(sign_ins::list))
+        .routes(routes!(test_mode::show))
+        .routes(routes!(events::follow))
+}
+
+/// What shows contents, or changes something.
+fn admin_routes() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new()
+        .routes(routes!(queue::retry_all))
+        .routes(routes!(release::release_all))
+        .routes(routes!(bulk::run))
+        .routes(routes!(queue::delete))
+        .routes(routes!(content::show))
+        .routes(routes!(content::export))
+        .routes(routes!(queue::retry))
+        .routes(routes!(queue::hold))
+        .routes(routes!(release::release))
+        .routes(routes!(blacklist::add, blacklist::remove))
+        .routes(routes!(limits::reset))
+        .routes(routes!(upstreams::enable))
+        .routes(routes!(upstreams::disable))
+        .routes(routes!(trace::follow))
+        .routes(routes!(probe::run))
+        .routes(routes!(sign_ins::accept))
+        .routes(routes!(reload::reload))
+        .routes(routes!(test_mode::set))
         // A content is bounded by what reads it.
-        .route("/send", get(send::plan).post(send::submit).layer(DefaultBodyLimit::disable()))
-        .route("/sign-ins", get(sign_ins::list))
-        .route("/sign-ins/{name}", put(sign_ins::accept))
-        .route("/reload", post(reload::reload))
-        .route("/test-mode", get(test_mode::show).put(test_mode::set));
-    Router::new()
-        .nest("/api/v1", api)
+        .merge(OpenApiRouter::new().routes(routes!(send::submit)).layer(DefaultBodyLimit::disable()))
+}
+
+/// All routes, and the document that describes them.
+fn parts() -> (Router<SharedState>, Value) {
+    let (viewer, seen) = viewer_routes().split_for_parts();
+    let (admin, changed) = admin_routes().split_for_parts();
+    let (health, open) =
+        OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready)).split_for_parts();
+    let document = describe::document(open, seen, changed);
+    let shown = document.clone();
+    let api = Router::new()
+        .route("/openapi.json", get(async move || Json(shown)))
+        .merge(viewer)
+        .merge(admin.route_layer(middleware::from_fn(access::admin_alone)));
+    let all = Router::new()
+        .nest(ROOT, api)
+        .merge(health)
         .fallback(async || ApiError::NoRoute)
-        .method_not_allowed_fallback(async || ApiError::NoMethod)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(in_time))
-        .with_state(state)
+        .method_not_allowed_fallback(async || ApiError::NoMethod);
+    (all, document)
+}
+
+/// The document that describes the interface (`OpenAPI` 3.1).
+#[must_use]
+pub fn openapi() -> Value {
+    parts().1
+}
+
+/// The interface as the control socket has it: who may connect there may do everything.
+pub fn router(state: SharedState) -> Router {
+    bounded(parts().0.layer(Extension(Caller::owner())), state)
+}
+
+/// The interface as the console's address has it: who comes in there shows a token.
+pub(super) fn guarded(state: SharedState) -> Router {
+    let admitted = middleware::from_fn_with_state(state.clone(), access::admit);
+    bounded(parts().0.layer(admitted), state)
+}
+
+fn bounded(routes: Router<SharedState>, state: SharedState) -> Router {
+    routes.layer(DefaultBodyLimit::max(MAX_BODY)).layer(middleware::from_fn(in_time)).with_state(state)
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

@@ -14,6 +14,17 @@ use crate::account::Account;
 use crate::control::view::{ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, action, tell_steps};
 use crate::control::{ApiError, ApiState, Streams};
 
+/// Tests accounts one after the other, and tells each step in a line; sends nothing.
+#[utoipa::path(
+    post,
+    path = "/probe",
+    tag = "upstreams",
+    request_body = ProbeRequest,
+    responses(
+        (status = 200, description = "A line for each event", body = ProbeEvent, content_type = "application/x-ndjson"),
+        (status = 404, description = "There is no such upstream"),
+    )
+)]
 pub(super) async fn run(
     extract::State(state): extract::State<ApiState>,
     extract::State(streams): extract::State<Streams>,

@@ -3,24 +3,29 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, Path, Query};
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::http::header::LINK;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::time::timeout;
+use url::form_urlencoded;
+use utoipa::IntoParams;
 
 use super::limits::must_exist;
 use super::upstreams::enabling;
 use crate::account::AccountView;
+use crate::config::ApiRole;
+use crate::control::access::Caller;
 use crate::control::view::{
-    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, Retried, WaitJson, WaitSources,
+    DEFAULT_LIMIT, Done, DoneOutcome, MAX_LIMIT, MessageDetail, MessageJson, ROOT, Retried, WaitJson,
+    WaitSources,
 };
 use crate::control::{ApiError, ApiState};
 use crate::lane::{LaneState, LaneStatus};
 use crate::mail::{Address, MessageLabel, QueueId, header};
-use crate::store::{LaneName, ListFilter, MessageState, StoreError, Summary};
+use crate::store::{LaneName, ListFilter, MessageId, MessageState, StoreError, Summary};
 
 /// How long a message that is being sent is waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -33,21 +38,38 @@ const LONGEST_HEADER: u64 = 2 << 20;
 pub(super) type IdPath = Result<Path<String>, PathRejection>;
 
 /// Which messages to show.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// Of this upstream.
     upstream: Option<String>,
+    /// In this state.
+    #[param(pattern = "^(ready|deferred|held|sending)$")]
     state: Option<String>,
+    /// From this sender: an address, or `<>`.
     sender: Option<String>,
+    /// For this recipient: an address.
     recipient: Option<String>,
-    limit: Option<u32>,
+    /// Behind this message: what the `Link` of the page before names.
+    after: Option<i64>,
+    /// Messages at most [default: 10000].
+    #[param(value_type = Option<u64>, maximum = 100_000)]
+    limit: Option<u64>,
 }
 
 impl ListQuery {
     fn filter(self) -> Result<ListFilter, ApiError> {
-        let Self { upstream, state, sender, recipient, limit } = self;
+        let Self { upstream, state, sender, recipient, after, limit } = self;
         let filter = list_filter(upstream, state.as_deref(), sender.as_deref(), recipient.as_deref())?;
-        Ok(ListFilter { limit: limit.map_or(DEFAULT_LIMIT, u64::from).min(MAX_LIMIT) as u32, ..filter })
+        let limit = limit.unwrap_or(DEFAULT_LIMIT);
+        if limit > MAX_LIMIT {
+            return Err(ApiError::BadRequest(format!(
+                "limit: at most {MAX_LIMIT}; `after` leads to the next page"
+            )));
+        }
+        let limit = limit as u32;
+        Ok(ListFilter { limit, after: after.map(MessageId), ..filter })
     }
 }
 
@@ -66,6 +88,7 @@ pub(super) fn list_filter(
         state: state.map(known).transpose()?,
         sender: sender.map(sender_filter).transpose()?,
         recipient: recipient.map(address_filter).transpose()?,
+        after: None,
         limit: u32::MAX,
     })
 }
@@ -82,17 +105,35 @@ fn address_filter(text: &str) -> Result<String, ApiError> {
     }
 }
 
+/// What is in the queue, oldest first. A page that is full is followed by another one: `Link` with `rel="next"` has its target.
+#[utoipa::path(
+    get,
+    path = "/queue",
+    tag = "queue",
+    params(ListQuery),
+    responses(
+        (
+            status = 200,
+            description = "The messages that fit",
+            body = Vec<MessageJson>,
+            headers(("Link" = String, description = "The next page, where there may be one (RFC 8288)"))
+        ),
+        (status = 404, description = "There is no such upstream"),
+    )
+)]
 pub(super) async fn list(
     extract::State(state): extract::State<ApiState>,
     query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<Vec<MessageJson>>, ApiError> {
+    extract::RawQuery(asked): extract::RawQuery,
+) -> Result<(HeaderMap, Json<Vec<MessageJson>>), ApiError> {
     let filter = query?.0.filter()?;
-    let upstream = filter.upstream.clone();
+    let (upstream, limit) = (filter.upstream.clone(), filter.limit as usize);
     let messages = state.store.list(filter).await?;
     // One that has left the configuration may have left mail behind.
     if let Some(name) = upstream.filter(|_| messages.is_empty()) {
         must_exist(&state, &name)?;
     }
+    let next = messages.last().filter(|_| messages.len() == limit).map(|last| last.id);
     let etas = state.estimate.of_all(&messages).await?;
     let mut lanes: HashMap<&LaneName, Option<LaneStatus>> = HashMap::new();
     for message in &messages {
@@ -106,11 +147,32 @@ pub(super) async fn list(
         let lane = lanes.get(&message.lane).and_then(Option::as_ref);
         MessageJson::new(message, lane, eta, &state.timeline)
     };
-    Ok(Json(messages.iter().map(line).collect()))
+    let fields = next.map(|next| link_to(asked.as_deref(), next)).unwrap_or_default();
+    Ok((fields, Json(messages.iter().map(line).collect())))
 }
 
+/// The field that leads to the page behind a message: what was asked for, and behind which message.
+fn link_to(asked: Option<&str>, MessageId(last): MessageId) -> HeaderMap {
+    let pairs = form_urlencoded::parse(asked.unwrap_or_default().as_bytes());
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs.filter(|(name, _)| name != "after"));
+    query.append_pair("after", &last.to_string());
+    let target = format!("<{ROOT}/queue?{}>; rel=\"next\"", query.finish());
+    // What is encoded so is ASCII without control characters.
+    HeaderValue::from_str(&target).map(|value| HeaderMap::from_iter([(LINK, value)])).unwrap_or_default()
+}
+
+/// All that is known about a message.
+#[utoipa::path(
+    get,
+    path = "/queue/{id}",
+    tag = "queue",
+    params(("id" = String, Path, description = "A queue id")),
+    responses((status = 200, description = "The message; without its subject for a viewer", body = MessageDetail))
+)]
 pub(super) async fn show(
     extract::State(state): extract::State<ApiState>,
+    Extension(caller): Extension<Caller>,
     id: IdPath,
 ) -> Result<Json<MessageDetail>, ApiError> {
     let message = find(&state, &QueueId::parse(&id?)?).await?;
@@ -119,7 +181,10 @@ pub(super) async fn show(
     let enable = enabling(&state, message.lane.upstream());
     let sources = sources(&state, &message, (lane.as_ref(), &accounts), &enable);
     let label = label(&state, &message.queue_id).await?;
-    Ok(Json(MessageDetail::new(&sources, &label, eta)))
+    let detail = MessageDetail::new(&sources, &label, eta);
+    // The subject is content.
+    let subject = detail.subject.clone().filter(|_| caller.role() == ApiRole::Admin);
+    Ok(Json(MessageDetail { subject, ..detail }))
 }
 
 /// By what a person knows a message again. Of its content no more is read than the header section.
@@ -135,15 +200,17 @@ async fn label(state: &ApiState, queue_id: &QueueId) -> Result<MessageLabel, Api
     Ok(MessageLabel::of(&octets))
 }
 
-pub(super) async fn content(
-    extract::State(state): extract::State<ApiState>,
-    id: IdPath,
-) -> Result<impl IntoResponse, ApiError> {
-    let id = QueueId::parse(&id?)?;
-    let content = state.store.content(id.clone()).await?.ok_or_else(|| unknown(&id))?;
-    Ok(([(CONTENT_TYPE, "message/rfc822")], content))
-}
-
+/// Tries a message again now; one that is being sent is waited for.
+#[utoipa::path(
+    post,
+    path = "/queue/{id}/retry",
+    tag = "queue",
+    params(("id" = String, Path, description = "A queue id")),
+    responses(
+        (status = 200, description = "What became of it", body = Done),
+        (status = 409, description = "It is held, or still being sent"),
+    )
+)]
 pub(super) async fn retry(
     extract::State(state): extract::State<ApiState>,
     id: IdPath,
@@ -157,13 +224,8 @@ pub(super) async fn retry(
             "{id} is held: a retry does not release it; say `{release}`"
         )));
     }
-    let lane = settled(&id, state.store.retry(id.clone())).await?;
-    let outcome = if lane.is_none() { DoneOutcome::Gone } else { DoneOutcome::Due };
-    if let Some(lane) = lane {
-        state.wakeups.retry(&lane);
-        tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = lane.upstream());
-    }
-    let mut done = Done::new(&id, outcome);
+    let is_due = retry_one(&state, &message).await?;
+    let mut done = Done::new(&id, if is_due { DoneOutcome::Due } else { DoneOutcome::Gone });
     // It may have gone already.
     if let Some(message) = state.store.show(id).await? {
         done.waits = waits_though_due(&state, &message).await?;
@@ -177,6 +239,13 @@ async fn waits_though_due(state: &ApiState, message: &Summary) -> Result<Vec<Wai
     Ok(sources(state, message, (lane.as_ref(), &accounts), &enable).waits_though_due())
 }
 
+/// Tries all messages again now that wait for a retry.
+#[utoipa::path(
+    post,
+    path = "/queue/retry",
+    tag = "queue",
+    responses((status = 200, description = "How many are due now", body = Retried))
+)]
 pub(super) async fn retry_all(
     extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<Retried>, ApiError> {
@@ -198,36 +267,76 @@ pub(super) async fn retry_all(
     Ok(Json(Retried { messages, upstreams }))
 }
 
+/// Keeps a message until it is released; one that is being sent is waited for.
+#[utoipa::path(
+    post,
+    path = "/queue/{id}/hold",
+    tag = "queue",
+    params(("id" = String, Path, description = "A queue id")),
+    responses(
+        (status = 200, description = "What became of it", body = Done),
+        (status = 409, description = "It is held, or still being sent"),
+    )
+)]
 pub(super) async fn hold(
     extract::State(state): extract::State<ApiState>,
     id: IdPath,
 ) -> Result<Json<Done>, ApiError> {
     let id = QueueId::parse(&id?)?;
     find(&state, &id).await?;
-    let held = settled(&id, state.store.hold(id.clone())).await?;
-    if held {
-        tracing::info!(event = "held", queue_id = %id, reason = "by a person");
-    }
+    let held = hold_one(&state, &id).await?;
     let outcome = if held { DoneOutcome::Held } else { DoneOutcome::Gone };
     Ok(Json(Done::new(&id, outcome)))
 }
 
+/// Deletes a message for good, without a report; one that is being sent is waited for.
+#[utoipa::path(
+    delete,
+    path = "/queue/{id}",
+    tag = "queue",
+    params(("id" = String, Path, description = "A queue id")),
+    responses(
+        (status = 200, description = "What became of it", body = Done),
+        (status = 409, description = "It is still being sent"),
+    )
+)]
 pub(super) async fn delete(
     extract::State(state): extract::State<ApiState>,
     id: IdPath,
 ) -> Result<Json<Done>, ApiError> {
     let id = QueueId::parse(&id?)?;
     find(&state, &id).await?;
-    let deleted = settled(&id, state.store.delete(id.clone())).await?;
-    let outcome = match deleted {
-        Some(message) => {
-            let recipients = message.recipients.len();
-            tracing::info!(event = "deleted", queue_id = %id, from = message.reverse_path, recipients);
-            DoneOutcome::Deleted
-        }
-        None => DoneOutcome::Gone,
-    };
+    let deleted = delete_one(&state, &id).await?;
+    let outcome = if deleted { DoneOutcome::Deleted } else { DoneOutcome::Gone };
     Ok(Json(Done::new(&id, outcome)))
+}
+
+/// Makes a message due; false when no such message waits any more.
+pub(super) async fn retry_one(state: &ApiState, message: &Summary) -> Result<bool, ApiError> {
+    let id = &message.queue_id;
+    let Some(lane) = settled(id, state.store.retry(id.clone())).await? else { return Ok(false) };
+    state.wakeups.retry(&lane);
+    tracing::info!(event = "retried", queue_id = %id, from = message.reverse_path, upstream = lane.upstream());
+    Ok(true)
+}
+
+/// Keeps a message; false when it has left.
+pub(super) async fn hold_one(state: &ApiState, id: &QueueId) -> Result<bool, ApiError> {
+    let held = settled(id, state.store.hold(id.clone())).await?;
+    if held {
+        tracing::info!(event = "held", queue_id = %id, reason = "by a person");
+    }
+    Ok(held)
+}
+
+/// Deletes a message; false when it has left.
+pub(super) async fn delete_one(state: &ApiState, id: &QueueId) -> Result<bool, ApiError> {
+    let deleted = settled(id, state.store.delete(id.clone())).await?;
+    if let Some(message) = &deleted {
+        let recipients = message.recipients.len();
+        tracing::info!(event = "deleted", queue_id = %id, from = message.reverse_path, recipients);
+    }
+    Ok(deleted.is_some())
 }
 
 /// Waits, within bounds, for a message that is being sent.
@@ -246,7 +355,7 @@ pub(super) async fn find(state: &ApiState, id: &QueueId) -> Result<Summary, ApiE
     state.store.show(id.clone()).await?.ok_or_else(|| unknown(id))
 }
 
-fn unknown(id: &QueueId) -> ApiError {
+pub(super) fn unknown(id: &QueueId) -> ApiError {
     ApiError::NotFound(format!("{id} is not in the queue: `mailsluice queue list` shows what is"))
 }
 

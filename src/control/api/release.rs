@@ -74,6 +74,18 @@ impl Destination {
     }
 }
 
+/// Lets a held message go.
+#[utoipa::path(
+    post,
+    path = "/queue/{id}/release",
+    tag = "queue",
+    params(("id" = String, Path, description = "A queue id")),
+    request_body = Release,
+    responses(
+        (status = 200, description = "What became of it", body = Done),
+        (status = 409, description = "It is not held, or may not go there"),
+    )
+)]
 pub(super) async fn release(
     extract::State(state): extract::State<ApiState>,
     id: IdPath,
@@ -120,6 +132,16 @@ fn unconfirmed(message: &Summary, test: &Address) -> String {
 }
 
 /// What a release of all that fit would do.
+#[utoipa::path(
+    get,
+    path = "/queue/release",
+    tag = "queue",
+    params(ReleaseQuery),
+    responses(
+        (status = 200, description = "What it would do", body = ReleasePlan),
+        (status = 409, description = "There is no test address"),
+    )
+)]
 pub(super) async fn plan(
     extract::State(state): extract::State<ApiState>,
     query: Result<Query<ReleaseQuery>, QueryRejection>,
@@ -175,6 +197,16 @@ fn filter(query: &ReleaseQuery) -> Result<ListFilter, ApiError> {
 
 /// Releases all that fit, as far as it was planned. The answer tells how far it has come; when nobody reads it any more, the
 /// rest stays held.
+#[utoipa::path(
+    post,
+    path = "/queue/release",
+    tag = "queue",
+    request_body = ReleaseAll,
+    responses(
+        (status = 200, description = "A line for each portion", body = ReleaseProgress, content_type = "application/x-ndjson"),
+        (status = 409, description = "It would reach others than were agreed to"),
+    )
+)]
 pub(super) async fn release_all(
     extract::State(state): extract::State<ApiState>,
     extract::State(streams): extract::State<Streams>,

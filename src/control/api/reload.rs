@@ -7,6 +7,16 @@ use tokio::sync::oneshot;
 use crate::control::view::Reloaded;
 use crate::control::{ApiError, ApiState};
 
+/// Reads the configuration again, and puts it in force; a bad one changes nothing.
+#[utoipa::path(
+    post,
+    path = "/reload",
+    tag = "relay",
+    responses(
+        (status = 200, description = "What has changed", body = Reloaded),
+        (status = 422, description = "The configuration has faults"),
+    )
+)]
 pub(super) async fn reload(
     extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<Reloaded>, ApiError> {

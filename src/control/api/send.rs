@@ -9,11 +9,12 @@ use axum::body::Body;
 use axum::extract::{self, RawQuery};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
+use utoipa::IntoParams;
 
 use super::following::{Following, InQueue};
 use super::limits::must_exist;
 use crate::config::{BounceFrom, TestAction, Upstream};
-use crate::control::view::{QueuedJson, SendPlan, rfc3339};
+use crate::control::view::{QueuedJson, SendEvent, SendPlan, rfc3339};
 use crate::control::{ApiError, ApiState, Streams};
 use crate::mail::header::Author;
 use crate::mail::{Address, Body as BodyKind, MessageRequest, QueueId, RecipientRequest, ReversePath};
@@ -43,6 +44,22 @@ struct SendQuery {
     timeout: Option<Duration>,
 }
 
+/// The same as the interface documents it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is read by hand, since a parameter may stand several times")]
+struct SendQueryShape {
+    /// Who sends it: an address.
+    from: Option<String>,
+    /// Who gets it: an address; may stand several times.
+    to: Option<Vec<String>>,
+    /// The upstream by which it goes, whoever serves the sender.
+    upstream: Option<String>,
+    /// For how many seconds the outcome is waited for [default: 120].
+    #[param(maximum = 3600)]
+    timeout: Option<u64>,
+}
+
 /// A mail that is sent.
 struct Sending {
     from: Address,
@@ -61,12 +78,12 @@ impl SendQuery {
                 "to" => read.to.push(Address::parse(&value)?),
                 "upstream" => read.upstream = Some(value.into_owned()),
                 "timeout" => {
-                    let seconds = value.parse().map_err(|_| {
-                        ApiError::BadRequest(
-                            "timeout: write how many seconds to wait for the outcome".to_owned(),
-                        )
-                    })?;
-                    read.timeout = Some(Duration::from_secs(seconds));
+                    let seconds = value.parse().ok().map(Duration::from_secs);
+                    let wrong = || {
+                        let what = "timeout: write how many seconds to wait for the outcome, at most 3600";
+                        ApiError::BadRequest(what.to_owned())
+                    };
+                    read.timeout = Some(seconds.filter(|time| *time <= TIMEOUT.1).ok_or_else(wrong)?);
                 }
                 other => return Err(ApiError::BadRequest(format!("there is no parameter {other}"))),
             }
@@ -116,6 +133,17 @@ fn refused(error: &SubmissionError) -> ApiError {
 }
 
 /// Who would send it, by what, and how large it may be.
+#[utoipa::path(
+    get,
+    path = "/send",
+    tag = "send",
+    params(SendQueryShape),
+    responses(
+        (status = 200, description = "By what it would go", body = SendPlan),
+        (status = 404, description = "There is no such upstream"),
+        (status = 409, description = "No upstream serves that sender"),
+    )
+)]
 pub(super) async fn plan(
     extract::State(state): extract::State<ApiState>,
     RawQuery(query): RawQuery,
@@ -132,6 +160,18 @@ pub(super) async fn plan(
 }
 
 /// Takes the content in the body, and tells what becomes of it.
+#[utoipa::path(
+    post,
+    path = "/send",
+    tag = "send",
+    params(SendQueryShape),
+    request_body(content = String, content_type = "message/rfc822", description = "The content, of any type"),
+    responses(
+        (status = 200, description = "A line for each event, until all is settled", body = SendEvent, content_type = "application/x-ndjson"),
+        (status = 404, description = "There is no such upstream"),
+        (status = 409, description = "It is refused"),
+    )
+)]
 pub(super) async fn submit(
     extract::State(state): extract::State<ApiState>,
     extract::State(streams): extract::State<Streams>,
@@ -139,7 +179,7 @@ pub(super) async fn submit(
     body: Body,
 ) -> Result<Response, ApiError> {
     let query = SendQuery::read(query.as_deref())?;
-    let patience = query.timeout.unwrap_or(TIMEOUT.0).min(TIMEOUT.1);
+    let patience = query.timeout.unwrap_or(TIMEOUT.0);
     let sending = query.decide(&state)?;
     let recipients = recipients(&state, &sending.to).await?;
     let queue_id = QueueId::new(state.timeline.wall().as_millisecond(), rand::random());

@@ -8,11 +8,29 @@ use crate::control::view::{SignInGrantJson, SignInJson};
 use crate::control::{ApiError, ApiState};
 use crate::oauth::SignInGrant;
 
+/// How the sign-ins are.
+#[utoipa::path(
+    get,
+    path = "/sign-ins",
+    tag = "sign-ins",
+    responses((status = 200, description = "In the order of the configuration", body = Vec<SignInJson>))
+)]
 pub(super) async fn list(extract::State(state): extract::State<ApiState>) -> Json<Vec<SignInJson>> {
     Json(all(&state))
 }
 
 /// Stores what `mailsluice connect` has got, and uses it at once.
+#[utoipa::path(
+    put,
+    path = "/sign-ins/{name}",
+    tag = "sign-ins",
+    params(("name" = String, Path, description = "The name of a sign-in")),
+    request_body = SignInGrantJson,
+    responses(
+        (status = 200, description = "The sign-in as it is now", body = SignInJson),
+        (status = 409, description = "It needs no grant, or one of another client"),
+    )
+)]
 pub(super) async fn accept(
     extract::State(state): extract::State<ApiState>,
     name: Result<Path<String>, PathRejection>,

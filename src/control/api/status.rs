@@ -3,37 +3,47 @@
 use axum::Json;
 use axum::extract;
 
+use super::reading::Reading;
 use super::{sign_ins, upstreams};
 use crate::config::{self, ServerAuth, TlsMode};
+use crate::control::ApiState;
 use crate::control::view::{ListenerJson, SentCopiesJson, StatusJson};
-use crate::control::{ApiError, ApiState};
 
-pub(super) async fn show(
-    extract::State(state): extract::State<ApiState>,
-) -> Result<Json<StatusJson>, ApiError> {
+/// How the relay is: listeners, upstreams, limits, the queue, test mode. It answers also while the store is broken, and says so.
+#[utoipa::path(
+    get,
+    path = "/status",
+    tag = "relay",
+    responses((status = 200, description = "How the relay is", body = StatusJson))
+)]
+pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Json<StatusJson> {
     let now = state.timeline.now();
-    let counts = state.store.counts().await?;
-    let totals = state.store.totals().await?;
-    let copies = state.store.waiting_copies().await?;
-    let upstreams = upstreams::all(&state).await?;
-    let store_fault = state.store.healthy().err().map(|error| error.to_string());
+    let mut reading = Reading::default();
+    let counts = reading.of(state.store.counts()).await;
+    let totals = reading.of(state.store.totals()).await;
+    let copies = reading.of(state.store.waiting_copies()).await.unwrap_or_default();
+    let upstreams = upstreams::as_far_as_known(&state, &mut reading).await;
+    let tests = reading.of(state.store.test_mode_counts()).await;
+    let healthy = state.store.healthy().map_err(|error| error.to_string());
+    let store_fault = healthy.err().or(reading.fault());
     let mut needs_a_person: Vec<String> = store_fault.iter().map(|fault| format!("store: {fault}")).collect();
     needs_a_person.extend(upstreams.iter().flat_map(|upstream| upstreams::faults(&state, upstream)));
     let sign_ins = sign_ins::all(&state);
     needs_a_person.extend(sign_ins.iter().filter_map(sign_ins::fault));
-    Ok(Json(StatusJson {
+    Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
-        test_mode: super::test_mode::describe(&state, state.test_mode.state()).await?,
+        test_mode: super::test_mode::described(&state, state.test_mode.state(), tests),
         listeners: state.config.listeners.iter().map(listener).collect(),
         upstreams,
         sign_ins,
         sent_copies: copies.iter().map(|waiting| SentCopiesJson::new(waiting, &state.timeline)).collect(),
+        queued: state.store.queue_length(),
         queue: counts,
         totals,
         store_fault,
         needs_a_person,
-    }))
+    })
 }
 
 fn listener(listener: &config::Listener) -> ListenerJson {

@@ -9,6 +9,17 @@ use crate::config::UpstreamKind;
 use crate::control::view::TraceEvent;
 use crate::control::{ApiError, ApiState, Streams};
 
+/// The dialogue with an upstream as it goes on, a line for each event; secrets and contents are left out.
+#[utoipa::path(
+    get,
+    path = "/upstreams/{name}/trace",
+    tag = "upstreams",
+    params(("name" = String, Path, description = "The name of an upstream")),
+    responses(
+        (status = 200, description = "A line for each event, until the client goes", body = TraceEvent, content_type = "application/x-ndjson"),
+        (status = 409, description = "There is no dialogue with the local mailbox"),
+    )
+)]
 pub(super) async fn follow(
     extract::State(state): extract::State<ApiState>,
     extract::State(streams): extract::State<Streams>,

@@ -5,8 +5,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path};
 
 use super::limits::{limits_of, must_exist};
+use super::reading::Reading;
+use crate::account::UpstreamView;
 use crate::config;
-use crate::control::view::{AccountJson, RefusedSenderJson, StrangeReplyJson, UpstreamJson, action, rfc3339};
+use crate::control::view::{
+    AccountJson, LimitJson, RefusedSenderJson, StrangeReplyJson, UpstreamJson, action, rfc3339,
+};
 use crate::control::{ApiError, ApiState};
 use crate::lane::LaneState;
 use crate::store::{NewSuspension, SuspensionKind};
@@ -19,13 +23,34 @@ const NAMED: usize = 5;
 
 type NamePath = Result<Path<String>, PathRejection>;
 
+/// How the upstreams and their accounts are: what can send, what can't, why, and until when.
+#[utoipa::path(
+    get,
+    path = "/upstreams",
+    tag = "upstreams",
+    responses((status = 200, description = "In the order of the configuration", body = Vec<UpstreamJson>))
+)]
 pub(super) async fn list(
     extract::State(state): extract::State<ApiState>,
 ) -> Result<Json<Vec<UpstreamJson>>, ApiError> {
-    Ok(Json(all(&state).await?))
+    let mut all = Vec::new();
+    for upstream in &state.config.upstreams {
+        all.push(shown(upstream, &state).await?);
+    }
+    Ok(Json(all))
 }
 
 /// From now on nothing goes by it, over restarts and reloads; what is under way may end.
+#[utoipa::path(
+    post,
+    path = "/upstreams/{name}/disable",
+    tag = "upstreams",
+    params(("name" = String, Path, description = "The name of an upstream")),
+    responses(
+        (status = 200, description = "The upstream as it is now", body = UpstreamJson),
+        (status = 409, description = "The configuration says otherwise"),
+    )
+)]
 pub(super) async fn disable(
     extract::State(state): extract::State<ApiState>,
     name: NamePath,
@@ -46,6 +71,16 @@ pub(super) async fn disable(
 }
 
 /// It may send again, whoever had stopped it; mail that waited for it is due. A pause by the provider's word stays.
+#[utoipa::path(
+    post,
+    path = "/upstreams/{name}/enable",
+    tag = "upstreams",
+    params(("name" = String, Path, description = "The name of an upstream")),
+    responses(
+        (status = 200, description = "The upstream as it is now", body = UpstreamJson),
+        (status = 409, description = "The configuration says otherwise"),
+    )
+)]
 pub(super) async fn enable(
     extract::State(state): extract::State<ApiState>,
     name: NamePath,
@@ -125,18 +160,32 @@ async fn one(state: &ApiState, name: &str) -> Result<Json<UpstreamJson>, ApiErro
     }
 }
 
-/// All upstreams of the configuration, in its order.
-pub(super) async fn all(state: &ApiState) -> Result<Vec<UpstreamJson>, ApiError> {
+/// All upstreams of the configuration, in its order. What can't be read is left out, and the fault noted.
+pub(super) async fn as_far_as_known(state: &ApiState, reading: &mut Reading) -> Vec<UpstreamJson> {
     let mut all = Vec::new();
     for upstream in &state.config.upstreams {
-        all.push(shown(upstream, state).await?);
+        let name = &upstream.name;
+        let view = reading.of(state.accounts.view(name)).await;
+        let view = view.unwrap_or_else(|| state.accounts.view_in_memory(name));
+        let limits = limits_of(state, Some(name));
+        let limits = reading.of(limits).await.unwrap_or_default();
+        all.push(described(upstream, state, (view, limits)));
     }
-    Ok(all)
+    all
 }
 
 async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<UpstreamJson, ApiError> {
+    let view = state.accounts.view(&upstream.name).await?;
+    let limits = limits_of(state, Some(&upstream.name)).await?;
+    Ok(described(upstream, state, (view, limits)))
+}
+
+fn described(
+    upstream: &config::Upstream,
+    state: &ApiState,
+    (view, limits): (Option<UpstreamView>, Vec<LimitJson>),
+) -> UpstreamJson {
     let name = &upstream.name;
-    let view = state.accounts.view(name).await?;
     let (lane, accounts) = view.map_or((LaneState::Up, Vec::new()), |view| (view.state, view.accounts));
     let remote = upstream.kind.remote();
     let enable = enabling(state, name);
@@ -146,7 +195,7 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
     let strange = state.accounts.strange_replies(name);
     let lanes = state.statuses.snapshot();
     let mut own = lanes.iter().filter(|status| status.lane.upstream() == name);
-    Ok(UpstreamJson {
+    UpstreamJson {
         name: name.clone(),
         default: upstream.default,
         state: lane.name().to_owned(),
@@ -162,11 +211,11 @@ async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<Upstream
             .into_iter()
             .map(|account| AccountJson::new(account, &enable, &state.timeline))
             .collect(),
-        limits: limits_of(state, Some(name)).await?,
+        limits,
         refused_senders: refused
             .into_iter()
             .map(|one| RefusedSenderJson::new(one, &state.timeline))
             .collect(),
         strange_replies: strange.into_iter().map(|one| StrangeReplyJson::new(one, &state.timeline)).collect(),
-    })
+    }
 }

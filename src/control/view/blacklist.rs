@@ -1,13 +1,14 @@
 //! The blacklist.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{rfc3339, wall_ms};
 use crate::store::{BlacklistEntry, BlacklistSource};
 use crate::time::Timeline;
 
 /// An entry of the blacklist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlacklistLine {
     /// An address, `@domain` or `*.domain`.
     pub address: String,
@@ -22,7 +23,7 @@ pub struct BlacklistLine {
 }
 
 /// A new entry of the blacklist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlacklistRequest {
     /// An address, `@domain` or `*.domain`.
@@ -34,7 +35,7 @@ pub struct BlacklistRequest {
 }
 
 /// Whether an address is on the blacklist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlacklistAnswer {
     /// Which address.
     pub address: String,

@@ -1,13 +1,14 @@
 //! What is used of the limits.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::rfc3339;
 use crate::limits::{LimitLine, Scope};
 use crate::time::Timeline;
 
 /// What is used of a ceiling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Used {
     /// Counted in the window.
     pub used: u64,
@@ -16,7 +17,7 @@ pub struct Used {
 }
 
 /// A window of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LimitJson {
     /// The upstream.
     pub upstream: String,
@@ -39,7 +40,7 @@ pub struct LimitJson {
 }
 
 /// Which limits to reset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitReset {
     /// The upstream.

@@ -1,6 +1,7 @@
 //! Messages in the queue.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::waits::{WaitJson, WaitSources};
 use super::{rfc3339, some_text, wall_ms};
@@ -11,7 +12,7 @@ use crate::store::{MessageState, RecipientState, Summary, SummaryRecipient};
 use crate::time::{Moment, Timeline};
 
 /// A recipient of a message in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecipientJson {
     /// The forward-path.
     pub address: String,
@@ -24,7 +25,7 @@ pub struct RecipientJson {
 }
 
 /// A message in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessageJson {
     /// Its name.
     pub queue_id: String,
@@ -55,7 +56,7 @@ pub struct MessageJson {
 }
 
 /// A message with all that is known about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessageDetail {
     /// What a list shows.
     #[serde(flatten)]
@@ -89,7 +90,7 @@ pub struct MessageDetail {
 }
 
 /// What became of a command to one message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {
     /// Its name.
     pub queue_id: String,
@@ -109,7 +110,7 @@ impl Done {
 }
 
 /// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneOutcome {
     /// Tried again now.
@@ -125,7 +126,7 @@ pub enum DoneOutcome {
 }
 
 /// What became of a command to many messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Retried {
     /// Messages that are due now.
     pub messages: u64,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 use super::rfc3339;
 use crate::config::{CertificateFacts, Upstream};
@@ -11,7 +12,7 @@ use crate::upstream::{ConnectError, ConnectStep, Offered, StepFailure, StepFindi
 const STEPS: usize = 64;
 
 /// Which upstreams to probe.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeRequest {
     /// Their names; none are all that are enabled.
@@ -19,7 +20,7 @@ pub struct ProbeRequest {
 }
 
 /// What happens while accounts are probed, one after the other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ProbeEvent {
     /// An account has its turn.
@@ -31,7 +32,7 @@ pub enum ProbeEvent {
 }
 
 /// An account that is probed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProbedAccount {
     /// The upstream.
     pub upstream: String,
@@ -44,7 +45,7 @@ pub struct ProbedAccount {
 }
 
 /// A step of a probe.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepJson {
     /// `resolve connect tls greeting ehlo starttls auth`
     pub step: String,
@@ -76,7 +77,7 @@ pub struct StepJson {
 }
 
 /// What a TLS handshake has shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TlsJson {
     /// `TLS 1.2` or `TLS 1.3`
     pub version: String,
@@ -91,7 +92,7 @@ pub struct TlsJson {
 }
 
 /// A certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CertificateJson {
     /// Whose it is.
     pub subject: String,
@@ -106,7 +107,7 @@ pub struct CertificateJson {
 }
 
 /// What a probe came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProbeResult {
     /// Whether the account is ready for mail, as far as its upstream is concerned.
     pub ok: bool,

@@ -1,9 +1,10 @@
 //! Held mail that is let go.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// Where a held message goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// `test` or `recipients`.
@@ -14,7 +15,8 @@ pub struct Release {
 }
 
 /// Where all held messages go that fit.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseQuery {
     /// `test` or `recipients`.
@@ -34,7 +36,7 @@ pub struct ReleaseQuery {
 }
 
 /// What a release of all that fit would do now.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleasePlan {
     /// Messages that would go.
@@ -53,7 +55,7 @@ pub struct ReleasePlan {
 }
 
 /// That all of a plan is to be done, and no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseAll {
     /// Which messages, and where to.
@@ -63,7 +65,7 @@ pub struct ReleaseAll {
 }
 
 /// How far such a release has come.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ReleaseProgress {
     /// Messages that were released.
     pub messages: u64,

@@ -1,6 +1,7 @@
 //! A test mail, from the queue to the outcome of each recipient.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::message::MessageJson;
 use super::{rfc3339, some_text};
@@ -10,7 +11,7 @@ use crate::store::RecipientState;
 use crate::time::Timeline;
 
 /// By which upstream a mail would go, and as whose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SendPlan {
     /// Who sends it: the reverse-path, and the address in From.
     pub from: String,
@@ -23,7 +24,7 @@ pub struct SendPlan {
 }
 
 /// What happens to a mail that was handed in, until its outcome is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum SendEvent {
     /// It is in the queue.
@@ -40,7 +41,7 @@ pub enum SendEvent {
 }
 
 /// A mail that was taken into the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueuedJson {
     /// Its name.
     pub queue_id: String,
@@ -57,7 +58,7 @@ pub struct QueuedJson {
 }
 
 /// How a mail stands in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitingJson {
     /// `ready deferred held sending`
     pub state: String,
@@ -70,7 +71,7 @@ pub struct WaitingJson {
 }
 
 /// What has become of a recipient.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutcomeJson {
     /// The forward-path.
     pub address: String,
@@ -83,7 +84,7 @@ pub struct OutcomeJson {
 }
 
 /// Why no more is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SendEnd {
     /// All recipients have their outcome.

@@ -1,13 +1,14 @@
 //! Copies for Sent folders.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{rfc3339, some_text};
 use crate::store::WaitingCopies;
 use crate::time::Timeline;
 
 /// The copies of an account that wait until they lie in its Sent folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SentCopiesJson {
     /// The upstream.
     pub upstream: String,

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{rfc3339, some_text};
 use crate::oauth::{SignInStatus, TokenStatus};
 use crate::time::Timeline;
 
 /// How a sign-in is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignInJson {
     /// Its name.
     pub name: String,
@@ -30,7 +31,7 @@ pub struct SignInJson {
 }
 
 /// How a token is; the token itself is never shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenJson {
     /// `smtp graph`
     pub resource: String,
@@ -47,7 +48,7 @@ pub struct TokenJson {
 }
 
 /// What a person's sign-in gave. Debug output does not show the token.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignInGrantJson {
     /// The refresh token.

@@ -1,6 +1,7 @@
 //! The relay as a whole.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::sent_copies::SentCopiesJson;
 use super::sign_in::SignInJson;
@@ -9,14 +10,14 @@ use super::upstream::UpstreamJson;
 use crate::store::{QueueCounts, Totals};
 
 /// A reload that was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
     /// What has changed, in the words of the configuration file. All of it is in force.
     pub changed: Vec<String>,
 }
 
 /// A listener.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ListenerJson {
     /// Where it listens.
     pub address: String,
@@ -29,7 +30,7 @@ pub struct ListenerJson {
 }
 
 /// The whole relay at a glance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusJson {
     /// The program's version.
     pub version: String,
@@ -47,11 +48,14 @@ pub struct StatusJson {
     /// Copies that wait until they lie in Sent folders, by account; none where nothing waits.
     #[serde(default)]
     pub sent_copies: Vec<SentCopiesJson>,
-    /// Messages by state.
-    pub queue: QueueCounts,
-    /// Recipients since the store was made.
-    pub totals: Totals,
-    /// Why the store accepts nothing at present.
+    /// Messages in the queue, as is known without the store.
+    #[serde(default)]
+    pub queued: u64,
+    /// Messages by state; null when the store can't be read.
+    pub queue: Option<QueueCounts>,
+    /// Recipients since the store was made; null when the store can't be read.
+    pub totals: Option<Totals>,
+    /// Why the store accepts nothing at present, or can't be read.
     pub store_fault: Option<String>,
     /// What a person must see to, in words, a text each; what was switched off by hand is none of it.
     pub needs_a_person: Vec<String>,

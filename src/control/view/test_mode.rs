@@ -1,12 +1,13 @@
 //! Test mode.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::policy::test_mode::{TestState, action_name};
 use crate::store::{TestModeCounts, TestTreatment};
 
 /// Test mode as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TestModeJson {
     /// Whether it is on.
     pub enabled: bool,
@@ -19,13 +20,13 @@ pub struct TestModeJson {
     /// Whose mail is in test mode though the switch is off, by name.
     #[serde(default)]
     pub users: Vec<String>,
-    /// What it makes of the messages in the queue.
+    /// What it makes of the messages in the queue; nothing when the store can't be read.
     #[serde(flatten)]
-    pub counts: TestModeCounts,
+    pub counts: Option<TestModeCounts>,
 }
 
 /// Test mode as it shall be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestModeChange {
     /// On or off.
@@ -41,7 +42,7 @@ pub struct TestModeChange {
 impl TestModeJson {
     /// The state, with the users whose mail is in test mode anyway, and what is in the queue.
     #[must_use]
-    pub fn new(state: TestState, users: Vec<String>, counts: TestModeCounts) -> Self {
+    pub fn new(state: TestState, users: Vec<String>, counts: Option<TestModeCounts>) -> Self {
         let TestTreatment { action, address } = state.treatment();
         Self {
             enabled: state.enabled,

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::rfc3339;
 use crate::time::Timeline;
 use crate::upstream::Watched;
 
 /// What happens while somebody listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TraceEvent {
     /// A line of a dialogue.
@@ -21,7 +22,7 @@ pub enum TraceEvent {
 }
 
 /// A line of a dialogue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TraceLine {
     /// When it was said.
     pub at: String,

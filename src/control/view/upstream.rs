@@ -1,6 +1,7 @@
 //! Upstreams and their accounts.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::limits::LimitJson;
 use super::{rfc3339, some_text};
@@ -9,7 +10,7 @@ use crate::lane::LaneState;
 use crate::time::Timeline;
 
 /// An upstream and how it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UpstreamJson {
     /// Its name.
     pub name: String,
@@ -44,7 +45,7 @@ pub struct UpstreamJson {
 }
 
 /// A sender as whom an account may not send.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedSenderJson {
     /// An address, or a domain.
     pub sender: String,
@@ -73,7 +74,7 @@ impl RefusedSenderJson {
 }
 
 /// An answer of which nothing is known here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StrangeReplyJson {
     /// The account; empty for an upstream without a login.
     pub account: String,
@@ -95,7 +96,7 @@ impl StrangeReplyJson {
 }
 
 /// A login of an upstream and how it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountJson {
     /// Its name; empty for an upstream without a login.
     pub account: String,

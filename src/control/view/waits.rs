@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::upstream::action;
 use super::{rfc3339, some_text};
@@ -15,7 +16,7 @@ use crate::time::{Moment, Timeline};
 use crate::upstream::AppliesTo;
 
 /// Something that a message waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitJson {
     /// Whose affair it is: `recipient message account upstream`
     pub applies_to: String,

@@ -13,17 +13,17 @@ const MAX_LOGINS: usize = 1024;
 
 /// Digests of user and password, with a key that nobody else has, and until when they are believed.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<HashMap<[u8; 32], Moment>>);
+pub(in crate::policy) struct Cache(Mutex<HashMap<[u8; 32], Moment>>);
 
 impl Cache {
     /// Whether this login was right lately.
-    pub(super) fn holds(&self, login: &[u8; 32], now: Moment) -> bool {
+    pub(in crate::policy) fn holds(&self, login: &[u8; 32], now: Moment) -> bool {
         let logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         logins.get(login).is_some_and(|until| now < *until)
     }
 
     /// This login is right.
-    pub(super) fn remember(&self, login: [u8; 32], now: Moment) {
+    pub(in crate::policy) fn remember(&self, login: [u8; 32], now: Moment) {
         let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if logins.len() >= MAX_LOGINS {
             logins.retain(|_, until| now < *until);

@@ -45,11 +45,11 @@ impl fmt::Debug for Credential {
 }
 
 /// A keyed digest. It is compared in constant time.
-pub(super) struct Keyed(Hmac<Sha256>);
+pub(in crate::policy) struct Keyed(Hmac<Sha256>);
 
 impl Keyed {
     /// The digest of these parts; the length of each is part of it.
-    pub(super) fn of(key: &[u8; 32], parts: &[&[u8]]) -> Self {
+    pub(in crate::policy) fn of(key: &[u8; 32], parts: &[&[u8]]) -> Self {
         let mut mac = hmac(key);
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -59,7 +59,7 @@ impl Keyed {
     }
 
     /// Its octets.
-    pub(super) fn octets(self) -> [u8; 32] {
+    pub(in crate::policy) fn octets(self) -> [u8; 32] {
         self.0.finalize().into_bytes().into()
     }
 

@@ -164,6 +164,10 @@ fn conditions(filter: &ListFilter) -> (String, Vec<Value>) {
         conditions.push("EXISTS (SELECT 1 FROM recipient WHERE recipient.message = message.id AND address_key(address) = ?)".into());
         values.push(Value::Text(AddressKey::of_text(recipient).into()));
     }
+    if let Some(MessageId(after)) = filter.after {
+        conditions.push("id > ?".into());
+        values.push(Value::Integer(after));
+    }
     (conditions.join(" AND "), values)
 }
 

@@ -1,6 +1,7 @@
 //! What people ask about: the queue, the blacklist, the sums.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{ClientInfo, Decisions, LaneName, MessageId, RecipientState};
 use crate::mail::QueueId;
@@ -46,6 +47,8 @@ pub struct ListFilter {
     pub sender: Option<String>,
     /// For this recipient, in any spelling.
     pub recipient: Option<String>,
+    /// Those that were taken in behind this one; all when `None`. With the last of an answer the next one begins.
+    pub after: Option<MessageId>,
     /// Messages at most.
     pub limit: u32,
 }
@@ -153,7 +156,7 @@ impl Summary {
 }
 
 /// Messages by state. The control interface shows it as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct QueueCounts {
     /// Not yet tried.
     pub ready: u64,
@@ -166,7 +169,7 @@ pub struct QueueCounts {
 }
 
 /// Messages of clients in the queue, by what test mode makes of them. The control interface shows it as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct TestModeCounts {
     /// No tests: accepted while test mode was off, they go to their recipients.
     pub outside_test_mode: u64,
@@ -181,7 +184,7 @@ pub struct TestModeCounts {
 /// Recipients since the store was made:
 /// `accepted + generated = sent + bounced + expired + dropped + captured + deleted + queued`. The control interface shows
 /// it as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Totals {
     /// From clients.
     pub accepted: u64,

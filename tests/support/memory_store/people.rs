@@ -57,6 +57,7 @@ fn fits(summary: &Summary, filter: &ListFilter) -> bool {
         && filter.state.is_none_or(|state| summary.state == state)
         && is(&filter.sender, &[&summary.sender, &summary.reverse_path])
         && is(&filter.recipient, &recipients)
+        && filter.after.is_none_or(|after| summary.id > after)
 }
 
 /// Whether a suspension is in force. A refused login stays one beyond its next probe.
