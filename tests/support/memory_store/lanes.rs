@@ -59,7 +59,7 @@ impl MemoryStore {
     }
 
     /// How many recipients of a message there is room for; `None` where it goes as a whole.
-    fn most(&self, state: &MemoryState, ask: &Ask, id: MessageId) -> Result<Option<u32>, Wait> {
+    fn most(&self, state: &mut MemoryState, ask: &Ask, id: MessageId) -> Result<Option<u32>, Wait> {
         let entry = &state.queue[&id];
         let test = entry.decisions.test.as_ref().map(|test| test.action);
         let (needed, is_split) = match test {
@@ -227,7 +227,7 @@ impl Claims for MemoryStore {
             if leased.len() >= ask.messages as usize {
                 break;
             }
-            let most = match self.most(&state, &ask, id) {
+            let most = match self.most(&mut state, &ask, id) {
                 Ok(most) => most,
                 Err(wait) if leased.is_empty() => return Ok(Claimed::Blocked(wait)),
                 Err(_) => break,
