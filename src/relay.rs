@@ -40,12 +40,15 @@ const BLOCKING_THREADS: usize = 64;
 /// How long such a thread stands that nobody needs.
 const IDLE_THREAD: Duration = Duration::from_secs(2);
 
-/// What a relay runs on: a thread for each core, and a bounded number of those on which something may block.
+/// What a relay runs on: a thread for each core but the one that the store's writer keeps busy, and a bounded number of those on
+/// which something may block.
 ///
 /// # Errors
 /// When the system has no threads for it.
 pub fn runtime() -> io::Result<Runtime> {
+    let cores = std::thread::available_parallelism()?.get();
     let mut threads = Builder::new_multi_thread();
+    threads.worker_threads(cores.saturating_sub(1).max(1));
     threads.enable_all().max_blocking_threads(BLOCKING_THREADS).thread_keep_alive(IDLE_THREAD).build()
 }
 
