@@ -105,7 +105,7 @@ impl Lane {
             let prospect = self.prospect(&rest);
             let signal = self.signal.clone();
             tokio::select! {
-                () = tokio::time::sleep(self.until(rest)) => {}
+                () = tokio::time::sleep(self.until(&rest)) => {}
                 () = signal.notified() => {}
                 () = come(prospect.as_ref()) => {}
                 Some(ended) = self.attempts.join_next_with_id() => self.ended(ended).await,
@@ -321,9 +321,9 @@ impl Lane {
     }
 
     /// How long to sleep at most.
-    fn until(&self, rest: Rest) -> Duration {
+    fn until(&self, rest: &Rest) -> Duration {
         let now = self.now();
-        let (Rest::Stuck(next) | Rest::NothingDue(next)) = rest;
+        let (Rest::Stuck(next) | Rest::NothingDue(next)) = *rest;
         let next = next.map_or(Duration::MAX, |next| next.since(now));
         let waits = self.shared.context.store.lane_load(&self.shared.name).messages;
         // Mail that comes wakes the lane.

@@ -47,14 +47,14 @@ impl Console {
     fn begin(&self, request: &str, fields: &[(&str, &str)]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut head = format!("{request} HTTP/1.1\r\nConnection: close\r\n");
+        write!(stream, "{request} HTTP/1.1\r\nConnection: close\r\n").unwrap();
         if !fields.iter().any(|(name, _)| *name == "Host") {
-            head += &format!("Host: {}\r\n", self.address);
+            write!(stream, "Host: {}\r\n", self.address).unwrap();
         }
         for (name, value) in fields {
-            head += &format!("{name}: {value}\r\n");
+            write!(stream, "{name}: {value}\r\n").unwrap();
         }
-        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        stream.write_all(b"\r\n").unwrap();
         stream
     }
 

@@ -263,7 +263,7 @@ async fn test_mode_that_a_reload_switches_is_told() {
     assert_eq!(lines, ["test_mode enabled=true action=redirect to=test@firm.example origin=configuration"]);
 }
 
-/// What has not changed in [test_mode] asks nothing of a store that is broken.
+/// What has not changed in `[test_mode]` asks nothing of a store that is broken.
 #[tokio::test(start_paused = true)]
 async fn a_broken_store_does_not_keep_a_reload_from_its_work() {
     let up = Upstream::new(Script::default());

@@ -372,9 +372,9 @@ mod tests {
             let (tell, answer) = oneshot::channel();
             let operation = move |db: &Writing| {
                 db.count("sent", n);
-                db.execute("INSERT INTO parent VALUES (?1)", [n as i64])?;
-                // After it has written something.
-                if fails { Err(rusqlite::Error::QueryReturnedNoRows) } else { Ok(n) }
+                // It fails after it has written something.
+                let written = db.execute("INSERT INTO parent VALUES (?1)", [n as i64]);
+                written.and((!fails).then_some(n).ok_or(rusqlite::Error::QueryReturnedNoRows))
             };
             jobs.push(Box::new(Pending { operation, result: None, tell }));
             told.push(answer);
