@@ -3,6 +3,7 @@
 //! Nothing else knows all parts; each gets handed in what it needs.
 
 mod changes;
+mod config_file;
 mod core;
 mod error;
 mod file_watch;
@@ -18,12 +19,11 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::core::Core;
 pub use error::RelayError;
-pub use reload::Reread;
 
 use self::core::STORE_GRACE;
 use self::front::Front;
 use self::reload::Reloader;
-use crate::config::LoadedConfig;
+use crate::config::{ConfigSource, LoadedConfig};
 use crate::control::ControlSocket;
 use crate::policy::test_mode::action_name;
 use crate::report::log;
@@ -40,12 +40,12 @@ pub struct RunScope<B, D> {
 }
 
 /// Runs the relay until SIGTERM or SIGINT. SIGHUP, a request over the control interface, or a change of the file where it is
-/// watched, reads the configuration again with `reread`; `log` then changes the log's settings.
+/// watched, reads the configuration again from `source`; `log` then changes the log's settings.
 ///
 /// # Errors
 /// When it can't start, or a part of it fails in a way that only a restart can mend.
-pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Result<(), RelayError> {
-    run_for(loaded, reread, log, RunScope { begun: || {}, done: std::future::pending() }).await
+pub async fn run(loaded: LoadedConfig, source: ConfigSource, log: log::Control) -> Result<(), RelayError> {
+    run_for(loaded, source, log, RunScope { begun: || {}, done: std::future::pending() }).await
 }
 
 /// Runs the relay as [`run`] does, until its scope is over at the latest.
@@ -54,26 +54,28 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
 /// As [`run`].
 pub async fn run_for(
     loaded: LoadedConfig,
-    reread: Reread,
+    source: ConfigSource,
     log: log::Control,
     scope: RunScope<impl FnOnce(), impl Future<Output = ()>>,
 ) -> Result<(), RelayError> {
-    let mut reloader = Reloader::new(&loaded, reread, log.clone()).await;
-    let config = Arc::new(loaded.config);
+    let mut reloader = Reloader::new(&loaded, source, log.clone()).await;
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     let mut hang_up = hear(SignalKind::hangup())?;
     let clock = Arc::new(SystemClock);
-    let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)?;
+    let (data_dir, most) = (&loaded.config.data_dir, loaded.config.queue.max_messages);
+    let store = SqliteStore::open(data_dir, most, Threading::Writer, clock)?;
+    let config = Arc::new(reloader.restore_switches(&store, loaded.config).await?);
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
     let log_written = || log.wait_written();
     let core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default(), log_written);
     let mut core = core.await?;
+    core.kept_switches = reloader.kept_switches();
     let (stop, stopping) = watch::channel(false);
-    let (reloads, mut asked) = mpsc::channel(1);
-    let mut front = Front::serve(&core, sockets, control, reloads, &stopping).await;
+    let (requests, mut asked) = mpsc::channel(1);
+    let mut front = Front::serve(&core, sockets, control, requests, &stopping).await;
     log_started(&core, loaded.path.as_deref());
     (scope.begun)();
     let mut done = std::pin::pin!(scope.done);
@@ -88,9 +90,7 @@ pub async fn run_for(
             () = reloader.watch.changed(), if core.context.config.watch => {
                 let _ = reloader.reload(&mut core, &mut front).await;
             }
-            Some(answer) = asked.recv() => {
-                let _ = answer.send(reloader.reload(&mut core, &mut front).await);
-            }
+            Some(request) = asked.recv() => reloader.answer(request, &mut core, &mut front).await,
             fault = core.failed() => break Err(fault),
             fault = front.failed() => break Err(fault),
         }

@@ -45,14 +45,14 @@ impl OwnRelay {
         let patience = loaded.config.shutdown_grace + STOP_LIMIT;
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = mpsc::channel();
-        let reread = context.reread(&loaded);
+        let source = context.source(&loaded);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
         let work = move || {
             let log = unread_log(&loaded);
             let begun = || drop(tell.send(News::Begun));
             let scope = RunScope { begun, done: async { drop(stopped.await) } };
-            let ended = runtime.block_on(relay::run_for(loaded, reread, log, scope));
+            let ended = runtime.block_on(relay::run_for(loaded, source, log, scope));
             runtime.shutdown_background();
             // Who has gone needs no word.
             let _ = tell.send(News::Ended(ended));

@@ -43,10 +43,10 @@ fn run(context: &CliContext, loaded: LoadedConfig) -> Result<(), Failure> {
     let installed = log::install_queued(loaded.config.log, Arc::new(SystemClock), stdout);
     let (log, _log_thread) = installed.map_err(|error| Failure::Failed(error.into()))?;
     log::log_panics();
-    let reread = context.reread(&loaded);
+    let source = context.source(&loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
-    let ended = runtime.block_on(relay::run(loaded, reread, log));
+    let ended = runtime.block_on(relay::run(loaded, source, log));
     // All that must last has been waited for. A name look-up that hangs must not hold up the exit.
     runtime.shutdown_background();
     ended.map_err(|error| Failure::Failed(error.into()))

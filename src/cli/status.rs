@@ -127,6 +127,7 @@ pub(super) fn limits_left(upstream: &UpstreamJson) -> String {
 /// What stands below an upstream: why it is not up, what its mail takes instead, and its accounts where these tell more.
 pub(super) fn notes(upstream: &UpstreamJson, viewer: &Viewer) -> Vec<String> {
     let mut notes: Vec<String> = why(upstream).into_iter().collect();
+    notes.extend(upstream.not_in_file.clone());
     notes.extend(upstream.fallback.as_ref().map(|via| format!("its mail takes the fallback {via}")));
     let several = upstream.accounts.len() > 1;
     let tells_more = |account: &&AccountJson| several || account.pace.is_some();
@@ -268,6 +269,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             uptime: 12_000,
             test_mode: TestModeJson {
+                not_in_file: None,
                 counts: TestModeCounts::default(),
                 enabled: true,
                 action: "redirect".to_owned(),
@@ -289,6 +291,7 @@ mod tests {
             })
             .collect(),
             upstreams: vec![UpstreamJson {
+                not_in_file: None,
                 name: "m365".to_owned(),
                 default: true,
                 state: "down".to_owned(),

@@ -5,6 +5,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::state::SwitchError;
 use super::view::ErrorBody;
 use crate::mail::{AddressError, QueueIdError};
 use crate::oauth::AcceptError;
@@ -98,6 +99,16 @@ impl From<TestModeError> for ApiError {
     fn from(error: TestModeError) -> Self {
         match error {
             TestModeError::Store(error) => Self::Store(error),
+            wrong => Self::Conflict(wrong.to_string()),
+        }
+    }
+}
+
+impl From<SwitchError> for ApiError {
+    fn from(error: SwitchError) -> Self {
+        match error {
+            SwitchError::TestMode(error) => error.into(),
+            SwitchError::Store(error) => Self::Store(error),
             wrong => Self::Conflict(wrong.to_string()),
         }
     }

@@ -12,5 +12,5 @@ pub mod view;
 
 pub use error::ApiError;
 pub use socket::{ControlSocket, SocketError};
-pub use state::{ApiState, Reloads, SharedState};
+pub use state::{ApiState, ConfigRequest, ConfigRequests, KeptIn, SharedState, SwitchError};
 pub use stream::Streams;

@@ -14,6 +14,7 @@ use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
 use crate::oauth::SignIns;
+use crate::policy::kept_switches::KeptSwitches;
 use crate::policy::test_mode::{Switch, users_in_test};
 use crate::policy::users::LoginSecret;
 use crate::route::{Router, own_upstreams};
@@ -37,6 +38,8 @@ pub struct Core {
     pub direct: Arc<DirectService>,
     /// The test mode switch.
     pub test_mode: Arc<Switch>,
+    /// Switches that the configuration file could not take.
+    pub kept_switches: Arc<KeptSwitches>,
     /// What logins are hashed with.
     pub login_secret: LoginSecret,
     /// When it was started.
@@ -110,6 +113,7 @@ impl Core {
             context,
             direct,
             test_mode,
+            kept_switches: Arc::default(),
             login_secret,
             sign_ins,
             instance,

@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::core::Core;
 use super::error::RelayError;
 use crate::config::Config;
-use crate::control::{ApiState, ControlSocket, Reloads, SharedState};
+use crate::control::{ApiState, ControlSocket, ConfigRequests, SharedState};
 use crate::listen::{BoundSockets, Listeners};
 use crate::memory::MemoryBudget;
 use crate::policy::admission::Admission;
@@ -24,7 +24,7 @@ pub(super) struct Front {
     /// Serves the control socket; ends when the relay stops.
     control: JoinSet<()>,
     state: SharedState,
-    reloads: Reloads,
+    requests: ConfigRequests,
     lasting: Lasting,
 }
 
@@ -56,7 +56,7 @@ impl Front {
         core: &Core,
         (mut listeners, sockets): (Listeners, BoundSockets),
         control: ControlSocket,
-        reloads: Reloads,
+        requests: ConfigRequests,
         stopping: &watch::Receiver<bool>,
     ) -> Self {
         let config = &core.context.config;
@@ -68,10 +68,10 @@ impl Front {
             memory: MemoryBudget::new(config.session.memory_in()),
         };
         listeners.follow(sockets, &config.listeners, &services(core, &lasting)).await;
-        let state = SharedState::new(control_state(core, &lasting, &reloads));
+        let state = SharedState::new(control_state(core, &lasting, &requests));
         let mut serving = JoinSet::new();
         serving.spawn(control.serve(state.clone(), stopped(stopping.clone())));
-        Self { listeners, control: serving, state, reloads, lasting }
+        Self { listeners, control: serving, state, requests, lasting }
     }
 
     /// Makes what another configuration needs. Nothing of what is in force changes.
@@ -99,7 +99,12 @@ impl Front {
         core.context.store.set_max_messages(config.queue.max_messages);
         let services = services(core, &self.lasting);
         self.listeners.follow(prepared.sockets, &config.listeners, &services).await;
-        self.state.store(control_state(core, &self.lasting, &self.reloads));
+        self.show(core);
+    }
+
+    /// Shows requests the core as it is now.
+    pub(super) fn show(&self, core: &Core) {
+        self.state.store(control_state(core, &self.lasting, &self.requests));
     }
 
     /// Waits for a part that ends although nobody has told it to.
@@ -158,7 +163,7 @@ fn estimate(core: &Core) -> Arc<Estimate> {
     Arc::new(Estimate::new(sources))
 }
 
-fn control_state(core: &Core, lasting: &Lasting, reloads: &Reloads) -> ApiState {
+fn control_state(core: &Core, lasting: &Lasting, requests: &ConfigRequests) -> ApiState {
     let context = &core.context;
     ApiState {
         store: context.store.clone(),
@@ -177,7 +182,8 @@ fn control_state(core: &Core, lasting: &Lasting, reloads: &Reloads) -> ApiState 
         estimate: estimate(core),
         sign_ins: core.sign_ins.clone(),
         test_mode: core.test_mode.clone(),
-        reloads: reloads.clone(),
+        kept_switches: core.kept_switches.clone(),
+        requests: requests.clone(),
     }
 }
 

@@ -46,6 +46,7 @@ pub fn router(state: SharedState) -> Router {
         .route("/limits", get(limits::show))
         .route("/limits/reset", post(limits::reset))
         .route("/upstreams", get(upstreams::list))
+        .route("/upstreams/{name}/default", post(upstreams::make_default))
         .route("/upstreams/{name}/enable", post(upstreams::enable))
         .route("/upstreams/{name}/disable", post(upstreams::disable))
         .route("/upstreams/{name}/trace", get(trace::follow))
