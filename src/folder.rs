@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{
-    Access, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, accessat, fchown, linkat, mkdirat, openat, renameat,
-    renameat_with, unlinkat,
+    Access, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, accessat, fchown, linkat, mkdirat, openat,
+    renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -76,6 +76,52 @@ pub fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     // When it can't be removed, that says no more than the error itself.
     remove(&beside);
     written
+}
+
+/// A file that grows under another name, for its owner alone, and has its own name only once all of it is there. Dropped before, it
+/// leaves nothing behind.
+#[derive(Debug)]
+pub struct GrowingFile {
+    /// What is written to.
+    pub file: File,
+    folder: File,
+    beside: OsString,
+    name: OsString,
+    is_named: bool,
+}
+
+impl GrowingFile {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let (folder, name) = place_of(path)?;
+        let beside = name_beside(name);
+        let _ = unlinkat(&folder, &beside, AtFlags::empty());
+        let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = File::from(openat(&folder, &beside, new, Mode::from_raw_mode(0o600))?);
+        Ok(Self { file, folder, beside, name: name.to_owned(), is_named: false })
+    }
+
+    /// Makes it durable, and gives it its name: what had that before is gone.
+    ///
+    /// # Errors
+    /// When it can't be synced or renamed.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        renameat(&self.folder, &self.beside, &self.folder, &self.name)?;
+        self.is_named = true;
+        self.folder.sync_all()
+    }
+}
+
+impl Drop for GrowingFile {
+    fn drop(&mut self) {
+        if !self.is_named {
+            let _ = unlinkat(&self.folder, &self.beside, AtFlags::empty());
+        }
+    }
 }
 
 /// What became of a file that was to be replaced.

@@ -12,7 +12,7 @@ use super::context::CliContext;
 use super::failure::Failure;
 use super::relay_user::check_owner;
 use crate::config::LoadedConfig;
-use crate::relay::{self, RelayError, RunScope};
+use crate::relay::{self, RelayError, RunScope, ServiceManager};
 use crate::report::log::{Control, LineLayer};
 use crate::time::SystemClock;
 
@@ -51,7 +51,8 @@ impl OwnRelay {
         let work = move || {
             let log = unread_log(&loaded);
             let begun = || drop(tell.send(News::Begun));
-            let scope = RunScope { begun, done: async { drop(stopped.await) } };
+            let done = async { drop(stopped.await) };
+            let scope = RunScope { begun, done, manager: ServiceManager::default() };
             let ended = runtime.block_on(relay::run_for(loaded, source, log, scope));
             runtime.shutdown_background();
             // Who has gone needs no word.

@@ -67,11 +67,13 @@ impl FileChange {
     /// # Errors
     /// When the text can't be changed so.
     pub fn applied_to(&self, text: &str) -> Result<String, EditError> {
-        let (mark, body) = text.strip_prefix(BYTE_ORDER_MARK).map_or(("", text), |body| (BYTE_ORDER_MARK, body));
+        let (mark, body) =
+            text.strip_prefix(BYTE_ORDER_MARK).map_or(("", text), |body| (BYTE_ORDER_MARK, body));
         let has_crlf = body.contains("\r\n");
         let body = if has_crlf { body.replace("\r\n", "\n") } else { body.to_owned() };
-        let mut file: DocumentMut =
-            body.parse().map_err(|error: toml_edit::TomlError| EditError::Syntax(error.message().to_owned()))?;
+        let mut file: DocumentMut = body
+            .parse()
+            .map_err(|error: toml_edit::TomlError| EditError::Syntax(error.message().to_owned()))?;
         if file.to_string().trim_end_matches('\n') != body.trim_end_matches('\n') {
             return Err(EditError::Layout);
         }
@@ -79,7 +81,11 @@ impl FileChange {
             Self::DefaultUpstream(name) => set_default(&mut file, name)?,
             Self::UpstreamEnabled { name, enabled } => {
                 let upstream = upstreams(&mut file)?.into_iter().find(|one| is_named(*one, name));
-                set(upstream.ok_or_else(|| EditError::NoUpstream(name.clone()))?, "enabled", (*enabled).into());
+                set(
+                    upstream.ok_or_else(|| EditError::NoUpstream(name.clone()))?,
+                    "enabled",
+                    (*enabled).into(),
+                );
             }
             Self::TestMode { enabled, action, address } => {
                 let section = section(&mut file, "test_mode")?;
@@ -120,10 +126,14 @@ fn set_default(file: &mut DocumentMut, name: &str) -> Result<(), EditError> {
 fn upstreams(file: &mut DocumentMut) -> Result<Vec<&mut dyn TableLike>, EditError> {
     match file.get_mut("upstream") {
         None => Ok(Vec::new()),
-        Some(Item::ArrayOfTables(tables)) => Ok(tables.iter_mut().map(|one| one as &mut dyn TableLike).collect()),
-        Some(Item::Value(Value::Array(list))) => {
-            Ok(list.iter_mut().filter_map(Value::as_inline_table_mut).map(|one| one as &mut dyn TableLike).collect())
+        Some(Item::ArrayOfTables(tables)) => {
+            Ok(tables.iter_mut().map(|one| one as &mut dyn TableLike).collect())
         }
+        Some(Item::Value(Value::Array(list))) => Ok(list
+            .iter_mut()
+            .filter_map(Value::as_inline_table_mut)
+            .map(|one| one as &mut dyn TableLike)
+            .collect()),
         Some(_) => Err(EditError::NotASection("upstream")),
     }
 }
@@ -136,8 +146,11 @@ fn is_named(upstream: &dyn TableLike, name: &str) -> bool {
 fn section<'f>(file: &'f mut DocumentMut, name: &'static str) -> Result<&'f mut dyn TableLike, EditError> {
     if !file.contains_key(name) {
         let mut made = Table::new();
-        // An empty line before it, as people write.
-        *made.decor_mut() = Decor::new(if file.is_empty() { "" } else { "\n" }, "");
+        // What stands at the end of the file stays before it; then an empty line, as people write.
+        let end = file.trailing().as_str().unwrap_or_default().to_owned();
+        let is_begun = !file.is_empty() || !end.is_empty();
+        *made.decor_mut() = Decor::new(format!("{end}{}", if is_begun { "\n" } else { "" }), "");
+        file.set_trailing("");
         file.insert(name, Item::Table(made));
     }
     file.get_mut(name).and_then(Item::as_table_like_mut).ok_or(EditError::NotASection(name))
@@ -225,7 +238,11 @@ host    = \"g\"
             ),
         ] {
             let (lost, new) = difference(FILE, &change);
-            assert_eq!((lost.as_slice(), new.as_slice()), (own(gone).as_slice(), own(come).as_slice()), "{change:?}");
+            assert_eq!(
+                (lost.as_slice(), new.as_slice()),
+                (own(gone).as_slice(), own(come).as_slice()),
+                "{change:?}"
+            );
         }
     }
 
@@ -250,8 +267,16 @@ host    = \"g\"
                 default_of("b"),
                 "upstream = [{ name = \"a\", default = false }, { name = \"b\" , default = true }]\n",
             ),
-            ("test_mode = { enabled = false }\n", test_mode(true, None, None), "test_mode = { enabled = true }\n"),
-            ("test_mode.enabled = true # x\n", test_mode(false, None, None), "test_mode.enabled = false # x\n"),
+            (
+                "test_mode = { enabled = false }\n",
+                test_mode(true, None, None),
+                "test_mode = { enabled = true }\n",
+            ),
+            (
+                "test_mode.enabled = true # x\n",
+                test_mode(false, None, None),
+                "test_mode.enabled = false # x\n",
+            ),
             ("", test_mode(false, None, None), "[test_mode]\nenabled = false\n"),
             // As an editor of Windows writes it.
             (

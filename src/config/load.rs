@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::digest::TextDigest;
 use super::fault::{Fault, Faults, Finding, SourcePlace, Warning};
 use super::known_keys::KnownKeys;
 use super::lines::Lines;
@@ -13,7 +14,6 @@ use super::sections::{
     dkim, dns, limit_group, listener, oauth, queue, rule, secrets, session, signature, smime, switches, top,
     upstream, user,
 };
-use super::source::TextDigest;
 use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
 

@@ -3,21 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use super::{Config, Faults, LoadedConfig, Machine, files, load, overrides};
-
-/// Tells one text of a configuration file from another. The text itself may have secrets in it, and is not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TextDigest([u8; 32]);
-
-impl TextDigest {
-    /// That of a text.
-    #[must_use]
-    pub fn of(text: &[u8]) -> Self {
-        Self(Sha256::digest(text).into())
-    }
-}
 
 /// Where a configuration came from: its file, if it has one, and the surroundings of the process.
 pub struct ConfigSource {

@@ -5,7 +5,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::state::SwitchError;
+use super::config_request::SwitchError;
 use super::view::ErrorBody;
 use crate::mail::{AddressError, QueueIdError};
 use crate::oauth::AcceptError;

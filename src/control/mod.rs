@@ -4,13 +4,15 @@
 //! the JSON, which the command line reads again.
 
 pub mod api;
+mod config_request;
 mod error;
 pub mod socket;
 mod state;
 mod stream;
 pub mod view;
 
+pub use config_request::{ConfigRequest, ConfigRequests, KeptIn, SwitchError};
 pub use error::ApiError;
 pub use socket::{ControlSocket, SocketError};
-pub use state::{ApiState, ConfigRequest, ConfigRequests, KeptIn, SharedState, SwitchError};
+pub use state::{ApiState, SharedState};
 pub use stream::Streams;

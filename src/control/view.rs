@@ -5,6 +5,7 @@ mod limits;
 mod message;
 mod probe;
 mod release;
+mod restored;
 mod send;
 mod sent_copies;
 mod sign_in;
@@ -21,6 +22,7 @@ pub use probe::{
     CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, TlsJson, tell_steps,
 };
 pub use release::{Release, ReleaseAll, ReleasePlan, ReleaseProgress, ReleaseQuery};
+pub use restored::RestoredJson;
 pub use send::{OutcomeJson, QueuedJson, SendEnd, SendEvent, SendPlan, WaitingJson};
 pub use sent_copies::SentCopiesJson;
 pub use sign_in::{SignInGrantJson, SignInJson, TokenJson};

@@ -97,7 +97,8 @@ impl KeptSwitches {
     #[must_use]
     pub fn enabled_by_command(&self, name: &str) -> Option<String> {
         let differs = self.enabled.contains(name);
-        differs.then(|| format!("it is enabled by command; the configuration has enabled = false{}", self.why()))
+        differs
+            .then(|| format!("it is enabled by command; the configuration has enabled = false{}", self.why()))
     }
 
     /// Why the file did not take a switch, as the end of a sentence; nothing when none was refused.

@@ -83,7 +83,8 @@ impl Reloader {
         tracing::warn!(
             event = "config_not_written",
             reason = why,
-            effect = "the switch is kept in the store, and stands before the file until that says something else"
+            effect =
+                "the switch is kept in the store, and stands before the file until that says something else"
         );
         Ok(())
     }
@@ -151,7 +152,9 @@ fn completed(change: FileChange, core: &Core) -> Result<FileChange, SwitchError>
 /// Whether the configuration in force says that already.
 fn says_so(change: &FileChange, config: &Config) -> bool {
     match change {
-        FileChange::DefaultUpstream(name) => config.upstreams.iter().any(|one| one.name == *name && one.default),
+        FileChange::DefaultUpstream(name) => {
+            config.upstreams.iter().any(|one| one.name == *name && one.default)
+        }
         FileChange::UpstreamEnabled { name, enabled } => {
             config.upstreams.iter().any(|one| one.name == *name && one.enabled == *enabled)
         }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::error::RelayError;
-use super::housekeeping;
+use super::{housekeeping, restored};
 use crate::account::{AccountServices, Accounts};
 use crate::config::Config;
 use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
@@ -88,7 +88,6 @@ impl Core {
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
-        let login_secret = LoginSecret::load(&*store).await?;
         let suspensions = store.suspensions().await?;
         let (phase, watched) = watch::channel(Phase::Running);
         let context = Arc::new(Context {
@@ -110,11 +109,11 @@ impl Core {
         let direct = Arc::new(DirectService::new(context.clone(), exchanges.clone()));
         let core = Self {
             started: context.timeline.now(),
-            context,
             direct,
             test_mode,
             kept_switches: Arc::default(),
-            login_secret,
+            login_secret: LoginSecret::load(&*context.store).await?,
+            context,
             sign_ins,
             instance,
             phase,
@@ -263,5 +262,6 @@ async fn recover(store: &dyn Store, config: &Config, log_written: impl FnOnce())
             action = "if queue.db was restored from a backup, send by hand what is missing; else remove them"
         );
     }
+    restored::begin(store, config).await?;
     store.note_clock().await
 }

@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::core::Core;
 use super::error::RelayError;
 use crate::config::Config;
-use crate::control::{ApiState, ControlSocket, ConfigRequests, SharedState};
+use crate::control::{ApiState, ConfigRequests, ControlSocket, SharedState};
 use crate::listen::{BoundSockets, Listeners};
 use crate::memory::MemoryBudget;
 use crate::policy::admission::Admission;

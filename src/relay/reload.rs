@@ -7,6 +7,7 @@ use super::changes;
 use super::core::Core;
 use super::file_watch::FileWatch;
 use super::front::Front;
+use super::service_manager::ServiceManager;
 use crate::config::{Config, ConfigSource, LoadedConfig, TextDigest};
 use crate::control::{ConfigRequest, socket};
 use crate::policy::kept_switches::KeptSwitches;
@@ -23,16 +24,22 @@ pub(super) struct Reloader {
     /// Switches that the file could not take.
     pub(super) kept: KeptSwitches,
     log: log::Control,
+    manager: ServiceManager,
     /// Sees when the file changes.
     pub(super) watch: FileWatch,
 }
 
 impl Reloader {
     /// For what was read first.
-    pub(super) async fn new(loaded: &LoadedConfig, source: ConfigSource, log: log::Control) -> Self {
+    pub(super) async fn new(
+        loaded: &LoadedConfig,
+        source: ConfigSource,
+        log: log::Control,
+        manager: ServiceManager,
+    ) -> Self {
         let watch = FileWatch::new(loaded.path.clone(), loaded.files.clone()).await;
         let (path, digest) = (loaded.path.clone(), loaded.digest);
-        Self { source: Arc::new(source), path, digest, kept: KeptSwitches::default(), log, watch }
+        Self { source: Arc::new(source), path, digest, kept: KeptSwitches::default(), log, manager, watch }
     }
 
     /// Puts the switches that a person has set before what the file says.
@@ -63,7 +70,9 @@ impl Reloader {
 
     /// Reads the configuration again and puts it in force. Returns what has changed, or all faults.
     pub(super) async fn reload(&mut self, core: &mut Core, front: &mut Front) -> Result<Vec<String>, String> {
+        self.manager.reloading();
         let done = self.try_reload(core, front).await;
+        self.manager.ready();
         match &done {
             Ok(changed) if changed.is_empty() => {
                 tracing::info!(event = "config_reloaded", reason = "nothing has changed");

@@ -20,9 +20,9 @@ pub use types::{
     MailboxFindings, Message, MessageId, MessageKind, MessageRelease, MessageState, NewBlacklistEntry,
     NewGrant, NewMessage, NewPermit, NewRecipient, NewSentCopy, NewSuspension, NextCopy, Orphans, Overdue,
     OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted, Priority, QueueCounts, QueuedRecipient,
-    RecipientState, Recipients, Recovered, Ruled, SentCopy, SentCopyId, Settlement, StoreError, StoredGrant,
-    StoredToken, Summary, SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TestModeCounts,
-    TestTreatment, Totals, TroubledDomain, WaitingCopies, domain_key, is_in_trouble, pattern_key,
-    patterns_covering,
+    RecipientState, Recipients, Recovered, Restored, Ruled, SentCopy, SentCopyId, Settlement, StoreError,
+    StoreOrigin, StoredGrant, StoredToken, Summary, SummaryRecipient, Suspension, SuspensionKind,
+    TROUBLE_WITHIN, TestModeCounts, TestTreatment, Totals, TroubledDomain, UsedQuota, WaitingCopies,
+    domain_key, is_in_trouble, pattern_key, patterns_covering,
 };
 pub use upload::Upload;

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::simulation::Simulation;
+use super::switches::without_a_file;
 
 /// The events of an answer that goes on.
 pub struct Events {
@@ -128,7 +129,8 @@ impl Simulation {
             estimate: Arc::new(self.estimate()),
             sign_ins: core.sign_ins.clone(),
             test_mode: core.test_mode.clone(),
-            reloads: tokio::sync::mpsc::channel(1).0,
+            kept_switches: core.kept_switches.clone(),
+            requests: without_a_file(core.test_mode.clone()),
         }))
     }
 }

@@ -5,7 +5,7 @@ use axum::extract;
 
 use super::{sign_ins, upstreams};
 use crate::config::{self, ServerAuth, TlsMode};
-use crate::control::view::{ListenerJson, SentCopiesJson, StatusJson};
+use crate::control::view::{ListenerJson, RestoredJson, SentCopiesJson, StatusJson};
 use crate::control::{ApiError, ApiState};
 
 pub(super) async fn show(
@@ -21,6 +21,8 @@ pub(super) async fn show(
     needs_a_person.extend(upstreams.iter().flat_map(|upstream| upstreams::faults(&state, upstream)));
     let sign_ins = sign_ins::all(&state);
     needs_a_person.extend(sign_ins.iter().filter_map(sign_ins::fault));
+    let restored = state.store.restored_mail().await?.as_ref().map(RestoredJson::new);
+    needs_a_person.extend(restored.as_ref().and_then(RestoredJson::fault));
     Ok(Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
@@ -31,6 +33,7 @@ pub(super) async fn show(
         sent_copies: copies.iter().map(|waiting| SentCopiesJson::new(waiting, &state.timeline)).collect(),
         queue: counts,
         totals,
+        restored,
         store_fault,
         needs_a_person,
     }))

@@ -1,8 +1,8 @@
 //! Test mode: how it is, and the switch.
 
 use axum::Json;
-use axum::extract::{self, FromRef as _};
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{self, FromRef as _};
 
 use super::reload::switch;
 use crate::config::{FileChange, TestMode};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::restored::RestoredJson;
 use super::sent_copies::SentCopiesJson;
 use super::sign_in::SignInJson;
 use super::test_mode::TestModeJson;
@@ -51,6 +52,9 @@ pub struct StatusJson {
     pub queue: QueueCounts,
     /// Recipients since the store was made.
     pub totals: Totals,
+    /// Where the store came from, when it was put in or saved, and what is still to be done about it; else null.
+    #[serde(default)]
+    pub restored: Option<RestoredJson>,
     /// Why the store accepts nothing at present.
     pub store_fault: Option<String>,
     /// What a person must see to, in words, a text each; what was switched off by hand is none of it.

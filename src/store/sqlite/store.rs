@@ -15,7 +15,7 @@ use super::job_queue::Urgency;
 use super::readers::Readers;
 use super::writer::{Threading, Writer};
 use super::writing::{Loads, Writing};
-use super::{schema, settings};
+use super::{restored, schema, settings};
 use crate::folder;
 use crate::mail::QueueId;
 use crate::store::StoreError;
@@ -68,6 +68,7 @@ impl SqliteStore {
         let fault = at_start(&path);
         let mut connection = Connection::open(&path).map_err(&fault)?;
         schema::prepare(&mut connection, &ours)?;
+        restored::hold(&mut connection, clock.wall().as_millisecond()).map_err(&fault)?;
         let content_dir = ours.contents();
         folder::make(&content_dir).map_err(at(&content_dir))?;
         ours.mark()?;
