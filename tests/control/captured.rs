@@ -1,5 +1,6 @@
 //! The local mailbox of test mode, which is read without the relay.
 
+use mailsluice::content::SplitContent;
 use mailsluice::mail::QueueId;
 use mailsluice::upstream::Mailbox;
 use serde_json::json;
@@ -21,7 +22,7 @@ fn relay() -> Relay {
              X-Mailsluice-Recipient: <b@x.example>\r\n"
         );
         let content = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe_=1B[2J?=\r\nX-Mailsluice-Recipient: <no@x.example>\r\n\r\nhello\x1b[2J\r\n";
-        mailbox.put(&id(n), &envelope, content.as_bytes()).unwrap();
+        mailbox.put(&id(n), &envelope, &SplitContent::memory(content.into())).unwrap();
     }
     let name = id(3).to_string();
     std::fs::rename(folder.join("new").join(&name), folder.join("cur").join(format!("{name}:2,S"))).unwrap();

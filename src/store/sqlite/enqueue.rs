@@ -54,10 +54,10 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<Op
     if let Some(data) = message.content.octets() {
         db.prepare_cached("INSERT INTO content (message, data) VALUES (?1, ?2)")?.execute((id, data))?;
     }
-    let taken = taker.map(|taker| taker.take(db, MessageId(id), message, &entry)).transpose()?;
+    let at_once = taker.map(|taker| taker.take(db, MessageId(id), message, &entry)).transpose()?;
     // From here on the commit decides, whether or not somebody still waits for it.
     message.content.keep();
-    Ok(taken)
+    Ok(at_once)
 }
 
 fn insert_message(

@@ -374,7 +374,8 @@ mod tests {
                 db.count("sent", n);
                 db.execute("INSERT INTO parent VALUES (?1)", [n as i64])?;
                 // After it has written something.
-                if fails { Err(rusqlite::Error::QueryReturnedNoRows) } else { Ok(n) }
+                let outcome = (!fails).then_some(n);
+                outcome.ok_or(rusqlite::Error::QueryReturnedNoRows)
             };
             jobs.push(Box::new(Pending { operation, result: None, tell }));
             told.push(answer);
