@@ -141,6 +141,41 @@ fn what_can_be_read_of_a_damaged_store_is_saved_and_the_sums_fit() {
     );
 }
 
+/// Octets that were overwritten need not make a page unreadable: what can't be is refused, and the rest stays of use.
+#[test]
+fn rows_that_can_be_read_but_make_no_sense() {
+    let mut service = filled(8);
+    let db = rusqlite::Connection::open(service.data().join("queue.db")).unwrap();
+    db.execute_batch(
+        "UPDATE message SET priority = 9 WHERE id = 1;
+         UPDATE message SET attempts = 5000000000 WHERE id = 2;
+         UPDATE message SET checksum = -1 WHERE id = 3;
+         UPDATE message SET reverse_path = 'no address' WHERE id = 4;
+         UPDATE message SET age_base = -139354346536677, accepted = 1 WHERE id = 5;
+         UPDATE message SET due = 9000000000000000000, accepted_wall = 9000000000000000000 WHERE id = 6;
+         UPDATE recipient SET doubts = -7 WHERE message = 7 AND place = 0;
+         UPDATE recipient SET address = 'a@' WHERE message = 8 AND place = 1;",
+    )
+    .unwrap();
+    db.close().unwrap();
+    let told = service.run(&["store", "salvage", "--json"]).done().json();
+    assert_eq!((&told["messages"], &told["lost_recipients"]), (&json!(5), &json!(10)), "{told}");
+    for table in told["tables"].as_array().unwrap() {
+        let is_damaged = table["name"] == "message" || table["name"] == "recipient";
+        assert_eq!(table["has_gaps"], is_damaged, "{table}");
+    }
+    let db = rusqlite::Connection::open(service.data().join("queue.db")).unwrap();
+    let strange = "SELECT count(*) FROM message WHERE abs(age_base - accepted) > 86400000 OR abs(due - accepted) > 86400000 \
+                   OR abs(accepted_wall - accepted) > 86400000";
+    assert_eq!(db.query_row(strange, [], |row| row.get::<_, i64>(0)), Ok(0), "their times are mended");
+    db.close().unwrap();
+    service.start();
+    assert_eq!(service.status()["queue"]["held"], json!(5));
+    service.run(&["queue", "list"]).done();
+    service.run(&["queue", "release", "--all", "--to", "recipients", "--yes"]).done();
+    assert_eq!((&service.totals()["queued"], &service.totals()["expired"]), (&json!(8), &json!(0)));
+}
+
 #[test]
 fn a_salvage_that_was_interrupted_is_finished() {
     let service = filled(2);

@@ -15,9 +15,9 @@ use super::fault::database;
 use super::files::{StoreFolder, at};
 use super::restored::{self, NewMark};
 use super::walk::{TableShape, quoted, tables};
-use super::{examine, schema};
+use super::{examine, schema, settings};
 use crate::folder;
-use crate::mail::QueueId;
+use crate::mail::{Address, QueueId};
 use crate::store::{Decisions, StoreError, StoreOrigin};
 
 /// The new data base while it grows.
@@ -26,11 +26,38 @@ const GROWING: &str = "queue.db.new";
 const COMPLETE: &str = "queue.db.salvaged";
 /// Tables without which nobody knows how much was sent.
 const COUNTS: [&str; 4] = ["usage", "lease", "permit", "switch"];
-/// Numbers of a message, and the largest that each can be.
-const NUMBERS: [(&str, i64); 6] =
-    [("kind", 1), ("priority", 3), ("state", 2), ("body", 1), ("in_file", 1), ("size", i64::MAX)];
+/// Numbers of a message that can't be others.
+const OF_MESSAGES: [NumberRange; 11] = [
+    NumberRange("kind", 0, 1),
+    NumberRange("priority", 0, 3),
+    NumberRange("state", 0, 2),
+    NumberRange("body", 0, 1),
+    NumberRange("smtputf8", 0, 1),
+    NumberRange("in_file", 0, 1),
+    NumberRange("size", 0, i64::MAX),
+    NumberRange("attempts", 0, MOST_ATTEMPTS),
+    NumberRange("ret", 0, 1),
+    NumberRange("mt_priority", -9, 9),
+    NumberRange("checksum", 0, u32::MAX as i64),
+];
+/// Numbers of a recipient that can't be others.
+const OF_RECIPIENTS: [NumberRange; 6] = [
+    NumberRange("place", 0, u32::MAX as i64),
+    NumberRange("state", 0, 5),
+    NumberRange("attempts", 0, MOST_ATTEMPTS),
+    NumberRange("failures", 0, MOST_ATTEMPTS),
+    NumberRange("doubts", 0, MOST_ATTEMPTS),
+    NumberRange("notify", 0, 7),
+];
+/// One attempt a second, for years.
+const MOST_ATTEMPTS: i64 = 1 << 28;
+/// What waits has waited for less than that, and is due sooner: ten years, in milliseconds.
+const LONGEST: i64 = 3_652 * 86_400_000;
 /// What has become of recipients, by the names of the totals.
 const ENDS: &str = "'sent', 'bounced', 'expired', 'dropped', 'captured', 'deleted'";
+
+/// A column, and what its numbers are at least and at most.
+struct NumberRange(&'static str, i64, i64);
 
 /// What was saved of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -138,6 +165,7 @@ fn save(damaged: &Path, new: &Path, now: i64) -> Result<Vec<SalvagedTable>, Stor
             None => SalvagedTable { name: table.name.clone(), rows: 0, has_gaps: true },
         });
     }
+    mend_times(&transaction, now).map_err(database)?;
     let lost = settle(&transaction).map_err(database)?;
     let limits = saved.iter().any(|table| table.has_gaps && COUNTS.contains(&table.name.as_str()));
     let mark = NewMark { origin: StoreOrigin::Salvage, made: now, lost, limits };
@@ -172,7 +200,7 @@ fn copy(
     let has_gaps = from.walk(old, &columns, &mut |row| {
         let values = values(row, columns.len());
         let has_types = columns.iter().zip(&values).all(|(column, value)| has_type(to, column, value));
-        if !has_types || to.name == "message" && !is_message(&columns, &values) {
+        if !has_types || !is_sound(&to.name, &CopiedRow { columns: &columns, values: &values }) {
             refused = true;
             return Ok(());
         }
@@ -212,31 +240,79 @@ impl rusqlite::ToSql for Borrowed<'_> {
     }
 }
 
-/// Whether a value is of the type that its column was declared with: SQLite itself takes any.
+/// Whether a column may have a value: SQLite itself takes any type, and passes over a row that lacks one without a word.
 fn has_type(table: &TableShape, column: &str, value: &Value) -> bool {
-    let kind =
-        table.columns.iter().position(|known| known == column).map(|place| table.kinds[place].as_str());
-    match kind {
-        Some("INTEGER") => matches!(value, Value::Integer(_) | Value::Null),
-        Some("TEXT") => matches!(value, Value::Text(_) | Value::Null),
+    let Some(place) = table.columns.iter().position(|known| known == column) else { return true };
+    match (table.kinds[place].as_str(), value) {
+        (_, Value::Null) => !table.required[place],
+        ("INTEGER", _) => matches!(value, Value::Integer(_)),
+        ("TEXT", _) => matches!(value, Value::Text(_)),
         _ => true,
     }
 }
 
-/// Whether a row can be a message: its name and what was decided about it are read at every turn, and by the numbers it is found.
-fn is_message(columns: &[&str], values: &[Value]) -> bool {
-    let value = |name: &str| columns.iter().position(|column| *column == name).map(|place| &values[place]);
-    let is_within = |(name, most): (&str, i64)| match value(name) {
-        Some(Value::Integer(number)) => (0..=most).contains(number),
-        _ => false,
-    };
-    let has_name = matches!(value("queue_id"), Some(Value::Text(name)) if QueueId::parse(name).is_ok());
-    let decisions = match value("decisions") {
-        Some(Value::Text(text)) => Decisions::from_text(Some(text)).is_ok(),
-        Some(Value::Null) | None => true,
-        Some(_) => false,
-    };
-    has_name && decisions && NUMBERS.into_iter().all(is_within)
+/// The columns of a row that are copied, and what it has in them.
+struct CopiedRow<'a> {
+    columns: &'a [&'a str],
+    values: &'a [Value],
+}
+
+impl CopiedRow<'_> {
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.columns.iter().position(|column| *column == name).map(|place| &self.values[place])
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.value(name) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn is_within(&self, NumberRange(name, least, most): &NumberRange) -> bool {
+        match self.value(name) {
+            Some(Value::Integer(number)) => (least..=most).contains(&number),
+            // An older version has no such column, or nothing is known: where that can't be it was refused.
+            _ => true,
+        }
+    }
+}
+
+/// Whether a row of the queue can be one: by its names and numbers it is found, and one that can't be read when its turn comes is
+/// held again each time.
+fn is_sound(table: &str, row: &CopiedRow<'_>) -> bool {
+    let is_address = |text: &str| Address::parse(text).is_ok();
+    match table {
+        "message" => {
+            row.text("queue_id").is_some_and(|name| QueueId::parse(name).is_ok())
+                && row.text("reverse_path").is_some_and(|path| path.is_empty() || is_address(path))
+                && Decisions::from_text(row.text("decisions")).is_ok()
+                && OF_MESSAGES.iter().all(|range| row.is_within(range))
+        }
+        "recipient" => {
+            row.text("address").is_some_and(is_address)
+                && OF_RECIPIENTS.iter().all(|range| row.is_within(range))
+        }
+        _ => true,
+    }
+}
+
+/// Of what claims to have come long ago, or to be due in many years, the times are damaged: it counts as accepted when the store was
+/// last known to be in use. Else it would expire as soon as a person lets it go.
+fn mend_times(db: &Connection, now: i64) -> rusqlite::Result<()> {
+    let last = settings::anchor(db)?.map_or(now, |anchor| anchor.moment.0);
+    let (first, late) = (last.saturating_sub(LONGEST), last.saturating_add(LONGEST));
+    db.execute(
+        "UPDATE message SET accepted = ?1, age_base = ?1 \
+         WHERE accepted NOT BETWEEN ?2 AND ?3 OR age_base NOT BETWEEN ?2 AND ?3",
+        (last, first, late),
+    )?;
+    db.execute("UPDATE message SET due = ?1 WHERE due NOT BETWEEN ?2 AND ?3", (last, first, late))?;
+    db.execute(
+        "UPDATE message SET accepted_wall = ?1 WHERE accepted_wall NOT BETWEEN 0 AND ?2",
+        (now, now.saturating_add(LONGEST)),
+    )
+    .map(drop)
 }
 
 /// Makes what was saved fit together, and the totals with it. Tells how many recipients are lost.

@@ -22,6 +22,8 @@ pub(super) struct TableShape {
     pub(super) columns: Vec<String>,
     /// The declared type of each column.
     pub(super) kinds: Vec<String>,
+    /// Whether each column must have a value.
+    pub(super) required: Vec<bool>,
     key: RowKey,
 }
 
@@ -39,6 +41,7 @@ struct Column {
     name: String,
     kind: String,
     in_key: i64,
+    required: bool,
 }
 
 /// All tables, but for SQLite's own.
@@ -50,8 +53,11 @@ pub(super) fn tables(db: &Connection) -> rusqlite::Result<Vec<TableShape>> {
 }
 
 fn table(db: &Connection, name: String) -> rusqlite::Result<TableShape> {
-    let mut select = db.prepare("SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid")?;
-    let read = |row: &Row<'_>| Ok(Column { name: row.get(0)?, kind: row.get(1)?, in_key: row.get(2)? });
+    let mut select =
+        db.prepare("SELECT name, type, pk, \"notnull\" FROM pragma_table_info(?1) ORDER BY cid")?;
+    let read = |row: &Row<'_>| {
+        Ok(Column { name: row.get(0)?, kind: row.get(1)?, in_key: row.get(2)?, required: row.get(3)? })
+    };
     let columns: Vec<Column> = select.query_map([&name], read)?.collect::<rusqlite::Result<_>>()?;
     let mut key: Vec<&Column> = columns.iter().filter(|column| column.in_key > 0).collect();
     key.sort_by_key(|column| column.in_key);
@@ -60,8 +66,13 @@ fn table(db: &Connection, name: String) -> rusqlite::Result<TableShape> {
         Some(_) => RowKey::Text(key.iter().map(|column| column.name.clone()).collect()),
         None => RowKey::Number("rowid".to_owned()),
     };
-    let (columns, kinds) = columns.into_iter().map(|column| (column.name, column.kind)).unzip();
-    Ok(TableShape { name, columns, kinds, key })
+    let mut shape = TableShape { name, columns: Vec::new(), kinds: Vec::new(), required: Vec::new(), key };
+    for column in columns {
+        shape.columns.push(column.name);
+        shape.kinds.push(column.kind);
+        shape.required.push(column.required);
+    }
+    Ok(shape)
 }
 
 impl TableShape {
