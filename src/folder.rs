@@ -291,6 +291,7 @@ mod tests {
         assert!(create_file(&folder.path().join(".."), b"", 0o600).is_err());
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test writes plain files")]
     #[test]
     fn a_file_is_replaced_as_it_was() {
         let folder = tempfile::tempdir().unwrap();

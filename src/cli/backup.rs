@@ -59,12 +59,12 @@ impl ProgressLine {
     }
 
     fn show(&mut self, done: u64, all: u64) {
-        let percent = Some(done.saturating_mul(100).checked_div(all).unwrap_or(100).min(100));
-        if !self.is_shown || percent == self.percent {
+        let percent = done.saturating_mul(100).checked_div(all).unwrap_or(100).min(100);
+        if !self.is_shown || self.percent == Some(percent) {
             return;
         }
-        self.percent = percent;
-        let text = format!("\r{:3} % of {}", percent.unwrap_or_default(), size(all));
+        self.percent = Some(percent);
+        let text = format!("\r{percent:3} % of {}", size(all));
         // Who does not read it misses nothing.
         let _ = io::stderr().write_all(text.as_bytes());
     }

@@ -43,6 +43,9 @@ impl KeptSwitches {
     ///
     /// # Errors
     /// When the store can't be written.
+    ///
+    /// # Panics
+    /// Never: plain fields always serialise.
     pub async fn save(&self, store: &dyn Switches) -> Result<(), StoreError> {
         let text = serde_json::to_string(self).expect("plain fields always serialise");
         store.set_switch(KEY, text).await
