@@ -801,7 +801,10 @@ fn a_wrong_request_gets_a_fitting_status_and_an_error_in_json() {
         ("PUT", "/api/v1/test-mode", "{\"enabled\": true, \"action\": \"burn\"}", "400"),
         ("GET", "/api/v1/upstreams/m365/enable", "", "405"),
         ("POST", "/api/v1/upstreams/nobody/disable", "", "404"),
-        ("POST", "/api/v1/upstreams/off/enable", "", "409"),
+        ("GET", "/api/v1/upstreams/m365/default", "", "405"),
+        ("POST", "/api/v1/upstreams/nobody/default", "", "404"),
+        // There is no test address.
+        ("PUT", "/api/v1/test-mode", "{\"enabled\": true, \"action\": \"redirect\"}", "409"),
         ("POST", "/api/v1/limits/reset", "{\"upstream\": \"m365\", \"windows\": [\"year\"]}", "400"),
     ] {
         let mut stream = UnixStream::connect(&socket).unwrap();
