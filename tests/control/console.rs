@@ -49,10 +49,10 @@ impl Console {
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut head = format!("{request} HTTP/1.1\r\nConnection: close\r\n");
         if !fields.iter().any(|(name, _)| *name == "Host") {
-            head += &format!("Host: {}\r\n", self.address);
+            head = format!("{head}Host: {}\r\n", self.address);
         }
         for (name, value) in fields {
-            head += &format!("{name}: {value}\r\n");
+            head = format!("{head}{name}: {value}\r\n");
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
         stream

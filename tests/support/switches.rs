@@ -7,7 +7,7 @@ use mailsluice::control::{ConfigRequest, ConfigRequests, KeptIn};
 use mailsluice::policy::test_mode::Switch;
 
 /// Answers requests, within the runtime in which it is called, for as long as somebody may ask.
-pub fn without_a_file(test_mode: Arc<Switch>) -> ConfigRequests {
+pub(crate) fn without_a_file(test_mode: Arc<Switch>) -> ConfigRequests {
     let (requests, mut asked) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         while let Some(request) = asked.recv().await {

@@ -50,7 +50,7 @@ pub(super) async fn list(
     params(("name" = String, Path, description = "The name of an upstream")),
     responses(
         (status = 200, description = "The upstream as it is now", body = UpstreamJson),
-        (status = 409, description = "The configuration file can't be changed so; nothing was done"),
+        (status = 409, description = "The configuration file was edited meanwhile, or would have faults so"),
     )
 )]
 pub(super) async fn make_default(
@@ -73,7 +73,7 @@ pub(super) async fn make_default(
     params(("name" = String, Path, description = "The name of an upstream")),
     responses(
         (status = 200, description = "The upstream as it is now", body = UpstreamJson),
-        (status = 409, description = "The configuration says otherwise"),
+        (status = 409, description = "The configuration file was edited meanwhile, or would have faults so"),
     )
 )]
 pub(super) async fn disable(
@@ -107,7 +107,7 @@ pub(super) async fn disable(
     params(("name" = String, Path, description = "The name of an upstream")),
     responses(
         (status = 200, description = "The upstream as it is now", body = UpstreamJson),
-        (status = 409, description = "The configuration says otherwise"),
+        (status = 409, description = "The configuration file was edited meanwhile, or would have faults so"),
     )
 )]
 pub(super) async fn enable(
