@@ -42,7 +42,7 @@ fi
 needs=(
     postfix:postfix smtp-sink:postfix swaks:swaks curl:curl msmtp:msmtp opendkim:opendkim
     opendkim-testmsg:opendkim-tools saslpasswd2:sasl2-bin strace:strace openssl:openssl cc:gcc python3:python3
-    node:nodejs npm:npm php:php-cli go:golang-go dovecot:dovecot-core nsd:nsd
+    node:nodejs npm:npm php:php-cli go:golang-go dovecot:dovecot-core nsd:nsd systemd-analyze:systemd
 )
 # Packages without a command of their own; swaks needs libnet-ssleay-perl for TLS.
 modules=(libsasl2-modules libc6-dev libnet-ssleay-perl libphp-phpmailer dovecot-submissiond libgsasl18 dovecot-imapd)

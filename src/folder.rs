@@ -1,14 +1,15 @@
 //! Folders that last: each entry on the way to them is synced.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, fchown, linkat, mkdirat, openat, renameat_with, unlinkat,
+    Access, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, accessat, fchown, linkat, mkdirat, openat,
+    renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -62,9 +63,7 @@ pub fn make_for_owner(path: &Path, mode: u32) -> io::Result<Option<&Path>> {
 /// When there is something of that name already, or it can't be written, given away or synced.
 pub fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let (folder, name) = place_of(path)?;
-    let mut beside = OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{}", std::process::id()));
+    let beside = name_beside(name);
     let remove = |name: &OsStr| {
         let _ = unlinkat(&folder, name, AtFlags::empty());
     };
@@ -77,6 +76,119 @@ pub fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     // When it can't be removed, that says no more than the error itself.
     remove(&beside);
     written
+}
+
+/// A file that grows under another name, for its owner alone, and has its own name only once all of it is there. Dropped before, it
+/// leaves nothing behind.
+#[derive(Debug)]
+pub struct GrowingFile {
+    /// What is written to.
+    pub file: File,
+    folder: File,
+    beside: OsString,
+    name: OsString,
+    is_named: bool,
+}
+
+impl GrowingFile {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let (folder, name) = place_of(path)?;
+        let beside = name_beside(name);
+        let _ = unlinkat(&folder, &beside, AtFlags::empty());
+        let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = File::from(openat(&folder, &beside, new, Mode::from_raw_mode(0o600))?);
+        Ok(Self { file, folder, beside, name: name.to_owned(), is_named: false })
+    }
+
+    /// Makes it durable, and gives it its name: what had that before is gone.
+    ///
+    /// # Errors
+    /// When it can't be synced or renamed.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        renameat(&self.folder, &self.beside, &self.folder, &self.name)?;
+        self.is_named = true;
+        self.folder.sync_all()
+    }
+}
+
+impl Drop for GrowingFile {
+    fn drop(&mut self) {
+        if !self.is_named {
+            let _ = unlinkat(&self.folder, &self.beside, AtFlags::empty());
+        }
+    }
+}
+
+/// What became of a file that was to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replacement {
+    /// The new content is in its place, and lasts.
+    Done,
+    /// It has another content than was expected, and was not touched.
+    Differs,
+}
+
+/// Puts another content in the place of a file's, in one step: whoever reads it finds the old one or the new one, and so does
+/// who comes after a crash. A link is followed; owner, group and mode stay.
+///
+/// # Errors
+/// When we may not write it, or its folder can't take another file, or owner and mode can't be kept: then nothing has changed.
+pub fn replace_file(path: &Path, expected: &[u8], content: &[u8]) -> io::Result<Replacement> {
+    let path = path.canonicalize()?;
+    let (folder, name) = place_of(&path)?;
+    accessat(&folder, name, Access::WRITE_OK, AtFlags::EACCESS)?;
+    let is_expected = || {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut found = Vec::new();
+        let file = File::from(openat(&folder, name, flags, Mode::empty())?);
+        (&file).take(expected.len() as u64 + 1).read_to_end(&mut found)?;
+        Ok::<_, io::Error>((found == expected).then_some(file.metadata()?))
+    };
+    let Some(facts) = is_expected()? else { return Ok(Replacement::Differs) };
+    let beside = name_beside(name);
+    let remove = || {
+        let _ = unlinkat(&folder, &beside, AtFlags::empty());
+    };
+    remove();
+    let replaced = write_like(&folder, &beside, content, &facts).and_then(|()| {
+        // Whoever has written it meanwhile goes first.
+        if is_expected()?.is_none() {
+            return Ok(Replacement::Differs);
+        }
+        renameat(&folder, &beside, &folder, name)?;
+        folder.sync_all()?;
+        Ok(Replacement::Done)
+    });
+    if !matches!(replaced, Ok(Replacement::Done)) {
+        remove();
+    }
+    replaced
+}
+
+/// Writes a file that has the owner and the mode of another, and syncs it.
+fn write_like(folder: &File, name: &OsStr, content: &[u8], like: &Metadata) -> io::Result<()> {
+    let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut file = File::from(openat(folder, name, new, Mode::from_raw_mode(0o600))?);
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+        fchown(&file, Some(Uid::from_raw(like.uid())), Some(Gid::from_raw(like.gid())))?;
+    }
+    file.set_permissions(like.permissions())?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// The name under which a file is written before it gets its own.
+fn name_beside(name: &OsStr) -> OsString {
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    beside
 }
 
 /// The folder of something, opened, so that it stays the same one whatever others do, and the name in it.
@@ -177,6 +289,39 @@ mod tests {
         let nowhere = create_file(&folder.path().join("x/y"), b"", 0o600).unwrap_err();
         assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
         assert!(create_file(&folder.path().join(".."), b"", 0o600).is_err());
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test writes plain files")]
+    #[test]
+    fn a_file_is_replaced_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("a.toml"), folder.path().join("link"));
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+        }
+        let facts = |path: &Path| {
+            let facts = std::fs::metadata(path).unwrap();
+            (facts.uid(), facts.gid(), facts.permissions().mode())
+        };
+        let before = facts(&path);
+        assert_eq!(replace_file(&link, b"old", b"new").unwrap(), Replacement::Done);
+        assert_eq!((std::fs::read(&path).unwrap(), facts(&path)), (b"new".to_vec(), before));
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        for other in [&b"old"[..], b"ne", b"new!"] {
+            assert_eq!(replace_file(&path, other, b"x").unwrap(), Replacement::Differs);
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left behind");
+        assert!(replace_file(&folder.path().join("b"), b"", b"x").is_err());
+        if !is_root {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).unwrap();
+            let closed = replace_file(&path, b"new", b"x").unwrap_err();
+            assert_eq!(closed.kind(), io::ErrorKind::PermissionDenied);
+        }
     }
 
     #[test]

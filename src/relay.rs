@@ -3,6 +3,7 @@
 //! Nothing else knows all parts; each gets handed in what it needs.
 
 mod changes;
+mod config_file;
 mod console;
 mod core;
 mod error;
@@ -10,6 +11,8 @@ mod file_watch;
 mod front;
 mod housekeeping;
 mod reload;
+mod restored;
+mod service_manager;
 
 use std::io;
 use std::path::Path;
@@ -22,15 +25,16 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::core::Core;
 pub use error::RelayError;
-pub use reload::Reread;
+pub use service_manager::ServiceManager;
 
 use self::core::STORE_GRACE;
 use self::front::Front;
 use self::reload::Reloader;
-use crate::config::LoadedConfig;
+use crate::config::{Config, ConfigSource, LoadedConfig};
 use crate::control::ControlSocket;
 use crate::policy::test_mode::action_name;
 use crate::report::log;
+use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
 use crate::upstream::TcpDial;
@@ -58,15 +62,23 @@ pub struct RunScope<B, D> {
     pub begun: B,
     /// The relay stops when this is done.
     pub done: D,
+    /// Who has started it.
+    pub manager: ServiceManager,
 }
 
 /// Runs the relay until SIGTERM or SIGINT. SIGHUP, a request over the control interface, or a change of the file where it is
-/// watched, reads the configuration again with `reread`; `log` then changes the log's settings.
+/// watched, reads the configuration again from `source`; `log` then changes the log's settings, and `manager` hears how it is.
 ///
 /// # Errors
 /// When it can't start, or a part of it fails in a way that only a restart can mend.
-pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Result<(), RelayError> {
-    run_for(loaded, reread, log, RunScope { begun: || {}, done: std::future::pending() }).await
+pub async fn run(
+    loaded: LoadedConfig,
+    source: ConfigSource,
+    log: log::Control,
+    manager: ServiceManager,
+) -> Result<(), RelayError> {
+    let scope = RunScope { begun: || {}, done: std::future::pending(), manager };
+    run_for(loaded, source, log, scope).await
 }
 
 /// Runs the relay as [`run`] does, until its scope is over at the latest.
@@ -75,27 +87,29 @@ pub async fn run(loaded: LoadedConfig, reread: Reread, log: log::Control) -> Res
 /// As [`run`].
 pub async fn run_for(
     loaded: LoadedConfig,
-    reread: Reread,
+    source: ConfigSource,
     log: log::Control,
     scope: RunScope<impl FnOnce(), impl Future<Output = ()>>,
 ) -> Result<(), RelayError> {
-    let mut reloader = Reloader::new(&loaded, reread, log.clone()).await;
-    let config = Arc::new(loaded.config);
+    let mut reloader = Reloader::new(&loaded, source, log.clone(), scope.manager.clone()).await;
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     let mut hang_up = hear(SignalKind::hangup())?;
-    let clock = Arc::new(SystemClock);
-    let store = SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)?;
+    let store = open_store(&loaded.config)?;
+    let config = Arc::new(reloader.restore_switches(&store, loaded.config).await?);
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
     let log_written = || log.wait_written();
     let core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default(), log_written);
     let mut core = core.await?;
+    core.kept_switches = reloader.kept_switches();
     let (stop, stopping) = watch::channel(false);
-    let (reloads, mut asked) = mpsc::channel(1);
-    let mut front = Front::serve(&core, sockets, control, (reloads, log.feed()), &stopping).await;
+    let (requests, mut asked) = mpsc::channel(1);
+    let mut front = Front::serve(&core, sockets, control, (requests, log.feed()), &stopping).await;
     log_started(&core, loaded.path.as_deref());
+    let _attending = scope.manager.attend(core.context.store.clone());
+    scope.manager.ready();
     (scope.begun)();
     let mut done = std::pin::pin!(scope.done);
     let end = loop {
@@ -109,17 +123,13 @@ pub async fn run_for(
             () = reloader.watch.changed(), if core.context.config.watch => {
                 let _ = reloader.reload(&mut core, &mut front).await;
             }
-            Some(answer) = asked.recv() => {
-                let _ = answer.send(reloader.reload(&mut core, &mut front).await);
-            }
+            Some(request) = asked.recv() => reloader.answer(request, &mut core, &mut front).await,
             fault = core.failed() => break Err(fault),
             fault = front.failed() => break Err(fault),
         }
     };
-    match &end {
-        Ok(name) => tracing::info!(event = "stopping", reason = name),
-        Err(fault) => tracing::error!(event = "stopping", reason = fault),
-    }
+    log_stopping(&end);
+    scope.manager.stopping();
     let _ = stop.send(true);
     let store = core.context.store.clone();
     let grace = core.context.config.shutdown_grace.saturating_sub(STORE_GRACE);
@@ -132,6 +142,18 @@ pub async fn run_for(
     }
     tracing::info!(event = "stopped", queued = store.queue_length());
     end.map(|_| ()).map_err(RelayError::Fault)
+}
+
+fn log_stopping(end: &Result<&str, String>) {
+    match end {
+        Ok(name) => tracing::info!(event = "stopping", reason = name),
+        Err(fault) => tracing::error!(event = "stopping", reason = fault),
+    }
+}
+
+fn open_store(config: &Config) -> Result<SqliteStore, StoreError> {
+    let clock = Arc::new(SystemClock);
+    SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)
 }
 
 /// Waits for either signal, and names it.

@@ -14,6 +14,8 @@ mod commands;
 mod console;
 #[path = "control/release.rs"]
 mod release;
+#[path = "support/switches.rs"]
+mod switches;
 #[path = "control/waits.rs"]
 mod waits;
 
@@ -136,6 +138,11 @@ impl Relay {
             statuses: statuses.clone(),
         });
         let tokens = Arc::new(ApiTokens::new(&config.api_tokens, timeline.clone()));
+        let test_mode = Arc::new(test_mode);
+        let requests = {
+            let _inside = runtime.enter();
+            switches::without_a_file(test_mode.clone())
+        };
         let state = ApiState {
             limit_waits: LimitWaits::default(),
             outcomes: Arc::default(),
@@ -152,8 +159,9 @@ impl Relay {
             wakeups,
             statuses,
             sign_ins,
-            test_mode: Arc::new(test_mode),
-            reloads: tokio::sync::mpsc::channel(1).0,
+            test_mode,
+            kept_switches: Arc::default(),
+            requests,
             tokens,
             events: LogFeed::default(),
         };
@@ -400,7 +408,7 @@ fn what_is_not_there_is_a_failure_that_says_so() {
         (&["limits", "reset", "nobody"], "there is no upstream nobody"),
         (&["upstream", "enable", "nobody"], "there is no upstream nobody"),
         (&["upstream", "disable", "nobody"], "there is no upstream nobody"),
-        (&["upstream", "enable", "off"], "off has `enabled = false` in the configuration file: change that"),
+        (&["upstream", "default", "nobody"], "there is no upstream nobody"),
         (&["blacklist", "remove", "x@y"], "x@y is not on the blacklist"),
         (&["test-mode", "on"], "there is no test address"),
     ] {
@@ -793,7 +801,10 @@ fn a_wrong_request_gets_a_fitting_status_and_an_error_in_json() {
         ("PUT", "/api/v1/test-mode", "{\"enabled\": true, \"action\": \"burn\"}", "400"),
         ("GET", "/api/v1/upstreams/m365/enable", "", "405"),
         ("POST", "/api/v1/upstreams/nobody/disable", "", "404"),
-        ("POST", "/api/v1/upstreams/off/enable", "", "409"),
+        ("GET", "/api/v1/upstreams/m365/default", "", "405"),
+        ("POST", "/api/v1/upstreams/nobody/default", "", "404"),
+        // There is no test address.
+        ("PUT", "/api/v1/test-mode", "{\"enabled\": true, \"action\": \"redirect\"}", "409"),
         ("POST", "/api/v1/limits/reset", "{\"upstream\": \"m365\", \"windows\": [\"year\"]}", "400"),
     ] {
         let mut stream = UnixStream::connect(&socket).unwrap();

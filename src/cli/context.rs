@@ -9,9 +9,8 @@ use super::client::{ApiAnswer, Client};
 use super::failure::Failure;
 use super::output;
 use super::viewer::Viewer;
-use crate::config::{Config, DataDir, Faults, LoadedConfig, Machine};
+use crate::config::{Config, ConfigSource, DataDir, Faults, LoadedConfig, Machine};
 use crate::control::socket;
-use crate::relay::Reread;
 
 /// The global flags.
 #[derive(Debug)]
@@ -30,12 +29,11 @@ impl CliContext {
         Config::load(self.config.as_deref(), &self.machine())
     }
 
-    /// Reads again what was loaded, as a reload does.
-    pub(super) fn reread(&self, loaded: &LoadedConfig) -> Reread {
+    /// Where what was loaded came from, for reading it again.
+    pub(super) fn source(&self, loaded: &LoadedConfig) -> ConfigSource {
         let file = loaded.path.clone().or_else(|| self.config.clone());
         let data_dir = self.data_dir.clone();
-        let machine = move || Machine { data_dir: data_dir.clone(), ..Machine::here() };
-        Box::new(move || Config::load(file.as_deref(), &machine()))
+        ConfigSource::new(file, move || Machine { data_dir: data_dir.clone(), ..Machine::here() })
     }
 
     /// The surroundings of this process, and what its flags say of them.

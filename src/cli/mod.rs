@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 failed (also: nothing found by that id or name), 2 wrong use or configuration.
 
+mod backup;
 mod blacklist;
 mod captured;
 mod check;
@@ -29,6 +30,7 @@ mod run;
 mod send;
 mod shell;
 mod status;
+mod store;
 mod table;
 mod test_mode;
 mod trace;
@@ -124,6 +126,12 @@ enum MainCommand {
     /// Show the upstreams, switch one off or on again
     #[command(subcommand)]
     Upstream(upstream::UpstreamCommand),
+    /// Back up the store with its contents into a tar, while the relay runs or not; unpack it into an empty data folder
+    #[command(after_help = "Example:\n  mailsluice backup /srv/backup/mailsluice.tar")]
+    Backup(backup::BackupOptions),
+    /// Look for damage in the store, or save what can be read of it; the relay is stopped
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Read the configuration again; a bad one is reported and the old one stays in force
     #[command(after_help = "Example:\n  mailsluice reload")]
     Reload,
@@ -179,6 +187,8 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Trace(options) => trace::execute(&options, context),
         MainCommand::Limits(command) => limits::execute(command, context),
         MainCommand::Upstream(command) => upstream::execute(&command, context),
+        MainCommand::Backup(options) => backup::execute(&options, context),
+        MainCommand::Store(command) => store::execute(&command, context),
         MainCommand::Reload => reload::execute(context),
         MainCommand::TestMode(command) => test_mode::execute(command, context),
         MainCommand::Dkim(command) => dkim::execute(&command, context),

@@ -12,7 +12,7 @@ use super::context::CliContext;
 use super::failure::Failure;
 use super::relay_user::check_owner;
 use crate::config::LoadedConfig;
-use crate::relay::{self, RelayError, RunScope};
+use crate::relay::{self, RelayError, RunScope, ServiceManager};
 use crate::report::log::{Control, LineLayer};
 use crate::time::SystemClock;
 
@@ -45,13 +45,14 @@ impl OwnRelay {
         let patience = loaded.config.shutdown_grace + STOP_LIMIT;
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = mpsc::channel();
-        let reread = context.reread(&loaded);
+        let source = context.source(&loaded);
         let runtime = relay::runtime().map_err(|error| Failure::Failed(error.into()))?;
         let work = move || {
             let log = unread_log(&loaded);
             let begun = || drop(tell.send(News::Begun));
-            let scope = RunScope { begun, done: async { drop(stopped.await) } };
-            let ended = runtime.block_on(relay::run_for(loaded, reread, log, scope));
+            let done = async { drop(stopped.await) };
+            let scope = RunScope { begun, done, manager: ServiceManager::default() };
+            let ended = runtime.block_on(relay::run_for(loaded, source, log, scope));
             runtime.shutdown_background();
             // Who has gone needs no word.
             let _ = tell.send(News::Ended(ended));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::context::CliContext;
 use super::failure::{Failure, warn};
 use crate::config::{ConfigPlace, Faults, LoadedConfig};
-use crate::relay;
+use crate::relay::{self, ServiceManager};
 use crate::report::log;
 use crate::time::SystemClock;
 
@@ -43,9 +43,12 @@ fn run(context: &CliContext, loaded: LoadedConfig) -> Result<(), Failure> {
     let installed = log::install_queued(loaded.config.log, Arc::new(SystemClock), stdout);
     let (log, _log_thread) = installed.map_err(|error| Failure::Failed(error.into()))?;
     log::log_panics();
-    let reread = context.reread(&loaded);
+    let source = context.source(&loaded);
+    let manager = ServiceManager::find(|name| std::env::var_os(name));
+    let manager =
+        manager.map_err(|error| Failure::Failed(anyhow::Error::new(error).context("NOTIFY_SOCKET")))?;
     let runtime = relay::runtime().map_err(|error| Failure::Failed(error.into()))?;
-    let ended = runtime.block_on(relay::run(loaded, reread, log));
+    let ended = runtime.block_on(relay::run(loaded, source, log, manager));
     // All that must last has been waited for. A name look-up that hangs must not hold up the exit.
     runtime.shutdown_background();
     ended.map_err(|error| Failure::Failed(error.into()))

@@ -8,12 +8,12 @@ use super::table::TextTable;
 use super::viewer::{Viewer, span};
 use super::{limits, test_mode};
 use crate::control::view::{
-    AccountJson, ListenerJson, RefusedSenderJson, SentCopiesJson, SignInJson, StatusJson, StrangeReplyJson,
-    UpstreamJson,
+    AccountJson, ListenerJson, RefusedSenderJson, RestoredJson, SentCopiesJson, SignInJson, StatusJson,
+    StrangeReplyJson, UpstreamJson,
 };
 use crate::limits::SHARED;
 use crate::report::log::escape::printable;
-use crate::store::Totals;
+use crate::store::{StoreOrigin, Totals};
 
 /// What an upstream does that is down and due.
 const PROBING: &str = "probing now";
@@ -34,6 +34,7 @@ pub(super) fn execute(options: &StatusOptions, context: &CliContext) -> Result<(
 fn render(status: &StatusJson, viewer: &Viewer) -> String {
     let mut head = vec![format!("mailsluice {}, up for {}", printable(&status.version), span(status.uptime))];
     head.extend(status.needs_a_person.iter().map(|what| format!("NEEDS A PERSON: {}", printable(what))));
+    head.extend(status.restored.as_ref().map(restored));
     head.push(test_mode::describe(&status.test_mode));
     head.extend(status.listeners.iter().map(listener));
     let queue = match &status.queue {
@@ -54,6 +55,21 @@ fn render(status: &StatusJson, viewer: &Viewer) -> String {
     let copies = status.sent_copies.iter().map(|one| viewer.sentences(&sent_copies(one, viewer)) + "\n");
     let copies: String = copies.collect();
     format!("{head}\n\n{}\n{sign_ins}{copies}{queue}\n{totals}", upstreams(&status.upstreams, viewer))
+}
+
+/// `Restored: a backup of 2026-11-22T07:00:00.000Z, started 2026-11-22T07:10:00.000Z: 3 of 7 messages are still held; …`
+fn restored(restored: &RestoredJson) -> String {
+    let RestoredJson { origin, made, begun, messages, held, lost, limits_used } = restored;
+    let what = match origin {
+        StoreOrigin::Backup => "a backup of",
+        StoreOrigin::Salvage => "saved from damaged files at",
+    };
+    let lost =
+        if *lost > 0 { format!("; {} could not be saved", count(*lost, "recipient")) } else { String::new() };
+    let limits =
+        if *limits_used { "; its limits count as used from then for the length of each window" } else { "" };
+    let held = format!("{held} of {} still held", count(*messages, "message"));
+    printable(&format!("Restored: {what} {made}, started {begun}: {held}{lost}{limits}"))
 }
 
 fn listener(listener: &ListenerJson) -> String {
@@ -130,6 +146,7 @@ pub(super) fn limits_left(upstream: &UpstreamJson) -> String {
 /// What stands below an upstream: why it is not up, what its mail takes instead, and its accounts where these tell more.
 pub(super) fn notes(upstream: &UpstreamJson, viewer: &Viewer) -> Vec<String> {
     let mut notes: Vec<String> = why(upstream).into_iter().collect();
+    notes.extend(upstream.not_in_file.clone());
     notes.extend(upstream.fallback.as_ref().map(|via| format!("its mail takes the fallback {via}")));
     let several = upstream.accounts.len() > 1;
     let tells_more = |account: &&AccountJson| several || account.pace.is_some();
@@ -268,9 +285,11 @@ mod tests {
     #[expect(clippy::too_many_lines, reason = "a picture of everything, and what it is made of")]
     fn tells_at_a_glance_what_is_stuck() {
         let status = StatusJson {
+            restored: None,
             version: "0.1.0".to_owned(),
             uptime: 12_000,
             test_mode: TestModeJson {
+                not_in_file: None,
                 counts: Some(TestModeCounts::default()),
                 enabled: true,
                 action: "redirect".to_owned(),
@@ -292,6 +311,7 @@ mod tests {
             })
             .collect(),
             upstreams: vec![UpstreamJson {
+                not_in_file: None,
                 name: "m365".to_owned(),
                 default: true,
                 state: "down".to_owned(),

@@ -17,6 +17,9 @@ pub(super) enum TestModeCommand {
     #[command(after_help = "Example:\n  mailsluice test-mode status")]
     Status,
     /// Switch it on: no message accepted from now on reaches its recipients
+    ///
+    /// Written into the configuration file, whose comments and order stay. A file that was edited since the relay has read it is
+    /// not touched. Where it can't be written the switch is kept in the store, and `status` says so.
     #[command(
         after_help = "Example:\n  mailsluice test-mode on --action redirect --address test@firm.example"
     )]
@@ -28,7 +31,7 @@ pub(super) enum TestModeCommand {
         #[arg(long, value_parser = PossibleValuesParser::new(["redirect", "hold", "capture"]))]
         action: Option<String>,
     },
-    /// Switch it off; mail accepted while it was on keeps its treatment
+    /// Switch it off; mail accepted while it was on keeps its treatment. Written into the configuration file as with `test-mode on`
     #[command(after_help = "Example:\n  mailsluice test-mode off")]
     Off,
 }
@@ -66,7 +69,8 @@ pub(super) fn describe(mode: &TestModeJson) -> String {
     let words = if mode.enabled { what_is_no_test } else { what_stays_a_test };
     let lines = mode.counts.as_ref().map(words).unwrap_or_default();
     let users = users_in_test(mode).filter(|_| !mode.enabled);
-    users.into_iter().chain(lines).fold(what, |text, line| format!("{text}\n  {line}"))
+    let differs = mode.not_in_file.as_deref().map(printable);
+    differs.into_iter().chain(users).chain(lines).fold(what, |text, line| format!("{text}\n  {line}"))
 }
 
 /// Whose mail is a test though the switch is off, and what becomes of it.
@@ -138,6 +142,7 @@ mod tests {
     #[test]
     fn says_what_becomes_of_mail_that_was_accepted_before() {
         let mode = |enabled, counts: [u64; 4]| TestModeJson {
+            not_in_file: None,
             users: Vec::new(),
             enabled,
             action: "redirect".to_owned(),

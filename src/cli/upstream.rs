@@ -15,10 +15,19 @@ pub(super) enum UpstreamCommand {
     /// How the upstreams and their accounts are: what can send, what can't, why, and until when
     #[command(after_help = "Example:\n  mailsluice upstream list")]
     List,
+    /// Make an upstream the default: the one that takes what no filter matches
+    ///
+    /// Written into the configuration file, whose comments and order stay. A file that was edited since the relay has read it is
+    /// not touched. Where it can't be written the switch is kept in the store, and `status` says so. Mail in the queue follows.
+    #[command(after_help = "Example:\n  mailsluice upstream default office365")]
+    Default {
+        /// The upstream
+        upstream: String,
+    },
     /// Let an upstream send again that was disabled by hand or has stopped by itself
     ///
-    /// Mail that waited for it goes at once. A pause that the provider has asked for stays: `limits reset` ends that. One that
-    /// has `enabled = false` in the configuration file is enabled there.
+    /// Mail that waited for it goes at once. A pause that the provider has asked for stays: `limits reset` ends that. Where the
+    /// configuration file has `enabled = false`, that is changed, as with `upstream default`.
     #[command(after_help = "Example:\n  mailsluice upstream enable office365")]
     Enable {
         /// The upstream
@@ -26,7 +35,8 @@ pub(super) enum UpstreamCommand {
     },
     /// Send nothing by an upstream until it is enabled again, over restarts and reloads
     ///
-    /// What is under way may end. Its mail waits, or takes its fallback; it never goes by another upstream else.
+    /// What is under way may end. Its mail waits, or takes its fallback; it never goes by another upstream else. Written into the
+    /// configuration file as with `upstream default`.
     #[command(after_help = "Example:\n  mailsluice upstream disable office365")]
     Disable {
         /// The upstream
@@ -41,6 +51,7 @@ pub(super) fn execute(command: &UpstreamCommand, context: &CliContext) -> Result
             let reply = client.get::<Vec<UpstreamJson>>(&RequestPath::path(&["upstreams"]))?;
             return context.print(&reply, |all, viewer| render(all, viewer));
         }
+        UpstreamCommand::Default { upstream } => (upstream, "default"),
         UpstreamCommand::Enable { upstream } => (upstream, "enable"),
         UpstreamCommand::Disable { upstream } => (upstream, "disable"),
     };
@@ -99,6 +110,7 @@ mod tests {
                 action: (state == "disabled").then(|| format!("mailsluice upstream enable {name}")),
                 host: Some("smtp.example.net".to_owned()),
                 port: Some(587),
+                not_in_file: None,
                 fallback: None,
                 accounts,
                 limits: vec![LimitJson {

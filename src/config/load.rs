@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::digest::TextDigest;
 use super::fault::{Fault, Faults, Finding, SourcePlace, Warning};
 use super::known_keys::KnownKeys;
 use super::lines::Lines;
@@ -17,7 +18,7 @@ use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
 
 /// The longest configuration file, in octets.
-const LONGEST: u64 = 1 << 20;
+pub(super) const LONGEST: u64 = 1 << 20;
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "MAILSLUICE_CONFIG";
 const WRITE_FILE: &str = "write the path of a file that the relay can read";
@@ -33,6 +34,8 @@ pub struct LoadedConfig {
     pub path: Option<PathBuf>,
     /// The files that it names, and that were read with it: secrets, certificates, keys.
     pub files: Vec<PathBuf>,
+    /// Of the file's text; `None` when there was none.
+    pub digest: Option<TextDigest>,
 }
 
 /// Where the configuration is, or would be. Relative to the working folder.
@@ -99,8 +102,6 @@ impl Config {
                 return read(&nothing, machine);
             }
         };
-        let name = path.display().to_string();
-        let full = machine.working_folder.join(&path);
         let (octets, open_to_others) = octets(&path, machine, WRITE_FILE)?;
         let text = String::from_utf8(octets).map_err(|error| {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -108,10 +109,16 @@ impl Config {
             let place = Lines::of(&line).place(line.len());
             of_file(&path, place, "this line is not UTF-8 text", "save the file as UTF-8")
         })?;
-        let folder = full.parent().unwrap_or(&machine.working_folder).to_owned();
-        let source =
-            Source { text: &text, name: Some(name.clone()), folder, tried: Vec::new(), open_to_others };
-        Ok(LoadedConfig { path: Some(path), ..read(&source, machine)? })
+        judged(path, &text, open_to_others, machine)
+    }
+
+    /// Reads a configuration from a text as if it stood in the file at `path`.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub(super) fn judge(path: &Path, text: &str, machine: &Machine) -> Result<LoadedConfig, Faults> {
+        let (_, open_to_others) = octets(path, machine, WRITE_FILE)?;
+        judged(path.to_owned(), text, open_to_others, machine)
     }
 
     /// Reads a configuration from a text, with no environment, as if it stood in `folder/mailsluice.toml` of a machine
@@ -125,6 +132,20 @@ impl Config {
         let name = Some("mailsluice.toml".to_owned());
         read(&Source { text, name, folder, tried: Vec::new(), open_to_others: false }, &machine)
     }
+}
+
+fn judged(
+    path: PathBuf,
+    text: &str,
+    open_to_others: bool,
+    machine: &Machine,
+) -> Result<LoadedConfig, Faults> {
+    let full = machine.working_folder.join(&path);
+    let folder = full.parent().unwrap_or(&machine.working_folder).to_owned();
+    let name = Some(path.display().to_string());
+    let source = Source { text, name, folder, tried: Vec::new(), open_to_others };
+    let digest = Some(TextDigest::of(text.as_bytes()));
+    Ok(LoadedConfig { path: Some(path), digest, ..read(&source, machine)? })
 }
 
 /// The file to read. One that is named must be there; one of the usual ones is passed over only when it is not there.
@@ -189,7 +210,7 @@ fn read(source: &Source<'_>, machine: &Machine) -> Result<LoadedConfig, Faults> 
         return Err(told);
     }
     let files = context.files.take().into_iter().collect();
-    Ok(LoadedConfig { config, warnings: told.warnings, path: None, files })
+    Ok(LoadedConfig { config, warnings: told.warnings, path: None, files, digest: None })
 }
 
 /// A configuration in which all sections stand that may be repeated, so that each can tell its keys.

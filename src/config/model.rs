@@ -298,6 +298,18 @@ pub enum TestAction {
     Capture,
 }
 
+impl TestAction {
+    /// As the file, commands and output call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Redirect => "redirect",
+            Self::Hold => "hold",
+            Self::Capture => "capture",
+        }
+    }
+}
+
 /// `[blacklist]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blacklist {

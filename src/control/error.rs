@@ -7,6 +7,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::config_request::SwitchError;
 use super::view::{Problem, ProblemKind};
 use crate::mail::{AddressError, QueueIdError};
 use crate::oauth::AcceptError;
@@ -162,6 +163,16 @@ impl From<TestModeError> for ApiError {
     fn from(error: TestModeError) -> Self {
         match error {
             TestModeError::Store(error) => Self::Store(error),
+            wrong => Self::Conflict(wrong.to_string()),
+        }
+    }
+}
+
+impl From<SwitchError> for ApiError {
+    fn from(error: SwitchError) -> Self {
+        match error {
+            SwitchError::TestMode(error) => error.into(),
+            SwitchError::Store(error) => Self::Store(error),
             wrong => Self::Conflict(wrong.to_string()),
         }
     }

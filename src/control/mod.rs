@@ -7,6 +7,7 @@
 
 mod access;
 pub mod api;
+mod config_request;
 pub mod console;
 mod error;
 mod serving;
@@ -15,8 +16,9 @@ mod state;
 mod stream;
 pub mod view;
 
+pub use config_request::{ConfigRequest, ConfigRequests, KeptIn, SwitchError};
 pub use console::{ConsoleError, ConsoleSocket};
 pub use error::ApiError;
 pub use socket::{ControlSocket, SocketError};
-pub use state::{ApiState, Reloads, SharedState};
+pub use state::{ApiState, SharedState};
 pub use stream::Streams;

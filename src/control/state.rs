@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::extract::FromRef;
-use tokio::sync::{mpsc, oneshot};
 
+use super::config_request::ConfigRequests;
 use super::stream::Streams;
 use crate::account::Accounts;
 use crate::config::Config;
@@ -14,6 +14,7 @@ use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
 use crate::oauth::SignIns;
 use crate::policy::estimate::Estimate;
+use crate::policy::kept_switches::KeptSwitches;
 use crate::policy::test_mode::Switch;
 use crate::policy::tokens::ApiTokens;
 use crate::report::log::LogFeed;
@@ -57,16 +58,15 @@ pub struct ApiState {
     pub sign_ins: Arc<SignIns>,
     /// Test mode.
     pub test_mode: Arc<Switch>,
-    /// Asks the relay to read its configuration again.
-    pub reloads: Reloads,
+    /// Switches that the configuration file could not take.
+    pub kept_switches: Arc<KeptSwitches>,
+    /// Asks the relay to read its configuration again, or to change it.
+    pub requests: ConfigRequests,
     /// Who may come in at the console's address.
     pub tokens: Arc<ApiTokens>,
     /// What is logged.
     pub events: LogFeed,
 }
-
-/// The way to ask for a reload. The answer is what has changed, or all faults, one per line.
-pub type Reloads = mpsc::Sender<oneshot::Sender<Result<Vec<String>, String>>>;
 
 /// The state as requests find it: the one that is in force when they come.
 #[derive(Clone)]

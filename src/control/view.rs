@@ -8,6 +8,7 @@ mod message;
 mod probe;
 mod problem;
 mod release;
+mod restored;
 mod send;
 mod sent_copies;
 mod sign_in;
@@ -27,6 +28,7 @@ pub use probe::{
 };
 pub use problem::{Problem, ProblemKind};
 pub use release::{Release, ReleaseAll, ReleasePlan, ReleaseProgress, ReleaseQuery};
+pub use restored::RestoredJson;
 pub use send::{OutcomeJson, QueuedJson, SendEnd, SendEvent, SendPlan, WaitingJson};
 pub use sent_copies::SentCopiesJson;
 pub use sign_in::{SignInGrantJson, SignInJson, TokenJson};

@@ -60,6 +60,7 @@ enum Filled {
 }
 
 /// How a lane rests.
+#[derive(Clone, Copy)]
 enum Rest {
     /// Something is in the way of what is due, until then at most; or attempts must end first.
     Stuck(Option<Moment>),

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod blacklist;
 mod bucket;
 pub mod estimate;
+pub mod kept_switches;
 pub mod lockout;
 pub mod pacing;
 pub mod recipient;

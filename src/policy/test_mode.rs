@@ -167,6 +167,23 @@ impl Switch {
         address: Option<Address>,
     ) -> Result<TestState, TestModeError> {
         let _changing = self.changing.lock().await;
+        let state = self.with(enabled, action, address)?;
+        self.keep(STATE, &state).await?;
+        self.held().clone_from(&state);
+        state.log();
+        Ok(state)
+    }
+
+    /// What [`set`](Self::set) would put in force. Changes nothing.
+    ///
+    /// # Errors
+    /// When redirect would have no address.
+    pub fn with(
+        &self,
+        enabled: bool,
+        action: Option<TestAction>,
+        address: Option<Address>,
+    ) -> Result<TestState, TestModeError> {
         let before = self.state();
         let state = TestState {
             enabled,
@@ -177,10 +194,16 @@ impl Switch {
         if state.enabled && state.action == TestAction::Redirect && state.address.is_none() {
             return Err(TestModeError::NoAddress);
         }
-        self.keep(STATE, &state).await?;
-        self.held().clone_from(&state);
-        state.log();
         Ok(state)
+    }
+
+    /// Notes what the file says from now on, because we have written it: that is no edit of a person.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn saw(&self, file: &config::TestMode) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        self.keep(SEEN, &state_of(file)).await
     }
 
     fn held(&self) -> MutexGuard<'_, TestState> {
@@ -215,11 +238,7 @@ pub(crate) fn users_in_test(users: &[User]) -> impl Iterator<Item = &str> {
 /// The name of an action in configuration, commands and output.
 #[must_use]
 pub fn action_name(action: TestAction) -> &'static str {
-    match action {
-        TestAction::Redirect => "redirect",
-        TestAction::Hold => "hold",
-        TestAction::Capture => "capture",
-    }
+    action.name()
 }
 
 /// The action of that name.

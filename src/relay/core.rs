@@ -7,13 +7,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::error::RelayError;
-use super::housekeeping;
+use super::{housekeeping, restored};
 use crate::account::{AccountServices, Accounts};
 use crate::config::Config;
 use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
 use crate::oauth::SignIns;
+use crate::policy::kept_switches::KeptSwitches;
 use crate::policy::test_mode::{Switch, users_in_test};
 use crate::policy::users::LoginSecret;
 use crate::route::{Router, own_upstreams};
@@ -37,6 +38,8 @@ pub struct Core {
     pub direct: Arc<DirectService>,
     /// The test mode switch.
     pub test_mode: Arc<Switch>,
+    /// Switches that the configuration file could not take.
+    pub kept_switches: Arc<KeptSwitches>,
     /// What logins are hashed with.
     pub login_secret: LoginSecret,
     /// When it was started.
@@ -85,7 +88,6 @@ impl Core {
         };
         let accounts = Arc::new(Accounts::new(services, router.clone()));
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
-        let login_secret = LoginSecret::load(&*store).await?;
         let suspensions = store.suspensions().await?;
         let (phase, watched) = watch::channel(Phase::Running);
         let context = Arc::new(Context {
@@ -107,10 +109,11 @@ impl Core {
         let direct = Arc::new(DirectService::new(context.clone(), exchanges.clone()));
         let core = Self {
             started: context.timeline.now(),
-            context,
             direct,
             test_mode,
-            login_secret,
+            kept_switches: Arc::default(),
+            login_secret: LoginSecret::load(&*context.store).await?,
+            context,
             sign_ins,
             instance,
             phase,
@@ -260,5 +263,6 @@ async fn recover(store: &dyn Store, config: &Config, log_written: impl FnOnce())
             action = "if queue.db was restored from a backup, send by hand what is missing; else remove them"
         );
     }
+    restored::begin(store, config).await?;
     store.note_clock().await
 }

@@ -10,7 +10,7 @@ use super::console::{ConsoleChange, OpenConsole};
 use super::core::Core;
 use super::error::RelayError;
 use crate::config::Config;
-use crate::control::{ApiState, ControlSocket, Reloads, SharedState};
+use crate::control::{ApiState, ConfigRequests, ControlSocket, SharedState};
 use crate::listen::{BoundSockets, Listeners};
 use crate::memory::MemoryBudget;
 use crate::policy::admission::Admission;
@@ -28,7 +28,7 @@ pub(super) struct Front {
     control: JoinSet<()>,
     console: OpenConsole,
     state: SharedState,
-    reloads: Reloads,
+    requests: ConfigRequests,
     lasting: Lasting,
 }
 
@@ -74,7 +74,7 @@ impl Front {
         core: &Core,
         open: OpenFront,
         control: ControlSocket,
-        (reloads, events): (Reloads, LogFeed),
+        (requests, events): (ConfigRequests, LogFeed),
         stopping: &watch::Receiver<bool>,
     ) -> Self {
         let OpenFront { mut listeners, sockets, mut console, console_socket } = open;
@@ -89,11 +89,11 @@ impl Front {
             events,
         };
         listeners.follow(sockets, &config.listeners, &services(core, &lasting)).await;
-        let state = SharedState::new(control_state(core, &lasting, &reloads));
+        let state = SharedState::new(control_state(core, &lasting, &requests));
         let mut serving = JoinSet::new();
         serving.spawn(control.serve(state.clone(), stopped(stopping.clone())));
         console.follow(console_socket, &state);
-        Self { listeners, control: serving, console, state, reloads, lasting }
+        Self { listeners, control: serving, console, state, requests, lasting }
     }
 
     /// Makes what another configuration needs. Nothing of what is in force changes.
@@ -124,8 +124,13 @@ impl Front {
         core.context.store.set_max_messages(config.queue.max_messages);
         let services = services(core, &self.lasting);
         self.listeners.follow(prepared.sockets, &config.listeners, &services).await;
-        self.state.store(control_state(core, &self.lasting, &self.reloads));
+        self.show(core);
         self.console.follow(prepared.console, &self.state);
+    }
+
+    /// Shows requests the core as it is now.
+    pub(super) fn show(&self, core: &Core) {
+        self.state.store(control_state(core, &self.lasting, &self.requests));
     }
 
     /// Waits for a part that ends although nobody has told it to.
@@ -188,7 +193,7 @@ fn estimate(core: &Core) -> Arc<Estimate> {
     Arc::new(Estimate::new(sources))
 }
 
-fn control_state(core: &Core, lasting: &Lasting, reloads: &Reloads) -> ApiState {
+fn control_state(core: &Core, lasting: &Lasting, requests: &ConfigRequests) -> ApiState {
     let context = &core.context;
     ApiState {
         store: context.store.clone(),
@@ -207,7 +212,8 @@ fn control_state(core: &Core, lasting: &Lasting, reloads: &Reloads) -> ApiState 
         estimate: estimate(core),
         sign_ins: core.sign_ins.clone(),
         test_mode: core.test_mode.clone(),
-        reloads: reloads.clone(),
+        kept_switches: core.kept_switches.clone(),
+        requests: requests.clone(),
         tokens: lasting.tokens.clone(),
         events: lasting.events.clone(),
     }

@@ -63,7 +63,7 @@ pub(super) async fn examine(context: Arc<Context>) {
         event = "store_damaged",
         reason,
         effect = "mail goes on as far as the damage lets it",
-        action = "stop the relay, keep a copy of data_dir, and see to its disk"
+        action = "stop the relay, keep a copy of data_dir, and run `mailsluice store check`"
     );
 }
 

@@ -13,8 +13,8 @@ use super::{
     HeldPortion, HeldWalk, LaneMove, LaneName, LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure,
     MailboxFindings, MessageId, MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
     NewSuspension, NextCopy, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts,
-    Recovered, SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, Summary, Suspension,
-    SuspensionKind, TakenAtOnce, TestModeCounts, Totals, Upload, WaitingCopies,
+    Recovered, Restored, SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, Summary, Suspension,
+    SuspensionKind, TakenAtOnce, TestModeCounts, Totals, Upload, UsedQuota, WaitingCopies,
 };
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -278,6 +278,19 @@ pub trait Upkeep: Send + Sync {
     /// with rests, and counts as in doubt once more. Contents that belong to no message go if nobody can count on them, and
     /// are set aside otherwise.
     async fn recover(&self, pauses: DoubtPauses) -> Result<Recovered, StoreError>;
+
+    /// Whether the store came out of a backup or of damaged files. The first time after that all that these quotas let through counts
+    /// as used from now on; its mail is held since it was opened.
+    async fn restored(&self, quotas: Vec<UsedQuota>) -> Result<Option<Restored>, StoreError>;
+
+    /// How it stands with the mail of such a store.
+    async fn restored_mail(&self) -> Result<Option<Restored>, StoreError>;
+
+    /// Waits until the store has an answer to a write in which there is nothing to write; it costs no sync.
+    ///
+    /// # Errors
+    /// What a write would end with now.
+    async fn answers(&self) -> Result<(), StoreError>;
 
     /// Notes our tie to the clocks, from which the next process goes on.
     async fn note_clock(&self) -> Result<(), StoreError>;

@@ -127,8 +127,8 @@ fn a_stop_is_the_accounts_or_the_upstreams_affair_and_says_how_to_end_it() {
 
         let list = relay.run(&["upstream", "list", "--json"]).json();
         assert_eq!(list[0]["action"], json!(enable), "{list}");
-        let by_file = "set `enabled = true` in the configuration file, then: mailsluice reload";
-        assert_eq!(list[1]["action"], json!(by_file), "{list}");
+        let switched_off = "mailsluice upstream enable off";
+        assert_eq!(list[1]["action"], json!(switched_off), "{list}");
         let text = relay.run(&["upstream", "list"]).out;
         assert!(text.contains(&format!("    {reason}\n    to let it send again: {enable}\n")), "{text}");
         assert_eq!(relay.run(&["upstream", "enable", "m365", "--json"]).json()["action"], Value::Null);

@@ -50,6 +50,10 @@ class Console:
             connection.close()
 
 
+# What goes on for as long as somebody reads it, and has tests of its own.
+ENDLESS = ("/events", "/trace")
+
+
 @pytest.mark.parametrize("role", TOKENS)
 def test_the_description_holds(role, start_relay, tmp_path):
     console = Console(start_relay)
@@ -62,10 +66,9 @@ def test_the_description_holds(role, start_relay, tmp_path):
             for operation in operations.values():
                 operation.pop("security", None)
     document.write_text(json.dumps(description))
-    # What goes on for as long as somebody reads it has tests of its own.
     words = [
         sys.executable, "-m", "schemathesis.cli", "run", str(document), "--url", f"http://127.0.0.1:{console.port}",
-        "--exclude-path-regex", "(/events|/trace)$", "--max-examples", "10",
+        "--exclude-path-regex", f"({'|'.join(ENDLESS)})$", "--max-examples", "10",
         # What a viewer may not do was refused before its parameters were looked at.
         "--phases", "fuzzing" if role == "viewer" else "coverage,fuzzing",
         "--seed", "15", "--generation-database", "none", "--request-timeout", "30", "--warnings", "off", "--no-color",
@@ -78,7 +81,8 @@ def test_the_description_holds(role, start_relay, tmp_path):
         environment["API_REFUSES"] = "1"
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "Tested: 33" in done.stdout, done.stdout
+    tested = sum(len(operations) for path, operations in description["paths"].items() if not path.endswith(ENDLESS))
+    assert tested > 30 and f"Tested: {tested}\n" in done.stdout, done.stdout
     assert console.relay.process.poll() is None
     assert not console.relay.events("panic"), console.relay.log_tail()
 

@@ -181,7 +181,7 @@ async fn there_are_only_so_many_and_only_of_what_speaks() {
         assert_eq!(status, 200);
         all.push(events);
     }
-    for (path, status) in [("main", 409), ("kept", 409), ("nobody", 404)] {
+    for (path, status) in [("main", 429), ("kept", 409), ("nobody", 404)] {
         let (found, _) = control.begin("GET", &format!("/upstreams/{path}/trace"), "").await;
         assert_eq!(found, status, "{path}");
     }

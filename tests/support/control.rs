@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::simulation::Simulation;
+use super::switches::without_a_file;
 
 /// The events of an answer that goes on.
 pub struct Events {
@@ -130,7 +131,8 @@ impl Simulation {
             estimate: Arc::new(self.estimate()),
             sign_ins: core.sign_ins.clone(),
             test_mode: core.test_mode.clone(),
-            reloads: tokio::sync::mpsc::channel(1).0,
+            kept_switches: core.kept_switches.clone(),
+            requests: without_a_file(core.test_mode.clone()),
             tokens: Arc::new(ApiTokens::new(&context.config.api_tokens, context.timeline.clone())),
             events: LogFeed::default(),
         }))

@@ -420,6 +420,18 @@ impl Upkeep for MemoryStore {
         Ok(Recovered { messages: state.queue.len() as u64, orphans: Orphans::default() })
     }
 
+    async fn restored(&self, _quotas: Vec<UsedQuota>) -> Result<Option<Restored>, StoreError> {
+        Ok(None)
+    }
+
+    async fn restored_mail(&self) -> Result<Option<Restored>, StoreError> {
+        Ok(None)
+    }
+
+    async fn answers(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn note_clock(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -9,5 +9,6 @@ pub mod lines;
 pub mod office365;
 pub mod pacer;
 pub mod simulation;
+pub mod switches;
 pub mod tokens;
 pub mod upstream;

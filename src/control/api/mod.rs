@@ -74,6 +74,7 @@ fn admin_routes() -> OpenApiRouter<SharedState> {
         .routes(routes!(release::release))
         .routes(routes!(blacklist::add, blacklist::remove))
         .routes(routes!(limits::reset))
+        .routes(routes!(upstreams::make_default))
         .routes(routes!(upstreams::enable))
         .routes(routes!(upstreams::disable))
         .routes(routes!(trace::follow))

@@ -71,6 +71,6 @@ async fn probe(state: &ApiState, account: &Arc<Account>, events: &mpsc::Sender<P
 /// The upstream takes the login; what keeps mail from going by it is something else.
 fn with_obstacle(state: &ApiState, account: &Account, result: ProbeResult) -> ProbeResult {
     let Some(obstacle) = account.shown_obstacle(state.timeline.now()) else { return result };
-    let needed = action(&obstacle.state(), &enabling(state, &account.key().upstream));
+    let needed = action(&obstacle.state(), &enabling(&account.key().upstream));
     ProbeResult { note: Some(obstacle.reason()), action: needed, ..result }
 }

@@ -178,7 +178,7 @@ pub(super) async fn show(
     let message = find(&state, &QueueId::parse(&id?)?).await?;
     let eta = state.estimate.of(&message).await?;
     let (lane, accounts) = lane_of(&state, &message.lane).await?;
-    let enable = enabling(&state, message.lane.upstream());
+    let enable = enabling(message.lane.upstream());
     let sources = sources(&state, &message, (lane.as_ref(), &accounts), &enable);
     let label = label(&state, &message.queue_id).await?;
     let detail = MessageDetail::new(&sources, &label, eta);
@@ -235,7 +235,7 @@ pub(super) async fn retry(
 
 async fn waits_though_due(state: &ApiState, message: &Summary) -> Result<Vec<WaitJson>, ApiError> {
     let (lane, accounts) = lane_of(state, &message.lane).await?;
-    let enable = enabling(state, message.lane.upstream());
+    let enable = enabling(message.lane.upstream());
     Ok(sources(state, message, (lane.as_ref(), &accounts), &enable).waits_though_due())
 }
 

@@ -7,7 +7,7 @@ use super::reading::Reading;
 use super::{sign_ins, upstreams};
 use crate::config::{self, ServerAuth, TlsMode};
 use crate::control::ApiState;
-use crate::control::view::{ListenerJson, SentCopiesJson, StatusJson};
+use crate::control::view::{ListenerJson, RestoredJson, SentCopiesJson, StatusJson};
 
 /// How the relay is: listeners, upstreams, limits, the queue, test mode. It answers also while the store is broken, and says so.
 #[utoipa::path(
@@ -24,12 +24,15 @@ pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Jso
     let copies = reading.of(state.store.waiting_copies()).await.unwrap_or_default();
     let upstreams = upstreams::as_far_as_known(&state, &mut reading).await;
     let tests = reading.of(state.store.test_mode_counts()).await;
+    let restored = reading.of(state.store.restored_mail()).await.flatten();
     let healthy = state.store.healthy().map_err(|error| error.to_string());
     let store_fault = healthy.err().or(reading.fault());
     let mut needs_a_person: Vec<String> = store_fault.iter().map(|fault| format!("store: {fault}")).collect();
     needs_a_person.extend(upstreams.iter().flat_map(|upstream| upstreams::faults(&state, upstream)));
     let sign_ins = sign_ins::all(&state);
     needs_a_person.extend(sign_ins.iter().filter_map(sign_ins::fault));
+    let restored = restored.as_ref().map(RestoredJson::new);
+    needs_a_person.extend(restored.as_ref().and_then(RestoredJson::fault));
     Json(StatusJson {
         version: state.version.to_owned(),
         uptime: now.since(state.started).as_secs(),
@@ -41,6 +44,7 @@ pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Jso
         queued: state.store.queue_length(),
         queue: counts,
         totals,
+        restored,
         store_fault,
         needs_a_person,
     })

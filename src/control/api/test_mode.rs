@@ -1,12 +1,15 @@
 //! Test mode: how it is, and the switch.
 
 use axum::Json;
-use axum::extract;
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{self, FromRef as _};
 
+use super::reload::switch;
+use crate::config::{FileChange, TestMode};
 use crate::control::view::{TestModeChange, TestModeJson};
-use crate::control::{ApiError, ApiState};
+use crate::control::{ApiError, ApiState, SharedState};
 use crate::mail::Address;
+use crate::policy::kept_switches::KeptSwitches;
 use crate::policy::test_mode::{TestState, action_from_name, users_in_test};
 use crate::store::TestModeCounts;
 
@@ -23,6 +26,20 @@ pub(super) async fn show(
     Ok(Json(describe(&state, state.test_mode.state()).await?))
 }
 
+/// How the switch stands otherwise than the configuration says.
+fn not_in_file(now: &TestState, file: &TestMode, kept: &KeptSwitches) -> Option<String> {
+    let TestState { enabled, action, address, .. } = now;
+    let says = |on: bool| if on { "on" } else { "off" };
+    let differs = if *enabled != file.enabled {
+        format!("it is {} by command; in the configuration it is {}", says(*enabled), says(file.enabled))
+    } else if *enabled && (*action, address) != (file.action, &file.address) {
+        "it is as a command has set it; in the configuration it is otherwise".to_owned()
+    } else {
+        return None;
+    };
+    Some(differs + &kept.why())
+}
+
 /// A state of test mode, with all that a person wants to know of it.
 async fn describe(state: &ApiState, now: TestState) -> Result<TestModeJson, ApiError> {
     let counts = state.store.test_mode_counts().await?;
@@ -32,7 +49,8 @@ async fn describe(state: &ApiState, now: TestState) -> Result<TestModeJson, ApiE
 /// The same, with what is known of the queue.
 pub(super) fn described(state: &ApiState, now: TestState, counts: Option<TestModeCounts>) -> TestModeJson {
     let users = users_in_test(&state.config.users).map(str::to_owned).collect();
-    TestModeJson::new(now, users, counts)
+    let not_in_file = not_in_file(&now, &state.config.test_mode, &state.kept_switches);
+    TestModeJson { not_in_file, ..TestModeJson::new(now, users, counts) }
 }
 
 /// Switches test mode on or off.
@@ -43,11 +61,12 @@ pub(super) fn described(state: &ApiState, now: TestState, counts: Option<TestMod
     request_body = TestModeChange,
     responses(
         (status = 200, description = "Test mode as it is now", body = TestModeJson),
-        (status = 409, description = "There is no test address"),
+        (status = 409, description = "There is no test address, or the configuration file can't be changed so"),
     )
 )]
 pub(super) async fn set(
     extract::State(state): extract::State<ApiState>,
+    extract::State(shared): extract::State<SharedState>,
     change: Result<Json<TestModeChange>, JsonRejection>,
 ) -> Result<Json<TestModeJson>, ApiError> {
     let Json(change) = change?;
@@ -55,6 +74,7 @@ pub(super) async fn set(
     let action =
         change.action.as_deref().map(|name| action_from_name(name).ok_or_else(unknown)).transpose()?;
     let address = change.address.as_deref().map(Address::parse).transpose()?;
-    let set = state.test_mode.set(change.enabled, action, address).await?;
-    Ok(Json(describe(&state, set).await?))
+    switch(&state, FileChange::TestMode { enabled: change.enabled, action, address }).await?;
+    let state = ApiState::from_ref(&shared);
+    Ok(Json(describe(&state, state.test_mode.state()).await?))
 }

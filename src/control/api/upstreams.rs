@@ -2,17 +2,19 @@
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{self, Path};
+use axum::extract::{self, FromRef as _, Path};
 
 use super::limits::{limits_of, must_exist};
 use super::reading::Reading;
-use crate::account::UpstreamView;
-use crate::config;
+use super::reload::switch;
+use crate::account::{AccountView, UpstreamView};
+use crate::config::{self, FileChange};
 use crate::control::view::{
     AccountJson, LimitJson, RefusedSenderJson, StrangeReplyJson, UpstreamJson, action, rfc3339,
 };
-use crate::control::{ApiError, ApiState};
+use crate::control::{ApiError, ApiState, KeptIn, SharedState};
 use crate::lane::LaneState;
+use crate::policy::kept_switches::KeptSwitches;
 use crate::store::{NewSuspension, SuspensionKind};
 
 /// Why an upstream is off that a person has switched off.
@@ -40,7 +42,30 @@ pub(super) async fn list(
     Ok(Json(all))
 }
 
-/// From now on nothing goes by it, over restarts and reloads; what is under way may end.
+/// It takes what no filter matches from now on, and no other one does.
+#[utoipa::path(
+    post,
+    path = "/upstreams/{name}/default",
+    tag = "upstreams",
+    params(("name" = String, Path, description = "The name of an upstream")),
+    responses(
+        (status = 200, description = "The upstream as it is now", body = UpstreamJson),
+        (status = 409, description = "The configuration file was edited meanwhile, or would have faults so"),
+    )
+)]
+pub(super) async fn make_default(
+    extract::State(state): extract::State<ApiState>,
+    extract::State(shared): extract::State<SharedState>,
+    name: NamePath,
+) -> Result<Json<UpstreamJson>, ApiError> {
+    let name = name?.0;
+    must_exist(&state, &name)?;
+    switch(&state, FileChange::DefaultUpstream(name.clone())).await?;
+    one(&ApiState::from_ref(&shared), &name).await
+}
+
+/// From now on nothing goes by it, over restarts and reloads; what is under way may end. Where the configuration file can't say
+/// so, the store does.
 #[utoipa::path(
     post,
     path = "/upstreams/{name}/disable",
@@ -48,26 +73,30 @@ pub(super) async fn list(
     params(("name" = String, Path, description = "The name of an upstream")),
     responses(
         (status = 200, description = "The upstream as it is now", body = UpstreamJson),
-        (status = 409, description = "The configuration says otherwise"),
+        (status = 409, description = "The configuration file was edited meanwhile, or would have faults so"),
     )
 )]
 pub(super) async fn disable(
     extract::State(state): extract::State<ApiState>,
+    extract::State(shared): extract::State<SharedState>,
     name: NamePath,
 ) -> Result<Json<UpstreamJson>, ApiError> {
     let name = name?.0;
     must_exist(&state, &name)?;
-    let suspension = NewSuspension {
-        upstream: name.clone(),
-        account: None,
-        kind: SuspensionKind::Disabled,
-        lasts: None,
-        login: None,
-        reason: BY_HAND.to_owned(),
-    };
-    state.accounts.suspend(suspension).await?;
+    let change = FileChange::UpstreamEnabled { name: name.clone(), enabled: false };
+    if let KeptIn::Store { .. } = switch(&state, change).await? {
+        let suspension = NewSuspension {
+            upstream: name.clone(),
+            account: None,
+            kind: SuspensionKind::Disabled,
+            lasts: None,
+            login: None,
+            reason: BY_HAND.to_owned(),
+        };
+        state.accounts.suspend(suspension).await?;
+    }
     tracing::info!(event = "upstream_disabled", upstream = name, reason = BY_HAND);
-    one(&state, &name).await
+    one(&ApiState::from_ref(&shared), &name).await
 }
 
 /// It may send again, whoever had stopped it; mail that waited for it is due. A pause by the provider's word stays.
@@ -78,20 +107,19 @@ pub(super) async fn disable(
     params(("name" = String, Path, description = "The name of an upstream")),
     responses(
         (status = 200, description = "The upstream as it is now", body = UpstreamJson),
-        (status = 409, description = "The configuration says otherwise"),
+        (status = 409, description = "The configuration file was edited meanwhile, or would have faults so"),
     )
 )]
 pub(super) async fn enable(
     extract::State(state): extract::State<ApiState>,
+    extract::State(shared): extract::State<SharedState>,
     name: NamePath,
 ) -> Result<Json<UpstreamJson>, ApiError> {
     let name = name?.0;
     must_exist(&state, &name)?;
-    if state.router.upstream(&name).is_some_and(|upstream| !upstream.enabled) {
-        return Err(ApiError::Conflict(format!(
-            "{name} has `enabled = false` in the configuration file: change that, then `mailsluice reload`"
-        )));
-    }
+    switch(&state, FileChange::UpstreamEnabled { name: name.clone(), enabled: true }).await?;
+    // What is in force has changed with it.
+    let state = ApiState::from_ref(&shared);
     state
         .accounts
         .resume(Some(&name), &[SuspensionKind::Disabled, SuspensionKind::Stopped, SuspensionKind::Login])
@@ -145,11 +173,19 @@ fn refusals(upstream: &UpstreamJson) -> Vec<String> {
 }
 
 /// What a person does to let an upstream send again.
-pub(super) fn enabling(state: &ApiState, name: &str) -> String {
-    if state.router.upstream(name).is_some_and(|upstream| !upstream.enabled) {
-        return "set `enabled = true` in the configuration file, then: mailsluice reload".to_owned();
-    }
+pub(super) fn enabling(name: &str) -> String {
     format!("mailsluice upstream enable {name}")
+}
+
+/// How an upstream differs by command from what the configuration says.
+fn not_in_file(upstream: &config::Upstream, is_off_by_hand: bool, kept: &KeptSwitches) -> Option<String> {
+    let mut all: Vec<String> = Vec::new();
+    all.extend(kept.default_by_command(&upstream.name));
+    all.extend(kept.enabled_by_command(&upstream.name));
+    if is_off_by_hand && upstream.enabled {
+        all.push(format!("it is disabled by command; the configuration says nothing of it{}", kept.why()));
+    }
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 async fn one(state: &ApiState, name: &str) -> Result<Json<UpstreamJson>, ApiError> {
@@ -174,6 +210,11 @@ pub(super) async fn as_far_as_known(state: &ApiState, reading: &mut Reading) -> 
     all
 }
 
+/// Whether a person has switched it off.
+fn states_by_hand(lane: &LaneState, accounts: &[AccountView]) -> bool {
+    lane.reason() == BY_HAND || accounts.iter().any(|account| account.state.reason() == BY_HAND)
+}
+
 async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<UpstreamJson, ApiError> {
     let view = state.accounts.view(&upstream.name).await?;
     let limits = limits_of(state, Some(&upstream.name)).await?;
@@ -188,12 +229,13 @@ fn described(
     let name = &upstream.name;
     let (lane, accounts) = view.map_or((LaneState::Up, Vec::new()), |view| (view.state, view.accounts));
     let remote = upstream.kind.remote();
-    let enable = enabling(state, name);
+    let enable = enabling(name);
     let states = accounts.iter().map(|account| &account.state);
     let action = std::iter::once(&lane).chain(states).find_map(|state| action(state, &enable));
     let refused = state.accounts.refused_senders(name);
     let strange = state.accounts.strange_replies(name);
     let lanes = state.statuses.snapshot();
+    let is_off_by_hand = states_by_hand(&lane, &accounts);
     let mut own = lanes.iter().filter(|status| status.lane.upstream() == name);
     UpstreamJson {
         name: name.clone(),
@@ -206,6 +248,7 @@ fn described(
         action,
         host: remote.map(|(host, _)| host.to_owned()),
         port: remote.map(|(_, port)| port),
+        not_in_file: not_in_file(upstream, is_off_by_hand, &state.kept_switches),
         fallback: own.find_map(|lane| lane.via.clone()),
         accounts: accounts
             .into_iter()

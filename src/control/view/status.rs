@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::restored::RestoredJson;
 use super::sent_copies::SentCopiesJson;
 use super::sign_in::SignInJson;
 use super::test_mode::TestModeJson;
@@ -55,6 +56,10 @@ pub struct StatusJson {
     pub queue: Option<QueueCounts>,
     /// Recipients since the store was made; null when the store can't be read.
     pub totals: Option<Totals>,
+    /// Where the store came from, when it was put in or saved, and what is still to be done about it; null when it did not, or
+    /// when the store can't be read.
+    #[serde(default)]
+    pub restored: Option<RestoredJson>,
     /// Why the store accepts nothing at present, or can't be read.
     pub store_fault: Option<String>,
     /// What a person must see to, in words, a text each; what was switched off by hand is none of it.

@@ -17,6 +17,9 @@ pub struct TestModeJson {
     pub address: Option<String>,
     /// Who set it.
     pub origin: String,
+    /// How it differs by command from what the configuration says, in words; null when it does not.
+    #[serde(default)]
+    pub not_in_file: Option<String>,
     /// Whose mail is in test mode though the switch is off, by name.
     #[serde(default)]
     pub users: Vec<String>,
@@ -49,6 +52,7 @@ impl TestModeJson {
             action: action_name(action).to_owned(),
             address: address.map(|a| a.to_string()),
             origin: state.origin,
+            not_in_file: None,
             users,
             counts,
         }

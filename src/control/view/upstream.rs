@@ -30,6 +30,9 @@ pub struct UpstreamJson {
     pub host: Option<String>,
     /// Its port; null for the local mailbox.
     pub port: Option<u16>,
+    /// What a person has switched that the configuration does not say, in words; null when it says all.
+    #[serde(default)]
+    pub not_in_file: Option<String>,
     /// The upstream that its mail takes instead at present.
     pub fallback: Option<String>,
     /// Its accounts, in the order of the configuration.

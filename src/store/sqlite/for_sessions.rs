@@ -7,13 +7,14 @@ use async_trait::async_trait;
 
 use super::store::SqliteStore;
 use super::{
-    blacklist, contents, enqueue, mailboxes, place, places, recover, schema, settings, shrink, suspension,
+    blacklist, contents, enqueue, mailboxes, place, places, recover, restored, schema, settings, shrink,
+    suspension,
 };
 use crate::limits::{Counts, Load, Scope};
 use crate::mail::{Address, QueueId};
 use crate::store::{
     BlacklistEntry, Content, CutOff, DoubtPauses, EnqueueError, Intake, LaneName, MessageId, NewMessage,
-    Outlook, Recovered, StoreError, Switches, TakenAtOnce, Upkeep, Upload,
+    Outlook, Recovered, Restored, StoreError, Switches, TakenAtOnce, Upkeep, Upload, UsedQuota,
 };
 use crate::time::Timeline;
 
@@ -128,6 +129,21 @@ impl Upkeep for SqliteStore {
         Ok(recovered)
     }
 
+    async fn restored(&self, quotas: Vec<UsedQuota>) -> Result<Option<Restored>, StoreError> {
+        if self.read(restored::look).await?.is_none() {
+            return Ok(None);
+        }
+        self.write(move |db| restored::use_up(db, &quotas)).await
+    }
+
+    async fn restored_mail(&self) -> Result<Option<Restored>, StoreError> {
+        self.read(restored::look).await
+    }
+
+    async fn answers(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(())).await
+    }
+
     async fn note_clock(&self) -> Result<(), StoreError> {
         let anchor = self.timeline.anchor();
         self.write(move |db| settings::set_anchor(db, &anchor)).await
@@ -155,6 +171,7 @@ impl Upkeep for SqliteStore {
             db.prune_usage()?;
             suspension::prune(db, now)?;
             mailboxes::prune(db, now)?;
+            restored::prune(db)?;
             Ok(())
         };
         self.write(prune).await

@@ -4,6 +4,7 @@
 //! and synced before their row commits. A lock on `DATA_DIR/lock` keeps a second instance out, and its text tells that a queue
 //! has been made: one that is lost later is never begun anew.
 
+mod backup;
 mod blacklist;
 mod books;
 mod change;
@@ -11,6 +12,7 @@ mod checkpoints;
 mod claim;
 mod contents;
 mod enqueue;
+mod examine;
 mod fault;
 mod files;
 mod for_lanes;
@@ -31,7 +33,9 @@ mod queue_place;
 mod readers;
 mod recover;
 mod reroute;
+mod restored;
 mod rows;
+mod salvage;
 mod schema;
 mod sent_copies;
 mod settings;
@@ -45,9 +49,13 @@ mod suspension;
 mod taker;
 mod turns;
 mod usage;
+mod walk;
 mod writer;
 mod writing;
 
+pub use backup::{Backup, BackupError, BackupSum};
+pub use examine::{StoreReport, check};
+pub use salvage::{Salvaged, SalvagedTable, is_half_salvaged, salvage};
 pub use store::SqliteStore;
 pub use writer::Threading;
 

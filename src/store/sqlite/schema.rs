@@ -124,8 +124,16 @@ pub(super) fn keep_statements(connection: &Connection, most: usize) -> rusqlite:
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// This version of the schema.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// Makes an empty data base of this or an older version.
+pub(super) fn make(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
+    let_shrink(connection)?;
+    prepare_as(connection, version)
+}
+
 /// Makes a store as an older version left it.
-#[cfg(test)]
 pub(super) fn prepare_as(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
     configure(connection)?;
     (1..).zip(STEPS).take(version).try_for_each(|(version, step)| migrate(connection, version, step))

@@ -17,7 +17,7 @@ use super::readers::Readers;
 use super::standing_asks::StandingAsks;
 use super::writer::{Threading, Writer};
 use super::writing::Writing;
-use super::{schema, settings};
+use super::{restored, schema, settings};
 use crate::folder;
 use crate::mail::QueueId;
 use crate::store::StoreError;
@@ -73,6 +73,7 @@ impl SqliteStore {
         let fault = at_start(&path);
         let mut connection = Connection::open(&path).map_err(&fault)?;
         let is_looked_at = schema::prepare(&mut connection, &ours)?;
+        restored::hold(&mut connection, clock.wall().as_millisecond()).map_err(&fault)?;
         let content_dir = ours.contents();
         folder::make(&content_dir).map_err(at(&content_dir))?;
         ours.mark()?;

@@ -46,7 +46,7 @@ pub enum StoreError {
     /// A file of the store is not what was written.
     #[error(
         "{path} is damaged: {reason}; nothing was changed. Restore it from a backup, without the queue.db-wal that is there now; \
-         or save what can be read of it with `sqlite3 queue.db .recover`"
+         or go on with what can be read: mailsluice store salvage"
     )]
     Damaged {
         /// Which file.

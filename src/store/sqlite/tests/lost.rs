@@ -266,7 +266,7 @@ async fn a_damaged_store_is_refused() {
         let error = try_open(dir.path()).err().unwrap_or_else(|| panic!("{what}")).to_string();
         assert!(error.contains("queue.db"), "{what}: {error}");
         if what != "version" {
-            for part in ["is damaged: ", "nothing was changed", "backup", ".recover"] {
+            for part in ["is damaged: ", "nothing was changed", "backup", "store salvage"] {
                 assert!(error.contains(part), "{what}: {error}");
             }
         }

@@ -1,7 +1,7 @@
 //! What enters a lane whose ask stands is taken by the transaction that accepts it, and by no other rule than a claim's.
 
 use super::*;
-use crate::store::StandingAsk;
+use crate::store::{StandingAsk, StoreOrigin, UsedQuota};
 
 fn take(store: &SqliteStore, messages: u32) -> StandingAsk {
     store.stand(ask(messages))
@@ -175,6 +175,43 @@ async fn a_start_knows_of_it() {
     assert_eq!(store.recover(DoubtPauses::default()).await.unwrap().messages, 1);
     assert_eq!(names(&claim(&store, 1).await), [1]);
     assert_eq!(used(&store, Window::HOUR).await, (2, 2), "the permit of an attempt of unknown end counts");
+}
+
+/// What was used up at its start leaves no room for what enters, and what is held is nobody's before a person lets it go.
+#[tokio::test]
+async fn a_store_that_was_put_in_gives_nothing_unasked() {
+    let (dir, hands) = (tempfile::tempdir().unwrap(), Hands::at(1_000_000));
+    let store = asked(dir.path(), &hands).await;
+    drop(store.enqueue(message(1, &["a@b"])).await.unwrap());
+    drop(store);
+    let db = Connection::open(dir.path().join("queue.db")).unwrap();
+    let mark = restored::NewMark { origin: StoreOrigin::Backup, made: 5, lost: 0, limits: true };
+    restored::mark(&db, &mark).unwrap();
+    db.close().unwrap();
+
+    let store = caller(dir.path(), &hands);
+    let limited = || Ask { ceilings: limits(Window::HOUR, Some(2), None), ..ask(9) };
+    // Whatever is known of the limits in memory by then.
+    assert!(leased(store.claim(limited()).await.unwrap()).is_empty());
+    let amount = Amount { messages: 2, recipients: 0, octets: 0 };
+    let quota = UsedQuota { account: account(), window: Window::HOUR, amount };
+    let restored = store.restored(vec![quota]).await.unwrap().unwrap();
+    assert_eq!((restored.messages, restored.held, restored.is_new), (1, 1, true));
+    store.recover(DoubtPauses::default()).await.unwrap();
+    assert!(leased(store.claim(limited()).await.unwrap()).is_empty());
+    let standing = store.stand(limited());
+    assert!(store.enqueue(message(2, &["a@b"])).await.unwrap().is_none(), "the limits are used up");
+    assert!(standing.end().await.is_empty());
+    assert!(matches!(store.claim(limited()).await.unwrap(), Claimed::Blocked(_)));
+
+    // Where no limit is, new mail goes, and what is held stays.
+    assert_eq!(names(&claim(&store, 9).await), [2]);
+    let standing = take(&store, 9);
+    drop(store.enqueue(message(3, &["a@b"])).await.unwrap().expect("it is taken at once"));
+    assert_eq!(names(&standing.end().await), [3]);
+    assert_eq!(claim(&store, 9).await, []);
+    store.release(message_id(1), Decisions::default()).await.unwrap().unwrap();
+    assert_eq!(names(&claim(&store, 9).await), [1]);
 }
 
 #[tokio::test]
