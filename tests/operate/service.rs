@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// How long anything may take here at most: timing decides nothing.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A folder with a configuration, and the relay of it once it runs.
 pub(crate) struct Service {
@@ -112,7 +112,7 @@ impl Service {
         while !lines.last().is_some_and(|line: &String| line.contains(&words)) {
             match log.recv_timeout(PATIENCE) {
                 Ok(line) => lines.push(line),
-                Err(_) => panic!("no {words} in {lines:#?}"),
+                Err(error) => panic!("no {words} in {lines:#?}: {error}"),
             }
         }
         lines
@@ -128,7 +128,7 @@ impl Service {
                 (&stream).write_all(format!("{line}\r\n").as_bytes()).unwrap();
             }
             let mut reply = String::new();
-            while !reply.lines().last().is_some_and(|last| last.as_bytes().get(3) == Some(&b' ')) {
+            while reply.lines().last().is_none_or(|last| last.as_bytes().get(3) != Some(&b' ')) {
                 assert!(replies.read_line(&mut reply).unwrap() > 0, "{line}: {reply}");
             }
             assert!(reply.starts_with(want), "{line}: {reply}");
