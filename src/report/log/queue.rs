@@ -19,8 +19,6 @@ const MAX_OCTETS: usize = 1 << 20;
 const MAX_LINES: u64 = 8192;
 /// What a buffer keeps for the next lines, in octets.
 const KEPT_OCTETS: usize = 64 << 10;
-/// How long the first line waits for those that come with it: each wake-up and each write costs more than a line.
-const GATHER: Duration = Duration::from_millis(2);
 /// The pause where the system has no room at present and does not let us wait for it (a stdout that another process has
 /// made non-blocking).
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(50);
@@ -42,8 +40,6 @@ pub struct LogThread {
 
 #[derive(Default)]
 struct Shared {
-    /// How long the first line waits for others.
-    gather: Duration,
     state: Mutex<State>,
     /// There is something to write, or the log ends.
     filled: Condvar,
@@ -80,11 +76,6 @@ impl LineBatch {
         self.lost == 0 && self.lines < MAX_LINES && self.text.len() + line.len() <= MAX_OCTETS
     }
 
-    /// Whether it is far from full.
-    fn has_room_for_more(&self) -> bool {
-        self.lost == 0 && self.lines < MAX_LINES / 4 && self.text.len() < MAX_OCTETS / 4
-    }
-
     /// An empty one that keeps a little memory.
     fn cleared(mut self) -> Self {
         self.text.clear();
@@ -102,15 +93,7 @@ impl LogQueue {
     where
         W: Write + Send + 'static,
     {
-        Self::gathering(GATHER, out, loss_line)
-    }
-
-    /// The same, with lines that wait for so long for others.
-    fn gathering<W>(gather: Duration, out: W, loss_line: LossLine) -> io::Result<(Self, LogThread)>
-    where
-        W: Write + Send + 'static,
-    {
-        let shared = Arc::new(Shared { gather, ..Shared::default() });
+        let shared = Arc::new(Shared::default());
         let writer = LineWriter { out, loss_line, rest: Vec::new(), lost: 0 };
         let theirs = shared.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || theirs.serve(writer))?;
@@ -127,16 +110,15 @@ impl LogQueue {
     /// Takes a line with its line end, or counts it as lost.
     fn push(&self, line: &[u8]) {
         let mut state = self.0.state();
-        let (was_empty, had_room) = (state.waiting.is_empty(), state.waiting.has_room_for_more());
+        let was_empty = state.waiting.is_empty();
         if state.waiting.has_room(line) {
             state.waiting.text.extend_from_slice(line);
             state.waiting.lines += 1;
         } else {
             state.waiting.lost += 1;
         }
-        let is_due = was_empty || had_room && !state.waiting.has_room_for_more();
         drop(state);
-        if is_due {
+        if was_empty {
             self.0.filled.notify_one();
         }
     }
@@ -189,9 +171,6 @@ impl Shared {
             self.emptied.notify_all();
         }
         state = self.filled.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
-        let gathers = |state: &mut State| !state.is_closing && state.waiting.has_room_for_more();
-        let gathered = self.filled.wait_timeout_while(state, self.gather, gathers);
-        (state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         state.is_writing = !state.waiting.is_empty();
         state.is_writing.then(|| mem::replace(&mut state.waiting, empty))
     }

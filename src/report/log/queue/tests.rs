@@ -217,23 +217,3 @@ fn who_waits_for_the_log_waits_until_it_is_written() {
     assert!(queue.wait_written(limit));
     assert_eq!(pipe.text(), "one\ntwo\nthree\nfour\n");
 }
-
-#[test]
-fn lines_that_come_together_are_one_write() {
-    let pipe = Pipe::default();
-    let loss_line = Box::new(|lines| format!("lost {lines}\n"));
-    let (queue, thread) = LogQueue::gathering(Duration::from_mins(10), pipe.clone(), loss_line).unwrap();
-    for line in ["one\n", "two\n"] {
-        queue.push(line.as_bytes());
-        // Whoever wrote each for itself would have done so by now.
-        thread::sleep(Duration::from_millis(50));
-    }
-    let line = format!("{}\n", "x".repeat(1023));
-    (0..MAX_OCTETS / 4 / line.len()).for_each(|_| queue.push(line.as_bytes()));
-    pipe.wait_for_writes(1);
-    queue.push(b"last\n");
-    drop(thread);
-    let text = pipe.text();
-    assert!(text.starts_with("one\ntwo\n") && text.ends_with("x\nlast\n"));
-    assert_eq!(pipe.reader().writes, 2, "when there are many, and at the end");
-}
