@@ -118,10 +118,8 @@ impl Candidates {
 
     /// The account of the lane's own upstream that would take what comes next, and how many messages it could take.
     pub(crate) fn prospect(&self, now: Moment) -> Option<(Arc<Account>, u32)> {
-        let own = self.own();
-        let first = self.tiers[0].next.load(Ordering::Relaxed);
-        let in_turn = (0..own.len()).map(|offset| &own[(first + offset) % own.len()]);
-        in_turn.map(|account| (account.clone(), account.could_take(now))).find(|(_, messages)| *messages > 0)
+        let could = |(_, account): (usize, &Arc<Account>)| (account.clone(), account.could_take(now));
+        self.tiers[0].in_turn().map(could).find(|(_, messages)| *messages > 0)
     }
 
     /// The right to send by this account what was taken for it.
@@ -226,13 +224,17 @@ struct GrantRound<'a> {
 }
 
 impl Tier {
+    /// Its accounts with their places, the one that is asked first now at the beginning.
+    fn in_turn(&self) -> impl Iterator<Item = (usize, &Arc<Account>)> {
+        let first = self.next.load(Ordering::Relaxed);
+        let places = (0..self.accounts.len()).map(move |offset| (first + offset) % self.accounts.len());
+        places.map(|place| (place, &self.accounts[place]))
+    }
+
     /// The first account that can send; or what is in the way, and when the first of all obstacles ends.
     fn grant(&self, round: &mut GrantRound<'_>) -> Result<Grant, (Option<Obstacle>, Option<Moment>)> {
-        let first = self.next.load(Ordering::Relaxed);
         let (mut nearest, mut until) = (None, None);
-        for offset in 0..self.accounts.len() {
-            let index = (first + offset) % self.accounts.len();
-            let account = &self.accounts[index];
+        for (index, account) in self.in_turn() {
             if round.barren.contains(account.key()) {
                 continue;
             }

@@ -8,8 +8,7 @@ use super::lease::{self, Terms};
 use super::rows::{self, DUE_OF_SUBMITTER, MessageRow};
 use super::turns::{PRIORITIES, Turn};
 use super::writing::Writing;
-use crate::limits::Amount;
-use crate::store::{Ask, Claimed, Disposition, LaneName, MessageId};
+use crate::store::{Ask, Claimed, LaneName, MessageId};
 use crate::time::Moment;
 
 // Each of these finds its row in an index, whatever else waits: `message_turn`, and for the last two `message_due`. They
@@ -57,7 +56,7 @@ pub(super) fn claim(db: &Writing, ask: &Ask, folder: &Path) -> rusqlite::Result<
             is_exhausted = true;
             break;
         };
-        let room = match db.room(&ask.ceilings, &least(&row))? {
+        let room = match db.room(&ask.ceilings, &lease::least(row.message.disposition(), row.message.size))? {
             Ok(room) => room,
             Err(wait) if leased.is_empty() => return Ok(Claimed::Blocked(wait)),
             Err(_) => break,
@@ -92,14 +91,6 @@ pub(super) fn claim(db: &Writing, ask: &Ask, folder: &Path) -> rusqlite::Result<
         return Ok(Claimed::Empty { next_due: due });
     }
     Ok(Claimed::Messages { leased, more: due })
-}
-
-/// What there must be room for, or the message can't go at all: a larger envelope is split.
-fn least(row: &MessageRow) -> Amount {
-    match row.message.disposition() {
-        Disposition::Captured => Amount::NONE,
-        Disposition::OneCopy | Disposition::Sent => Amount::of_message(1, row.message.size),
-    }
 }
 
 /// Whose turn it is, and the message for it: what that submitter has had due for longest of what the account can take.

@@ -22,6 +22,14 @@ pub(super) struct Terms<'a> {
     pub(super) folder: &'a Path,
 }
 
+/// What there must be room for, or a message of so many octets can't go at all: a larger envelope is split.
+pub(super) fn least(disposition: Disposition, size: u64) -> Amount {
+    match disposition {
+        Disposition::Captured => Amount::NONE,
+        Disposition::OneCopy | Disposition::Sent => Amount::of_message(1, size),
+    }
+}
+
 /// Takes a message with the recipients that are due at `now` and go in one transaction. `None` when it can't be read.
 pub(super) fn take(
     db: &Writing,

@@ -6,7 +6,6 @@
 use super::queue_place::QueueEntry;
 use super::writing::Writing;
 use super::{blacklist, lease};
-use crate::limits::Amount;
 use crate::store::{
     AskOnFile, Disposition, Leased, Message, MessageId, NewMessage, QueuedRecipient, Reservation, TakenAtOnce,
 };
@@ -37,10 +36,7 @@ pub(super) fn taker(
     if !is_next || wanted.max_size.is_some_and(|most| message.content.len() > most) {
         return Ok(None);
     }
-    let needed = match message.decisions.disposition() {
-        Disposition::Captured => Amount::NONE,
-        Disposition::OneCopy | Disposition::Sent => Amount::of_message(1, message.content.len()),
-    };
+    let needed = lease::least(message.decisions.disposition(), message.content.len());
     let Ok(room) = db.room(&wanted.ceilings, &needed)? else { return Ok(None) };
     let recipients = wanted.recipients_per_message.min(room.recipients).max(1);
     Ok(ask.reserve().map(|reservation| Taker { ask, reservation, recipients }))
