@@ -32,12 +32,15 @@ use self::front::Front;
 use self::reload::Reloader;
 use crate::config::{Config, ConfigSource, LoadedConfig};
 use crate::control::ControlSocket;
+use crate::dns::HostLookups;
+use crate::oauth::SignIns;
 use crate::policy::test_mode::action_name;
 use crate::report::log;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Threading};
 use crate::time::SystemClock;
 use crate::upstream::TcpDial;
+use crate::web::WebClient;
 
 /// Threads on which something may block at most: files of large contents, passwords, the names of hosts.
 const BLOCKING_THREADS: usize = 64;
@@ -100,8 +103,11 @@ pub async fn run_for(
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
+    let lookups = HostLookups::default();
+    let dial = Arc::new(TcpDial::new(lookups.clone()));
+    let sign_ins = Arc::new(SignIns::new(Arc::new(WebClient::new(lookups))));
     let log_written = || log.wait_written();
-    let core = Core::start(config.clone(), Arc::new(store), Arc::new(TcpDial), Arc::default(), log_written);
+    let core = Core::start(config.clone(), Arc::new(store), dial, sign_ins, log_written);
     let mut core = core.await?;
     core.kept_switches = reloader.kept_switches();
     let (stop, stopping) = watch::channel(false);

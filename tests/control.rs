@@ -123,7 +123,7 @@ impl Relay {
             store: store.clone(),
             timeline: timeline.clone(),
             wakeups: wakeups.clone(),
-            dial: Arc::new(TcpDial),
+            dial: Arc::new(TcpDial::default()),
             instance: InstanceId::random(),
             sign_ins: sign_ins.clone(),
         };

@@ -172,7 +172,8 @@ fn transport(
         UpstreamKind::Smtp(smtp) => {
             let (smtp, own) = ((**smtp).clone(), InstanceId::random());
             let credentials = Credentials::of(login, token, refused);
-            let connector = Connector::new(Arc::new(TcpDial), smtp, credentials, &config.hostname, own);
+            let connector =
+                Connector::new(Arc::new(TcpDial::default()), smtp, credentials, &config.hostname, own);
             ProbedTransport::Smtp(Box::new(connector))
         }
         UpstreamKind::Graph(graph) => {

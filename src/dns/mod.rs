@@ -4,15 +4,17 @@
 //! ([`LookupError::is_absence`]) is told apart from not knowing. What comes from here is untrusted text: whoever shows it escapes
 //! it, as all text from outside.
 //!
-//! The names of upstreams and of proxies are not resolved here but by the machine (`upstream::dial`), which knows names of its own:
-//! those of `/etc/hosts`, of other containers, of the local network.
+//! The names of upstreams and of proxies are resolved by the machine ([`HostLookups`]), which knows names of its own: those of
+//! `/etc/hosts`, of other containers, of the local network.
 
 mod error;
+mod hosts;
 mod name;
 mod question;
 mod resolver;
 
 pub use error::LookupError;
+pub use hosts::HostLookups;
 pub use name::{DnsName, NotADnsName};
 pub use question::{DnsQuestion, MailExchange, RecordKind, Records};
 pub use resolver::{Resolver, ResolverError};

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::dial_error::DialError;
@@ -11,6 +11,7 @@ use super::observer::Observer;
 use super::step::StepFinding;
 use super::stream::Stream;
 use crate::config::authority;
+use crate::dns::HostLookups;
 
 /// The most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
@@ -62,8 +63,42 @@ pub trait Dial: Send + Sync {
 }
 
 /// TCP, with the names of the system's resolver.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TcpDial;
+#[derive(Debug, Clone, Default)]
+pub struct TcpDial {
+    lookups: HostLookups,
+}
+
+impl TcpDial {
+    /// Shares the look-ups of hosts with others.
+    #[must_use]
+    pub fn new(lookups: HostLookups) -> Self {
+        Self { lookups }
+    }
+
+    /// The addresses to try, in order.
+    async fn resolve(&self, target: &Target, deadline: Instant) -> Result<Vec<SocketAddr>, DialError> {
+        let unresolved = |reason: String| DialError::Unresolved { host: target.host.clone(), reason };
+        let host = target.bare_host();
+        let found = match timeout_at(deadline, self.lookups.addresses(host, target.port)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return Err(unresolved(error.to_string())),
+            Err(_) => return Err(unresolved("the resolver did not answer".to_owned())),
+        };
+        if found.is_empty() {
+            return Err(unresolved("it has no address".to_owned()));
+        }
+        let usable: Vec<_> = found
+            .into_iter()
+            .filter(|address| {
+                target.source_address.is_none_or(|source| source.is_ipv4() == address.is_ipv4())
+            })
+            .collect();
+        if usable.is_empty() {
+            return Err(DialError::Family { host: target.host.clone() });
+        }
+        Ok(in_turn(usable))
+    }
+}
 
 #[async_trait]
 impl Dial for TcpDial {
@@ -73,7 +108,7 @@ impl Dial for TcpDial {
         deadline: Instant,
         observer: &Observer,
     ) -> Result<Dialled, DialError> {
-        let addresses = resolve(target, deadline).await?;
+        let addresses = self.resolve(target, deadline).await?;
         observer.found(|| StepFinding::Resolved(addresses.clone()));
         let mut tried: Vec<(SocketAddr, String)> = Vec::new();
         for (index, &address) in addresses.iter().enumerate() {
@@ -104,28 +139,6 @@ fn share(deadline: Instant, left: usize) -> Instant {
     let now = Instant::now();
     let remaining = deadline.saturating_duration_since(now);
     now + remaining / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
-}
-
-/// The addresses to try, in order.
-async fn resolve(target: &Target, deadline: Instant) -> Result<Vec<SocketAddr>, DialError> {
-    let unresolved = |reason: String| DialError::Unresolved { host: target.host.clone(), reason };
-    let host = target.bare_host();
-    let found: Vec<SocketAddr> = match timeout_at(deadline, lookup_host((host, target.port))).await {
-        Ok(Ok(found)) => found.collect(),
-        Ok(Err(error)) => return Err(unresolved(error.to_string())),
-        Err(_) => return Err(unresolved("the resolver did not answer".to_owned())),
-    };
-    if found.is_empty() {
-        return Err(unresolved("it has no address".to_owned()));
-    }
-    let usable: Vec<_> = found
-        .into_iter()
-        .filter(|address| target.source_address.is_none_or(|source| source.is_ipv4() == address.is_ipv4()))
-        .collect();
-    if usable.is_empty() {
-        return Err(DialError::Family { host: target.host.clone() });
-    }
-    Ok(in_turn(usable))
 }
 
 /// The resolver's order (RFC 6724), with the families in turn: a machine without working IPv6 is met by the second.
@@ -198,7 +211,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let source = "127.0.0.9".parse().unwrap();
         let to = Target { source_address: Some(source), ..target("127.0.0.1", address.port()) };
-        let dialled = TcpDial.dial(&to, deadline_in(Duration::from_secs(5)), &nobody()).await.ok().unwrap();
+        let dialled =
+            TcpDial::default().dial(&to, deadline_in(Duration::from_secs(5)), &nobody()).await.ok().unwrap();
         assert_eq!(dialled.peer, address);
         assert_eq!(listener.accept().await.unwrap().1.ip(), source);
     }
@@ -209,8 +223,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let deadline = deadline_in(Duration::from_secs(5));
-        let dialled =
-            TcpDial.dial(&target("localhost", address.port()), deadline, &nobody()).await.ok().unwrap();
+        let dialled = TcpDial::default()
+            .dial(&target("localhost", address.port()), deadline, &nobody())
+            .await
+            .ok()
+            .unwrap();
         assert_eq!(dialled.peer, address);
     }
 
@@ -218,17 +235,21 @@ mod tests {
     async fn tells_what_was_tried() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let deadline = deadline_in(Duration::from_secs(5));
-        let error =
-            TcpDial.dial(&target("127.0.0.1", port), deadline, &nobody()).await.err().unwrap().to_string();
+        let error = TcpDial::default()
+            .dial(&target("127.0.0.1", port), deadline, &nobody())
+            .await
+            .err()
+            .unwrap()
+            .to_string();
         assert_eq!(error, format!("connect to 127.0.0.1:{port}: connection refused"));
         let v6 = Target { source_address: Some("::1".parse().unwrap()), ..target("127.0.0.1", port) };
-        let error = TcpDial.dial(&v6, deadline, &nobody()).await.err().unwrap();
+        let error = TcpDial::default().dial(&v6, deadline, &nobody()).await.err().unwrap();
         assert_eq!(error, DialError::Family { host: "127.0.0.1".into() });
     }
 
     #[tokio::test]
     async fn a_name_that_is_none() {
-        let error = TcpDial
+        let error = TcpDial::default()
             .dial(&target("no name at all", 25), deadline_in(Duration::from_secs(5)), &nobody())
             .await
             .err()

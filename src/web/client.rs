@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Request, Response};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{HttpClient, HttpError, HttpTerms, LONGEST_ANSWER, host};
 use crate::config::Proxy;
+use crate::dns::HostLookups;
 
 /// Kinds of clients that are kept; with more, all are made anew.
 const MOST_CLIENTS: usize = 16;
@@ -20,6 +22,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(20);
 /// The client that goes to the network. TLS is verified by this machine's authorities.
 #[derive(Default)]
 pub struct WebClient {
+    lookups: HostLookups,
     clients: Mutex<HashMap<ClientKey, reqwest::Client>>,
 }
 
@@ -32,6 +35,12 @@ struct ClientKey {
 }
 
 impl WebClient {
+    /// Shares the look-ups of hosts with others.
+    #[must_use]
+    pub fn new(lookups: HostLookups) -> Self {
+        Self { lookups, clients: Mutex::default() }
+    }
+
     fn client(&self, terms: &HttpTerms<'_>) -> Result<reqwest::Client, reqwest::Error> {
         let url = terms.proxy.map(Proxy::url);
         let key = ClientKey {
@@ -43,7 +52,7 @@ impl WebClient {
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = build(terms, url.as_ref())?;
+        let client = build(terms, url.as_ref(), self.lookups.clone())?;
         if clients.len() >= MOST_CLIENTS {
             clients.clear();
         }
@@ -52,9 +61,14 @@ impl WebClient {
     }
 }
 
-fn build(terms: &HttpTerms<'_>, proxy: Option<&SecretString>) -> Result<reqwest::Client, reqwest::Error> {
+fn build(
+    terms: &HttpTerms<'_>,
+    proxy: Option<&SecretString>,
+    lookups: HostLookups,
+) -> Result<reqwest::Client, reqwest::Error> {
     let builder = reqwest::Client::builder()
         .no_proxy()
+        .dns_resolver(lookups)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .connect_timeout(terms.connect_limit)
@@ -66,6 +80,17 @@ fn build(terms: &HttpTerms<'_>, proxy: Option<&SecretString>) -> Result<reqwest:
         None => builder,
     };
     builder.build()
+}
+
+impl Resolve for HostLookups {
+    /// The library puts the port of the URL in the place of 0.
+    fn resolve(&self, name: Name) -> Resolving {
+        let lookups = self.clone();
+        Box::pin(async move {
+            let addresses: Addrs = Box::new(lookups.addresses(name.as_str(), 0).await?.into_iter());
+            Ok(addresses)
+        })
+    }
 }
 
 /// What it holds may be passwords.

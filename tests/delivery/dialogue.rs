@@ -219,7 +219,7 @@ async fn over_the_network_with_tls_and_login() {
         auth: Auth::Auto,
         ..smtp()
     };
-    let (dial, own) = (std::sync::Arc::new(TcpDial), InstanceId::random());
+    let (dial, own) = (std::sync::Arc::new(TcpDial::default()), InstanceId::random());
     let credentials = Credentials::of(&anna("secret"), None, RefusedToken::default());
     let connector = Connector::new(dial, config, credentials, "relay.firm.example", own);
     let content = b"Subject: big\r\n\r\n.\r\n..\r\nline\r\n".repeat(40_000);

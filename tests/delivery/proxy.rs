@@ -342,13 +342,15 @@ async fn reaches_a_proxy_over_tcp() {
     for scheme in ["socks5", "http"] {
         let source_address = Some("127.0.0.9".parse().unwrap());
         let config = Smtp { source_address, ..in_clear() };
-        let mut connection = open(TcpDial, &format!("{scheme}://{address}"), config).await.unwrap();
+        let mut connection =
+            open(TcpDial::default(), &format!("{scheme}://{address}"), config).await.unwrap();
         assert_eq!(super::verdicts(&send(&mut connection, &recipients(1), b"x").await), "S");
         connection.quit().await;
     }
     serving.await.unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let error = open(TcpDial, &format!("http://{nobody}"), in_clear()).await.err().unwrap().to_string();
+    let error =
+        open(TcpDial::default(), &format!("http://{nobody}"), in_clear()).await.err().unwrap().to_string();
     let want = format!(
         "connect to smtp.firm.example:25 over the proxy http://{nobody}: connect to {nobody}: connection refused; check proxy"
     );

@@ -92,7 +92,7 @@ impl World {
             store: store.clone(),
             timeline: timeline.clone(),
             wakeups: wakeups.clone(),
-            dial: Arc::new(TcpDial),
+            dial: Arc::new(TcpDial::default()),
             instance: InstanceId::random(),
             sign_ins: Arc::default(),
         };

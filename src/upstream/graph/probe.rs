@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::{GraphClient, request};
 use crate::config::GraphMailbox;
+use crate::dns::HostLookups;
 use crate::oauth::TokenClaims;
 use crate::upstream::error::{ConnectCause, ConnectError, Stage};
 use crate::upstream::observer::Observer;
@@ -28,10 +29,10 @@ impl GraphClient {
     async fn probe_steps(&self, observer: &Observer) -> Result<(), ConnectError> {
         // A proxy looks the name up by itself.
         if self.graph.proxy.is_none() {
-            let place = (self.graph.host(), self.graph.port());
-            let looked_up = timeout(self.graph.timeouts.connect, tokio::net::lookup_host(place)).await;
-            if let Ok(Ok(addresses)) = looked_up {
-                observer.found(|| StepFinding::Resolved(addresses.collect()));
+            let lookups = HostLookups::default();
+            let looked_up = lookups.addresses(self.graph.host(), self.graph.port());
+            if let Ok(Ok(addresses)) = timeout(self.graph.timeouts.connect, looked_up).await {
+                observer.found(|| StepFinding::Resolved(addresses));
             }
         }
         let answer = web::send(&*self.http, request::look(&self.graph), &self.terms()).await;
