@@ -23,13 +23,16 @@ mod test_mode;
 mod trace;
 mod upstreams;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Router};
+use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -86,41 +89,53 @@ fn admin_routes() -> OpenApiRouter<SharedState> {
         .merge(OpenApiRouter::new().routes(routes!(send::submit)).layer(DefaultBodyLimit::disable()))
 }
 
-/// All routes, and the document that describes them.
-fn parts() -> (Router<SharedState>, Value) {
-    let (viewer, seen) = viewer_routes().split_for_parts();
-    let (admin, changed) = admin_routes().split_for_parts();
-    let (health, open) =
-        OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready)).split_for_parts();
-    let document = describe::document(open, seen, changed);
-    let shown = document.clone();
+/// All routes, each list with what describes it.
+struct Described {
+    open: OpenApiRouter<SharedState>,
+    viewer: OpenApiRouter<SharedState>,
+    admin: OpenApiRouter<SharedState>,
+}
+
+fn described() -> Described {
+    let open = OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready));
+    Described { open, viewer: viewer_routes(), admin: admin_routes() }
+}
+
+fn all_routes() -> Router<SharedState> {
+    let Described { open, viewer, admin } = described();
     let api = Router::new()
-        .route("/openapi.json", get(async move || Json(shown)))
-        .merge(viewer)
-        .merge(admin.route_layer(middleware::from_fn(access::admin_alone)));
-    let all = Router::new()
+        .route("/openapi.json", get(show_document))
+        .merge(Router::from(viewer))
+        .merge(Router::from(admin).route_layer(middleware::from_fn(access::admin_alone)));
+    Router::new()
         .nest(ROOT, api)
-        .merge(health)
+        .merge(Router::from(open))
         .fallback(async || ApiError::NoRoute)
-        .method_not_allowed_fallback(async || ApiError::NoMethod);
-    (all, document)
+        .method_not_allowed_fallback(async || ApiError::NoMethod)
 }
 
 /// The document that describes the interface (`OpenAPI` 3.1).
 #[must_use]
 pub fn openapi() -> Value {
-    parts().1
+    let Described { open, viewer, admin } = described();
+    describe::document(open.into_openapi(), viewer.into_openapi(), admin.into_openapi())
+}
+
+/// The document takes megabytes until it is text: it is made when somebody asks, and once.
+async fn show_document() -> impl IntoResponse {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(openapi().to_string()));
+    ([(CONTENT_TYPE, "application/json")], TEXT.clone())
 }
 
 /// The interface as the control socket has it: who may connect there may do everything.
 pub fn router(state: SharedState) -> Router {
-    bounded(parts().0.layer(Extension(Caller::owner())), state)
+    bounded(all_routes().layer(Extension(Caller::owner())), state)
 }
 
 /// The interface as the console's address has it: who comes in there shows a token.
 pub(super) fn guarded(state: SharedState) -> Router {
     let admitted = middleware::from_fn_with_state(state.clone(), access::admit);
-    bounded(parts().0.layer(admitted), state)
+    bounded(all_routes().layer(admitted), state)
 }
 
 fn bounded(routes: Router<SharedState>, state: SharedState) -> Router {
