@@ -115,9 +115,10 @@ class FaultyUpstream:
                 fault, recipients = self._fault(), []
                 say(writer, "250 2.1.0 go on")
             elif verb == b"RCPT":
-                reply = {"defer recipient": "451 4.3.0 later", "refuse recipient": "550 5.2.1 disabled"}.get(fault, "250 2.1.5 go on")
+                address = re.search(rb"<(.*?)>", line).group(1).decode()
+                reply = self._answer(fault, address)
                 if reply.startswith("2"):
-                    recipients.append(re.search(rb"<(.*?)>", line).group(1).decode())
+                    recipients.append(address)
                 say(writer, reply)
             elif verb == b"DATA" and recipients:
                 say(writer, "354 go on")
@@ -130,6 +131,10 @@ class FaultyUpstream:
             else:
                 say(writer, "503 5.5.1 not now" if verb == b"DATA" else "250 2.0.0 go on")
             await writer.drain()
+
+    def _answer(self, fault, _address):
+        """What it says to a recipient."""
+        return {"defer recipient": "451 4.3.0 later", "refuse recipient": "550 5.2.1 disabled"}.get(fault, "250 2.1.5 go on")
 
     async def _content(self, reader, writer, fault, recipients):
         """Whether the session goes on."""

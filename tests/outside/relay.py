@@ -121,14 +121,25 @@ class Relay:
             return json.loads(done.stdout) if done.stdout.strip() else None
         return done
 
-    def api(self, path):
-        """The octets that the control interface answers to a GET below /api/v1."""
-        connection = ControlConnection(self.data / "control.sock")
+    def text(self, *words):
+        """What one of the relay's commands prints for people."""
+        return subprocess.run(
+            [binary(), "--config", str(self.file), *words], capture_output=True, text=True, timeout=60, env=clean_environment(), check=True,
+        ).stdout
+
+    def ask(self, method, path, body=None, kind="application/json", seconds=20):
+        """What the control interface answers below /api/v1: status, header and octets."""
+        connection = ControlConnection(self.data / "control.sock", seconds)
         try:
-            connection.request("GET", f"/api/v1/{path}")
-            return connection.getresponse().read()
+            connection.request(method, f"/api/v1/{path}", body, {"Content-Type": kind} if body is not None else {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
+
+    def api(self, path):
+        """The octets that the control interface answers to a GET below /api/v1."""
+        return self.ask("GET", path)[2]
 
     def queue(self):
         return self.command("queue", "list", "--limit", "100000")
@@ -174,13 +185,13 @@ class Relay:
 class ControlConnection(HTTPConnection):
     """HTTP over the control socket."""
 
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
+    def __init__(self, path, seconds=20):
+        super().__init__("localhost", timeout=seconds)
         self.path = str(path)
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
+        self.sock.settimeout(self.timeout)
         # The name of a socket is at most 107 octets long, that of a test's folder may be longer.
         folder = os.open(os.path.dirname(self.path), os.O_PATH | os.O_DIRECTORY)
         try:

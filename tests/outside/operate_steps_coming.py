@@ -1,0 +1,1 @@
+"""Steps for commands that a binary may still lack (operate_registry.COMING)."""
