@@ -35,7 +35,7 @@ trap 'exit 130' INT TERM HUP
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || fail "root or sudo is needed: Postfix, strace and the packages want it"
-    as_root=(sudo --preserve-env=PATH,CARGO_TARGET_DIR,MAILSLUICE_BIN,CRASH_ROUNDS,CRASH_SEED,CRASH_ALL,SOAK_MINUTES,SOAK_SEED,OPERATE_SEED,PYTHONDONTWRITEBYTECODE)
+    as_root=(sudo --preserve-env=PATH,CARGO_TARGET_DIR,MAILSLUICE_BIN,CRASH_ROUNDS,CRASH_SEED,CRASH_ALL,SOAK_MINUTES,SOAK_SEED,OPERATE_SEED,RELOAD_SEED,PYTHONDONTWRITEBYTECODE)
 fi
 
 # command that must be there, and the Debian package that brings it

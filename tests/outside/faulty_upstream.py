@@ -110,7 +110,9 @@ class FaultyUpstream:
             line = await reader.readuntil(b"\r\n")
             verb = line[:4].upper()
             if verb == b"EHLO":
-                say(writer, "250-upstream.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 67108864")
+                say(writer, "250-upstream.test\r\n250-AUTH PLAIN\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 67108864")
+            elif verb == b"AUTH":
+                say(writer, "235 2.7.0 welcome")
             elif verb == b"MAIL":
                 fault, recipients = self._fault(), []
                 say(writer, "250 2.1.0 go on")

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from network import wait_until
 from operate_model import ENDS
-from operate_traffic import Submitter
+from submitter import Submitter
 
 PATIENCE = 120
 CLI, API = "cli", "api"

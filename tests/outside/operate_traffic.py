@@ -1,55 +1,18 @@
 """What comes into an operated relay: a stock of mail that stays, and clients that go on."""
 
 import random
-import socket
 import threading
 from contextlib import contextmanager
 
 from clients import Clients
 from messages import compose
 from operate_model import COPIES_TO, Mail
+from submitter import Ended, Submitter
 
 FILLERS, CLIENTS, PATIENCE = 10, 3, 60
 # The part of the stock that each of these is: held by a rule, behind a limit, put off, behind a disabled upstream.
 STOCK = {"held": 50, "bulk": 37, "late": 10, "off": 3}
 SENDERS = 20
-
-
-class Submitter:
-    """A connection that submits with pipelining (RFC 2920)."""
-
-    def __init__(self, port):
-        self.connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self.lines = self.connection.makefile("rb")
-        self._reply()
-        self.ask("EHLO client.test")
-
-    def _reply(self):
-        while True:
-            line = self.lines.readline()
-            if not line:
-                raise ConnectionError("the relay has closed a connection")
-            if line[3:4] != b"-":
-                return line.decode().rstrip()
-
-    def ask(self, *commands):
-        """The replies to commands that are sent together."""
-        self.connection.sendall("".join(f"{command}\r\n" for command in commands).encode())
-        return [self._reply() for _ in commands]
-
-    def submit(self, sender, recipients, content):
-        """The queue id that the relay tells."""
-        replies = self.ask(f"MAIL FROM:<{sender}>", *[f"RCPT TO:<{recipient}>" for recipient in recipients], "DATA")
-        assert replies[-1].startswith("354") and all(reply.startswith("250") for reply in replies[:-1]), replies
-        self.connection.sendall(content + b".\r\n")
-        reply = self._reply()
-        assert reply.startswith("250"), reply
-        return reply.split()[-1]
-
-    def close(self):
-        self.ask("QUIT")
-        self.lines.close()
-        self.connection.close()
 
 
 class Gate:
@@ -128,11 +91,11 @@ class Intake:
 
         def submit(kinds, chance):
             try:
-                submitter = Submitter(self.port)
+                submitter = Submitter(self.port, PATIENCE)
                 for kind in kinds:
                     self.stock(submitter, kind, chance)
                 submitter.close()
-            except (OSError, AssertionError) as fault:
+            except (OSError, Ended) as fault:
                 failed.append(fault)
 
         parts = [part for part in (missing[first::FILLERS] for first in range(FILLERS)) if part]
@@ -153,12 +116,12 @@ class Traffic(Clients):
 
     def _submit(self, client, chance):
         try:
-            submitter = Submitter(self.port)
+            submitter = Submitter(self.port, PATIENCE)
             while not self.ending.wait(chance.uniform(0, 0.2)):
                 kind = chance.choices(["good", "bad", "late1"], [8, 1, 1])[0]
                 self.intake.hand_in(submitter, f"flow{client}@firm.example", [kind], copy=kind == "good" and chance.random() < 0.1)
                 with self.lock:
                     self.tried += 1
             submitter.close()
-        except (OSError, AssertionError) as fault:
+        except (OSError, Ended) as fault:
             self.failed.append(fault)

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+from collections import Counter
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -55,6 +56,17 @@ def written(pid):
 def descriptors(pid):
     """How many files, sockets and the like the process (without its children) has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def opened(pid):
+    """What these are: paths, and kinds of what has none, each with how many there are."""
+    found = Counter()
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[os.readlink(one).partition(":[")[0]] += 1
+        except OSError:
+            continue
+    return found
 
 
 class Peak:
