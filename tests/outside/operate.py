@@ -16,6 +16,7 @@ After each step the clients wait, and when all has gone that nothing keeps:
 """
 
 import argparse
+import hashlib
 import json
 import random
 import signal
@@ -31,10 +32,10 @@ import operate_steps_looks
 import operate_steps_queue
 import operate_steps_switches
 from network import free_port
-from operate_desk import Desk, SumWatch
+from operate_desk import TOKEN, Desk, SumWatch
 from operate_model import BULK_LIMIT, COPIES_TO, TEST_ADDRESS, Model
 from operate_party import NoNames, Party
-from operate_registry import STEPS, commands, without_step
+from operate_registry import STEPS, commands, routes, sections, without_step
 from operate_traffic import Intake, Traffic
 from relay import Relay
 from soak_books import NEVER
@@ -47,6 +48,10 @@ SAMPLE = 5
 CONFIG = f"""
 [console]
 address = "127.0.0.1:{{console}}"
+[[api_token]]
+name = "scraper"
+hash = "sha256:{{digest}}"
+role = "viewer"
 [dns]
 servers = ["{{names}}"]
 [session]
@@ -88,7 +93,7 @@ class Operation:
         self.parties = [Party(name, self.model.record).start() for name in MORE]
         self.names = NoNames().start()
         console = free_port()
-        config = CONFIG.format(console=console, names=self.names.address)
+        config = CONFIG.format(console=console, names=self.names.address, digest=hashlib.sha256(TOKEN.encode()).hexdigest()) + sections()
         config += "".join(UPSTREAM.format(name=party.name, port=party.port, more=MORE[party.name]) for party in self.parties)
         self.relay = Relay(folder, config).start(60)
         self.intake = Intake(self.relay.port, self.model)
@@ -101,8 +106,8 @@ class Operation:
         started = time.monotonic()
         self.intake.fill(queued, self.chance)
         self.say(f"{queued} messages are queued after {time.monotonic() - started:.0f} s")
-        known = commands()
-        faults = [f"there is no step for {missing}" for missing in without_step(known, self.relay)]
+        known = commands() | routes(self.relay)
+        faults = [f"there is no step for {missing}" for missing in without_step(known)]
         turns = [(step, way) for step in STEPS for way in step.ways(known)]
         with SumWatch(self.relay) as watch:
             self.traffic.start()

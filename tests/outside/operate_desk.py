@@ -12,6 +12,8 @@ from submitter import Submitter
 
 PATIENCE = 120
 CLI, API = "cli", "api"
+# A viewer's, at the console.
+TOKEN = "a-viewers-token"
 
 
 def differs(totals):
@@ -108,11 +110,11 @@ class Desk:
             path = link.partition("</api/v1/")[2].partition(">")[0] if 'rel="next"' in link else None
         return pages
 
-    def at_console(self, path):
-        """Status and octets of an answer at the console's address, without a token."""
+    def at_console(self, path, token=None):
+        """Status and octets of an answer at the console's address."""
         connection = HTTPConnection("127.0.0.1", self.console, timeout=PATIENCE)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -1,5 +1,6 @@
 """The upstreams of an operated relay: what they answer stands in the recipient's address, and they keep one record together."""
 
+import asyncio
 import re
 import socketserver
 import threading
@@ -8,7 +9,9 @@ from collections import Counter, defaultdict
 from faulty_upstream import NUMBER, FaultyUpstream
 
 QUEUE_ID = re.compile(rb"^\s+by \S+ with \S+ id (\w+)", re.MULTILINE)
-# `late2.17@…` is put off twice and then taken, `never.…` is put off for ever, `bad.…` is refused; all else is taken.
+# `late2.17@…` is put off twice and then taken, `never.…` is put off for ever, `bad.…` is refused; all else is taken, `slow.…` when
+# the record says so.
+SLOWEST = 60
 PUT_OFF, REFUSED, TAKEN = "452 4.2.2 mailbox full", "550 5.2.1 disabled", "250 2.1.5 go on"
 
 
@@ -23,6 +26,8 @@ class Record:
         self.taken = defaultdict(list)
         # Reports by the number of the mail that they are about; test mail of the relay has none.
         self.reports, self.unnumbered = Counter(), 0
+        # What is slow is answered while this is set.
+        self.goes_on = threading.Event()
 
     def answer(self, address):
         """What is said to a recipient."""
@@ -69,6 +74,12 @@ class Party(FaultyUpstream):
 
     def _take(self, content, recipients, _told):
         self.record.take(self.name, content, recipients)
+
+    async def _content(self, reader, writer, fault, recipients):
+        if any(address.startswith("slow.") for address in recipients):
+            await writer.drain()
+            assert await asyncio.to_thread(self.record.goes_on.wait, SLOWEST), "nobody has let what is slow go on"
+        return await super()._content(reader, writer, fault, recipients)
 
 
 class NoNames(socketserver.ThreadingUDPServer):

@@ -19,7 +19,17 @@ BROWSER = {"console-link"}
 # What only a sign-in at a provider can give.
 NEED_A_PROVIDER = {"PUT /sign-ins/{name}"}
 # Steps that are there already for commands and requests which a binary may still lack. Empty once they are in.
-COMING = set()
+COMING = {
+    "history", "history forget", "history resend", "GET /history", "POST /history/forget", "POST /history/{id}/resend",
+    "blacklist import", "blacklist export", "blacklist learn",
+    "POST /blacklist/import", "GET /blacklist/export", "POST /blacklist/learn",
+    "alert test", "POST /alerts/test", "GET /metrics",
+}
+# What the configuration must say for steps of the first column, by the section; left out where the section is unknown yet.
+SECTIONS = {
+    "history resend": '[history]\ncontent = "1d"\n',
+    "alert test": '[alert]\ncommand = ["/bin/cat"]\n',
+}
 
 
 @dataclass
@@ -30,12 +40,15 @@ class Step:
     route: str | None
     run: Callable
 
-    def ways(self, commands):
-        """The ways by which this binary can go it."""
-        if self.command is not None and self.command not in commands:
-            assert self.command in COMING, f"there is a step for `{self.command}`, and no such command"
-            return []
-        return [way for way, what in ((CLI, self.command), (API, self.route)) if what]
+    def ways(self, known):
+        """The ways by which this binary can go it, given its commands and requests."""
+        found = []
+        for way, what in ((CLI, self.command), (API, self.route)):
+            if what in known:
+                found.append(way)
+            else:
+                assert what is None or what in COMING, f"there is a step for `{what}`, and no such command or request"
+        return found
 
     def name(self, way):
         return self.command if way == CLI else self.route
@@ -60,7 +73,8 @@ def commands(words=()):
     listed = re.search(r"^Commands:\n((?: .*\n|\n)+)", done.stdout, re.MULTILINE)
     names = re.findall(r"^  (\S+)", listed.group(1), re.MULTILINE) if listed else []
     below = [commands((*words, name)) for name in names if name != "help"]
-    return {" ".join(words)} if not below else set().union(*below)
+    is_one = not below or " [COMMAND]" in done.stdout
+    return set().union({" ".join(words)} if is_one else (), *below)
 
 
 def routes(relay):
@@ -69,7 +83,13 @@ def routes(relay):
     return {f"{method.upper()} {path.removeprefix('/api/v1')}" for path, methods in paths.items() for method in methods}
 
 
-def without_step(found, relay):
+def without_step(known):
     """The commands and requests that no step does."""
     done = {step.command for step in STEPS} | {step.route for step in STEPS}
-    return sorted((found | routes(relay)) - done - NEED_NO_RELAY - BROWSER - NEED_A_PROVIDER)
+    return sorted(known - done - NEED_NO_RELAY - BROWSER - NEED_A_PROVIDER)
+
+
+def sections():
+    """What the configuration of this binary says for its steps."""
+    known = commands()
+    return "".join(text for command, text in SECTIONS.items() if command in known)

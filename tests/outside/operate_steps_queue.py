@@ -2,8 +2,10 @@
 
 import json
 import smtplib
+from concurrent.futures import ThreadPoolExecutor, wait
 
-from operate_desk import CLI, is_held, is_late, of
+from network import wait_until
+from operate_desk import CLI, PATIENCE, is_held, is_late, of
 from operate_model import TEST_ADDRESS
 from operate_registry import step
 
@@ -238,6 +240,46 @@ def delete_of_a_sender(desk, way):
     done = desk.bulk(way, "delete", *words, sender=sender, state="held")
     assert (done["messages"], done["others"]) == (len(mails), 0), (done, len(mails))
     desk.model.delete(mails)
+
+
+def while_it_is_sent(desk, way, action, succeeds=False):
+    """Does something to a message that is being sent: that waits, and finds it gone. Whoever comes too late for that does not find it."""
+    desk.model.record.goes_on.clear()
+    try:
+        mail = desk.hand_in(kinds=("slow",))
+        wait_until(lambda: desk.listed(state="sending", sender=mail.sender), PATIENCE, "a message that is being sent")
+        with ThreadPoolExecutor(1) as pool:
+            if way == CLI:
+                asked = pool.submit(desk.relay.command, "queue", action, mail.queue_id, check=False)
+            else:
+                method, end = ("DELETE", "") if action == "delete" else ("POST", f"/{action}")
+                asked = pool.submit(desk.relay.ask, method, f"queue/{mail.queue_id}{end}", seconds=PATIENCE)
+            assert not wait([asked], 0.3).done, asked
+            desk.model.record.goes_on.set()
+            told = asked.result(PATIENCE)
+    finally:
+        desk.model.record.goes_on.set()
+    if way == CLI:
+        was_gone = '"gone"' in told.stdout and told.returncode == (0 if succeeds else 1)
+        assert was_gone or told.returncode == 1 and "is not in the queue" in told.stderr, told
+    else:
+        status, _, octets = told
+        assert (status, b'"gone"' in octets) in ((200, True), (404, False)), told
+
+
+@step("queue hold", "POST /queue/{id}/hold")
+def hold_of_what_is_sent(desk, way):
+    while_it_is_sent(desk, way, "hold")
+
+
+@step("queue delete", "DELETE /queue/{id}")
+def delete_of_what_is_sent(desk, way):
+    while_it_is_sent(desk, way, "delete")
+
+
+@step("queue retry", "POST /queue/{id}/retry")
+def retry_of_what_is_sent(desk, way):
+    while_it_is_sent(desk, way, "retry", succeeds=True)
 
 
 @step("queue list", "GET /queue")
