@@ -102,6 +102,7 @@ impl Core {
             limit_waits,
             outcomes: Arc::default(),
             accounts,
+            metrics: Arc::default(),
             phase: watched,
         });
         let exchanges = Exchanges::default();
@@ -172,13 +173,16 @@ impl Core {
     }
 
     fn configure_accounts(&self) {
-        let Context { config, router, accounts, store, timeline, .. } = &*self.context;
+        let Context { config, router, accounts, store, timeline, metrics, .. } = &*self.context;
         // They come first: accounts ask for their tokens.
         let grants: Arc<dyn SignInStore> = store.clone();
         self.sign_ins.configure(config, &grants, timeline);
         let folder = config.data_dir.join("captured");
         let mailbox = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
         accounts.configure(config, &own_upstreams(config), router, &mailbox);
+        let names = config.upstreams.iter().map(|upstream| &*upstream.name);
+        let all: Vec<_> = names.flat_map(|name| accounts.of(name)).collect();
+        metrics.configure(all.iter().map(|account| account.counted()));
     }
 
     fn begin_sending(&mut self) {

@@ -11,11 +11,13 @@ mod events;
 mod following;
 mod health;
 mod limits;
+mod metrics;
 mod probe;
 mod queue;
 mod reading;
 mod release;
 mod reload;
+mod scrape;
 mod send;
 mod sign_ins;
 mod status;
@@ -86,13 +88,19 @@ fn admin_routes() -> OpenApiRouter<SharedState> {
         .merge(OpenApiRouter::new().routes(routes!(send::submit)).layer(DefaultBodyLimit::disable()))
 }
 
+/// What a viewer sees, too, and what needs no token where the configuration says so: it lies where scrapers look for it.
+fn metrics_route() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new().routes(routes!(metrics::show))
+}
+
 /// All routes, and the document that describes them.
 fn parts() -> (Router<SharedState>, Value) {
+    let (metrics, scraped) = metrics_route().split_for_parts();
     let (viewer, seen) = viewer_routes().split_for_parts();
     let (admin, changed) = admin_routes().split_for_parts();
     let (health, open) =
         OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready)).split_for_parts();
-    let document = describe::document(open, seen, changed);
+    let document = describe::document(open, scraped, seen, changed);
     let shown = document.clone();
     let api = Router::new()
         .route("/openapi.json", get(async move || Json(shown)))
@@ -101,6 +109,7 @@ fn parts() -> (Router<SharedState>, Value) {
     let all = Router::new()
         .nest(ROOT, api)
         .merge(health)
+        .merge(metrics)
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::NoMethod);
     (all, document)

@@ -18,6 +18,7 @@ use crate::control::view::{QueuedJson, SendEvent, SendPlan, rfc3339};
 use crate::control::{ApiError, ApiState, Streams};
 use crate::mail::header::Author;
 use crate::mail::{Address, Body as BodyKind, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use crate::metrics::{CountedLogin, CountedOutcome};
 use crate::policy::blacklist::{self, BlacklistResult};
 use crate::policy::estimate::Accepted;
 use crate::policy::test_mode::action_name;
@@ -359,6 +360,9 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
     let eta = eta.map(|eta| rfc3339(state.timeline.wall_at(eta)));
     let Searched { upstream, message_id, subject } = searched;
     let test_mode = test.as_ref().map(|test| action_name(test.action).to_owned());
+    let counted = CountedLogin::of_upstream(&upstream);
+    state.metrics.count(CountedOutcome::Accepted, counted, recipients.len() as u64 - recipients.copies());
+    state.metrics.count(CountedOutcome::Generated, counted, recipients.copies());
     tracing::info!(
         event = "accepted",
         %queue_id,
@@ -380,6 +384,7 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
         which.map(|recipient| recipient.address.to_string()).collect()
     };
     let (open, dropped) = (names(false), names(true));
+    state.metrics.count(CountedOutcome::Dropped, counted, dropped.len() as u64);
     for to in &dropped {
         tracing::info!(event = "dropped", %queue_id, from, to, client = CONTROL, upstream, reason = "blacklist");
     }
