@@ -75,7 +75,7 @@ mod tests {
             host = \"smtp.firm.example\"\nclient_certificate = \"a.pem\"\nclient_key = \"a.key\"\n\
             [[smime]]\naddress = \"a@firm.example\"\ncertificate = \"a.pem\"\nkey = { file = \"a.key\" }\n\
             [[oauth]]\nname = \"m365\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\nflow = \"client_credentials\"\n\
-            client_id = \"c\"\nclient_secret = \"s\"\nsecret_expires = 2199-06-30\n\
+            client_id = \"c\"\nclient_secret = \"s\"\nsecret_expires = \"2199-06-30\"\n\
             [[oauth]]\nname = \"person\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\nflow = \"device_code\"\n\
             client_id = \"c\"\n";
         let config = Config::from_toml(text, folder.path()).unwrap().config;

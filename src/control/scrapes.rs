@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::view::{SignInJson, UpstreamJson};
+use crate::config::Config;
 use crate::store::{QueueFigures, WaitingCopies};
 
 /// How long what was gathered is good.
@@ -33,19 +34,33 @@ pub(super) struct RelayState {
 
 /// What was gathered last, and who gathers.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Scrapes(Arc<Mutex<Option<(Instant, Arc<RelayState>)>>>);
+pub(super) struct Scrapes(Arc<Mutex<Option<Scrape>>>);
+
+/// What was gathered, when, and by which configuration.
+#[derive(Debug)]
+struct Scrape {
+    at: Instant,
+    config: Arc<Config>,
+    found: Arc<RelayState>,
+}
 
 impl Scrapes {
-    /// What was gathered within the last second, or else what `gathering` comes to. Who comes meanwhile waits for that.
-    pub(super) async fn recent(&self, gathering: impl Future<Output = RelayState>) -> Arc<RelayState> {
+    /// What was gathered within the last second by the configuration in force, or else what `gathering` comes to. Who comes
+    /// meanwhile waits for that.
+    pub(super) async fn recent(
+        &self,
+        config: &Arc<Config>,
+        gathering: impl Future<Output = RelayState>,
+    ) -> Arc<RelayState> {
         let mut last = self.0.lock().await;
-        if let Some((at, found)) = &*last
+        if let Some(Scrape { at, config: by, found }) = &*last
             && at.elapsed() < RECENT
+            && Arc::ptr_eq(by, config)
         {
             return found.clone();
         }
         let found = Arc::new(gathering.await);
-        *last = Some((Instant::now(), found.clone()));
+        *last = Some(Scrape { at: Instant::now(), config: config.clone(), found: found.clone() });
         found
     }
 }
@@ -68,20 +83,29 @@ mod tests {
         }
     }
 
+    fn config() -> Arc<Config> {
+        let text = "[[upstream]]\nname = \"a\"\nhost = \"h\"\n";
+        Arc::new(Config::from_toml(text, std::path::Path::new("/")).unwrap().config)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn many_scrapers_gather_once() {
         let (scrapes, gathered) = (Scrapes::default(), AtomicUsize::new(0));
+        let (before, after) = (config(), config());
         let gathering = || async {
             gathered.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs(3)).await;
             state()
         };
-        let (first, second) = tokio::join!(scrapes.recent(gathering()), scrapes.recent(gathering()));
+        let recent = |config| scrapes.recent(config, gathering());
+        let (first, second) = tokio::join!(recent(&before), recent(&before));
         assert!(Arc::ptr_eq(&first, &second));
+        // A reload is seen at once.
+        assert!(!Arc::ptr_eq(&first, &recent(&after).await));
         // Who goes away in the midst of it leaves it to the next.
         tokio::time::advance(RECENT).await;
-        assert!(tokio::time::timeout(RECENT, scrapes.recent(gathering())).await.is_err());
-        scrapes.recent(gathering()).await;
-        assert_eq!(gathered.load(Ordering::Relaxed), 3);
+        assert!(tokio::time::timeout(RECENT, recent(&after)).await.is_err());
+        recent(&after).await;
+        assert_eq!(gathered.load(Ordering::Relaxed), 4);
     }
 }

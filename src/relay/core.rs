@@ -76,8 +76,7 @@ impl Core {
         let limit_waits = restored_waits(&*store).await?;
         recover(&*store, &config, log_written).await?;
         let router = Arc::new(Router::new(&config));
-        let wakeups = Arc::new(Wakeups::default());
-        let instance = InstanceId::random();
+        let (wakeups, instance) = (Arc::new(Wakeups::default()), InstanceId::random());
         let services = AccountServices {
             store: store.clone(),
             timeline: timeline.clone(),

@@ -30,7 +30,7 @@ pub(super) async fn show(
 ) -> impl IntoResponse {
     let accept: Vec<&str> = fields.get_all(ACCEPT).iter().filter_map(|field| field.to_str().ok()).collect();
     let format = TextFormat::wanted(&accept.join(","));
-    let found = scrapes.recent(scrape::gather(&state)).await;
+    let found = scrapes.recent(&state.config, scrape::gather(&state)).await;
     let text = scrape::text(&state, &found, format);
     ([(CONTENT_TYPE, format.content_type())], text)
 }
