@@ -12,6 +12,15 @@ use tokio::sync::oneshot;
 #[derive(Debug, Clone)]
 pub struct MemoryBudget(Arc<Mutex<Shares>>);
 
+/// How much of a budget is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Octets that somebody holds; more than there are where the budget was made smaller meanwhile.
+    pub held: u64,
+    /// Octets that there are.
+    pub capacity: u64,
+}
+
 /// The right to hold octets in memory; given back when this is dropped.
 #[derive(Debug)]
 pub struct MemoryGrant {
@@ -72,6 +81,13 @@ impl MemoryBudget {
     pub fn available(&self) -> u64 {
         let state = self.state();
         state.capacity.saturating_sub(state.taken)
+    }
+
+    /// How much is held, and how much there is.
+    #[must_use]
+    pub fn in_use(&self) -> MemoryUse {
+        let state = self.state();
+        MemoryUse { held: state.taken, capacity: state.capacity }
     }
 
     fn queue(&self, asked: u64) -> PlaceInLine<'_> {

@@ -12,6 +12,8 @@ mod captured;
 mod commands;
 #[path = "control/console.rs"]
 mod console;
+#[path = "control/metrics.rs"]
+mod metrics;
 #[path = "control/release.rs"]
 mod release;
 #[path = "support/switches.rs"]
@@ -147,6 +149,8 @@ impl Relay {
             limit_waits: LimitWaits::default(),
             outcomes: Arc::default(),
             memory: MemoryBudget::new(1 << 20),
+            memory_out: MemoryBudget::new(1 << 20),
+            metrics: Arc::default(),
             transformer: Arc::new(Transformer::new(&config, timeline.clone()).unwrap()),
             router,
             accounts,

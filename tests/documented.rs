@@ -10,6 +10,8 @@ mod commands;
 mod events;
 #[path = "documented/interface.rs"]
 mod interface;
+#[path = "documented/metrics.rs"]
+mod metrics;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

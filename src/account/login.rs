@@ -15,6 +15,7 @@ use super::settings::AccountSettings;
 use super::tasks::{SoleTask, Spawner};
 use super::waiters::{Place, Waiters};
 use crate::limits::{AccountKey, Ceilings, LearnedPace, Scope, Wait};
+use crate::metrics::CountedLogin;
 use crate::time::Moment;
 use crate::upstream::{DialogueHub, Transport};
 
@@ -112,6 +113,12 @@ impl Account {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         Some(&*self.key.account).filter(|account| !account.is_empty())
+    }
+
+    /// The account as metrics name it.
+    #[must_use]
+    pub fn counted(&self) -> CountedLogin<'_> {
+        CountedLogin { upstream: &self.key.upstream, account: &self.key.account }
     }
 
     /// What the configuration says of it.

@@ -14,6 +14,29 @@ pub struct Console {
     pub is_named: bool,
     /// Host names by which it may be reached, besides those of this machine; in lower case.
     pub hosts: Vec<String>,
+    /// Who may read the metrics.
+    pub metrics: MetricsAccess,
+}
+
+/// Who may read the metrics at the console's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetricsAccess {
+    /// Who shows a token, of whatever role.
+    #[default]
+    SignedIn,
+    /// Whoever reaches the address.
+    Open,
+}
+
+impl MetricsAccess {
+    /// The name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SignedIn => "signed-in",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// `[[api_token]]`

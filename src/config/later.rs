@@ -22,7 +22,6 @@ const KEYS: &[(&str, &str, Harmless)] = &[
     ("", "language", Text("en")),
     ("", "history_days", Number(30)),
     ("", "alert", Empty),
-    ("console", "metrics", Text("signed-in")),
     ("console", "user", Empty),
 ];
 

@@ -60,7 +60,7 @@ mod words;
 pub use account::{CausesSet, Fallback, LimitGroup, Login, SharedLimits};
 pub use certificate::CertificateFacts;
 pub use client_id::NO_CLIENT_ID;
-pub use console::{ApiRole, ApiToken, Console, TokenHash};
+pub use console::{ApiRole, ApiToken, Console, MetricsAccess, TokenHash};
 pub use data_dir::DataDir;
 pub use der::is_self_issued;
 pub use digest::TextDigest;
@@ -88,8 +88,8 @@ pub use schedule::Schedule;
 pub use scram::{NotAVerifier, ScramVerifier};
 pub use sender::{SenderWhen, UpstreamSender};
 pub use sign_in::{
-    ClientCertificate, ClientProof, LONGEST_ASSERTION, SealingKey, Secrets, ServiceAccount, SignIn,
-    SignInFlow, SignInProvider,
+    ClientCertificate, ClientProof, ExpiryKind, LONGEST_ASSERTION, SealingKey, Secrets, ServiceAccount,
+    SignIn, SignInFlow, SignInProvider,
 };
 pub use signature::{NamedSignature, Signature, SmimeEntry};
 pub use size::ByteSize;

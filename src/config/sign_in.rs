@@ -38,6 +38,17 @@ pub struct SignIn {
     pub proxy: Option<Proxy>,
 }
 
+/// What kind of thing ends at a known time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExpiryKind {
+    /// What a person's sign-in gave.
+    Token,
+    /// A client secret.
+    Secret,
+    /// A certificate.
+    Certificate,
+}
+
 /// Whose a sign-in is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignInProvider {
@@ -141,15 +152,28 @@ impl SignIn {
         }
     }
 
-    /// When that by which the application proves itself is no good any more, and what it is.
+    /// When that by which the application proves itself is no good any more, and what it is: a secret or a certificate.
     #[must_use]
-    pub fn proof_expires(&self) -> Option<(&'static str, Timestamp)> {
+    pub fn proof_expires(&self) -> Option<(ExpiryKind, Timestamp)> {
         let certificate = match &self.proof {
             ClientProof::Certificate(certificate) => certificate.identity.expires(),
             ClientProof::None | ClientProof::Secret(_) | ClientProof::AssertionFile(_) => None,
         };
         let secret = || self.secret_expires?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
-        certificate.map(|at| ("client certificate", at)).or_else(|| secret().map(|at| ("client secret", at)))
+        let certificate = certificate.map(|at| (ExpiryKind::Certificate, at));
+        certificate.or_else(|| secret().map(|at| (ExpiryKind::Secret, at)))
+    }
+}
+
+impl ExpiryKind {
+    /// The name in the metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Secret => "secret",
+            Self::Certificate => "certificate",
+        }
     }
 }
 

@@ -14,10 +14,12 @@ use axum::response::Response;
 use secrecy::SecretString;
 
 use super::{ApiError, SharedState};
-use crate::config::{ApiRole, Config};
+use crate::config::{ApiRole, Config, MetricsAccess};
 
 /// What asks for no token.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// What asks for none where the configuration says so.
+const METRICS: &str = "/metrics";
 /// What browsers say about the page that makes a request (Fetch Metadata, 2.4).
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
@@ -52,13 +54,18 @@ pub(super) async fn admit(
     if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         is_from_us(request.headers())?;
     }
-    if !OPEN.contains(&request.uri().path()) {
+    if !is_open(request.uri().path(), &state.config) {
         let token = bearer(request.headers()).ok_or(ApiError::NoToken)?;
         let client = request.extensions().get::<ClientAddress>().copied().ok_or(ApiError::NoToken)?;
         let holder = state.tokens.check(client.0.ip(), token).await?;
         request.extensions_mut().insert(Caller(holder.role));
     }
     Ok(next.run(request).await)
+}
+
+/// Whether a path asks for no token.
+fn is_open(path: &str, config: &Config) -> bool {
+    OPEN.contains(&path) || path == METRICS && config.console.metrics == MetricsAccess::Open
 }
 
 /// Lets an admin do what only an admin may.

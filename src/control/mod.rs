@@ -10,6 +10,7 @@ pub mod api;
 mod config_request;
 pub mod console;
 mod error;
+mod scrapes;
 mod serving;
 pub mod socket;
 mod state;

@@ -6,12 +6,14 @@ use arc_swap::ArcSwap;
 use axum::extract::FromRef;
 
 use super::config_request::ConfigRequests;
+use super::scrapes::Scrapes;
 use super::stream::Streams;
 use crate::account::Accounts;
 use crate::config::Config;
 use crate::deliver::OutcomeWatchers;
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
+use crate::metrics::Metrics;
 use crate::oauth::SignIns;
 use crate::policy::estimate::Estimate;
 use crate::policy::kept_switches::KeptSwitches;
@@ -46,6 +48,10 @@ pub struct ApiState {
     pub outcomes: Arc<OutcomeWatchers>,
     /// Memory for what is handed in.
     pub memory: MemoryBudget,
+    /// Memory for what goes out.
+    pub memory_out: MemoryBudget,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Which upstream serves a sender.
     pub router: Arc<Router>,
     /// What messages are changed by on their way out.
@@ -73,13 +79,18 @@ pub struct ApiState {
 pub struct SharedState {
     in_force: Arc<ArcSwap<ApiState>>,
     streams: Streams,
+    scrapes: Scrapes,
 }
 
 impl SharedState {
     /// With a first state.
     #[must_use]
     pub fn new(state: ApiState) -> Self {
-        Self { in_force: Arc::new(ArcSwap::from_pointee(state)), streams: Streams::default() }
+        Self {
+            in_force: Arc::new(ArcSwap::from_pointee(state)),
+            streams: Streams::default(),
+            scrapes: Scrapes::default(),
+        }
     }
 
     /// The state in force.
@@ -96,6 +107,12 @@ impl SharedState {
 impl FromRef<SharedState> for ApiState {
     fn from_ref(shared: &SharedState) -> Self {
         (**shared.in_force.load()).clone()
+    }
+}
+
+impl FromRef<SharedState> for Scrapes {
+    fn from_ref(shared: &SharedState) -> Self {
+        shared.scrapes.clone()
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::attempted::{self, Attempted, RecipientOutcome};
 use super::content::{Budgets, LoadError, Loaded, NotMadeReady, SentContent, Unfit, load, make_ready};
@@ -15,6 +18,7 @@ use crate::account::{
 };
 use crate::config::{BlacklistAction, DoubtPause};
 use crate::mail::{Address, RecipientRequest, ReversePath};
+use crate::metrics::TimedPhase;
 use crate::smtp::Reply;
 use crate::store::{Leased, Message, MessageKind};
 use crate::transform::{EditedFields, Prepared};
@@ -110,6 +114,9 @@ impl AttemptEnd {
 impl Job {
     /// `None` when nothing was tried, and the message was handed back.
     async fn attempt(&mut self, leased: Leased) -> Option<Attempted> {
+        if leased.attempts == 0 {
+            self.took(TimedPhase::Queue, self.lane.context.timeline.now().since(leased.message.accepted));
+        }
         let idle = self.pooled.as_mut().and_then(PooledConnection::take);
         let budgets = Budgets { share: self.lane.memory.clone(), all: self.lane.context.memory.clone() };
         let way = (&*self.lane.context.transformer, &*self.settings);
@@ -214,14 +221,20 @@ impl Job {
     }
 
     async fn open(&mut self) -> Result<Link, AttemptEnd> {
+        let begun = Instant::now();
         let link = tokio::select! {
             opened = self.settings.transport.open() => opened.map_err(AttemptEnd::NotReady)?,
             () = self.lane.context.stopping() => return Err(AttemptEnd::NotBegun),
         };
+        self.took(TimedPhase::Connect, begun.elapsed());
         if let Some(pooled) = &mut self.pooled {
             pooled.note_ready();
         }
         Ok(link)
+    }
+
+    fn took(&self, phase: TimedPhase, time: Duration) {
+        self.lane.context.metrics.took(phase, self.account.counted().upstream, time);
     }
 
     async fn transaction(&mut self, message: &Message, prepared: &Prepared, mut link: Link) -> AttemptEnd {
@@ -233,9 +246,11 @@ impl Job {
             None => Requests { message: Some(&message.request), recipients: &asked },
         };
         let outgoing = prepared.outgoing(&message.queue_id, &envelope, requests);
+        let begun = Instant::now();
         tokio::select! {
             result = link.send(&outgoing) => match result {
                 Ok(result) => {
+                    self.took(TimedPhase::Transaction, begun.elapsed());
                     let (told, reverse_path) = (prepared.recipients.clone(), prepared.reverse_path.clone());
                     AttemptEnd::Tried(Tried { result, link, told, reverse_path, sent: None, edited: prepared.edited })
                 }

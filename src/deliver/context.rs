@@ -9,6 +9,7 @@ use crate::account::Accounts;
 use crate::config::Config;
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
+use crate::metrics::Metrics;
 use crate::route::Router;
 use crate::store::Store;
 use crate::time::{Moment, Timeline};
@@ -50,6 +51,8 @@ pub struct Context {
     pub outcomes: Arc<OutcomeWatchers>,
     /// Who may send.
     pub accounts: Arc<Accounts>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Octets of content that may be in memory, of all lanes together.
     pub memory: MemoryBudget,
     /// How far the relay is on its way out.

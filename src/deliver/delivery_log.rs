@@ -5,6 +5,7 @@ use super::lane_settings::LaneSettings;
 use super::pause::Pauses;
 use crate::account::Account;
 use crate::config::TestAction;
+use crate::metrics::{CountedLogin, CountedOutcome, FailureClass};
 use crate::policy::test_mode::action_name;
 use crate::store::{LaneKind, LaneName, Message, MessageKind, RecipientState};
 use crate::time::Moment;
@@ -32,8 +33,9 @@ pub(super) struct DeliveryLine<'a> {
     pub(super) edited: EditedFields,
 }
 
-/// Writes one line per recipient; for a test copy one line that names them all.
+/// Writes one line per recipient; for a test copy one line that names them all. What is logged is counted, by recipient.
 pub(super) fn attempt(line: &DeliveryLine<'_>, outcomes: &[RecipientOutcome]) {
+    outcomes.iter().for_each(|outcome| line.count(outcome));
     let message = line.message;
     let test = message.decisions.test.as_ref();
     if let (Some(test), [first, ..]) = (test.filter(|t| t.action == TestAction::Redirect), outcomes) {
@@ -106,6 +108,23 @@ impl DeliveryLine<'_> {
         }
     }
 
+    fn count(&self, each: &RecipientOutcome) {
+        let metrics = &self.lane.context.metrics;
+        let login = CountedLogin {
+            upstream: self.upstream().unwrap_or_default(),
+            account: self.account.and_then(Account::name).unwrap_or_default(),
+        };
+        let outcome = counted(state(each.outcome, self.pauses.expired()));
+        metrics.count(outcome, login, 1);
+        metrics.failed(outcome, FailureClass::of(&each.reply), login);
+        if each.is_doubtful() {
+            metrics.possible_duplicate(login);
+        }
+        if outcome == CountedOutcome::Sent {
+            metrics.delivered_after(login.upstream, self.now.since(self.message.accepted), 1);
+        }
+    }
+
     /// The upstream by which it went. The local mailbox of test mode is none.
     fn upstream(&self) -> Option<&str> {
         let name = match self.account {
@@ -118,8 +137,17 @@ impl DeliveryLine<'_> {
 
 /// The event of a recipient's state.
 fn event_name(state: RecipientState) -> &'static str {
+    counted(state).name()
+}
+
+/// A recipient's state as it is counted.
+fn counted(state: RecipientState) -> CountedOutcome {
     match state {
-        RecipientState::Waiting | RecipientState::Sending => "deferred",
-        other => other.name(),
+        RecipientState::Waiting | RecipientState::Sending => CountedOutcome::Deferred,
+        RecipientState::Sent => CountedOutcome::Sent,
+        RecipientState::Bounced => CountedOutcome::Bounced,
+        RecipientState::Expired => CountedOutcome::Expired,
+        RecipientState::Dropped => CountedOutcome::Dropped,
+        RecipientState::Captured => CountedOutcome::Captured,
     }
 }

@@ -12,6 +12,7 @@ use super::reports::{self, Reporter};
 use super::sent_copy;
 use crate::account::Account;
 use crate::mail::QueueId;
+use crate::metrics::{CountedLogin, CountedOutcome};
 use crate::store::{
     BlacklistEntry, Delivery, Leased, LeasedMove, Message, NewMessage, QueuedRecipient, RecipientState,
     Settlement, StoreError,
@@ -183,6 +184,8 @@ pub(super) async fn record(context: &Context, leased: &Leased, settlement: Settl
 
 /// A report of ours has been queued.
 pub(super) fn log_report(context: &Context, report: &NewMessage, original: Option<&QueueId>) {
+    let login = CountedLogin::of_upstream(report.lane.upstream());
+    context.metrics.count(CountedOutcome::Generated, login, report.recipients.len() as u64);
     tracing::info!(
         event = "report",
         queue_id = %report.queue_id,

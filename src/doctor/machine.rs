@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::diagnosis::{Check, Diagnosis, Notes};
+use crate::expiry::Expiry;
 
 /// How long before an end it is said.
 const SOON: Duration = Duration::from_hours(30 * 24);
@@ -14,19 +15,6 @@ const TIGHT: u64 = 4;
 const MADE: &str = "2026-06-01T00:00:00Z";
 /// How far the time of a file may be ahead of the clock.
 const SKEW: Duration = Duration::from_mins(10);
-
-/// Something that ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deadline {
-    /// Of whom: `oauth m365`, `listener 127.0.0.1:2525`.
-    pub subject: String,
-    /// What: `certificate`.
-    pub what: String,
-    /// When.
-    pub at: Timestamp,
-    /// What to do before.
-    pub action: String,
-}
 
 /// The room at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +29,8 @@ pub struct Disk {
 
 /// Whether it ends soon.
 #[must_use]
-pub fn judge_deadline(deadline: &Deadline, now: Timestamp) -> Vec<Diagnosis> {
-    let Deadline { subject, what, at, action } = deadline;
+pub fn judge_expiry(ends: &Expiry, now: Timestamp) -> Vec<Diagnosis> {
+    let Expiry { subject, what, at, action, .. } = ends;
     let mut notes = Notes::new(Check::Expiry, subject);
     let day = at.to_string();
     let day = day.get(..10).unwrap_or(&day);
@@ -115,6 +103,7 @@ pub fn judge_mode(path: &str, mode: u32) -> Vec<Diagnosis> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ExpiryKind;
     use crate::doctor::Level;
 
     fn only(found: &[Diagnosis]) -> Level {
@@ -132,10 +121,9 @@ mod tests {
             ("2026-12-26T00:00:00Z", Level::Warning),
             ("2026-12-27T00:00:00Z", Level::Ok),
         ] {
-            let (subject, what, action) =
-                ("oauth m365".to_owned(), "client secret".to_owned(), "renew".to_owned());
-            let deadline = Deadline { subject, what, at: at.parse().unwrap(), action };
-            assert_eq!(only(&judge_deadline(&deadline, now)), want, "{at}");
+            let (kind, subject, action) = (ExpiryKind::Secret, "oauth m365".to_owned(), "renew".to_owned());
+            let ends = Expiry { kind, subject, what: "client secret", at: at.parse().unwrap(), action };
+            assert_eq!(only(&judge_expiry(&ends, now)), want, "{at}");
         }
     }
 

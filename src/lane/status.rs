@@ -66,6 +66,9 @@ pub struct LaneStatuses {
 }
 
 impl LaneState {
+    /// All [names](Self::name) of states.
+    pub const NAMES: [&'static str; 5] = ["up", "down", "limited", "sign_in", "disabled"];
+
     /// `up`, `down`, `limited`, `sign_in` or `disabled`.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -26,6 +26,8 @@ use crate::smtp::Reply;
 
 /// The wait after the system refused us a connection (no file descriptors left, for example).
 const BACK_OFF: Duration = Duration::from_millis(200);
+/// Why a connection is refused, as the log has it.
+const NO_ROOM: &str = "connections";
 /// How long a proxy may take to say whom it speaks for.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -138,7 +140,9 @@ async fn serve_connection(
             return turn_away(stream, ip, refused, &door);
         }
     }
+    let counted = door.services.metrics.session_begins();
     session::run(stream, ip, session_id(), doors, stopping).await;
+    drop(counted);
     drop(pass);
 }
 
@@ -179,8 +183,9 @@ fn turn_away(stream: TcpStream, client: IpAddr, refused: ConnectionRefused, door
         client = %client.to_canonical(),
         listener = %door.listener.address,
         reply = %reply,
-        reason = "connections",
+        reason = NO_ROOM,
     );
+    door.services.metrics.rejected(NO_ROOM);
     // Who expects TLS can't read clear text.
     let reads = door.listener.tls.as_ref().is_none_or(|tls| tls.mode == TlsMode::StartTls);
     if let Some(mut stream) = reads.then(|| stream.into_std().ok()).flatten() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::error::connect_action;
-use crate::config::{SignIn, SignInProvider};
+use crate::config::{ExpiryKind, SignIn, SignInProvider};
 use crate::time::{Moment, Timeline};
 
 /// Days before the end at which it is said.
@@ -17,7 +17,9 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_hours(6);
 /// Something of a sign-in that will end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignInDeadline {
-    /// What it is.
+    /// What kind of thing it is.
+    pub kind: ExpiryKind,
+    /// What it is, in words.
     pub what: &'static str,
     /// When.
     pub at: Timestamp,
@@ -48,16 +50,18 @@ pub fn sign_in_deadlines(sign_in: &SignIn, renewed: Option<Timestamp>) -> Vec<Si
         SignInProvider::Custom => None,
     };
     let sign_in_ends = renewed.zip(idle).map(|(renewed, idle)| SignInDeadline {
+        kind: ExpiryKind::Token,
         what: "sign-in",
         at: renewed.saturating_add(idle).unwrap_or(Timestamp::MAX),
         action: connect_action(&sign_in.name),
     });
-    let proof_ends = sign_in.proof_expires().map(|(what, at)| {
+    let proof_ends = sign_in.proof_expires().map(|(kind, at)| {
+        let what = if kind == ExpiryKind::Certificate { "client certificate" } else { "client secret" };
         let action = format!(
             "make another {what}, give it to the provider, and write it into [[oauth]] {}",
             sign_in.name
         );
-        SignInDeadline { what, at, action }
+        SignInDeadline { kind, what, at, action }
     });
     [sign_in_ends, proof_ends].into_iter().flatten().collect()
 }
@@ -97,7 +101,12 @@ mod tests {
     #[test]
     fn each_step_is_said_once() {
         let end: Timestamp = "2027-03-01T00:00:00Z".parse().unwrap();
-        let deadline = SignInDeadline { what: "client secret", at: end, action: String::new() };
+        let deadline = SignInDeadline {
+            kind: ExpiryKind::Secret,
+            what: "client secret",
+            at: end,
+            action: String::new(),
+        };
         let mut watch = ExpiryWatch::default();
         let mut said = Vec::new();
         for hour in (-3..40 * 24).rev() {

@@ -180,9 +180,10 @@ impl Changes {
 
     /// Compares where the control interface is, and who comes in there.
     fn console(&mut self, (console, tokens): (&Console, &[ApiToken]), new: &Config) {
-        let Console { address, is_named: _, hosts } = console;
+        let Console { address, is_named: _, hosts, metrics } = console;
         self.key("console.address", address, &new.console.address);
         self.key("console.hosts", hosts, &new.console.hosts);
+        self.key("console.metrics", metrics, &new.console.metrics);
         self.items(tokens, &new.api_tokens, |token| format!("api_token {}", token.name), same_token);
     }
 
@@ -305,6 +306,7 @@ mod tests {
             (":2525\"", ":2525\"\nmode = \"direct\"", &["listener 127.0.0.1:2525: changed"]),
             ("[queue]\n", "[queue]\n[console]\naddress = \"off\"\n", &["console.address"]),
             ("[queue]\n", "[queue]\n[console]\nhosts = [\"a\"]\n", &["console.hosts"]),
+            ("[queue]\n", "[queue]\n[console]\nmetrics = \"open\"\n", &["console.metrics"]),
             ("\"one\"", "\"two\"", &["user erp: changed"]),
             ("\"erp\"", "\"crm\"", &["user crm: new", "user erp: gone"]),
             ("host = \"h\"", "host = \"h\"\n[[rule]]\nname = \"a\"\nhold = true", &["rule a: new"]),

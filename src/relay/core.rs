@@ -76,8 +76,7 @@ impl Core {
         let limit_waits = restored_waits(&*store).await?;
         recover(&*store, &config, log_written).await?;
         let router = Arc::new(Router::new(&config));
-        let wakeups = Arc::new(Wakeups::default());
-        let instance = InstanceId::random();
+        let (wakeups, instance) = (Arc::new(Wakeups::default()), InstanceId::random());
         let services = AccountServices {
             store: store.clone(),
             timeline: timeline.clone(),
@@ -102,6 +101,7 @@ impl Core {
             limit_waits,
             outcomes: Arc::default(),
             accounts,
+            metrics: Arc::default(),
             phase: watched,
         });
         let exchanges = Exchanges::default();
@@ -172,13 +172,16 @@ impl Core {
     }
 
     fn configure_accounts(&self) {
-        let Context { config, router, accounts, store, timeline, .. } = &*self.context;
+        let Context { config, router, accounts, store, timeline, metrics, .. } = &*self.context;
         // They come first: accounts ask for their tokens.
         let grants: Arc<dyn SignInStore> = store.clone();
         self.sign_ins.configure(config, &grants, timeline);
         let folder = config.data_dir.join("captured");
         let mailbox = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
         accounts.configure(config, &own_upstreams(config), router, &mailbox);
+        let names = config.upstreams.iter().map(|upstream| &*upstream.name);
+        let all: Vec<_> = names.flat_map(|name| accounts.of(name)).collect();
+        metrics.configure(all.iter().map(|account| account.counted()));
     }
 
     fn begin_sending(&mut self) {

@@ -178,6 +178,7 @@ fn services(core: &Core, lasting: &Lasting) -> Arc<Services> {
         estimate: estimate(core),
         users: lasting.users.clone(),
         pacing: lasting.pacing.clone(),
+        metrics: context.metrics.clone(),
         direct: core.direct.clone(),
     })
 }
@@ -206,6 +207,8 @@ fn control_state(core: &Core, lasting: &Lasting, requests: &ConfigRequests) -> A
         limit_waits: context.limit_waits.clone(),
         outcomes: context.outcomes.clone(),
         memory: lasting.memory.clone(),
+        memory_out: context.memory.clone(),
+        metrics: context.metrics.clone(),
         router: context.router.clone(),
         transformer: context.transformer.clone(),
         accounts: context.accounts.clone(),

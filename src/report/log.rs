@@ -136,7 +136,7 @@ where
     let (theirs, their_clock) = (settings.clone(), clock.clone());
     let loss_line = Box::new(move |lines| loss_line(&theirs, their_clock.as_ref(), lines));
     let (queue, thread) = LogQueue::start(out, loss_line)?;
-    let feed = LogFeed::default();
+    let feed = LogFeed::of_log(queue.lost());
     let out = Mutex::new(queue.clone());
     let layer = LineLayer { settings: settings.clone(), clock, out, feed: feed.clone() };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;

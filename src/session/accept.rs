@@ -174,8 +174,9 @@ async fn queue(
     let accepted = Accepted { queue_id: &queue_id, lane: &lane, submitter, priority, recipients: kept };
     let eta = if waits && taken.is_none() { estimate(services, accepted, goes_at).await } else { None };
     let found_by = Searchable::new(&recipients, &label, services.config.log.subject);
+    entry.count_accepted(&services.metrics, &recipients);
     entry.log_accepted(peer, &found_by, eta.as_deref());
-    entry.log_dropped(peer, recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
+    entry.log_dropped((peer, &services.metrics), recipients.iter().filter(|r| r.dropped).map(|r| &r.address));
     // Its attempt may begin, now that this stands in the log.
     taken.map_or_else(|| wake(services, &lane), drop);
     Ok(Reply::new(250, (2, 0, 0), format!("queued as {queue_id}")))

@@ -100,7 +100,7 @@ pub(super) async fn send(
     let reply = exchange.content(handed).await.map_err(SubmissionError::Direct)?;
     let (test, rules) = (test.as_ref(), &ruled.rules[..]);
     let entry = AcceptedLine { queue_id: &queue_id, sender: &from, upstream, size, test, user: None, rules };
-    entry.log_dropped(peer, dropped.iter());
+    entry.log_dropped((peer, &services.metrics), dropped.iter());
     Ok(reply)
 }
 

@@ -37,6 +37,8 @@ use crate::smtp::line::{Line, LineReader};
 use envelope::EnvelopeMemory;
 use session::{Flow, Follows, SessionDriver};
 
+/// Why a client is turned away whose user is no more, as the log has it.
+const GONE_USER: &str = "user";
 /// How much is read at once while we wait for commands, in octets.
 const COMMAND_READ: usize = 4 * 1024;
 
@@ -307,8 +309,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
             user = &*user.name,
             from = self.under_way.as_deref(),
             reply = %reply,
-            reason = "user",
+            reason = GONE_USER,
         );
+        self.services.metrics.rejected(GONE_USER);
         // Its line is written; the end of the session needs no second one.
         self.under_way = None;
         self.answer(dialogue, &reply, Follows::Nothing).await

@@ -26,6 +26,7 @@ use crate::config::{ByteSize, Config, Listener};
 use crate::direct::Direct;
 use crate::lane::{LimitWaits, Wakeups};
 use crate::memory::MemoryBudget;
+use crate::metrics::Metrics;
 use crate::policy::admission::Admission;
 use crate::policy::estimate::Estimate;
 use crate::policy::pacing::Pacing;
@@ -70,6 +71,8 @@ pub struct Services {
     pub estimate: Arc<Estimate>,
     /// Who may log in.
     pub users: Arc<Users>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Speaks with upstreams while clients wait.
     pub direct: Arc<dyn Direct>,
 }

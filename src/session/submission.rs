@@ -6,6 +6,7 @@ use crate::config::Upstream;
 use crate::direct::{DirectRefusal, Exchange};
 use crate::mail::header::Author;
 use crate::mail::{Address, MessageLabel, QueueId, ReversePath};
+use crate::metrics::{CountedLogin, CountedOutcome, Metrics};
 use crate::policy::test_mode::action_name;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
@@ -232,6 +233,13 @@ pub(crate) fn some_list(names: &[String]) -> Option<String> {
 }
 
 impl AcceptedLine<'_> {
+    /// Counts what was taken: so many recipients, of which so many were added by rules.
+    pub(super) fn count_accepted(&self, metrics: &Metrics, recipients: &Recipients) {
+        let (upstream, copies) = (CountedLogin::of_upstream(&self.upstream.name), recipients.copies());
+        metrics.count(CountedOutcome::Accepted, upstream, recipients.len() as u64 - copies);
+        metrics.count(CountedOutcome::Generated, upstream, copies);
+    }
+
     pub(super) fn log_accepted(&self, peer: &Peer, found_by: &Searchable<'_>, eta: Option<&str>) {
         tracing::info!(
             event = "accepted",
@@ -254,8 +262,13 @@ impl AcceptedLine<'_> {
     }
 
     /// Logs a line for each recipient that gets nothing.
-    pub(super) fn log_dropped<'a>(&self, peer: &Peer, recipients: impl Iterator<Item = &'a Address>) {
+    pub(super) fn log_dropped<'a>(
+        &self,
+        (peer, metrics): (&Peer, &Metrics),
+        recipients: impl Iterator<Item = &'a Address>,
+    ) {
         for recipient in recipients {
+            metrics.count(CountedOutcome::Dropped, CountedLogin::of_upstream(&self.upstream.name), 1);
             tracing::info!(
                 event = "dropped",
                 session = peer.session_id,

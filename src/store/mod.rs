@@ -20,10 +20,10 @@ pub use types::{
     MOST_DOUBTS, MailboxFailure, MailboxFindings, Message, MessageId, MessageKind, MessageRelease,
     MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient, NewSentCopy,
     NewSuspension, NextCopy, Orphans, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted,
-    Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Reservation, Restored,
-    Ruled, SentCopy, SentCopyId, Settlement, StandingAsk, StoreError, StoreOrigin, StoredGrant, StoredToken,
-    Summary, SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TakenAtOnce, TestModeCounts,
-    TestTreatment, Totals, TroubledDomain, UsedQuota, WaitingCopies, domain_key, is_in_trouble, pattern_key,
-    patterns_covering,
+    Priority, QueueCounts, QueueFigures, QueuedRecipient, RecipientState, Recipients, Recovered, Reservation,
+    Restored, Ruled, SentCopy, SentCopyId, Settlement, StandingAsk, StoreError, StoreOrigin, StoredGrant,
+    StoredToken, Summary, SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TakenAtOnce,
+    TestModeCounts, TestTreatment, Totals, TroubledDomain, UsedQuota, WaitingCopies, domain_key,
+    is_in_trouble, pattern_key, patterns_covering,
 };
 pub use upload::Upload;

@@ -4,6 +4,7 @@
 //! the clock that it was given, and takes durations.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,12 +14,13 @@ use super::{
     HeldPortion, HeldWalk, LaneMove, LaneName, LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure,
     MailboxFindings, MessageId, MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
     NewSuspension, NextCopy, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts,
-    Recovered, Restored, SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, Summary, Suspension,
-    SuspensionKind, TakenAtOnce, TestModeCounts, Totals, Upload, UsedQuota, WaitingCopies,
+    QueueFigures, Recovered, Restored, SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, Summary,
+    Suspension, SuspensionKind, TakenAtOnce, TestModeCounts, Totals, Upload, UsedQuota, WaitingCopies,
 };
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Counts, Load, Scope, Wait};
 use crate::mail::{Address, QueueId};
+use crate::metrics::WriteMeter;
 use crate::time::{Moment, Timeline};
 
 /// Takes mail in: for sessions.
@@ -214,6 +216,9 @@ pub trait Admin: Send + Sync {
     /// Removes a message; `Ok(None)` when it is unknown. Waits for one that is being sent.
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;
 
+    /// How the queue is, for whoever asks all the time: it costs the same however long the queue is.
+    async fn queue_figures(&self) -> Result<QueueFigures, StoreError>;
+
     /// Messages by state.
     async fn counts(&self) -> Result<QueueCounts, StoreError>;
 
@@ -269,6 +274,9 @@ pub trait SentCopies: Send + Sync {
 pub trait Upkeep: Send + Sync {
     /// The time line by which the store stamps.
     fn timeline(&self) -> &Timeline;
+
+    /// What commits cost, from the opening on.
+    fn write_meter(&self) -> Arc<WriteMeter>;
 
     /// Messages that a predecessor was sending when it died, and how long each will rest: they may be sent twice. That must be said
     /// before they are recovered, for nothing tells afterwards which they were.

@@ -14,18 +14,18 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::Relay;
 
 /// Whose hashes stand in the configuration of the tests.
-const VIEWER: &str = "Bearer token-of-a-viewer";
+pub(crate) const VIEWER: &str = "Bearer token-of-a-viewer";
 const ADMIN: &str = "Bearer token-of-an-admin";
 
 /// The interface of a relay at an address of its own.
-struct Console {
+pub(crate) struct Console {
     address: SocketAddr,
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -35,7 +35,7 @@ impl Answer {
 }
 
 impl Console {
-    fn of(relay: &Relay) -> Self {
+    pub(crate) fn of(relay: &Relay) -> Self {
         let _inside = relay.runtime.enter();
         let socket = ConsoleSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.address().unwrap();
@@ -58,7 +58,7 @@ impl Console {
         stream
     }
 
-    fn ask(&self, request: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) fn ask(&self, request: &str, fields: &[(&str, &str)]) -> Answer {
         let mut octets = Vec::new();
         self.begin(request, fields).read_to_end(&mut octets).unwrap();
         let text = String::from_utf8_lossy(&octets);
@@ -67,7 +67,7 @@ impl Console {
         Answer { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 
-    fn get(&self, path: &str, token: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str, token: &str) -> Answer {
         self.ask(&format!("GET {path}"), &[("Authorization", token)])
     }
 }
@@ -110,6 +110,7 @@ fn nothing_is_open_but_health() {
         }
     }
     assert_eq!(open, ["/healthz", "/readyz"]);
+    assert_eq!(console.ask("GET /metrics", &[]).status, 401);
     // What is not there is told to nobody.
     for (path, token, want) in [("/", "", 401), ("/api/v1/nothing", "", 401), ("/", VIEWER, 404)] {
         assert_eq!(console.get(path, token).status, want, "{path}");

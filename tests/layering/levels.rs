@@ -5,13 +5,13 @@ use crate::sources::Source;
 
 /// The rooms, lowest level first. `smtp` stands above `config`, whose checked values it takes, and below all else.
 const LEVELS: &[&[&str]] = &[
-    &["mail", "time", "memory", "folder"],
+    &["mail", "time", "memory", "folder", "metrics"],
     &["config", "content", "dns"],
     &["smtp", "dkim", "web"],
     &["limits"],
     &["store"],
     &["route", "report", "lane", "direct", "oauth"],
-    &["upstream"],
+    &["upstream", "expiry"],
     &["imap"],
     &["account"],
     &["policy", "transform"],

@@ -106,6 +106,9 @@ pub(crate) async fn nothing_lost(world: &World) {
     let left =
         totals.sent + totals.bounced + totals.expired + totals.dropped + totals.captured + totals.deleted;
     assert_eq!(totals.accepted + totals.generated, left + totals.queued, "{totals:?}");
+    let (figures, counts) =
+        (world.sim.store().queue_figures().await.unwrap(), world.sim.store().counts().await);
+    assert_eq!(figures.counts, counts.unwrap(), "what is counted in memory differs from the tables");
     let queue = world.queue().await;
     let waiting: std::collections::BTreeSet<&str> = queue
         .iter()

@@ -125,6 +125,8 @@ impl Simulation {
             limit_waits: context.limit_waits.clone(),
             outcomes: context.outcomes.clone(),
             memory: MemoryBudget::new(1 << 20),
+            memory_out: context.memory.clone(),
+            metrics: context.metrics.clone(),
             router: context.router.clone(),
             transformer: context.transformer.clone(),
             accounts: context.accounts.clone(),

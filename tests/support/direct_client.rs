@@ -115,6 +115,7 @@ pub fn door(sim: &Simulation, listener: usize) -> Door {
         users: Arc::new(Users::new(&config, LoginSecret::random(), context.timeline.clone())),
         pacing: Arc::new(Pacing::new(context.timeline.clone())),
         estimate: Arc::new(sim.estimate()),
+        metrics: context.metrics.clone(),
         direct: core.direct.clone(),
         config: config.clone(),
     };

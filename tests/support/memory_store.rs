@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use mailsluice::config::{DoubtPause, Window};
 use mailsluice::limits::{AccountKey, Amount, Ceilings, Ledger, Scope, ScopeUsage, UsageRow};
 use mailsluice::mail::{Address, QueueId};
+use mailsluice::metrics::WriteMeter;
 use mailsluice::store::*;
 use mailsluice::time::{Clock, Moment, SystemClock, Timeline};
 use tokio::sync::Notify;
@@ -373,6 +374,11 @@ impl Switches for MemoryStore {
 impl Upkeep for MemoryStore {
     fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    /// Nothing of it is written to a disk.
+    fn write_meter(&self) -> Arc<WriteMeter> {
+        Arc::default()
     }
 
     fn set_max_messages(&self, most: u64) {

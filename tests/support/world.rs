@@ -120,6 +120,7 @@ impl World {
             estimate: Arc::new(Estimate::new(sources)),
             pacing: Arc::new(Pacing::new(timeline.clone())),
             timeline,
+            metrics: Arc::default(),
             direct: Arc::new(Nowhere),
         };
         (services, store, self.folder)
@@ -167,7 +168,7 @@ fn config(folder: &std::path::Path) -> Config {
         dns: Dns::default(),
         complete_addresses: None,
         secrets: Secrets::default(),
-        console: Console { address: None, is_named: true, hosts: vec![] },
+        console: Console { address: None, is_named: true, hosts: vec![], metrics: MetricsAccess::default() },
         api_tokens: vec![],
         sign_ins: vec![],
         log: Log { format: LogFormat::Text, level: LogLevel::Info, subject: false },

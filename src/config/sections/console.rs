@@ -9,7 +9,7 @@ use crate::config::check;
 use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
-use crate::config::{ApiRole, ApiToken, Console, TokenHash};
+use crate::config::{ApiRole, ApiToken, Console, MetricsAccess, TokenHash};
 
 /// The longest name of a token, in octets.
 const LONGEST_NAME: usize = 255;
@@ -32,6 +32,7 @@ pub(in crate::config) fn read(
         is_named: section.has("address"),
         address: address(&mut section),
         hosts: hosts(&mut section),
+        metrics: metrics(&mut section),
     };
     if let Some(address) = console.address.filter(|_| console.is_named) {
         let place = section.place_of("address");
@@ -62,6 +63,11 @@ fn address(section: &mut Section<'_>) -> Option<SocketAddr> {
         text => text.parse().ok().map(Some),
     };
     section.parsed("address", "an IP address with a port", INSTEAD, parse).unwrap_or(Some(usual_address()))
+}
+
+fn metrics(section: &mut Section<'_>) -> MetricsAccess {
+    let choices = [MetricsAccess::SignedIn, MetricsAccess::Open].map(|access| (access.name(), access));
+    section.choice("metrics", &choices).unwrap_or_default()
 }
 
 fn hosts(section: &mut Section<'_>) -> Vec<String> {

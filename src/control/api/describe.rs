@@ -9,8 +9,8 @@ use crate::config::ApiRole;
 use crate::control::error::PROBLEM_JSON;
 use crate::control::view::{Problem, ProblemKind, ROOT};
 
-/// The document, from the routes that are open, those that everybody sees who comes in, and those of an admin.
-pub(super) fn document(open: OpenApi, viewer: OpenApi, admin: OpenApi) -> Value {
+/// The document, from the routes that are open, the one for scrapers, those that everybody sees who comes in, and those of an admin.
+pub(super) fn document(open: OpenApi, scraped: OpenApi, viewer: OpenApi, admin: OpenApi) -> Value {
     let mut whole = json!({
         "openapi": "3.1.0",
         "info": {
@@ -34,6 +34,7 @@ pub(super) fn document(open: OpenApi, viewer: OpenApi, admin: OpenApi) -> Value 
         },
     });
     add(&mut whole, open, "", None);
+    add(&mut whole, scraped, "", Some(ApiRole::Viewer));
     add(&mut whole, viewer, ROOT, Some(ApiRole::Viewer));
     add(&mut whole, admin, ROOT, Some(ApiRole::Admin));
     whole

@@ -31,17 +31,23 @@ pub(super) async fn alive() -> Json<Health> {
     )
 )]
 pub(super) async fn ready(extract::State(state): extract::State<ApiState>) -> Result<Json<Health>, ApiError> {
+    let reasons = reasons(&state);
+    if reasons.is_empty() {
+        return Ok(Json(Health { status: "ready".to_owned() }));
+    }
+    Err(ApiError::NotReady(reasons.join("; ")))
+}
+
+/// Why mail can't be taken and sent; nothing when it can.
+pub(super) fn reasons(state: &ApiState) -> Vec<String> {
     // Who is served finds all listeners open, and the keys of the signer loaded: the relay does not start, and no reload is
     // put in force, without them. It ends when a listener does.
     let mut reasons: Vec<String> = Vec::new();
     if let Err(error) = state.store.healthy() {
         reasons.push(format!("the store can't be written: {error}"));
     }
-    reasons.extend(default_upstream(&state));
-    if reasons.is_empty() {
-        return Ok(Json(Health { status: "ready".to_owned() }));
-    }
-    Err(ApiError::NotReady(reasons.join("; ")))
+    reasons.extend(default_upstream(state));
+    reasons
 }
 
 /// Why the default upstream can't send; nothing when it can, or waits for its limits.

@@ -11,11 +11,13 @@ mod events;
 mod following;
 mod health;
 mod limits;
+mod metrics;
 mod probe;
 mod queue;
 mod reading;
 mod release;
 mod reload;
+mod scrape;
 mod send;
 mod sign_ins;
 mod status;
@@ -89,20 +91,26 @@ fn admin_routes() -> OpenApiRouter<SharedState> {
         .merge(OpenApiRouter::new().routes(routes!(send::submit)).layer(DefaultBodyLimit::disable()))
 }
 
+/// What a viewer sees, too, and what needs no token where the configuration says so: it lies where scrapers look for it.
+fn metrics_route() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new().routes(routes!(metrics::show))
+}
+
 /// All routes, each list with what describes it.
 struct Described {
     open: OpenApiRouter<SharedState>,
+    scraped: OpenApiRouter<SharedState>,
     viewer: OpenApiRouter<SharedState>,
     admin: OpenApiRouter<SharedState>,
 }
 
 fn described() -> Described {
     let open = OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready));
-    Described { open, viewer: viewer_routes(), admin: admin_routes() }
+    Described { open, scraped: metrics_route(), viewer: viewer_routes(), admin: admin_routes() }
 }
 
 fn all_routes() -> Router<SharedState> {
-    let Described { open, viewer, admin } = described();
+    let Described { open, scraped, viewer, admin } = described();
     let api = Router::new()
         .route("/openapi.json", get(show_document))
         .merge(Router::from(viewer))
@@ -110,6 +118,7 @@ fn all_routes() -> Router<SharedState> {
     Router::new()
         .nest(ROOT, api)
         .merge(Router::from(open))
+        .merge(Router::from(scraped))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::NoMethod)
 }
@@ -117,8 +126,13 @@ fn all_routes() -> Router<SharedState> {
 /// The document that describes the interface (`OpenAPI` 3.1).
 #[must_use]
 pub fn openapi() -> Value {
-    let Described { open, viewer, admin } = described();
-    describe::document(open.into_openapi(), viewer.into_openapi(), admin.into_openapi())
+    let Described { open, scraped, viewer, admin } = described();
+    describe::document(
+        open.into_openapi(),
+        scraped.into_openapi(),
+        viewer.into_openapi(),
+        admin.into_openapi(),
+    )
 }
 
 /// The document takes megabytes until it is text: it is made when somebody asks, and once.

@@ -25,7 +25,8 @@ use crate::control::view::{
 use crate::control::{ApiError, ApiState};
 use crate::lane::{LaneState, LaneStatus};
 use crate::mail::{Address, MessageLabel, QueueId, header};
-use crate::store::{LaneName, ListFilter, MessageId, MessageState, StoreError, Summary};
+use crate::metrics::{CountedLogin, CountedOutcome};
+use crate::store::{LaneName, ListFilter, MessageId, MessageState, RecipientState, StoreError, Summary};
 
 /// How long a message that is being sent is waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -334,6 +335,10 @@ pub(super) async fn delete_one(state: &ApiState, id: &QueueId) -> Result<bool, A
     let deleted = settled(id, state.store.delete(id.clone())).await?;
     if let Some(message) = &deleted {
         let recipients = message.recipients.len();
+        let waiting =
+            message.recipients.iter().filter(|recipient| recipient.state == RecipientState::Waiting);
+        let login = CountedLogin::of_upstream(message.lane.upstream());
+        state.metrics.count(CountedOutcome::Deleted, login, waiting.count() as u64);
         tracing::info!(event = "deleted", queue_id = %id, from = message.reverse_path, recipients);
     }
     Ok(deleted.is_some())

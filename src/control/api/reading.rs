@@ -10,22 +10,35 @@ use crate::store::StoreError;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What reads of the store have come to so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reading {
     fault: Option<String>,
+    patience: Duration,
+}
+
+/// For somebody who waits as long as people do.
+impl Default for Reading {
+    fn default() -> Self {
+        Self::within(PATIENCE)
+    }
 }
 
 impl Reading {
+    /// For somebody who waits so long for each read.
+    pub(super) fn within(patience: Duration) -> Self {
+        Self { fault: None, patience }
+    }
+
     /// What a read gives; `None` when it fails, or one before it has failed.
     pub(super) async fn of<T>(&mut self, read: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
         if self.fault.is_some() {
             return None;
         }
-        match timeout(PATIENCE, read).await {
+        match timeout(self.patience, read).await {
             Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => self.fault = Some(error.to_string()),
             Err(_) => {
-                self.fault = Some(format!("the store has not answered for {} s", PATIENCE.as_secs()));
+                self.fault = Some(format!("the store has not answered for {} s", self.patience.as_secs()));
             }
         }
         None

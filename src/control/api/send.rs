@@ -18,6 +18,7 @@ use crate::control::view::{QueuedJson, SendEvent, SendPlan, rfc3339};
 use crate::control::{ApiError, ApiState, Streams};
 use crate::mail::header::Author;
 use crate::mail::{Address, Body as BodyKind, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use crate::metrics::{CountedLogin, CountedOutcome, Metrics};
 use crate::policy::blacklist::{self, BlacklistResult};
 use crate::policy::estimate::Accepted;
 use crate::policy::test_mode::action_name;
@@ -333,6 +334,14 @@ async fn rule(
     Ruling::of(&state.config, state.timeline.wall(), arrived).await.map_err(|error| refused(&error))
 }
 
+/// Counts what has come in by this.
+fn count(metrics: &Metrics, upstream: &str, recipients: &Recipients) {
+    let (upstream, copies) = (CountedLogin::of_upstream(upstream), recipients.copies());
+    metrics.count(CountedOutcome::Accepted, upstream, recipients.len() as u64 - copies);
+    metrics.count(CountedOutcome::Generated, upstream, copies);
+    metrics.count(CountedOutcome::Dropped, upstream, (recipients.len() - recipients.kept()) as u64);
+}
+
 async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> Result<InQueue, ApiError> {
     let (queue_id, lane, test) =
         (message.queue_id.clone(), message.lane.clone(), message.decisions.test.clone());
@@ -359,6 +368,7 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
     let eta = eta.map(|eta| rfc3339(state.timeline.wall_at(eta)));
     let Searched { upstream, message_id, subject } = searched;
     let test_mode = test.as_ref().map(|test| action_name(test.action).to_owned());
+    count(&state.metrics, &upstream, &recipients);
     tracing::info!(
         event = "accepted",
         %queue_id,

@@ -8,6 +8,7 @@ use crate::deliver::reports::{self, Reporter};
 use crate::deliver::sent_copy;
 use crate::direct::DirectMessage;
 use crate::mail::Address;
+use crate::metrics::{CountedLogin, CountedOutcome};
 use crate::policy::test_mode::action_name;
 use crate::store::{Message, NewMessage, NewSentCopy, PermitEnd};
 use crate::transform::{EditedFields, Prepared};
@@ -36,6 +37,7 @@ pub(super) async fn record(
     let reports = reports(shared, &permit, &handed.message, &sent).await;
     let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
     let copies = handed.copies;
+    count_taken(shared, &permit, handed);
     let reached = reached(shared, &handed.message);
     let copy = copy(shared, &permit, &handed.message, prepared).await;
     permit.end(|end| PermitEnd { sent, dropped, copies, reached, reports, copy, ..end }).await;
@@ -74,6 +76,18 @@ fn reached(shared: &DirectContext, message: &Message) -> Vec<Address> {
         return Vec::new();
     }
     message.recipients.iter().map(|recipient| recipient.address.clone()).collect()
+}
+
+/// Counts what has come in by this, and has gone. What its session drops is counted with its lines.
+fn count_taken(shared: &DirectContext, permit: &DirectPermit, handed: &DirectMessage) {
+    let (metrics, message) = (&shared.context.metrics, &handed.message);
+    let sent = message.recipients.len() as u64;
+    let upstream = CountedLogin::of_upstream(permit.upstream());
+    metrics.count(CountedOutcome::Accepted, upstream, (sent + handed.dropped).saturating_sub(handed.copies));
+    metrics.count(CountedOutcome::Generated, upstream, handed.copies);
+    metrics.count(CountedOutcome::Sent, permit.account.counted(), sent);
+    let delay = shared.context.timeline.now().since(message.accepted);
+    metrics.delivered_after(permit.upstream(), delay, sent);
 }
 
 /// Writes one line per recipient; for a test copy one line that names them all.

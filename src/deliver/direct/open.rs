@@ -14,6 +14,7 @@ use crate::content::SplitContent;
 use crate::deliver::mailboxes;
 use crate::direct::{DirectMessage, DirectRefusal, Opening};
 use crate::mail::{Address, Body, MessageRequest, RecipientRequest, ReversePath};
+use crate::metrics::TimedPhase;
 use crate::smtp::Reply;
 use crate::store::{MailboxFailure, Message};
 use crate::transform::{EditedFields, Prepared, TransformError};
@@ -309,9 +310,13 @@ impl Open {
             return Err(refusal::lost());
         };
         let transaction = head.transaction(asked, requests, Some(&*prepared));
+        let begun = Instant::now();
         let sending = connection.finish(steps, &transaction);
         let result = match wait_for_upstream(shared, permit.upstream(), until, sending).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => {
+                shared.context.metrics.took(TimedPhase::Transaction, permit.upstream(), begun.elapsed());
+                result
+            }
             Ok(Err(error)) => {
                 ending::log_unread(message, permit.upstream(), &error);
                 return Err(refusal::store());

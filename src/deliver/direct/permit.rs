@@ -16,6 +16,7 @@ use crate::deliver::settle::log_report;
 use crate::direct::DirectRefusal;
 use crate::limits::{AccountKey, Amount};
 use crate::mail::Address;
+use crate::metrics::TimedPhase;
 use crate::store::{LaneName, NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
 use crate::upstream::{
     ConnectError, Connection, Link, Outcome, RecipientResult, TransactionResult, Transport, classify,
@@ -177,8 +178,10 @@ impl DirectPermit {
     }
 
     async fn open(&self) -> Result<Link, DirectRefusal> {
+        let begun = Instant::now();
         match self.settings.transport.open().await {
             Ok(link) => {
+                self.shared.context.metrics.took(TimedPhase::Connect, self.upstream(), begun.elapsed());
                 if let Some(pooled) = &mut *self.pooled() {
                     pooled.note_ready();
                 }

@@ -11,6 +11,7 @@ use super::shared::DirectContext;
 use crate::account::{Account, MailFacts};
 use crate::direct::{DirectMessage, DirectRefusal};
 use crate::mail::Address;
+use crate::metrics::TimedPhase;
 use crate::smtp::Reply;
 use crate::store::Message;
 use crate::transform::Prepared;
@@ -56,8 +57,12 @@ impl Whole {
         let outgoing = prepared.outgoing(&message.queue_id, &envelope, Requests::default());
         let outgoing = Outgoing { goes_as_whole: true, ..outgoing };
         let upstream = permit.upstream().to_owned();
+        let begun = Instant::now();
         let result = match wait_for_upstream(shared, &upstream, until, link.send(&outgoing)).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => {
+                shared.context.metrics.took(TimedPhase::Transaction, &upstream, begun.elapsed());
+                result
+            }
             Ok(Err(SendError::Unreachable(error))) => return Err(permit.unreachable(&error).await),
             Ok(Err(SendError::Unread(error))) => {
                 ending::log_unread(message, &upstream, &error);

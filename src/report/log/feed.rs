@@ -8,6 +8,8 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
+use crate::metrics::Counter;
+
 /// Lines that wait for a reader at most.
 const WAITING: usize = 1024;
 
@@ -31,7 +33,10 @@ pub enum FeedItem {
 
 /// Where the events come by.
 #[derive(Debug, Clone)]
-pub struct LogFeed(Sender<Arc<LoggedEvent>>);
+pub struct LogFeed {
+    events: Sender<Arc<LoggedEvent>>,
+    lost: Arc<Counter>,
+}
 
 /// Reads the events from the moment on when it was made.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ pub struct FeedReader(Receiver<Arc<LoggedEvent>>);
 
 impl Default for LogFeed {
     fn default() -> Self {
-        Self(channel(WAITING).0)
+        Self { events: channel(WAITING).0, lost: Arc::default() }
     }
 }
 
@@ -47,14 +52,25 @@ impl LogFeed {
     /// Reads along from now on.
     #[must_use]
     pub fn read(&self) -> FeedReader {
-        FeedReader(self.0.subscribe())
+        FeedReader(self.events.subscribe())
+    }
+
+    /// How many lines are missing in the log itself, since it began.
+    #[must_use]
+    pub fn lost_lines(&self) -> u64 {
+        self.lost.get()
+    }
+
+    /// One of a log whose missing lines are counted there.
+    pub(super) fn of_log(lost: Arc<Counter>) -> Self {
+        Self { lost, ..Self::default() }
     }
 
     /// Hands an event to whoever reads along; it is made only when somebody does.
     pub(super) fn tell(&self, event: impl FnOnce() -> LoggedEvent) {
-        if self.0.receiver_count() > 0 {
+        if self.events.receiver_count() > 0 {
             // All may have gone at this moment.
-            let _ = self.0.send(Arc::new(event()));
+            let _ = self.events.send(Arc::new(event()));
         }
     }
 }

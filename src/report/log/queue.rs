@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use memchr::{memchr, memchr_iter};
 
+use crate::metrics::Counter;
+
 /// Octets that wait at most; as many may be on their way out.
 const MAX_OCTETS: usize = 1 << 20;
 /// Lines that wait at most.
@@ -47,6 +49,8 @@ struct Shared {
     ended: Condvar,
     /// Nothing waits, and nothing is on its way out.
     emptied: Condvar,
+    /// Lines that are missing in the log, in all.
+    lost: Arc<Counter>,
 }
 
 #[derive(Default)]
@@ -94,10 +98,15 @@ impl LogQueue {
         W: Write + Send + 'static,
     {
         let shared = Arc::new(Shared::default());
-        let writer = LineWriter { out, loss_line, rest: Vec::new(), lost: 0 };
+        let writer = LineWriter { out, loss_line, rest: Vec::new(), lost: 0, all_lost: shared.lost.clone() };
         let theirs = shared.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || theirs.serve(writer))?;
         Ok((Self(shared.clone()), LogThread { shared, end_limit: END_LIMIT }))
+    }
+
+    /// Counts the lines that are missing in the log, since it began.
+    pub(super) fn lost(&self) -> Arc<Counter> {
+        self.0.lost.clone()
     }
 
     /// Waits until what was logged has been written, or could not be; at most for so long. Whether it has come to that.
@@ -116,6 +125,7 @@ impl LogQueue {
             state.waiting.lines += 1;
         } else {
             state.waiting.lost += 1;
+            self.0.lost.add(1);
         }
         drop(state);
         if was_empty {
@@ -184,6 +194,8 @@ struct LineWriter<W> {
     rest: Vec<u8>,
     /// Lines that are missing behind what was written last.
     lost: u64,
+    /// Lines that are missing in all.
+    all_lost: Arc<Counter>,
 }
 
 impl<W: Write> LineWriter<W> {
@@ -191,6 +203,7 @@ impl<W: Write> LineWriter<W> {
     fn write(&mut self, batch: &LineBatch) {
         let unwritten =
             if self.end_begun_line() && self.tell_loss() { self.put(&batch.text) } else { batch.lines };
+        self.all_lost.add(unwritten);
         self.lost += unwritten + batch.lost;
         if unwritten == 0 && self.rest.is_empty() {
             self.tell_loss();

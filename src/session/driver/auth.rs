@@ -73,6 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
             }
             Err(failure) => {
                 let reply = failure.reply();
+                self.services.metrics.login_failed();
                 // A wrong password has been logged where it was found.
                 if !matches!(failure, LoginFailure::Refused(LoginRefused::Wrong)) {
                     info!(

@@ -42,13 +42,14 @@ pub(super) struct SessionDriver<'a, S> {
 
 impl<S> SessionDriver<'_, S> {
     /// Logs that a recipient, or a whole message, was refused.
-    pub(super) fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &str) {
+    pub(super) fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &'static str) {
         self.log_rejected(from, to, Some(reply), RefusalCause::new(reason));
     }
 
     /// The same; `to` is empty for a whole message, and there is no `reply` where nobody was left to read one.
     pub(super) fn log_rejected(&self, from: &str, to: &str, reply: Option<&Reply>, cause: RefusalCause<'_>) {
         let RefusalCause { reason, rule } = cause;
+        self.services.metrics.rejected(reason);
         let to = (!to.is_empty()).then_some(to);
         let reply = reply.map(Reply::to_string);
         tracing::info!(
@@ -70,14 +71,14 @@ impl<S> SessionDriver<'_, S> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RefusalCause<'a> {
     /// The word for it.
-    pub(super) reason: &'a str,
+    pub(super) reason: &'static str,
     /// The rule that has refused it.
     pub(super) rule: Option<&'a str>,
 }
 
 impl<'a> RefusalCause<'a> {
     /// No rule has refused it.
-    pub(super) fn new(reason: &'a str) -> Self {
+    pub(super) fn new(reason: &'static str) -> Self {
         Self { reason, rule: None }
     }
 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::listing;
-use super::queue_place::{QueuePlace, place_columns};
+use super::queue_place::{QueuePlace, WaitingMessage, place_columns};
 use super::rows::{self, HELD, SENDING};
 use super::settle::remove;
 use super::writing::Writing;
@@ -161,7 +161,8 @@ fn leaves(db: &Writing, id: MessageId) -> rusqlite::Result<()> {
     let sql = concat!("SELECT ", place_columns!(), " FROM message WHERE id = ?1 AND state = 0");
     let place = db.prepare_cached(sql)?.query_row([id.0], QueuePlace::read).optional()?;
     if let Some(place) = place {
-        db.leaves(place.lane, place.recipients, place.octets);
+        let left = WaitingMessage::from(&place);
+        db.leaves(place.lane, left);
     }
     Ok(())
 }

@@ -41,6 +41,7 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<Op
             due,
             recipients: entry.waiting as i64,
             octets: message.content.len() as i64,
+            tried: false,
         });
     }
     let mut insert =

@@ -9,7 +9,8 @@ use super::{blacklist, change, mailboxes};
 use crate::mail::QueueId;
 use crate::store::{
     Admin, BlacklistEntry, Content, Decisions, HeldPortion, HeldWalk, LaneName, ListFilter, MessageId,
-    MessageRelease, NewBlacklistEntry, QueueCounts, StoreError, Summary, TestModeCounts, Totals, pattern_key,
+    MessageRelease, NewBlacklistEntry, QueueCounts, QueueFigures, StoreError, Summary, TestModeCounts,
+    Totals, pattern_key,
 };
 
 /// Messages that are made due in one transaction.
@@ -91,6 +92,11 @@ impl Admin for SqliteStore {
         self.note_settled(1);
         self.remove_files(file).await;
         Ok(Some(summary))
+    }
+
+    async fn queue_figures(&self) -> Result<QueueFigures, StoreError> {
+        let loads = self.loads.clone();
+        self.read(move |db| listing::figures(db, &loads)).await
     }
 
     async fn counts(&self) -> Result<QueueCounts, StoreError> {

@@ -1,6 +1,7 @@
 //! What sessions, estimates and the start of a relay ask the store for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use super::{
 };
 use crate::limits::{Counts, Load, Scope};
 use crate::mail::{Address, QueueId};
+use crate::metrics::WriteMeter;
 use crate::store::{
     BlacklistEntry, Content, CutOff, DoubtPauses, EnqueueError, Intake, LaneName, MessageId, NewMessage,
     Outlook, Recovered, Restored, StoreError, Switches, TakenAtOnce, Upkeep, Upload, UsedQuota,
@@ -109,6 +111,10 @@ impl Outlook for SqliteStore {
 
 #[async_trait]
 impl Upkeep for SqliteStore {
+    fn write_meter(&self) -> Arc<WriteMeter> {
+        self.meter()
+    }
+
     fn timeline(&self) -> &Timeline {
         &self.timeline
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row};
 
 use super::blacklist;
+use super::queue_place::WaitingMessage;
 use super::rows::{self, MessageRow};
 use super::writing::Writing;
 use crate::limits::{AccountKey, Amount};
@@ -70,7 +71,8 @@ fn take_recipients(
     message.recipients = recipients;
     let taken = message.recipients.len() as u32;
     db.prepare_cached("UPDATE message SET state = 1 WHERE id = ?1")?.execute([id.0])?;
-    db.leaves(message.lane.clone(), i64::from(waiting), message.size as i64);
+    let (recipients, octets) = (i64::from(waiting), message.size as i64);
+    db.leaves(message.lane.clone(), WaitingMessage { recipients, octets, tried: attempts > 0 });
     let lease = record(db, id, &message, terms.account)?;
     let others_waiting = waiting.saturating_sub(taken);
     Ok(Some(Leased { lease, message, warned, attempts, others_waiting, copied }))
@@ -149,10 +151,13 @@ pub(super) fn recipients(
 /// Holds a message that can't be read for a person.
 pub(super) fn hold(db: &Writing, id: MessageId, error: &rusqlite::Error) -> rusqlite::Result<()> {
     tracing::error!(event = "held", message = id.0, reason = %error, action = "its row can't be read: keep a copy of queue.db, and report it");
-    let sql = "UPDATE message SET state = 2 WHERE id = ?1 RETURNING route, waiting, CAST(size AS INTEGER)";
+    let sql = "UPDATE message SET state = 2 WHERE id = ?1 RETURNING route, waiting, CAST(size AS INTEGER), attempts > 0";
     let mut update = db.prepare_cached(sql)?;
-    let read = |row: &Row<'_>| Ok((rows::lane(row, 0)?, row.get(1)?, row.get(2)?));
-    let (lane, waiting, octets) = update.query_row([id.0], read)?;
-    db.leaves(lane, waiting, octets);
+    let read = |row: &Row<'_>| {
+        let left = WaitingMessage { recipients: row.get(1)?, octets: row.get(2)?, tried: row.get(3)? };
+        Ok((rows::lane(row, 0)?, left))
+    };
+    let (lane, left) = update.query_row([id.0], read)?;
+    db.leaves(lane, left);
     Ok(())
 }

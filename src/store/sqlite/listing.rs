@@ -4,11 +4,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
 
+use super::loads::Loads;
 use super::rows::{self, HELD, SENDING, WAITING};
 use crate::mail::{AddressKey, QueueId};
 use crate::store::{
     Content, HeldMessage, HeldPortion, HeldWalk, LaneSender, ListFilter, MessageId, MessageState,
-    QueueCounts, RecipientState, Summary, SummaryRecipient, TestModeCounts, Totals,
+    QueueCounts, QueueFigures, RecipientState, Summary, SummaryRecipient, TestModeCounts, Totals,
 };
 use crate::time::Moment;
 
@@ -92,6 +93,29 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<QueueCounts> {
     })
 }
 
+/// How the queue is, without a look at each message: what waits is counted in memory, what is being sent and held has a table or
+/// an index of its own.
+pub(super) fn figures(db: &Connection, loads: &Loads) -> rusqlite::Result<QueueFigures> {
+    let sql = "SELECT (SELECT count(*) FROM lease), (SELECT count(*) FROM message WHERE state = 2), \
+               (SELECT accepted FROM message ORDER BY id LIMIT 1)";
+    let (sending, held, oldest): (i64, i64, Option<i64>) =
+        db.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let waiting = loads.all();
+    let deferred: u64 = waiting.iter().map(|(_, waiting)| waiting.tried).sum();
+    let messages: u64 = waiting.iter().map(|(_, waiting)| waiting.load.messages).sum();
+    Ok(QueueFigures {
+        counts: QueueCounts {
+            ready: messages.saturating_sub(deferred),
+            deferred,
+            held: held.unsigned_abs(),
+            sending: sending.unsigned_abs(),
+        },
+        oldest: oldest.map(Moment),
+        waiting: waiting.into_iter().map(|(lane, waiting)| (lane, waiting.load)).collect(),
+        totals: sums(db, "SELECT name, count FROM total")?,
+    })
+}
+
 pub(super) fn test_mode_counts(db: &Connection) -> rusqlite::Result<TestModeCounts> {
     let sql = format!(
         "SELECT json_extract(decisions, '$.test') IS NULL, state = {HELD}, count(*) FROM message WHERE kind = 0 \
@@ -115,8 +139,13 @@ pub(super) fn test_mode_counts(db: &Connection) -> rusqlite::Result<TestModeCoun
 
 pub(super) fn totals(db: &Connection) -> rusqlite::Result<Totals> {
     // One statement, so that all figures are of the same instant.
-    let sql =
-        "SELECT name, count FROM total UNION ALL SELECT 'queued', count(*) FROM recipient WHERE state = 0";
+    sums(
+        db,
+        "SELECT name, count FROM total UNION ALL SELECT 'queued', count(*) FROM recipient WHERE state = 0",
+    )
+}
+
+fn sums(db: &Connection, sql: &str) -> rusqlite::Result<Totals> {
     let mut select = db.prepare_cached(sql)?;
     let mut totals = Totals::default();
     let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;

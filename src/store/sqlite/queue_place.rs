@@ -9,7 +9,7 @@ use crate::time::Moment;
 /// The columns of `message` that a [`QueuePlace`] is read from. They come first in the row.
 macro_rules! place_columns {
     () => {
-        "route, priority, submitter, due, waiting, size"
+        "route, priority, submitter, due, waiting, size, attempts > 0"
     };
 }
 pub(super) use place_columns;
@@ -25,11 +25,13 @@ pub(super) struct QueuePlace {
     pub(super) recipients: i64,
     /// Octets of its content.
     pub(super) octets: i64,
+    /// Whether it was tried before.
+    pub(super) tried: bool,
 }
 
 impl QueuePlace {
     /// How many columns it is read from.
-    pub(super) const COLUMNS: usize = 6;
+    pub(super) const COLUMNS: usize = 7;
 
     /// Reads the columns, which are the first of the row.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -40,7 +42,26 @@ impl QueuePlace {
             due: Moment(row.get(3)?),
             recipients: row.get(4)?,
             octets: row.get(5)?,
+            tried: row.get(6)?,
         })
+    }
+}
+
+/// What counts of a message that waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WaitingMessage {
+    /// Recipients that are not settled.
+    pub(super) recipients: i64,
+    /// Octets of its content.
+    pub(super) octets: i64,
+    /// Whether it was tried before.
+    pub(super) tried: bool,
+}
+
+impl From<&QueuePlace> for WaitingMessage {
+    fn from(place: &QueuePlace) -> Self {
+        let QueuePlace { recipients, octets, tried, .. } = *place;
+        Self { recipients, octets, tried }
     }
 }
 

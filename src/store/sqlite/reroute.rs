@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::Row;
 
-use super::queue_place::{QueuePlace, place_columns};
+use super::queue_place::{QueuePlace, WaitingMessage, place_columns};
 use super::writing::Writing;
 use crate::store::{Decisions, LaneMove, LaneName};
 
@@ -80,7 +80,7 @@ pub(super) fn portion(
         update.execute((id, to.to.as_str(), to.credit))?;
         count += 1;
         if !at.held {
-            db.leaves(place.lane.clone(), place.recipients, place.octets);
+            db.leaves(place.lane.clone(), WaitingMessage::from(&place));
             db.enters(&QueuePlace { lane: to.to.clone(), ..place });
         }
     }

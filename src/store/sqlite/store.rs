@@ -20,6 +20,7 @@ use super::writing::Writing;
 use super::{restored, schema, settings};
 use crate::folder;
 use crate::mail::QueueId;
+use crate::metrics::WriteMeter;
 use crate::store::StoreError;
 use crate::time::{Clock, Timeline};
 
@@ -98,6 +99,11 @@ impl SqliteStore {
             settled: Notify::new(),
             _folder: ours,
         })
+    }
+
+    /// What commits cost.
+    pub(super) fn meter(&self) -> Arc<WriteMeter> {
+        self.writer.meter()
     }
 
     /// Whether commits are believed.

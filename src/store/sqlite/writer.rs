@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::fault::database;
 use super::job_queue::{JobQueue, Urgency};
 use super::writing::{Mark, Writing};
+use crate::metrics::WriteMeter;
 use crate::store::StoreError;
 
 /// Writes that share one commit at most.
@@ -105,6 +106,7 @@ impl From<String> for CommitError {
 pub(super) struct Writer {
     place: WriterPlace,
     health: Arc<WriterHealth>,
+    meter: Arc<WriteMeter>,
 }
 
 enum WriterPlace {
@@ -129,13 +131,16 @@ struct WriterHealth(Mutex<Option<String>>);
 struct WriterCore {
     connection: Writing,
     health: Arc<WriterHealth>,
+    meter: Arc<WriteMeter>,
     tried: Cell<Option<Instant>>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Writing, threading: Threading) -> Self {
         let health = Arc::new(WriterHealth::default());
-        let mut core = WriterCore { connection, health: health.clone(), tried: Cell::new(None) };
+        let meter = Arc::new(WriteMeter::default());
+        let (theirs, counted) = (health.clone(), meter.clone());
+        let mut core = WriterCore { connection, health: theirs, meter: counted, tried: Cell::new(None) };
         let place = match threading {
             Threading::Caller => WriterPlace::Caller(Box::new(Mutex::new(core))),
             Threading::Writer => {
@@ -151,7 +156,7 @@ impl Writer {
                 WriterPlace::Thread { jobs, ended: Mutex::new(ended.ok()) }
             }
         };
-        Self { place, health }
+        Self { place, health, meter }
     }
 
     pub(super) async fn run<T: Send + 'static>(
@@ -168,6 +173,11 @@ impl Writer {
             }
         }
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// What its commits cost.
+    pub(super) fn meter(&self) -> Arc<WriteMeter> {
+        self.meter.clone()
     }
 
     pub(super) fn healthy(&self) -> Result<(), StoreError> {
@@ -230,10 +240,12 @@ impl WriterCore {
     ) -> Result<(), CommitError> {
         let written = self.write_all(jobs, ran);
         let written = written.and_then(|()| self.connection.write_sums().map_err(|error| error.to_string()));
+        let begun = Instant::now();
         let committed = written.map_err(CommitError::from).and_then(|()| {
             self.execute("COMMIT").map_err(|error| CommitError { reason: error.to_string(), in_doubt: true })
         });
         if committed.is_ok() {
+            self.meter.committed(ran.len(), begun.elapsed());
             self.connection.committed();
         }
         committed.inspect_err(|lost| {

@@ -15,7 +15,7 @@ use super::books::{Books, CountedWindows, OpenBooks, OpenPermit, limited};
 use super::checkpoints::Checkpoints;
 use super::knowledge::Knowledge;
 use super::loads::{LoadChange, Loads};
-use super::queue_place::QueuePlace;
+use super::queue_place::{QueuePlace, WaitingMessage};
 use super::standing_asks::StandingAsks;
 use super::sums::{Sums, SumsMark};
 use super::turns::Turns;
@@ -156,13 +156,16 @@ impl Writing {
     /// A message waits now that did not before.
     pub(super) fn enters(&self, place: &QueuePlace) {
         self.turns().waits(&place.lane, place.priority, &place.submitter, place.due);
-        let QueuePlace { recipients, octets, .. } = *place;
-        self.changed(LoadChange { lane: place.lane.clone(), messages: 1, recipients, octets });
+        let QueuePlace { recipients, octets, tried, .. } = *place;
+        let (lane, tried) = (place.lane.clone(), i64::from(tried));
+        self.changed(LoadChange { lane, messages: 1, tried, recipients, octets });
     }
 
     /// A message waits no longer.
-    pub(super) fn leaves(&self, lane: LaneName, recipients: i64, octets: i64) {
-        self.changed(LoadChange { lane, messages: -1, recipients: -recipients, octets: -octets });
+    pub(super) fn leaves(&self, lane: LaneName, left: WaitingMessage) {
+        let WaitingMessage { recipients, octets, tried } = left;
+        let tried = -i64::from(tried);
+        self.changed(LoadChange { lane, messages: -1, tried, recipients: -recipients, octets: -octets });
     }
 
     fn changed(&self, change: LoadChange) {

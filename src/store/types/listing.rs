@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{ClientInfo, Decisions, LaneName, MessageId, RecipientState};
+use crate::limits::Load;
 use crate::mail::QueueId;
 use crate::time::Moment;
 
@@ -166,6 +167,19 @@ pub struct QueueCounts {
     pub held: u64,
     /// In an attempt.
     pub sending: u64,
+}
+
+/// How the queue is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueFigures {
+    /// Messages by state.
+    pub counts: QueueCounts,
+    /// When the oldest message was accepted, whatever its state.
+    pub oldest: Option<Moment>,
+    /// What waits by lane, neither held nor in an attempt; lanes without mail may be missing.
+    pub waiting: Vec<(LaneName, Load)>,
+    /// The sums since the store was made, all but `queued`, which is left at 0.
+    pub totals: Totals,
 }
 
 /// Messages of clients in the queue, by what test mode makes of them. The control interface shows it as it is.

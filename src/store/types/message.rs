@@ -87,6 +87,12 @@ impl Recipients {
         self.iter().filter(|recipient| !recipient.dropped).count()
     }
 
+    /// How many were added by rules.
+    #[must_use]
+    pub fn copies(&self) -> u64 {
+        self.iter().filter(|recipient| recipient.copy).count() as u64
+    }
+
     /// Whether rules have added them all: those whom the client has named were sent it while the client waited.
     #[must_use]
     pub fn are_copies(&self) -> bool {

@@ -1,10 +1,11 @@
 //! What people, and transactions without a message in the queue, ask for.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use async_trait::async_trait;
 use mailsluice::config::Window;
-use mailsluice::limits::{Amount, Ceilings, Scope, Wait};
+use mailsluice::limits::{Amount, Ceilings, Load, Scope, Wait};
 use mailsluice::mail::{AddressKey, QueueId};
 use mailsluice::store::*;
 use mailsluice::time::Moment;
@@ -320,6 +321,20 @@ impl Admin for MemoryStore {
             } += 1;
         }
         Ok(counts)
+    }
+
+    async fn queue_figures(&self) -> Result<QueueFigures, StoreError> {
+        let counts = self.counts().await?;
+        let state = self.state();
+        let mut waiting: BTreeMap<LaneName, Load> = BTreeMap::new();
+        for entry in state.queue.values().filter(|entry| entry.state == EntryState::Waiting) {
+            let load = waiting.entry(entry.lane.clone()).or_default();
+            load.messages += 1;
+            load.recipients += entry.waiting() as u64;
+            load.octets += entry.size();
+        }
+        let oldest = state.queue.first_key_value().map(|(_, entry)| entry.accepted);
+        Ok(QueueFigures { counts, oldest, waiting: waiting.into_iter().collect(), totals: state.totals })
     }
 
     async fn test_mode_counts(&self) -> Result<TestModeCounts, StoreError> {

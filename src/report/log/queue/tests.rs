@@ -68,7 +68,8 @@ fn start(pipe: &Pipe) -> (LogQueue, LogThread) {
 fn written(script: &[Result<usize, ErrorKind>], batches: &[(&str, u64)]) -> (String, usize) {
     let pipe = Pipe::scripted(script);
     let loss_line = Box::new(|lines| format!("lost {lines}\n"));
-    let mut writer = LineWriter { out: pipe.clone(), loss_line, rest: Vec::new(), lost: 0 };
+    let mut writer =
+        LineWriter { out: pipe.clone(), loss_line, rest: Vec::new(), lost: 0, all_lost: Arc::default() };
     for (text, lost) in batches {
         let lines = text.matches('\n').count() as u64;
         writer.write(&LineBatch { text: text.as_bytes().to_vec(), lines, lost: *lost });
@@ -109,6 +110,7 @@ fn many_short_lines_are_bounded_too() {
     pipe.stall(false);
     drop(thread);
     assert_eq!(pipe.text(), format!("first\n{}lost 5\n", "x\n".repeat(MAX_LINES as usize)));
+    assert_eq!(queue.lost().get(), 5);
 }
 
 #[test]

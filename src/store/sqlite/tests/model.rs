@@ -1,6 +1,7 @@
 //! The store against a model of it.
 
 use super::*;
+use crate::store::Totals;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -102,6 +103,9 @@ proptest! {
                 assert_eq!(totals.sent + totals.bounced + totals.expired + totals.deleted, done);
                 assert_eq!(totals.queued, accepted - done);
                 assert_eq!(store.queue_length(), queued.len() as u64);
+                let figures = store.queue_figures().await.unwrap();
+                assert_eq!(figures.counts, store.counts().await.unwrap());
+                assert_eq!(figures.totals, Totals { queued: 0, ..totals });
             }
         });
     }

@@ -1,0 +1,96 @@
+//! What ends at a known time: sign-ins, secrets, certificates. Each with what a person does before, for whoever tells it:
+//! `doctor`, metrics, alerts.
+
+use jiff::Timestamp;
+
+use crate::config::{Config, ExpiryKind, Identity, UpstreamKind};
+use crate::oauth::sign_in_deadlines;
+
+/// Something that ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    /// What kind of thing it is.
+    pub kind: ExpiryKind,
+    /// Whose: `oauth m365`, `listener 127.0.0.1:2525`.
+    pub subject: String,
+    /// What, in words: `client certificate`.
+    pub what: &'static str,
+    /// When.
+    pub at: Timestamp,
+    /// What to do before.
+    pub action: String,
+}
+
+/// All that a configuration has of it; `renewed` tells when the provider last gave something for the sign-in of a name.
+#[must_use]
+pub fn expiries(config: &Config, renewed: impl Fn(&str) -> Option<Timestamp>) -> Vec<Expiry> {
+    let mut all = Vec::new();
+    for sign_in in &config.sign_ins {
+        let ends = sign_in_deadlines(sign_in, renewed(&sign_in.name)).into_iter();
+        all.extend(ends.map(|ends| Expiry {
+            kind: ends.kind,
+            subject: format!("oauth {}", sign_in.name),
+            what: ends.what,
+            at: ends.at,
+            action: ends.action,
+        }));
+    }
+    let mut certificate = |subject: String, what: &'static str, at: Option<Timestamp>| {
+        let action = format!("renew it, and reload: the files of {subject} are read again then");
+        all.extend(at.map(|at| Expiry { kind: ExpiryKind::Certificate, subject, what, at, action }));
+    };
+    for listener in &config.listeners {
+        let at = listener.tls.as_ref().and_then(|tls| tls.identity.expires());
+        certificate(format!("listener {}", listener.address), "certificate", at);
+    }
+    for entry in &config.smime {
+        certificate(format!("smime {}", entry.address), "certificate", entry.identity.expires());
+    }
+    for upstream in &config.upstreams {
+        if let UpstreamKind::Smtp(smtp) = &upstream.kind {
+            let at = smtp.tls.identity.as_ref().and_then(Identity::expires);
+            certificate(format!("upstream {}", upstream.name), "client certificate", at);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test writes plain files")]
+    fn all_that_ends_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        params.subject_alt_names.push(SanType::Rfc822Name("a@firm.example".try_into().unwrap()));
+        params.not_after = rcgen::date_time_ymd(2199, 6, 30);
+        std::fs::write(folder.path().join("a.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(folder.path().join("a.key"), key.serialize_pem()).unwrap();
+        let text = "[[listener]]\ntls = \"starttls\"\ncertificate = \"a.pem\"\nkey = \"a.key\"\n[[upstream]]\nname = \"up\"\n\
+            host = \"smtp.firm.example\"\nclient_certificate = \"a.pem\"\nclient_key = \"a.key\"\n\
+            [[smime]]\naddress = \"a@firm.example\"\ncertificate = \"a.pem\"\nkey = { file = \"a.key\" }\n\
+            [[oauth]]\nname = \"m365\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\nflow = \"client_credentials\"\n\
+            client_id = \"c\"\nclient_secret = \"s\"\nsecret_expires = \"2199-06-30\"\n\
+            [[oauth]]\nname = \"person\"\nprovider = \"microsoft\"\ntenant = \"firm.example\"\nflow = \"device_code\"\n\
+            client_id = \"c\"\n";
+        let config = Config::from_toml(text, folder.path()).unwrap().config;
+        let renewed: Timestamp = "2199-04-01T00:00:00Z".parse().unwrap();
+        let found = expiries(&config, |name| (name == "person").then_some(renewed));
+        let found: Vec<_> =
+            found.iter().map(|ends| (ends.kind, &*ends.subject, ends.what, ends.at.to_string())).collect();
+        let day = "2199-06-30T00:00:00Z".to_owned();
+        let want = [
+            (ExpiryKind::Secret, "oauth m365", "client secret"),
+            (ExpiryKind::Token, "oauth person", "sign-in"),
+            (ExpiryKind::Certificate, "listener 127.0.0.1:2525", "certificate"),
+            (ExpiryKind::Certificate, "smime a@firm.example", "certificate"),
+            (ExpiryKind::Certificate, "upstream up", "client certificate"),
+        ];
+        assert_eq!(found, want.map(|(kind, subject, what)| (kind, subject, what, day.clone())));
+    }
+}
