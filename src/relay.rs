@@ -2,6 +2,7 @@
 //!
 //! Nothing else knows all parts; each gets handed in what it needs.
 
+mod at_rest;
 mod changes;
 mod config_file;
 mod console;
@@ -24,6 +25,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 pub use self::core::Core;
+pub use at_rest::at_rest;
 pub use error::RelayError;
 pub use service_manager::ServiceManager;
 
@@ -46,6 +48,10 @@ use crate::web::WebClient;
 const BLOCKING_THREADS: usize = 64;
 /// How long such a thread stands that nobody needs.
 const IDLE_THREAD: Duration = Duration::from_secs(2);
+
+/// How long somebody who looks at the store is waited for, and how often.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOKS: usize = 20;
 
 /// What a relay runs on: a thread for each core but the one that the store's writer keeps busy, and a bounded number of those on
 /// which something may block.
@@ -98,7 +104,7 @@ pub async fn run_for(
     let hear = |kind| signal(kind).map_err(RelayError::Signals);
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     let mut hang_up = hear(SignalKind::hangup())?;
-    let store = open_store(&loaded.config)?;
+    let store = open_store(&loaded.config).await?;
     let config = Arc::new(reloader.restore_switches(&store, loaded.config).await?);
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
@@ -157,9 +163,19 @@ fn log_stopping(end: &Result<&str, String>) {
     }
 }
 
-fn open_store(config: &Config) -> Result<SqliteStore, StoreError> {
-    let clock = Arc::new(SystemClock);
-    SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)
+/// Opens the store. Whoever looks at it while no relay runs has it for a moment, which is waited for.
+async fn open_store(config: &Config) -> Result<SqliteStore, StoreError> {
+    let open = || {
+        let clock = Arc::new(SystemClock);
+        SqliteStore::open(&config.data_dir, config.queue.max_messages, Threading::Writer, clock)
+    };
+    for _ in 0..LOOKS {
+        match open() {
+            Err(StoreError::InUse(_)) => tokio::time::sleep(LOOK).await,
+            opened => return opened,
+        }
+    }
+    open()
 }
 
 /// Waits for either signal, and names it.

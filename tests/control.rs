@@ -159,6 +159,7 @@ impl Relay {
             started: timeline.now(),
             timeline,
             config: Arc::new(config),
+            is_running: true,
             version: "9.9.9",
             wakeups,
             statuses,
@@ -716,7 +717,7 @@ fn without_a_relay_the_command_says_how_to_start_one() {
     let want = "mailsluice: the relay is stopping (or starting): try again in a moment\n";
     assert_eq!((outcome.status, outcome.err.as_str()), (Some(1), want));
     std::fs::remove_file(socket.with_file_name("lock")).unwrap();
-    let outcome = relay.run(&["status"]);
+    let outcome = relay.run(&["reload"]);
     let want = format!(
         "mailsluice: cannot reach the relay at {}: is it running? start it with: mailsluice run (one that was \
          started with another data_dir is found by --data-dir)\n",

@@ -6,6 +6,8 @@
     reason = "a test may fail by panic and writes plain files"
 )]
 
+#[path = "operate/at_rest.rs"]
+mod at_rest;
 #[path = "operate/backup.rs"]
 mod backup;
 #[path = "operate/damage.rs"]
@@ -14,6 +16,8 @@ mod damage;
 mod documented;
 #[path = "operate/manager.rs"]
 mod manager;
+#[path = "operate/manual.rs"]
+mod manual;
 #[path = "operate/service.rs"]
 mod service;
 #[path = "operate/switches.rs"]

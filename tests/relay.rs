@@ -14,6 +14,8 @@ mod memory;
 mod paper;
 #[path = "relay/pauses.rs"]
 mod pauses;
+#[path = "relay/reports.rs"]
+mod reports;
 #[path = "relay/requests.rs"]
 mod requests;
 #[path = "relay/threads.rs"]

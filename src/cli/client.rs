@@ -13,10 +13,12 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
+use super::at_rest::RelayAtRest;
 use super::failure::Failure;
 use super::interrupt::unless_interrupted;
 use crate::control::socket::reachable;
@@ -37,6 +39,8 @@ pub(super) struct Client {
     socket: PathBuf,
     /// The configuration files that were looked for in vain.
     tried: Vec<PathBuf>,
+    /// What answers while no relay runs, where that can be answered and may be.
+    at_rest: Option<RelayAtRest>,
 }
 
 /// What is asked of the relay.
@@ -112,8 +116,18 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 impl Client {
     /// Of the relay that listens at this socket; `tried` are the configuration files that were looked for in vain.
-    pub(super) fn new(socket: PathBuf, tried: Vec<PathBuf>) -> Self {
-        Self { socket, tried }
+    pub(super) fn new(socket: PathBuf, tried: Vec<PathBuf>, at_rest: RelayAtRest) -> Self {
+        Self { socket, tried, at_rest: Some(at_rest) }
+    }
+
+    /// To whom a relay at rest is no answer, since something is to be done.
+    pub(super) fn of_running(self) -> Self {
+        Self { at_rest: None, ..self }
+    }
+
+    /// Whether it was a relay at rest that has answered.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.at_rest.as_ref().is_some_and(RelayAtRest::has_answered)
     }
 
     /// Reads something.
@@ -169,7 +183,7 @@ impl Client {
     ) -> Result<Exchanged, Failure> {
         let request = ApiRequest { method, target, body: body.unwrap_or_default() };
         let exchange = async {
-            let stream = self.connect().await?;
+            let stream = self.connect_or_look(method, target).await?;
             let answer = async {
                 let response = begin(stream, request).await?;
                 let (status, next) = (response.status(), next_page(response.headers()));
@@ -220,6 +234,23 @@ impl Client {
         runtime()?.block_on(unless_interrupted(following)).unwrap_or(Ok(StreamEnd::Interrupted))
     }
 
+    /// A way to the relay; to its store, where it does not run and that is enough to answer this.
+    async fn connect_or_look(
+        &self,
+        method: &Method,
+        target: &RequestPath,
+    ) -> Result<Box<dyn ApiStream>, Failure> {
+        let error = match self.try_connect().await {
+            Ok(stream) => return Ok(Box::new(stream)),
+            Err(error) => error,
+        };
+        let at_rest = self.at_rest.as_ref().filter(|at_rest| at_rest.knows(method, &target.0));
+        match at_rest.filter(|_| is_absent(&error) && !is_locked(&self.socket)) {
+            Some(at_rest) => Ok(Box::new(at_rest.connect(&target.0).await?)),
+            None => Err(unreachable_relay(&self.socket, &self.tried, &error)),
+        }
+    }
+
     async fn connect(&self) -> Result<UnixStream, Failure> {
         let connected = self.try_connect().await;
         connected.map_err(|error| unreachable_relay(&self.socket, &self.tried, &error))
@@ -230,6 +261,11 @@ impl Client {
         timeout(CONNECT_TIMEOUT, UnixStream::connect(path)).await?
     }
 }
+
+/// What a request goes over.
+trait ApiStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> ApiStream for S {}
 
 /// The lines of an answer that comes in pieces.
 #[derive(Default)]
@@ -312,7 +348,7 @@ fn next_page(fields: &HeaderMap) -> Option<String> {
 }
 
 /// Makes a request, and waits for the head of the answer.
-async fn begin(stream: UnixStream, request: ApiRequest<'_>) -> Result<Response<Incoming>, Failure> {
+async fn begin(stream: impl ApiStream, request: ApiRequest<'_>) -> Result<Response<Incoming>, Failure> {
     let ApiRequest { method, target, body } = request;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends when the sender is dropped or the runtime with it.

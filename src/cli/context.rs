@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::at_rest::RelayAtRest;
 use super::client::{ApiAnswer, Client};
 use super::failure::Failure;
 use super::output;
@@ -44,7 +45,11 @@ impl CliContext {
     /// The way to the running relay. Nothing of the configuration is asked but where its data is.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         let found = DataDir::find(self.config.as_deref(), &self.machine())?;
-        Ok(Client::new(socket::path_in(&found.path), found.tried))
+        let data_dir = self.data_dir.clone();
+        let surroundings = move || Machine { data_dir: data_dir.clone(), ..Machine::here() };
+        let source = ConfigSource::new(self.config.clone(), surroundings);
+        let at_rest = RelayAtRest::new(source, found.path.clone());
+        Ok(Client::new(socket::path_in(&found.path), found.tried, at_rest))
     }
 
     /// Prints a reply of the relay: as it came, or as a person wants to see it.

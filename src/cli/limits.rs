@@ -40,6 +40,7 @@ pub(super) fn execute(command: LimitsCommand, context: &CliContext) -> Result<()
         }
         LimitsCommand::Reset { upstream, window } => {
             // The relay answers with what is left; what was there before tells what it forgot.
+            let client = client.of_running();
             let before = client
                 .get::<Vec<LimitJson>>(&RequestPath::path(&["limits"]).with("upstream", Some(&upstream)))?
                 .value;

@@ -2,11 +2,13 @@
 //!
 //! Exit status: 0 done, 1 failed (also: nothing found by that id or name), 2 wrong use or configuration.
 
+mod at_rest;
 mod backup;
 mod blacklist;
 mod captured;
 mod check;
 mod client;
+mod completions;
 mod connect;
 mod context;
 mod dialogue;
@@ -14,15 +16,18 @@ mod dkim;
 mod doctor;
 mod explain;
 mod failure;
+mod folder_owner;
 mod hash_password;
 mod init;
 mod interrupt;
 mod limits;
+mod man;
 mod output;
 mod own_relay;
 mod own_sign_ins;
 mod presets;
 mod probe;
+mod progress;
 mod queue;
 mod relay_user;
 mod reload;
@@ -41,7 +46,7 @@ mod wrapping;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use context::CliContext;
 use failure::Failure;
@@ -145,6 +150,12 @@ enum MainCommand {
     #[command(after_help = "Example:\n  mailsluice hash-password")]
     #[command(name = "hash-password")]
     HashPassword(hash_password::Options),
+    /// Print the script by which a shell completes this command
+    #[command(after_help = "Example:\n  mailsluice completions bash > /etc/bash_completion.d/mailsluice")]
+    Completions(completions::CompletionOptions),
+    /// Print the manual page, or write a page for each command into a folder
+    #[command(after_help = "Example:\n  mailsluice man --out /usr/local/share/man/man1")]
+    Man(man::ManOptions),
 }
 
 /// Does what the arguments of this process say.
@@ -193,13 +204,13 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::TestMode(command) => test_mode::execute(command, context),
         MainCommand::Dkim(command) => dkim::execute(&command, context),
         MainCommand::HashPassword(options) => hash_password::execute(&options),
+        MainCommand::Completions(options) => completions::execute(&options, Arguments::command()),
+        MainCommand::Man(options) => man::execute(&options, Arguments::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

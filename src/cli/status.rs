@@ -32,7 +32,12 @@ pub(super) fn execute(options: &StatusOptions, context: &CliContext) -> Result<(
 }
 
 fn render(status: &StatusJson, viewer: &Viewer) -> String {
-    let mut head = vec![format!("mailsluice {}, up for {}", printable(&status.version), span(status.uptime))];
+    let version = printable(&status.version);
+    let mut head = vec![if status.running {
+        format!("mailsluice {version}, up for {}", span(status.uptime))
+    } else {
+        format!("mailsluice {version}, not running")
+    }];
     head.extend(status.needs_a_person.iter().map(|what| format!("NEEDS A PERSON: {}", printable(what))));
     head.extend(status.restored.as_ref().map(restored));
     head.push(test_mode::describe(&status.test_mode));
@@ -285,6 +290,7 @@ mod tests {
     #[expect(clippy::too_many_lines, reason = "a picture of everything, and what it is made of")]
     fn tells_at_a_glance_what_is_stuck() {
         let status = StatusJson {
+            running: true,
             restored: None,
             version: "0.1.0".to_owned(),
             uptime: 12_000,

@@ -3,6 +3,7 @@
 use super::context::CliContext;
 use super::failure::Failure;
 use super::output::count;
+use super::progress::{ProgressUnit, TaskProgress};
 use super::relay_user::check_owner;
 use crate::config::DataDir;
 use crate::report::log::escape::printable;
@@ -34,13 +35,17 @@ pub(super) fn execute(command: &StoreCommand, context: &CliContext) -> Result<()
     let failed = |error: crate::store::StoreError| Failure::Failed(error.into());
     match command {
         StoreCommand::Check => {
+            let shown = TaskProgress::unknown("Looking at the store", ProgressUnit::Things("message"));
             let report = sqlite::check(&data_dir).map_err(failed)?;
+            drop(shown);
             context.print_value(&report, &checked(&report))?;
             if report.damage.is_empty() { Ok(()) } else { Err(Failure::Told) }
         }
         StoreCommand::Salvage => {
             let now = SystemClock.wall().as_millisecond();
+            let shown = TaskProgress::unknown("Saving what can be read", ProgressUnit::Things("message"));
             let salvaged = sqlite::salvage(&data_dir, now).map_err(failed)?;
+            drop(shown);
             context.print_value(&salvaged, &told(&salvaged))
         }
     }

@@ -19,7 +19,6 @@ use Harmless::{Empty, Number, Text};
 
 /// Section, key, and the values that are accepted.
 const KEYS: &[(&str, &str, Harmless)] = &[
-    ("", "language", Text("en")),
     ("", "history_days", Number(30)),
     ("", "alert", Empty),
     ("console", "user", Empty),

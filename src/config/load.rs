@@ -276,6 +276,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         control_group: top::control_group(&mut root),
         shutdown_grace: top::shutdown_grace(&mut root),
         timezone: top::timezone(&mut root),
+        language: top::language(&mut root),
         watch: root.flag("watch").unwrap_or(false),
         complete_addresses: top::complete_addresses(&mut root),
         log: switches::log(root.section("log")),

@@ -28,6 +28,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The zone of calendar limits and schedules.
     pub timezone: TimeZone,
+    /// The language of what people read who did not choose it: reports to senders.
+    pub language: Language,
     /// Whether the configuration is read again when the file changes.
     pub watch: bool,
     /// What completes addresses without a domain.
@@ -66,6 +68,16 @@ pub struct Config {
     pub console: Console,
     /// `[[api_token]]`
     pub api_tokens: Vec<ApiToken>,
+}
+
+/// A language that reports are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Language {
+    /// `"en"`
+    #[default]
+    English,
+    /// `"de"`
+    German,
 }
 
 /// A group of the machine that has full control over the relay.

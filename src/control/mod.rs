@@ -23,3 +23,13 @@ pub use error::ApiError;
 pub use socket::{ControlSocket, SocketError};
 pub use state::{ApiState, SharedState};
 pub use stream::Streams;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Answers one client of this process as the control socket would, until it goes.
+pub async fn answer<S>(stream: S, state: SharedState)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    serving::serve_one(stream, api::router(state)).await;
+}

@@ -71,6 +71,15 @@ where
     let _ = timeout(STOP_GRACE, all_ended).await;
 }
 
+/// Answers one client until it goes.
+pub(super) async fn serve_one<S>(stream: S, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (_going_on, stopped) = watch::channel(false);
+    serve_connection(stream, router, stopped).await;
+}
+
 async fn serve_connection<S>(stream: S, router: Router, mut stopped: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -36,6 +36,8 @@ pub struct ApiState {
     pub config: Arc<Config>,
     /// When the relay started.
     pub started: Moment,
+    /// Whether it runs: what is at rest is only looked at.
+    pub is_running: bool,
     /// The program's version.
     pub version: &'static str,
     /// Wakes those who wait for work.

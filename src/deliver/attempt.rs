@@ -407,8 +407,15 @@ fn outcomes(
                 && answer.reply().is_some_and(blacklist_candidate);
             let recipient = message.recipients[place].clone();
             let stated = answer.reply().and_then(stated_wait);
-            let reply = answer.to_string();
-            RecipientOutcome { recipient, outcome, reply, stated, doubt_pause, no_such_mailbox }
+            RecipientOutcome {
+                recipient,
+                outcome,
+                reply: answer.to_string(),
+                is_said: answer.reply().is_some(),
+                stated,
+                doubt_pause,
+                no_such_mailbox,
+            }
         })
         .collect()
 }

@@ -17,6 +17,8 @@ pub(super) struct RecipientOutcome {
     pub(super) outcome: Outcome,
     /// The reply, or what happened in words.
     pub(super) reply: String,
+    /// Whether the upstream itself has said that.
+    pub(super) is_said: bool,
     /// How long the reply asks us to wait.
     pub(super) stated: Option<Duration>,
     /// How long it rests that may have arrived, whatever the queue's own pauses are.
@@ -28,7 +30,15 @@ pub(super) struct RecipientOutcome {
 impl RecipientOutcome {
     /// What became of a recipient, in words that are no upstream's reply.
     pub(super) fn new(recipient: QueuedRecipient, outcome: Outcome, reply: String) -> Self {
-        Self { recipient, outcome, reply, stated: None, doubt_pause: None, no_such_mailbox: false }
+        Self {
+            recipient,
+            outcome,
+            reply,
+            is_said: false,
+            stated: None,
+            doubt_pause: None,
+            no_such_mailbox: false,
+        }
     }
 
     /// Whether it may have arrived without our knowing.

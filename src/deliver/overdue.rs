@@ -6,7 +6,7 @@ use super::attempted::{Attempted, RecipientOutcome};
 use super::delivery_log::{self, DeliveryLine};
 use super::lane_settings::LaneSettings;
 use super::pause::Pauses;
-use super::reports::{self, Reporter};
+use super::reports::{self, Affected, Reporter};
 use super::settle;
 use crate::store::{Overdue, QueuedRecipient, Settlement};
 use crate::transform::EditedFields;
@@ -22,8 +22,9 @@ pub(super) async fn settle(lane: &LaneSettings, overdue: Overdue) {
         each.reply = last_reply(&each.recipient);
     }
     let Attempted { leased, outcomes, .. } = attempted;
-    let recipients: Vec<(&QueuedRecipient, &str)> =
-        outcomes.iter().map(|each: &RecipientOutcome| (&each.recipient, each.reply.as_str())).collect();
+    // What was never tried has no reply that a report could show.
+    let recipients: Vec<Affected<'_>> =
+        outcomes.iter().map(|each: &RecipientOutcome| Affected::late(&each.recipient, expired)).collect();
     let mut settlement = Settlement {
         lease: leased.lease,
         deliveries: Vec::new(),
@@ -36,7 +37,7 @@ pub(super) async fn settle(lane: &LaneSettings, overdue: Overdue) {
     };
     if expired {
         let pauses = Pauses { queue: &context.config.queue, age: Duration::MAX, random: 0 };
-        settlement.reports = reports::failed(&reporter, &leased.message, &recipients, "", true).await;
+        settlement.reports = reports::failed(&reporter, &leased.message, &recipients).await;
         let log_line = DeliveryLine {
             lane,
             account: None,
@@ -51,7 +52,7 @@ pub(super) async fn settle(lane: &LaneSettings, overdue: Overdue) {
         settlement.deliveries = settle::deliveries(context, &leased.message, &outcomes, &pauses);
         settlement.deliveries.iter_mut().for_each(|delivery| delivery.counts = false);
     } else {
-        settlement.reports.extend(reports::delayed(&reporter, &leased.message, &recipients).await);
+        settlement.reports = reports::delayed(&reporter, &leased.message, &recipients).await;
     }
     settle::record(context, &leased, settlement).await;
 }

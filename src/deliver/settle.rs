@@ -8,14 +8,13 @@ use super::delivery_log::{self, DeliveryLine};
 use super::lane_settings::LaneSettings;
 use super::mailboxes;
 use super::pause::Pauses;
-use super::reports::{self, Reporter};
+use super::reports::{self, Affected, Reporter};
 use super::sent_copy;
 use crate::account::Account;
 use crate::mail::QueueId;
 use crate::metrics::{CountedLogin, CountedOutcome};
 use crate::store::{
-    BlacklistEntry, Delivery, Leased, LeasedMove, Message, NewMessage, QueuedRecipient, RecipientState,
-    Settlement, StoreError,
+    BlacklistEntry, Delivery, Leased, LeasedMove, Message, NewMessage, RecipientState, Settlement, StoreError,
 };
 use crate::time::Moment;
 use crate::upstream::Outcome;
@@ -117,20 +116,21 @@ async fn attempt_reports(
 ) -> Vec<NewMessage> {
     let reporter = Reporter { context: &lane.context, upstream: &lane.upstream, listed };
     let message = &attempted.leased.message;
-    let pick = |wanted: RecipientState| -> Vec<(&QueuedRecipient, &str)> {
-        let chosen = attempted.outcomes.iter().filter(|each| state(each.outcome, expired) == wanted);
-        chosen.map(|each| (&each.recipient, each.reply.as_str())).collect()
-    };
-    let mut reports = Vec::new();
-    for (wanted, expired) in [(RecipientState::Bounced, false), (RecipientState::Expired, true)] {
-        let failed = pick(wanted);
-        if !failed.is_empty() {
-            reports.extend(reports::failed(&reporter, message, &failed, &attempted.host, expired).await);
-        }
-    }
+    let host = attempted.host.as_str();
+    let failed: Vec<Affected<'_>> = attempted
+        .outcomes
+        .iter()
+        .filter_map(|each| match state(each.outcome, expired) {
+            RecipientState::Bounced => Some(Affected::of(each, host, false)),
+            RecipientState::Expired => Some(Affected::of(each, host, true)),
+            _ => None,
+        })
+        .collect();
+    let mut reports = reports::failed(&reporter, message, &failed).await;
     if !attempted.sends_reports {
-        let sent = pick(RecipientState::Sent);
-        reports.extend(reports::relayed(&reporter, message, &sent, &attempted.host).await);
+        let sent = attempted.outcomes.iter().filter(|each| each.outcome == Outcome::Sent);
+        let sent: Vec<Affected<'_>> = sent.map(|each| Affected::of(each, host, false)).collect();
+        reports.extend(reports::relayed(&reporter, message, &sent).await);
     }
     reports
 }

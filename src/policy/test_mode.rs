@@ -106,6 +106,18 @@ impl Switch {
         Ok(switch)
     }
 
+    /// Finds out which state would be in force if the relay ran with this file, and keeps nothing.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn look(store: Arc<dyn Switches>, file: &config::TestMode) -> Result<Self, StoreError> {
+        let state = Mutex::new(state_of(file));
+        let switch = Self { store, state, seen: Mutex::default(), changing: tokio::sync::Mutex::new(()) };
+        let state = switch.resolved(state_of(file)).await?;
+        *switch.held() = state;
+        Ok(switch)
+    }
+
     /// Goes by a file that was read (again): what has changed there since it was last seen is set; what has not stays as
     /// it was set last. Tells what is in force when that is other than before.
     ///
@@ -118,28 +130,29 @@ impl Switch {
         if self.seen().as_ref() == Some(&in_file) {
             return Ok(None);
         }
-        let state = match (self.stored(SEEN).await?, self.stored(STATE).await?) {
-            (Some(seen), Some(stored)) if seen.enabled == in_file.enabled => {
-                let (seen, last) = (restored(seen), restored(stored));
-                TestState {
-                    enabled: last.enabled,
-                    action: if seen.action == in_file.action { last.action } else { in_file.action },
-                    address: if seen.address == in_file.address {
-                        last.address
-                    } else {
-                        in_file.address.clone()
-                    },
-                    origin: last.origin,
-                }
-            }
-            _ => in_file.clone(),
-        };
+        let state = self.resolved(in_file.clone()).await?;
         // The state first: a crash in between makes the file win again, which is what it would have done.
         self.keep(STATE, &state).await?;
         self.keep(SEEN, &in_file).await?;
         *self.seen() = Some(in_file);
         let before = std::mem::replace(&mut *self.held(), state.clone());
         Ok((before != state).then_some(state))
+    }
+
+    /// What is in force by a file that says this, after what it said before and what was set since.
+    async fn resolved(&self, in_file: TestState) -> Result<TestState, StoreError> {
+        Ok(match (self.stored(SEEN).await?, self.stored(STATE).await?) {
+            (Some(seen), Some(stored)) if seen.enabled == in_file.enabled => {
+                let (seen, last) = (restored(seen), restored(stored));
+                TestState {
+                    enabled: last.enabled,
+                    action: if seen.action == in_file.action { last.action } else { in_file.action },
+                    address: if seen.address == in_file.address { last.address } else { in_file.address },
+                    origin: last.origin,
+                }
+            }
+            _ => in_file,
+        })
     }
 
     /// The state in force.

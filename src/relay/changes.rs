@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    ApiToken, Blacklist, Config, Console, DkimEntry, Listener, Log, Login, NamedSignature, Queue, Rule,
-    Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream, UpstreamKind, User, UserPassword,
-    dkim_key_name,
+    ApiToken, Blacklist, Config, Console, DkimEntry, Language, Listener, Log, Login, NamedSignature, Queue,
+    Rule, Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream, UpstreamKind, User,
+    UserPassword, dkim_key_name,
 };
+use crate::mail::Completion;
 
 /// Why a configuration can't be put in force while the relay runs: its store is open.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
@@ -25,6 +27,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         control_group,
         shutdown_grace,
         timezone,
+        language,
         watch,
         complete_addresses,
         log,
@@ -49,9 +52,8 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.key("hostname", hostname, &new.hostname);
     changes.key("control_group", control_group, &new.control_group);
     changes.key("shutdown_grace", shutdown_grace, &new.shutdown_grace);
-    changes.key("timezone", timezone, &new.timezone);
+    changes.local((timezone, *language, complete_addresses.as_ref()), new);
     changes.key("watch", watch, &new.watch);
-    changes.key("complete_addresses", complete_addresses, &new.complete_addresses);
     changes.log(*log, new.log);
     changes.items(listeners, &new.listeners, |l| format!("listener {}", l.address), Listener::eq);
     changes.session(session, &new.session);
@@ -86,6 +88,14 @@ impl Changes {
         if old != new {
             self.0.push(name.to_owned());
         }
+    }
+
+    /// What depends on where the relay serves: zone, language, domain.
+    fn local(&mut self, old: (&TimeZone, Language, Option<&Completion>), new: &Config) {
+        let (timezone, language, complete_addresses) = old;
+        self.key("timezone", timezone, &new.timezone);
+        self.key("language", &language, &new.language);
+        self.key("complete_addresses", &complete_addresses, &new.complete_addresses.as_ref());
     }
 
     /// Compares lists whose items have names.

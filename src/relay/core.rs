@@ -71,39 +71,15 @@ impl Core {
         sign_ins: Arc<SignIns>,
         log_written: impl FnOnce(),
     ) -> Result<Self, RelayError> {
-        let timeline = store.timeline().clone();
-        let transformer = Arc::new(Transformer::new(&config, timeline.clone())?);
         let limit_waits = restored_waits(&*store).await?;
         recover(&*store, &config, log_written).await?;
-        let router = Arc::new(Router::new(&config));
-        let (wakeups, instance) = (Arc::new(Wakeups::default()), InstanceId::random());
-        let services = AccountServices {
-            store: store.clone(),
-            timeline: timeline.clone(),
-            wakeups: wakeups.clone(),
-            dial,
-            instance,
-            sign_ins: sign_ins.clone(),
-        };
-        let accounts = Arc::new(Accounts::new(services, router.clone()));
+        let (phase, watched) = watch::channel(Phase::Running);
         let test_mode = Arc::new(Switch::load(store.clone(), &config.test_mode).await?);
         let suspensions = store.suspensions().await?;
-        let (phase, watched) = watch::channel(Phase::Running);
-        let context = Arc::new(Context {
-            memory: MemoryBudget::new(config.session.memory_out()),
-            config,
-            router,
-            transformer,
-            store,
-            timeline,
-            wakeups,
-            statuses: Arc::new(LaneStatuses::default()),
-            limit_waits,
-            outcomes: Arc::default(),
-            accounts,
-            metrics: Arc::default(),
-            phase: watched,
-        });
+        let instance = InstanceId::random();
+        let parts =
+            Parts { config, store, dial, sign_ins: sign_ins.clone(), instance, limit_waits, phase: watched };
+        let context = Arc::new(parts.context()?);
         let exchanges = Exchanges::default();
         // It knows no accounts yet; `configure` makes another one.
         let direct = Arc::new(DirectService::new(context.clone(), exchanges.clone()));
@@ -172,16 +148,11 @@ impl Core {
     }
 
     fn configure_accounts(&self) {
-        let Context { config, router, accounts, store, timeline, metrics, .. } = &*self.context;
+        let Context { config, store, timeline, .. } = &*self.context;
         // They come first: accounts ask for their tokens.
         let grants: Arc<dyn SignInStore> = store.clone();
         self.sign_ins.configure(config, &grants, timeline);
-        let folder = config.data_dir.join("captured");
-        let mailbox = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
-        accounts.configure(config, &own_upstreams(config), router, &mailbox);
-        let names = config.upstreams.iter().map(|upstream| &*upstream.name);
-        let all: Vec<_> = names.flat_map(|name| accounts.of(name)).collect();
-        metrics.configure(all.iter().map(|account| account.counted()));
+        configure_accounts(&self.context);
     }
 
     fn begin_sending(&mut self) {
@@ -226,8 +197,65 @@ impl Core {
     }
 }
 
+/// What a context is made of.
+pub(super) struct Parts {
+    pub(super) config: Arc<Config>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) dial: Arc<dyn Dial>,
+    pub(super) sign_ins: Arc<SignIns>,
+    pub(super) instance: InstanceId,
+    pub(super) limit_waits: LimitWaits,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
+impl Parts {
+    /// What all lanes share. Nothing is begun yet, and no accounts are known.
+    pub(super) fn context(self) -> Result<Context, RelayError> {
+        let Self { config, store, dial, sign_ins, instance, limit_waits, phase } = self;
+        let timeline = store.timeline().clone();
+        let transformer = Arc::new(Transformer::new(&config, timeline.clone())?);
+        let router = Arc::new(Router::new(&config));
+        let wakeups = Arc::new(Wakeups::default());
+        let services = AccountServices {
+            store: store.clone(),
+            timeline: timeline.clone(),
+            wakeups: wakeups.clone(),
+            dial,
+            instance,
+            sign_ins,
+        };
+        let accounts = Arc::new(Accounts::new(services, router.clone()));
+        Ok(Context {
+            memory: MemoryBudget::new(config.session.memory_out()),
+            config,
+            router,
+            transformer,
+            store,
+            timeline,
+            wakeups,
+            statuses: Arc::new(LaneStatuses::default()),
+            limit_waits,
+            outcomes: Arc::default(),
+            accounts,
+            metrics: Arc::default(),
+            phase,
+        })
+    }
+}
+
+/// Tells the accounts of a context its configuration.
+pub(super) fn configure_accounts(context: &Context) {
+    let Context { config, router, accounts, metrics, .. } = context;
+    let folder = config.data_dir.join("captured");
+    let mailbox = Arc::new(Mailbox::new(folder, config.test_mode.capture_max));
+    accounts.configure(config, &own_upstreams(config), router, &mailbox);
+    let names = config.upstreams.iter().map(|upstream| &*upstream.name);
+    let all: Vec<_> = names.flat_map(|name| accounts.of(name)).collect();
+    metrics.configure(all.iter().map(|account| account.counted()));
+}
+
 /// How long lanes have waited for limits, as a predecessor has noted it.
-async fn restored_waits(store: &dyn Store) -> Result<LimitWaits, StoreError> {
+pub(super) async fn restored_waits(store: &dyn Store) -> Result<LimitWaits, StoreError> {
     let limit_waits = LimitWaits::default();
     for (lane, waited) in store.limit_waits().await? {
         limit_waits.restore(lane, waited);

@@ -11,6 +11,7 @@ use super::core::Core;
 use super::error::RelayError;
 use crate::config::Config;
 use crate::control::{ApiState, ConfigRequests, ControlSocket, SharedState};
+use crate::deliver::Context;
 use crate::listen::{BoundSockets, Listeners};
 use crate::memory::MemoryBudget;
 use crate::policy::admission::Admission;
@@ -175,7 +176,7 @@ fn services(core: &Core, lasting: &Lasting) -> Arc<Services> {
         test_mode: core.test_mode.clone(),
         memory: lasting.memory.clone(),
         admission: lasting.admission.clone(),
-        estimate: estimate(core),
+        estimate: estimate_of(context),
         users: lasting.users.clone(),
         pacing: lasting.pacing.clone(),
         metrics: context.metrics.clone(),
@@ -183,8 +184,8 @@ fn services(core: &Core, lasting: &Lasting) -> Arc<Services> {
     })
 }
 
-fn estimate(core: &Core) -> Arc<Estimate> {
-    let context = &core.context;
+/// What tells when mail will go.
+pub(super) fn estimate_of(context: &Context) -> Arc<Estimate> {
     let sources = Sources {
         store: context.store.clone(),
         timeline: context.timeline.clone(),
@@ -201,6 +202,7 @@ fn control_state(core: &Core, lasting: &Lasting, requests: &ConfigRequests) -> A
         timeline: context.timeline.clone(),
         config: context.config.clone(),
         started: core.started,
+        is_running: true,
         version: env!("CARGO_PKG_VERSION"),
         wakeups: context.wakeups.clone(),
         statuses: context.statuses.clone(),
@@ -212,7 +214,7 @@ fn control_state(core: &Core, lasting: &Lasting, requests: &ConfigRequests) -> A
         router: context.router.clone(),
         transformer: context.transformer.clone(),
         accounts: context.accounts.clone(),
-        estimate: estimate(core),
+        estimate: estimate_of(context),
         sign_ins: core.sign_ins.clone(),
         test_mode: core.test_mode.clone(),
         kept_switches: core.kept_switches.clone(),

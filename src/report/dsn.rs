@@ -2,10 +2,15 @@
 //!
 //! All that comes from outside, replies and the original header above all, is made harmless before it enters a field.
 
+mod cause;
 mod contents;
+mod english;
+mod german;
+mod phrases;
 mod words;
 
-pub use contents::{Dsn, Kind, Listing, Recipient};
+pub use cause::ReportCause;
+pub use contents::{Dsn, Kind, Listing, Recipient, ReportReader};
 
 use contents::MAX_REPLY;
 use mail_builder::MessageBuilder;
@@ -53,12 +58,14 @@ impl Dsn<'_> {
             MimePart::new("text/rfc822-headers", returned_header(self.original))
                 .header("Content-Description", Raw::new("Header of the original"))
         };
-        let parts = vec![MimePart::new("text/plain", words::text(self, header)), status, returned];
+        let text = MimePart::new("text/plain", words::text(self, header))
+            .header("Content-Language", Raw::new(words::tag(self.language)));
+        let parts = vec![text, status, returned];
         let mut message = MessageBuilder::new()
             .header("Date", Raw::new(rfc5322_date(self.date)))
             .from(Mailbox::new_address(Some("Mail Delivery System"), self.from.as_str()))
             .to(Mailbox::new_address(None::<&str>, self.to.as_str()))
-            .subject(Text::new(words::subject(self.kind)))
+            .subject(Text::new(words::subject(self)))
             .message_id(bare(self.message_id))
             .header("Auto-Submitted", Raw::new("auto-replied"))
             .header(REPORT_MARK, Raw::new("1"));

@@ -32,6 +32,22 @@ impl Reply {
         Self { code, status: None, lines }
     }
 
+    /// Reads a reply as its `Display` writes it: `550 5.1.1 no such user`. `None` for any other text.
+    #[must_use]
+    pub fn shown(text: &str) -> Option<Self> {
+        let (code, rest) = text.split_at_checked(3)?;
+        let is_code = code.bytes().all(|digit| digit.is_ascii_digit()) && ("200".."600").contains(&code);
+        let rest = match rest.as_bytes().first() {
+            None => "",
+            Some(b' ' | b'-') => &rest[1..],
+            Some(_) => return None,
+        };
+        let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
+        let status = status_in(first);
+        let text = if status.is_some() { text } else { rest };
+        is_code.then(|| Self { code: code.parse().unwrap_or_default(), status, lines: vec![text.to_owned()] })
+    }
+
     /// Whether it says that the command was done (2yz, RFC 5321 4.2.1).
     #[must_use]
     pub fn is_positive(&self) -> bool {
@@ -93,6 +109,20 @@ impl Reply {
     }
 }
 
+/// The enhanced status code that a word is, if it is one (RFC 3463 2).
+fn status_in(word: &str) -> Option<EnhancedStatus> {
+    let mut parts = word.split('.');
+    let (class, subject, detail) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let is_sound = parts.next().is_none()
+        && ["2", "4", "5"].contains(&class)
+        && [subject, detail].into_iter().all(is_number);
+    if !is_sound {
+        return None;
+    }
+    Some((class.parse().ok()?, subject.parse().ok()?, detail.parse().ok()?))
+}
+
 /// The reply in one line, as the log and `queue show` have it: `550 5.1.1 no such user`.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,6 +159,25 @@ mod tests {
         let wire = Reply::new(550, (5, 1, 1), "ü".repeat(600)).to_wire();
         assert!(wire.len() <= MAX_LINE && wire.len() > MAX_LINE - 3);
         assert!(std::str::from_utf8(&wire).unwrap().ends_with("ü\r\n"));
+    }
+
+    #[test]
+    fn reads_what_it_shows() {
+        for reply in [
+            Reply::new(550, (5, 1, 1), "no such user"),
+            Reply::new(550, (5, 1, 1), ""),
+            Reply::new(421, (4, 7, 650), "a 5.1.1 b"),
+            Reply::bare(554, vec!["no mail".into()]),
+            Reply::bare(354, vec![String::new()]),
+        ] {
+            assert_eq!(Reply::shown(&reply.to_string()), Some(reply));
+        }
+        assert_eq!(Reply::shown("550"), Some(Reply::bare(550, vec![String::new()])));
+        assert_eq!(Reply::shown("550 5.1 x"), Some(Reply::bare(550, vec!["5.1 x".into()])));
+        for other in ["", "55", "5500 x", "abc x", "at AUTH: 535 no", "999 x", "199 x", "5\u{fc}0 x", "550x"]
+        {
+            assert_eq!(Reply::shown(other), None, "{other}");
+        }
     }
 
     #[test]

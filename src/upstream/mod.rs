@@ -51,8 +51,8 @@ pub use offer::Offer;
 pub use outgoing::{DeliveredBy, Outgoing};
 pub(crate) use proxy::reach;
 pub use replies::{
-    AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, is_greylisting, row_for,
-    rows, stated_wait,
+    AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern, cause_of, is_greylisting,
+    row_for, rows, stated_wait,
 };
 pub use step::{ConnectStep, GraphLogin, Offered, StepFailure, StepFinding, StepName, TlsFacts};
 pub use stream::Stream;

@@ -5,6 +5,7 @@
 //! those that know what programs like Postfix and Exim say about us, and these before the general ones
 //! (RFC 5321 4.2.1), which take whatever is left.
 
+mod cause;
 mod general;
 mod graph;
 mod hosters;
@@ -13,6 +14,7 @@ mod others;
 mod row;
 mod stated;
 
+pub use cause::cause_of;
 pub use row::{AppliesTo, Codes, Provider, ReplyAction, Row, Senders, Slow, StatusPattern};
 pub use stated::stated_wait;
 

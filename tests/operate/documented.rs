@@ -41,7 +41,7 @@ impl Machine {
         let systemctl = format!(
             "case $1 in\n\
              start) mailsluice run >>{root}/log 2>&1 & echo $! >{root}/pid\n\
-             until mailsluice status >/dev/null 2>&1; do kill -0 $(cat {root}/pid); sleep 0.1; done;;\n\
+             until mailsluice status --json 2>/dev/null | grep -Eq '\"running\": ?true'; do kill -0 $(cat {root}/pid); sleep 0.1; done;;\n\
              stop) pid=$(cat {root}/pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done;;\n\
              *) exit 2;;\nesac\n"
         );

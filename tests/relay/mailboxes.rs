@@ -15,7 +15,9 @@ fn refuses_the_second(text: &str) -> Upstream {
 /// Reports that the upstream has got, as texts.
 fn reports(up: &Upstream) -> Vec<String> {
     let all = up.messages().into_iter().map(|message| String::from_utf8_lossy(&message.content).into_owned());
-    all.filter(|text| text.contains("multipart/report")).map(|text| text.replace("=\r\n", "")).collect()
+    all.filter(|text| text.contains("multipart/report"))
+        .map(|text| text.replace("=\r\n", "").replace("\r\n    ", " "))
+        .collect()
 }
 
 async fn patterns(sim: &Simulation) -> Vec<String> {

@@ -119,6 +119,7 @@ impl Simulation {
             timeline: context.timeline.clone(),
             config: context.config.clone(),
             started: core.started,
+            is_running: true,
             version: "9.9.9",
             wakeups: context.wakeups.clone(),
             statuses: context.statuses.clone(),

@@ -164,6 +164,7 @@ fn config(folder: &std::path::Path) -> Config {
         control_group: None,
         shutdown_grace: Duration::from_secs(8),
         timezone: jiff::tz::TimeZone::UTC,
+        language: Language::English,
         watch: false,
         dns: Dns::default(),
         complete_addresses: None,

@@ -6,12 +6,10 @@ use super::filter::MessageFilter;
 use crate::cli::client::{ApiRequest, RequestPath, StreamEnd};
 use crate::cli::context::CliContext;
 use crate::cli::dialogue::TerminalDialogue;
-use crate::cli::failure::{Failure, complain};
+use crate::cli::failure::Failure;
 use crate::cli::output::count;
+use crate::cli::progress::{ProgressUnit, TaskProgress};
 use crate::control::view::{BulkAction, BulkFilter, BulkProgress, BulkRequest};
-
-/// Messages between two reports of progress.
-const REPORT: u64 = 10_000;
 
 /// Asks whether all that fit are to be deleted.
 pub(super) fn agree_to_delete(filter: &MessageFilter) -> Result<(), Failure> {
@@ -32,14 +30,14 @@ pub(super) fn all(action: BulkAction, filter: MessageFilter, context: &CliContex
     let body = serde_json::to_vec(&asked).map_err(|error| Failure::Failed(error.into()))?;
     let target = RequestPath::path(&["queue", "bulk"]);
     let mut done = BulkProgress::default();
+    let shown = TaskProgress::unknown(verb(action), ProgressUnit::Things("message"));
     let request = ApiRequest { method: &Method::POST, target: &target, body };
     let ended = context.client()?.follow(request, |progress: BulkProgress| {
-        if !progress.done && progress.messages / REPORT > done.messages / REPORT {
-            complain(&format!("{} {} so far", verb(action), count(progress.messages, "message")));
-        }
+        shown.show_count(progress.messages);
         done = progress;
         Ok(())
     })?;
+    drop(shown);
     let told = told(action, &done);
     context.print_value(&done, &told)?;
     match (ended, &done.error) {

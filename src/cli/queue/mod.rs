@@ -203,7 +203,14 @@ fn list(filter: &QueueFilter, client: &Client, context: &CliContext) -> Result<(
         return lines.end();
     }
     // The list tells what waits for an upstream, the state of the upstreams tells why.
-    let mut state = client.get::<StatusJson>(&RequestPath::path(&["status"]))?.value;
+    let mut state = match client.get::<StatusJson>(&RequestPath::path(&["status"])) {
+        Ok(answer) => answer.value,
+        // What is listed stands there; only the upstreams are unknown without a configuration.
+        Err(_) if client.is_at_rest() => {
+            return output::text(&pages.summary(filter.extent(pages.listed, None)));
+        }
+        Err(failure) => return Err(failure),
+    };
     if pages.listed == 0 {
         return output::text(&view::nothing(state.queue.as_ref().map_or(state.queued, all)));
     }

@@ -14,8 +14,8 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::config::testing::write;
 use crate::config::{
-    ApiRole, Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, LogFormat,
-    LogLevel, LongLines, Mode, Newlines, Pace, Quota, Security, SenderWhen, ServerAuth, Session,
+    ApiRole, Auth, Batch, BlacklistAction, BounceFrom, ByteSize, CausesSet, Fallback, Filter, Language,
+    LogFormat, LogLevel, LongLines, Mode, Newlines, Pace, Quota, Security, SenderWhen, ServerAuth, Session,
     SharedLimits, Smtp, TestAction, TokenHash, Upstream, UpstreamKind, UserPriority, Window,
 };
 use crate::mail::{Address, Completion};
@@ -177,6 +177,7 @@ fn reads_every_key() {
     );
     assert_eq!((office.default, office.enabled, office.sign), (true, false, false));
     assert_eq!(config.timezone.iana_name(), Some("Europe/Zurich"));
+    assert_eq!(config.language, Language::German);
     assert!(config.watch);
     let own = &office.accounts[0];
     assert_eq!(
@@ -355,7 +356,7 @@ fn a_sole_upstream_without_filter_is_the_default() {
 
 #[test]
 fn accepts_later_keys_that_change_nothing() {
-    let text = "language = \"en\"\nhistory_days = 30\nwatch = false\nuser = []\n[alert]\n[secrets]\n\
+    let text = "history_days = 30\nwatch = false\nuser = []\n[alert]\n[secrets]\n\
         [console]\naddress = \"off\"\n[queue]\nmode = \"queued\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
         tls = \"none\"\nauth = \"none\"\nauth_without_tls = false\nproxy_protocol_from = []\nmode = \"queued\"\n\
         [[upstream]]\nname = \"a\"\nhost = \"h\"\nauth = \"none\"\n";

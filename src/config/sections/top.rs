@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::tz::{self, TimeZone};
 
-use crate::config::ControlGroup;
 use crate::config::names::is_ehlo_name;
 use crate::config::reader::Section;
 use crate::config::words::{nearest, quoted};
+use crate::config::{ControlGroup, Language};
 use crate::mail::Completion;
 
 /// `hostname`: the machine's full name unless the file has another.
@@ -41,6 +41,11 @@ pub(in crate::config) fn control_group(root: &mut Section<'_>) -> Option<Control
     let machine = root.context.machine;
     let group = |name: &str| Some(ControlGroup { id: machine.group_id(name)?, name: name.to_owned() });
     root.parsed("control_group", "a group of this machine", INSTEAD, group)
+}
+
+/// `language`: of reports to senders.
+pub(in crate::config) fn language(root: &mut Section<'_>) -> Language {
+    root.choice("language", &[("en", Language::English), ("de", Language::German)]).unwrap_or_default()
 }
 
 /// `complete_addresses`: the domain of addresses that have none.

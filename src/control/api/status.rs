@@ -9,6 +9,9 @@ use crate::config::{self, ServerAuth, TlsMode};
 use crate::control::ApiState;
 use crate::control::view::{ListenerJson, RestoredJson, SentCopiesJson, StatusJson};
 
+/// What a person has to see to, before all else.
+const NOT_RUNNING: &str = "the relay does not run: start it with `mailsluice run`, or by its service";
+
 /// How the relay is: listeners, upstreams, limits, the queue, test mode. It answers also while the store is broken, and says so.
 #[utoipa::path(
     get,
@@ -28,6 +31,7 @@ pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Jso
     let healthy = state.store.healthy().map_err(|error| error.to_string());
     let store_fault = healthy.err().or(reading.fault());
     let mut needs_a_person: Vec<String> = store_fault.iter().map(|fault| format!("store: {fault}")).collect();
+    needs_a_person.extend((!state.is_running).then(|| NOT_RUNNING.to_owned()));
     needs_a_person.extend(upstreams.iter().flat_map(|upstream| upstreams::faults(&state, upstream)));
     let sign_ins = sign_ins::all(&state);
     needs_a_person.extend(sign_ins.iter().filter_map(sign_ins::fault));
@@ -35,6 +39,7 @@ pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Jso
     needs_a_person.extend(restored.as_ref().and_then(RestoredJson::fault));
     Json(StatusJson {
         version: state.version.to_owned(),
+        running: state.is_running,
         uptime: now.since(state.started).as_secs(),
         test_mode: super::test_mode::described(&state, state.test_mode.state(), tests),
         listeners: state.config.listeners.iter().map(listener).collect(),

@@ -35,6 +35,8 @@ pub struct ListenerJson {
 pub struct StatusJson {
     /// The program's version.
     pub version: String,
+    /// Whether it runs; the command line also shows one that does not, from its store.
+    pub running: bool,
     /// Seconds since the start.
     pub uptime: u64,
     /// Test mode.

@@ -4,7 +4,7 @@ use super::permit::DirectPermit;
 use super::shared::DirectContext;
 use crate::config::TestAction;
 use crate::content::ContentError;
-use crate::deliver::reports::{self, Reporter};
+use crate::deliver::reports::{self, Affected, Reporter};
 use crate::deliver::sent_copy;
 use crate::direct::DirectMessage;
 use crate::mail::Address;
@@ -54,8 +54,9 @@ async fn reports(
         return Vec::new();
     }
     let reporter = Reporter { context: &shared.context, upstream: &permit.settings.upstream, listed: &[] };
-    let all: Vec<_> = message.recipients.iter().map(|recipient| (recipient, &*sent.reply)).collect();
-    reports::relayed(&reporter, message, &all, &sent.host).await.into_iter().collect()
+    let taken = |recipient| Affected::answered(recipient, &sent.reply, &sent.host);
+    let all: Vec<Affected<'_>> = message.recipients.iter().map(taken).collect();
+    reports::relayed(&reporter, message, &all).await
 }
 
 /// A copy of what was sent for the account's Sent folder, where one is wanted.

@@ -1,8 +1,12 @@
+use std::time::Duration;
+
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Language;
 use crate::mail::{EnvelopeId, OriginalRecipient, QueueId};
 
 const ORIGINAL: &[u8] =
@@ -20,6 +24,9 @@ fn recipient(address: &str, status: &str, reply: &str, host: Option<&str>) -> Re
         status: status.into(),
         reply: reply.into(),
         host: host.map(Into::into),
+        cause: ReportCause::NoSuchMailbox,
+        expired: false,
+        may_have_arrived: false,
         last_attempt: Some(at(60)),
         will_retry_until: Some(at(86_400)),
         listed: None,
@@ -36,24 +43,45 @@ fn build_with(
     envelope_id: Option<&EnvelopeId>,
     recipients: &[Recipient],
 ) -> Vec<u8> {
-    let dsn = Dsn {
-        kind,
+    written(Dsn { kind, original, whole, envelope_id, ..dsn(recipients) })
+}
+
+/// A report of a failure; its borrowed parts live for the whole test.
+fn dsn(recipients: &[Recipient]) -> Dsn<'_> {
+    fn leaked<T>(value: T) -> &'static T {
+        Box::leak(Box::new(value))
+    }
+    Dsn {
+        kind: Kind::Failed,
+        reader: ReportReader::Sender,
+        language: Language::English,
+        zone: leaked(TimeZone::UTC),
+        lifetime: Duration::from_hours(120),
         hostname: "relay.example",
-        from: &Address::parse("MAILER-DAEMON@relay.example").unwrap(),
-        to: &Address::parse("a@firm.example").unwrap(),
+        from: leaked(Address::parse("MAILER-DAEMON@relay.example").unwrap()),
+        to: leaked(Address::parse("a@firm.example").unwrap()),
         message_id: "<2@relay.example>",
         date: at(120),
-        queue_id: &QueueId::new(0, 0),
+        queue_id: leaked(QueueId::new(0, 0)),
         arrival: at(0),
-        envelope_id,
-        original,
-        whole,
+        envelope_id: None,
+        original: ORIGINAL,
+        whole: false,
         recipients,
-    };
+    }
+}
+
+fn written(dsn: Dsn<'_>) -> Vec<u8> {
     let out = dsn.build();
     assert!(out.is_ascii() && out.split(|&b| b == b'\n').all(|line| line.len() <= 999));
     assert!(!String::from_utf8_lossy(&out).replace("\r\n", "").contains(['\r', '\n', '\0']));
     out
+}
+
+/// The part that people read, its lines joined.
+fn words_of(report: &[u8]) -> String {
+    let message = MessageParser::default().parse(report).unwrap();
+    part(&message, 1).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn part(message: &Message<'_>, part: usize) -> String {
@@ -121,8 +149,14 @@ fn reports_a_failure() {
 #[test]
 fn tells_expired_from_delayed() {
     let recipients = [recipient("b@x.test", "", "connection refused", None)];
-    let expired =
-        MessageParser::default().parse(&build(Kind::Expired, ORIGINAL, &recipients)).unwrap().into_owned();
+    let expired = [Recipient { expired: true, ..recipients[0].clone() }];
+    let expired = build(Kind::Failed, ORIGINAL, &expired);
+    assert!(
+        words_of(&expired).contains("The time for its delivery (5 days) is over"),
+        "{}",
+        words_of(&expired)
+    );
+    let expired = MessageParser::default().parse(&expired).unwrap().into_owned();
     assert!(part(&expired, 2).contains("Action: failed\r\nStatus: 4.4.7\r\n"));
     assert!(!part(&expired, 2).contains("Will-Retry-Until"));
     let delayed =
@@ -172,14 +206,14 @@ fn names_nobody_who_got_a_blind_copy() {
     let original =
         b"From: a@firm.example\r\nBcc: c@secret.test,\r\n d@secret.test\r\nResent-Bcc : e@secret.test\r\n\
         BCC\x0b: f@secret.test\r\nSubject: s\r\n\r\nsecret body\r\n";
-    for kind in [Kind::Failed, Kind::Expired, Kind::Delayed, Kind::Relayed] {
+    for kind in [Kind::Failed, Kind::Delayed, Kind::Relayed] {
         for whole in [true, false] {
             let out =
                 build_with(kind, (original, whole), None, &[recipient("b@x.test", "5.1.1", "no", None)]);
             let text = String::from_utf8_lossy(&out);
             assert!(!text.contains("secret.test"), "{kind:?}: {text}");
             assert!(text.contains("From: a@firm.example\r\nSubject: s\r\n"), "{kind:?}: {text}");
-            let all = whole && matches!(kind, Kind::Failed | Kind::Expired);
+            let all = whole && kind == Kind::Failed;
             assert_eq!(text.contains("secret body"), all, "{kind:?}");
         }
     }
@@ -251,14 +285,117 @@ fn names_the_host_alone() {
 #[test]
 fn who_has_come_on_the_blacklist_is_told_until_when() {
     for (listed, part) in [
-        (Some(Listing { until: Some(at(86_400)) }), "mail to it is refused until Mon, 23 Nov 2026"),
+        (
+            Some(Listing { until: Some(at(86_400)) }),
+            "mail to it is refused until 23 November 2026, 06:00 (UTC+00:00).",
+        ),
         (Some(Listing { until: None }), "mail to it is refused."),
         (None, ""),
     ] {
         let about =
             [Recipient { listed, ..recipient("b@x.test", "5.1.1", "550 5.1.1 no such user", Some("mx")) }];
-        let text = String::from_utf8(build(Kind::Failed, ORIGINAL, &about)).unwrap().replace("=\r\n", "");
+        let text = words_of(&build(Kind::Failed, ORIGINAL, &about));
         assert_eq!(text.contains("on this relay's blacklist"), listed.is_some(), "{text}");
         assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn what_happened_to_several_is_explained_once() {
+    let about: Vec<Recipient> = [
+        ("b@x.test", ReportCause::NoSuchMailbox),
+        ("c@x.test", ReportCause::MailboxFull),
+        ("d@x.test", ReportCause::NoSuchMailbox),
+    ]
+    .into_iter()
+    .map(|(to, cause)| Recipient {
+        cause,
+        ..recipient(to, "5.1.1", &format!("550 5.1.1 <{to}> no"), Some("mx"))
+    })
+    .collect();
+    let text = words_of(&written(dsn(&about)));
+    assert!(text.contains("to these 3 recipients:"), "{text}");
+    assert_eq!(text.matches("This mailbox does not exist.").count(), 1, "{text}");
+    assert_eq!(text.matches("mailbox is full.").count(), 1, "{text}");
+    let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+    let order = ["<b@x.test> no", "<d@x.test> no", "does not exist.", "<c@x.test> no", "is full."].map(place);
+    assert!(order.is_sorted(), "{order:?}: {text}");
+}
+
+#[test]
+fn german_is_for_people_and_programs_read_the_same() {
+    let about = [
+        Recipient {
+            cause: ReportCause::TooLarge,
+            ..recipient("b@x.test", "5.3.4", "552 5.3.4 zu groß?", Some("mx"))
+        },
+        Recipient { expired: true, may_have_arrived: true, ..recipient("c@x.test", "", "", None) },
+    ];
+    let zone = TimeZone::get("Europe/Zurich").unwrap();
+    let german = Dsn { language: Language::German, zone: &zone, ..dsn(&about) };
+    let (out, english) = (written(german), written(dsn(&about)));
+    let text = words_of(&out);
+    for part in [
+        "Ihre Nachricht konnte diesen 2 Empfängern nicht zugestellt werden:",
+        "Antwort von mx: 552 5.3.4 zu groß?",
+        "Die Nachricht ist zu groß. Senden Sie sie mit kleineren Anhängen erneut",
+        "Die Frist für die Zustellung (5 Tage) ist abgelaufen",
+        "Sie kann trotzdem angekommen sein",
+        "Betreff: Grüße Angenommen: 22.11.2026, 07:00 Uhr (UTC+01:00)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let parse = |report| MessageParser::default().parse(report).unwrap();
+    let (german, english) = (parse(&*out), parse(&*english));
+    assert_eq!(german.parts[1].content_language().as_text(), Some("de"));
+    assert_eq!(english.parts[1].content_language().as_text(), Some("en"));
+    assert_eq!(part(&german, 2), part(&english, 2));
+    assert_eq!(german.subject(), Some("Ihre Nachricht konnte nicht zugestellt werden"));
+    let late = Dsn { language: Language::German, kind: Kind::Delayed, ..dsn(&about[..1]) };
+    let late = written(late);
+    let header = String::from_utf8(Header::parse(&late).get("Subject").unwrap().unfolded()).unwrap();
+    assert!(header.starts_with("=?utf-8?"), "{header}");
+    assert_eq!(parse(&*late).subject(), Some("Die Zustellung Ihrer Nachricht verzögert sich"));
+    assert!(
+        words_of(&late)
+            .contains("Die Zustellung wird bis 23.11.2026, 06:00 Uhr (UTC+00:00) weiter versucht.")
+    );
+}
+
+#[test]
+fn a_copy_says_whom_the_report_went_to() {
+    let about = [recipient("b@x.test", "5.1.1", "no", None)];
+    let sender = Address::parse("a@firm.example").unwrap();
+    for (told, part) in
+        [(Some(&sender), "The report itself went to a@firm.example."), (None, "The sender gets no report.")]
+    {
+        let out = written(Dsn { reader: ReportReader::Operator { told }, ..dsn(&about) });
+        assert!(words_of(&out).contains(part), "{}", words_of(&out));
+        let message = MessageParser::default().parse(&out).unwrap();
+        assert_eq!(message.subject(), Some("Copy: Your message could not be delivered"));
+    }
+}
+
+#[test]
+fn a_delay_never_has_a_permanent_status() {
+    let about = [recipient("b@x.test", "5.7.1", "554 5.7.1 no", Some("mx"))];
+    let out = build(Kind::Delayed, ORIGINAL, &about);
+    let message = MessageParser::default().parse(&out).unwrap();
+    let status = part(&message, 2);
+    assert!(
+        status.contains("Status: 4.0.0\r\n") && status.contains("Diagnostic-Code: smtp; 554 5.7.1 no"),
+        "{status}"
+    );
+}
+
+#[test]
+fn times_are_told_in_the_unit_that_fits() {
+    for (hours, want) in
+        [(120, "(5 days)"), (24, "(one day)"), (36, "(36 hours)"), (1, "(one hour)"), (0, "(20 minutes)")]
+    {
+        let lifetime = if hours == 0 { Duration::from_mins(20) } else { Duration::from_hours(hours) };
+        let about = [Recipient { expired: true, ..recipient("b@x.test", "", "", None) }];
+        let text = words_of(&written(Dsn { lifetime, ..dsn(&about) }));
+        assert!(text.contains(want), "{want}: {text}");
     }
 }

@@ -57,6 +57,19 @@ pub enum StoreError {
     /// Another instance uses the same folder.
     #[error("{0} is in use by another mailsluice; stop that one first, or give this one another data_dir")]
     InUse(PathBuf),
+    /// There is no store to look at.
+    #[error("{0} has no queue.db: no relay has run with this data_dir")]
+    None(PathBuf),
+    /// The store was written by an older version, and whoever only looks does not bring it up to date.
+    #[error(
+        "the store has schema version {found}, this program {known}: start the relay once, which brings it up to date"
+    )]
+    Older {
+        /// In the store.
+        found: i64,
+        /// In this program.
+        known: i64,
+    },
     /// The store was written by a newer version.
     #[error("the store has schema version {found}, this program knows up to {known}; use a newer mailsluice")]
     Newer {
