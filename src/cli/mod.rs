@@ -23,6 +23,7 @@ mod own_relay;
 mod own_sign_ins;
 mod presets;
 mod probe;
+mod progress;
 mod queue;
 mod relay_user;
 mod reload;

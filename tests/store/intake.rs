@@ -97,7 +97,14 @@ pub(crate) async fn the_blacklist_covers_addresses_and_domains(world: impl World
     assert_eq!(found().await, later);
     assert!(store.blacklist_remove("LOST@there.example".into()).await.unwrap());
     assert!(!store.blacklist_remove("LOST@there.example".into()).await.unwrap());
-    let patterns: Vec<_> = store.blacklist().await.unwrap().into_iter().map(|entry| entry.pattern).collect();
+    let patterns: Vec<_> = store
+        .blacklist_page(BlacklistFilter::default())
+        .await
+        .unwrap()
+        .entries
+        .into_iter()
+        .map(|entry| entry.pattern)
+        .collect();
     assert_eq!(patterns, ["*.bad.example", "@gone.example"]);
 }
 

@@ -6,6 +6,7 @@
 
 mod backup;
 mod blacklist;
+mod blacklist_search;
 mod books;
 mod change;
 mod checkpoints;
@@ -22,6 +23,7 @@ mod job_queue;
 mod keys;
 mod knowledge;
 mod lease;
+mod listed_patterns;
 mod listing;
 mod loads;
 mod mailboxes;
