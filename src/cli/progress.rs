@@ -9,13 +9,13 @@ const EACH: Duration = Duration::from_millis(200);
 
 /// The line, on stderr.
 #[derive(Debug)]
-pub(super) struct ProgressLine {
+pub(super) struct LiveLine {
     /// When it is written next; `None`: nobody sees it.
     next: Option<Instant>,
     is_shown: bool,
 }
 
-impl ProgressLine {
+impl LiveLine {
     /// Nothing is shown yet.
     pub(super) fn new() -> Self {
         let is_seen = io::stderr().is_terminal();
@@ -36,7 +36,7 @@ impl ProgressLine {
     }
 }
 
-impl Drop for ProgressLine {
+impl Drop for LiveLine {
     fn drop(&mut self) {
         if self.is_shown {
             let _ = write!(io::stderr(), "\r\x1b[K");

@@ -4,7 +4,7 @@
 use mail_parser::{HeaderName, Message};
 
 use super::judgement::of_text;
-use super::{NotTaken, ReportForm, ReportedRecipient};
+use super::report::{NotTaken, ReportForm, ReportedRecipient};
 use crate::mail::Address;
 
 /// Octets of the text that are looked at.

@@ -1,12 +1,10 @@
 //! What the words at a recipient mean.
 
-use super::NotTaken;
+use super::report::NotTaken;
 use crate::smtp::{EnhancedStatus, Reply, parse_status};
 use crate::upstream::replies::{ReplyAction, row_for};
 use crate::upstream::{Stage, blacklist_candidate};
 
-/// What is shown of it, in characters.
-const SHOWN: usize = 200;
 /// The code of a failure whose code is not told.
 const FAILED: u16 = 550;
 /// Words that speak of another cause than a mailbox that does not exist, whatever the code beside them.
@@ -104,13 +102,6 @@ fn leading_code(text: &str) -> Option<u16> {
     let code = text.get(..3)?.parse().ok()?;
     let ends = text[3..].chars().next().is_none_or(|c| !c.is_ascii_digit() && c != '.');
     (ends && (200..600).contains(&code)).then_some(code)
-}
-
-/// A text in one line, cut where it is long.
-pub(super) fn in_one_line(text: &str) -> String {
-    let words: Vec<&str> =
-        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
-    words.join(" ").chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use mail_parser::{Message, MimeHeaders as _};
 
 use super::judgement::of_status_and_text;
-use super::{NotTaken, ReportedRecipient};
+use super::report::{NotTaken, ReportedRecipient};
 use crate::mail::AddressKey;
 use crate::mail::header::Fields;
 use crate::smtp::parse_status;
@@ -98,11 +98,14 @@ fn first_word(value: &str) -> &str {
 fn typed_address(value: &str) -> Option<String> {
     let (kind, address) = value.split_once(';').unwrap_or(("rfc822", value));
     let address = address.trim().trim_start_matches('<').trim_end_matches('>');
-    let kind = kind.trim();
-    if kind.eq_ignore_ascii_case("utf-8") {
+    if is_type(kind, "utf-8") {
         return Some(without_escapes(address));
     }
-    kind.eq_ignore_ascii_case("rfc822").then(|| address.to_owned())
+    is_type(kind, "rfc822").then(|| address.to_owned())
+}
+
+fn is_type(kind: &str, wanted: &str) -> bool {
+    kind.trim().eq_ignore_ascii_case(wanted)
 }
 
 /// An address whose characters beyond ASCII may be written as `\x{HEX}` (RFC 6533 3).

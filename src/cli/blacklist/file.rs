@@ -10,7 +10,7 @@ use crate::cli::client::{Client, RequestPath};
 use crate::cli::context::CliContext;
 use crate::cli::failure::{Failure, complain};
 use crate::cli::output::count;
-use crate::cli::progress::ProgressLine;
+use crate::cli::progress::LiveLine;
 use crate::control::blacklist_file::{FileFault, FileLine, ImportReader};
 use crate::control::view::ImportAnswer;
 use crate::time::{Clock as _, SystemClock};
@@ -36,7 +36,7 @@ pub(super) fn import(path: &Path, client: &Client, context: &CliContext) -> Resu
     let read = Arc::new(AtomicU64::new(0));
     let input = CountedInput { input, read: read.clone() };
     let mut reader = ImportReader::new(input, SystemClock.wall()).map_err(|error| unreadable(&error))?;
-    let (mut sent, mut progress) = (SentEntries::new(client), ProgressLine::new());
+    let (mut sent, mut progress) = (SentEntries::new(client), LiveLine::new());
     while let Some(row) = reader.next_row().map_err(|error| unreadable(&error))? {
         match row {
             Ok(row) => sent.add(&FileLine::of_import(&row.entry), row.line)?,

@@ -10,7 +10,7 @@ use crate::cli::client::{Client, RequestPath};
 use crate::cli::context::CliContext;
 use crate::cli::failure::{Failure, complain};
 use crate::cli::output::{self, JsonArray, count};
-use crate::cli::progress::ProgressLine;
+use crate::cli::progress::LiveLine;
 use crate::cli::viewer::Viewer;
 use crate::control::view::{BlacklistLine, LearnRequest, LearnedAddress, LearnedLine};
 use crate::report::log::escape::printable;
@@ -60,7 +60,7 @@ pub(super) fn learn(files: &[PathBuf], client: Option<&Client>, context: &CliCon
         findings: Vec::new(),
         array: JsonArray::default(),
         sum: LearnSum::default(),
-        progress: ProgressLine::new(),
+        progress: LiveLine::new(),
     };
     let mut unread = false;
     for path in files {
@@ -97,7 +97,7 @@ struct Learning<'a> {
     findings: Vec<LearnedFinding>,
     array: JsonArray,
     sum: LearnSum,
-    progress: ProgressLine,
+    progress: LiveLine,
 }
 
 impl Learning<'_> {
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(taken.told(), "anna@firm.example: would be on the blacklist (550 5.2.2 full) [f]");
         assert_eq!(
             LearnedFinding::none("f\x1b".to_owned(), "x".to_owned()).told(),
-            "f\\u{1b}: passed over: x"
+            "f\\u001b: passed over: x"
         );
     }
 }

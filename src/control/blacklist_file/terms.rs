@@ -19,6 +19,8 @@ const MAX_REPLY: usize = 4_000;
 pub fn listed_pattern(text: &str) -> Result<String, String> {
     let text = text.trim();
     let parsed = match pattern_kind(text) {
+        // A domain with an `@` too many.
+        (PatternKind::Address, address) if address.starts_with("*.@") => Address::parse(""),
         (PatternKind::Address, address) => Address::parse(address),
         (_, domain) => Address::parse(&format!("x@{domain}")),
     };
@@ -107,6 +109,7 @@ mod tests {
             ("firm.example", None),
             ("@", None),
             ("*.", None),
+            ("*.@firm.example", None),
             ("a@b\r\nRCPT", None),
         ] {
             assert_eq!(listed_pattern(text).ok().as_deref(), want, "{text:?}");
