@@ -20,7 +20,7 @@ use crate::report::log::escape::printable;
 pub(super) enum BlacklistCommand {
     /// The entries, or those that have a text in their address or reason
     #[command(
-        after_help = "Examples:\n  mailsluice blacklist list\n  mailsluice blacklist list --search @customer.example"
+        after_help = "Example:\n  mailsluice blacklist list --search @customer.example"
     )]
     List {
         /// Only entries with this text. One with an @ is looked up as an address (`anna@`, `@customer.example`), at once however
