@@ -18,7 +18,7 @@
 //! | [`upstream`] | the transaction, and what its answers mean | [`report`] |
 //! | [`report`] | the log line, the DSN | |
 //!
-//! [`sent_copy`] puts copies of what was sent into Sent folders, by [`imap`].
+//! [`returned`] reads reports of others that came by mail, for the blacklist. [`sent_copy`] puts copies of what was sent into Sent folders, by [`imap`].
 //!
 //! [`oauth`] keeps the tokens by which [`upstream`] logs in; both speak HTTP by [`web`]. With [`direct`] a client waits until the upstream has answered. [`control`], [`explain`] and [`cli`] show people how all of it is.
 //!
@@ -50,6 +50,7 @@ pub mod oauth;
 pub mod policy;
 pub mod relay;
 pub mod report;
+pub mod returned;
 pub mod route;
 pub mod sent_copy;
 pub mod session;

@@ -6,6 +6,8 @@
     reason = "a test may fail by panic and writes plain files"
 )]
 
+#[path = "control/blacklist.rs"]
+mod blacklist;
 #[path = "control/captured.rs"]
 mod captured;
 #[path = "control/commands.rs"]

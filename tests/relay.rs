@@ -168,7 +168,15 @@ async fn each_recipient_has_its_own_fate_and_the_sender_is_told() {
             && text.contains("no@x.example")
             && !text.contains("Final-Recipient: rfc822; ok@")
     );
-    let listed: Vec<_> = sim.store().blacklist().await.unwrap().into_iter().map(|e| e.pattern).collect();
+    let listed: Vec<_> = sim
+        .store()
+        .blacklist_page(mailsluice::store::BlacklistFilter::default())
+        .await
+        .unwrap()
+        .entries
+        .into_iter()
+        .map(|e| e.pattern)
+        .collect();
     assert_eq!(listed, ["gone@x.example"], "only who does not exist");
     // From now on nothing is sent there, and the sender hears why.
     sim.submit("a@firm.example", &["Gone@x.example", "ok@x.example"]).await;

@@ -11,6 +11,8 @@ use mailsluice::store::Store;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::time::{Clock, Moment};
 
+#[path = "store/blacklist.rs"]
+mod blacklist;
 #[path = "store/build.rs"]
 mod build;
 #[path = "store/claims.rs"]
@@ -168,6 +170,12 @@ macro_rules! conformance {
 }
 
 conformance! {
+    blacklist:
+        it_is_read_a_page_at_a_time
+        a_person_finds_what_fits
+        a_file_is_taken_as_it_says
+        reports_list_at_once_and_a_person_has_the_last_word
+        what_has_expired_is_gone;
     intake:
         what_comes_in_is_in_the_queue
         what_is_dropped_is_counted_alone

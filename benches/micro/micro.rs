@@ -8,13 +8,15 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use mailsluice::config::{Log, LogFormat, LogLevel, Quota, Window};
 use mailsluice::limits::{AccountKey, Amount, Ceilings, Counts, Scope, ScopeLimits, room};
+use mailsluice::mail::Address;
 use mailsluice::mail::header::{Header, scan};
 use mailsluice::report::log::LineLayer;
 use mailsluice::smtp::data_stream::DataStream;
 use mailsluice::smtp::dot_stuffing::Encoder;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
-    Ask, Claimed, Claims as _, Delivery, Intake as _, Leased, RecipientState, Settlement,
+    Admin as _, Ask, BlacklistSource, Claimed, Claims as _, Delivery, ImportedEntry, Intake as _, Leased,
+    RecipientState, Settlement,
 };
 use mailsluice::time::{Moment, SystemClock, Timeline};
 use tokio::runtime::{Builder, Runtime};
@@ -239,4 +241,26 @@ fn settle(bencher: Bencher<'_, '_>) {
         queue.claim()
     };
     bencher.with_inputs(claimed).bench_local_values(|leased| queue.settle(&leased));
+}
+
+/// A recipient is looked up in a blacklist of 100,000 entries: one that is not on it, and one that is.
+#[divan::bench(args = [false, true])]
+fn blacklist_look_up(bencher: Bencher<'_, '_>, is_listed: bool) {
+    let queue = Queue::new(0);
+    let entry = |n: u32| ImportedEntry {
+        pattern: format!("customer.{n:06}@d{:05}.example", n % 20_011),
+        reason: "550 5.1.1 User unknown".to_owned(),
+        source: BlacklistSource::Manual,
+        added: None,
+        expires: None,
+    };
+    for first in (0..100_000).step_by(1_000) {
+        let entries = (first..first + 1_000).map(entry).collect();
+        queue.runtime.block_on(queue.store.blacklist_import(entries)).expect("the store can be written");
+    }
+    let text = if is_listed { entry(5).pattern } else { "anna.schmidt@mail.customer.example".to_owned() };
+    let asked = [Address::parse(&text).expect("it is an address")];
+    bencher.bench_local(|| {
+        queue.runtime.block_on(queue.store.blacklisted(black_box(&asked))).map(|found| found.len())
+    });
 }

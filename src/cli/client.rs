@@ -30,6 +30,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(90);
 /// What there is to say of a relay that has taken a request and says nothing.
 const SILENT: &str = "the relay does not answer: look into its log";
+/// What bodies of requests are.
+const JSON: &str = "application/json";
+/// What a file is.
+const CSV: &str = "text/csv; charset=utf-8; header=present";
 /// The largest answer, in octets.
 const MAX_ANSWER: usize = 512 * 1024 * 1024;
 
@@ -137,7 +141,7 @@ impl Client {
 
     /// Reads a page of a list.
     pub(super) fn page<T: DeserializeOwned>(&self, target: &RequestPath) -> Result<Page<T>, Failure> {
-        let Exchanged { body, next, .. } = self.receive(&Method::GET, target, None)?;
+        let Exchanged { body, next, .. } = self.receive(JSON, &Method::GET, target, None)?;
         Ok(Page { answer: understand(&body)?, next })
     }
 
@@ -166,17 +170,59 @@ impl Client {
         understand(&self.exchange(method, target, Some(body))?)
     }
 
+    /// Hands a file over.
+    pub(super) fn submit_csv<T: DeserializeOwned>(
+        &self,
+        target: &RequestPath,
+        file: String,
+    ) -> Result<ApiAnswer<T>, Failure> {
+        understand(&self.exchange_of(CSV, &Method::POST, target, Some(file.into_bytes()))?)
+    }
+
+    /// Copies octets as they come, however many.
+    pub(super) fn copy(&self, target: &RequestPath, to: &mut impl io::Write) -> Result<(), Failure> {
+        let copying = async {
+            let stream = self.connect().await?;
+            let request = ApiRequest { method: &Method::GET, target, body: Vec::new() };
+            let response = timeout(EXCHANGE_TIMEOUT, begin(stream, request, JSON));
+            let response = response.await.map_err(|_| Failure::new(SILENT))??;
+            let status = response.status();
+            if !status.is_success() {
+                return Err(refusal(status, &collect(response).await?));
+            }
+            let mut body = response.into_body();
+            loop {
+                let frame =
+                    timeout(EXCHANGE_TIMEOUT, body.frame()).await.map_err(|_| Failure::new(SILENT))?;
+                let Some(frame) = frame else { return Ok(()) };
+                to.write_all(frame.map_err(broken)?.data_ref().map_or(&[][..], |data| data))?;
+            }
+        };
+        runtime()?.block_on(unless_interrupted(copying)).ok_or_else(|| Failure::new("interrupted"))?
+    }
+
     fn exchange(
         &self,
         method: &Method,
         target: &RequestPath,
         body: Option<Vec<u8>>,
     ) -> Result<Bytes, Failure> {
-        Ok(self.receive(method, target, body)?.body)
+        self.exchange_of(JSON, method, target, body)
+    }
+
+    fn exchange_of(
+        &self,
+        kind: &'static str,
+        method: &Method,
+        target: &RequestPath,
+        body: Option<Vec<u8>>,
+    ) -> Result<Bytes, Failure> {
+        Ok(self.receive(kind, method, target, body)?.body)
     }
 
     fn receive(
         &self,
+        kind: &'static str,
         method: &Method,
         target: &RequestPath,
         body: Option<Vec<u8>>,
@@ -185,7 +231,7 @@ impl Client {
         let exchange = async {
             let stream = self.connect_or_look(method, target).await?;
             let answer = async {
-                let response = begin(stream, request).await?;
+                let response = begin(stream, request, kind).await?;
                 let (status, next) = (response.status(), next_page(response.headers()));
                 Ok::<_, Failure>(Exchanged { status, next, body: collect(response).await? })
             };
@@ -216,7 +262,7 @@ impl Client {
     ) -> Result<StreamEnd, Failure> {
         let following = async {
             let stream = self.connect().await?;
-            let response = timeout(EXCHANGE_TIMEOUT, begin(stream, request));
+            let response = timeout(EXCHANGE_TIMEOUT, begin(stream, request, JSON));
             let response = response.await.map_err(|_| Failure::new(SILENT))??;
             let status = response.status();
             if !status.is_success() {
@@ -348,7 +394,11 @@ fn next_page(fields: &HeaderMap) -> Option<String> {
 }
 
 /// Makes a request, and waits for the head of the answer.
-async fn begin(stream: impl ApiStream, request: ApiRequest<'_>) -> Result<Response<Incoming>, Failure> {
+async fn begin(
+    stream: impl ApiStream,
+    request: ApiRequest<'_>,
+    kind: &'static str,
+) -> Result<Response<Incoming>, Failure> {
     let ApiRequest { method, target, body } = request;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends when the sender is dropped or the runtime with it.
@@ -357,7 +407,7 @@ async fn begin(stream: impl ApiStream, request: ApiRequest<'_>) -> Result<Respon
         .method(method)
         .uri(&target.0)
         .header(HOST, "mailsluice")
-        .header(CONTENT_TYPE, "application/json")
+        .header(CONTENT_TYPE, kind)
         .body(Full::new(Bytes::from(body)))
         .expect("method, encoded target and fixed header fields are valid");
     sender.send_request(request).await.map_err(broken)

@@ -86,9 +86,14 @@ pub(super) fn size(octets: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// `1 message`, `2 messages`.
+/// `1 message`, `2 messages`, `2 entries`.
 pub(super) fn count(n: u64, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+    match noun {
+        _ if n == 1 => format!("{n} {noun}"),
+        "entry" => format!("{n} entries"),
+        "address" => format!("{n} addresses"),
+        _ => format!("{n} {noun}s"),
+    }
 }
 
 #[cfg(test)]

@@ -18,11 +18,8 @@ enum Harmless {
 use Harmless::{Empty, Number, Text};
 
 /// Section, key, and the values that are accepted.
-const KEYS: &[(&str, &str, Harmless)] = &[
-    ("", "history_days", Number(30)),
-    ("", "alert", Empty),
-    ("console", "user", Empty),
-];
+const KEYS: &[(&str, &str, Harmless)] =
+    &[("", "history_days", Number(30)), ("", "alert", Empty), ("console", "user", Empty)];
 
 /// What a key that no section of this version reads is.
 pub(super) enum KeyStatus {

@@ -3,10 +3,11 @@
 //!
 //! [`socket`] and [`console`] let clients in, `serving` keeps their connections within bounds, `access` tells who a client at the
 //! console's address is. [`api`] answers the requests under `/api/v1`, the same on both; [`view`] holds the shapes of the JSON,
-//! which the command line reads again.
+//! which the command line reads again, and [`blacklist_file`] the blacklist as CSV.
 
 mod access;
 pub mod api;
+pub mod blacklist_file;
 mod config_request;
 pub mod console;
 mod error;

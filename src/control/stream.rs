@@ -2,7 +2,7 @@
 //!
 //! Whatever makes the events ends when the client goes: it lives in the body of the answer.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -50,8 +50,8 @@ pub(super) enum ServerEvent {
 /// The body of an answer that goes on.
 struct EventBody<T> {
     events: mpsc::Receiver<T>,
-    /// How an event is written.
-    write: fn(T) -> Vec<u8>,
+    /// How an event is written; an error cuts the answer off.
+    write: fn(T) -> io::Result<Vec<u8>>,
     /// Makes the events; ends with this.
     _work: JoinSet<()>,
     _place: StreamPlace,
@@ -95,7 +95,7 @@ impl StreamPlace {
         T: Serialize + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        ([(CONTENT_TYPE, "application/x-ndjson")], self.body(work, line)).into_response()
+        ([(CONTENT_TYPE, "application/x-ndjson")], self.body(work, |event| Ok(line(event)))).into_response()
     }
 
     /// The same as server-sent events.
@@ -104,10 +104,22 @@ impl StreamPlace {
         F: Future<Output = ()> + Send + 'static,
     {
         let fields = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
-        (fields, self.body(work, ServerEvent::written)).into_response()
+        (fields, self.body(work, |event| Ok(event.written()))).into_response()
     }
 
-    fn body<T, F>(self, work: impl FnOnce(mpsc::Sender<T>) -> F, write: fn(T) -> Vec<u8>) -> Body
+    /// An answer with the pieces that `work` hands to its sender, of this type; an error among them cuts it off.
+    pub(super) fn pieces<F>(
+        self,
+        content_type: &'static str,
+        work: impl FnOnce(mpsc::Sender<io::Result<Vec<u8>>>) -> F,
+    ) -> Response
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        ([(CONTENT_TYPE, content_type)], self.body(work, |piece| piece)).into_response()
+    }
+
+    fn body<T, F>(self, work: impl FnOnce(mpsc::Sender<T>) -> F, write: fn(T) -> io::Result<Vec<u8>>) -> Body
     where
         T: Send + 'static,
         F: Future<Output = ()> + Send + 'static,
@@ -136,13 +148,15 @@ impl ServerEvent {
 
 impl<T> hyper::body::Body for EventBody<T> {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let write = self.write;
-        self.events.poll_recv(context).map(|event| Some(Ok(Frame::data(write(event?).into()))))
+        self.events
+            .poll_recv(context)
+            .map(|event| Some(write(event?).map(|octets| Frame::data(octets.into()))))
     }
 }

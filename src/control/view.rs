@@ -18,7 +18,10 @@ mod trace;
 mod upstream;
 mod waits;
 
-pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
+pub use blacklist::{
+    BlacklistAnswer, BlacklistLine, BlacklistRequest, ImportAnswer, ImportFault, LearnRequest,
+    LearnedAddress, LearnedLine,
+};
 pub use bulk::{BulkAction, BulkFilter, BulkProgress, BulkRequest};
 pub use health::Health;
 pub use limits::{LimitJson, LimitReset, Used};
@@ -55,7 +58,7 @@ pub fn rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
-fn wall_ms(ms: i64) -> String {
+pub(super) fn wall_ms(ms: i64) -> String {
     rfc3339(Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX))
 }
 

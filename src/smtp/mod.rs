@@ -19,4 +19,4 @@ pub mod shown;
 
 pub use instance::{INSTANCE_KEYWORD, InstanceId};
 pub use reply::{EnhancedStatus, Reply};
-pub use reply_parser::{ReplyError, ReplyParser};
+pub use reply_parser::{ReplyError, ReplyParser, parse_status};

@@ -155,7 +155,8 @@ fn split_status(code: u16, text: &[u8]) -> (Option<EnhancedStatus>, (&[u8], &[u8
 }
 
 /// `class.subject.detail`, of one to three digits each (RFC 3463 2).
-fn parse_status(word: &[u8]) -> Option<EnhancedStatus> {
+#[must_use]
+pub fn parse_status(word: &[u8]) -> Option<EnhancedStatus> {
     let mut numbers = word.split(|&b| b == b'.').map(|part| {
         let well_formed = (1..=3).contains(&part.len()) && part.iter().all(u8::is_ascii_digit);
         well_formed.then(|| part.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0')))

@@ -10,12 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Ask, BlacklistEntry, Claimed, CopyEnd, CutOff, Decisions, DoubtPauses, EnqueueError, ExpiredCopy,
-    HeldPortion, HeldWalk, LaneMove, LaneName, LaneSender, Lease, LeasedMove, ListFilter, MailboxFailure,
-    MailboxFindings, MessageId, MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit,
-    NewSuspension, NextCopy, Overdue, OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts,
-    QueueFigures, Recovered, Restored, SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, Summary,
-    Suspension, SuspensionKind, TakenAtOnce, TestModeCounts, Totals, Upload, UsedQuota, WaitingCopies,
+    Ask, BlacklistEntry, BlacklistFilter, BlacklistPage, Claimed, CopyEnd, CutOff, Decisions, DoubtPauses,
+    EnqueueError, ExpiredCopy, HeldPortion, HeldWalk, ImportedEntry, LaneMove, LaneName, LaneSender, Learned,
+    LearnedMailbox, Lease, LeasedMove, ListFilter, ListingEnd, MailboxFailure, MailboxFindings, MessageId,
+    MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewSuspension, NextCopy, Overdue,
+    OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, QueueFigures, Recovered, Restored,
+    SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, Summary, Suspension, SuspensionKind,
+    TakenAtOnce, TestModeCounts, Totals, Upload, UsedQuota, WaitingCopies,
 };
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -228,11 +229,21 @@ pub trait Admin: Send + Sync {
     /// The sums since the store was made.
     async fn totals(&self) -> Result<Totals, StoreError>;
 
-    /// All entries of the blacklist, ordered.
-    async fn blacklist(&self) -> Result<Vec<BlacklistEntry>, StoreError>;
+    /// A page of the blacklist, of what has not expired.
+    async fn blacklist_page(&self, filter: BlacklistFilter) -> Result<BlacklistPage, StoreError>;
+
+    /// The first of these patterns (as [`pattern_key`](super::pattern_key) writes them) that is on the blacklist.
+    async fn blacklist_first(&self, patterns: Vec<String>) -> Result<Option<BlacklistEntry>, StoreError>;
 
     /// Adds or replaces an entry.
     async fn blacklist_add(&self, entry: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError>;
+
+    /// Adds or replaces entries of a file, in one go; tells what became of each.
+    async fn blacklist_import(&self, entries: Vec<ImportedEntry>) -> Result<Vec<ListingEnd>, StoreError>;
+
+    /// Adds mailboxes that do not exist, as reports say, or makes their entries last longer; tells what became of each. An
+    /// entry that a person made stays as it is.
+    async fn blacklist_learn(&self, mailboxes: Vec<LearnedMailbox>) -> Result<Vec<Learned>, StoreError>;
 
     /// Removes an entry, and what was held against the mailbox; false when there was no entry.
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError>;

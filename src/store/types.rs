@@ -1,6 +1,7 @@
 //! The words that the relay and its store share.
 
 mod blacklist;
+mod blacklist_list;
 mod claim;
 mod decisions;
 mod decisions_error;
@@ -18,6 +19,7 @@ mod standing;
 mod suspension;
 
 pub use blacklist::*;
+pub use blacklist_list::*;
 pub use claim::*;
 pub use decisions::*;
 pub use decisions_error::DecisionsError;

@@ -112,7 +112,15 @@ async fn a_mailbox_that_does_not_exist_goes_on_the_blacklist() {
     let sim = relay(&up, "[blacklist]\nauto_add_after = 1\n").await;
     let mut client = Client::at(&sim, 0).await;
     assert_eq!(client.send(FROM, &TO, FROM).await[1], "550 5.1.1 nobody");
-    sim.until(secs(30), secs(1), async |sim| !sim.store().blacklist().await.unwrap().is_empty()).await;
+    sim.until(secs(30), secs(1), async |sim| {
+        !sim.store()
+            .blacklist_page(mailsluice::store::BlacklistFilter::default())
+            .await
+            .unwrap()
+            .entries
+            .is_empty()
+    })
+    .await;
     let listed = client.send(FROM, &TO, FROM).await.remove(1);
     assert_eq!(listed, "550 5.7.1 <x@there.example> is on the blacklist (550 5.1.1 nobody)");
 }
@@ -130,7 +138,14 @@ async fn test_mode_holds_in_direct_mode() {
     assert_nothing_left(&sim, 2).await;
     up.set(Script::default().with(Step::AnyRcpt, Act::reply(550, "5.1.1 nobody")));
     assert_eq!(client.send(FROM, &TO, FROM).await[3], "550 5.1.1 nobody");
-    assert!(sim.store().blacklist().await.unwrap().is_empty());
+    assert!(
+        sim.store()
+            .blacklist_page(mailsluice::store::BlacklistFilter::default())
+            .await
+            .unwrap()
+            .entries
+            .is_empty()
+    );
 
     for (action, held) in [("hold", 1), ("capture", 0)] {
         let up = Upstream::new(Script::default());

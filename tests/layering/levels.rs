@@ -12,7 +12,7 @@ const LEVELS: &[&[&str]] = &[
     &["store"],
     &["route", "report", "lane", "direct", "oauth"],
     &["upstream", "expiry"],
-    &["imap"],
+    &["imap", "returned"],
     &["account"],
     &["policy", "transform"],
     &["session", "deliver"],

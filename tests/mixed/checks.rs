@@ -164,8 +164,14 @@ pub(crate) async fn store_agrees(sim: &Simulation, up: &Provider, script: &Scrip
         .filter(|(message, to)| unknown(message, to.fate))
         .map(|(_, to)| to.address.clone())
         .collect();
-    let listed: BTreeMap<String, String> =
-        store.blacklist().await.unwrap().into_iter().map(|entry| (entry.pattern, entry.reason)).collect();
+    let listed: BTreeMap<String, String> = store
+        .blacklist_page(mailsluice::store::BlacklistFilter::default())
+        .await
+        .unwrap()
+        .entries
+        .into_iter()
+        .map(|entry| (entry.pattern, entry.reason))
+        .collect();
     for (address, reason) in &listed {
         let fate = script.of(address).map(|(_, fate)| fate);
         let is_right = matches!(fate, Some(Fate::Refused(text)) if REFUSALS[text].1);

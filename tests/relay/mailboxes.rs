@@ -21,7 +21,14 @@ fn reports(up: &Upstream) -> Vec<String> {
 }
 
 async fn patterns(sim: &Simulation) -> Vec<String> {
-    sim.store().blacklist().await.unwrap().into_iter().map(|entry| entry.pattern).collect()
+    sim.store()
+        .blacklist_page(mailsluice::store::BlacklistFilter::default())
+        .await
+        .unwrap()
+        .entries
+        .into_iter()
+        .map(|entry| entry.pattern)
+        .collect()
 }
 
 /// A message to somebody and to this address, up to its end and its report's. How often the upstream was asked for it.

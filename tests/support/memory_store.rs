@@ -18,6 +18,8 @@ use mailsluice::store::*;
 use mailsluice::time::{Clock, Moment, SystemClock, Timeline};
 use tokio::sync::Notify;
 
+#[path = "memory_store/blacklist.rs"]
+mod blacklist;
 #[path = "memory_store/lanes.rs"]
 mod lanes;
 #[path = "memory_store/mailboxes.rs"]

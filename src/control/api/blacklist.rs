@@ -1,24 +1,23 @@
 //! The blacklist: look at it, add, remove, check.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{self, Query};
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use axum::http::HeaderMap;
+use jiff::Timestamp;
 use serde::Deserialize;
+use std::time::Duration;
 use utoipa::IntoParams;
 
+use super::queue::link_to;
+use crate::control::blacklist_file::{lifetime_end, listed_pattern, listed_reason};
 use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 use crate::control::{ApiError, ApiState};
 use crate::mail::Address;
-use crate::store::{BlacklistEntry, NewBlacklistEntry, pattern_key, patterns_covering};
-use crate::time::Moment;
+use crate::store::{BlacklistFilter, BlacklistSearch, NewBlacklistEntry, patterns_containing};
 
-/// The longest reason, in characters: it stands in an SMTP reply.
-const MAX_REASON: usize = 200;
+/// The reason of an entry that says none.
+const NO_REASON: &str = "added by hand";
 
 /// Which entry.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,18 +28,56 @@ pub(super) struct AddressQuery {
     address: String,
 }
 
-/// All entries of the blacklist.
+/// Which entries to show.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlacklistQuery {
+    /// Those that have this text in their address or reason. A text with an `@` is looked up as an address: before it the whole
+    /// local part, or nothing, and behind it how the domain begins; that is quick, however long the list is.
+    search: Option<String>,
+    /// Behind this entry: what the `Link` of the page before names.
+    after: Option<String>,
+    /// Entries at most [default: 1000].
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
+    limit: Option<u64>,
+}
+
+impl BlacklistQuery {
+    fn filter(self) -> Result<BlacklistFilter, ApiError> {
+        let most = u64::from(BlacklistFilter::MOST);
+        let limit = self.limit.unwrap_or(most);
+        if !(1..=most).contains(&limit) {
+            return Err(ApiError::BadRequest(format!("limit: 1 to {most}; `after` leads to the next page")));
+        }
+        let search = self.search.as_deref().and_then(BlacklistSearch::parse);
+        Ok(BlacklistFilter { search, after: self.after, limit: limit as u32 })
+    }
+}
+
+/// A page of the blacklist, of what has not expired. Where there is more, `Link` with `rel="next"` has its target; a page of a
+/// search may be empty and have a next one.
 #[utoipa::path(
     get,
     path = "/blacklist",
     tag = "blacklist",
-    responses((status = 200, description = "The entries, ordered", body = Vec<BlacklistLine>))
+    params(BlacklistQuery),
+    responses((
+        status = 200,
+        description = "The entries, ordered",
+        body = Vec<BlacklistLine>,
+        headers(("Link" = String, description = "The next page, where there may be one (RFC 8288)"))
+    ))
 )]
 pub(super) async fn list(
     extract::State(state): extract::State<ApiState>,
-) -> Result<Json<Vec<BlacklistLine>>, ApiError> {
-    let entries = state.store.blacklist().await?;
-    Ok(Json(entries.into_iter().map(|entry| BlacklistLine::new(entry, &state.timeline)).collect()))
+    query: Result<Query<BlacklistQuery>, QueryRejection>,
+    extract::RawQuery(asked): extract::RawQuery,
+) -> Result<(HeaderMap, Json<Vec<BlacklistLine>>), ApiError> {
+    let page = state.store.blacklist_page(query?.0.filter()?).await?;
+    let fields = page.next.map(|next| link_to("blacklist", asked.as_deref(), &next)).unwrap_or_default();
+    let lines = page.entries.into_iter().map(|entry| BlacklistLine::new(entry, &state.timeline));
+    Ok((fields, Json(lines.collect())))
 }
 
 /// Adds an entry, or replaces it.
@@ -56,8 +93,10 @@ pub(super) async fn add(
     entry: Result<Json<BlacklistRequest>, JsonRejection>,
 ) -> Result<Json<BlacklistLine>, ApiError> {
     let Json(new) = entry?;
-    let lasts = new.expires.as_deref().map(|text| lifetime(text, &state)).transpose()?.flatten();
-    let entry = NewBlacklistEntry { pattern: pattern(&new.address)?, reason: reason(new.reason)?, lasts };
+    let lasts =
+        new.expires.as_deref().map(|text| lifetime(text, state.timeline.wall())).transpose()?.flatten();
+    let reason = listed_reason(new.reason.as_deref().unwrap_or(NO_REASON)).map_err(ApiError::BadRequest)?;
+    let entry = NewBlacklistEntry { pattern: pattern(&new.address)?, reason, lasts };
     let entry = state.store.blacklist_add(entry).await?;
     tracing::info!(event = "blacklisted", to = entry.pattern, reason = entry.reason, source = "manual");
     Ok(Json(BlacklistLine::new(entry, &state.timeline)))
@@ -104,114 +143,22 @@ pub(super) async fn check(
     let pattern = pattern(&text)?;
     let entry = match Address::parse(text.trim()) {
         Ok(address) => state.store.blacklisted(&[address]).await?.into_iter().flatten().next(),
-        Err(_) => covering(&pattern, state.store.blacklist().await?, state.timeline.now()),
+        Err(_) => state.store.blacklist_first(patterns_containing(&pattern)).await?,
     };
     let entry = entry.map(|entry| BlacklistLine::new(entry, &state.timeline));
     Ok(Json(BlacklistAnswer { address: pattern, listed: entry.is_some(), entry }))
 }
 
-/// The entry that covers all addresses of `@domain`, or of `*.domain`.
-fn covering(pattern: &str, entries: Vec<BlacklistEntry>, now: Moment) -> Option<BlacklistEntry> {
-    let (address, kinds): (String, &[&str]) = match pattern.strip_prefix('@') {
-        Some(domain) => (format!("x@{domain}"), &["@", "*."]),
-        None => (format!("x@x.{}", pattern.trim_start_matches("*.")), &["*."]),
-    };
-    let covering = patterns_covering(&address);
-    let covers = |entry: &BlacklistEntry| {
-        kinds.iter().any(|kind| entry.pattern.starts_with(kind)) && covering.contains(&entry.pattern)
-    };
-    entries.into_iter().find(|entry| entry.expires.is_none_or(|end| end > now) && covers(entry))
-}
-
-/// An address, `@domain` or `*.domain`, as it is stored.
 fn pattern(text: &str) -> Result<String, ApiError> {
-    let text = text.trim();
-    let domain = text.strip_prefix('@').or_else(|| text.strip_prefix("*."));
-    let parsed = match domain {
-        Some(domain) => Address::parse(&format!("x@{domain}")),
-        None => Address::parse(text),
-    };
-    match parsed {
-        Ok(_) => Ok(pattern_key(text)),
-        Err(_) => Err(ApiError::BadRequest(format!("`{text}`: write local@domain, @domain or *.domain"))),
-    }
+    listed_pattern(text).map_err(ApiError::BadRequest)
 }
 
-/// A reason of one line, as it is told to clients.
-fn reason(text: Option<String>) -> Result<String, ApiError> {
-    let text = text.unwrap_or_else(|| "added by hand".to_owned()).trim().to_owned();
-    if text.chars().any(char::is_control) || text.chars().count() > MAX_REASON {
-        return Err(ApiError::BadRequest(format!(
-            "the reason must be one line of at most {MAX_REASON} characters"
-        )));
-    }
-    Ok(text)
-}
-
-/// How long an entry lasts: for ever (`never`), to a date, or for a duration.
-fn lifetime(text: &str, state: &ApiState) -> Result<Option<Duration>, ApiError> {
-    let text = text.trim();
-    if text == "never" {
-        return Ok(None);
-    }
-    let wall = state.timeline.wall();
-    let wrong = || {
-        let form = "write a duration such as 30d, a date such as 2027-01-31, or never";
-        ApiError::BadRequest(format!("the expiry is not understood: {form}"))
-    };
-    let end = point_in_time(text, wall).ok_or_else(wrong)?;
+/// How long an entry lasts; `None` is for ever.
+fn lifetime(text: &str, wall: Timestamp) -> Result<Option<Duration>, ApiError> {
+    let Some(end) = lifetime_end(text, wall).map_err(ApiError::BadRequest)? else { return Ok(None) };
     let ahead = Duration::try_from(end.duration_since(wall)).unwrap_or_default();
     if ahead.is_zero() {
         return Err(ApiError::BadRequest("the expiry is in the past".to_owned()));
     }
     Ok(Some(ahead))
-}
-
-fn point_in_time(text: &str, wall: Timestamp) -> Option<Timestamp> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time);
-    }
-    let zone = TimeZone::system();
-    if let Ok(time) = text.parse::<DateTime>() {
-        return Some(time.to_zoned(zone).ok()?.timestamp());
-    }
-    let span = text.parse::<Span>().ok()?;
-    Some(wall.to_zoned(zone).checked_add(span).ok()?.timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_patterns() {
-        for (text, want) in [
-            ("Joe@Firm.Example", Some("joe@firm.example")),
-            (" @Firm.Example ", Some("@firm.example")),
-            ("*.Firm.example", Some("*.firm.example")),
-            ("@Müller.test", Some("@xn--mller-kva.test")),
-            ("firm.example", None),
-            ("@", None),
-            ("*.", None),
-            ("a@b\r\nRCPT", None),
-        ] {
-            assert_eq!(pattern(text).ok().as_deref(), want, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn reads_points_in_time() {
-        let wall: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
-        for (text, want) in [
-            ("90m", Some("2026-11-22T08:30:00Z")),
-            ("36h", Some("2026-11-23T19:00:00Z")),
-            ("2026-12-01T00:00:00+01:00", Some("2026-11-30T23:00:00Z")),
-            ("soon", None),
-            ("30", None),
-        ] {
-            assert_eq!(point_in_time(text, wall), want.map(|w| w.parse().unwrap()), "{text:?}");
-        }
-        assert!(point_in_time("30d", wall).unwrap() > wall);
-        assert!(point_in_time("2027-01-31", wall).unwrap() > wall);
-    }
 }

@@ -4,6 +4,7 @@
 //! requests are judged, and the document that describes the interface is made.
 
 mod blacklist;
+mod blacklist_file;
 mod bulk;
 mod content;
 mod describe;
@@ -57,6 +58,7 @@ fn viewer_routes() -> OpenApiRouter<SharedState> {
         .routes(routes!(queue::show))
         .routes(routes!(blacklist::list))
         .routes(routes!(blacklist::check))
+        .routes(routes!(blacklist_file::export))
         .routes(routes!(limits::show))
         .routes(routes!(upstreams::list))
         .routes(routes!(send::plan))
@@ -89,6 +91,7 @@ fn admin_routes() -> OpenApiRouter<SharedState> {
         .routes(routes!(test_mode::set))
         // A content is bounded by what reads it.
         .merge(OpenApiRouter::new().routes(routes!(send::submit)).layer(DefaultBodyLimit::disable()))
+        .merge(blacklist_file::routes())
 }
 
 /// What a viewer sees, too, and what needs no token where the configuration says so: it lies where scrapers look for it.

@@ -148,17 +148,18 @@ pub(super) async fn list(
         let lane = lanes.get(&message.lane).and_then(Option::as_ref);
         MessageJson::new(message, lane, eta, &state.timeline)
     };
-    let fields = next.map(|next| link_to(asked.as_deref(), next)).unwrap_or_default();
+    let fields =
+        next.map(|MessageId(next)| link_to("queue", asked.as_deref(), &next.to_string())).unwrap_or_default();
     Ok((fields, Json(messages.iter().map(line).collect())))
 }
 
-/// The field that leads to the page behind a message: what was asked for, and behind which message.
-fn link_to(asked: Option<&str>, MessageId(last): MessageId) -> HeaderMap {
+/// The field that leads to the page behind an entry of a list: what was asked for, and behind which entry.
+pub(super) fn link_to(list: &str, asked: Option<&str>, last: &str) -> HeaderMap {
     let pairs = form_urlencoded::parse(asked.unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(pairs.filter(|(name, _)| name != "after"));
-    query.append_pair("after", &last.to_string());
-    let target = format!("<{ROOT}/queue?{}>; rel=\"next\"", query.finish());
+    query.append_pair("after", last);
+    let target = format!("<{ROOT}/{list}?{}>; rel=\"next\"", query.finish());
     // What is encoded so is ASCII without control characters.
     HeaderValue::from_str(&target).map(|value| HeaderMap::from_iter([(LINK, value)])).unwrap_or_default()
 }

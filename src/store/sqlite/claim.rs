@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::blacklist::ListedAt;
 use super::lease::{self, Terms};
 use super::rows::{self, DUE_OF_SUBMITTER, MessageRow};
 use super::turns::{PRIORITIES, Turn};
@@ -47,7 +48,7 @@ enum Due {
 /// Takes what is due, fits and has room, turn by turn (see [`turns`](super::turns)).
 pub(super) fn claim(db: &Writing, ask: &Ask, folder: &Path) -> rusqlite::Result<Claimed> {
     let now = db.now();
-    let has_blacklist = db.knowledge.may_be_listed();
+    let listed = ListedAt { listed: db.knowledge.listed(), now };
     let mut leased = Vec::new();
     let mut passed_over = Vec::new();
     let mut is_exhausted = false;
@@ -64,7 +65,7 @@ pub(super) fn claim(db: &Writing, ask: &Ask, folder: &Path) -> rusqlite::Result<
         let terms = Terms {
             account: Some(&ask.account),
             recipients: ask.recipients_per_message.min(room.recipients).max(1),
-            blacklist: has_blacklist.then_some(now),
+            blacklist: Some(listed),
             folder,
         };
         leased.extend(lease::take(db, *row, now, &terms)?);

@@ -5,12 +5,12 @@ use async_trait::async_trait;
 use super::listing;
 use super::store::SqliteStore;
 use super::writing::Writing;
-use super::{blacklist, change, mailboxes};
+use super::{blacklist, blacklist_search, change, mailboxes};
 use crate::mail::QueueId;
 use crate::store::{
-    Admin, BlacklistEntry, Content, Decisions, HeldPortion, HeldWalk, LaneName, ListFilter, MessageId,
-    MessageRelease, NewBlacklistEntry, QueueCounts, QueueFigures, StoreError, Summary, TestModeCounts,
-    Totals, pattern_key,
+    Admin, BlacklistEntry, BlacklistFilter, BlacklistPage, Content, Decisions, HeldPortion, HeldWalk,
+    ImportedEntry, LaneName, Learned, LearnedMailbox, ListFilter, ListingEnd, MessageId, MessageRelease,
+    NewBlacklistEntry, QueueCounts, QueueFigures, StoreError, Summary, TestModeCounts, Totals, pattern_key,
 };
 
 /// Messages that are made due in one transaction.
@@ -111,21 +111,30 @@ impl Admin for SqliteStore {
         self.read(listing::totals).await
     }
 
-    async fn blacklist(&self) -> Result<Vec<BlacklistEntry>, StoreError> {
-        self.read(blacklist::all).await
+    async fn blacklist_page(&self, filter: BlacklistFilter) -> Result<BlacklistPage, StoreError> {
+        let now = self.timeline.now();
+        self.read(move |db| blacklist_search::page(db, &filter, now)).await
+    }
+
+    async fn blacklist_first(&self, patterns: Vec<String>) -> Result<Option<BlacklistEntry>, StoreError> {
+        let now = self.timeline.now();
+        self.read(move |db| blacklist::first(db, &patterns, now)).await
     }
 
     async fn blacklist_add(&self, entry: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError> {
-        let add = move |db: &Writing| {
-            db.knowledge.changes_blacklist();
-            blacklist::add(db, &entry, db.now(), db.wall())
-        };
-        self.write(add).await
+        self.write(move |db| blacklist::add(db, &entry)).await
+    }
+
+    async fn blacklist_import(&self, entries: Vec<ImportedEntry>) -> Result<Vec<ListingEnd>, StoreError> {
+        self.write(move |db| entries.iter().map(|entry| blacklist::import(db, entry)).collect()).await
+    }
+
+    async fn blacklist_learn(&self, mailboxes: Vec<LearnedMailbox>) -> Result<Vec<Learned>, StoreError> {
+        self.write(move |db| mailboxes.iter().map(|mailbox| blacklist::learn(db, mailbox)).collect()).await
     }
 
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError> {
         let remove = move |db: &Writing| {
-            db.knowledge.changes_blacklist();
             mailboxes::forget(db, &pattern_key(&pattern))?;
             blacklist::remove(db, &pattern)
         };

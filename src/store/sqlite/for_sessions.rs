@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 
+use super::blacklist::ListedAt;
 use super::store::SqliteStore;
 use super::{
     blacklist, contents, enqueue, mailboxes, place, places, recover, restored, schema, settings, shrink,
@@ -58,12 +59,17 @@ impl Intake for SqliteStore {
     }
 
     async fn blacklisted(&self, addresses: &[Address]) -> Result<Vec<Option<BlacklistEntry>>, StoreError> {
-        if !self.has_blacklist.load(Ordering::Acquire) {
+        let may_be: Vec<bool> =
+            addresses.iter().map(|address| self.listed.may_cover(address.as_str())).collect();
+        if !may_be.contains(&true) {
             return Ok(vec![None; addresses.len()]);
         }
         let now = self.timeline.now();
         self.read_here(|db| {
-            addresses.iter().map(|address| blacklist::find(db, address.as_str(), now)).collect()
+            let asked = addresses.iter().zip(may_be);
+            asked
+                .map(|(to, may)| if may { blacklist::find(db, to.as_str(), now) } else { Ok(None) })
+                .collect()
         })
     }
 }
@@ -124,8 +130,8 @@ impl Upkeep for SqliteStore {
     }
 
     async fn cut_off(&self, pauses: DoubtPauses) -> Result<Vec<CutOff>, StoreError> {
-        let now = self.timeline.now();
-        self.read(move |db| recover::cut_off(db, &pauses, now)).await
+        let (listed, now) = (self.listed.clone(), self.timeline.now());
+        self.read(move |db| recover::cut_off(db, &pauses, ListedAt { listed: &listed, now })).await
     }
 
     async fn recover(&self, pauses: DoubtPauses) -> Result<Recovered, StoreError> {
@@ -180,6 +186,9 @@ impl Upkeep for SqliteStore {
             restored::prune(db)?;
             Ok(())
         };
-        self.write(prune).await
+        self.write(prune).await?;
+        // The list may be long, and others want to write.
+        while self.write(blacklist::prune).await? {}
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
-use super::blacklist;
+use super::blacklist::ListedAt;
 use super::queue_place::WaitingMessage;
 use super::rows::{self, MessageRow};
 use super::writing::Writing;
@@ -18,8 +18,8 @@ pub(super) struct Terms<'a> {
     pub(super) account: Option<&'a AccountKey>,
     /// Recipients that something goes to, at most.
     pub(super) recipients: u32,
-    /// Now, where recipients are looked up in the blacklist.
-    pub(super) blacklist: Option<Moment>,
+    /// The blacklist as of now, where recipients are looked up in it.
+    pub(super) blacklist: Option<ListedAt<'a>>,
     pub(super) folder: &'a Path,
 }
 
@@ -129,7 +129,7 @@ pub(super) fn recipients(
     {
         let address = rows::address(row, 1)?;
         let entry = match terms.blacklist {
-            Some(now) => blacklist::find(db, address.as_str(), now)?,
+            Some(listed) => listed.find(db, address.as_str())?,
             None => None,
         };
         going += u32::from(entry.is_none());

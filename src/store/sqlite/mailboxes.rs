@@ -24,7 +24,6 @@ enum FailureEnd {
 
 /// Notes failures, and lists the mailboxes that have had enough of them.
 pub(super) fn failed(db: &Writing, failures: &[MailboxFailure]) -> rusqlite::Result<MailboxFindings> {
-    db.knowledge.changes_blacklist();
     db.knowledge.has_failures();
     let mut findings = MailboxFindings::default();
     for failure in failures {
@@ -65,7 +64,7 @@ fn one_failed(db: &Writing, failure: &MailboxFailure, address: &str) -> rusqlite
     }
     // After the entry has expired it begins anew.
     db.prepare_cached("UPDATE mailbox_failure SET void = 1 WHERE address = ?1")?.execute([address])?;
-    let entry = blacklist::add_bounced(db, failure, address, now, db.wall())?;
+    let entry = blacklist::add_bounced(db, failure, address)?;
     Ok(entry.map_or(FailureEnd::Counted, FailureEnd::Listed))
 }
 
@@ -83,16 +82,14 @@ fn note(db: &Connection, address: &str, domain: &str, now: Moment) -> rusqlite::
 /// they have made are taken back. How many; `None` when this trouble was told before.
 fn withdraw(db: &Writing, domain: &str) -> rusqlite::Result<Option<u64>> {
     let (now, today) = (db.now(), ago(db.now(), TROUBLE_WITHIN));
-    let sql = "DELETE FROM blacklist WHERE source = 1 AND pattern IN \
-               (SELECT address FROM mailbox_failure WHERE domain = ?1 AND last > ?2)";
-    let withdrawn = db.prepare_cached(sql)?.execute((domain, today))?;
+    let withdrawn = blacklist::withdraw(db, domain, today)?;
     let sql = "UPDATE mailbox_failure SET void = 1 WHERE domain = ?1 AND last > ?2 AND NOT void";
     db.prepare_cached(sql)?.execute((domain, today))?;
     let sql = "SELECT 1 FROM domain_trouble WHERE domain = ?1 AND last > ?2";
     let is_known = db.prepare_cached(sql)?.query_row((domain, today), |_| Ok(())).optional()?.is_some();
     let sql = "INSERT OR REPLACE INTO domain_trouble (domain, last) VALUES (?1, ?2)";
     db.prepare_cached(sql)?.execute((domain, now.0))?;
-    Ok((!is_known).then_some(withdrawn as u64))
+    Ok((!is_known).then_some(withdrawn))
 }
 
 /// A mailbox has taken mail: what was held against it is forgotten, and its domain is well.

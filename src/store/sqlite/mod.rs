@@ -7,6 +7,7 @@
 mod at_rest;
 mod backup;
 mod blacklist;
+mod blacklist_search;
 mod books;
 mod change;
 mod checkpoints;
@@ -23,6 +24,7 @@ mod job_queue;
 mod keys;
 mod knowledge;
 mod lease;
+mod listed_patterns;
 mod listing;
 mod loads;
 mod mailboxes;

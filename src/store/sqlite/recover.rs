@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::blacklist::ListedAt;
 use super::lease::{self, Terms};
 use super::queue_place::{QueuePlace, place_columns};
 use super::rows;
@@ -32,9 +33,13 @@ struct Rest {
 }
 
 /// Messages whose lease was not ended by whoever held it.
-pub(super) fn cut_off(db: &Connection, pauses: &DoubtPauses, now: Moment) -> rusqlite::Result<Vec<CutOff>> {
+pub(super) fn cut_off(
+    db: &Connection,
+    pauses: &DoubtPauses,
+    listed: ListedAt<'_>,
+) -> rusqlite::Result<Vec<CutOff>> {
     let cut_off = |attempt: UnknownEnd| {
-        let again_in = rests(db, &attempt, pauses, now).iter().map(|rest| rest.lasts).min();
+        let again_in = rests(db, &attempt, pauses, listed).iter().map(|rest| rest.lasts).min();
         CutOff { queue_id: attempt.queue_id, upstream: attempt.upstream, again_in }
     };
     Ok(unknown_ends(db)?.into_iter().map(cut_off).collect())
@@ -49,7 +54,7 @@ pub(super) fn recover(db: &Writing, pauses: &DoubtPauses) -> rusqlite::Result<Re
         books.permits.clear();
     });
     for attempt in unknown_ends(db)? {
-        let rests = rests(db, &attempt, pauses, db.now());
+        let rests = rests(db, &attempt, pauses, ListedAt { listed: db.knowledge.listed(), now: db.now() });
         set_aside(db, attempt.id, &rests)?;
     }
     let sql = concat!("UPDATE message SET state = 0 WHERE state = 1 RETURNING ", place_columns!());
@@ -80,18 +85,22 @@ fn unknown_ends(db: &Connection) -> rusqlite::Result<Vec<UnknownEnd>> {
 }
 
 /// The recipients of an attempt rest that may have the message, where its upstream may go on with it.
-fn rests(db: &Connection, attempt: &UnknownEnd, pauses: &DoubtPauses, now: Moment) -> Vec<Rest> {
+fn rests(db: &Connection, attempt: &UnknownEnd, pauses: &DoubtPauses, listed: ListedAt<'_>) -> Vec<Rest> {
     let Some(pause) = pauses.of(&attempt.upstream).filter(|_| attempt.recipients > 0) else {
         return Vec::new();
     };
     // As the lease took them: what has become due since comes behind them.
     let (due, most) = match attempt.decisions.disposition() {
-        Disposition::Sent => (now, attempt.recipients),
+        Disposition::Sent => (listed.now, attempt.recipients),
         Disposition::OneCopy | Disposition::Captured => (Moment(i64::MAX), u32::MAX),
     };
     let is_sent = most < u32::MAX;
-    let terms =
-        Terms { account: None, recipients: most, blacklist: is_sent.then_some(now), folder: Path::new("") };
+    let terms = Terms {
+        account: None,
+        recipients: most,
+        blacklist: is_sent.then_some(listed),
+        folder: Path::new(""),
+    };
     // One that can't be read is held when it is next taken.
     let recipients = lease::recipients(db, attempt.id, due, &terms).unwrap_or_default();
     let going = recipients.into_iter().filter(|recipient| recipient.listed.is_none());

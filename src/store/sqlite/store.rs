@@ -12,6 +12,7 @@ use super::books::Books;
 use super::fault::at_start;
 use super::files::{StoreFolder, at};
 use super::job_queue::Urgency;
+use super::listed_patterns::ListedPatterns;
 use super::loads::Loads;
 use super::readers::Readers;
 use super::standing_asks::StandingAsks;
@@ -35,7 +36,7 @@ pub struct SqliteStore {
     pub(super) loads: Loads,
     pub(super) standing: StandingAsks,
     pub(super) books: Books,
-    pub(super) has_blacklist: Arc<AtomicBool>,
+    pub(super) listed: Arc<ListedPatterns>,
     pub(super) max_messages: AtomicU64,
     /// Whether all of the data base was looked at for damage.
     pub(super) is_looked_at: AtomicBool,
@@ -88,7 +89,7 @@ impl SqliteStore {
             loads: connection.loads(),
             standing: connection.standing().clone(),
             books: connection.books(),
-            has_blacklist: connection.knowledge.has_blacklist(),
+            listed: connection.knowledge.listed().clone(),
             writer: Writer::start(connection, threading),
             readers: Arc::new(Readers::new(path)),
             timeline,

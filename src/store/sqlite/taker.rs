@@ -3,9 +3,10 @@
 //! It is never written as one that waits, nobody reads it back, and its lease needs no commit of its own. Only what would be next
 //! by the rule of turns is taken so: while anything else of its lane is due, it waits behind that.
 
+use super::blacklist::ListedAt;
+use super::lease;
 use super::queue_place::QueueEntry;
 use super::writing::Writing;
-use super::{blacklist, lease};
 use crate::store::{
     AskOnFile, Disposition, Leased, Message, MessageId, NewMessage, QueuedRecipient, Reservation, TakenAtOnce,
 };
@@ -87,18 +88,14 @@ impl Taker {
     ) -> rusqlite::Result<Vec<QueuedRecipient>> {
         let is_sent = new.decisions.disposition() == Disposition::Sent;
         let most = if is_sent { self.recipients } else { u32::MAX };
-        let looks_up = is_sent && db.knowledge.may_be_listed();
+        let listed = ListedAt { listed: db.knowledge.listed(), now: entry.accepted };
         let (mut taken, mut going) = (Vec::new(), 0);
         for (index, recipient) in (0..).zip(new.recipients.iter()).filter(|(_, recipient)| !recipient.dropped)
         {
             if going >= most {
                 break;
             }
-            let entry = if looks_up {
-                blacklist::find(db, recipient.address.as_str(), entry.accepted)?
-            } else {
-                None
-            };
+            let entry = if is_sent { listed.find(db, recipient.address.as_str())? } else { None };
             going += u32::from(entry.is_none());
             let untried =
                 QueuedRecipient::untried(index, recipient.address.clone(), recipient.request.clone());

@@ -13,11 +13,11 @@ use crate::config::{Quota, TestAction, Window};
 use crate::limits::{AccountKey, Amount, Cause, Ceilings, Load, Scope, Wait};
 use crate::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use crate::store::{
-    Admin, Ask, BlacklistSource, Claimed, Claims, ClientInfo, Content, Decisions, Delivery, DoubtPauses,
-    EnqueueError, Intake, LaneMove, LaneName, Lease, Leased, ListFilter, MessageKind, MessageState,
-    NewBlacklistEntry, NewMessage, NewPermit, NewRecipient, NewSuspension, Outlook, Overdue, OverdueClaim,
-    PermitEnd, PermitExtension, PermitId, Permits, Permitted, Priority, RecipientState, Recipients,
-    Settlement, StoreError, SuspensionKind, TestTreatment, Upkeep,
+    Admin, Ask, BlacklistFilter, BlacklistSource, Claimed, Claims, ClientInfo, Content, Decisions, Delivery,
+    DoubtPauses, EnqueueError, ImportedEntry, Intake, LaneMove, LaneName, LearnedMailbox, Lease, Leased,
+    ListFilter, MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit, NewRecipient,
+    NewSuspension, Outlook, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permits, Permitted,
+    Priority, RecipientState, Recipients, Settlement, StoreError, SuspensionKind, TestTreatment, Upkeep,
 };
 use crate::time::{Clock, Moment};
 
@@ -26,6 +26,7 @@ mod calls;
 mod content;
 mod cost;
 mod listed;
+mod long_blacklist;
 mod lost;
 mod migration;
 mod model;

@@ -46,6 +46,7 @@ pub(super) struct Mark {
     undo: usize,
     sums: SumsMark,
     taken: usize,
+    listed: usize,
 }
 
 /// A connection that writes.
@@ -356,7 +357,8 @@ impl Writing {
     pub(super) fn mark(&self) -> Mark {
         let sums = self.sums.borrow().mark();
         let taken = self.taken.borrow().len();
-        Mark { changes: self.changes.borrow().len(), undo: self.undo.borrow().len(), sums, taken }
+        let listed = self.knowledge.mark();
+        Mark { changes: self.changes.borrow().len(), undo: self.undo.borrow().len(), sums, taken, listed }
     }
 
     /// What was done since the mark has been rolled back.
@@ -364,6 +366,7 @@ impl Writing {
         self.changes.borrow_mut().truncate(mark.changes);
         self.sums.borrow_mut().undone(mark.sums);
         self.taken.borrow_mut().truncate(mark.taken);
+        self.knowledge.undone(mark.listed);
         self.turns().forget();
         let undo = self.undo.borrow_mut().split_off(mark.undo);
         self.books.with(|books| {
@@ -413,6 +416,6 @@ impl Writing {
         self.taken.borrow_mut().drain(..).for_each(|taken| taken.committed());
         self.sums.borrow_mut().clear();
         self.loads.apply(self.changes.borrow_mut().drain(..));
-        self.knowledge.committed(&self.connection);
+        self.knowledge.committed();
     }
 }

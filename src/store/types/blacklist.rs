@@ -12,6 +12,23 @@ pub enum BlacklistSource {
     Manual,
     /// A hard bounce.
     Bounce,
+    /// A delivery report that came by mail.
+    Learned,
+}
+
+impl BlacklistSource {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Manual, Self::Bounce, Self::Learned];
+
+    /// The name in files and output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Bounce => "bounce",
+            Self::Learned => "learned",
+        }
+    }
 }
 
 /// An entry of the blacklist.
@@ -101,15 +118,45 @@ pub fn domain_key(address_key: &str) -> &str {
     address_key.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
+/// What an entry covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatternKind {
+    /// One address.
+    Address,
+    /// All addresses of a domain.
+    Domain,
+    /// All addresses of the domains below one.
+    Subdomains,
+}
+
+/// What an entry covers, and the address or domain that it names.
+#[must_use]
+pub fn pattern_kind(pattern: &str) -> (PatternKind, &str) {
+    if let Some(domain) = pattern.strip_prefix('@') {
+        return (PatternKind::Domain, domain);
+    }
+    match pattern.strip_prefix("*.").filter(|domain| !domain.contains('@')) {
+        Some(domain) => (PatternKind::Subdomains, domain),
+        None => (PatternKind::Address, pattern),
+    }
+}
+
+/// The domain of an entry, whatever it covers there.
+#[must_use]
+pub fn pattern_domain(pattern_key: &str) -> &str {
+    match pattern_kind(pattern_key) {
+        (PatternKind::Address, address) => domain_key(address),
+        (_, domain) => domain,
+    }
+}
+
 /// An address, `@domain` or `*.domain` in the one spelling in which entries are stored.
 #[must_use]
 pub fn pattern_key(pattern: &str) -> String {
-    if let Some(domain) = pattern.strip_prefix('@') {
-        return format!("@{}", DomainKey::new(domain));
-    }
-    match pattern.strip_prefix("*.").filter(|domain| !domain.contains('@')) {
-        Some(domain) => format!("*.{}", DomainKey::new(domain)),
-        None => AddressKey::of_text(pattern).into(),
+    match pattern_kind(pattern) {
+        (PatternKind::Domain, domain) => format!("@{}", DomainKey::new(domain)),
+        (PatternKind::Subdomains, domain) => format!("*.{}", DomainKey::new(domain)),
+        (PatternKind::Address, address) => AddressKey::of_text(address).into(),
     }
 }
 
@@ -123,9 +170,47 @@ pub fn patterns_covering(address: &str) -> Vec<String> {
     own.into_iter().chain(domain.parents().map(|parent| format!("*.{parent}"))).collect()
 }
 
+/// The patterns that cover all that a pattern covers, itself among them; the closest first.
+#[must_use]
+pub fn patterns_containing(pattern: &str) -> Vec<String> {
+    let key = pattern_key(pattern);
+    let parents = |domain: &str| -> Vec<String> {
+        DomainKey::new(domain).parents().map(|parent| format!("*.{parent}")).collect()
+    };
+    let above = match pattern_kind(&key) {
+        (PatternKind::Address, address) => return patterns_covering(address),
+        (_, domain) => parents(domain),
+    };
+    [key].into_iter().chain(above).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_contains_a_pattern() {
+        for (pattern, want) in [
+            ("A@Firm.Example", &["a@firm.example", "@firm.example", "*.example"][..]),
+            ("@Firm.Example", &["@firm.example", "*.example"]),
+            ("*.A.Firm.Example", &["*.a.firm.example", "*.firm.example", "*.example"]),
+        ] {
+            assert_eq!(patterns_containing(pattern), want, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn an_entry_has_a_domain() {
+        for (pattern, want) in [
+            ("a@firm.example", "firm.example"),
+            ("\"a@b\"@firm.example", "firm.example"),
+            ("@firm.example", "firm.example"),
+            ("*.firm.example", "firm.example"),
+            ("*.odd@firm.example", "firm.example"),
+        ] {
+            assert_eq!(pattern_domain(pattern), want, "{pattern}");
+        }
+    }
 
     #[test]
     fn a_fifth_of_at_least_ten_is_trouble() {

@@ -59,8 +59,10 @@ impl MemoryStore {
             return;
         }
         state.failures.iter_mut().filter(|f| f.address == address).for_each(|f| f.is_void = true);
-        let by_hand = |entry: &BlacklistEntry| entry.source == BlacklistSource::Manual;
-        if !state.blacklist.get(&address).is_some_and(by_hand) {
+        let stays = |entry: &BlacklistEntry| {
+            entry.source != BlacklistSource::Bounce && entry.expires.is_none_or(|end| end > now)
+        };
+        if !state.blacklist.get(&address).is_some_and(stays) {
             let entry = BlacklistEntry {
                 pattern: address.clone(),
                 reason: failure.reply.clone(),

@@ -361,11 +361,13 @@ impl Admin for MemoryStore {
         Ok(Totals { queued, ..state.totals })
     }
 
-    async fn blacklist(&self) -> Result<Vec<BlacklistEntry>, StoreError> {
-        let state = self.state();
-        let mut all = state.blacklist.clone();
-        all.extend(self.blacklist.iter().map(|entry| (entry.pattern.clone(), entry.clone())));
-        Ok(all.into_values().collect())
+    async fn blacklist_page(&self, filter: BlacklistFilter) -> Result<BlacklistPage, StoreError> {
+        Ok(self.listed_page(&filter))
+    }
+
+    async fn blacklist_first(&self, patterns: Vec<String>) -> Result<Option<BlacklistEntry>, StoreError> {
+        let all = self.all_listed();
+        Ok(patterns.iter().find_map(|pattern| all.iter().find(|entry| entry.pattern == *pattern).cloned()))
     }
 
     async fn blacklist_add(&self, new: NewBlacklistEntry) -> Result<BlacklistEntry, StoreError> {
@@ -378,6 +380,14 @@ impl Admin for MemoryStore {
         };
         self.state().blacklist.insert(entry.pattern.clone(), entry.clone());
         Ok(entry)
+    }
+
+    async fn blacklist_import(&self, entries: Vec<ImportedEntry>) -> Result<Vec<ListingEnd>, StoreError> {
+        Ok(entries.into_iter().map(|entry| self.import(entry)).collect())
+    }
+
+    async fn blacklist_learn(&self, mailboxes: Vec<LearnedMailbox>) -> Result<Vec<Learned>, StoreError> {
+        Ok(mailboxes.into_iter().map(|mailbox| self.learn(mailbox)).collect())
     }
 
     async fn blacklist_remove(&self, pattern: String) -> Result<bool, StoreError> {

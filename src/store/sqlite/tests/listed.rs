@@ -29,7 +29,7 @@ async fn the_blacklist_matches() {
         clock.set(at);
         assert_eq!(found(address).await.as_deref(), want, "{address}");
     }
-    for entry in store.blacklist().await.unwrap() {
+    for entry in store.blacklist_page(BlacklistFilter::default()).await.unwrap().entries {
         assert!(store.blacklist_remove(entry.pattern.clone()).await.unwrap());
         assert!(!store.blacklist_remove(entry.pattern).await.unwrap());
     }
@@ -60,4 +60,94 @@ async fn a_claim_says_who_is_on_the_blacklist_by_now() {
     assert_eq!(listed(1), [None], "a test goes to nobody anyway");
     assert_eq!((listed(2), claimed[2].message.amount()), (vec![Some("gone")], Amount::NONE));
     assert_eq!(used(&store, Window::DAY).await, (2, 3));
+}
+
+/// Whom the store knows to be listed, of many, and whom its tables have.
+async fn both(store: &SqliteStore, now: Moment) -> (Vec<bool>, Vec<bool>) {
+    let all: Vec<Address> = (0..40).map(|n| address(&format!("a{}@d{}.x.example", n % 8, n % 5))).collect();
+    let known = store.blacklisted(&all).await.unwrap();
+    let asked = all.clone();
+    let find = move |db: &Connection| {
+        asked
+            .iter()
+            .map(|to| super::super::blacklist::find(db, to.as_str(), now))
+            .collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let found = store.read(find).await.unwrap();
+    let is_some =
+        |entries: Vec<Option<crate::store::BlacklistEntry>>| entries.iter().map(Option::is_some).collect();
+    (is_some(known), is_some(found))
+}
+
+/// What is known in memory agrees with the tables, whatever is done to the list; and so it does after a restart.
+#[tokio::test]
+async fn what_is_known_of_the_list_is_true() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(10);
+    let mut store = open(dir.path(), &clock);
+    let mut listed = 0;
+    for step in 0..400_u64 {
+        clock.set(10 + step as i64 * 10);
+        // Anything, but the same each time.
+        let n = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+        let pattern = match n % 3 {
+            0 => format!("A{}@d{}.x.example", n % 8, n % 5),
+            1 => format!("@d{}.X.example", n % 5),
+            _ => format!("*.x{}.example", ["", "", "y"][n as usize % 3]),
+        };
+        let lasts = (n % 2 == 0).then_some(Duration::from_millis(n % 300));
+        match n / 7 % 6 {
+            0 | 1 => {
+                let entry = NewBlacklistEntry { pattern, reason: "r".into(), lasts };
+                store.blacklist_add(entry).await.unwrap();
+            }
+            2 => {
+                let mailbox =
+                    LearnedMailbox { address: format!("a{}@d1.x.example", n % 8), reason: "r".into(), lasts };
+                store.blacklist_learn(vec![mailbox]).await.unwrap();
+            }
+            3 => {
+                let entry = ImportedEntry {
+                    pattern,
+                    reason: "r".into(),
+                    source: BlacklistSource::Bounce,
+                    added: None,
+                    expires: lasts.map(|lasts| clock.now().0 + lasts.as_millis() as i64),
+                };
+                // Twice in one transaction.
+                store.blacklist_import(vec![entry.clone(), entry]).await.unwrap();
+            }
+            4 => drop(store.blacklist_remove(pattern).await.unwrap()),
+            _ if n % 20 == 0 => {
+                drop(store);
+                store = open(dir.path(), &clock);
+            }
+            _ => store.prune().await.unwrap(),
+        }
+        let (known, found) = both(&store, clock.now()).await;
+        assert_eq!(known, found, "after step {step}");
+        listed += found.iter().filter(|is| **is).count();
+    }
+    assert!(listed > 400, "{listed}");
+}
+
+/// A write that is undone leaves nothing in memory, and takes nothing from it.
+#[tokio::test]
+async fn what_is_undone_was_never_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(10);
+    let store = open(dir.path(), &clock);
+    let entry =
+        |pattern: &str| NewBlacklistEntry { pattern: pattern.into(), reason: "r".into(), lasts: None };
+    store.blacklist_add(entry("a1@d1.x.example")).await.unwrap();
+    let made = entry("a2@d1.x.example");
+    let failing = move |db: &super::super::writing::Writing| -> rusqlite::Result<()> {
+        super::super::blacklist::add(db, &made)?;
+        super::super::blacklist::remove(db, "a1@d1.x.example")?;
+        Err(rusqlite::Error::QueryReturnedNoRows)
+    };
+    assert!(store.write(failing).await.is_err());
+    for (of, want) in [("a1@d1.x.example", true), ("a2@d1.x.example", false)] {
+        assert_eq!(store.listed.may_cover(of), want, "{of}");
+    }
 }

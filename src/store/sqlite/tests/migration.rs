@@ -190,8 +190,14 @@ async fn what_earlier_versions_stored_by_other_spellings_is_found() {
     let mut waits = store.limit_waits().await.unwrap();
     waits.sort();
     assert_eq!(waits, [(lane(), Duration::from_millis(5)), (bound, Duration::from_millis(77))]);
-    let listed: Vec<_> =
-        store.blacklist().await.unwrap().into_iter().map(|entry| (entry.pattern, entry.reason)).collect();
+    let listed: Vec<_> = store
+        .blacklist_page(BlacklistFilter::default())
+        .await
+        .unwrap()
+        .entries
+        .into_iter()
+        .map(|entry| (entry.pattern, entry.reason))
+        .collect();
     let want = [
         ("*.xn--mller-kva.test", "alone"),
         ("@xn--mller-kva.test", "by hand"),

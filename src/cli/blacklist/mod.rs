@@ -1,20 +1,34 @@
 //! `mailsluice blacklist`
 
+mod file;
+mod learn;
+mod list;
+mod sources;
+
+use std::path::PathBuf;
+
 use hyper::Method;
 
 use super::client::RequestPath;
 use super::context::CliContext;
 use super::failure::Failure;
-use super::table::TextTable;
 use super::viewer::Viewer;
 use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 use crate::report::log::escape::printable;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum BlacklistCommand {
-    /// All entries
-    #[command(after_help = "Example:\n  mailsluice blacklist list")]
-    List,
+    /// The entries, or those that have a text in their address or reason
+    #[command(after_help = "Example:\n  mailsluice blacklist list --search @customer.example")]
+    List {
+        /// Only entries with this text. One with an @ is looked up as an address (`anna@`, `@customer.example`), at once however
+        /// long the list is
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// So many entries at most [default: all]
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<u64>,
+    },
     /// Add an address, @domain or *.domain
     #[command(
         after_help = "Example:\n  mailsluice blacklist add @spam.example --reason \"only spam\" --expires 30d"
@@ -41,14 +55,45 @@ pub(super) enum BlacklistCommand {
         /// The address, or @domain or *.domain: whether an entry covers all of it
         address: String,
     },
+    /// Add the entries of a CSV file; exit status 1 when lines of it are no entries
+    ///
+    /// The columns are address, reason, source, added and expires: in any order below a header line that names them, of which
+    /// only address is needed, or in this order without one. An entry takes the place of one that is there. Lines that are no
+    /// entries are told with their numbers, and the others are taken.
+    #[command(after_help = "Example:\n  mailsluice blacklist import blacklist.csv")]
+    Import {
+        /// The file; - reads standard input
+        file: PathBuf,
+    },
+    /// Write all entries as CSV, which `import` reads again
+    #[command(after_help = "Example:\n  mailsluice blacklist export > blacklist.csv")]
+    Export,
+    /// Add the mailboxes that do not exist, as delivery reports say that came by mail
+    ///
+    /// Reads reports (RFC 3464, and what qmail, Exim, Postfix, Exchange and Google write) from files with one message or many
+    /// (mbox), from Maildirs, and from standard input. Only what says without doubt that a mailbox does not exist is taken, at
+    /// once, with the source `learned`; what is no report is told and passed over. Whoever can send mail to where the reports
+    /// arrive can write one: look with --dry-run first.
+    #[command(after_help = "Example:\n  mailsluice blacklist learn --dry-run ~/Maildir/.Bounces")]
+    Learn {
+        /// Files, Maildirs, or - for standard input
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 pub(super) fn execute(command: BlacklistCommand, context: &CliContext) -> Result<(), Failure> {
     let client = context.client()?;
     let root = RequestPath::path(&["blacklist"]);
     match command {
-        BlacklistCommand::List => {
-            context.print(&client.get(&root)?, |entries: &Vec<BlacklistLine>, viewer| render(entries, viewer))
+        BlacklistCommand::List { search, limit } => list::list(search.as_deref(), limit, &client, context),
+        BlacklistCommand::Import { file } => file::import(&file, &client, context),
+        BlacklistCommand::Export => file::export(&client),
+        BlacklistCommand::Learn { files, dry_run } => {
+            learn::learn(&files, (!dry_run).then_some(&client), context)
         }
         BlacklistCommand::Add { address, reason, expires } => {
             let reply =
@@ -76,24 +121,6 @@ pub(super) fn execute(command: BlacklistCommand, context: &CliContext) -> Result
     }
 }
 
-fn render(entries: &[BlacklistLine], viewer: &Viewer) -> String {
-    if entries.is_empty() {
-        return "The blacklist is empty.".to_owned();
-    }
-    let mut table = TextTable::new(&["ADDRESS", "SOURCE", "ADDED", "EXPIRES", "REASON"])
-        .folding(&["REASON", "SOURCE", "ADDED", "EXPIRES"]);
-    for entry in entries {
-        table.row(&[
-            entry.address.clone(),
-            entry.source.clone(),
-            viewer.local(&entry.added_at),
-            entry.expires_at.as_deref().map_or_else(|| "never".to_owned(), |time| viewer.local(time)),
-            entry.reason.clone(),
-        ]);
-    }
-    table.render(viewer)
-}
-
 fn verdict(answer: &BlacklistAnswer, viewer: &Viewer) -> String {
     let address = printable(&answer.address);
     match &answer.entry {
@@ -106,34 +133,5 @@ fn verdict(answer: &BlacklistAnswer, viewer: &Viewer) -> String {
                 .map_or_else(String::new, |e| format!(", until {}", viewer.local(e)));
             format!("{address} is on the blacklist: {pattern} ({reason}), {}{end}", printable(&entry.source))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_reason_stands_below_at_80_columns() {
-        let entry = |address: &str, reason: &str, expires: Option<&str>| BlacklistLine {
-            address: address.to_owned(),
-            reason: reason.to_owned(),
-            source: "manual".to_owned(),
-            added_at: "2026-11-22T06:50:00.000Z".to_owned(),
-            expires_at: expires.map(str::to_owned),
-        };
-        let long = "only spam, complained about by the purchasing department in October";
-        let entries = [
-            entry("anna.schmidt@purchasing.customer.example", "added by hand", None),
-            entry("@spam.example", long, Some("2026-12-22T06:50:00.000Z")),
-        ];
-        let want = "\
-ADDRESS                                   SOURCE  ADDED     EXPIRES
-anna.schmidt@purchasing.customer.example  manual  06:50:00  never
-    reason: added by hand
-@spam.example                             manual  06:50:00  2026-12-22 06:50:00
-    reason: only spam, complained about by the purchasing department in October
-";
-        assert_eq!(render(&entries, &Viewer::utc("2026-11-22T07:00:00Z").with_width(80)), want);
     }
 }
