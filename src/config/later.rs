@@ -21,7 +21,6 @@ use Harmless::{Empty, Number, Text};
 const KEYS: &[(&str, &str, Harmless)] = &[
     ("", "language", Text("en")),
     ("", "history_days", Number(30)),
-    ("", "alert", Empty),
     ("console", "metrics", Text("signed-in")),
     ("console", "user", Empty),
 ];

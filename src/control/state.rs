@@ -8,6 +8,7 @@ use axum::extract::FromRef;
 use super::config_request::ConfigRequests;
 use super::stream::Streams;
 use crate::account::Accounts;
+use crate::alert::Alerts;
 use crate::config::Config;
 use crate::deliver::OutcomeWatchers;
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
@@ -56,6 +57,8 @@ pub struct ApiState {
     pub estimate: Arc<Estimate>,
     /// Where tokens come from.
     pub sign_ins: Arc<SignIns>,
+    /// What a person must know, and who is told.
+    pub alerts: Arc<Alerts>,
     /// Test mode.
     pub test_mode: Arc<Switch>,
     /// Switches that the configuration file could not take.

@@ -5,53 +5,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::diagnosis::{Check, Diagnosis, Notes};
+use crate::alert::{Deadline, DeadlineVerdict, Disk, DiskVerdict, MAKE_ROOM};
 
-/// How long before an end it is said.
-const SOON: Duration = Duration::from_hours(30 * 24);
-/// When there is less than this many times of what is needed, it is said.
-const TIGHT: u64 = 4;
 /// No relay of this version has run before.
 const MADE: &str = "2026-06-01T00:00:00Z";
 /// How far the time of a file may be ahead of the clock.
 const SKEW: Duration = Duration::from_mins(10);
 
-/// Something that ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deadline {
-    /// Of whom: `oauth m365`, `listener 127.0.0.1:2525`.
-    pub subject: String,
-    /// What: `certificate`.
-    pub what: String,
-    /// When.
-    pub at: Timestamp,
-    /// What to do before.
-    pub action: String,
-}
-
-/// The room at a place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disk {
-    /// The place.
-    pub path: String,
-    /// What is free, in octets.
-    pub free: u64,
-    /// What must be (`[queue] min_free_disk`).
-    pub needed: u64,
-}
-
 /// Whether it ends soon.
 #[must_use]
 pub fn judge_deadline(deadline: &Deadline, now: Timestamp) -> Vec<Diagnosis> {
-    let Deadline { subject, what, at, action } = deadline;
-    let mut notes = Notes::new(Check::Expiry, subject);
-    let day = at.to_string();
-    let day = day.get(..10).unwrap_or(&day);
-    if *at <= now {
-        notes.fault(format!("the {what} has ended on {day}"), action);
-    } else if at.duration_since(now).unsigned_abs() <= SOON {
-        notes.warning(format!("the {what} ends on {day}"), action);
-    } else {
-        notes.ok(format!("the {what} holds until {day}"));
+    let mut notes = Notes::new(Check::Expiry, &deadline.subject);
+    match deadline.verdict(now) {
+        DeadlineVerdict::Over(text) => notes.fault(text, &deadline.action),
+        DeadlineVerdict::Soon(text) => notes.warning(text, &deadline.action),
+        DeadlineVerdict::Later(text) => notes.ok(text),
     }
     notes.done()
 }
@@ -59,22 +27,11 @@ pub fn judge_deadline(deadline: &Deadline, now: Timestamp) -> Vec<Diagnosis> {
 /// Whether there is room for mail.
 #[must_use]
 pub fn judge_disk(disk: &Disk) -> Vec<Diagnosis> {
-    let Disk { path, free, needed } = disk;
-    let mut notes = Notes::new(Check::Disk, path);
-    let mebibytes = free >> 20;
-    let remedy = "make room, or write a smaller min_free_disk in [queue]";
-    if free < needed {
-        notes.fault(
-            format!("{mebibytes} MiB are free, less than min_free_disk, so that no mail is accepted"),
-            remedy,
-        );
-    } else if *free < needed.saturating_mul(TIGHT) {
-        notes.warning(
-            format!("{mebibytes} MiB are free; below {} MiB no mail is accepted", needed >> 20),
-            remedy,
-        );
-    } else {
-        notes.ok(format!("{mebibytes} MiB are free"));
+    let mut notes = Notes::new(Check::Disk, &disk.path);
+    match disk.verdict() {
+        DiskVerdict::Full(text) => notes.fault(text, MAKE_ROOM),
+        DiskVerdict::Tight(text) => notes.warning(text, MAKE_ROOM),
+        DiskVerdict::Enough(text) => notes.ok(text),
     }
     notes.done()
 }
@@ -134,7 +91,7 @@ mod tests {
         ] {
             let (subject, what, action) =
                 ("oauth m365".to_owned(), "client secret".to_owned(), "renew".to_owned());
-            let deadline = Deadline { subject, what, at: at.parse().unwrap(), action };
+            let deadline = Deadline { subject, what, upstream: None, at: at.parse().unwrap(), action };
             assert_eq!(only(&judge_deadline(&deadline, now)), want, "{at}");
         }
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    ApiToken, Blacklist, Config, Console, DkimEntry, Listener, Log, Login, NamedSignature, Queue, Rule,
-    Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream, UpstreamKind, User, UserPassword,
-    dkim_key_name,
+    AlertSettings, ApiToken, Blacklist, Config, Console, DkimEntry, Listener, Log, Login, NamedSignature,
+    Queue, Rule, Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream, UpstreamKind, User,
+    UserPassword, dkim_key_name,
 };
 
 /// Why a configuration can't be put in force while the relay runs: its store is open.
@@ -42,6 +42,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         rules,
         sign_ins,
         secrets,
+        alert,
         console,
         api_tokens,
     } = old;
@@ -74,6 +75,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.items(sign_ins, &new.sign_ins, sign_in, |old, new| **old == **new);
     let Secrets { key } = secrets;
     changes.key("secrets.key", key, &new.secrets.key);
+    changes.alert(alert, &new.alert);
     changes.console((console, api_tokens), new);
     changes.0
 }
@@ -176,6 +178,14 @@ impl Changes {
         self.key("test_mode.action", action, &new.action);
         self.key("test_mode.address", address, &new.address);
         self.key("test_mode.capture_max", capture_max, &new.capture_max);
+    }
+
+    fn alert(&mut self, old: &AlertSettings, new: &AlertSettings) {
+        let AlertSettings { mail_to, webhook, command, nothing_sent_for } = old;
+        self.key("alert.mail_to", mail_to, &new.mail_to);
+        self.key("alert.webhook", webhook, &new.webhook);
+        self.key("alert.command", command, &new.command);
+        self.key("alert.nothing_sent_for", nothing_sent_for, &new.nothing_sent_for);
     }
 
     /// Compares where the control interface is, and who comes in there.
@@ -304,6 +314,11 @@ mod tests {
             (":2525", ":2526", &["listener 127.0.0.1:2526: new", "listener 127.0.0.1:2525: gone"]),
             (":2525\"", ":2525\"\nmode = \"direct\"", &["listener 127.0.0.1:2525: changed"]),
             ("[queue]\n", "[queue]\n[console]\naddress = \"off\"\n", &["console.address"]),
+            (
+                "[queue]\n",
+                "[queue]\n[alert]\nwebhook = \"https://a.example/\"\nnothing_sent_for = \"2h\"\n",
+                &["alert.webhook", "alert.nothing_sent_for"],
+            ),
             ("[queue]\n", "[queue]\n[console]\nhosts = [\"a\"]\n", &["console.hosts"]),
             ("\"one\"", "\"two\"", &["user erp: changed"]),
             ("\"erp\"", "\"crm\"", &["user crm: new", "user erp: gone"]),

@@ -164,6 +164,7 @@ fn config(folder: &std::path::Path) -> Config {
         shutdown_grace: Duration::from_secs(8),
         timezone: jiff::tz::TimeZone::UTC,
         watch: false,
+        alert: AlertSettings::default(),
         dns: Dns::default(),
         complete_addresses: None,
         secrets: Secrets::default(),
