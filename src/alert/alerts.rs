@@ -1,6 +1,7 @@
 //! What stands, by the parts of the running relay: the one judgement of what a person must know, for `status` and for alerts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use super::deadlines::deadlines;
 use super::disk::Disk;
 use super::quiet::{QuietWatch, WaitingMail};
-use super::trouble::{Cause, Standing, Trouble, TroubleKey};
+use super::trouble::{AlertCause, StandingTrouble, TroubleKey, Troubles};
 use super::upstreams::UpstreamSources;
 use crate::account::Accounts;
 use crate::config::{Config, Upstream, UpstreamKind};
@@ -84,15 +85,15 @@ impl Alerts {
 
     /// What stands now. The file system is asked, the store is not.
     #[must_use]
-    pub fn standing(&self, store: &StoreFacts) -> Standing {
+    pub fn standing(&self, store: &StoreFacts) -> Troubles {
         let in_force = self.in_force();
         let config = &in_force.config;
         let now = self.services.timeline.now();
-        let mut standing = Standing::default();
+        let mut standing = Troubles::default();
         standing.troubles.extend(store.fault.as_deref().map(store_trouble));
-        standing.unclear_causes.extend(store.fault.as_ref().map(|_| Cause::Restored));
+        standing.unclear_causes.extend(store.fault.as_ref().map(|_| AlertCause::Restored));
         let sign_ins = self.services.sign_ins.status();
-        let faults: Vec<Trouble> = sign_ins.iter().filter_map(sign_in_trouble).collect();
+        let faults: Vec<StandingTrouble> = sign_ins.iter().filter_map(sign_in_trouble).collect();
         let faulty: Vec<String> = faults.iter().map(|fault| fault.key.about.clone()).collect();
         let sources = UpstreamSources {
             accounts: &self.services.accounts,
@@ -110,12 +111,12 @@ impl Alerts {
         standing.troubles.extend(self.expiring(config, &sign_ins));
         if now.since(self.started) < config.queue.retry_max.saturating_mul(2) {
             // What upstreams had complained of was forgotten; what it is about has not come by since.
-            standing.unclear_causes.extend([Cause::SenderRefused, Cause::StrangeReply]);
+            standing.unclear_causes.extend([AlertCause::SenderRefused, AlertCause::StrangeReply]);
         }
         standing
     }
 
-    fn expiring(&self, config: &Config, sign_ins: &[SignInStatus]) -> Vec<Trouble> {
+    fn expiring(&self, config: &Config, sign_ins: &[SignInStatus]) -> Vec<StandingTrouble> {
         let timeline = &self.services.timeline;
         let renewed = |name: &str| {
             let renewed = sign_ins.iter().find(|sign_in| sign_in.name == name).and_then(|one| one.renewed);
@@ -125,10 +126,10 @@ impl Alerts {
         deadlines(config, renewed).iter().filter_map(|deadline| deadline.trouble(wall)).collect()
     }
 
-    fn add_quiet(&self, upstream: &Upstream, config: &Config, standing: &mut Standing) {
+    fn add_quiet(&self, upstream: &Upstream, config: &Config, standing: &mut Troubles) {
         let Some(long) = config.alert.nothing_sent_for else { return };
         let Some(quiet) = self.quiet().of(&upstream.name) else { return };
-        let key = TroubleKey::of_upstream(Cause::NothingSent, &upstream.name);
+        let key = TroubleKey::of_upstream(AlertCause::NothingSent, &upstream.name);
         let now = self.services.timeline.now();
         if !quiet.has_lasted(long, now) {
             // It may have lasted for longer before the start.
@@ -137,7 +138,7 @@ impl Alerts {
         }
         let since = self.services.timeline.wall_at(quiet.since);
         let messages = if quiet.messages == 1 { "message waits" } else { "messages wait" };
-        standing.troubles.push(Trouble {
+        standing.troubles.push(StandingTrouble {
             key,
             text: format!(
                 "upstream {}: nothing was sent since {since:.3}, and {} {messages}",
@@ -153,13 +154,15 @@ impl Alerts {
         let in_force = self.in_force();
         let config = &in_force.config;
         let is_watched = config.alert.nothing_sent_for.is_some();
+        // What was deferred is tried again within that time; a rule delays mail for longer.
+        let soon = config.alert.nothing_sent_for.unwrap_or_default().min(config.queue.retry_max * 2) / 2;
         let has_way = |upstream: &&Arc<Upstream>| {
             upstream.enabled && !matches!(upstream.kind, UpstreamKind::Capture(_))
         };
         let watched: Vec<&Arc<Upstream>> =
             config.upstreams.iter().filter(|_| is_watched).filter(has_way).collect();
         for upstream in &watched {
-            let mail = self.waiting_mail(upstream, &in_force.router).await?;
+            let mail = self.waiting_mail(upstream, &in_force, soon).await?;
             if mail.messages == 0 && self.may_be_under_way(&upstream.name).await? {
                 continue;
             }
@@ -169,14 +172,20 @@ impl Alerts {
         Ok(())
     }
 
-    async fn waiting_mail(&self, upstream: &Upstream, router: &Router) -> Result<WaitingMail, StoreError> {
+    /// How the mail of an upstream is; what goes within `soon` counts as due.
+    async fn waiting_mail(
+        &self,
+        upstream: &Upstream,
+        in_force: &InForce,
+        soon: Duration,
+    ) -> Result<WaitingMail, StoreError> {
         let AlertServices { store, accounts, timeline, .. } = &self.services;
         let statuses = self.services.statuses.snapshot();
         let status = |lane: &LaneName| statuses.iter().find(|status| status.lane == *lane);
-        let now = timeline.now();
+        let soon = timeline.now().after(soon);
         let mut mail =
             WaitingMail { messages: 0, is_due: false, last_sent: accounts.last_sent(&upstream.name) };
-        for lane in router.lanes_of(&upstream.name) {
+        for lane in in_force.router.lanes_of(&upstream.name) {
             let status = status(&lane);
             let waits_for_limit =
                 status.is_some_and(|status| matches!(status.state, LaneState::Limited { .. }));
@@ -187,7 +196,7 @@ impl Alerts {
             let via = status.and_then(|status| status.via.as_deref());
             mail.last_sent = mail.last_sent.max(via.and_then(|via| accounts.last_sent(via)));
             mail.messages += messages;
-            mail.is_due |= store.next_due(&lane).await?.is_some_and(|due| due <= now);
+            mail.is_due |= store.next_due(&lane).await?.is_some_and(|due| due <= soon);
         }
         Ok(mail)
     }
@@ -205,9 +214,9 @@ impl Alerts {
     }
 }
 
-fn store_trouble(fault: &str) -> Trouble {
-    Trouble {
-        key: TroubleKey::of_relay(Cause::Store),
+fn store_trouble(fault: &str) -> StandingTrouble {
+    StandingTrouble {
+        key: TroubleKey::of_relay(AlertCause::Store),
         text: format!("store: {fault}"),
         action:
             "see what the log says of the store, and to the disk; it goes on by itself when that works again"
@@ -217,10 +226,10 @@ fn store_trouble(fault: &str) -> Trouble {
 }
 
 /// What a person must do for a sign-in, if so.
-fn sign_in_trouble(sign_in: &SignInStatus) -> Option<Trouble> {
+fn sign_in_trouble(sign_in: &SignInStatus) -> Option<StandingTrouble> {
     let fault = sign_in.needs_a_person()?;
-    Some(Trouble {
-        key: TroubleKey::of_relay(Cause::SignIn).about(&sign_in.name),
+    Some(StandingTrouble {
+        key: TroubleKey::of_relay(AlertCause::SignIn).about(&sign_in.name),
         text: format!("sign-in {}: {}", sign_in.name, fault.reason),
         action: fault.action.clone()?,
         step: None,
@@ -228,15 +237,15 @@ fn sign_in_trouble(sign_in: &SignInStatus) -> Option<Trouble> {
 }
 
 /// What is still to be done about a store that was put in or saved.
-fn restored_trouble(restored: &Restored) -> Option<Trouble> {
+fn restored_trouble(restored: &Restored) -> Option<StandingTrouble> {
     let whence = match restored.origin {
         StoreOrigin::Backup => "the store is a backup of",
         StoreOrigin::Salvage => "the store was saved from damaged files at",
     };
     let Restored { held, messages, made_wall, .. } = restored;
     let made = Timestamp::from_millisecond(*made_wall).unwrap_or(Timestamp::MAX);
-    (*held > 0).then(|| Trouble {
-        key: TroubleKey::of_relay(Cause::Restored),
+    (*held > 0).then(|| StandingTrouble {
+        key: TroubleKey::of_relay(AlertCause::Restored),
         text: format!(
             "{whence} {made:.3}: {held} of its {messages} messages are held, for they may have been sent already"
         ),

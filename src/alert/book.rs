@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::trouble::{Standing, Trouble, TroubleKey};
+use super::trouble::{StandingTrouble, TroubleKey, Troubles};
 use crate::time::Moment;
 
 /// How long nothing more is told of a trouble that was told.
@@ -47,9 +47,9 @@ struct Entry {
 
 /// Something that is to be told now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
+pub struct TroubleNews {
     /// The trouble, as it was when it stood.
-    pub trouble: Trouble,
+    pub trouble: StandingTrouble,
     /// When it began.
     pub since: Moment,
     /// Whether it stands, or is over.
@@ -74,7 +74,7 @@ impl TroubleBook {
     }
 
     /// Takes what stands now, and says what is to be told. What it says counts as told.
-    pub fn look(&mut self, standing: &Standing, now: Moment) -> Vec<News> {
+    pub fn look(&mut self, standing: &Troubles, now: Moment) -> Vec<TroubleNews> {
         let mut news = Vec::new();
         for trouble in &standing.troubles {
             self.stands(trouble, now, &mut news);
@@ -99,7 +99,7 @@ impl TroubleBook {
         self.0.values().filter_map(next).min()
     }
 
-    fn stands(&mut self, trouble: &Trouble, now: Moment, news: &mut Vec<News>) {
+    fn stands(&mut self, trouble: &StandingTrouble, now: Moment, news: &mut Vec<TroubleNews>) {
         let has_turn = self.has_turn(now);
         if !self.0.contains_key(&trouble.key) && self.0.len() >= MOST {
             return;
@@ -118,16 +118,16 @@ impl TroubleBook {
             entry.step = trouble.step;
             entry.text.clone_from(&trouble.text);
             entry.action.clone_from(&trouble.action);
-            news.push(News { trouble: trouble.clone(), since: Moment(entry.since), is_over: false });
+            news.push(TroubleNews { trouble: trouble.clone(), since: Moment(entry.since), is_over: false });
         }
     }
 
-    fn is_gone(&mut self, key: &TroubleKey, now: Moment, news: &mut Vec<News>) {
+    fn is_gone(&mut self, key: &TroubleKey, now: Moment, news: &mut Vec<TroubleNews>) {
         let Some(entry) = self.0.get_mut(key) else { return };
         let gone = Moment(*entry.gone.get_or_insert(now.0));
         if entry.open && now.since(gone) >= SETTLED {
             entry.open = false;
-            news.push(News { trouble: entry.trouble(), since: Moment(entry.since), is_over: true });
+            news.push(TroubleNews { trouble: entry.trouble(), since: Moment(entry.since), is_over: true });
         }
         let is_forgotten = entry.told.is_none_or(|told| now.since(Moment(told)) >= DAY);
         if !entry.open && is_forgotten {
@@ -143,7 +143,7 @@ impl TroubleBook {
 }
 
 impl Entry {
-    fn new(trouble: &Trouble, now: Moment) -> Self {
+    fn new(trouble: &StandingTrouble, now: Moment) -> Self {
         Self {
             key: trouble.key.clone(),
             since: now.0,
@@ -156,8 +156,8 @@ impl Entry {
         }
     }
 
-    fn trouble(&self) -> Trouble {
-        Trouble {
+    fn trouble(&self) -> StandingTrouble {
+        StandingTrouble {
             key: self.key.clone(),
             text: self.text.clone(),
             action: self.action.clone(),

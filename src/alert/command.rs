@@ -20,7 +20,7 @@ const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER"];
 /// Why a command has not done its work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(super) enum CommandError {
+pub(super) enum AlertCommandError {
     /// It could not be started.
     #[error("{program} could not be started: {source}")]
     Start {
@@ -82,11 +82,11 @@ impl Drop for Running {
 ///
 /// # Errors
 /// When it can't be started, fails, or is not done in time.
-pub(super) async fn run(command: &[String], notice: &Notice) -> Result<(), CommandError> {
+pub(super) async fn run(command: &[String], notice: &Notice) -> Result<(), AlertCommandError> {
     run_within(command, notice, LIMIT).await
 }
 
-async fn run_within(command: &[String], notice: &Notice, limit: Duration) -> Result<(), CommandError> {
+async fn run_within(command: &[String], notice: &Notice, limit: Duration) -> Result<(), AlertCommandError> {
     let [program, arguments @ ..] = command else { return Ok(()) };
     let name = || program.clone();
     let child = Command::new(program)
@@ -99,7 +99,7 @@ async fn run_within(command: &[String], notice: &Notice, limit: Duration) -> Res
         .process_group(0)
         .kill_on_drop(true)
         .spawn();
-    let mut child = child.map_err(|source| CommandError::Start { program: name(), source })?;
+    let mut child = child.map_err(|source| AlertCommandError::Start { program: name(), source })?;
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let mut running = Running { child, group };
@@ -124,14 +124,14 @@ async fn run_within(command: &[String], notice: &Notice, limit: Duration) -> Res
             if status.success() {
                 Ok(())
             } else {
-                Err(CommandError::Failed { program: name(), status, said })
+                Err(AlertCommandError::Failed { program: name(), status, said })
             }
         }
-        Ok(Err(source)) => Err(CommandError::Lost { program: name(), source }),
+        Ok(Err(source)) => Err(AlertCommandError::Lost { program: name(), source }),
         Err(_) => {
             running.end();
             let _ = running.child.wait().await;
-            Err(CommandError::TimedOut { program: name(), said })
+            Err(AlertCommandError::TimedOut { program: name(), said })
         }
     }
 }
@@ -198,7 +198,7 @@ mod tests {
         let error = run(&much, &notice()).await.unwrap_err().to_string();
         assert!(error.len() < KEPT + 200, "{}", error.len());
         let error = run(&["/nowhere/page".to_owned()], &notice()).await.unwrap_err();
-        assert!(matches!(error, CommandError::Start { .. }), "{error}");
+        assert!(matches!(error, AlertCommandError::Start { .. }), "{error}");
     }
 
     #[tokio::test]
@@ -206,7 +206,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let command = script(&folder, "sleep 1000 & echo $! >\"$1\"; echo waiting >&2; wait");
         let error = run_within(&command, &notice(), Duration::from_secs(2)).await.unwrap_err();
-        assert!(matches!(&error, CommandError::TimedOut { said, .. } if said == ": waiting"), "{error}");
+        assert!(matches!(&error, AlertCommandError::TimedOut { said, .. } if said == ": waiting"), "{error}");
         let id = std::fs::read_to_string(&command[1]).unwrap();
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
         // What nobody waits for may stay as a zombie for a moment.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::trouble::{Cause, Trouble, TroubleKey};
+use super::trouble::{AlertCause, StandingTrouble, TroubleKey};
 use crate::config::{Config, Identity, UpstreamKind};
 use crate::oauth::sign_in_deadlines;
 
@@ -45,7 +45,7 @@ impl Deadline {
     }
 
     /// The trouble that it is, unless there is time.
-    pub(super) fn trouble(&self, now: Timestamp) -> Option<Trouble> {
+    pub(super) fn trouble(&self, now: Timestamp) -> Option<StandingTrouble> {
         let text = match self.verdict(now) {
             DeadlineVerdict::Over(text) | DeadlineVerdict::Soon(text) => text,
             DeadlineVerdict::Later(_) => return None,
@@ -53,8 +53,8 @@ impl Deadline {
         let left = self.at.as_second() - now.as_second();
         let step = if left <= 0 { Some(0) } else { DAYS.into_iter().find(|days| left <= days * DAY) };
         let upstream = self.upstream.as_deref().unwrap_or_default();
-        Some(Trouble {
-            key: TroubleKey::of_upstream(Cause::Expiring, upstream)
+        Some(StandingTrouble {
+            key: TroubleKey::of_upstream(AlertCause::Expiring, upstream)
                 .about(format!("{} {}", self.subject, self.what)),
             text: format!("{}: {text}", self.subject),
             action: self.action.clone(),

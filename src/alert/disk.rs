@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::trouble::{Cause, Trouble, TroubleKey};
+use super::trouble::{AlertCause, StandingTrouble, TroubleKey};
 use crate::config::Config;
 
 /// When there is less than this many times of what is needed, it is said.
@@ -61,13 +61,13 @@ impl Disk {
     }
 
     /// The trouble that it is, unless there is enough room.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub(super) fn trouble(&self) -> Option<StandingTrouble> {
         let text = match self.verdict() {
             DiskVerdict::Full(text) | DiskVerdict::Tight(text) => text,
             DiskVerdict::Enough(_) => return None,
         };
-        Some(Trouble {
-            key: TroubleKey::of_relay(Cause::Disk),
+        Some(StandingTrouble {
+            key: TroubleKey::of_relay(AlertCause::Disk),
             text: format!("disk {}: {text}", self.path),
             action: MAKE_ROOM.to_owned(),
             step: None,

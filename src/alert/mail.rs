@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::alerts::{Alerts, InForce};
 use super::notice::{Notice, NoticeEvent};
-use super::trouble::Cause;
+use super::trouble::AlertCause;
 use crate::account::UpstreamView;
 use crate::config::{Upstream, UpstreamKind};
 use crate::lane::LaneState;
@@ -134,7 +134,7 @@ impl Alerts {
         let begins = notice.event == NoticeEvent::Alert;
         if is_about
             && begins
-            && matches!(notice.cause, Cause::UpstreamDisabled | Cause::NothingSent)
+            && matches!(notice.cause, AlertCause::UpstreamDisabled | AlertCause::NothingSent)
             && !is_partial(&view, notice)
         {
             return None;
@@ -229,7 +229,7 @@ fn text(notice: &Notice, hostname: &str) -> String {
         ("Time", Some(notice.time())),
     ];
     lines.extend(fields.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", value?))));
-    if notice.event == NoticeEvent::Alert && notice.cause != Cause::Test {
+    if notice.event == NoticeEvent::Alert && notice.cause != AlertCause::Test {
         lines.push(String::new());
         lines.push("It is said again each day while it lasts, and once when it is over.".to_owned());
     }

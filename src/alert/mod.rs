@@ -23,9 +23,9 @@ mod watch;
 mod webhook;
 
 pub use alerts::{AlertServices, Alerts, StoreFacts};
-pub use book::{News, TroubleBook};
+pub use book::{TroubleBook, TroubleNews};
 pub use channels::{AlertChannel, ChannelTrial};
 pub use deadlines::{Deadline, DeadlineVerdict, deadlines};
 pub use disk::{Disk, DiskVerdict, MAKE_ROOM};
 pub use notice::{Notice, NoticeEvent};
-pub use trouble::{Cause, Standing, Trouble, TroubleKey};
+pub use trouble::{AlertCause, StandingTrouble, TroubleKey, Troubles};

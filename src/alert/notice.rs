@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::book::News;
-use super::trouble::Cause;
+use super::book::TroubleNews;
+use super::trouble::AlertCause;
 use crate::time::Timeline;
 
 /// An alert, or its end, as all ways tell it. As JSON it is what a webhook is posted, and what a command reads.
@@ -13,7 +13,7 @@ pub struct Notice {
     /// Whether it begins, or is over.
     pub event: NoticeEvent,
     /// What kind of trouble.
-    pub cause: Cause,
+    pub cause: AlertCause,
     /// The upstream that it is about.
     pub upstream: Option<String>,
     /// The account that it is about; `None` as well when it is about all of the upstream.
@@ -47,11 +47,11 @@ fn shown(time: Timestamp) -> String {
 
 impl Notice {
     /// What the news say, now.
-    pub(super) fn new(news: News, timeline: &Timeline) -> Self {
+    pub(super) fn new(news: TroubleNews, timeline: &Timeline) -> Self {
         let some = |text: String| (!text.is_empty()).then_some(text);
         let since = timeline.wall_at(news.since);
         let time = timeline.wall();
-        let News { trouble, is_over, .. } = news;
+        let TroubleNews { trouble, is_over, .. } = news;
         // What began just now needs no second time.
         let is_new = time.duration_since(since).as_secs() < 1;
         let text = match (is_over, is_new) {
@@ -74,7 +74,7 @@ impl Notice {
     pub(super) fn test(time: Timestamp, hostname: &str) -> Self {
         Self {
             event: NoticeEvent::Alert,
-            cause: Cause::Test,
+            cause: AlertCause::Test,
             upstream: None,
             account: None,
             text: format!("this is a test of the alerts of Mailsluice at {hostname}; nothing is wrong"),
@@ -120,7 +120,7 @@ mod tests {
         let time: Timestamp = "2026-11-26T10:00:00.0504Z".parse().unwrap();
         let notice = Notice {
             event: NoticeEvent::Over,
-            cause: Cause::UpstreamDisabled,
+            cause: AlertCause::UpstreamDisabled,
             upstream: Some("m365".to_owned()),
             account: None,
             text: "over: \u{1b}\"x\"\r\n".to_owned(),

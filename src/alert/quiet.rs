@@ -10,7 +10,7 @@ use crate::time::Moment;
 pub(super) struct WaitingMail {
     /// Messages that wait, limits apart: what waits for a limit goes when that lets it.
     pub(super) messages: u64,
-    /// Whether one of them is due now; one that is to go later only waits for its time.
+    /// Whether one of them is due, or soon will be; one that is to go later only waits for its time.
     pub(super) is_due: bool,
     /// When something was last taken, by it or by what stands in for it, since the start.
     pub(super) last_sent: Option<Moment>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What kind of trouble it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum AlertCause {
     /// An upstream, or an account of it, has stopped or failed too often.
     UpstreamDisabled,
     /// There is no token to log in with until a person has seen to it.
@@ -33,7 +33,7 @@ pub enum Cause {
     Test,
 }
 
-impl Cause {
+impl AlertCause {
     /// As alerts, the log and documents call it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -67,7 +67,7 @@ impl Cause {
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for AlertCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -77,7 +77,7 @@ impl fmt::Display for Cause {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TroubleKey {
     /// What kind it is.
-    pub cause: Cause,
+    pub cause: AlertCause,
     /// The upstream that it is about; empty for none.
     pub upstream: String,
     /// The account that it is about; empty for none, or for all of the upstream.
@@ -88,17 +88,17 @@ pub struct TroubleKey {
 
 impl TroubleKey {
     /// A trouble of the relay as a whole.
-    pub(super) fn of_relay(cause: Cause) -> Self {
+    pub(super) fn of_relay(cause: AlertCause) -> Self {
         Self::of_upstream(cause, "")
     }
 
     /// A trouble of an upstream.
-    pub(super) fn of_upstream(cause: Cause, upstream: &str) -> Self {
+    pub(super) fn of_upstream(cause: AlertCause, upstream: &str) -> Self {
         Self::of_account(cause, upstream, "")
     }
 
     /// A trouble of an account.
-    pub(super) fn of_account(cause: Cause, upstream: &str, account: &str) -> Self {
+    pub(super) fn of_account(cause: AlertCause, upstream: &str, account: &str) -> Self {
         Self { cause, upstream: upstream.to_owned(), account: account.to_owned(), about: String::new() }
     }
 
@@ -110,7 +110,7 @@ impl TroubleKey {
 
 /// Something that a person must know, and see to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct StandingTrouble {
     /// What tells it from others.
     pub key: TroubleKey,
     /// What is wrong, and where, in words.
@@ -123,7 +123,7 @@ pub struct Trouble {
 }
 
 /// A line for people: what is wrong, and what to do.
-impl fmt::Display for Trouble {
+impl fmt::Display for StandingTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.text, self.action)
     }
@@ -131,16 +131,16 @@ impl fmt::Display for Trouble {
 
 /// What stands at a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct Troubles {
     /// What a person must see to.
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<StandingTrouble>,
     /// Of these nobody knows at present whether they stand: neither begins one by this, nor is it over.
     pub unclear: BTreeSet<TroubleKey>,
     /// The same of all of a kind.
-    pub unclear_causes: BTreeSet<Cause>,
+    pub unclear_causes: BTreeSet<AlertCause>,
 }
 
-impl Standing {
+impl Troubles {
     /// Whether nobody knows at present whether it stands.
     pub(super) fn is_unclear(&self, key: &TroubleKey) -> bool {
         self.unclear_causes.contains(&key.cause) || self.unclear.contains(key)

@@ -1,6 +1,6 @@
 //! What of upstreams and their accounts a person must know.
 
-use super::trouble::{Cause, Standing, Trouble, TroubleKey};
+use super::trouble::{AlertCause, StandingTrouble, TroubleKey, Troubles};
 use crate::account::{
     AccountView, Accounts, Complaint, DISABLED_BY_HAND, FinishedRecipients, THROUGHPUT_WINDOW, UpstreamView,
     enabling,
@@ -29,7 +29,7 @@ pub(super) struct UpstreamSources<'a> {
 
 impl UpstreamSources<'_> {
     /// Adds what stands of an upstream.
-    pub(super) fn add(&self, upstream: &Upstream, standing: &mut Standing) {
+    pub(super) fn add(&self, upstream: &Upstream, standing: &mut Troubles) {
         let name = &upstream.name;
         let Some(view) = self.accounts.view_in_memory(name).filter(|_| upstream.enabled) else { return };
         if view.state.reason() == DISABLED_BY_HAND {
@@ -43,7 +43,7 @@ impl UpstreamSources<'_> {
         self.add_bounces(name, standing);
     }
 
-    fn add_accounts(&self, upstream: &Upstream, view: &UpstreamView, standing: &mut Standing) {
+    fn add_accounts(&self, upstream: &Upstream, view: &UpstreamView, standing: &mut Troubles) {
         let name = &upstream.name;
         let is_proven =
             |account: &AccountView| !account.state.needs_a_person() && unclear(account).is_empty();
@@ -68,8 +68,8 @@ impl UpstreamSources<'_> {
                 continue;
             }
             let cause = match state {
-                LaneState::SignIn { .. } => Cause::SignIn,
-                _ => Cause::UpstreamDisabled,
+                LaneState::SignIn { .. } => AlertCause::SignIn,
+                _ => AlertCause::UpstreamDisabled,
             };
             let key = key(cause);
             // What concerns all accounts alike is said once.
@@ -78,7 +78,7 @@ impl UpstreamSources<'_> {
             }
             let whose =
                 if key.account.is_empty() { String::new() } else { format!(" account {}", key.account) };
-            standing.troubles.push(Trouble {
+            standing.troubles.push(StandingTrouble {
                 text: format!("upstream {name}{whose}: {}", state.reason()),
                 action: state.action().map_or_else(|| enabling(name), str::to_owned),
                 key,
@@ -93,34 +93,34 @@ impl UpstreamSources<'_> {
             && sign_in.is_some_and(|sign_in| self.faulty_sign_ins.iter().any(|name| *name == *sign_in))
     }
 
-    fn add_bounces(&self, name: &str, standing: &mut Standing) {
+    fn add_bounces(&self, name: &str, standing: &mut Troubles) {
         let finished = self.accounts.finished_recipients(name);
         if let Some(trouble) = bounces(name, finished) {
             standing.troubles.push(trouble);
         } else if finished.all() < LEAST_FINISHED && self.now.since(self.started) < THROUGHPUT_WINDOW {
             // What went before the start is not known any more.
-            standing.unclear.insert(TroubleKey::of_upstream(Cause::Bounces, name));
+            standing.unclear.insert(TroubleKey::of_upstream(AlertCause::Bounces, name));
         }
     }
 }
 
 /// What is not known of an account: one that was not tried since the start is only believed to work, and one that is tried again
 /// by itself may come to count as disabled.
-fn unclear(account: &AccountView) -> Vec<Cause> {
+fn unclear(account: &AccountView) -> Vec<AlertCause> {
     let state = &account.state;
     match state {
-        LaneState::Down { .. } => vec![Cause::UpstreamDisabled],
-        LaneState::SignIn { .. } => vec![Cause::UpstreamDisabled, Cause::SignIn],
+        LaneState::Down { .. } => vec![AlertCause::UpstreamDisabled],
+        LaneState::SignIn { .. } => vec![AlertCause::UpstreamDisabled, AlertCause::SignIn],
         LaneState::Disabled { .. } => Vec::new(),
         LaneState::Up | LaneState::Busy { .. } | LaneState::Limited { .. } if !account.tried => {
-            vec![Cause::UpstreamDisabled]
+            vec![AlertCause::UpstreamDisabled]
         }
         LaneState::Up | LaneState::Busy { .. } | LaneState::Limited { .. } => Vec::new(),
     }
 }
 
 /// The senders that an upstream refuses, those with the same advice together.
-fn refusals(upstream: &str, all: Vec<Complaint>) -> Vec<Trouble> {
+fn refusals(upstream: &str, all: Vec<Complaint>) -> Vec<StandingTrouble> {
     let mut by_advice: Vec<(String, Vec<String>)> = Vec::new();
     for Complaint { about, advice, .. } in all {
         match by_advice.iter_mut().find(|(known, _)| *known == advice) {
@@ -132,8 +132,8 @@ fn refusals(upstream: &str, all: Vec<Complaint>) -> Vec<Trouble> {
         let more = senders.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let senders = senders[..senders.len().min(NAMED)].join(", ");
-        Trouble {
-            key: TroubleKey::of_upstream(Cause::SenderRefused, upstream).about(advice.clone()),
+        StandingTrouble {
+            key: TroubleKey::of_upstream(AlertCause::SenderRefused, upstream).about(advice.clone()),
             text: format!("upstream {upstream} refuses mail from {senders}{more}"),
             action: advice,
             step: None,
@@ -142,10 +142,10 @@ fn refusals(upstream: &str, all: Vec<Complaint>) -> Vec<Trouble> {
     by_advice.into_iter().map(trouble).collect()
 }
 
-fn strange(upstream: &str, complaint: Complaint) -> Trouble {
+fn strange(upstream: &str, complaint: Complaint) -> StandingTrouble {
     let Complaint { about, account, reply, advice, .. } = complaint;
-    Trouble {
-        key: TroubleKey::of_account(Cause::StrangeReply, upstream, &account).about(about),
+    StandingTrouble {
+        key: TroubleKey::of_account(AlertCause::StrangeReply, upstream, &account).about(about),
         text: format!("upstream {upstream}: {reply}"),
         action: advice,
         step: None,
@@ -153,12 +153,12 @@ fn strange(upstream: &str, complaint: Complaint) -> Trouble {
 }
 
 /// Whether so many recipients bounce that something must be wrong.
-fn bounces(upstream: &str, finished: FinishedRecipients) -> Option<Trouble> {
+fn bounces(upstream: &str, finished: FinishedRecipients) -> Option<StandingTrouble> {
     let FinishedRecipients { bounced, .. } = finished;
     let all = finished.all();
     let is_too_much = all >= LEAST_FINISHED && bounced.saturating_mul(ONE_OF) > all;
-    is_too_much.then(|| Trouble {
-        key: TroubleKey::of_upstream(Cause::Bounces, upstream),
+    is_too_much.then(|| StandingTrouble {
+        key: TroubleKey::of_upstream(AlertCause::Bounces, upstream),
         text: format!("upstream {upstream}: {bounced} of {all} recipients bounced within an hour"),
         action: "look at the replies in the log (event bounced): a list of old addresses, or a sender, host or DKIM key that \
                  others refuse (`mailsluice doctor`)"

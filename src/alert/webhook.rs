@@ -88,3 +88,64 @@ pub(super) async fn post(
     }
     post_once(http, url, notice).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use http::Response;
+    use jiff::Timestamp;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// Answers so, one after the other; 0 is no answer.
+    struct Hook {
+        answers: Mutex<Vec<u16>>,
+        bodies: Mutex<Vec<Vec<u8>>>,
+    }
+
+    #[async_trait]
+    impl HttpClient for Hook {
+        async fn send(
+            &self,
+            request: Request<Vec<u8>>,
+            _: &HttpTerms<'_>,
+        ) -> Result<Response<Vec<u8>>, HttpError> {
+            self.bodies.lock().unwrap().push(request.into_body());
+            let status = self.answers.lock().unwrap().remove(0);
+            if status == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(Response::builder().status(status).body(Vec::new()).unwrap())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_tried_a_few_times_where_that_may_help() {
+        let text = "[alert]\nwebhook = \"https://hooks.firm.example/hush\"\n[[upstream]]\nname = \"a\"\nhost = \"h\"\n";
+        let config = Config::from_toml(text, std::path::Path::new("/")).unwrap().config;
+        let url = config.alert.webhook.unwrap();
+        let notice = Notice::test(Timestamp::UNIX_EPOCH, "relay.example");
+        for (answers, tries, want, seconds) in [
+            (vec![204], 1, None, 0),
+            (vec![503, 429, 200], 3, None, 17),
+            (vec![0, 200], 2, None, 32),
+            (vec![500; 4], 4, Some("hooks.firm.example has answered 500 Internal Server Error"), 77),
+            (vec![404], 1, Some("hooks.firm.example has answered 404 Not Found"), 0),
+            // It points elsewhere, which is not followed.
+            (vec![302], 1, Some("hooks.firm.example has answered 302 Found"), 0),
+            (vec![0; 4], 4, Some("hooks.firm.example has not answered within 30 seconds"), 197),
+        ] {
+            let hook = Hook { answers: Mutex::new(answers.clone()), bodies: Mutex::default() };
+            let start = Instant::now();
+            let error = post(&hook, &url, &notice).await.err().map(|error| error.to_string());
+            assert_eq!((error.as_deref(), start.elapsed().as_secs()), (want, seconds), "{answers:?}");
+            let bodies = hook.bodies.lock().unwrap();
+            assert_eq!(bodies.len(), tries, "{answers:?}");
+            assert!(bodies.iter().all(|body| *body == notice.to_json().as_bytes()), "the same each time");
+        }
+    }
+}

@@ -65,10 +65,8 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes
         .items(dkim, &new.dkim, selector, |old, new| old.from == new.from && same_secret(&old.key, &new.key));
     changes.key("dns.servers", &dns.servers, &new.dns.servers);
-    let smime_name = |entry: &SmimeEntry| format!("smime {}", entry.address);
-    changes.items(smime, &new.smime, smime_name, SmimeEntry::eq);
-    let signature = |signature: &NamedSignature| format!("signature {}", signature.name);
-    changes.items(signatures, &new.signatures, signature, NamedSignature::eq);
+    changes.items(smime, &new.smime, |entry| format!("smime {}", entry.address), SmimeEntry::eq);
+    changes.items(signatures, &new.signatures, |one| format!("signature {}", one.name), NamedSignature::eq);
     changes.items(users, &new.users, |user| format!("user {}", user.name), same_user);
     changes.rules(rules, &new.rules);
     let sign_in = |sign_in: &Arc<SignIn>| format!("oauth {}", sign_in.name);

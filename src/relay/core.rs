@@ -78,8 +78,7 @@ impl Core {
         let transformer = Arc::new(Transformer::new(&config, timeline.clone())?);
         let limit_waits = restored_waits(&*store).await?;
         recover(&*store, &config, log_written).await?;
-        let router = Arc::new(Router::new(&config));
-        let wakeups = Arc::new(Wakeups::default());
+        let (router, wakeups) = (Arc::new(Router::new(&config)), Arc::new(Wakeups::default()));
         let instance = InstanceId::random();
         let services = AccountServices {
             store: store.clone(),

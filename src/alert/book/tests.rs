@@ -1,40 +1,41 @@
 use proptest::prelude::*;
 
-use super::super::trouble::Cause;
+use super::super::trouble::AlertCause;
 use super::*;
 
 const MINUTE: i64 = 60_000;
 const HOURS: i64 = 60 * MINUTE;
 const START: i64 = 1_795_000_000_000;
 
-fn trouble(name: &str, step: Option<i64>) -> Trouble {
-    Trouble {
-        key: TroubleKey::of_upstream(Cause::UpstreamDisabled, name),
+fn trouble(name: &str, step: Option<i64>) -> StandingTrouble {
+    StandingTrouble {
+        key: TroubleKey::of_upstream(AlertCause::UpstreamDisabled, name),
         text: format!("upstream {name}: 535 no"),
         action: "mend it".to_owned(),
         step,
     }
 }
 
-fn standing(names: &[&str]) -> Standing {
-    Standing { troubles: names.iter().map(|name| trouble(name, None)).collect(), ..Standing::default() }
+fn standing(names: &[&str]) -> Troubles {
+    Troubles { troubles: names.iter().map(|name| trouble(name, None)).collect(), ..Troubles::default() }
 }
 
-fn unclear(name: &str) -> Standing {
-    Standing { unclear: [trouble(name, None).key].into(), ..Standing::default() }
+fn unclear(name: &str) -> Troubles {
+    Troubles { unclear: [trouble(name, None).key].into(), ..Troubles::default() }
 }
 
 /// What is told, in short: `a` begins, `a over` ends.
-fn told(book: &mut TroubleBook, standing: &Standing, minutes: i64) -> Vec<String> {
+fn told(book: &mut TroubleBook, standing: &Troubles, minutes: i64) -> Vec<String> {
     let news = book.look(standing, Moment(START + minutes * MINUTE));
-    let words = |one: News| format!("{}{}", one.trouble.key.upstream, if one.is_over { " over" } else { "" });
+    let words =
+        |one: TroubleNews| format!("{}{}", one.trouble.key.upstream, if one.is_over { " over" } else { "" });
     news.into_iter().map(words).collect()
 }
 
 #[test]
 fn an_alert_is_told_once_and_its_end_once() {
     let mut book = TroubleBook::default();
-    let none = Standing::default();
+    let none = Troubles::default();
     assert_eq!(book.next_look(), None);
     assert_eq!(told(&mut book, &standing(&["a"]), 0), ["a"]);
     assert_eq!(told(&mut book, &standing(&["a", "b"]), 1), ["b"]);
@@ -53,7 +54,7 @@ fn an_alert_is_told_once_and_its_end_once() {
 #[test]
 fn what_comes_back_within_the_day_waits_for_its_end() {
     let mut book = TroubleBook::default();
-    let (a, none) = (standing(&["a"]), Standing::default());
+    let (a, none) = (standing(&["a"]), Troubles::default());
     assert_eq!(told(&mut book, &a, 0), ["a"]);
     assert_eq!(told(&mut book, &none, 10), [""; 0]);
     assert_eq!(told(&mut book, &none, 11), ["a over"]);
@@ -73,10 +74,10 @@ fn what_nobody_knows_neither_begins_nor_ends() {
     for minutes in 1..100 {
         assert_eq!(told(&mut book, &unclear("a"), minutes), [""; 0]);
     }
-    let kind = Standing { unclear_causes: [Cause::UpstreamDisabled].into(), ..Standing::default() };
+    let kind = Troubles { unclear_causes: [AlertCause::UpstreamDisabled].into(), ..Troubles::default() };
     assert_eq!(told(&mut book, &kind, 200), [""; 0]);
-    assert_eq!(told(&mut book, &Standing::default(), 201), [""; 0]);
-    assert_eq!(told(&mut book, &Standing::default(), 202), ["a over"]);
+    assert_eq!(told(&mut book, &Troubles::default(), 201), [""; 0]);
+    assert_eq!(told(&mut book, &Troubles::default(), 202), ["a over"]);
 }
 
 #[test]
@@ -85,7 +86,7 @@ fn what_has_yet_to_come_is_told_again_when_it_is_nearer() {
     let mut days = Vec::new();
     for left in (0..=30).rev() {
         let step = [0, 1, 3, 14, 30].into_iter().find(|step| left <= *step);
-        let standing = Standing { troubles: vec![trouble("a", step)], ..Standing::default() };
+        let standing = Troubles { troubles: vec![trouble("a", step)], ..Troubles::default() };
         if !told(&mut book, &standing, (30 - left) * 24 * 60).is_empty() {
             days.push(left);
         }
@@ -181,7 +182,7 @@ proptest! {
         let mut book = TroubleBook::default();
         let (mut minutes, mut is_open) = (0, false);
         let mut look = |stands: bool, minutes: i64| {
-            let standing = if stands { standing(&["a"]) } else { Standing::default() };
+            let standing = if stands { standing(&["a"]) } else { Troubles::default() };
             for one in told(&mut book, &standing, minutes) {
                 is_open = one == "a";
             }
