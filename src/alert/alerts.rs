@@ -131,8 +131,10 @@ impl Alerts {
         let Some(quiet) = self.quiet().of(&upstream.name) else { return };
         let key = TroubleKey::of_upstream(AlertCause::NothingSent, &upstream.name);
         let now = self.services.timeline.now();
-        if !quiet.has_lasted(long, now) {
-            // It may have lasted for longer before the start.
+        let view = self.services.accounts.view_in_memory(&upstream.name);
+        let is_told = view.is_some_and(|view| view.state.needs_a_person());
+        if is_told || !quiet.has_lasted(long, now) {
+            // What keeps it from sending is told already; or it may have lasted for longer before the start.
             standing.unclear.insert(key);
             return;
         }
