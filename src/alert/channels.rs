@@ -159,13 +159,13 @@ fn mail_queued(notice: &Notice, queued: &QueuedNotice) -> String {
     tracing::info!(
         event = "alert_sent", channel = channel.name(), cause = %notice.cause, %queue_id, to, via = upstream
     );
-    let mut words = format!("in the queue as {queue_id}, for {to} by upstream {upstream}");
-    if !blacklisted.is_empty() {
-        let names = names(blacklisted);
-        failed(channel, notice, &format!("on the blacklist: {names}"));
-        words.push_str(&format!("; on the blacklist, so not for: {names}"));
+    let words = format!("in the queue as {queue_id}, for {to} by upstream {upstream}");
+    if blacklisted.is_empty() {
+        return words;
     }
-    words
+    let names = names(blacklisted);
+    failed(channel, notice, &format!("on the blacklist: {names}"));
+    format!("{words}; on the blacklist, so not for: {names}")
 }
 
 fn failed(channel: AlertChannel, notice: &Notice, reason: &str) {

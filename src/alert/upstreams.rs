@@ -111,11 +111,12 @@ fn unclear(account: &AccountView) -> Vec<AlertCause> {
     match state {
         LaneState::Down { .. } => vec![AlertCause::UpstreamDisabled],
         LaneState::SignIn { .. } => vec![AlertCause::UpstreamDisabled, AlertCause::SignIn],
-        LaneState::Disabled { .. } => Vec::new(),
         LaneState::Up | LaneState::Busy { .. } | LaneState::Limited { .. } if !account.tried => {
             vec![AlertCause::UpstreamDisabled]
         }
-        LaneState::Up | LaneState::Busy { .. } | LaneState::Limited { .. } => Vec::new(),
+        LaneState::Up | LaneState::Busy { .. } | LaneState::Limited { .. } | LaneState::Disabled { .. } => {
+            Vec::new()
+        }
     }
 }
 
