@@ -1,10 +1,15 @@
 //! What ends at a known time: sign-ins, secrets, certificates. Each with what a person does before, for whoever tells it:
 //! `doctor`, metrics, alerts.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::config::{Config, ExpiryKind, Identity, UpstreamKind};
 use crate::oauth::sign_in_deadlines;
+
+/// How long before an end it is said.
+pub const SOON: Duration = Duration::from_hours(30 * 24);
 
 /// Something that ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +20,39 @@ pub struct Expiry {
     pub subject: String,
     /// What, in words: `client certificate`.
     pub what: &'static str,
+    /// The upstream whose it is, if it is one's.
+    pub upstream: Option<String>,
     /// When.
     pub at: Timestamp,
     /// What to do before.
     pub action: String,
+}
+
+/// How it stands with something that ends, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpiryVerdict {
+    /// It has ended.
+    Over(String),
+    /// It ends within [`SOON`].
+    Soon(String),
+    /// There is time.
+    Later(String),
+}
+
+impl Expiry {
+    /// What it means at a time, in words: that it ends, has ended, or holds.
+    #[must_use]
+    pub fn verdict(&self, now: Timestamp) -> ExpiryVerdict {
+        let Self { what, at, .. } = self;
+        let day = at.strftime("%Y-%m-%d");
+        if *at <= now {
+            ExpiryVerdict::Over(format!("the {what} has ended on {day}"))
+        } else if at.duration_since(now).unsigned_abs() <= SOON {
+            ExpiryVerdict::Soon(format!("the {what} ends on {day}"))
+        } else {
+            ExpiryVerdict::Later(format!("the {what} holds until {day}"))
+        }
+    }
 }
 
 /// All that a configuration has of it; `renewed` tells when the provider last gave something for the sign-in of a name.
@@ -31,25 +65,33 @@ pub fn expiries(config: &Config, renewed: impl Fn(&str) -> Option<Timestamp>) ->
             kind: ends.kind,
             subject: format!("oauth {}", sign_in.name),
             what: ends.what,
+            upstream: None,
             at: ends.at,
             action: ends.action,
         }));
     }
-    let mut certificate = |subject: String, what: &'static str, at: Option<Timestamp>| {
-        let action = format!("renew it, and reload: the files of {subject} are read again then");
-        all.extend(at.map(|at| Expiry { kind: ExpiryKind::Certificate, subject, what, at, action }));
-    };
+    let mut certificate =
+        |subject: String, what: &'static str, upstream: Option<&str>, at: Option<Timestamp>| {
+            let action = format!("renew it, and reload: the files of {subject} are read again then");
+            let (kind, upstream) = (ExpiryKind::Certificate, upstream.map(str::to_owned));
+            all.extend(at.map(|at| Expiry { kind, subject, what, upstream, at, action }));
+        };
     for listener in &config.listeners {
         let at = listener.tls.as_ref().and_then(|tls| tls.identity.expires());
-        certificate(format!("listener {}", listener.address), "certificate", at);
+        certificate(format!("listener {}", listener.address), "certificate", None, at);
     }
     for entry in &config.smime {
-        certificate(format!("smime {}", entry.address), "certificate", entry.identity.expires());
+        certificate(format!("smime {}", entry.address), "certificate", None, entry.identity.expires());
     }
     for upstream in &config.upstreams {
         if let UpstreamKind::Smtp(smtp) = &upstream.kind {
             let at = smtp.tls.identity.as_ref().and_then(Identity::expires);
-            certificate(format!("upstream {}", upstream.name), "client certificate", at);
+            certificate(
+                format!("upstream {}", upstream.name),
+                "client certificate",
+                Some(&upstream.name),
+                at,
+            );
         }
     }
     all
@@ -81,6 +123,7 @@ mod tests {
         let config = Config::from_toml(text, folder.path()).unwrap().config;
         let renewed: Timestamp = "2199-04-01T00:00:00Z".parse().unwrap();
         let found = expiries(&config, |name| (name == "person").then_some(renewed));
+        assert_eq!(found.last().unwrap().upstream.as_deref(), Some("up"));
         let found: Vec<_> =
             found.iter().map(|ends| (ends.kind, &*ends.subject, ends.what, ends.at.to_string())).collect();
         let day = "2199-06-30T00:00:00Z".to_owned();

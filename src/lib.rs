@@ -20,6 +20,8 @@
 //!
 //! [`returned`] reads reports of others that came by mail, for the blacklist. [`sent_copy`] puts copies of what was sent into Sent folders, by [`imap`].
 //!
+//! [`alert`] tells administrators what they must know.
+//!
 //! [`oauth`] keeps the tokens by which [`upstream`] logs in; both speak HTTP by [`web`]. With [`direct`] a client waits until the upstream has answered. [`control`], [`explain`] and [`cli`] show people how all of it is.
 //!
 //! Imports go down only: [`mail`], [`memory`], [`folder`] and [`time`], then [`config`] and [`content`], [`smtp`], [`limits`], [`store`],
@@ -27,6 +29,7 @@
 //! rooms, `docs/journey.md` the walk, and `docs/glossary.md` the words of the house.
 
 pub mod account;
+pub mod alert;
 pub mod cli;
 pub mod config;
 pub mod content;

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mailsluice::account::{AccountServices, Accounts};
+use mailsluice::alert::{AlertServices, Alerts};
 use mailsluice::config::{Config, Machine, Window};
 use mailsluice::control::{ApiState, ControlSocket, SharedState};
 use mailsluice::lane::{LaneState, LaneStatuses, LimitWaits, Wakeups};
@@ -121,6 +122,7 @@ impl Relay {
         let store: Arc<dyn Store> = Arc::new(store);
         let test_mode = runtime.block_on(Switch::load(store.clone(), &config.test_mode)).unwrap();
         let timeline = store.timeline().clone();
+        let config = Arc::new(config);
         let (router, wakeups) = (Arc::new(Router::new(&config)), Arc::new(Wakeups::default()));
         let sign_ins = Arc::new(SignIns::default());
         let services = AccountServices {
@@ -147,8 +149,20 @@ impl Relay {
             let _inside = runtime.enter();
             switches::without_a_file(test_mode.clone())
         };
+        let limit_waits = LimitWaits::default();
+        let alert_services = AlertServices {
+            store: store.clone(),
+            timeline: timeline.clone(),
+            accounts: accounts.clone(),
+            sign_ins: sign_ins.clone(),
+            statuses: statuses.clone(),
+            limit_waits: limit_waits.clone(),
+            wakeups: wakeups.clone(),
+            http: sign_ins.http(),
+        };
         let state = ApiState {
-            limit_waits: LimitWaits::default(),
+            alerts: Arc::new(Alerts::new(alert_services, config.clone(), router.clone())),
+            limit_waits,
             outcomes: Arc::default(),
             memory: MemoryBudget::new(1 << 20),
             memory_out: MemoryBudget::new(1 << 20),
@@ -160,7 +174,7 @@ impl Relay {
             store,
             started: timeline.now(),
             timeline,
-            config: Arc::new(config),
+            config,
             is_running: true,
             version: "9.9.9",
             wakeups,

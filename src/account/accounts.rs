@@ -248,6 +248,7 @@ impl Accounts {
             // Who waits may take a fallback now.
             closing.wake_all();
         }
+        self.wakeups.call_troubled();
         is_news
     }
 
@@ -287,6 +288,7 @@ impl Accounts {
                 account.wake_all();
             }
         }
+        self.wakeups.call_troubled();
         Ok(ended)
     }
 
@@ -326,6 +328,7 @@ impl Accounts {
 
     /// What waited for an upstream, and so is due, may go.
     pub(super) fn wake_lanes(&self, upstream: &str) {
+        self.wakeups.call_troubled();
         for lane in self.router.load().lanes_of(upstream) {
             self.wakeups.wake(&lane);
         }

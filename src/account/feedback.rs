@@ -378,14 +378,14 @@ impl Feedback<'_> {
             return;
         }
         let (upstream, account) = (&*self.account.key().upstream, self.account.name());
-        let next = down.probe_at.map(|at| self.wall(at));
-        let reason = &down.reason;
+        let (next, reason) = (down.probe_at.map(|at| self.wall(at)), &down.reason);
         if down.failures == 1 {
             tracing::warn!(event = "upstream_down", upstream, account, reason, next);
         }
         if down.is_newly_disabled(self.account.settings().upstream.disable_after) {
             let failures = down.failures;
             tracing::error!(event = "upstream_disabled", upstream, account, reason, failures, next);
+            self.accounts.wakeups.call_troubled();
         }
     }
 

@@ -13,6 +13,7 @@ use super::obstacle::{Down, Obstacle};
 use super::pool::{Pool, PooledConnection, SharedPool};
 use super::settings::AccountSettings;
 use super::tasks::{SoleTask, Spawner};
+use super::throughput::{FinishedRecipients, Throughput};
 use super::waiters::{Place, Waiters};
 use crate::limits::{AccountKey, Ceilings, LearnedPace, Scope, Wait};
 use crate::metrics::CountedLogin;
@@ -43,6 +44,8 @@ pub(super) struct UpstreamState {
     pub(super) refused_senders: Complaints,
     /// Replies of which nothing is known.
     pub(super) strange_replies: Complaints,
+    /// What it has taken and refused of late.
+    pub(super) throughput: Throughput,
     /// Whether a window of all accounts together has a quota.
     pub(super) shares_quotas: AtomicBool,
     /// What it shares with other upstreams.
@@ -101,6 +104,16 @@ impl Account {
         };
         account.follow_pace();
         Arc::new(account)
+    }
+
+    /// Notes what became of recipients of a submitted message.
+    pub(crate) fn note_finished(&self, finished: FinishedRecipients, now: Moment) {
+        self.upstream.throughput.note(finished, now);
+    }
+
+    /// Notes that the upstream has taken a message that does not count towards what arrives.
+    pub(crate) fn note_sent(&self, now: Moment) {
+        self.upstream.throughput.note_sent(now);
     }
 
     /// The name by which it is counted.
@@ -327,6 +340,7 @@ impl UpstreamState {
             dialogue: Arc::new(DialogueHub::new(upstream)),
             refused_senders: Complaints::default(),
             strange_replies: Complaints::default(),
+            throughput: Throughput::default(),
             shares_quotas: AtomicBool::default(),
             group: ArcSwapOption::empty(),
             members: Mutex::default(),

@@ -65,6 +65,7 @@ impl TokenChanges {
             account.wake_all();
             // Lanes that have nothing to send now show how they are, too.
             self.wakeups.wake_all();
+            self.wakeups.call_troubled();
         }
     }
 }

@@ -6,6 +6,7 @@ use super::accounts::Accounts;
 use super::complaints::{Complaint, Complaints};
 use super::login::{Account, UpstreamState};
 use super::obstacle::Obstacle;
+use super::throughput::FinishedRecipients;
 use crate::lane::LaneState;
 use crate::limits::{Amount, Availability, Capacity, Cause, Ceilings, Counts, Forecast, LimitLine, Scope};
 use crate::store::{LaneName, StoreError};
@@ -57,9 +58,18 @@ pub struct StopInForce {
     pub action: Option<String>,
 }
 
+/// Why an upstream is off that a person has switched off.
+pub const DISABLED_BY_HAND: &str = "disabled by hand";
+
+/// What a person does to let an upstream send again.
+#[must_use]
+pub fn enabling(upstream: &str) -> String {
+    format!("mailsluice upstream enable {upstream}")
+}
+
 /// What a person does about a stop.
 pub(super) fn mend_then_enable(upstream: &str) -> String {
-    format!("mend it, then `mailsluice upstream enable {upstream}`")
+    format!("mend it, then `{}`", enabling(upstream))
 }
 
 impl Accounts {
@@ -152,6 +162,19 @@ impl Accounts {
         }
         let state = nearest.filter(|_| all_wait).map_or(LaneState::Up, |obstacle| obstacle.state());
         Some(UpstreamView { state, accounts })
+    }
+
+    /// What an upstream has taken and refused within [`THROUGHPUT_WINDOW`](super::THROUGHPUT_WINDOW), at most since the start.
+    #[must_use]
+    pub fn finished_recipients(&self, upstream: &str) -> FinishedRecipients {
+        let now = self.timeline.now();
+        self.of(upstream).first().map(|first| first.upstream.throughput.finished(now)).unwrap_or_default()
+    }
+
+    /// When an upstream last took something, since the start.
+    #[must_use]
+    pub fn last_sent(&self, upstream: &str) -> Option<Moment> {
+        self.of(upstream).first().and_then(|first| first.upstream.throughput.last_sent())
     }
 
     /// The senders as whom accounts of an upstream may not send at present, by the provider's word.

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 failed (also: nothing found by that id or name), 2 wrong use or configuration.
 
+mod alert;
 mod at_rest;
 mod backup;
 mod blacklist;
@@ -137,6 +138,9 @@ enum MainCommand {
     /// Look for damage in the store, or save what can be read of it; the relay is stopped
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Try whether alerts arrive
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Read the configuration again; a bad one is reported and the old one stays in force
     #[command(after_help = "Example:\n  mailsluice reload")]
     Reload,
@@ -200,6 +204,7 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Upstream(command) => upstream::execute(&command, context),
         MainCommand::Backup(options) => backup::execute(&options, context),
         MainCommand::Store(command) => store::execute(&command, context),
+        MainCommand::Alert(command) => alert::execute(&command, context),
         MainCommand::Reload => reload::execute(context),
         MainCommand::TestMode(command) => test_mode::execute(command, context),
         MainCommand::Dkim(command) => dkim::execute(&command, context),

@@ -7,19 +7,16 @@ use super::tree::{Node, Value};
 
 /// Values that change nothing.
 enum Harmless {
-    /// This text.
-    Text(&'static str),
     /// This number.
     Number(i64),
     /// Only an empty list or table.
     Empty,
 }
 
-use Harmless::{Empty, Number, Text};
+use Harmless::{Empty, Number};
 
 /// Section, key, and the values that are accepted.
-const KEYS: &[(&str, &str, Harmless)] =
-    &[("", "history_days", Number(30)), ("", "alert", Empty), ("console", "user", Empty)];
+const KEYS: &[(&str, &str, Harmless)] = &[("", "history_days", Number(30)), ("console", "user", Empty)];
 
 /// What a key that no section of this version reads is.
 pub(super) enum KeyStatus {

@@ -11,7 +11,7 @@ use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
 use super::sections::{
-    console, dkim, dns, limit_group, listener, oauth, queue, rule, secrets, session, signature, smime,
+    alert, console, dkim, dns, limit_group, listener, oauth, queue, rule, secrets, session, signature, smime,
     switches, top, upstream, user,
 };
 use super::tree::Table;
@@ -270,6 +270,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
     let api_tokens = console::tokens(&mut root);
     let console = console::read(&mut root, &api_tokens, &listeners);
     let session = session::read(root.section("session"));
+    let upstream_count = upstreams.len();
     let mut config = Config {
         hostname: top::hostname(&mut root),
         data_dir: top::data_dir(&mut root),
@@ -294,6 +295,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         rules: Vec::new(),
         sign_ins,
         secrets: secrets::read(root.section("secrets")),
+        alert: alert::read(root.section("alert"), upstream_count),
         console,
         api_tokens,
     };

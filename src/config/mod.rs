@@ -6,6 +6,7 @@
 
 mod account;
 mod addresses;
+mod alert;
 mod certificate;
 mod check;
 mod client_id;
@@ -58,6 +59,7 @@ mod window;
 mod words;
 
 pub use account::{CausesSet, Fallback, LimitGroup, Login, SharedLimits};
+pub use alert::{AlertSettings, WebhookUrl};
 pub use certificate::CertificateFacts;
 pub use client_id::NO_CLIENT_ID;
 pub use console::{ApiRole, ApiToken, Console, MetricsAccess, TokenHash};

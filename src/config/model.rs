@@ -11,7 +11,8 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::{
-    ApiToken, ByteSize, Console, Identity, NamedSignature, Rule, Secrets, SignIn, SmimeEntry, Upstream, User,
+    AlertSettings, ApiToken, ByteSize, Console, Identity, NamedSignature, Rule, Secrets, SignIn, SmimeEntry,
+    Upstream, User,
 };
 use crate::mail::{Address, Completion, DomainKey};
 
@@ -64,6 +65,8 @@ pub struct Config {
     pub sign_ins: Vec<Arc<SignIn>>,
     /// `[secrets]`
     pub secrets: Secrets,
+    /// `[alert]`
+    pub alert: AlertSettings,
     /// `[console]`
     pub console: Console,
     /// `[[api_token]]`

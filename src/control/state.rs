@@ -9,6 +9,7 @@ use super::config_request::ConfigRequests;
 use super::scrapes::Scrapes;
 use super::stream::Streams;
 use crate::account::Accounts;
+use crate::alert::Alerts;
 use crate::config::Config;
 use crate::deliver::OutcomeWatchers;
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
@@ -64,6 +65,8 @@ pub struct ApiState {
     pub estimate: Arc<Estimate>,
     /// Where tokens come from.
     pub sign_ins: Arc<SignIns>,
+    /// What a person must know, and who is told.
+    pub alerts: Arc<Alerts>,
     /// Test mode.
     pub test_mode: Arc<Switch>,
     /// Switches that the configuration file could not take.

@@ -1,5 +1,6 @@
 //! The shapes of the JSON. Times are RFC 3339 in UTC, sizes octets, durations seconds.
 
+mod alerts;
 mod blacklist;
 mod bulk;
 mod health;
@@ -18,6 +19,7 @@ mod trace;
 mod upstream;
 mod waits;
 
+pub use alerts::AlertTrialJson;
 pub use blacklist::{
     BlacklistAnswer, BlacklistLine, BlacklistRequest, ImportAnswer, ImportFault, LearnRequest,
     LearnedAddress, LearnedLine,

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use super::attempted::RecipientOutcome;
 use super::context::Context;
-use crate::config::{BounceFrom, Filter, GraphMailbox, Login, Upstream, UpstreamKind};
+use crate::config::{Login, Upstream};
 use crate::mail::header::{self, Fields, Header};
 use crate::mail::message_id;
 use crate::mail::{
     Address, AddressKey, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath,
 };
+use crate::report::author::report_author;
 use crate::report::dsn::{Dsn, Kind, Listing, REPORT_MARK, Recipient, ReportCause, ReportReader};
 use crate::smtp::Reply;
 use crate::store::{
@@ -181,7 +182,7 @@ impl Report<'_> {
             zone: &context.config.timezone,
             lifetime: context.config.queue.expire_after,
             hostname: &context.config.hostname,
-            from: &bounce_from(shared, to),
+            from: &report_author(&context.config, shared.upstream, to),
             to,
             message_id: &message_id::generate(&queue_id, &context.config.hostname),
             date: self.wall,
@@ -313,27 +314,6 @@ fn account_of<'a>(upstream: &'a Upstream, message: &Message) -> &'a Login {
     let bound = upstream.accounts.iter().find(is_bound_to);
     let free = upstream.accounts.iter().find(|account| !account.sender_bound);
     bound.or(free).unwrap_or(&upstream.accounts[0])
-}
-
-/// The From of reports. Some providers take only mail that is from the account's own address, or the one that all its mail has.
-fn bounce_from(shared: &Reporter<'_>, to: &Address) -> Address {
-    if let BounceFrom::Address(address) = &shared.context.config.queue.bounce_from {
-        return address.clone();
-    }
-    // Where each message names its mailbox, there is none that the sender does not have: it tells itself.
-    let is_by_author =
-        matches!(&shared.upstream.kind, UpstreamKind::Graph(graph) if graph.mailbox == GraphMailbox::From);
-    if is_by_author && Filter::any_matches(&shared.upstream.filter, to) {
-        return to.clone();
-    }
-    let account = shared.upstream.accounts.first();
-    let fixed =
-        shared.upstream.sender.as_ref().zip(account).and_then(|(s, account)| s.fixed_address(account));
-    let account = fixed.or_else(|| account.and_then(|account| Address::parse(account.name()).ok()));
-    let hostname = &shared.context.config.hostname;
-    account
-        .or_else(|| Address::parse(&format!("MAILER-DAEMON@{hostname}")).ok())
-        .unwrap_or_else(|| Address::parse("MAILER-DAEMON@localhost").expect("it is a mailbox"))
 }
 
 /// A recipient of a report: of that no report is wanted.

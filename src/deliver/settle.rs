@@ -10,11 +10,12 @@ use super::mailboxes;
 use super::pause::Pauses;
 use super::reports::{self, Affected, Reporter};
 use super::sent_copy;
-use crate::account::Account;
+use crate::account::{Account, FinishedRecipients};
 use crate::mail::QueueId;
 use crate::metrics::{CountedLogin, CountedOutcome};
 use crate::store::{
-    BlacklistEntry, Delivery, Leased, LeasedMove, Message, NewMessage, RecipientState, Settlement, StoreError,
+    BlacklistEntry, Delivery, Leased, LeasedMove, Message, MessageKind, NewMessage, RecipientState,
+    Settlement, StoreError,
 };
 use crate::time::Moment;
 use crate::upstream::Outcome;
@@ -37,6 +38,9 @@ pub(super) async fn settle(lane: &LaneSettings, account: Option<&Account>, mut a
     let queue_id = &attempted.leased.message.queue_id;
     // Before its reports, which tell of it. Noted twice for the same attempt it counts once.
     let listed = mailboxes::note_attempt(context, &attempted.outcomes, queue_id).await;
+    if let Some(account) = account {
+        note_finished(account, &attempted, expired, now);
+    }
     let is_sent = attempted.outcomes.iter().any(|each| each.outcome == Outcome::Sent);
     let copy = match (attempted.sent.take().filter(|_| is_sent), account) {
         (Some(sent), Some(account)) => sent_copy::copy_of(context, account, queue_id, &sent.content).await,
@@ -83,6 +87,23 @@ fn log_attempt(lane: &LaneSettings, account: Option<&Account>, attempted: &Attem
         |each: &&RecipientOutcome| state(each.outcome, pauses.expired()) != RecipientState::Waiting;
     let settled: Vec<_> = attempted.outcomes.iter().filter(is_settled).cloned().collect();
     delivery_log::attempt(&common, &settled);
+}
+
+/// Notes what the upstream has taken and refused. Whether a report of ours arrives says nothing of the mail of programs.
+fn note_finished(account: &Account, attempted: &Attempted, expired: bool, now: Moment) {
+    // The blacklist's word is none of the upstream's.
+    let is = |each: &RecipientOutcome, wanted| {
+        state(each.outcome, expired) == wanted && each.recipient.listed.is_none()
+    };
+    let count =
+        |wanted: RecipientState| attempted.outcomes.iter().filter(|each| is(each, wanted)).count() as u64;
+    let finished =
+        FinishedRecipients { sent: count(RecipientState::Sent), bounced: count(RecipientState::Bounced) };
+    match attempted.leased.message.kind {
+        MessageKind::Report if finished.sent > 0 => account.note_sent(now),
+        MessageKind::Report => {}
+        MessageKind::Submitted => account.note_finished(finished, now),
+    }
 }
 
 /// Gives up the lease of a message that was not tried. While the store fails it is tried again: the message would stay

@@ -5,41 +5,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::diagnosis::{Check, Diagnosis, Notes};
-use crate::expiry::Expiry;
+use crate::alert::{Disk, DiskVerdict, MAKE_ROOM};
+use crate::expiry::{Expiry, ExpiryVerdict};
 
-/// How long before an end it is said.
-const SOON: Duration = Duration::from_hours(30 * 24);
-/// When there is less than this many times of what is needed, it is said.
-const TIGHT: u64 = 4;
 /// No relay of this version has run before.
 const MADE: &str = "2026-06-01T00:00:00Z";
 /// How far the time of a file may be ahead of the clock.
 const SKEW: Duration = Duration::from_mins(10);
 
-/// The room at a place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disk {
-    /// The place.
-    pub path: String,
-    /// What is free, in octets.
-    pub free: u64,
-    /// What must be (`[queue] min_free_disk`).
-    pub needed: u64,
-}
-
 /// Whether it ends soon.
 #[must_use]
 pub fn judge_expiry(ends: &Expiry, now: Timestamp) -> Vec<Diagnosis> {
-    let Expiry { subject, what, at, action, .. } = ends;
-    let mut notes = Notes::new(Check::Expiry, subject);
-    let day = at.to_string();
-    let day = day.get(..10).unwrap_or(&day);
-    if *at <= now {
-        notes.fault(format!("the {what} has ended on {day}"), action);
-    } else if at.duration_since(now).unsigned_abs() <= SOON {
-        notes.warning(format!("the {what} ends on {day}"), action);
-    } else {
-        notes.ok(format!("the {what} holds until {day}"));
+    let mut notes = Notes::new(Check::Expiry, &ends.subject);
+    match ends.verdict(now) {
+        ExpiryVerdict::Over(text) => notes.fault(text, &ends.action),
+        ExpiryVerdict::Soon(text) => notes.warning(text, &ends.action),
+        ExpiryVerdict::Later(text) => notes.ok(text),
     }
     notes.done()
 }
@@ -47,22 +28,11 @@ pub fn judge_expiry(ends: &Expiry, now: Timestamp) -> Vec<Diagnosis> {
 /// Whether there is room for mail.
 #[must_use]
 pub fn judge_disk(disk: &Disk) -> Vec<Diagnosis> {
-    let Disk { path, free, needed } = disk;
-    let mut notes = Notes::new(Check::Disk, path);
-    let mebibytes = free >> 20;
-    let remedy = "make room, or write a smaller min_free_disk in [queue]";
-    if free < needed {
-        notes.fault(
-            format!("{mebibytes} MiB are free, less than min_free_disk, so that no mail is accepted"),
-            remedy,
-        );
-    } else if *free < needed.saturating_mul(TIGHT) {
-        notes.warning(
-            format!("{mebibytes} MiB are free; below {} MiB no mail is accepted", needed >> 20),
-            remedy,
-        );
-    } else {
-        notes.ok(format!("{mebibytes} MiB are free"));
+    let mut notes = Notes::new(Check::Disk, &disk.path);
+    match disk.verdict() {
+        DiskVerdict::Full(text) => notes.fault(text, MAKE_ROOM),
+        DiskVerdict::Tight(text) => notes.warning(text, MAKE_ROOM),
+        DiskVerdict::Enough(text) => notes.ok(text),
     }
     notes.done()
 }
@@ -122,7 +92,8 @@ mod tests {
             ("2026-12-27T00:00:00Z", Level::Ok),
         ] {
             let (kind, subject, action) = (ExpiryKind::Secret, "oauth m365".to_owned(), "renew".to_owned());
-            let ends = Expiry { kind, subject, what: "client secret", at: at.parse().unwrap(), action };
+            let (what, upstream) = ("client secret", None);
+            let ends = Expiry { kind, subject, what, upstream, at: at.parse().unwrap(), action };
             assert_eq!(only(&judge_expiry(&ends, now)), want, "{at}");
         }
     }

@@ -24,7 +24,7 @@ pub use dkim::judge as judge_dkim;
 pub use dmarc::{Dmarc, judge as judge_dmarc};
 pub use in_use::{SendersInUse, judge_parent, senders_in_use};
 pub use inquiry::inquire;
-pub use machine::{Disk, judge_clock, judge_disk, judge_expiry, judge_mode};
+pub use machine::{judge_clock, judge_disk, judge_expiry, judge_mode};
 pub use names::{judge_exchange, judge_own_name};
 pub use organisation::organisation;
 pub use sender::{SenderDomain, Via};

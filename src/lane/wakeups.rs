@@ -13,6 +13,8 @@ pub struct Wakeups {
     lanes: Mutex<HashMap<LaneName, Signal>>,
     /// Told when mail may stand where it does not belong.
     unserved: Notify,
+    /// Told when an upstream or an account has come into trouble, or out of it.
+    troubled: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,16 @@ impl Wakeups {
     /// Waits until there may be such mail.
     pub async fn unserved(&self) {
         self.unserved.notified().await;
+    }
+
+    /// Somebody is to look which upstreams and accounts are in trouble.
+    pub fn call_troubled(&self) {
+        self.troubled.notify_one();
+    }
+
+    /// Waits until that may have changed.
+    pub async fn troubled(&self) {
+        self.troubled.notified().await;
     }
 
     /// Tells all lanes.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::core::{Parts, configure_accounts, restored_waits};
+use super::core::{Parts, alerts, configure_accounts, restored_waits};
 use super::error::RelayError;
 use super::front::estimate_of;
 use crate::config::Config;
@@ -47,7 +47,9 @@ pub async fn at_rest(config: Config) -> Result<SharedState, RelayError> {
     let test_mode = Arc::new(Switch::look(store.clone(), &context.config.test_mode).await?);
     // Nobody is there to take a request to change something.
     let (requests, _): (mpsc::Sender<ConfigRequest>, _) = mpsc::channel(1);
+    let alerts = alerts(&context, &sign_ins);
     Ok(SharedState::new(ApiState {
+        alerts,
         is_running: false,
         started: context.timeline.now(),
         version: env!("CARGO_PKG_VERSION"),

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    ApiToken, Blacklist, Config, Console, DkimEntry, Language, Listener, Log, Login, NamedSignature, Queue,
-    Rule, Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream, UpstreamKind, User,
-    UserPassword, dkim_key_name,
+    AlertSettings, ApiToken, Blacklist, Config, Console, DkimEntry, Language, Listener, Log, Login,
+    NamedSignature, Queue, Rule, Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream,
+    UpstreamKind, User, UserPassword, dkim_key_name,
 };
 use crate::mail::Completion;
 
@@ -45,6 +45,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         rules,
         sign_ins,
         secrets,
+        alert,
         console,
         api_tokens,
     } = old;
@@ -66,16 +67,15 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes
         .items(dkim, &new.dkim, selector, |old, new| old.from == new.from && same_secret(&old.key, &new.key));
     changes.key("dns.servers", &dns.servers, &new.dns.servers);
-    let smime_name = |entry: &SmimeEntry| format!("smime {}", entry.address);
-    changes.items(smime, &new.smime, smime_name, SmimeEntry::eq);
-    let signature = |signature: &NamedSignature| format!("signature {}", signature.name);
-    changes.items(signatures, &new.signatures, signature, NamedSignature::eq);
+    changes.items(smime, &new.smime, |entry| format!("smime {}", entry.address), SmimeEntry::eq);
+    changes.items(signatures, &new.signatures, |one| format!("signature {}", one.name), NamedSignature::eq);
     changes.items(users, &new.users, |user| format!("user {}", user.name), same_user);
     changes.rules(rules, &new.rules);
     let sign_in = |sign_in: &Arc<SignIn>| format!("oauth {}", sign_in.name);
     changes.items(sign_ins, &new.sign_ins, sign_in, |old, new| **old == **new);
     let Secrets { key } = secrets;
     changes.key("secrets.key", key, &new.secrets.key);
+    changes.alert(alert, &new.alert);
     changes.console((console, api_tokens), new);
     changes.0
 }
@@ -186,6 +186,14 @@ impl Changes {
         self.key("test_mode.action", action, &new.action);
         self.key("test_mode.address", address, &new.address);
         self.key("test_mode.capture_max", capture_max, &new.capture_max);
+    }
+
+    fn alert(&mut self, old: &AlertSettings, new: &AlertSettings) {
+        let AlertSettings { mail_to, webhook, command, nothing_sent_for } = old;
+        self.key("alert.mail_to", mail_to, &new.mail_to);
+        self.key("alert.webhook", webhook, &new.webhook);
+        self.key("alert.command", command, &new.command);
+        self.key("alert.nothing_sent_for", nothing_sent_for, &new.nothing_sent_for);
     }
 
     /// Compares where the control interface is, and who comes in there.
@@ -315,6 +323,11 @@ mod tests {
             (":2525", ":2526", &["listener 127.0.0.1:2526: new", "listener 127.0.0.1:2525: gone"]),
             (":2525\"", ":2525\"\nmode = \"direct\"", &["listener 127.0.0.1:2525: changed"]),
             ("[queue]\n", "[queue]\n[console]\naddress = \"off\"\n", &["console.address"]),
+            (
+                "[queue]\n",
+                "[queue]\n[alert]\nwebhook = \"https://a.example/\"\nnothing_sent_for = \"2h\"\n",
+                &["alert.webhook", "alert.nothing_sent_for"],
+            ),
             ("[queue]\n", "[queue]\n[console]\nhosts = [\"a\"]\n", &["console.hosts"]),
             ("[queue]\n", "[queue]\n[console]\nmetrics = \"open\"\n", &["console.metrics"]),
             ("\"one\"", "\"two\"", &["user erp: changed"]),

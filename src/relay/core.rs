@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::error::RelayError;
 use super::{housekeeping, restored};
 use crate::account::{AccountServices, Accounts};
+use crate::alert::{AlertServices, Alerts};
 use crate::config::Config;
 use crate::deliver::{Context, DirectService, Exchanges, Lanes, Phase};
 use crate::lane::{LaneStatuses, LimitWaits, Wakeups};
@@ -46,6 +47,8 @@ pub struct Core {
     pub started: Moment,
     /// Where tokens come from.
     pub sign_ins: Arc<SignIns>,
+    /// What a person must know, and who is told.
+    pub alerts: Arc<Alerts>,
     /// Who it is: its listeners announce it, and its upstreams must not.
     pub instance: InstanceId,
     phase: watch::Sender<Phase>,
@@ -89,6 +92,7 @@ impl Core {
             test_mode,
             kept_switches: Arc::default(),
             login_secret: LoginSecret::load(&*context.store).await?,
+            alerts: alerts(&context, &sign_ins),
             context,
             sign_ins,
             instance,
@@ -115,6 +119,7 @@ impl Core {
         self.house.spawn(housekeeping::run(self.context.clone()));
         self.house.spawn(housekeeping::move_unserved(self.context.clone()));
         self.house.spawn(housekeeping::examine(self.context.clone()));
+        self.house.spawn(housekeeping::tell_alerts(self.context.phase.clone(), self.alerts.clone()));
     }
 
     /// Puts another configuration in force: queued mail follows it, attempts that are under way end by the old one.
@@ -135,6 +140,7 @@ impl Core {
         let before = (*self.context).clone();
         self.context = Arc::new(Context { config, router, transformer, ..before });
         self.configure_accounts();
+        self.alerts.follow(self.context.config.clone(), self.context.router.clone());
         self.begin_sending();
         self.retry_after_reading();
         Ok(())
@@ -252,6 +258,21 @@ pub(super) fn configure_accounts(context: &Context) {
     let names = config.upstreams.iter().map(|upstream| &*upstream.name);
     let all: Vec<_> = names.flat_map(|name| accounts.of(name)).collect();
     metrics.configure(all.iter().map(|account| account.counted()));
+}
+
+/// Who tells what a person must know.
+pub(super) fn alerts(context: &Context, sign_ins: &Arc<SignIns>) -> Arc<Alerts> {
+    let services = AlertServices {
+        store: context.store.clone(),
+        timeline: context.timeline.clone(),
+        accounts: context.accounts.clone(),
+        sign_ins: sign_ins.clone(),
+        statuses: context.statuses.clone(),
+        limit_waits: context.limit_waits.clone(),
+        wakeups: context.wakeups.clone(),
+        http: sign_ins.http(),
+    };
+    Arc::new(Alerts::new(services, context.config.clone(), context.router.clone()))
 }
 
 /// How long lanes have waited for limits, as a predecessor has noted it.

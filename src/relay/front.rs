@@ -216,6 +216,7 @@ fn control_state(core: &Core, lasting: &Lasting, requests: &ConfigRequests) -> A
         accounts: context.accounts.clone(),
         estimate: estimate_of(context),
         sign_ins: core.sign_ins.clone(),
+        alerts: core.alerts.clone(),
         test_mode: core.test_mode.clone(),
         kept_switches: core.kept_switches.clone(),
         requests: requests.clone(),

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
+use crate::alert::Alerts;
 use crate::deliver::{Context, Phase};
 use crate::sent_copy;
 use crate::store::{LaneKind, LaneMove, LaneName, StoreError};
@@ -65,6 +68,14 @@ pub(super) async fn examine(context: Arc<Context>) {
         effect = "mail goes on as far as the damage lets it",
         action = "stop the relay, keep a copy of data_dir, and run `mailsluice store check`"
     );
+}
+
+/// Tells administrators what they must know, until the relay stops.
+pub(super) async fn tell_alerts(mut phase: watch::Receiver<Phase>, alerts: Arc<Alerts>) {
+    tokio::select! {
+        () = alerts.run() => {}
+        _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => {}
+    }
 }
 
 /// Moves mail whenever somebody has put it where nobody takes it: an attempt by an older configuration, or a session that

@@ -1,5 +1,7 @@
-//! What the outside learns: the log, the reports to senders, and the test mail that a person sends.
+//! What the outside learns: the log, the reports to senders, the mail to administrators, and the test mail that a person sends.
 
+pub mod alert_mail;
+pub mod author;
 pub mod dsn;
 pub mod log;
 pub mod test_mail;

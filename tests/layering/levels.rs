@@ -15,7 +15,7 @@ const LEVELS: &[&[&str]] = &[
     &["imap", "returned"],
     &["account"],
     &["policy", "transform"],
-    &["session", "deliver"],
+    &["session", "deliver", "alert"],
     &["listen", "control", "doctor", "explain", "sent_copy"],
     &["relay"],
     &["cli", "main"],

@@ -133,6 +133,7 @@ impl Simulation {
             accounts: context.accounts.clone(),
             estimate: Arc::new(self.estimate()),
             sign_ins: core.sign_ins.clone(),
+            alerts: core.alerts.clone(),
             test_mode: core.test_mode.clone(),
             kept_switches: core.kept_switches.clone(),
             requests: without_a_file(core.test_mode.clone()),

@@ -166,6 +166,7 @@ fn config(folder: &std::path::Path) -> Config {
         timezone: jiff::tz::TimeZone::UTC,
         language: Language::English,
         watch: false,
+        alert: AlertSettings::default(),
         dns: Dns::default(),
         complete_addresses: None,
         secrets: Secrets::default(),

@@ -6,9 +6,10 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use crate::alert::Disk;
 use crate::config::Config;
 use crate::control::view::StatusJson;
-use crate::doctor::{Diagnosis, Disk, judge_clock, judge_disk, judge_expiry, judge_mode};
+use crate::doctor::{Diagnosis, judge_clock, judge_disk, judge_expiry, judge_mode};
 use crate::expiry::expiries;
 use crate::time::{Clock, SystemClock};
 
@@ -22,20 +23,14 @@ pub(super) fn judge(config: &Config, status: Option<&StatusJson>) -> Vec<Diagnos
         found.extend(judge_expiry(&ends, now));
     }
     let path = config.data_dir.display().to_string();
-    if let Some(free) = free(&config.data_dir) {
-        found.extend(judge_disk(&Disk { path: path.clone(), free, needed: config.queue.min_free_disk.0 }));
+    if let Some(disk) = Disk::of(config) {
+        found.extend(judge_disk(&disk));
     }
     found.extend(judge_clock(now, newest(&config.data_dir)));
     if let Ok(facts) = std::fs::metadata(&config.data_dir) {
         found.extend(judge_mode(&path, facts.permissions().mode()));
     }
     found
-}
-
-/// What is free where the data is, or will be.
-fn free(data_dir: &Path) -> Option<u64> {
-    let disk = data_dir.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok())?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// When something was last written there.

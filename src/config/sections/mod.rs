@@ -1,5 +1,6 @@
 //! A file for each section of the configuration.
 
+pub(super) mod alert;
 mod argon2id;
 pub(super) mod console;
 pub(super) mod dkim;

@@ -3,6 +3,7 @@
 //! A route stands in one of two lists: what everybody may see who comes in, and what needs the role admin. By these lists
 //! requests are judged, and the document that describes the interface is made.
 
+mod alerts;
 mod blacklist;
 mod blacklist_file;
 mod bulk;
@@ -87,6 +88,7 @@ fn admin_routes() -> OpenApiRouter<SharedState> {
         .routes(routes!(trace::follow))
         .routes(routes!(probe::run))
         .routes(routes!(sign_ins::accept))
+        .routes(routes!(alerts::test))
         .routes(routes!(reload::reload))
         .routes(routes!(test_mode::set))
         // A content is bounded by what reads it.

@@ -9,8 +9,8 @@ use axum::response::Response;
 use tokio::sync::mpsc;
 
 use super::limits::must_exist;
-use super::upstreams::enabling;
 use crate::account::Account;
+use crate::account::enabling;
 use crate::control::view::{ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, action, tell_steps};
 use crate::control::{ApiError, ApiState, Streams};
 

@@ -14,8 +14,8 @@ use url::form_urlencoded;
 use utoipa::IntoParams;
 
 use super::limits::must_exist;
-use super::upstreams::enabling;
 use crate::account::AccountView;
+use crate::account::enabling;
 use crate::config::ApiRole;
 use crate::control::access::Caller;
 use crate::control::view::{

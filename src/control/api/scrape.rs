@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use super::reading::Reading;
 use super::{health, sign_ins, upstreams};
+use crate::alert::StoreFacts;
 use crate::control::ApiState;
 use crate::control::scrapes::RelayState;
-use crate::control::view::{AccountJson, LimitJson, RestoredJson, UpstreamJson, Used};
+use crate::control::view::{AccountJson, LimitJson, UpstreamJson, Used};
 use crate::expiry::expiries;
 use crate::lane::LaneState;
 use crate::limits::Load;
@@ -30,10 +31,9 @@ pub(super) async fn gather(state: &ApiState) -> RelayState {
     let restored = reading.of(state.store.restored_mail()).await.flatten();
     let store_fault = state.store.healthy().err().map(|error| error.to_string()).or(reading.fault());
     let sign_ins = sign_ins::all(state);
-    let mut needs_a_person: Vec<String> = store_fault.iter().cloned().collect();
-    needs_a_person.extend(upstreams.iter().flat_map(|upstream| upstreams::faults(state, upstream)));
-    needs_a_person.extend(sign_ins.iter().filter_map(sign_ins::fault));
-    needs_a_person.extend(restored.as_ref().map(RestoredJson::new).as_ref().and_then(RestoredJson::fault));
+    let facts = StoreFacts { fault: store_fault, restored };
+    let needs_a_person = state.alerts.standing(&facts).troubles.iter().map(ToString::to_string).collect();
+    let store_fault = facts.fault;
     let is_ready = health::reasons(state).is_empty();
     RelayState { upstreams, sign_ins, queue, copies, store_fault, needs_a_person, is_ready }
 }

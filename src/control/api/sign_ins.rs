@@ -54,10 +54,3 @@ pub(super) fn all(state: &ApiState) -> Vec<SignInJson> {
     let all = state.sign_ins.status().into_iter();
     all.map(|status| SignInJson::new(status, &state.timeline)).collect()
 }
-
-/// What a person must do for one, if so.
-pub(super) fn fault(sign_in: &SignInJson) -> Option<String> {
-    let action = sign_in.action.as_deref()?;
-    let reason = sign_in.reason.as_deref().unwrap_or_default();
-    Some(format!("sign-in {}: {reason}; {action}", sign_in.name))
-}

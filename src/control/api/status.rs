@@ -5,6 +5,7 @@ use axum::extract;
 
 use super::reading::Reading;
 use super::{sign_ins, upstreams};
+use crate::alert::StoreFacts;
 use crate::config::{self, ServerAuth, TlsMode};
 use crate::control::ApiState;
 use crate::control::view::{ListenerJson, RestoredJson, SentCopiesJson, StatusJson};
@@ -30,13 +31,12 @@ pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Jso
     let restored = reading.of(state.store.restored_mail()).await.flatten();
     let healthy = state.store.healthy().map_err(|error| error.to_string());
     let store_fault = healthy.err().or(reading.fault());
-    let mut needs_a_person: Vec<String> = store_fault.iter().map(|fault| format!("store: {fault}")).collect();
-    needs_a_person.extend((!state.is_running).then(|| NOT_RUNNING.to_owned()));
-    needs_a_person.extend(upstreams.iter().flat_map(|upstream| upstreams::faults(&state, upstream)));
-    let sign_ins = sign_ins::all(&state);
-    needs_a_person.extend(sign_ins.iter().filter_map(sign_ins::fault));
-    let restored = restored.as_ref().map(RestoredJson::new);
-    needs_a_person.extend(restored.as_ref().and_then(RestoredJson::fault));
+    let facts = StoreFacts { fault: store_fault, restored };
+    let standing = state.alerts.standing(&facts);
+    let StoreFacts { fault: store_fault, restored } = facts;
+    let mut needs_a_person: Vec<String> =
+        (!state.is_running).then(|| NOT_RUNNING.to_owned()).into_iter().collect();
+    needs_a_person.extend(standing.troubles.iter().map(ToString::to_string));
     Json(StatusJson {
         version: state.version.to_owned(),
         running: state.is_running,
@@ -44,12 +44,12 @@ pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Jso
         test_mode: super::test_mode::described(&state, state.test_mode.state(), tests),
         listeners: state.config.listeners.iter().map(listener).collect(),
         upstreams,
-        sign_ins,
+        sign_ins: sign_ins::all(&state),
         sent_copies: copies.iter().map(|waiting| SentCopiesJson::new(waiting, &state.timeline)).collect(),
         queued: state.store.queue_length(),
         queue: counts,
         totals,
-        restored,
+        restored: restored.as_ref().map(RestoredJson::new),
         store_fault,
         needs_a_person,
     })

@@ -7,7 +7,7 @@ use axum::extract::{self, FromRef as _, Path};
 use super::limits::{limits_of, must_exist};
 use super::reading::Reading;
 use super::reload::switch;
-use crate::account::{AccountView, UpstreamView};
+use crate::account::{AccountView, DISABLED_BY_HAND, UpstreamView, enabling};
 use crate::config::{self, FileChange};
 use crate::control::view::{
     AccountJson, LimitJson, RefusedSenderJson, StrangeReplyJson, UpstreamJson, action, rfc3339,
@@ -16,12 +16,6 @@ use crate::control::{ApiError, ApiState, KeptIn, SharedState};
 use crate::lane::LaneState;
 use crate::policy::kept_switches::KeptSwitches;
 use crate::store::{NewSuspension, SuspensionKind};
-
-/// Why an upstream is off that a person has switched off.
-const BY_HAND: &str = "disabled by hand";
-
-/// Refused senders that are named in a sentence.
-const NAMED: usize = 5;
 
 type NamePath = Result<Path<String>, PathRejection>;
 
@@ -91,11 +85,11 @@ pub(super) async fn disable(
             kind: SuspensionKind::Disabled,
             lasts: None,
             login: None,
-            reason: BY_HAND.to_owned(),
+            reason: DISABLED_BY_HAND.to_owned(),
         };
         state.accounts.suspend(suspension).await?;
     }
-    tracing::info!(event = "upstream_disabled", upstream = name, reason = BY_HAND);
+    tracing::info!(event = "upstream_disabled", upstream = name, reason = DISABLED_BY_HAND);
     one(&ApiState::from_ref(&shared), &name).await
 }
 
@@ -129,52 +123,6 @@ pub(super) async fn enable(
     }
     tracing::info!(event = "upstream_enabled", upstream = name, reason = "enabled by hand");
     one(&state, &name).await
-}
-
-/// What of an upstream has stopped that nobody has switched off, and as whom it does not let us send: why, and what a person
-/// does about it.
-pub(super) fn faults(state: &ApiState, upstream: &UpstreamJson) -> Vec<String> {
-    let is_meant = |reason: Option<&str>| reason == Some(BY_HAND);
-    if is_meant(upstream.reason.as_deref())
-        || state.router.upstream(&upstream.name).is_some_and(|upstream| !upstream.enabled)
-    {
-        return Vec::new();
-    }
-    let words = |account: &AccountJson| {
-        let whose =
-            if account.account.is_empty() { String::new() } else { format!(" account {}", account.account) };
-        let reason = account.reason.as_deref().unwrap_or_default();
-        let action = account.action.as_deref().unwrap_or_default();
-        format!("upstream {}{whose}: {reason}: {action}", upstream.name)
-    };
-    let accounts = upstream.accounts.iter().filter(|account| account.action.is_some());
-    let accounts = accounts.filter(|account| !is_meant(account.reason.as_deref())).map(words);
-    let strange = upstream.strange_replies.iter();
-    let strange = strange.map(|one| format!("upstream {}: {}: {}", upstream.name, one.reply, one.action));
-    accounts.chain(refusals(upstream)).chain(strange).collect()
-}
-
-/// The senders that an upstream refuses, those with the same advice together.
-fn refusals(upstream: &UpstreamJson) -> Vec<String> {
-    let mut by_advice: Vec<(&str, Vec<&str>)> = Vec::new();
-    for refused in &upstream.refused_senders {
-        match by_advice.iter_mut().find(|(advice, _)| *advice == refused.action) {
-            Some((_, senders)) => senders.push(&refused.sender),
-            None => by_advice.push((&refused.action, vec![&refused.sender])),
-        }
-    }
-    let words = |(advice, senders): (&str, Vec<&str>)| {
-        let more = senders.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let senders = senders[..senders.len().min(NAMED)].join(", ");
-        format!("upstream {} refuses mail from {senders}{more}: {advice}", upstream.name)
-    };
-    by_advice.into_iter().map(words).collect()
-}
-
-/// What a person does to let an upstream send again.
-pub(super) fn enabling(name: &str) -> String {
-    format!("mailsluice upstream enable {name}")
 }
 
 /// How an upstream differs by command from what the configuration says.
@@ -212,7 +160,8 @@ pub(super) async fn as_far_as_known(state: &ApiState, reading: &mut Reading) -> 
 
 /// Whether a person has switched it off.
 fn states_by_hand(lane: &LaneState, accounts: &[AccountView]) -> bool {
-    lane.reason() == BY_HAND || accounts.iter().any(|account| account.state.reason() == BY_HAND)
+    lane.reason() == DISABLED_BY_HAND
+        || accounts.iter().any(|account| account.state.reason() == DISABLED_BY_HAND)
 }
 
 async fn shown(upstream: &config::Upstream, state: &ApiState) -> Result<UpstreamJson, ApiError> {

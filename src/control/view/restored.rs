@@ -39,20 +39,4 @@ impl RestoredJson {
             limits_used: restored.limits_used,
         }
     }
-
-    /// What a person must see to; `None` when all of it was seen to.
-    #[must_use]
-    pub fn fault(&self) -> Option<String> {
-        let whence = match self.origin {
-            StoreOrigin::Backup => "the store is a backup of",
-            StoreOrigin::Salvage => "the store was saved from damaged files at",
-        };
-        (self.held > 0).then(|| {
-            format!(
-                "{whence} {}: {} of its {} messages are held, for they may have been sent already: mailsluice queue list \
-                 --state held, then queue release or queue delete",
-                self.made, self.held, self.messages
-            )
-        })
-    }
 }

@@ -33,6 +33,7 @@ pub(super) async fn record(
     prepared: Option<Prepared>,
 ) {
     let Some((sent, (session, handed))) = sent else { return permit.end(|end| end).await };
+    permit.account.note_sent(shared.context.timeline.now());
     log_sent(shared, &permit, (session, &handed.message), &sent);
     let reports = reports(shared, &permit, &handed.message, &sent).await;
     let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
