@@ -35,7 +35,9 @@ pub(super) struct DeliveryLine<'a> {
 
 /// Writes one line per recipient; for a test copy one line that names them all. What is logged is counted, by recipient.
 pub(super) fn attempt(line: &DeliveryLine<'_>, outcomes: &[RecipientOutcome]) {
-    outcomes.iter().for_each(|outcome| line.count(outcome));
+    for outcome in outcomes {
+        line.count(outcome);
+    }
     let message = line.message;
     let test = message.decisions.test.as_ref();
     if let (Some(test), [first, ..]) = (test.filter(|t| t.action == TestAction::Redirect), outcomes) {

@@ -141,7 +141,8 @@ async fn serve_connection(
         }
     }
     let counted = door.services.metrics.session_begins();
-    session::run(stream, ip, session_id(), doors, stopping).await;
+    // It is large, and nothing else of this task is.
+    Box::pin(session::run(stream, ip, session_id(), doors, stopping)).await;
     drop(counted);
     drop(pass);
 }

@@ -1,4 +1,4 @@
-//! The text that a scraper reads: the text format of Prometheus, version 0.0.4, or OpenMetrics 1.0.
+//! The text that a scraper reads: the text format of Prometheus, version 0.0.4, or `OpenMetrics` 1.0.
 
 use std::fmt::Write as _;
 

@@ -54,7 +54,7 @@ pub fn family(name: &str) -> Option<&'static MetricFamily> {
 macro_rules! families {
     ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(
-            #[doc = $help]
+            #[doc = concat!("`", $name, "`")]
             pub static $constant: MetricFamily = MetricFamily {
                 name: $name,
                 kind: MetricKind::$kind,

@@ -162,17 +162,17 @@ fn of_rules() -> BTreeMap<String, BTreeMap<String, String>> {
         };
         match words.split_once(':') {
             Some(("alert", value)) => {
-                name = value.trim().to_owned();
+                value.trim().clone_into(&mut name);
                 assert!(rules.insert(name.clone(), BTreeMap::new()).is_none(), "{name} stands twice");
             }
             Some((found, value)) if is_key(found) => {
-                key = found.to_owned();
+                found.clone_into(&mut key);
                 let value = value.trim().trim_start_matches(">-").to_owned();
                 rules.get_mut(&name).unwrap().insert(key.clone(), value);
             }
             _ if !name.is_empty() && !words.is_empty() => {
                 let value = rules.get_mut(&name).unwrap().get_mut(&key).unwrap();
-                *value += &format!(" {words}");
+                write!(value, " {words}").unwrap();
             }
             _ => {}
         }

@@ -72,7 +72,7 @@ async fn replies_do_not_pile_up() {
         let client = Deaf { line, greeted: false, given: 0, most: most.clone() };
         let (_stop, stopping) = watch::channel(false);
         // It ends by itself, when the client has had its time to read.
-        session::run(client, "127.0.0.1".parse().unwrap(), "deaf".into(), door, stopping).await;
+        Box::pin(session::run(client, "127.0.0.1".parse().unwrap(), "deaf".into(), door, stopping)).await;
         let most = most.load(Ordering::SeqCst);
         let line = line.escape_ascii();
         assert!((16 << 10..17 << 10).contains(&most), "{line}: {most} octets of replies were kept");

@@ -87,9 +87,13 @@ fn write_queue(text: &mut Exposition, state: &ApiState, queue: &QueueFigures) {
         sum.recipients += load.recipients;
     }
     let mut messages = text.begin(&families::WAITING_MESSAGES);
-    loads.iter().for_each(|(upstream, load)| messages.put(&[upstream], load.messages));
+    for (upstream, load) in &loads {
+        messages.put(&[upstream], load.messages);
+    }
     let mut recipients = text.begin(&families::WAITING_RECIPIENTS);
-    loads.iter().for_each(|(upstream, load)| recipients.put(&[upstream], load.recipients));
+    for (upstream, load) in &loads {
+        recipients.put(&[upstream], load.recipients);
+    }
     let mut sums = text.begin(&families::STORE_RECIPIENTS);
     for (outcome, count) in [
         ("accepted", totals.accepted),
@@ -166,9 +170,13 @@ fn write_limits(text: &mut Exposition, all: &[UpstreamJson]) {
 fn write_memory(text: &mut Exposition, state: &ApiState) {
     let budgets = [("in", state.memory.in_use()), ("out", state.memory_out.in_use())];
     let mut used = text.begin(&families::MEMORY_USED);
-    budgets.iter().for_each(|(name, budget)| used.put(&[name], budget.held));
+    for (name, budget) in &budgets {
+        used.put(&[name], budget.held);
+    }
     let mut limit = text.begin(&families::MEMORY_LIMIT);
-    budgets.iter().for_each(|(name, budget)| limit.put(&[name], budget.capacity));
+    for (name, budget) in &budgets {
+        limit.put(&[name], budget.capacity);
+    }
 }
 
 /// Sign-ins, and all that ends at a known time.

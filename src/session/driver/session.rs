@@ -76,7 +76,7 @@ pub(super) struct RefusalCause<'a> {
     pub(super) rule: Option<&'a str>,
 }
 
-impl<'a> RefusalCause<'a> {
+impl RefusalCause<'_> {
     /// No rule has refused it.
     pub(super) fn new(reason: &'static str) -> Self {
         Self { reason, rule: None }
