@@ -19,9 +19,7 @@ use crate::report::log::escape::printable;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum BlacklistCommand {
     /// The entries, or those that have a text in their address or reason
-    #[command(
-        after_help = "Example:\n  mailsluice blacklist list --search @customer.example"
-    )]
+    #[command(after_help = "Example:\n  mailsluice blacklist list --search @customer.example")]
     List {
         /// Only entries with this text. One with an @ is looked up as an address (`anna@`, `@customer.example`), at once however
         /// long the list is
