@@ -94,7 +94,7 @@ fn a_long_list_is_searched_and_shown_in_pages() {
     let lines = relay.run(&["blacklist", "export"]).out.lines().count();
     assert_eq!(lines, 12_346);
     let shown = relay.run(&["blacklist", "list"]).out;
-    assert_eq!(shown.lines().filter(|line| line.starts_with("ADDRESS")).count(), 13, "a head for each page");
+    assert_eq!(shown.lines().filter(|line| line.starts_with("ADDRESS")).count(), 1, "one head for all pages");
 }
 
 #[test]

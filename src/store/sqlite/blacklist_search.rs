@@ -7,7 +7,7 @@ use crate::store::{BlacklistEntry, BlacklistFilter, BlacklistPage, BlacklistSear
 use crate::time::Moment;
 
 /// Entries that are looked at for a page of a search for a text: a few milliseconds.
-const LOOKED_AT: usize = 20_000;
+const LOOKED_AT: usize = 10_000;
 /// Sorts behind all texts that begin like the one before it.
 const BEHIND: char = char::MAX;
 
