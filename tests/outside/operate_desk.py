@@ -60,13 +60,17 @@ class Desk:
 
     def run(self, *words, status=0, seconds=120):
         """What a command prints, with the exit status that it must have; stderr where it must fail."""
-        done = self.relay.command(*words, check=False, seconds=seconds)
-        assert done.returncode == status, f"mailsluice {' '.join(words)}: {done.returncode} {done.stdout[-2000:]} {done.stderr}"
+        done = self._done(words, status, seconds)
         return done.stdout if status == 0 else done.stdout + done.stderr
 
     def command(self, *words, status=0):
         """The JSON that a command prints."""
-        return json.loads(self.run(*words, status=status))
+        return json.loads(self._done(words, status, PATIENCE).stdout)
+
+    def _done(self, words, status, seconds):
+        done = self.relay.command(*words, check=False, seconds=seconds)
+        assert done.returncode == status, f"mailsluice {' '.join(words)}: {done.returncode} {done.stdout[-2000:]} {done.stderr}"
+        return done
 
     def raw(self, method, path, body=None, status=200, kind="application/json"):
         """The octets and the header of an answer of the control interface."""

@@ -6,7 +6,8 @@ import json
 import re
 from collections import Counter
 
-from operate_desk import CLI, TOKEN, is_held
+from network import wait_until
+from operate_desk import CLI, PATIENCE, TOKEN, is_held
 from operate_model import ENDS, Mail
 from operate_registry import step
 
@@ -141,8 +142,15 @@ def history_resend(desk, way):
     with desk.alone():
         asked = desk.model.record.asked[address]
         told = desk.command("history", "resend", mail.queue_id) if way == CLI else desk.ask("POST", f"history/{mail.queue_id}/resend", {})
-        again = Mail(told["queue_id"], mail.number, mail.sender, {address})
+        again, record = Mail(told["queue_id"], mail.number, mail.sender, {address}), desk.model.record
+        # Its content is the one of before, and so is the queue id in its Received field.
+        first, second = (mail.queue_id, address), (again.queue_id, address)
+        wait_until(lambda: len(record.taken[first]) == 2, PATIENCE, "the second delivery")
+        with record.lock:
+            record.taken[second].append(record.taken[first].pop())
         desk.model.accept(again)
+        # No client has handed it in.
+        desk.model.totals.update(accepted=-1, generated=1)
         again.due_since = {address: asked}
         desk.settle()
     assert sorted(one["state"] for one in _history(desk, way, to=address)) == ["sent", "sent"]
