@@ -73,7 +73,9 @@ def commands(words=()):
     listed = re.search(r"^Commands:\n((?: .*\n|\n)+)", done.stdout, re.MULTILINE)
     names = re.findall(r"^  (\S+)", listed.group(1), re.MULTILINE) if listed else []
     below = [commands((*words, name)) for name in names if name != "help"]
-    is_one = not below or " [COMMAND]" in done.stdout
+    # One with others below it may be used without them, too: then a line of its usage does not end with one.
+    usage = re.search(r"^Usage: ((?:.+\n)+)", done.stdout, re.MULTILINE).group(1)
+    is_one = any(not line.endswith(" <COMMAND>") for line in usage.splitlines())
     return set().union({" ".join(words)} if is_one else (), *below)
 
 
