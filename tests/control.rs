@@ -32,7 +32,7 @@ use mailsluice::config::{Config, Machine, Window};
 use mailsluice::control::{ApiState, ControlSocket, SharedState};
 use mailsluice::lane::{LaneState, LaneStatuses, LimitWaits, Wakeups};
 use mailsluice::limits::{AccountKey, Amount};
-use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use mailsluice::mail::{Address, Body, MessageLabel, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::memory::MemoryBudget;
 use mailsluice::oauth::{Resource, SignIns};
 use mailsluice::policy::estimate::{Estimate, Sources};
@@ -45,7 +45,7 @@ use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
     Ask, Claimed, ClientInfo, Content, Decisions, Delivery, LaneName, MessageKind, NewMessage, NewPermit,
     NewRecipient, NewSuspension, PermitEnd, Permitted, Priority, RecipientState, Recipients, Settlement,
-    Store, SuspensionKind,
+    Store, StoredLabel, SuspensionKind,
 };
 use mailsluice::time::SystemClock;
 use mailsluice::transform::Transformer;
@@ -239,6 +239,7 @@ impl Relay {
             },
             decisions: Decisions::default(),
             held,
+            label: StoredLabel::new(&MessageLabel::of(&content), true),
             recipients: Recipients::new(recipients.iter().map(recipient).collect()).unwrap(),
             content: Content::memory(content),
         };

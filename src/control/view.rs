@@ -3,6 +3,7 @@
 mod blacklist;
 mod bulk;
 mod health;
+mod history;
 mod limits;
 mod message;
 mod probe;
@@ -21,6 +22,7 @@ mod waits;
 pub use blacklist::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 pub use bulk::{BulkAction, BulkFilter, BulkProgress, BulkRequest};
 pub use health::Health;
+pub use history::{Forget, ForgottenJson, HistoryJson, Resend, Resent};
 pub use limits::{LimitJson, LimitReset, Used};
 pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Retried};
 pub use probe::{

@@ -9,12 +9,13 @@ use crate::config::{BounceFrom, Filter, GraphMailbox, Login, Upstream, UpstreamK
 use crate::mail::header::{self, Fields, Header};
 use crate::mail::message_id;
 use crate::mail::{
-    Address, AddressKey, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath,
+    Address, AddressKey, Body, MessageLabel, MessageRequest, Notify, QueueId, RecipientRequest, Return,
+    ReversePath,
 };
 use crate::report::dsn::{Dsn, Kind, Listing, REPORT_MARK, Recipient};
 use crate::store::{
     BlacklistEntry, ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
-    QueuedRecipient, Recipients, pattern_key,
+    QueuedRecipient, Recipients, StoredLabel, pattern_key,
 };
 
 /// So much of the original is sent back at most; of a larger one the header, as far as that is within it.
@@ -129,6 +130,7 @@ async fn make(
         recipients: &described,
     };
     let report = dsn.build();
+    let label = StoredLabel::new(&MessageLabel::of(&report), context.config.history.subject);
     let smtputf8 = Header::parse(&report).fields().any(|field| !field.raw().is_ascii());
     let lane = context.router.lane(&message.sender).unwrap_or_else(|| message.lane.clone());
     Some(NewMessage {
@@ -146,6 +148,7 @@ async fn make(
         client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
         decisions: Decisions::default(),
         held: false,
+        label,
         recipients: Recipients::new(to.into_iter().map(never_reported).collect())?,
         content: Content::memory(report),
     })

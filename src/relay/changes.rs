@@ -6,9 +6,9 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    ApiToken, Blacklist, Config, Console, DkimEntry, Listener, Log, Login, NamedSignature, Queue, Rule,
-    Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream, UpstreamKind, User, UserPassword,
-    dkim_key_name,
+    ApiToken, Blacklist, Config, Console, DkimEntry, HistorySettings, Listener, Log, Login, NamedSignature,
+    Queue, Rule, Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream, UpstreamKind, User,
+    UserPassword, dkim_key_name,
 };
 
 /// Why a configuration can't be put in force while the relay runs: its store is open.
@@ -33,6 +33,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         queue,
         test_mode,
         blacklist,
+        history,
         upstreams,
         dkim,
         dns,
@@ -58,6 +59,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.queue(queue, &new.queue);
     changes.test_mode(test_mode, &new.test_mode);
     changes.blacklist(blacklist, &new.blacklist);
+    changes.history(*history, new.history);
     let upstream = |upstream: &Arc<Upstream>| format!("upstream {}", upstream.name);
     changes.items(upstreams, &new.upstreams, upstream, |old, new| same_upstream(old, new));
     let selector = |entry: &DkimEntry| format!("dkim {}", dkim_key_name(&entry.domain, &entry.selector));
@@ -110,6 +112,13 @@ impl Changes {
         if self.0.len() == before && old != new {
             self.0.push("rule: in another order".to_owned());
         }
+    }
+
+    fn history(&mut self, old: HistorySettings, new: HistorySettings) {
+        let HistorySettings { entries, subject, contents } = old;
+        self.key("history_days", &entries, &new.entries);
+        self.key("history.subject", &subject, &new.subject);
+        self.key("history.content", &contents, &new.contents);
     }
 
     fn log(&mut self, old: Log, new: Log) {

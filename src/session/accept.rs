@@ -14,7 +14,8 @@ use crate::policy::estimate::Accepted;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
 use crate::store::{
-    LaneName, Message, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled, TestTreatment,
+    LaneName, Message, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled, StoredLabel,
+    TestTreatment,
 };
 
 /// Takes the message into the queue, or in direct mode sends it.
@@ -166,6 +167,7 @@ async fn queue(
         client,
         held,
         decisions,
+        label: StoredLabel::new(&label, services.config.history.subject),
         recipients: recipients.clone(),
         content,
     };

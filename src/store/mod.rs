@@ -11,19 +11,22 @@ mod upload;
 
 pub use crate::content::{Content, ContentError};
 pub use crate::limits::Load;
-pub use traits::{Admin, Claims, Intake, Outlook, Permits, SentCopies, SignInStore, Store, Switches, Upkeep};
+pub use traits::{
+    Admin, Claims, HistoryStore, Intake, Outlook, Permits, SentCopies, SignInStore, Store, Switches, Upkeep,
+};
 pub use types::{
     Ask, AskOnFile, BlacklistEntry, BlacklistSource, Claimed, ClientInfo, CopyEnd, CutOff, Decisions,
     DecisionsError, Delivery, Disposition, DoubtPauses, EnqueueError, ExpiredCopy, FAILURES_APART,
-    FAILURES_WITHIN, GrantChange, HeldMessage, HeldPortion, HeldWalk, LaneKind, LaneMove, LaneName,
+    FAILURES_WITHIN, Forgotten, GrantChange, HeldMessage, HeldPortion, HeldWalk, HistoryEntry, HistoryId,
+    HistoryPage, HistoryRules, HistorySearch, KeptMessage, LONGEST_KEPT_REPLY, LaneKind, LaneMove, LaneName,
     LaneSender, Lease, Leased, LeasedMove, ListFilter, ListingRule, MOST_COPIES, MOST_COPY_OCTETS,
-    MOST_DOUBTS, MailboxFailure, MailboxFindings, Message, MessageId, MessageKind, MessageRelease,
-    MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient, NewSentCopy,
-    NewSuspension, NextCopy, Orphans, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permitted,
-    Priority, QueueCounts, QueuedRecipient, RecipientState, Recipients, Recovered, Reservation, Restored,
-    Ruled, SentCopy, SentCopyId, Settlement, StandingAsk, StoreError, StoreOrigin, StoredGrant, StoredToken,
-    Summary, SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TakenAtOnce, TestModeCounts,
-    TestTreatment, Totals, TroubledDomain, UsedQuota, WaitingCopies, domain_key, is_in_trouble, pattern_key,
-    patterns_covering,
+    MOST_DOUBTS, MOST_HISTORY, MailboxFailure, MailboxFindings, Message, MessageId, MessageKind,
+    MessageRelease, MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient,
+    NewSentCopy, NewSuspension, NextCopy, Orphans, Overdue, OverdueClaim, PassedMessage, PermitEnd,
+    PermitExtension, PermitId, Permitted, Priority, QueueCounts, QueuedRecipient, RecipientEnd,
+    RecipientState, Recipients, Recovered, Reservation, Restored, Ruled, SentCopy, SentCopyId, Settlement,
+    StandingAsk, StoreError, StoreOrigin, StoredGrant, StoredLabel, StoredToken, Summary, SummaryRecipient,
+    Suspension, SuspensionKind, TROUBLE_WITHIN, TakenAtOnce, TestModeCounts, TestTreatment, Totals,
+    TroubledDomain, UsedQuota, WaitingCopies, domain_key, is_in_trouble, pattern_key, patterns_covering,
 };
 pub use upload::Upload;

@@ -10,12 +10,16 @@ mod describe;
 mod events;
 mod following;
 mod health;
+mod history;
+mod left;
 mod limits;
+mod point_in_time;
 mod probe;
 mod queue;
 mod reading;
 mod release;
 mod reload;
+mod resend;
 mod send;
 mod sign_ins;
 mod status;
@@ -50,6 +54,7 @@ fn viewer_routes() -> OpenApiRouter<SharedState> {
         .routes(routes!(queue::list))
         .routes(routes!(release::plan))
         .routes(routes!(queue::show))
+        .routes(routes!(history::list))
         .routes(routes!(blacklist::list))
         .routes(routes!(blacklist::check))
         .routes(routes!(limits::show))
@@ -72,6 +77,8 @@ fn admin_routes() -> OpenApiRouter<SharedState> {
         .routes(routes!(queue::retry))
         .routes(routes!(queue::hold))
         .routes(routes!(release::release))
+        .routes(routes!(history::forget))
+        .routes(routes!(resend::resend))
         .routes(routes!(blacklist::add, blacklist::remove))
         .routes(routes!(limits::reset))
         .routes(routes!(upstreams::make_default))

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 use utoipa::IntoParams;
 
+use super::left;
 use super::limits::must_exist;
 use super::upstreams::enabling;
 use crate::account::AccountView;
@@ -94,11 +95,11 @@ pub(super) fn list_filter(
 }
 
 /// An address; `<>` or nothing is the null reverse-path of reports.
-fn sender_filter(text: &str) -> Result<String, ApiError> {
+pub(super) fn sender_filter(text: &str) -> Result<String, ApiError> {
     if text.is_empty() || text == "<>" { Ok(String::new()) } else { address_filter(text) }
 }
 
-fn address_filter(text: &str) -> Result<String, ApiError> {
+pub(super) fn address_filter(text: &str) -> Result<String, ApiError> {
     match Address::parse(text) {
         Ok(address) => Ok(address.to_string()),
         Err(error) => Err(ApiError::BadRequest(format!("{text} is no address: {error}"))),
@@ -147,22 +148,22 @@ pub(super) async fn list(
         let lane = lanes.get(&message.lane).and_then(Option::as_ref);
         MessageJson::new(message, lane, eta, &state.timeline)
     };
-    let fields = next.map(|next| link_to(asked.as_deref(), next)).unwrap_or_default();
+    let fields = next.map(|MessageId(next)| link_to("queue", asked.as_deref(), next)).unwrap_or_default();
     Ok((fields, Json(messages.iter().map(line).collect())))
 }
 
-/// The field that leads to the page behind a message: what was asked for, and behind which message.
-fn link_to(asked: Option<&str>, MessageId(last): MessageId) -> HeaderMap {
+/// The field that leads to the next page of a list: what was asked for, and behind which entry.
+pub(super) fn link_to(list: &str, asked: Option<&str>, last: i64) -> HeaderMap {
     let pairs = form_urlencoded::parse(asked.unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(pairs.filter(|(name, _)| name != "after"));
     query.append_pair("after", &last.to_string());
-    let target = format!("<{ROOT}/queue?{}>; rel=\"next\"", query.finish());
+    let target = format!("<{ROOT}/{list}?{}>; rel=\"next\"", query.finish());
     // What is encoded so is ASCII without control characters.
     HeaderValue::from_str(&target).map(|value| HeaderMap::from_iter([(LINK, value)])).unwrap_or_default()
 }
 
-/// All that is known about a message.
+/// All that is known about a message; of one that has left, what the history tells of it.
 #[utoipa::path(
     get,
     path = "/queue/{id}",
@@ -175,16 +176,22 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
     id: IdPath,
 ) -> Result<Json<MessageDetail>, ApiError> {
-    let message = find(&state, &QueueId::parse(&id?)?).await?;
+    let id = QueueId::parse(&id?)?;
+    // The subject is content.
+    let shown = |detail: MessageDetail| {
+        let subject = detail.subject.clone().filter(|_| caller.role() == ApiRole::Admin);
+        Json(MessageDetail { subject, ..detail })
+    };
+    let Some(message) = state.store.show(id.clone()).await? else {
+        let left = left::detail(&*state.store, &id).await?;
+        return left.map(shown).ok_or_else(|| ApiError::NotFound(left::unknown(&id)));
+    };
     let eta = state.estimate.of(&message).await?;
     let (lane, accounts) = lane_of(&state, &message.lane).await?;
     let enable = enabling(message.lane.upstream());
     let sources = sources(&state, &message, (lane.as_ref(), &accounts), &enable);
     let label = label(&state, &message.queue_id).await?;
-    let detail = MessageDetail::new(&sources, &label, eta);
-    // The subject is content.
-    let subject = detail.subject.clone().filter(|_| caller.role() == ApiRole::Admin);
-    Ok(Json(MessageDetail { subject, ..detail }))
+    Ok(shown(MessageDetail::new(&sources, &label, eta)))
 }
 
 /// By what a person knows a message again. Of its content no more is read than the header section.

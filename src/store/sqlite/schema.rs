@@ -14,7 +14,7 @@ use crate::store::StoreError;
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// Statements that the writer keeps ready: all that it has.
-const STATEMENTS: usize = 128;
+const STATEMENTS: usize = 160;
 
 /// Pages up to which all of a data base is looked at before anything is done with it: a quarter of a second. What is larger is
 /// looked at while mail goes on ([`damage`]).
@@ -25,7 +25,7 @@ const REWRITTEN: i64 = 16_384;
 pub(super) const CAN_SHRINK: i64 = 2;
 
 /// A step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_standing.sql"),
@@ -37,6 +37,7 @@ const STEPS: [&str; 11] = [
     include_str!("schema_9.sql"),
     include_str!("schema_10.sql"),
     include_str!("schema_11.sql"),
+    include_str!("schema_12.sql"),
 ];
 
 /// Sets the connection up and migrates the store. What is refused is not touched. Whether all of it was looked at.

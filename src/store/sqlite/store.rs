@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::books::Books;
 use super::fault::at_start;
 use super::files::{StoreFolder, at};
+use super::history_book::HistoryInForce;
 use super::job_queue::Urgency;
 use super::loads::Loads;
 use super::readers::Readers;
@@ -34,6 +35,7 @@ pub struct SqliteStore {
     pub(super) loads: Loads,
     pub(super) standing: StandingAsks,
     pub(super) books: Books,
+    pub(super) history: HistoryInForce,
     pub(super) has_blacklist: Arc<AtomicBool>,
     pub(super) max_messages: AtomicU64,
     /// Whether all of the data base was looked at for damage.
@@ -87,6 +89,7 @@ impl SqliteStore {
             loads: connection.loads(),
             standing: connection.standing().clone(),
             books: connection.books(),
+            history: connection.history().in_force(),
             has_blacklist: connection.knowledge.has_blacklist(),
             writer: Writer::start(connection, threading),
             readers: Arc::new(Readers::new(path)),

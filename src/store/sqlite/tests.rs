@@ -17,7 +17,7 @@ use crate::store::{
     EnqueueError, Intake, LaneMove, LaneName, Lease, Leased, ListFilter, MessageKind, MessageState,
     NewBlacklistEntry, NewMessage, NewPermit, NewRecipient, NewSuspension, Outlook, Overdue, OverdueClaim,
     PermitEnd, PermitExtension, PermitId, Permits, Permitted, Priority, RecipientState, Recipients,
-    Settlement, StoreError, SuspensionKind, TestTreatment, Upkeep,
+    Settlement, StoreError, StoredLabel, SuspensionKind, TestTreatment, Upkeep,
 };
 use crate::time::{Clock, Moment};
 
@@ -25,6 +25,7 @@ mod accounting;
 mod calls;
 mod content;
 mod cost;
+mod history;
 mod listed;
 mod lost;
 mod migration;
@@ -107,9 +108,15 @@ fn message(n: u32, recipients: &[&str]) -> NewMessage {
         client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
         decisions: Decisions::default(),
         held: false,
+        label: label(n),
         recipients: Recipients::new(recipients.iter().map(recipient).collect()).unwrap(),
         content: Content::memory(format!("Subject: {n}\r\n\r\n").into_bytes()),
     }
+}
+
+/// By what a message of this number is found again.
+fn label(n: u32) -> StoredLabel {
+    StoredLabel { message_id: Some(format!("<{n}@firm.example>")), subject: Some(format!("Number {n}")) }
 }
 
 /// The number that a message was made from.

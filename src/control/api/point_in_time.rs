@@ -1,0 +1,55 @@
+//! A time as a person writes it.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+/// Where a duration without further words leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// So long from now.
+    FromNow,
+    /// So long before now.
+    Ago,
+}
+
+/// Reads a time (RFC 3339), a date or a time of the machine's zone, or a duration such as `30d`; `wall` is now.
+pub(super) fn point_in_time(text: &str, wall: Timestamp, counted: Counted) -> Option<Timestamp> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    let zone = TimeZone::system();
+    if let Ok(time) = text.parse::<DateTime>() {
+        return Some(time.to_zoned(zone).ok()?.timestamp());
+    }
+    let (now, span) = (wall.to_zoned(zone), text.parse::<Span>().ok()?);
+    let time = match counted {
+        Counted::FromNow => now.checked_add(span),
+        Counted::Ago => now.checked_sub(span),
+    };
+    Some(time.ok()?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_points_in_time() {
+        let wall: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
+        for (text, counted, want) in [
+            ("90m", Counted::FromNow, Some("2026-11-22T08:30:00Z")),
+            ("90m", Counted::Ago, Some("2026-11-22T05:30:00Z")),
+            ("36h", Counted::FromNow, Some("2026-11-23T19:00:00Z")),
+            ("2026-12-01T00:00:00+01:00", Counted::FromNow, Some("2026-11-30T23:00:00Z")),
+            ("2026-12-01T00:00:00+01:00", Counted::Ago, Some("2026-11-30T23:00:00Z")),
+            ("soon", Counted::FromNow, None),
+            ("30", Counted::Ago, None),
+        ] {
+            assert_eq!(point_in_time(text, wall, counted), want.map(|w| w.parse().unwrap()), "{text:?}");
+        }
+        assert!(point_in_time("30d", wall, Counted::FromNow).unwrap() > wall);
+        assert!(point_in_time("30d", wall, Counted::Ago).unwrap() < wall);
+        assert!(point_in_time("2027-01-31", wall, Counted::Ago).unwrap() > wall);
+    }
+}
