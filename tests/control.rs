@@ -12,6 +12,8 @@ mod captured;
 mod commands;
 #[path = "control/console.rs"]
 mod console;
+#[path = "control/history.rs"]
+mod history;
 #[path = "control/release.rs"]
 mod release;
 #[path = "support/switches.rs"]
@@ -401,7 +403,7 @@ fn what_is_not_there_is_a_failure_that_says_so() {
     let id = relay.enqueue(1, &["a@x.example"], false).to_string();
     let unknown = "0000000000000000";
     for (arguments, told) in [
-        (&["queue", "show", unknown][..], "is not in the queue"),
+        (&["queue", "show", unknown][..], "is neither in the queue nor in the history"),
         (&["queue", "show", unknown, "--content"], "is not in the queue"),
         (&["queue", "retry", unknown], "is not in the queue"),
         (&["queue", "list", "--upstream", "nobody"], "there is no upstream nobody: there is m365, off"),

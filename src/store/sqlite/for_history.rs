@@ -62,17 +62,17 @@ impl HistoryStore for SqliteStore {
         while self.read_here(|db| too_much(db, rules, self.timeline.now()))?.is_some() {
             self.write(move |db| prune(db, rules)).await?;
         }
-        loop {
-            let (now, at_once) = (self.timeline.now(), self.octets_short(rules));
-            if !self.read_here(|db| has_kept_too_much(db, rules, (now, at_once)))? {
-                return Ok(());
-            }
-            let let_go = self.write(move |db| prune_kept(db, rules, at_once)).await?;
+        // What lay in the data base is free on the disk later: so no more goes at once than is wanted now.
+        let mut short = self.octets_short(rules);
+        while self.read_here(|db| has_kept_too_much(db, rules, (self.timeline.now(), short)))? {
+            let let_go = self.write(move |db| prune_kept(db, rules, short)).await?;
             self.remove_files(let_go.files).await;
             if let_go.contents == 0 {
-                return Ok(());
+                break;
             }
+            short = short.saturating_sub(let_go.octets);
         }
+        Ok(())
     }
 }
 

@@ -16,13 +16,13 @@ const LOOKED_AT: u32 = 20_000;
 pub(super) const BY_NUMBER: &str = "SELECT id, at, queue_id, message_id, subject, reverse_path, address, state, upstream, reply, \
     test, attempts, size, accepted_wall, at_wall FROM history WHERE id > ?1 AND id < ?2 ORDER BY id DESC";
 
-/// Rows that are found in the index.
+/// Rows that are found in the index, in the runs up to one: what is indexed while somebody searches was seen before.
 pub(super) const BY_KEY: &str = "SELECT id, at, queue_id, message_id, subject, reverse_path, address, state, upstream, reply, \
     test, attempts, size, accepted_wall, at_wall FROM history_run CROSS JOIN history_key ON run = last AND key = ?1 \
-    CROSS JOIN history ON id = first + place WHERE first < ?2 AND id < ?2 ORDER BY last DESC, place DESC";
+    CROSS JOIN history ON id = first + place WHERE last <= ?3 AND first < ?2 AND id < ?2 ORDER BY last DESC, place DESC";
 
 /// A search, made ready.
-struct Filter {
+struct EntryFilter {
     to: Option<AddressKey>,
     from: Option<AddressKey>,
     /// In lower case.
@@ -34,8 +34,8 @@ struct Filter {
 }
 
 /// A search under way.
-struct Walk {
-    filter: Filter,
+struct EntryWalk {
+    filter: EntryFilter,
     page: HistoryPage,
     looked_at: u32,
     is_over: bool,
@@ -43,19 +43,19 @@ struct Walk {
 
 /// A page of what fits.
 pub(super) fn search(db: &Connection, search: &HistorySearch) -> rusqlite::Result<HistoryPage> {
-    let filter = Filter::new(search);
+    let filter = EntryFilter::new(search);
     let (key, before) = (filter.key(), search.before.map_or(i64::MAX, |before| before.0));
     let is_over = filter.limit == 0;
-    let mut walk = Walk { filter, page: HistoryPage::default(), looked_at: 0, is_over };
+    let mut walk = EntryWalk { filter, page: HistoryPage::default(), looked_at: 0, is_over };
     let behind = if key.is_some() { indexed(db)? } else { 0 };
     walk.go(db.prepare_cached(BY_NUMBER)?.query((behind, before))?)?;
     if let Some(IndexKey(key)) = key {
-        walk.go(db.prepare_cached(BY_KEY)?.query((key, before))?)?;
+        walk.go(db.prepare_cached(BY_KEY)?.query((key, before, behind))?)?;
     }
     Ok(walk.page)
 }
 
-impl Walk {
+impl EntryWalk {
     fn go(&mut self, mut rows: Rows<'_>) -> rusqlite::Result<()> {
         while !self.is_over
             && let Some(row) = rows.next()?
@@ -78,7 +78,7 @@ impl Walk {
     }
 }
 
-impl Filter {
+impl EntryFilter {
     fn new(search: &HistorySearch) -> Self {
         let key = |text: &String| AddressKey::of_text(text);
         Self {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rusqlite::params_from_iter;
+
 use super::super::{history_index, history_search};
 use super::*;
 use crate::store::{
@@ -38,15 +40,15 @@ fn count(dir: &Path, table: &str) -> i64 {
     beside(dir).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
 
-/// Entries of so many messages, each from one of 7 senders and to one of 11 recipients.
-pub(super) fn fill(dir: &Path, messages: i64) {
+/// Entries of so many messages, each from one of 7 senders and to one of so many recipients.
+pub(super) fn fill(dir: &Path, messages: i64, recipients: i64) {
     let db = Connection::open(dir.join("queue.db")).unwrap();
     db.execute_batch(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {messages}) \
          INSERT INTO history (id, at, at_wall, queue_id, message_id, subject, reverse_path, address, state, upstream, reply, \
          attempts, size, accepted_wall) \
          SELECT i, i, i, printf('%016d', i), '<' || i || '@firm.example>', 'Invoice ' || i, 's' || (i % 7) || '@firm.example', \
-         'X' || (i % 11) || '@there.example', 1, 'u', '250 2.0.0 OK: queued as 4XyZ' || i, 1, 9, i FROM n;"
+         'X' || (i % {recipients}) || '@there.example', 1, 'u', '250 2.0.0 OK: queued as 4XyZ' || i, 1, 9, i FROM n;"
     ))
     .unwrap();
 }
@@ -56,7 +58,7 @@ async fn what_is_indexed_and_what_is_not_yet_is_found_alike() {
     let dir = tempfile::tempdir().unwrap();
     drop(caller(dir.path(), &Hands::default()));
     let all = 3 * history_index::RUN + 100;
-    fill(dir.path(), all);
+    fill(dir.path(), all, 11);
     let store = caller(dir.path(), &Hands::at(1_000));
     let to = |n: i64| HistorySearch { to: Some(format!("x{n}@there.example")), ..anything() };
     let id = |n: i64| QueueId::parse(&format!("{n:016}")).unwrap();
@@ -86,7 +88,7 @@ async fn what_is_indexed_and_what_is_not_yet_is_found_alike() {
 async fn a_long_search_comes_in_pages() {
     let dir = tempfile::tempdir().unwrap();
     drop(caller(dir.path(), &Hands::default()));
-    fill(dir.path(), 45_000);
+    fill(dir.path(), 45_000, 11);
     let store = caller(dir.path(), &Hands::at(1_000));
     let rare = HistorySearch { subject: Some("invoice 44".into()), limit: 1_000, ..HistorySearch::default() };
     let page = store.history(rare.clone()).await.unwrap();
@@ -104,19 +106,26 @@ async fn searches_use_the_index() {
     let dir = tempfile::tempdir().unwrap();
     drop(caller(dir.path(), &Hands::default()));
     let db = beside(dir.path());
-    for (sql, want) in [
-        (history_search::BY_NUMBER, &["SEARCH history USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"][..]),
+    for (sql, values, want) in [
+        (
+            history_search::BY_NUMBER,
+            2,
+            &["SEARCH history USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"][..],
+        ),
         (
             history_search::BY_KEY,
+            3,
             &[
-                "SCAN history_run",
+                "SEARCH history_run USING INTEGER PRIMARY KEY (rowid<?)",
                 "SEARCH history_key USING PRIMARY KEY (run=? AND key=?)",
                 "SEARCH history USING INTEGER PRIMARY KEY (rowid=?)",
             ],
         ),
     ] {
         let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let plan = explain.query_map([1, 2], |row| row.get::<_, String>(3)).unwrap();
+        let plan = explain
+            .query_map(params_from_iter((1..=values).map(i64::from)), |row| row.get::<_, String>(3))
+            .unwrap();
         assert_eq!(plan.collect::<rusqlite::Result<Vec<_>>>().unwrap(), want, "{sql}");
     }
 }
@@ -126,7 +135,7 @@ async fn what_is_too_old_or_too_much_goes_with_its_index() {
     let dir = tempfile::tempdir().unwrap();
     drop(caller(dir.path(), &Hands::default()));
     let run = history_index::RUN;
-    fill(dir.path(), 2 * run + 10);
+    fill(dir.path(), 2 * run + 10, 11);
     let clock = Hands::at(run + 30 * 86_400_000);
     let store = caller(dir.path(), &clock);
     store.set_history(rules(false));
@@ -178,7 +187,7 @@ async fn nothing_is_left_of_what_was_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Hands::at(1_000_000);
     drop(caller(dir.path(), &clock));
-    fill(dir.path(), history_index::RUN);
+    fill(dir.path(), history_index::RUN, 11);
     let store = caller(dir.path(), &clock);
     store.set_history(rules(true));
     store.tidy_history().await.unwrap();
@@ -308,6 +317,28 @@ async fn contents_give_way_when_the_disk_is_short() {
     settle_one(&store).await;
     assert_eq!(files(dir.path()).len(), 1);
     assert_eq!(found(&store, anything()).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_salvaged_is_indexed_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Hands::at(1_000);
+    drop(caller(dir.path(), &clock));
+    fill(dir.path(), history_index::RUN + 7, 11);
+    let store = caller(dir.path(), &clock);
+    store.tidy_history().await.unwrap();
+    let search = || HistorySearch { to: Some("x3@there.example".into()), ..anything() };
+    let before = found(&store, search()).await;
+    drop(store);
+    let saved = salvage(dir.path(), 2_000).unwrap();
+    let history = saved.tables.iter().find(|table| table.name == "history").unwrap();
+    assert_eq!((history.rows as i64, history.has_gaps), (history_index::RUN + 7, false));
+    let store = caller(dir.path(), &clock);
+    assert_eq!(count(dir.path(), "history_run"), 0);
+    assert_eq!(found(&store, search()).await, before);
+    store.tidy_history().await.unwrap();
+    assert_eq!(count(dir.path(), "history_run"), 1);
+    assert_eq!(found(&store, search()).await, before);
 }
 
 /// A crash keeps an outcome with its count and its content, or none of them.
