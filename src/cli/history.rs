@@ -251,14 +251,14 @@ mod tests {
     fn the_list_tells_what_became_of_each() {
         let mut shown = ShownEntries::default();
         let viewer = Viewer::utc("2026-11-22T07:00:00Z");
-        let test = HistoryJson {
+        let redirected = HistoryJson {
             from: "erp@firm.example".to_owned(),
             state: "sent".to_owned(),
             test_mode: Some("redirect".to_owned()),
             reply: None,
             ..entry()
         };
-        let text = shown.page(&[entry(), test], &viewer) + &shown.end(false, &viewer);
+        let text = shown.page(&[entry(), redirected], &viewer) + &shown.end(false, &viewer);
         let want = "\
 WHEN      STATE      TO                     QUEUE ID          FROM              UPSTREAM  SUBJECT
 06:50:00  bounced    anna@customer.example  1HK2M3N4P5Q6R7S8  <>                m365

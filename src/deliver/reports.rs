@@ -130,7 +130,6 @@ async fn make(
         recipients: &described,
     };
     let report = dsn.build();
-    let label = StoredLabel::new(&MessageLabel::of(&report), context.config.history.subject);
     let smtputf8 = Header::parse(&report).fields().any(|field| !field.raw().is_ascii());
     let lane = context.router.lane(&message.sender).unwrap_or_else(|| message.lane.clone());
     Some(NewMessage {
@@ -148,7 +147,7 @@ async fn make(
         client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
         decisions: Decisions::default(),
         held: false,
-        label,
+        label: StoredLabel::new(&MessageLabel::of(&report), context.config.history.subject),
         recipients: Recipients::new(to.into_iter().map(never_reported).collect())?,
         content: Content::memory(report),
     })

@@ -1,6 +1,6 @@
 //! What became of mail that has left: searched, shown, forgotten, sent again.
 
-use mailsluice::store::{HistoryRules, HistoryStore as _};
+use mailsluice::store::HistoryRules;
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn what_has_left_is_searched_and_shown() {
         let found = relay.run(&[&["history", "--json"], arguments].concat()).json();
         assert_eq!(found.as_array().unwrap().len(), entries, "{arguments:?}");
     }
-    assert_eq!(relay.run(&["history", "--to", "nobody"]).status, Some(1));
+    assert_eq!(relay.run(&["history", "--to", "nobody"]).status, Some(2));
     assert!(relay.run(&["history", "--since", "soon"]).err.contains("write a time, a date"));
 
     let shown = relay.run(&["queue", "show", &id, "--json"]).json();

@@ -8,7 +8,7 @@ use axum::extract::{self, Query};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::point_in_time::{Counted, point_in_time};
+use super::point_in_time::{SpanDirection, point_in_time};
 use crate::control::view::{BlacklistAnswer, BlacklistLine, BlacklistRequest};
 use crate::control::{ApiError, ApiState};
 use crate::mail::Address;
@@ -157,7 +157,7 @@ fn lifetime(text: &str, state: &ApiState) -> Result<Option<Duration>, ApiError> 
         let form = "write a duration such as 30d, a date such as 2027-01-31, or never";
         ApiError::BadRequest(format!("the expiry is not understood: {form}"))
     };
-    let end = point_in_time(text, wall, Counted::FromNow).ok_or_else(wrong)?;
+    let end = point_in_time(text, wall, SpanDirection::Ahead).ok_or_else(wrong)?;
     let ahead = Duration::try_from(end.duration_since(wall)).unwrap_or_default();
     if ahead.is_zero() {
         return Err(ApiError::BadRequest("the expiry is in the past".to_owned()));

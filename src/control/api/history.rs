@@ -7,7 +7,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::point_in_time::{Counted, point_in_time};
+use super::point_in_time::{SpanDirection, point_in_time};
 use super::queue::{address_filter, link_to, sender_filter};
 use crate::config::ApiRole;
 use crate::control::access::Caller;
@@ -72,7 +72,7 @@ fn since(text: &str, timeline: &Timeline) -> Result<Moment, ApiError> {
         ApiError::BadRequest(format!("since: `{text}` is not understood: {form}"))
     };
     let wall = timeline.wall();
-    let begin = point_in_time(text.trim(), wall, Counted::Ago).ok_or_else(wrong)?;
+    let begin = point_in_time(text.trim(), wall, SpanDirection::Ago).ok_or_else(wrong)?;
     let ago = wall.as_millisecond().saturating_sub(begin.as_millisecond());
     Ok(Moment(timeline.now().0.saturating_sub(ago)))
 }

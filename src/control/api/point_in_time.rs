@@ -6,15 +6,15 @@ use jiff::{Span, Timestamp};
 
 /// Where a duration without further words leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
+pub(super) enum SpanDirection {
     /// So long from now.
-    FromNow,
+    Ahead,
     /// So long before now.
     Ago,
 }
 
 /// Reads a time (RFC 3339), a date or a time of the machine's zone, or a duration such as `30d`; `wall` is now.
-pub(super) fn point_in_time(text: &str, wall: Timestamp, counted: Counted) -> Option<Timestamp> {
+pub(super) fn point_in_time(text: &str, wall: Timestamp, direction: SpanDirection) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time);
     }
@@ -23,9 +23,9 @@ pub(super) fn point_in_time(text: &str, wall: Timestamp, counted: Counted) -> Op
         return Some(time.to_zoned(zone).ok()?.timestamp());
     }
     let (now, span) = (wall.to_zoned(zone), text.parse::<Span>().ok()?);
-    let time = match counted {
-        Counted::FromNow => now.checked_add(span),
-        Counted::Ago => now.checked_sub(span),
+    let time = match direction {
+        SpanDirection::Ahead => now.checked_add(span),
+        SpanDirection::Ago => now.checked_sub(span),
     };
     Some(time.ok()?.timestamp())
 }
@@ -37,19 +37,19 @@ mod tests {
     #[test]
     fn reads_points_in_time() {
         let wall: Timestamp = "2026-11-22T07:00:00Z".parse().unwrap();
-        for (text, counted, want) in [
-            ("90m", Counted::FromNow, Some("2026-11-22T08:30:00Z")),
-            ("90m", Counted::Ago, Some("2026-11-22T05:30:00Z")),
-            ("36h", Counted::FromNow, Some("2026-11-23T19:00:00Z")),
-            ("2026-12-01T00:00:00+01:00", Counted::FromNow, Some("2026-11-30T23:00:00Z")),
-            ("2026-12-01T00:00:00+01:00", Counted::Ago, Some("2026-11-30T23:00:00Z")),
-            ("soon", Counted::FromNow, None),
-            ("30", Counted::Ago, None),
+        for (text, direction, want) in [
+            ("90m", SpanDirection::Ahead, Some("2026-11-22T08:30:00Z")),
+            ("90m", SpanDirection::Ago, Some("2026-11-22T05:30:00Z")),
+            ("36h", SpanDirection::Ahead, Some("2026-11-23T19:00:00Z")),
+            ("2026-12-01T00:00:00+01:00", SpanDirection::Ahead, Some("2026-11-30T23:00:00Z")),
+            ("2026-12-01T00:00:00+01:00", SpanDirection::Ago, Some("2026-11-30T23:00:00Z")),
+            ("soon", SpanDirection::Ahead, None),
+            ("30", SpanDirection::Ago, None),
         ] {
-            assert_eq!(point_in_time(text, wall, counted), want.map(|w| w.parse().unwrap()), "{text:?}");
+            assert_eq!(point_in_time(text, wall, direction), want.map(|w| w.parse().unwrap()), "{text:?}");
         }
-        assert!(point_in_time("30d", wall, Counted::FromNow).unwrap() > wall);
-        assert!(point_in_time("30d", wall, Counted::Ago).unwrap() < wall);
-        assert!(point_in_time("2027-01-31", wall, Counted::Ago).unwrap() > wall);
+        assert!(point_in_time("30d", wall, SpanDirection::Ahead).unwrap() > wall);
+        assert!(point_in_time("30d", wall, SpanDirection::Ago).unwrap() < wall);
+        assert!(point_in_time("2027-01-31", wall, SpanDirection::Ago).unwrap() > wall);
     }
 }

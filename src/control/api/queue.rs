@@ -153,11 +153,11 @@ pub(super) async fn list(
 }
 
 /// The field that leads to the next page of a list: what was asked for, and behind which entry.
-pub(super) fn link_to(list: &str, asked: Option<&str>, last: i64) -> HeaderMap {
+pub(super) fn link_to(list: &str, asked: Option<&str>, behind: i64) -> HeaderMap {
     let pairs = form_urlencoded::parse(asked.unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(pairs.filter(|(name, _)| name != "after"));
-    query.append_pair("after", &last.to_string());
+    query.append_pair("after", &behind.to_string());
     let target = format!("<{ROOT}/{list}?{}>; rel=\"next\"", query.finish());
     // What is encoded so is ASCII without control characters.
     HeaderValue::from_str(&target).map(|value| HeaderMap::from_iter([(LINK, value)])).unwrap_or_default()

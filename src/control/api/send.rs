@@ -27,7 +27,8 @@ use crate::session::receive::{Arrival, Receiver, Refusal, Taken};
 use crate::session::ruling::{Arrived, Ruling};
 use crate::session::submission::{SubmissionError, some_list};
 use crate::store::{
-    ClientInfo, Content, Decisions, MessageKind, NewMessage, NewRecipient, Priority, Recipients, StoredLabel,
+    ClientInfo, Content, Decisions, LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
+    StoredLabel, TakenAtOnce,
 };
 
 /// What such a mail came in by, as the queue shows it.
@@ -337,7 +338,7 @@ async fn rule(
 pub(super) async fn enqueue(
     state: &ApiState,
     message: NewMessage,
-    searched: Searched,
+    Searched { upstream, message_id, subject }: Searched,
 ) -> Result<InQueue, ApiError> {
     let (queue_id, lane, test) =
         (message.queue_id.clone(), message.lane.clone(), message.decisions.test.clone());
@@ -362,7 +363,6 @@ pub(super) async fn enqueue(
         (true, false) => Some(state.timeline.now().after(delay)),
     };
     let eta = eta.map(|eta| rfc3339(state.timeline.wall_at(eta)));
-    let Searched { upstream, message_id, subject } = searched;
     let test_mode = test.as_ref().map(|test| action_name(test.action).to_owned());
     tracing::info!(
         event = "accepted",
@@ -389,12 +389,17 @@ pub(super) async fn enqueue(
         tracing::info!(event = "dropped", %queue_id, from, to, client = CONTROL, upstream, reason = "blacklist");
     }
     // Its attempt may begin, now that this stands in the log.
-    taken.map_or_else(|| state.wakeups.wake(&lane), drop);
-    if state.router.is_outdated() {
-        state.wakeups.call_unserved();
-    }
+    begin(state, &lane, taken);
     let copy = test.filter(|test| test.action == TestAction::Redirect);
     let test_address = copy.and_then(|test| test.address).map(|address| address.to_string());
     let json = QueuedJson { queue_id: queue_id.to_string(), from, upstream, eta, test_mode, test_address };
     Ok(InQueue { json, queue_id, held, open, dropped })
+}
+
+/// Has the attempt begin of what was taken at once, and wakes the lane of what was not.
+fn begin(state: &ApiState, lane: &LaneName, taken: Option<TakenAtOnce>) {
+    taken.map_or_else(|| state.wakeups.wake(lane), drop);
+    if state.router.is_outdated() {
+        state.wakeups.call_unserved();
+    }
 }
