@@ -123,9 +123,9 @@ impl Exchange {
     ///
     /// # Errors
     /// When the upstream has not taken it for all recipients; or is not known to have.
-    pub async fn content(self, message: DirectMessage) -> Result<Reply, DirectRefusal> {
+    pub async fn content(self, message: Box<DirectMessage>) -> Result<Reply, DirectRefusal> {
         let (answer, answered) = oneshot::channel();
-        let asked = self.asks.send(ExchangeRequest::Content { message: Box::new(message), answer }).await;
+        let asked = self.asks.send(ExchangeRequest::Content { message, answer }).await;
         asked.map_err(|_| DirectRefusal::lost())?;
         answered.await.map_err(|_| DirectRefusal::lost())?
     }

@@ -64,7 +64,8 @@ pub async fn accept(
         return Ok(reply);
     }
     let recipients = recipients(&submission.transaction, std::mem::take(&mut decided.copies));
-    queue(services, peer, submission, (decided, recipients)).await
+    // Most of the time a session has no message to queue: it does not hold room for one.
+    Box::pin(queue(services, peer, submission, (decided, recipients))).await
 }
 
 /// The copies of a message that goes through while its client waits. They are none of the client's affair: it is not told of

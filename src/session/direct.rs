@@ -98,7 +98,7 @@ pub(super) async fn send(
     let (queue_id, from) = (message.queue_id.clone(), message.reverse_path.clone());
     let Decisions { test, ruled, .. } = message.decisions.clone();
     let label = StoredLabel::new(&label, services.config.history.subject);
-    let handed = DirectMessage { message, label, dropped: dropped.clone(), copies: added };
+    let handed = Box::new(DirectMessage { message, label, dropped: dropped.clone(), copies: added });
     let reply = exchange.content(handed).await.map_err(SubmissionError::Direct)?;
     let (test, rules) = (test.as_ref(), &ruled.rules[..]);
     let entry = AcceptedLine { queue_id: &queue_id, sender: &from, upstream, size, test, user: None, rules };

@@ -103,7 +103,7 @@ async fn cost_of(messages: u32, rules: HistoryRules) -> (Duration, Duration) {
     }
     let settled = thread_time();
     while store.write(history_index::add_run).await.unwrap() {}
-    ((settled - begun) / messages, (thread_time() - settled) / messages)
+    (settled.saturating_sub(begun) / messages, thread_time().saturating_sub(settled) / messages)
 }
 
 #[tokio::test]

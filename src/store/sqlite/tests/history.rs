@@ -265,7 +265,7 @@ async fn a_content_in_a_file_stays_as_long_as_it_is_kept() {
     assert_eq!(store.forget("b@there.example".into()).await.unwrap().contents, 3);
     assert_eq!(files(dir.path()), names(&[]));
     assert!(message.content.read().await.is_err());
-    std::fs::write(&path, octets).unwrap();
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), &octets).unwrap();
     drop(store);
     let store = caller(dir.path(), &clock);
     let orphans = store.recover(DoubtPauses::default()).await.unwrap().orphans;
