@@ -57,7 +57,7 @@ pub(crate) fn label(n: u32) -> StoredLabel {
 }
 
 /// A message that has gone through to some, while others were dropped.
-pub(crate) fn passed(n: u32, to: &[&str], dropped: &[&str]) -> Option<Box<PassedMessage>> {
+pub(crate) fn passed(n: u32, to: &[&str], dropped: &[&str]) -> Box<PassedMessage> {
     let NewMessage { lane, reverse_path, sender, body, request, client, content, .. } = message(n, &["a@b"]);
     let recipient =
         |(index, to): (u32, &&str)| QueuedRecipient::untried(index, address(to), RecipientRequest::default());
@@ -79,14 +79,14 @@ pub(crate) fn passed(n: u32, to: &[&str], dropped: &[&str]) -> Option<Box<Passed
         size: content.len(),
         content,
     };
-    Some(Box::new(PassedMessage {
+    Box::new(PassedMessage {
         message,
         label: label(n),
         dropped: dropped.iter().map(|to| address(to)).collect(),
         copies: 0,
         reply: "250 2.0.0 OK".into(),
         reached: false,
-    }))
+    })
 }
 
 pub(crate) fn report(n: u32) -> NewMessage {

@@ -40,10 +40,10 @@ async fn settle(world: &impl World, new: NewMessage, state: RecipientState) {
     world.store().settle(settled(&leased, state)).await.unwrap();
 }
 
-async fn pass(world: &impl World, passed: Option<Box<PassedMessage>>) {
+async fn pass(world: &impl World, passed: Box<PassedMessage>) {
     let new = NewPermit { account: account(), ceilings: vec![], needed: amount(1), recorded: 1 };
     let Permitted::Granted(permit) = world.store().take_permit(new).await.unwrap() else { panic!() };
-    let end = PermitEnd { passed, ..PermitEnd::without_message(permit, Some(amount(1))) };
+    let end = PermitEnd { passed: Some(passed), ..PermitEnd::without_message(permit, Some(amount(1))) };
     for _ in 0..2 {
         world.store().end_permit(end.clone()).await.unwrap();
     }

@@ -214,7 +214,7 @@ pub(crate) async fn permits_are_ended_once(world: impl World) {
     ];
     let reports = vec![report(9)];
     let end = PermitEnd {
-        passed: passed(1, &["a@b", "c@d"], &["e@f"]),
+        passed: Some(passed(1, &["a@b", "c@d"], &["e@f"])),
         reports,
         ..PermitEnd::without_message(ids[0], Some(amount(2)))
     };
@@ -259,7 +259,7 @@ pub(crate) async fn what_fails_is_not_counted(world: impl World) {
     let failing = Settlement { reports: vec![report(2)], ..sent(&first) };
     assert!(store.settle(failing).await.is_err());
     let end = PermitEnd {
-        passed: passed(9, &["a@b", "c@d", "e@f"], &[]),
+        passed: Some(passed(9, &["a@b", "c@d", "e@f"], &[])),
         ..PermitEnd::without_message(open, Some(amount(3)))
     };
     assert!(store.end_permit(PermitEnd { reports: vec![report(2)], ..end.clone() }).await.is_err());

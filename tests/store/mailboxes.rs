@@ -92,8 +92,7 @@ pub(crate) async fn a_delivery_clears_what_was_held_against_it(world: impl World
         let new = NewPermit { account: account(), ceilings: vec![], needed: amount(1), recorded: 1 };
         let Permitted::Granted(permit) = store.take_permit(new).await.unwrap() else { panic!() };
         let end = PermitEnd::without_message(permit, Some(amount(1)));
-        let passed = passed(50, &["Y@there.example"], &[])
-            .map(|passed| Box::new(PassedMessage { reached, ..*passed }));
+        let passed = Some(Box::new(PassedMessage { reached, ..*passed(50, &["Y@there.example"], &[]) }));
         store.end_permit(PermitEnd { passed, ..end }).await.unwrap();
         world.clock().pass(DAY);
         assert_eq!(fail(&world, &["y@there.example"]).await.len(), usize::from(want));

@@ -116,7 +116,7 @@ pub(crate) async fn what_waits_too_long_is_forgotten(world: impl World) {
         let new = NewPermit { account: account(), ceilings: vec![], needed, recorded: 1 };
         let Permitted::Granted(permit) = world.store().take_permit(new).await.unwrap() else { panic!() };
         let end = PermitEnd {
-            passed: passed(n, &["a@b"], &[]),
+            passed: Some(passed(n, &["a@b"], &[])),
             copy: Some(copy(n, b"abc")),
             ..PermitEnd::without_message(permit, None)
         };
