@@ -15,9 +15,9 @@ fn one_that_has_left(relay: &Relay, n: u32) -> String {
     let id = relay.enqueue(n, &["a@x.example", "B@x.example"], false).to_string();
     let mut settlement = relay.attempt();
     settlement.deliveries[0].state = RecipientState::Sent;
-    settlement.deliveries[0].reply = "250 2.0.0 OK".to_owned();
+    settlement.deliveries[0].reply = "250 2.0.0 OK".into();
     settlement.deliveries[1].state = RecipientState::Bounced;
-    settlement.deliveries[1].reply = "550 5.1.1 \u{1b}]0;no such user".to_owned();
+    settlement.deliveries[1].reply = "550 5.1.1 \u{1b}]0;no such user".into();
     relay.settle(settlement);
     id
 }
