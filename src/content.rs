@@ -17,7 +17,7 @@ pub use error::ContentError;
 pub(crate) use file::{ContentEntry, ContentFile, PART, entries};
 pub use split::{LONGEST_HEAD, SplitContent};
 
-use body::{Held, first};
+use body::{Held, first, part};
 
 use crate::memory::MemoryGrant;
 
@@ -159,6 +159,23 @@ impl Content {
             self.verify(&octets)?;
         }
         Ok(octets)
+    }
+
+    /// So many octets of its file, or what there is of them, from this one on. They are not looked at whether they have changed.
+    ///
+    /// # Errors
+    /// When it has no file, or that can't be read.
+    pub async fn block(&self, from: u64, most: usize) -> Result<Vec<u8>, ContentError> {
+        self.examine(move |file| part(&file, from, most)).await
+    }
+
+    /// Looks whether another content, which was made of this one, is what this was when it was stored.
+    ///
+    /// # Errors
+    /// When this one was cut or altered before it was read.
+    pub fn ensure_same(&self, copy: &Self) -> Result<(), ContentError> {
+        let found = (copy.len, || copy.checksum().unwrap_or_else(|| Checksum::of(&[])));
+        ContentError::unless_same(found, (self.len, self.checksum), self.path())
     }
 
     /// Looks at its file, on a thread where that disturbs nobody.

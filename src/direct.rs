@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::{Address, MessageRequest, RecipientRequest, ReversePath};
 use crate::smtp::Reply;
-use crate::store::{LaneName, Message};
+use crate::store::{LaneName, Message, StoredLabel};
 
 /// Speaks with upstreams while clients wait.
 pub trait Direct: Send + Sync {
@@ -58,8 +58,10 @@ pub enum ExchangeRequest {
 pub struct DirectMessage {
     /// The message; `lane` is the one that its content asks for. It is not in the store.
     pub message: Message,
+    /// By what it is found again.
+    pub label: StoredLabel,
     /// Recipients that were accepted and get nothing (blacklist).
-    pub dropped: u64,
+    pub dropped: Vec<Address>,
     /// Recipients that rules have added, those that get nothing among them.
     pub copies: u64,
 }
@@ -121,9 +123,9 @@ impl Exchange {
     ///
     /// # Errors
     /// When the upstream has not taken it for all recipients; or is not known to have.
-    pub async fn content(self, message: DirectMessage) -> Result<Reply, DirectRefusal> {
+    pub async fn content(self, message: Box<DirectMessage>) -> Result<Reply, DirectRefusal> {
         let (answer, answered) = oneshot::channel();
-        let asked = self.asks.send(ExchangeRequest::Content { message: Box::new(message), answer }).await;
+        let asked = self.asks.send(ExchangeRequest::Content { message, answer }).await;
         asked.map_err(|_| DirectRefusal::lost())?;
         answered.await.map_err(|_| DirectRefusal::lost())?
     }

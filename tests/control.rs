@@ -14,6 +14,8 @@ mod captured;
 mod commands;
 #[path = "control/console.rs"]
 mod console;
+#[path = "control/history.rs"]
+mod history;
 #[path = "control/metrics.rs"]
 mod metrics;
 #[path = "control/release.rs"]
@@ -37,7 +39,7 @@ use mailsluice::config::{Config, Machine, Window};
 use mailsluice::control::{ApiState, ControlSocket, SharedState};
 use mailsluice::lane::{LaneState, LaneStatuses, LimitWaits, Wakeups};
 use mailsluice::limits::{AccountKey, Amount};
-use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use mailsluice::mail::{Address, Body, MessageLabel, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::memory::MemoryBudget;
 use mailsluice::oauth::{Resource, SignIns};
 use mailsluice::policy::estimate::{Estimate, Sources};
@@ -50,7 +52,7 @@ use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
     Ask, Claimed, ClientInfo, Content, Decisions, Delivery, LaneName, MessageKind, NewMessage, NewPermit,
     NewRecipient, NewSuspension, PermitEnd, Permitted, Priority, RecipientState, Recipients, Settlement,
-    Store, SuspensionKind,
+    Store, StoredLabel, SuspensionKind,
 };
 use mailsluice::time::SystemClock;
 use mailsluice::transform::Transformer;
@@ -260,6 +262,7 @@ impl Relay {
             },
             decisions: Decisions::default(),
             held,
+            label: StoredLabel::new(&MessageLabel::of(&content), true),
             recipients: Recipients::new(recipients.iter().map(recipient).collect()).unwrap(),
             content: Content::memory(content),
         };
@@ -421,7 +424,7 @@ fn what_is_not_there_is_a_failure_that_says_so() {
     let id = relay.enqueue(1, &["a@x.example"], false).to_string();
     let unknown = "0000000000000000";
     for (arguments, told) in [
-        (&["queue", "show", unknown][..], "is not in the queue"),
+        (&["queue", "show", unknown][..], "is neither in the queue nor in the history"),
         (&["queue", "show", unknown, "--content"], "is not in the queue"),
         (&["queue", "retry", unknown], "is not in the queue"),
         (&["queue", "list", "--upstream", "nobody"], "there is no upstream nobody: there is m365, off"),

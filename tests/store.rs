@@ -17,6 +17,8 @@ mod blacklist;
 mod build;
 #[path = "store/claims.rs"]
 mod claims;
+#[path = "store/history.rs"]
+mod history;
 #[path = "store/intake.rs"]
 mod intake;
 #[path = "store/limits.rs"]
@@ -246,6 +248,15 @@ conformance! {
     sign_ins:
         a_grant_lasts_and_its_token_is_replaced
         a_sign_in_begins_anew;
+    history:
+        each_end_is_noted_once
+        entries_are_found
+        pages_lead_to_all_entries
+        what_is_old_goes
+        nothing_is_noted_where_nothing_is_kept
+        an_address_is_forgotten
+        contents_are_kept_where_that_is_wanted
+        copies_beside_direct_mode_keep_their_content;
     windows:
         no_window_is_overrun;
 }

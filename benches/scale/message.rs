@@ -5,6 +5,7 @@ use std::time::Duration;
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::store::{
     ClientInfo, Content, Decisions, LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
+    StoredLabel,
 };
 
 /// One from a sender to a recipient, who are valid addresses; it waits for the upstream `sink`.
@@ -31,6 +32,7 @@ pub(crate) fn new_message(number: u32, (sender, recipient): (&str, &str), conten
         client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
         decisions: Decisions::default(),
         held: false,
+        label: StoredLabel { message_id: Some(format!("<{number}@firm.example>")), subject: None },
         recipients: Recipients::new(vec![recipient]).expect("one recipient"),
         content: Content::memory(content),
     }

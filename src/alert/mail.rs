@@ -14,13 +14,13 @@ use crate::config::{Upstream, UpstreamKind};
 use crate::lane::LaneState;
 use crate::mail::header::Header;
 use crate::mail::{
-    Address, Body, MessageRequest, Notify, QueueId, RecipientRequest, ReversePath, message_id,
+    Address, Body, MessageLabel, MessageRequest, Notify, QueueId, RecipientRequest, ReversePath, message_id,
 };
 use crate::report::alert_mail::AlertMail;
 use crate::report::author::report_author;
 use crate::store::{
     ClientInfo, Content, Decisions, EnqueueError, LaneName, MessageKind, NewMessage, NewRecipient, Priority,
-    Recipients, StoreError,
+    Recipients, StoreError, StoredLabel,
 };
 
 /// How long the store may take.
@@ -186,6 +186,7 @@ impl Alerts {
             client: ClientInfo { listener: "alert".into(), ..ClientInfo::default() },
             decisions: Decisions { upstream: Some(upstream.name.clone()), ..Decisions::default() },
             held: false,
+            label: StoredLabel::new(&MessageLabel::of(&octets), in_force.config.history.subject),
             recipients: Recipients::new(to.iter().map(recipient).collect()).expect("somebody gets it"),
             content: Content::memory(octets),
         }

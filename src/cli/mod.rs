@@ -19,6 +19,7 @@ mod explain;
 mod failure;
 mod folder_owner;
 mod hash_password;
+mod history;
 mod init;
 mod interrupt;
 mod limits;
@@ -103,6 +104,9 @@ enum MainCommand {
     /// Look at the queue, try again, delete
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Show what became of mail that has left, forget an address, send again
+    #[command(after_help = "Example:\n  mailsluice history --to anna@customer.example --since 2d")]
+    History(history::HistoryOptions),
     /// Look at the blacklist, add, remove, check
     #[command(subcommand)]
     Blacklist(blacklist::BlacklistCommand),
@@ -193,6 +197,7 @@ fn dispatch(command: MainCommand, context: &CliContext) -> Result<(), Failure> {
         MainCommand::Presets => presets::execute(context),
         MainCommand::Status(options) => status::execute(&options, context),
         MainCommand::Queue(command) => queue::execute(command, context),
+        MainCommand::History(options) => history::execute(&options, context),
         MainCommand::Blacklist(command) => blacklist::execute(command, context),
         MainCommand::Captured(command) => captured::execute(command, context),
         MainCommand::Probe(options) => probe::execute(&options, context),
@@ -261,6 +266,11 @@ mod tests {
             "mailsluice captured delete",
             "mailsluice queue list --state lost",
             "mailsluice queue list --limit 0",
+            "mailsluice history --limit 0",
+            "mailsluice history resend",
+            "mailsluice history resend nothing",
+            "mailsluice history forget",
+            "mailsluice history --to a@b forget c@d",
             "mailsluice limits reset up --window year",
             "mailsluice test-mode on --action burn",
             "mailsluice upstream",

@@ -3,20 +3,10 @@
 //! These keys are never ignored in silence: such a key is a fault, unless its value is what is in force anyway. Whoever
 //! builds the feature deletes its rows.
 
-use super::tree::{Node, Value};
+use super::tree::Node;
 
-/// Values that change nothing.
-enum Harmless {
-    /// This number.
-    Number(i64),
-    /// Only an empty list or table.
-    Empty,
-}
-
-use Harmless::{Empty, Number};
-
-/// Section, key, and the values that are accepted.
-const KEYS: &[(&str, &str, Harmless)] = &[("", "history_days", Number(30)), ("console", "user", Empty)];
+/// Section and key. An empty list or table changes nothing.
+const KEYS: &[(&str, &str)] = &[("console", "user")];
 
 /// What a key that no section of this version reads is.
 pub(super) enum KeyStatus {
@@ -30,19 +20,9 @@ pub(super) enum KeyStatus {
 
 /// Looks a key up.
 pub(super) fn key_status(section: &str, key: &str, node: &Node) -> KeyStatus {
-    match KEYS.iter().find(|row| row.0 == section && row.1 == key) {
-        None => KeyStatus::Unknown,
-        Some((_, _, harmless)) if accepts(harmless, &node.value) => KeyStatus::Harmless,
-        Some(_) => KeyStatus::NotYet,
-    }
-}
-
-fn accepts(harmless: &Harmless, value: &Value) -> bool {
-    let text = |want: &str, value: &Value| matches!(value, Value::Text(t) | Value::Untyped(t) if t == want);
-    match (harmless, value) {
-        (Text(want), value) => text(want, value),
-        (Number(want), Value::Integer(number)) => Some(*want) == *number,
-        (Number(want), value) => text(&want.to_string(), value),
-        (Empty, value) => value.is_empty(),
+    match KEYS.contains(&(section, key)) {
+        false => KeyStatus::Unknown,
+        true if node.value.is_empty() => KeyStatus::Harmless,
+        true => KeyStatus::NotYet,
     }
 }

@@ -11,8 +11,8 @@ use super::lines::Lines;
 use super::machine::Machine;
 use super::reader::{MissingKey, ReadContext, Section, UnknownKey};
 use super::sections::{
-    alert, console, dkim, dns, limit_group, listener, oauth, queue, rule, secrets, session, signature, smime,
-    switches, top, upstream, user,
+    alert, console, dkim, dns, history, limit_group, listener, oauth, queue, rule, secrets, session,
+    signature, smime, switches, top, upstream, user,
 };
 use super::tree::Table;
 use super::{Config, check, files, overrides, syntax, tree};
@@ -287,6 +287,7 @@ fn sections(context: &ReadContext<'_>, tree: &Table) -> Config {
         session,
         test_mode,
         blacklist: switches::blacklist(root.section("blacklist")),
+        history: history::read(&mut root),
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
         dkim: dkim::read_all(&mut root),
         dns: dns::read(root.section("dns")),

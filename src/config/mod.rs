@@ -76,9 +76,9 @@ pub use limits::{Batch, Limits, Pace, Quota, Quotas};
 pub use load::{ConfigPlace, LoadedConfig};
 pub use machine::Machine;
 pub use model::{
-    Blacklist, BlacklistAction, BounceFrom, Config, ControlGroup, DkimEntry, Dns, Language, Listener, Log,
-    LogFormat, LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session, TestAction,
-    TestMode, TlsMode,
+    Blacklist, BlacklistAction, BounceFrom, Config, ControlGroup, DkimEntry, Dns, HistorySettings, Language,
+    Listener, Log, LogFormat, LogLevel, LongLines, Mode, Newlines, Queue, ServerAuth, ServerTls, Session,
+    TestAction, TestMode, TlsMode,
 };
 pub use names::{authority, dkim_key_name, dns_name, fits_the_dns};
 pub use pin::Pin;

@@ -47,6 +47,8 @@ pub struct Config {
     pub test_mode: TestMode,
     /// `[blacklist]`
     pub blacklist: Blacklist,
+    /// `history_days` and `[history]`
+    pub history: HistorySettings,
     /// `[[upstream]]`, at least one.
     pub upstreams: Vec<Arc<Upstream>>,
     /// `[[dkim]]`
@@ -345,6 +347,17 @@ pub enum BlacklistAction {
     Reject,
     /// 250, and nothing is sent.
     Drop,
+}
+
+/// `history_days` and `[history]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// How long it is kept what became of each recipient; `None`: not at all.
+    pub entries: Option<Duration>,
+    /// Whether subjects are kept with it.
+    pub subject: bool,
+    /// How long contents are kept when their messages have left; `None`: not at all.
+    pub contents: Option<Duration>,
 }
 
 /// `[dns]`

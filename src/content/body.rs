@@ -295,8 +295,13 @@ pub(super) fn fill(file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize>
 
 /// The first so many octets of a file, or all where there are fewer.
 pub(super) fn first(file: &File, most: usize) -> io::Result<Vec<u8>> {
+    part(file, 0, most)
+}
+
+/// So many octets of a file from this one on, or what there is of them.
+pub(super) fn part(file: &File, from: u64, most: usize) -> io::Result<Vec<u8>> {
     let mut octets = vec![0; most];
-    let found = fill(file, 0, &mut octets)?;
+    let found = fill(file, from, &mut octets)?;
     octets.truncate(found);
     Ok(octets)
 }

@@ -11,6 +11,7 @@ pub mod blacklist_file;
 mod config_request;
 pub mod console;
 mod error;
+mod point_in_time;
 mod scrapes;
 mod serving;
 pub mod socket;

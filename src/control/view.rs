@@ -4,6 +4,7 @@ mod alerts;
 mod blacklist;
 mod bulk;
 mod health;
+mod history;
 mod limits;
 mod message;
 mod probe;
@@ -26,6 +27,7 @@ pub use blacklist::{
 };
 pub use bulk::{BulkAction, BulkFilter, BulkProgress, BulkRequest};
 pub use health::Health;
+pub use history::{Forget, ForgottenJson, HistoryJson, Resend, Resent};
 pub use limits::{LimitJson, LimitReset, Used};
 pub use message::{Done, DoneOutcome, MessageDetail, MessageJson, RecipientJson, Retried};
 pub use probe::{

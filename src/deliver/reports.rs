@@ -10,14 +10,15 @@ use crate::config::{Login, Upstream};
 use crate::mail::header::{self, Fields, Header};
 use crate::mail::message_id;
 use crate::mail::{
-    Address, AddressKey, Body, MessageRequest, Notify, QueueId, RecipientRequest, Return, ReversePath,
+    Address, AddressKey, Body, MessageLabel, MessageRequest, Notify, QueueId, RecipientRequest, Return,
+    ReversePath,
 };
 use crate::report::author::report_author;
 use crate::report::dsn::{Dsn, Kind, Listing, REPORT_MARK, Recipient, ReportCause, ReportReader};
 use crate::smtp::Reply;
 use crate::store::{
     BlacklistEntry, ClientInfo, Content, Decisions, Message, MessageKind, NewMessage, NewRecipient, Priority,
-    QueuedRecipient, Recipients, pattern_key,
+    QueuedRecipient, Recipients, StoredLabel, pattern_key,
 };
 use crate::upstream::cause_of;
 
@@ -219,6 +220,7 @@ impl Report<'_> {
             client: ClientInfo { listener: "report".into(), ..ClientInfo::default() },
             decisions: Decisions::default(),
             held: false,
+            label: StoredLabel::new(&MessageLabel::of(&report), context.config.history.subject),
             recipients: Recipients::new(vec![never_reported(to.clone())])?,
             content: Content::memory(report),
         })

@@ -59,6 +59,33 @@ impl TestState {
     }
 }
 
+/// What becomes of a message for which two treatments are asked for: what neither would forbid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strictest {
+    /// How far it may come at most, whatever a person decides later: capture keeps it on this machine, redirect from its recipients,
+    /// hold nothing of that.
+    pub treatment: Option<TestTreatment>,
+    /// Whether it waits for a person, as hold wants it: also where its treatment is redirect.
+    pub held: bool,
+}
+
+impl Strictest {
+    /// Of what a message was accepted with, and what is in force now. Of two test addresses the one in force counts.
+    #[must_use]
+    pub fn of(own: Option<&TestTreatment>, in_force: Option<&TestTreatment>) -> Self {
+        let strictness = |test: &TestTreatment| match test.action {
+            TestAction::Hold => 0,
+            TestAction::Redirect => 1,
+            TestAction::Capture => 2,
+        };
+        let both = || own.into_iter().chain(in_force);
+        // Of several that are as strict, the last.
+        let treatment = both().max_by_key(|test| strictness(test)).cloned();
+        let is_captured = treatment.as_ref().is_some_and(|test| test.action == TestAction::Capture);
+        Self { treatment, held: !is_captured && both().any(|test| test.action == TestAction::Hold) }
+    }
+}
+
 /// Why the switch was not set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -304,6 +331,32 @@ mod tests {
         ] {
             let state = TestState { enabled: false, action, address: address.clone(), origin: String::new() };
             assert_eq!(state.treatment(), TestTreatment { action: want, address });
+        }
+    }
+
+    #[test]
+    fn of_two_treatments_neither_is_overruled() {
+        use TestAction::{Capture, Hold, Redirect};
+        let test = |action, to: &str| TestTreatment { action, address: Address::parse(to).ok() };
+        for (own, in_force, want, held) in [
+            (None, None, None, false),
+            (Some((Redirect, "own@x.test")), None, Some((Redirect, "own@x.test")), false),
+            (None, Some((Redirect, "now@x.test")), Some((Redirect, "now@x.test")), false),
+            (
+                Some((Redirect, "own@x.test")),
+                Some((Redirect, "now@x.test")),
+                Some((Redirect, "now@x.test")),
+                false,
+            ),
+            (Some((Hold, "")), None, Some((Hold, "")), true),
+            (Some((Hold, "")), Some((Redirect, "now@x.test")), Some((Redirect, "now@x.test")), true),
+            (Some((Redirect, "own@x.test")), Some((Hold, "")), Some((Redirect, "own@x.test")), true),
+            (Some((Capture, "")), Some((Hold, "")), Some((Capture, "")), false),
+            (Some((Redirect, "own@x.test")), Some((Capture, "")), Some((Capture, "")), false),
+        ] {
+            let of = |test_of: Option<(TestAction, &str)>| test_of.map(|(action, to)| test(action, to));
+            let strictest = Strictest::of(of(own).as_ref(), of(in_force).as_ref());
+            assert_eq!(strictest, Strictest { treatment: of(want), held }, "{own:?} {in_force:?}");
         }
     }
 }

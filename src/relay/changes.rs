@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
-    AlertSettings, ApiToken, Blacklist, Config, Console, DkimEntry, Language, Listener, Log, Login,
-    NamedSignature, Queue, Rule, Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream,
+    AlertSettings, ApiToken, Blacklist, Config, Console, DkimEntry, HistorySettings, Language, Listener, Log,
+    Login, NamedSignature, Queue, Rule, Secrets, Session, SignIn, SmimeEntry, TestMode, TokenHash, Upstream,
     UpstreamKind, User, UserPassword, dkim_key_name,
 };
 use crate::mail::Completion;
@@ -36,6 +36,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         queue,
         test_mode,
         blacklist,
+        history,
         upstreams,
         dkim,
         dns,
@@ -61,6 +62,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.queue(queue, &new.queue);
     changes.test_mode(test_mode, &new.test_mode);
     changes.blacklist(blacklist, &new.blacklist);
+    changes.history(*history, new.history);
     let upstream = |upstream: &Arc<Upstream>| format!("upstream {}", upstream.name);
     changes.items(upstreams, &new.upstreams, upstream, |old, new| same_upstream(old, new));
     let selector = |entry: &DkimEntry| format!("dkim {}", dkim_key_name(&entry.domain, &entry.selector));
@@ -120,6 +122,13 @@ impl Changes {
         if self.0.len() == before && old != new {
             self.0.push("rule: in another order".to_owned());
         }
+    }
+
+    fn history(&mut self, old: HistorySettings, new: HistorySettings) {
+        let HistorySettings { entries, subject, contents } = old;
+        self.key("history_days", &entries, &new.entries);
+        self.key("history.subject", &subject, &new.subject);
+        self.key("history.content", &contents, &new.contents);
     }
 
     fn log(&mut self, old: Log, new: Log) {

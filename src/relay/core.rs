@@ -21,7 +21,7 @@ use crate::policy::users::LoginSecret;
 use crate::route::{Router, own_upstreams};
 use crate::sent_copy::Copiers;
 use crate::smtp::InstanceId;
-use crate::store::{CutOff, DoubtPauses, Orphans, SignInStore, Store, StoreError, Suspension};
+use crate::store::{CutOff, DoubtPauses, HistoryRules, Orphans, SignInStore, Store, StoreError, Suspension};
 use crate::time::Moment;
 use crate::transform::Transformer;
 use crate::upstream::{Dial, Mailbox};
@@ -155,6 +155,7 @@ impl Core {
 
     fn configure_accounts(&self) {
         let Context { config, store, timeline, .. } = &*self.context;
+        store.set_history(HistoryRules::new(&config.history, config.queue.min_free_disk));
         // They come first: accounts ask for their tokens.
         let grants: Arc<dyn SignInStore> = store.clone();
         self.sign_ins.configure(config, &grants, timeline);

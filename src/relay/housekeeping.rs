@@ -40,6 +40,8 @@ pub(super) async fn run(context: Arc<Context>) {
             let _ = context.store.note_clock().await;
             noted = now;
         }
+        // A failure has been logged by the store; the next beat tries again.
+        let _ = context.store.tidy_history().await;
         // It costs a look while there is nothing to give.
         let _ = context.store.release_space().await;
         if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE) && context.store.prune().await.is_ok() {

@@ -14,7 +14,8 @@ use crate::policy::estimate::Accepted;
 use crate::policy::users::LoggedIn;
 use crate::smtp::Reply;
 use crate::store::{
-    LaneName, Message, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled, TestTreatment,
+    LaneName, Message, MessageKind, NewMessage, NewRecipient, Priority, Recipients, Ruled, StoredLabel,
+    TestTreatment,
 };
 
 /// Takes the message into the queue, or in direct mode sends it.
@@ -63,7 +64,8 @@ pub async fn accept(
         return Ok(reply);
     }
     let recipients = recipients(&submission.transaction, std::mem::take(&mut decided.copies));
-    queue(services, peer, submission, (decided, recipients)).await
+    // Most of the time a session has no message to queue: it does not hold room for one.
+    Box::pin(queue(services, peer, submission, (decided, recipients))).await
 }
 
 /// The copies of a message that goes through while its client waits. They are none of the client's affair: it is not told of
@@ -166,6 +168,7 @@ async fn queue(
         client,
         held,
         decisions,
+        label: StoredLabel::new(&label, services.config.history.subject),
         recipients: recipients.clone(),
         content,
     };

@@ -7,7 +7,8 @@ use crate::config::{Mode, TestAction, Upstream, UpstreamKind};
 use crate::direct::{DirectMessage, Exchange, Opening};
 use crate::smtp::Reply;
 use crate::store::{
-    ClientInfo, Decisions, LaneName, Message, MessageKind, NewRecipient, QueuedRecipient, TestTreatment,
+    ClientInfo, Decisions, LaneName, Message, MessageKind, NewRecipient, QueuedRecipient, StoredLabel,
+    TestTreatment,
 };
 
 /// How far the upstream has been asked about the message that is under way.
@@ -53,7 +54,7 @@ pub(super) async fn send(
     submission: Submission,
     decided: Decided<'_>,
 ) -> Result<Reply, SubmissionError> {
-    let Submission { queue_id, hello, user, transaction, content, exchange, .. } = submission;
+    let Submission { queue_id, hello, user, transaction, content, label, exchange, .. } = submission;
     let decisions = decided.decisions();
     let Decided { upstream, ruling, copies, .. } = decided;
     let Ruling { sender, reverse_path, .. } = ruling;
@@ -96,7 +97,8 @@ pub(super) async fn send(
     };
     let (queue_id, from) = (message.queue_id.clone(), message.reverse_path.clone());
     let Decisions { test, ruled, .. } = message.decisions.clone();
-    let handed = DirectMessage { message, dropped: dropped.len() as u64, copies: added };
+    let label = StoredLabel::new(&label, services.config.history.subject);
+    let handed = Box::new(DirectMessage { message, label, dropped: dropped.clone(), copies: added });
     let reply = exchange.content(handed).await.map_err(SubmissionError::Direct)?;
     let (test, rules) = (test.as_ref(), &ruled.rules[..]);
     let entry = AcceptedLine { queue_id: &queue_id, sender: &from, upstream, size, test, user: None, rules };

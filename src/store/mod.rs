@@ -11,20 +11,24 @@ mod upload;
 
 pub use crate::content::{Content, ContentError};
 pub use crate::limits::Load;
-pub use traits::{Admin, Claims, Intake, Outlook, Permits, SentCopies, SignInStore, Store, Switches, Upkeep};
+pub use traits::{
+    Admin, Claims, HistoryStore, Intake, Outlook, Permits, SentCopies, SignInStore, Store, Switches, Upkeep,
+};
 pub use types::{
     Ask, AskOnFile, BlacklistEntry, BlacklistFilter, BlacklistPage, BlacklistSearch, BlacklistSource,
     Claimed, ClientInfo, CopyEnd, CutOff, Decisions, DecisionsError, Delivery, Disposition, DoubtPauses,
-    EnqueueError, ExpiredCopy, FAILURES_APART, FAILURES_WITHIN, GrantChange, HeldMessage, HeldPortion,
-    HeldWalk, ImportedEntry, LaneKind, LaneMove, LaneName, LaneSender, Learned, LearnedMailbox, Lease,
-    Leased, LeasedMove, ListFilter, ListingEnd, ListingRule, MOST_COPIES, MOST_COPY_OCTETS, MOST_DOUBTS,
-    MailboxFailure, MailboxFindings, Message, MessageId, MessageKind, MessageRelease, MessageState,
-    NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient, NewSentCopy, NewSuspension, NextCopy,
-    Orphans, Overdue, OverdueClaim, PatternKind, PermitEnd, PermitExtension, PermitId, Permitted, Priority,
-    QueueCounts, QueueFigures, QueuedRecipient, RecipientState, Recipients, Recovered, Reservation, Restored,
-    Ruled, SentCopy, SentCopyId, Settlement, StandingAsk, StoreError, StoreOrigin, StoredGrant, StoredToken,
-    Summary, SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TakenAtOnce, TestModeCounts,
-    TestTreatment, Totals, TroubledDomain, UsedQuota, WaitingCopies, domain_key, is_in_trouble,
-    pattern_domain, pattern_key, pattern_kind, patterns_containing, patterns_covering,
+    EnqueueError, ExpiredCopy, FAILURES_APART, FAILURES_WITHIN, Forgotten, GrantChange, HeldMessage,
+    HeldPortion, HeldWalk, HistoryEntry, HistoryId, HistoryPage, HistoryRules, HistorySearch, ImportedEntry,
+    KeptMessage, LONGEST_KEPT_REPLY, LaneKind, LaneMove, LaneName, LaneSender, Learned, LearnedMailbox,
+    Lease, Leased, LeasedMove, ListFilter, ListingEnd, ListingRule, MOST_COPIES, MOST_COPY_OCTETS,
+    MOST_DOUBTS, MOST_HISTORY, MailboxFailure, MailboxFindings, Message, MessageId, MessageKind,
+    MessageRelease, MessageState, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewRecipient,
+    NewSentCopy, NewSuspension, NextCopy, Orphans, Overdue, OverdueClaim, PassedMessage, PatternKind,
+    PermitEnd, PermitExtension, PermitId, Permitted, Priority, QueueCounts, QueueFigures, QueuedRecipient,
+    RecipientEnd, RecipientState, Recipients, Recovered, Reservation, Restored, Ruled, SentCopy, SentCopyId,
+    Settlement, StandingAsk, StoreError, StoreOrigin, StoredGrant, StoredLabel, StoredToken, Summary,
+    SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TakenAtOnce, TestModeCounts, TestTreatment,
+    Totals, TroubledDomain, UsedQuota, WaitingCopies, domain_key, is_in_trouble, pattern_domain, pattern_key,
+    pattern_kind, patterns_containing, patterns_covering,
 };
 pub use upload::Upload;

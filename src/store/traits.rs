@@ -11,12 +11,13 @@ use async_trait::async_trait;
 
 use super::{
     Ask, BlacklistEntry, BlacklistFilter, BlacklistPage, Claimed, CopyEnd, CutOff, Decisions, DoubtPauses,
-    EnqueueError, ExpiredCopy, HeldPortion, HeldWalk, ImportedEntry, LaneMove, LaneName, LaneSender, Learned,
-    LearnedMailbox, Lease, LeasedMove, ListFilter, ListingEnd, MailboxFailure, MailboxFindings, MessageId,
-    MessageRelease, NewBlacklistEntry, NewGrant, NewMessage, NewPermit, NewSuspension, NextCopy, Overdue,
-    OverdueClaim, PermitEnd, PermitExtension, Permitted, QueueCounts, QueueFigures, Recovered, Restored,
-    SentCopyId, Settlement, StandingAsk, StoreError, StoredGrant, Summary, Suspension, SuspensionKind,
-    TakenAtOnce, TestModeCounts, Totals, Upload, UsedQuota, WaitingCopies,
+    EnqueueError, ExpiredCopy, Forgotten, HeldPortion, HeldWalk, HistoryPage, HistoryRules, HistorySearch,
+    ImportedEntry, KeptMessage, LaneMove, LaneName, LaneSender, Learned, LearnedMailbox, Lease, LeasedMove,
+    ListFilter, ListingEnd, MailboxFailure, MailboxFindings, MessageId, MessageRelease, NewBlacklistEntry,
+    NewGrant, NewMessage, NewPermit, NewSuspension, NextCopy, Overdue, OverdueClaim, PermitEnd,
+    PermitExtension, Permitted, QueueCounts, QueueFigures, Recovered, Restored, SentCopyId, Settlement,
+    StandingAsk, StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TakenAtOnce, TestModeCounts,
+    Totals, Upload, UsedQuota, WaitingCopies,
 };
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -280,6 +281,26 @@ pub trait SentCopies: Send + Sync {
     async fn waiting_copies(&self) -> Result<Vec<WaitingCopies>, StoreError>;
 }
 
+/// Keeps what became of mail that has left: for people. It is written by whatever ends a recipient.
+#[async_trait]
+pub trait HistoryStore: Send + Sync {
+    /// Keeps from now on what these rules say.
+    fn set_history(&self, rules: HistoryRules);
+
+    /// Looks for entries.
+    async fn history(&self, search: HistorySearch) -> Result<HistoryPage, StoreError>;
+
+    /// A message that has left, if its content was kept.
+    async fn kept(&self, queue_id: QueueId) -> Result<Option<KeptMessage>, StoreError>;
+
+    /// Forgets all entries of an address in any spelling, as a recipient or as a reverse-path, and the contents of that mail. What
+    /// is in the queue stays there. Other writes go in between.
+    async fn forget(&self, address: String) -> Result<Forgotten, StoreError>;
+
+    /// Makes what is new quick to be found, and removes what is too old or too much. Other writes go in between.
+    async fn tidy_history(&self) -> Result<(), StoreError>;
+}
+
 /// Keeps the house: for whoever starts the relay.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
@@ -331,11 +352,21 @@ pub trait Upkeep: Send + Sync {
 
 /// Durable state of the relay. Each call is atomic, and durable when it returns `Ok`.
 pub trait Store:
-    Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + SentCopies + Upkeep
+    Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + SentCopies + HistoryStore + Upkeep
 {
 }
 
 impl<S> Store for S where
-    S: Intake + Switches + Outlook + Claims + Permits + Admin + SignInStore + SentCopies + Upkeep + ?Sized
+    S: Intake
+        + Switches
+        + Outlook
+        + Claims
+        + Permits
+        + Admin
+        + SignInStore
+        + SentCopies
+        + HistoryStore
+        + Upkeep
+        + ?Sized
 {
 }

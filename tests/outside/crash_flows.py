@@ -442,6 +442,14 @@ def judge_totals(totals, present, taken, verdict):
     verdict.fault(totals["sent"] == len(pairs), f"sent is {totals['sent']}, and {len(pairs)} were taken: {totals}")
 
 
+def judge_history(world, totals):
+    """What ended is in the history as often as it was counted: no crash comes between the two."""
+    ends = Counter(entry["state"] for entry in world.relay.command("history", "--limit", "1000000"))
+    counted = {name: totals[name] for name in ("sent", "bounced", "expired", "dropped", "captured", "deleted")}
+    wrong = any(ends[name] != count for name, count in counted.items())
+    return [f"the history has {dict(ends)}, and {counted} were counted"] if wrong else []
+
+
 def wait_recovered(world):
     """Until a message is taken."""
     wait_until(lambda: world.send().is_acknowledged, 60, lambda: f"mail to be taken again: {world.log_tail()}")
@@ -454,6 +462,7 @@ def conclude(world):
     wait_until(world.is_empty, 60, lambda: f"an empty queue: {world.queue()} {world.log_tail()}")
     faults += world.flow.finish(world)
     totals = world.status()["totals"]
+    faults += judge_history(world, totals)
     status = world.relay.terminate()
     if status != 0:
         faults.append(f"it ended with {status}: {world.relay.errors()[-1000:]}")

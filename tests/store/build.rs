@@ -7,6 +7,7 @@ use mailsluice::config::{Quota, Window};
 use mailsluice::limits::{AccountKey, Amount, Ceilings, LimitLine, Scope};
 use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::store::*;
+use mailsluice::time::Moment;
 
 use crate::World;
 
@@ -44,9 +45,48 @@ pub(crate) fn message(n: u32, recipients: &[&str]) -> NewMessage {
         client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
         decisions: Decisions::default(),
         held: false,
+        label: label(n),
         recipients: Recipients::new(recipients.iter().map(recipient).collect()).unwrap(),
         content: Content::memory(format!("Subject: {n}\r\n\r\n").into_bytes()),
     }
+}
+
+/// By what a message of this number is found again.
+pub(crate) fn label(n: u32) -> StoredLabel {
+    StoredLabel { message_id: Some(format!("<{n}@firm.example>")), subject: Some(format!("Number {n}")) }
+}
+
+/// A message that has gone through to some, while others were dropped.
+pub(crate) fn passed(n: u32, to: &[&str], dropped: &[&str]) -> Box<PassedMessage> {
+    let NewMessage { lane, reverse_path, sender, body, request, client, content, .. } = message(n, &["a@b"]);
+    let recipient =
+        |(index, to): (u32, &&str)| QueuedRecipient::untried(index, address(to), RecipientRequest::default());
+    let message = Message {
+        queue_id: id(n),
+        kind: MessageKind::Submitted,
+        lane,
+        accepted: Moment(n.into()),
+        accepted_wall: n.into(),
+        age_base: n.into(),
+        reverse_path,
+        sender,
+        body,
+        smtputf8: false,
+        request,
+        client,
+        decisions: Decisions::default(),
+        recipients: (0..).zip(to).map(recipient).collect(),
+        size: content.len(),
+        content,
+    };
+    Box::new(PassedMessage {
+        message,
+        label: label(n),
+        dropped: dropped.iter().map(|to| address(to)).collect(),
+        copies: 0,
+        reply: "250 2.0.0 OK".into(),
+        reached: false,
+    })
 }
 
 pub(crate) fn report(n: u32) -> NewMessage {

@@ -213,8 +213,11 @@ pub(crate) async fn permits_are_ended_once(world: impl World) {
         granted(&world, permit(Ceilings::default(), 2, 7)).await,
     ];
     let reports = vec![report(9)];
-    let end =
-        PermitEnd { sent: 2, dropped: 1, reports, ..PermitEnd::without_message(ids[0], Some(amount(2))) };
+    let end = PermitEnd {
+        passed: Some(passed(1, &["a@b", "c@d"], &["e@f"])),
+        reports,
+        ..PermitEnd::without_message(ids[0], Some(amount(2)))
+    };
     for _ in 0..2 {
         store.end_permit(end.clone()).await.unwrap();
     }
@@ -255,7 +258,10 @@ pub(crate) async fn what_fails_is_not_counted(world: impl World) {
     // The report has a name that is taken: the whole call fails.
     let failing = Settlement { reports: vec![report(2)], ..sent(&first) };
     assert!(store.settle(failing).await.is_err());
-    let end = PermitEnd { sent: 3, ..PermitEnd::without_message(open, Some(amount(3))) };
+    let end = PermitEnd {
+        passed: Some(passed(9, &["a@b", "c@d", "e@f"], &[])),
+        ..PermitEnd::without_message(open, Some(amount(3)))
+    };
     assert!(store.end_permit(PermitEnd { reports: vec![report(2)], ..end.clone() }).await.is_err());
     assert_eq!((used_today(&world).await, store.totals().await.unwrap().sent), ((2, 3), 0));
     assert_eq!(store.room(own(ceilings.clone()), amount(1)).await.unwrap().unwrap().messages, 7);

@@ -87,12 +87,13 @@ pub(crate) async fn a_delivery_clears_what_was_held_against_it(world: impl World
     }
     // The same for who waited for the upstream's answer.
     let store = world.store();
-    for (reached, want) in [(vec![address("Y@there.example")], false), (vec![], true)] {
+    for (reached, want) in [(true, false), (false, true)] {
         assert!(fail(&world, &["y@there.example"]).await.is_empty());
         let new = NewPermit { account: account(), ceilings: vec![], needed: amount(1), recorded: 1 };
         let Permitted::Granted(permit) = store.take_permit(new).await.unwrap() else { panic!() };
         let end = PermitEnd::without_message(permit, Some(amount(1)));
-        store.end_permit(PermitEnd { sent: 1, reached, ..end }).await.unwrap();
+        let passed = Some(Box::new(PassedMessage { reached, ..*passed(50, &["Y@there.example"], &[]) }));
+        store.end_permit(PermitEnd { passed, ..end }).await.unwrap();
         world.clock().pass(DAY);
         assert_eq!(fail(&world, &["y@there.example"]).await.len(), usize::from(want));
         store.blacklist_remove("y@there.example".into()).await.unwrap();

@@ -7,7 +7,7 @@ use mailsluice::store::*;
 use mailsluice::time::Moment;
 
 use crate::World;
-use crate::build::{account, claim, deferred, id, message, sent};
+use crate::build::{account, claim, deferred, id, message, passed, sent};
 
 fn copy(n: u32, content: &[u8]) -> NewSentCopy {
     NewSentCopy {
@@ -115,8 +115,11 @@ pub(crate) async fn what_waits_too_long_is_forgotten(world: impl World) {
         let needed = Amount::of_message(1, 10);
         let new = NewPermit { account: account(), ceilings: vec![], needed, recorded: 1 };
         let Permitted::Granted(permit) = world.store().take_permit(new).await.unwrap() else { panic!() };
-        let end =
-            PermitEnd { sent: 1, copy: Some(copy(n, b"abc")), ..PermitEnd::without_message(permit, None) };
+        let end = PermitEnd {
+            passed: Some(passed(n, &["a@b"], &[])),
+            copy: Some(copy(n, b"abc")),
+            ..PermitEnd::without_message(permit, None)
+        };
         world.store().end_permit(end.clone()).await.unwrap();
         // Told twice it makes one.
         world.store().end_permit(end).await.unwrap();

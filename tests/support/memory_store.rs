@@ -20,6 +20,8 @@ use tokio::sync::Notify;
 
 #[path = "memory_store/blacklist.rs"]
 mod blacklist;
+#[path = "memory_store/history.rs"]
+mod history;
 #[path = "memory_store/lanes.rs"]
 mod lanes;
 #[path = "memory_store/mailboxes.rs"]
@@ -80,6 +82,7 @@ struct MemoryState {
     limit_waits: BTreeMap<LaneName, std::time::Duration>,
     grants: BTreeMap<String, StoredGrant>,
     copies: BTreeMap<SentCopyId, sent_copies::HeldCopy>,
+    history: history::Past,
 }
 
 /// A message in the queue.
@@ -165,6 +168,10 @@ impl MemoryStore {
         self.timeline.now()
     }
 
+    fn wall(&self) -> i64 {
+        self.timeline.wall().as_millisecond()
+    }
+
     /// The entry that covers an address now.
     fn listed(&self, state: &MemoryState, address: &Address) -> Option<BlacklistEntry> {
         let find = |pattern: String| {
@@ -190,7 +197,10 @@ impl MemoryStore {
         let generated = new.recipients.iter().filter(|to| is_report || to.copy).count() as u64;
         state.totals.generated += generated;
         state.totals.accepted += all - generated;
-        state.totals.dropped += all - kept;
+        for recipient in new.recipients.iter().filter(|recipient| recipient.dropped) {
+            let ended = history::Ended::dropped(recipient.address.as_str());
+            self.note_end(state, &history::EndedMessage::new(&new, self.wall()), &ended);
+        }
         if kept == 0 {
             return None;
         }

@@ -10,14 +10,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use mailsluice::config::Config;
 use mailsluice::lane::LaneStatus;
-use mailsluice::mail::{Address, Body, MessageRequest, QueueId, RecipientRequest, ReversePath};
+use mailsluice::mail::{Address, Body, MessageLabel, MessageRequest, QueueId, RecipientRequest, ReversePath};
 use mailsluice::oauth::SignIns;
 use mailsluice::policy::estimate::{Estimate, Sources};
 use mailsluice::relay::Core;
 use mailsluice::store::sqlite::{SqliteStore, Threading};
 use mailsluice::store::{
     Admin, ClientInfo, Content, Decisions, Intake, LaneName, MessageKind, NewMessage, NewRecipient,
-    NewSuspension, Priority, Recipients, Store, SuspensionKind, Totals,
+    NewSuspension, Priority, Recipients, Store, StoredLabel, SuspensionKind, Totals,
 };
 use mailsluice::time::Clock;
 use mailsluice::upstream::{Dial, DialError, Dialled, Observer, Target};
@@ -292,6 +292,7 @@ impl Simulation {
             client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
             decisions: Decisions { test: core.test_mode.for_message(false), ..Decisions::default() },
             held: false,
+            label: StoredLabel::new(&MessageLabel::of(text.as_bytes()), context.config.history.subject),
             recipients: recipients(to),
             content: Content::memory(text.into_bytes()),
         }

@@ -214,6 +214,7 @@ fn config(folder: &std::path::Path) -> Config {
             auto_add_after: 1,
             expire_after: None,
         },
+        history: HistorySettings { entries: None, subject: false, contents: None },
         upstreams: vec![Arc::new(Upstream {
             name: "main".into(),
             default: true,

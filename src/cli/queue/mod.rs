@@ -33,7 +33,7 @@ pub(super) enum QueueCommand {
         after_help = "Example:\n  mailsluice queue list --state deferred --recipient anna@customer.example"
     )]
     List(QueueFilter),
-    /// All that is known about a message
+    /// All that is known about a message, also of one that has left
     #[command(after_help = "Example:\n  mailsluice queue show 01M8B598RBW1B5PE")]
     Show {
         /// Its queue id

@@ -159,6 +159,7 @@ pub(super) fn detail(detail: &MessageDetail, viewer: &Viewer) -> String {
             "Accepted",
             format!("{} ({} ago)", viewer.local(&message.accepted_at), viewer.age(&message.accepted_at)),
         ),
+        ("Left", detail.left_at.as_deref().map_or_else(String::new, |time| viewer.local(time))),
         ("Size", size(message.size)),
         ("Message-ID", detail.message_id.clone().unwrap_or_default()),
         ("Subject", detail.subject.clone().unwrap_or_default()),
@@ -375,6 +376,7 @@ QUEUE ID          STATE     AGE  FROM
                         action: Some("mailsluice upstream enable m365".to_owned()),
                     },
                 ],
+                left_at: None,
             },
             &Viewer::utc("2026-11-22T07:00:00Z"),
         );

@@ -6,6 +6,7 @@ pub(super) mod console;
 pub(super) mod dkim;
 pub(super) mod dns;
 mod fallback;
+pub(super) mod history;
 pub(super) mod limit_group;
 pub(super) mod listener;
 mod networks;

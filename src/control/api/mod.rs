@@ -12,6 +12,8 @@ mod describe;
 mod events;
 mod following;
 mod health;
+mod history;
+mod left;
 mod limits;
 mod metrics;
 mod probe;
@@ -19,6 +21,7 @@ mod queue;
 mod reading;
 mod release;
 mod reload;
+mod resend;
 mod scrape;
 mod send;
 mod sign_ins;
@@ -57,6 +60,7 @@ fn viewer_routes() -> OpenApiRouter<SharedState> {
         .routes(routes!(queue::list))
         .routes(routes!(release::plan))
         .routes(routes!(queue::show))
+        .routes(routes!(history::list))
         .routes(routes!(blacklist::list))
         .routes(routes!(blacklist::check))
         .routes(routes!(blacklist_file::export))
@@ -80,6 +84,8 @@ fn admin_routes() -> OpenApiRouter<SharedState> {
         .routes(routes!(queue::retry))
         .routes(routes!(queue::hold))
         .routes(routes!(release::release))
+        .routes(routes!(history::forget))
+        .routes(routes!(resend::resend))
         .routes(routes!(blacklist::add, blacklist::remove))
         .routes(routes!(limits::reset))
         .routes(routes!(upstreams::make_default))

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 use utoipa::IntoParams;
 
+use super::left;
 use super::limits::must_exist;
 use crate::account::AccountView;
 use crate::account::enabling;
@@ -95,11 +96,11 @@ pub(super) fn list_filter(
 }
 
 /// An address; `<>` or nothing is the null reverse-path of reports.
-fn sender_filter(text: &str) -> Result<String, ApiError> {
+pub(super) fn sender_filter(text: &str) -> Result<String, ApiError> {
     if text.is_empty() || text == "<>" { Ok(String::new()) } else { address_filter(text) }
 }
 
-fn address_filter(text: &str) -> Result<String, ApiError> {
+pub(super) fn address_filter(text: &str) -> Result<String, ApiError> {
     match Address::parse(text) {
         Ok(address) => Ok(address.to_string()),
         Err(error) => Err(ApiError::BadRequest(format!("{text} is no address: {error}"))),
@@ -164,7 +165,7 @@ pub(super) fn link_to(list: &str, asked: Option<&str>, last: &str) -> HeaderMap 
     HeaderValue::from_str(&target).map(|value| HeaderMap::from_iter([(LINK, value)])).unwrap_or_default()
 }
 
-/// All that is known about a message.
+/// All that is known about a message; of one that has left, what the history tells of it.
 #[utoipa::path(
     get,
     path = "/queue/{id}",
@@ -177,16 +178,22 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
     id: IdPath,
 ) -> Result<Json<MessageDetail>, ApiError> {
-    let message = find(&state, &QueueId::parse(&id?)?).await?;
+    let id = QueueId::parse(&id?)?;
+    // The subject is content.
+    let shown = |detail: MessageDetail| {
+        let subject = detail.subject.clone().filter(|_| caller.role() == ApiRole::Admin);
+        Json(MessageDetail { subject, ..detail })
+    };
+    let Some(message) = state.store.show(id.clone()).await? else {
+        let left = left::detail(&*state.store, &id).await?;
+        return left.map(shown).ok_or_else(|| ApiError::NotFound(left::unknown(&id)));
+    };
     let eta = state.estimate.of(&message).await?;
     let (lane, accounts) = lane_of(&state, &message.lane).await?;
     let enable = enabling(message.lane.upstream());
     let sources = sources(&state, &message, (lane.as_ref(), &accounts), &enable);
     let label = label(&state, &message.queue_id).await?;
-    let detail = MessageDetail::new(&sources, &label, eta);
-    // The subject is content.
-    let subject = detail.subject.clone().filter(|_| caller.role() == ApiRole::Admin);
-    Ok(Json(MessageDetail { subject, ..detail }))
+    Ok(shown(MessageDetail::new(&sources, &label, eta)))
 }
 
 /// By what a person knows a message again. Of its content no more is read than the header section.

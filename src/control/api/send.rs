@@ -28,11 +28,12 @@ use crate::session::receive::{Arrival, Receiver, Refusal, Taken};
 use crate::session::ruling::{Arrived, Ruling};
 use crate::session::submission::{SubmissionError, some_list};
 use crate::store::{
-    ClientInfo, Content, Decisions, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
+    ClientInfo, Content, Decisions, LaneName, MessageKind, NewMessage, NewRecipient, Priority, Recipients,
+    StoredLabel, TakenAtOnce,
 };
 
 /// What such a mail came in by, as the queue shows it.
-const CONTROL: &str = "control";
+pub(super) const CONTROL: &str = "control";
 /// For how long its outcome is waited for, if nobody says, and at most.
 const TIMEOUT: (Duration, Duration) = (Duration::from_mins(2), Duration::from_hours(1));
 
@@ -129,7 +130,7 @@ fn default_from(state: &ApiState, upstream: Option<&Upstream>) -> Address {
         .unwrap_or_else(|| Address::parse("postmaster@localhost").expect("it is a mailbox"))
 }
 
-fn refused(error: &SubmissionError) -> ApiError {
+pub(super) fn refused(error: &SubmissionError) -> ApiError {
     ApiError::Conflict(error.to_string())
 }
 
@@ -182,7 +183,7 @@ pub(super) async fn submit(
     let query = SendQuery::read(query.as_deref())?;
     let patience = query.timeout.unwrap_or(TIMEOUT.0);
     let sending = query.decide(&state)?;
-    let recipients = recipients(&state, &sending.to).await?;
+    let recipients = recipients(&state, &sending.to, false).await?;
     let queue_id = QueueId::new(state.timeline.wall().as_millisecond(), rand::random());
     let (taken, body) = receive(&state, &sending, &queue_id, body).await?;
     let place = streams.place()?;
@@ -192,8 +193,8 @@ pub(super) async fn submit(
     Ok(place.answer(|events| async move { Following::new(state, events, watch).run(queued, patience).await }))
 }
 
-/// The recipients, those on the blacklist refused or dropped as everywhere.
-async fn recipients(state: &ApiState, to: &[Address]) -> Result<Recipients, ApiError> {
+/// The recipients, those on the blacklist refused or dropped as everywhere. `copy`: no client has named them.
+pub(super) async fn recipients(state: &ApiState, to: &[Address], copy: bool) -> Result<Recipients, ApiError> {
     let mut all = Vec::new();
     for address in to {
         let found = blacklist::look_up(&*state.store, state.config.blacklist.action, address).await?;
@@ -203,7 +204,7 @@ async fn recipients(state: &ApiState, to: &[Address]) -> Result<Recipients, ApiE
         }
         let dropped = matches!(found, BlacklistResult::Dropped { .. });
         let request = RecipientRequest::default();
-        all.push(NewRecipient { address: address.clone(), dropped, copy: false, request });
+        all.push(NewRecipient { address: address.clone(), dropped, copy, request });
     }
     if all.len() > state.config.session.max_recipients {
         return Err(ApiError::Conflict("more recipients than [session] max_recipients allows".to_owned()));
@@ -250,11 +251,11 @@ async fn receive(
     Ok((receiver.finish().await.map_err(|refusal| wrong(&refusal))?, kind))
 }
 
-/// By what a person finds it in the log.
-struct Searched {
-    upstream: String,
-    message_id: Option<String>,
-    subject: Option<String>,
+/// By what a person finds it in the log; the subject where that is logged.
+pub(super) struct Searched {
+    pub(super) upstream: String,
+    pub(super) message_id: Option<String>,
+    pub(super) subject: Option<String>,
 }
 
 async fn message(
@@ -292,7 +293,7 @@ async fn message(
     let searched = Searched {
         upstream: upstream.name.clone(),
         subject: if state.config.log.subject { label.subject() } else { None },
-        message_id: label.message_id,
+        message_id: label.message_id.clone(),
     };
     let message = NewMessage {
         queue_id,
@@ -307,6 +308,7 @@ async fn message(
         client: ClientInfo { address: CONTROL.into(), listener: CONTROL.into(), ..ClientInfo::default() },
         held: ruling.ruled.held_by.is_some()
             || test.as_ref().is_some_and(|test| test.action == TestAction::Hold),
+        label: StoredLabel::new(&label, state.config.history.subject),
         recipients,
         reverse_path: ruling.reverse_path,
         sender: ruling.sender,
@@ -342,7 +344,11 @@ fn count(metrics: &Metrics, upstream: &str, recipients: &Recipients) {
     metrics.count(CountedOutcome::Dropped, upstream, (recipients.len() - recipients.kept()) as u64);
 }
 
-async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> Result<InQueue, ApiError> {
+pub(super) async fn enqueue(
+    state: &ApiState,
+    message: NewMessage,
+    Searched { upstream, message_id, subject }: Searched,
+) -> Result<InQueue, ApiError> {
     let (queue_id, lane, test) =
         (message.queue_id.clone(), message.lane.clone(), message.decisions.test.clone());
     let (from, size, held) = (message.reverse_path.to_string(), message.content.len(), message.held);
@@ -366,7 +372,6 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
         (true, false) => Some(state.timeline.now().after(delay)),
     };
     let eta = eta.map(|eta| rfc3339(state.timeline.wall_at(eta)));
-    let Searched { upstream, message_id, subject } = searched;
     let test_mode = test.as_ref().map(|test| action_name(test.action).to_owned());
     count(&state.metrics, &upstream, &recipients);
     tracing::info!(
@@ -394,12 +399,17 @@ async fn enqueue(state: &ApiState, message: NewMessage, searched: Searched) -> R
         tracing::info!(event = "dropped", %queue_id, from, to, client = CONTROL, upstream, reason = "blacklist");
     }
     // Its attempt may begin, now that this stands in the log.
-    taken.map_or_else(|| state.wakeups.wake(&lane), drop);
-    if state.router.is_outdated() {
-        state.wakeups.call_unserved();
-    }
+    begin(state, &lane, taken);
     let copy = test.filter(|test| test.action == TestAction::Redirect);
     let test_address = copy.and_then(|test| test.address).map(|address| address.to_string());
     let json = QueuedJson { queue_id: queue_id.to_string(), from, upstream, eta, test_mode, test_address };
     Ok(InQueue { json, queue_id, held, open, dropped })
+}
+
+/// Has the attempt begin of what was taken at once, and wakes the lane of what was not.
+fn begin(state: &ApiState, lane: &LaneName, taken: Option<TakenAtOnce>) {
+    taken.map_or_else(|| state.wakeups.wake(lane), drop);
+    if state.router.is_outdated() {
+        state.wakeups.call_unserved();
+    }
 }

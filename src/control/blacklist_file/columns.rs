@@ -5,8 +5,9 @@ use std::io::{self, BufRead};
 use jiff::Timestamp;
 
 use super::records::{CsvRecord, CsvRecords};
-use super::terms::{file_reason, lifetime_end, listed_pattern, point_in_time};
+use super::terms::{file_reason, lifetime_end, listed_pattern};
 use super::without_guard;
+use crate::control::point_in_time::time_or_day;
 use crate::store::{BlacklistSource, ImportedEntry};
 
 /// The reason of an entry that says none.
@@ -186,7 +187,7 @@ fn added(text: &str) -> Result<Option<i64>, String> {
     }
     let wrong =
         || "when it was added is not understood: write a date such as 2026-11-30, or nothing".to_owned();
-    point_in_time(text).map(|time| Some(time.as_millisecond())).ok_or_else(wrong)
+    time_or_day(text).map(|time| Some(time.as_millisecond())).ok_or_else(wrong)
 }
 
 /// An input without the byte-order mark at its beginning.

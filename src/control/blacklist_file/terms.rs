@@ -1,9 +1,8 @@
 //! What an entry may say, wherever it comes from: a request, a command, a file.
 
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 
+use crate::control::point_in_time::{SpanDirection, point_in_time};
 use crate::mail::Address;
 use crate::store::{PatternKind, pattern_key, pattern_kind};
 
@@ -72,26 +71,7 @@ pub fn lifetime_end(text: &str, wall: Timestamp) -> Result<Option<Timestamp>, St
         let form = "write a duration such as 30d, a date such as 2027-01-31, or never";
         format!("the expiry is not understood: {form}")
     };
-    if let Some(time) = point_in_time(text) {
-        return Ok(Some(time));
-    }
-    let later = |span: Span| Some(wall.to_zoned(TimeZone::system()).checked_add(span).ok()?.timestamp());
-    text.parse().ok().and_then(later).map(Some).ok_or_else(wrong)
-}
-
-/// A time, or the beginning of a day; without a zone by that of this machine. Spreadsheets of some countries write 31.01.2027.
-pub(super) fn point_in_time(text: &str) -> Option<Timestamp> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time);
-    }
-    let local = match text.parse::<DateTime>() {
-        Ok(time) => time,
-        Err(_) => ["%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M"]
-            .into_iter()
-            .find_map(|form| DateTime::strptime(form, text).ok())
-            .or_else(|| Some(Date::strptime("%d.%m.%Y", text).ok()?.into()))?,
-    };
-    Some(local.to_zoned(TimeZone::system()).ok()?.timestamp())
+    point_in_time(text, wall, SpanDirection::Ahead).map(Some).ok_or_else(wrong)
 }
 
 #[cfg(test)]

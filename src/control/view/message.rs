@@ -16,7 +16,7 @@ use crate::time::{Moment, Timeline};
 pub struct RecipientJson {
     /// The forward-path.
     pub address: String,
-    /// `waiting sending sent bounced expired dropped captured`
+    /// `waiting sending sent bounced expired dropped captured`, of a message that has left also `deleted`
     pub state: String,
     /// Attempts so far.
     pub attempts: u32,
@@ -29,7 +29,7 @@ pub struct RecipientJson {
 pub struct MessageJson {
     /// Its name.
     pub queue_id: String,
-    /// `ready deferred held sending`
+    /// `ready deferred held sending`, and `left` where one is shown that has left
     pub state: String,
     /// The reverse-path; empty for a report.
     pub from: String,
@@ -87,6 +87,9 @@ pub struct MessageDetail {
     pub ruled: Vec<String>,
     /// All that it waits for, and whose affair that is.
     pub waits: Vec<WaitJson>,
+    /// When it has left: then its state is `left`, and of the rest only what the history keeps is told.
+    #[serde(default)]
+    pub left_at: Option<String>,
 }
 
 /// What became of a command to one message.
@@ -221,6 +224,7 @@ impl MessageDetail {
             rules: summary.decisions.ruled.rules.clone(),
             ruled: summary.decisions.in_words(),
             waits: sources.waits(),
+            left_at: None,
         }
     }
 }

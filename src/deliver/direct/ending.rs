@@ -7,10 +7,9 @@ use crate::content::ContentError;
 use crate::deliver::reports::{self, Affected, Reporter};
 use crate::deliver::sent_copy;
 use crate::direct::DirectMessage;
-use crate::mail::Address;
 use crate::metrics::{CountedLogin, CountedOutcome};
 use crate::policy::test_mode::action_name;
-use crate::store::{Message, NewMessage, NewSentCopy, PermitEnd};
+use crate::store::{Message, NewMessage, NewSentCopy, PassedMessage, PermitEnd};
 use crate::transform::{EditedFields, Prepared};
 
 /// The upstream has taken a message.
@@ -36,12 +35,17 @@ pub(super) async fn record(
     permit.account.note_sent(shared.context.timeline.now());
     log_sent(shared, &permit, (session, &handed.message), &sent);
     let reports = reports(shared, &permit, &handed.message, &sent).await;
-    let (sent, dropped) = (handed.message.recipients.len() as u64, handed.dropped);
-    let copies = handed.copies;
     count_taken(shared, &permit, handed);
-    let reached = reached(shared, &handed.message);
     let copy = copy(shared, &permit, &handed.message, prepared).await;
-    permit.end(|end| PermitEnd { sent, dropped, copies, reached, reports, copy, ..end }).await;
+    let passed = Box::new(PassedMessage {
+        message: handed.message.clone(),
+        label: handed.label.clone(),
+        dropped: handed.dropped.clone(),
+        copies: handed.copies,
+        reply: sent.reply,
+        reached: reaches(shared, &handed.message),
+    });
+    permit.end(|end| PermitEnd { passed: Some(passed), reports, copy, ..end }).await;
 }
 
 /// The reports of success that nobody else sends.
@@ -72,12 +76,9 @@ async fn copy(
     Box::pin(sent_copy::copy_of(&shared.context, &permit.account, &message.queue_id, &prepared.content)).await
 }
 
-/// Whose own mailboxes have the message by this: nobody's in test mode.
-fn reached(shared: &DirectContext, message: &Message) -> Vec<Address> {
-    if message.decisions.test.is_some() || !shared.context.config.blacklist.auto_add {
-        return Vec::new();
-    }
-    message.recipients.iter().map(|recipient| recipient.address.clone()).collect()
+/// Whether the recipients' own mailboxes have the message by this: never in test mode.
+fn reaches(shared: &DirectContext, message: &Message) -> bool {
+    message.decisions.test.is_none() && shared.context.config.blacklist.auto_add
 }
 
 /// Counts what has come in by this, and has gone. What its session drops is counted with its lines.
@@ -85,7 +86,11 @@ fn count_taken(shared: &DirectContext, permit: &DirectPermit, handed: &DirectMes
     let (metrics, message) = (&shared.context.metrics, &handed.message);
     let sent = message.recipients.len() as u64;
     let upstream = CountedLogin::of_upstream(permit.upstream());
-    metrics.count(CountedOutcome::Accepted, upstream, (sent + handed.dropped).saturating_sub(handed.copies));
+    metrics.count(
+        CountedOutcome::Accepted,
+        upstream,
+        (sent + handed.dropped.len() as u64).saturating_sub(handed.copies),
+    );
     metrics.count(CountedOutcome::Generated, upstream, handed.copies);
     metrics.count(CountedOutcome::Sent, permit.account.counted(), sent);
     let delay = shared.context.timeline.now().since(message.accepted);

@@ -25,9 +25,9 @@ const LINKS: &str = "backup-links";
 const ROUNDS: usize = 20;
 /// What is read at once, in octets.
 const BLOCK: usize = 1 << 18;
-/// The names of all contents in a data base.
-const IN_FILES: &str =
-    "SELECT queue_id FROM message WHERE in_file UNION ALL SELECT copy_id FROM sent_copy WHERE in_file";
+/// The names of all contents in a data base, with their octets. One that has several owners comes once.
+const IN_FILES: &str = "SELECT queue_id, size FROM message WHERE in_file UNION SELECT copy_id, size FROM sent_copy WHERE in_file \
+     UNION SELECT queue_id, size FROM kept_content WHERE in_file";
 
 /// What is to be backed up, and where to.
 pub struct Backup<'a> {
@@ -95,10 +95,7 @@ impl Backup<'_> {
             &NewMark { origin: StoreOrigin::Backup, made: self.now, lost: 0, limits: true },
         )?;
         let messages: i64 = copied.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?;
-        let sql = format!(
-            "SELECT coalesce(sum(size), 0) FROM ({})",
-            IN_FILES.replace("queue_id", "size").replace("copy_id", "size")
-        );
+        let sql = format!("SELECT coalesce(sum(size), 0) FROM ({IN_FILES})");
         let contents: i64 = copied.query_row(&sql, [], |row| row.get(0))?;
         let octets = fs::metadata(&copy.0).map_err(at(&copy.0))?.len() + contents.unsigned_abs();
         let mut archive = Archive::new(&growing.file, self.now, octets, &mut progress);

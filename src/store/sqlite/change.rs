@@ -5,13 +5,17 @@ use std::task::Poll;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::ends::EndedRecipient;
 use super::listing;
 use super::queue_place::{QueuePlace, WaitingMessage, place_columns};
+use super::remove::{self, Leaving};
 use super::rows::{self, HELD, SENDING};
-use super::settle::remove;
 use super::writing::Writing;
 use crate::mail::QueueId;
-use crate::store::{Decisions, LaneName, MOST_DOUBTS, MessageId, MessageRelease, Summary};
+use crate::store::{
+    Decisions, LaneName, MOST_DOUBTS, MessageId, MessageRelease, RecipientEnd, RecipientState, Summary,
+    SummaryRecipient,
+};
 
 /// Makes a message due that waits. Tells where it stands; `None` when no such message waits.
 pub(super) fn retry(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<Option<LaneName>>> {
@@ -149,11 +153,15 @@ pub(super) fn delete(db: &Writing, queue_id: &QueueId) -> rusqlite::Result<Poll<
     }
     let summary = listing::show(db, queue_id)?;
     leaves(db, id)?;
-    let sql = "SELECT count(*) FROM recipient WHERE message = ?1 AND state = 0";
-    let waiting: i64 = db.prepare_cached(sql)?.query_row([id.0], |row| row.get(0))?;
-    db.count("deleted", waiting.unsigned_abs());
-    let file = remove(db, id)?;
-    Ok(Poll::Ready(summary.map(|summary| Deleted { summary, file })))
+    let Some(removed) = remove::remove(db, id, Leaving::Deleted)? else { return Ok(Poll::Ready(None)) };
+    let recipients = summary.iter().flat_map(|summary| &summary.recipients);
+    let waiting = recipients.filter(|recipient| recipient.state == RecipientState::Waiting);
+    let ended = removed.facts.ended(removed.lane.upstream());
+    for SummaryRecipient { address, reply, attempts, .. } in waiting {
+        let (end, attempts) = (RecipientEnd::Deleted, *attempts);
+        ended.note(db, &EndedRecipient { address, end, reply, attempts })?;
+    }
+    Ok(Poll::Ready(summary.map(|summary| Deleted { summary, file: removed.file })))
 }
 
 /// A message that may be waiting is about to be no longer.

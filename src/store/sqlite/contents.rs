@@ -31,7 +31,8 @@ pub(super) fn sort_out(db: &Connection, content_dir: &Path) -> rusqlite::Result<
     let mut orphans = Orphans { folder: content_dir.with_file_name("orphaned"), ..Orphans::default() };
     let mut known = db.prepare(
         "SELECT 1 FROM message WHERE queue_id = ?1 AND in_file \
-         UNION ALL SELECT 1 FROM sent_copy WHERE copy_id = ?1 AND in_file",
+         UNION ALL SELECT 1 FROM sent_copy WHERE copy_id = ?1 AND in_file \
+         UNION ALL SELECT 1 FROM kept_content WHERE queue_id = ?1 AND in_file",
     )?;
     let mut gone = db.prepare("SELECT 1 FROM content_gone WHERE queue_id = ?1")?;
     for entry in entries(content_dir) {

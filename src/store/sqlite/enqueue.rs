@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use super::ends::{EndedMessage, EndedRecipient};
 use super::queue_place::{QueueEntry, QueuePlace};
 use super::rows::{self, HELD, SENDING, WAITING};
 use super::taker;
@@ -18,7 +19,10 @@ pub(super) fn enqueue(db: &Writing, message: &NewMessage) -> rusqlite::Result<Op
     let generated = message.recipients.iter().filter(|recipient| is_report || recipient.copy).count() as u64;
     db.count("generated", generated);
     db.count("accepted", all - generated);
-    db.count("dropped", dropped);
+    let ended = EndedMessage::new(message, db.wall());
+    for recipient in message.recipients.iter().filter(|recipient| recipient.dropped) {
+        ended.note(db, &EndedRecipient::dropped(&recipient.address))?;
+    }
     if dropped == all {
         return Ok(None);
     }
@@ -70,9 +74,9 @@ fn insert_message(
     let mut insert = db.prepare_cached(
         "INSERT INTO message (queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
          reverse_path, sender, body, smtputf8, client, helo, user, listener, decisions, size, in_file, ret, envelope_id, \
-         mt_priority, submitter, checksum, copied) \
+         mt_priority, submitter, checksum, copied, message_id, subject) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-         ?23, ?24, ?25, ?26, ?27)",
+         ?23, ?24, ?25, ?26, ?27, ?28, ?29)",
     )?;
     insert.insert(params![
         message.queue_id.as_str(),
@@ -103,5 +107,7 @@ fn insert_message(
         message.content.checksum().map(|checksum| checksum.0),
         // The copy belongs to the transaction that the others were in.
         message.recipients.are_copies(),
+        message.label.message_id,
+        message.label.subject,
     ])
 }

@@ -46,9 +46,10 @@ struct Owner {
 }
 
 /// The tables that have contents, and where those lie that have no file: columns and names.
-const OWNERS: [(&str, &str, &str); 2] = [
+const OWNERS: [(&str, &str, &str); 3] = [
     ("message", "queue_id", "SELECT data FROM content WHERE message = ?1"),
     ("sent_copy", "copy_id", "SELECT data FROM sent_copy_content WHERE copy = ?1"),
+    ("kept_content", "queue_id", "SELECT data FROM kept_content_data WHERE kept = ?1"),
 ];
 
 /// Looks at the store in `data_dir`. Blocks.
@@ -113,7 +114,7 @@ fn examine(folder: &StoreFolder, report: &mut StoreReport) -> Result<(), StoreEr
     for (table, (_, name, inline)) in owners {
         report.contents_of(&db, (table, name, inline), &folder.contents())?;
     }
-    report.strays(&db, &folder.contents());
+    report.strays(&db, &tables, &folder.contents());
     Ok(())
 }
 
@@ -174,7 +175,7 @@ impl StoreReport {
     }
 
     /// Contents and recipients that belong to no message.
-    fn strays(&mut self, db: &Connection, folder: &Path) {
+    fn strays(&mut self, db: &Connection, tables: &[TableShape], folder: &Path) {
         for (what, sql) in [
             (
                 "contents in queue.db",
@@ -188,10 +189,15 @@ impl StoreReport {
                 self.found(format!("{what} without messages: {stray}"));
             }
         }
-        let sql = "SELECT 1 FROM message WHERE queue_id = ?1 AND in_file \
-                   UNION ALL SELECT 1 FROM sent_copy WHERE copy_id = ?1 AND in_file \
-                   UNION ALL SELECT 1 FROM content_gone WHERE queue_id = ?1";
-        let Ok(mut known) = db.prepare(sql) else { return };
+        // An older version has fewer of them.
+        let is_there = |name: &str| tables.iter().any(|table| table.name == name);
+        let owners = OWNERS.iter().filter(|(table, ..)| is_there(table));
+        let owners =
+            owners.map(|(table, name, _)| format!("SELECT 1 FROM {table} WHERE {name} = ?1 AND in_file"));
+        let gone =
+            is_there("content_gone").then(|| "SELECT 1 FROM content_gone WHERE queue_id = ?1".to_owned());
+        let sql = owners.chain(gone).collect::<Vec<_>>().join(" UNION ALL ");
+        let Ok(mut known) = db.prepare(&sql) else { return };
         for entry in entries(folder).filter(|entry| entry.is_complete) {
             if matches!(known.query_row([entry.queue_id.as_str()], |_| Ok(())).optional(), Ok(None)) {
                 self.found(format!("content {}: it belongs to no message", entry.path.display()));

@@ -3,10 +3,11 @@
 use rusqlite::OptionalExtension;
 
 use super::books::OpenPermit;
+use super::ends::{EndedMessage, EndedRecipient};
 use super::writing::Writing;
-use super::{enqueue, mailboxes, sent_copies, usage};
-use crate::limits::Amount;
-use crate::store::{NewPermit, PermitEnd, PermitExtension, PermitId, Permitted};
+use super::{enqueue, kept_contents, mailboxes, sent_copies, usage};
+use crate::limits::{AccountKey, Amount};
+use crate::store::{NewPermit, PassedMessage, PermitEnd, PermitExtension, PermitId, Permitted, RecipientEnd};
 
 /// Records a permit, if there is room for it.
 pub(super) fn take(db: &Writing, permit: &NewPermit) -> rusqlite::Result<Permitted> {
@@ -48,11 +49,9 @@ pub(super) fn end(db: &Writing, end: &PermitEnd) -> rusqlite::Result<bool> {
     let Some((account, recorded)) = row.optional()? else { return Ok(false) };
     let taken = db.closed(end.permit).map_or(recorded, |open| open.taken);
     db.end(&account, &taken, end.used.as_ref())?;
-    db.count("accepted", (end.sent + end.dropped).saturating_sub(end.copies));
-    db.count("generated", end.copies);
-    db.count("sent", end.sent);
-    db.count("dropped", end.dropped);
-    end.reached.iter().try_for_each(|address| mailboxes::reached(db, address.as_str()))?;
+    if let Some(passed) = &end.passed {
+        note_passed(db, passed, &account)?;
+    }
     for report in &end.reports {
         enqueue::enqueue(db, report)?;
     }
@@ -60,4 +59,24 @@ pub(super) fn end(db: &Writing, end: &PermitEnd) -> rusqlite::Result<bool> {
         sent_copies::add(db, copy)?;
     }
     Ok(true)
+}
+
+/// Counts the recipients of a message that has gone through, and notes what became of them.
+fn note_passed(db: &Writing, passed: &PassedMessage, account: &AccountKey) -> rusqlite::Result<()> {
+    let PassedMessage { message, dropped, copies, reply, reached, .. } = passed;
+    let all = (message.recipients.len() + dropped.len()) as u64;
+    db.count("accepted", all.saturating_sub(*copies));
+    db.count("generated", *copies);
+    let ended = EndedMessage::passed(passed, &account.upstream);
+    for recipient in &message.recipients {
+        let (address, attempts) = (recipient.address.as_str(), 1);
+        ended.note(db, &EndedRecipient { address, end: RecipientEnd::Sent, reply, attempts })?;
+        if *reached {
+            mailboxes::reached(db, address)?;
+        }
+    }
+    for address in dropped {
+        ended.note(db, &EndedRecipient::dropped(address))?;
+    }
+    kept_contents::keep_passed(db, passed)
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::config::TestAction;
 use crate::content::{Checksum, ContentFile};
 use crate::mail::{
     Address, Body, EnvelopeId, MessageRequest, Notify, OriginalRecipient, QueueId, RecipientRequest, Return,
     ReversePath,
 };
 use crate::store::{
-    ClientInfo, Content, Decisions, LaneName, Message, MessageId, MessageKind, RecipientState,
+    ClientInfo, Content, Decisions, LaneName, Message, MessageId, MessageKind, RecipientEnd, RecipientState,
 };
 use crate::time::Moment;
 
@@ -133,7 +134,7 @@ pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Address>
 }
 
 /// Reads the columns `ret`, `envelope_id` and `mt_priority`, which follow each other.
-fn message_request(row: &Row<'_>, column: usize) -> rusqlite::Result<MessageRequest> {
+pub(super) fn message_request(row: &Row<'_>, column: usize) -> rusqlite::Result<MessageRequest> {
     let ret = row.get::<_, Option<i64>>(column)?;
     let envelope_id = row.get::<_, Option<String>>(column + 1)?;
     Ok(MessageRequest {
@@ -179,16 +180,30 @@ pub(super) fn recipient_state(number: i64) -> RecipientState {
     }
 }
 
-/// The number of a state in the table, and the name of the total that it counts into.
-pub(super) fn settled(state: RecipientState) -> (i64, Option<&'static str>) {
-    match state {
-        // "Sending" is not stored: it follows from the message's state.
-        RecipientState::Waiting | RecipientState::Sending => (0, None),
-        RecipientState::Sent => (1, Some("sent")),
-        RecipientState::Bounced => (2, Some("bounced")),
-        RecipientState::Expired => (3, Some("expired")),
-        RecipientState::Dropped => (4, Some("dropped")),
-        RecipientState::Captured => (5, Some("captured")),
+/// `recipient.state`
+pub(super) fn state_number(state: RecipientState) -> i64 {
+    // "Sending" is not stored: it follows from the message's state.
+    RecipientEnd::of(state).map_or(0, end_number)
+}
+
+/// `history.state`, and that of a recipient that has ended.
+pub(super) fn end_number(end: RecipientEnd) -> i64 {
+    match end {
+        RecipientEnd::Sent => 1,
+        RecipientEnd::Bounced => 2,
+        RecipientEnd::Expired => 3,
+        RecipientEnd::Dropped => 4,
+        RecipientEnd::Captured => 5,
+        RecipientEnd::Deleted => 6,
+    }
+}
+
+/// `history.test`
+pub(super) fn test_number(action: TestAction) -> i64 {
+    match action {
+        TestAction::Redirect => 0,
+        TestAction::Hold => 1,
+        TestAction::Capture => 2,
     }
 }
 
@@ -197,7 +212,7 @@ pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn reverse_path(row: &Row<'_>, column: usize) -> rusqlite::Result<ReversePath> {
+pub(super) fn reverse_path(row: &Row<'_>, column: usize) -> rusqlite::Result<ReversePath> {
     let text: String = row.get(column)?;
     if text.is_empty() { Ok(ReversePath::Null) } else { address(row, column).map(ReversePath::Address) }
 }

@@ -49,6 +49,14 @@ const OF_RECIPIENTS: [NumberRange; 6] = [
     NumberRange("doubts", 0, MOST_ATTEMPTS),
     NumberRange("notify", 0, 7),
 ];
+/// Numbers of an entry of the history that can't be others.
+const OF_HISTORY: [NumberRange; 5] = [
+    NumberRange("id", 1, i64::MAX / 2),
+    NumberRange("state", 1, 6),
+    NumberRange("test", 0, 2),
+    NumberRange("attempts", 0, MOST_ATTEMPTS),
+    NumberRange("size", 0, i64::MAX),
+];
 /// One attempt a second, for years.
 const MOST_ATTEMPTS: i64 = 1 << 28;
 /// What waits has waited for less than that, and is due sooner: ten years, in milliseconds.
@@ -289,6 +297,16 @@ fn is_sound(table: &str, row: &CopiedRow<'_>) -> bool {
                 && Decisions::from_text(row.text("decisions")).is_ok()
                 && OF_MESSAGES.iter().all(|range| row.is_within(range))
         }
+        "history" => {
+            row.text("queue_id").is_some_and(|name| QueueId::parse(name).is_ok())
+                && OF_HISTORY.iter().all(|range| row.is_within(range))
+        }
+        "kept_content" => {
+            row.text("queue_id").is_some_and(|name| QueueId::parse(name).is_ok())
+                && row.text("reverse_path").is_some_and(|path| path.is_empty() || is_address(path))
+                && Decisions::from_text(row.text("decisions")).is_ok()
+                && OF_MESSAGES.iter().all(|range| row.is_within(range))
+        }
         "recipient" => {
             row.text("address").is_some_and(is_address)
                 && OF_RECIPIENTS.iter().all(|range| row.is_within(range))
@@ -315,8 +333,22 @@ fn mend_times(db: &Connection, now: i64) -> rusqlite::Result<()> {
     .map(drop)
 }
 
+/// Makes what was saved of the history fit together. Its index is made anew while mail goes on. A store of a version that had none
+/// gets one later.
+fn settle_history(db: &Connection) -> rusqlite::Result<()> {
+    if !db.table_exists(None, "history")? {
+        return Ok(());
+    }
+    db.execute_batch(
+        "DELETE FROM history_run;
+         DELETE FROM history_key;
+         DELETE FROM kept_content_data WHERE kept NOT IN (SELECT id FROM kept_content);",
+    )
+}
+
 /// Makes what was saved fit together, and the totals with it. Tells how many recipients are lost.
 fn settle(db: &Connection) -> rusqlite::Result<u64> {
+    settle_history(db)?;
     db.execute_batch(
         "DELETE FROM recipient WHERE message NOT IN (SELECT id FROM message);
          DELETE FROM message WHERE NOT EXISTS (SELECT 1 FROM recipient WHERE message = message.id AND recipient.state = 0);

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// Statements that the writer keeps ready: all that it has.
-const STATEMENTS: usize = 128;
+const STATEMENTS: usize = 160;
 
 /// Pages up to which all of a data base is looked at before anything is done with it: a quarter of a second. What is larger is
 /// looked at while mail goes on ([`damage`]).

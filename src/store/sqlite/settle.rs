@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
+use super::ends::{EndedMessage, EndedRecipient};
 use super::queue_place::{QueuePlace, place_columns};
+use super::remove::{self, Leaving, MessageFacts};
 use super::rows::{self, HELD, WAITING};
 use super::writing::Writing;
-use super::{contents, enqueue, mailboxes, sent_copies, usage};
+use super::{enqueue, mailboxes, sent_copies, usage};
 use crate::limits::{AccountKey, Amount};
 use crate::mail::QueueId;
-use crate::store::{Delivery, Lease, LeasedMove, MessageId, Settlement};
+use crate::store::{Delivery, Lease, LeasedMove, MessageId, RecipientEnd, Settlement};
 use crate::time::Moment;
 
 /// What a settlement has come to.
@@ -23,6 +25,26 @@ pub(super) enum SettleEnd {
     Left(Option<QueueId>),
 }
 
+/// A recipient that an attempt has settled for good.
+struct SettledRecipient<'s> {
+    address: String,
+    /// This one included.
+    attempts: u32,
+    delivery: &'s Delivery,
+}
+
+impl SettledRecipient<'_> {
+    /// Counts it, and notes it.
+    fn note(&self, db: &Writing, message: &EndedMessage<'_>) -> rusqlite::Result<()> {
+        let Self { address, attempts, delivery } = self;
+        if let Some(end) = RecipientEnd::of(delivery.state) {
+            let ended = EndedRecipient { address, end, reply: &delivery.reply, attempts: *attempts };
+            message.note(db, &ended)?;
+        }
+        if delivery.reached { mailboxes::reached(db, address) } else { Ok(()) }
+    }
+}
+
 /// Records an attempt.
 pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<SettleEnd> {
     let id = settlement.lease.id;
@@ -33,17 +55,10 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
     for report in &settlement.reports {
         enqueue::enqueue(db, report)?;
     }
-    if ends_message(db, settlement)? {
-        return remove(db, id).map(SettleEnd::Left);
+    if let Some(settled) = all_settled(db, settlement)? {
+        return end_message(db, settlement, &settled, &account.upstream);
     }
-    let (now, mut settled) = (db.now(), 0);
-    for delivery in &settlement.deliveries {
-        let address = deliver(db, id, delivery, now)?;
-        settled += u64::from(address.is_some());
-        if let Some(address) = address.filter(|_| delivery.reached) {
-            mailboxes::reached(db, &address)?;
-        }
-    }
+    let settled = deliver_each(db, settlement, &account.upstream)?;
     if let Some(copy) = &settlement.copy {
         sent_copies::add_first(db, id, copy)?;
     }
@@ -59,8 +74,8 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
     let place = update.query_row(
         (
             id.0,
-            settlement.deliveries.first().map(|_| now.0),
-            settled as i64,
+            settlement.deliveries.first().map(|_| db.now().0),
+            settled,
             i64::from(settlement.counts),
             settlement.warned,
             if settlement.hold { HELD } else { WAITING },
@@ -68,7 +83,8 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
         QueuePlace::read,
     )?;
     if place.recipients == 0 {
-        return remove(db, id).map(SettleEnd::Left);
+        let removed = remove::remove(db, id, Leaving::Settled)?;
+        return Ok(SettleEnd::Left(removed.and_then(|removed| removed.file)));
     }
     if !settlement.hold {
         db.enters(&place);
@@ -76,40 +92,65 @@ pub(super) fn settle(db: &Writing, settlement: &Settlement) -> rusqlite::Result<
     Ok(SettleEnd::Waits)
 }
 
-/// Whether a settlement settles for good all that a message still waits for, as it does for most: then it counts, and there is no
-/// need to write down what is removed at once.
-fn ends_message(db: &Writing, settlement: &Settlement) -> rusqlite::Result<bool> {
+/// The recipients that a message still waits for, with the outcome of each, where a settlement settles all of them for good, as
+/// it does for most: then there is no need to write down what is removed at once.
+fn all_settled<'s>(
+    db: &Writing,
+    settlement: &'s Settlement,
+) -> rusqlite::Result<Option<Vec<SettledRecipient<'s>>>> {
     let deliveries = &settlement.deliveries;
-    let is_final = |delivery: &Delivery| rows::settled(delivery.state).1.is_some();
+    let is_final = |delivery: &Delivery| RecipientEnd::of(delivery.state).is_some();
     if settlement.copy.is_some() || deliveries.is_empty() || !deliveries.iter().all(is_final) {
-        return Ok(false);
+        return Ok(None);
     }
     let by_place: BTreeMap<u32, &Delivery> = deliveries.iter().map(|each| (each.index, each)).collect();
     let mut select = db.prepare_cached(
-        "SELECT place, address FROM recipient WHERE message = ?1 AND state = 0 ORDER BY place LIMIT ?2",
+        "SELECT place, address, attempts FROM recipient WHERE message = ?1 AND state = 0 ORDER BY place LIMIT ?2",
     )?;
     let mut rows = select.query((settlement.lease.id.0, by_place.len() as i64 + 1))?;
-    let mut reached = Vec::new();
+    let mut settled = Vec::with_capacity(by_place.len());
     let mut delivered = by_place.iter();
     while let Some(row) = rows.next()? {
         let waiting: u32 = row.get(0)?;
         match delivered.next() {
             Some((place, delivery)) if *place == waiting => {
-                reached.extend(delivery.reached.then(|| row.get::<_, String>(1)).transpose()?);
+                let attempts = row.get::<_, u32>(2)? + u32::from(delivery.counts);
+                settled.push(SettledRecipient { address: row.get(1)?, attempts, delivery });
             }
-            _ => return Ok(false),
+            _ => return Ok(None),
         }
     }
-    if delivered.next().is_some() {
-        return Ok(false);
+    Ok(if delivered.next().is_none() { Some(settled) } else { None })
+}
+
+/// A message leaves with the recipients that it still waited for.
+fn end_message(
+    db: &Writing,
+    settlement: &Settlement,
+    settled: &[SettledRecipient<'_>],
+    upstream: &str,
+) -> rusqlite::Result<SettleEnd> {
+    let Some(removed) = remove::remove(db, settlement.lease.id, Leaving::Settled)? else {
+        return Ok(SettleEnd::Left(None));
+    };
+    let message = removed.facts.ended(upstream);
+    settled.iter().try_for_each(|recipient| recipient.note(db, &message))?;
+    Ok(SettleEnd::Left(removed.file))
+}
+
+/// Writes the outcomes of an attempt down. How many recipients are settled for good by it.
+fn deliver_each(db: &Writing, settlement: &Settlement, upstream: &str) -> rusqlite::Result<i64> {
+    let (id, now) = (settlement.lease.id, db.now());
+    let mut settled = Vec::new();
+    for delivery in &settlement.deliveries {
+        settled.extend(deliver(db, id, delivery, now)?);
     }
-    for delivery in by_place.values() {
-        if let Some(total) = rows::settled(delivery.state).1 {
-            db.count(total, 1);
-        }
+    if !settled.is_empty() {
+        let facts = MessageFacts::of(db, id)?;
+        let message = facts.ended(upstream);
+        settled.iter().try_for_each(|recipient| recipient.note(db, &message))?;
     }
-    reached.iter().try_for_each(|address| mailboxes::reached(db, address))?;
-    Ok(true)
+    Ok(settled.len() as i64)
 }
 
 /// Makes messages that were not tried due again, and gives their permits back. How many.
@@ -159,49 +200,28 @@ fn end_lease(db: &Writing, lease: Lease) -> rusqlite::Result<Option<(AccountKey,
     delete.query_row(key, |row| Ok((usage::account(row, 0)?, usage::amount(row, 2)?))).optional()
 }
 
-/// Writes one recipient's outcome; its address when it is settled for good by this.
-fn deliver(
+/// Writes one recipient's outcome; `Some` when it is settled for good by this.
+fn deliver<'s>(
     db: &Writing,
     id: MessageId,
-    delivery: &Delivery,
+    delivery: &'s Delivery,
     now: Moment,
-) -> rusqlite::Result<Option<String>> {
-    let (state, total) = rows::settled(delivery.state);
+) -> rusqlite::Result<Option<SettledRecipient<'s>>> {
     let mut update = db.prepare_cached(
         "UPDATE recipient SET state = ?3, attempts = attempts + ?4, reply = ?5, failures = failures + ?6, \
-         doubts = doubts + ?7, due = ?8 WHERE message = ?1 AND place = ?2 AND state = 0 RETURNING address",
+         doubts = doubts + ?7, due = ?8 WHERE message = ?1 AND place = ?2 AND state = 0 RETURNING address, attempts",
     )?;
     let row = (
         id.0,
         delivery.index,
-        state,
+        rows::state_number(delivery.state),
         delivery.counts,
         &delivery.reply,
         delivery.failed,
         delivery.doubtful,
         now.after(delivery.again_in.unwrap_or_default()).0,
     );
-    let changed = update.query_row(row, |row| row.get(0)).optional()?;
-    match total {
-        Some(total) => {
-            db.count(total, u64::from(changed.is_some()));
-            Ok(changed)
-        }
-        None => Ok(None),
-    }
-}
-
-/// Removes a message with all that belongs to it. The content file that it had is noted, and returned: it is to go when this has
-/// been committed.
-pub(super) fn remove(db: &Writing, id: MessageId) -> rusqlite::Result<Option<QueueId>> {
-    let mut delete = db.prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING in_file, queue_id")?;
-    let removed = delete.query_row([id.0], |row| Ok((row.get::<_, bool>(0)?, rows::queue_id(row, 1)?)));
-    let removed = removed.optional()?;
-    db.prepare_cached("DELETE FROM recipient WHERE message = ?1")?.execute([id.0])?;
-    if let Some((true, queue_id)) = removed {
-        contents::note_gone(db, &queue_id)?;
-        return Ok(Some(queue_id));
-    }
-    db.prepare_cached("DELETE FROM content WHERE message = ?1")?.execute([id.0])?;
-    Ok(None)
+    let read = |row: &Row<'_>| Ok(SettledRecipient { address: row.get(0)?, attempts: row.get(1)?, delivery });
+    let changed = update.query_row(row, read).optional()?;
+    Ok(changed.filter(|_| RecipientEnd::of(delivery.state).is_some()))
 }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::books::Books;
 use super::fault::at_start;
 use super::files::{StoreFolder, at};
+use super::history_book::HistoryInForce;
 use super::job_queue::Urgency;
 use super::listed_patterns::ListedPatterns;
 use super::loads::Loads;
@@ -36,6 +37,7 @@ pub struct SqliteStore {
     pub(super) loads: Loads,
     pub(super) standing: StandingAsks,
     pub(super) books: Books,
+    pub(super) history: HistoryInForce,
     pub(super) listed: Arc<ListedPatterns>,
     pub(super) max_messages: AtomicU64,
     /// Whether all of the data base was looked at for damage.
@@ -89,6 +91,7 @@ impl SqliteStore {
             loads: connection.loads(),
             standing: connection.standing().clone(),
             books: connection.books(),
+            history: connection.history().in_force(),
             listed: connection.knowledge.listed().clone(),
             writer: Writer::start(connection, threading),
             readers: Arc::new(Readers::new(path)),

@@ -17,7 +17,8 @@ use crate::store::{
     DoubtPauses, EnqueueError, ImportedEntry, Intake, LaneMove, LaneName, LearnedMailbox, Lease, Leased,
     ListFilter, MessageKind, MessageState, NewBlacklistEntry, NewMessage, NewPermit, NewRecipient,
     NewSuspension, Outlook, Overdue, OverdueClaim, PermitEnd, PermitExtension, PermitId, Permits, Permitted,
-    Priority, RecipientState, Recipients, Settlement, StoreError, SuspensionKind, TestTreatment, Upkeep,
+    Priority, RecipientState, Recipients, Settlement, StoreError, StoredLabel, SuspensionKind, TestTreatment,
+    Upkeep,
 };
 use crate::time::{Clock, Moment};
 
@@ -25,6 +26,7 @@ mod accounting;
 mod calls;
 mod content;
 mod cost;
+mod history;
 mod listed;
 mod long_blacklist;
 mod lost;
@@ -108,9 +110,15 @@ fn message(n: u32, recipients: &[&str]) -> NewMessage {
         client: ClientInfo { address: "127.0.0.1".into(), ..ClientInfo::default() },
         decisions: Decisions::default(),
         held: false,
+        label: label(n),
         recipients: Recipients::new(recipients.iter().map(recipient).collect()).unwrap(),
         content: Content::memory(format!("Subject: {n}\r\n\r\n").into_bytes()),
     }
+}
+
+/// By what a message of this number is found again.
+fn label(n: u32) -> StoredLabel {
+    StoredLabel { message_id: Some(format!("<{n}@firm.example>")), subject: Some(format!("Number {n}")) }
 }
 
 /// The number that a message was made from.

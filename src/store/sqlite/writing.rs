@@ -13,6 +13,7 @@ use rusqlite::Connection;
 
 use super::books::{Books, CountedWindows, OpenBooks, OpenPermit, limited};
 use super::checkpoints::Checkpoints;
+use super::history_book::HistoryBook;
 use super::knowledge::Knowledge;
 use super::loads::{LoadChange, Loads};
 use super::queue_place::{QueuePlace, WaitingMessage};
@@ -64,6 +65,7 @@ pub(super) struct Writing {
     /// What the transaction has taken for those.
     taken: RefCell<Vec<TakenAtOnce>>,
     books: Books,
+    history: HistoryBook,
     /// Tells our leases from those of another opening of the store.
     owner: i64,
     /// That of the last lease. It begins anywhere, so that leases of another opening are told apart even by whoever has kept
@@ -85,7 +87,7 @@ impl Writing {
     pub(super) fn new(mut connection: Connection, timeline: Timeline) -> rusqlite::Result<Self> {
         let checkpoints = Checkpoints::take_over(&mut connection)?;
         let loads = Loads::read(&connection)?;
-        let knowledge = Knowledge::read(&connection)?;
+        let (knowledge, history) = (Knowledge::read(&connection)?, HistoryBook::read(&connection)?);
         Ok(Self {
             connection,
             checkpoints,
@@ -98,6 +100,7 @@ impl Writing {
             standing: StandingAsks::default(),
             taken: RefCell::default(),
             books: Books::default(),
+            history,
             owner: rand::random(),
             token: Cell::new(u64::from(rand::random::<u32>()) << 31),
             knowledge,
@@ -137,6 +140,11 @@ impl Writing {
     /// The ledger of the limits.
     pub(super) fn books(&self) -> Books {
         self.books.clone()
+    }
+
+    /// What is kept of mail that has left.
+    pub(super) fn history(&self) -> &HistoryBook {
+        &self.history
     }
 
     /// The present moment.

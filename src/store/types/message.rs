@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Decisions, Disposition, LaneName, Priority};
+use super::{Decisions, Disposition, LaneName, Priority, StoredLabel};
 use crate::content::Content;
 use crate::limits::Amount;
 use crate::mail::{Address, Body, ClientNetwork, MessageRequest, QueueId, RecipientRequest, ReversePath};
@@ -57,7 +57,7 @@ pub struct NewRecipient {
     pub address: Address,
     /// Accepted from the client but dropped (blacklist): counted, never sent.
     pub dropped: bool,
-    /// A rule has added it: counted as generated, not as accepted.
+    /// No client has named it: a rule has added it, or a person sends the message again. Counted as generated, not as accepted.
     pub copy: bool,
     /// The reports that the client asked for.
     pub request: RecipientRequest,
@@ -93,7 +93,8 @@ impl Recipients {
         self.iter().filter(|recipient| recipient.copy).count() as u64
     }
 
-    /// Whether rules have added them all: those whom the client has named were sent it while the client waited.
+    /// Whether no client has named any of them: those whom a client has named were sent it before, while it waited or at the first
+    /// time.
     #[must_use]
     pub fn are_copies(&self) -> bool {
         self.iter().all(|recipient| recipient.copy)
@@ -148,6 +149,8 @@ pub struct NewMessage {
     pub decisions: Decisions,
     /// Whether it waits for a person.
     pub held: bool,
+    /// By what it is found when it has left.
+    pub label: StoredLabel,
     /// Who is to get it.
     pub recipients: Recipients,
     /// The content with our Received header.

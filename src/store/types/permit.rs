@@ -1,6 +1,6 @@
 //! Transactions for which a client waits: nothing of them is in the queue, but their permits are in the store.
 
-use super::{NewMessage, NewSentCopy};
+use super::{Message, NewMessage, NewSentCopy, StoredLabel};
 use crate::limits::{AccountKey, Amount, Ceilings, Scope, Wait};
 use crate::mail::Address;
 
@@ -41,6 +41,24 @@ pub enum Permitted {
     Blocked(Wait),
 }
 
+/// A message that has gone through while its client waited, and was never in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedMessage {
+    /// The message; its recipients are those to whom it has gone.
+    pub message: Message,
+    /// By what it is found.
+    pub label: StoredLabel,
+    /// Recipients that were accepted and dropped.
+    pub dropped: Vec<Address>,
+    /// Those of both that rules have added.
+    pub copies: u64,
+    /// The upstream's reply.
+    pub reply: String,
+    /// Whether the recipients' own mailboxes have it, which clears what was held against them; see
+    /// [`Delivery::reached`](super::Delivery::reached).
+    pub reached: bool,
+}
+
 /// What became of a transaction that has no message in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PermitEnd {
@@ -48,14 +66,8 @@ pub struct PermitEnd {
     pub permit: PermitId,
     /// What it used of the limits; `None` gives the permit back.
     pub used: Option<Amount>,
-    /// Recipients to whom the message has gone; they count as accepted, unless a rule has added them, and sent.
-    pub sent: u64,
-    /// Recipients that were accepted and dropped.
-    pub dropped: u64,
-    /// Those of both that rules have added.
-    pub copies: u64,
-    /// Those of them whose own mailboxes have it; see [`Delivery::reached`](super::Delivery::reached).
-    pub reached: Vec<Address>,
+    /// The message that has gone through by it. Its recipients count as accepted, unless rules have added them, and sent or dropped.
+    pub passed: Option<Box<PassedMessage>>,
     /// Our reports about it.
     pub reports: Vec<NewMessage>,
     /// A copy for a Sent folder, made in the same transaction.
@@ -66,7 +78,6 @@ impl PermitEnd {
     /// Nothing was handed over.
     #[must_use]
     pub fn without_message(permit: PermitId, used: Option<Amount>) -> Self {
-        let (reached, reports, copy) = Default::default();
-        Self { permit, used, sent: 0, dropped: 0, copies: 0, reached, reports, copy }
+        Self { permit, used, passed: None, reports: Vec::new(), copy: None }
     }
 }

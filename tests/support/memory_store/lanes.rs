@@ -10,7 +10,7 @@ use mailsluice::mail::QueueId;
 use mailsluice::store::*;
 use mailsluice::time::Moment;
 
-use super::{Entry, EntryState, HeldLease, MemoryState, MemoryStore};
+use super::{Entry, EntryState, HeldLease, MemoryState, MemoryStore, history};
 
 /// Which recipients of a message go.
 struct Take<'a> {
@@ -123,7 +123,7 @@ impl MemoryStore {
         recipients
     }
 
-    fn deliver(&self, state: &mut MemoryState, id: MessageId, delivery: &Delivery) {
+    fn deliver(&self, state: &mut MemoryState, (id, upstream): (MessageId, &str), delivery: &Delivery) {
         let now = self.now();
         let entry = state.queue.get_mut(&id).expect("it is under a lease");
         let recipient = &mut entry.recipients[delivery.index as usize];
@@ -136,19 +136,15 @@ impl MemoryStore {
         recipient.doubts += u32::from(delivery.doubtful);
         recipient.due = now.after(delivery.again_in.unwrap_or_default());
         recipient.reply.clone_from(&delivery.reply);
-        let total = match delivery.state {
-            RecipientState::Waiting | RecipientState::Sending => None,
-            RecipientState::Sent => Some(&mut state.totals.sent),
-            RecipientState::Bounced => Some(&mut state.totals.bounced),
-            RecipientState::Expired => Some(&mut state.totals.expired),
-            RecipientState::Dropped => Some(&mut state.totals.dropped),
-            RecipientState::Captured => Some(&mut state.totals.captured),
-        };
-        if let Some(total) = total {
-            *total += 1;
+        let attempts = recipient.attempts;
+        let message =
+            history::EndedMessage { upstream: upstream.to_owned(), ..history::EndedMessage::of(entry) };
+        let address = entry.new.recipients[delivery.index as usize].address.to_string();
+        if let Some(end) = RecipientEnd::of(delivery.state) {
+            let ended = history::Ended { address: &address, end, reply: &delivery.reply, attempts };
+            self.note_end(state, &message, &ended);
         }
         if delivery.reached && delivery.state == RecipientState::Sent {
-            let address = entry.new.recipients[delivery.index as usize].address.to_string();
             self.mailbox_reached(state, &address);
         }
     }
@@ -283,9 +279,10 @@ impl Claims for MemoryStore {
                 return Err(StoreError::Fenced);
             }
             Self::are_new(&state, &settlement.reports)?;
+            let upstream = state.leases[&id].account.upstream.clone();
             state.end_lease(settlement.lease, settlement.used.as_ref(), now).ok_or(StoreError::Fenced)?;
             for delivery in &settlement.deliveries {
-                self.deliver(&mut state, id, delivery);
+                self.deliver(&mut state, (id, &upstream), delivery);
             }
             for report in settlement.reports {
                 if let Some(id) = self.put(&mut state, report) {
@@ -304,8 +301,10 @@ impl Claims for MemoryStore {
             entry.due = entry.due.max(entry.first_due().unwrap_or(entry.due));
             entry.attempts += u32::from(settlement.counts);
             entry.warned |= settlement.warned;
-            if entry.waiting() == 0 {
-                state.queue.remove(&id);
+            if entry.waiting() == 0
+                && let Some(entry) = state.queue.remove(&id)
+            {
+                self.keep(&mut state, &entry);
             }
         }
         self.settled.notify_waiters();

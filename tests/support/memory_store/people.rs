@@ -11,7 +11,7 @@ use mailsluice::store::*;
 use mailsluice::time::Moment;
 
 use super::lanes::due_now;
-use super::{Entry, EntryState, HeldPermit, MemoryState, MemoryStore};
+use super::{Entry, EntryState, HeldPermit, MemoryState, MemoryStore, history};
 
 fn summary(id: MessageId, entry: &Entry) -> Summary {
     let recipients = entry.new.recipients.iter().zip(&entry.recipients);
@@ -131,13 +131,9 @@ impl Permits for MemoryStore {
         Self::are_new(&state, &end.reports)?;
         if let Some(held) = state.permits.remove(&end.permit) {
             state.ended(&held.account, &held.taken, end.used.as_ref(), now);
-        }
-        state.totals.accepted += end.sent + end.dropped - end.copies;
-        state.totals.generated += end.copies;
-        state.totals.sent += end.sent;
-        state.totals.dropped += end.dropped;
-        for address in &end.reached {
-            self.mailbox_reached(&mut state, address.as_str());
+            if let Some(passed) = &end.passed {
+                self.note_passed(&mut state, &held.account.upstream, passed);
+            }
         }
         for report in end.reports {
             self.put(&mut state, report);
@@ -301,7 +297,14 @@ impl Admin for MemoryStore {
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError> {
         let delete = |state: &mut MemoryState, id| {
             let entry = state.queue.remove(&id).expect("it is there");
-            state.totals.deleted += entry.waiting() as u64;
+            let message = history::EndedMessage::of(&entry);
+            let recipients = entry.new.recipients.iter().zip(&entry.recipients);
+            for (new, known) in recipients.filter(|(_, known)| known.state == RecipientState::Waiting) {
+                let (reply, attempts) = (&*known.reply, known.attempts);
+                let end = RecipientEnd::Deleted;
+                let ended = history::Ended { address: new.address.as_str(), end, reply, attempts };
+                self.note_end(state, &message, &ended);
+            }
             summary(id, &entry)
         };
         let deleted = self.when_settled(&queue_id, delete).await;

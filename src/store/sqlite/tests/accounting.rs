@@ -1,6 +1,7 @@
 //! What is taken from the limits by claims and permits, and given back; and what the claim decides.
 
 use super::*;
+use crate::store::{Message, PassedMessage, QueuedRecipient};
 
 fn report(n: u32) -> NewMessage {
     NewMessage { kind: MessageKind::Report, ..message(n, &["a@firm.example"]) }
@@ -230,7 +231,36 @@ async fn granted(store: &SqliteStore, permit: NewPermit) -> PermitId {
 fn ended(permit: PermitId, recipients: u32) -> PermitEnd {
     let used = Some(Amount::of_message(recipients, 9));
     let end = PermitEnd::without_message(permit, used);
-    PermitEnd { sent: u64::from(recipients), dropped: 1, ..end }
+    let NewMessage { queue_id, lane, reverse_path, sender, client, content, .. } =
+        message(700 + recipients, &["a@b"]);
+    let to = |index| QueuedRecipient::untried(index, address("a@b"), RecipientRequest::default());
+    let message = Message {
+        queue_id,
+        kind: MessageKind::Submitted,
+        lane,
+        accepted: Moment(3),
+        accepted_wall: 3,
+        age_base: 3,
+        reverse_path,
+        sender,
+        body: Body::SevenBit,
+        smtputf8: false,
+        request: MessageRequest::default(),
+        client,
+        decisions: Decisions::default(),
+        recipients: (0..recipients).map(to).collect(),
+        size: content.len(),
+        content,
+    };
+    let passed = PassedMessage {
+        message,
+        label: label(700),
+        dropped: vec![address("c@d")],
+        copies: 0,
+        reply: "250 2.0.0 OK".into(),
+        reached: false,
+    };
+    PermitEnd { passed: Some(Box::new(passed)), ..end }
 }
 
 #[tokio::test]
