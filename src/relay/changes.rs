@@ -62,9 +62,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.history(*history, new.history);
     let upstream = |upstream: &Arc<Upstream>| format!("upstream {}", upstream.name);
     changes.items(upstreams, &new.upstreams, upstream, |old, new| same_upstream(old, new));
-    let selector = |entry: &DkimEntry| format!("dkim {}", dkim_key_name(&entry.domain, &entry.selector));
-    changes
-        .items(dkim, &new.dkim, selector, |old, new| old.from == new.from && same_secret(&old.key, &new.key));
+    changes.dkim(dkim, &new.dkim);
     changes.key("dns.servers", &dns.servers, &new.dns.servers);
     let smime_name = |entry: &SmimeEntry| format!("smime {}", entry.address);
     changes.items(smime, &new.smime, smime_name, SmimeEntry::eq);
@@ -112,6 +110,11 @@ impl Changes {
         if self.0.len() == before && old != new {
             self.0.push("rule: in another order".to_owned());
         }
+    }
+
+    fn dkim(&mut self, old: &[DkimEntry], new: &[DkimEntry]) {
+        let selector = |entry: &DkimEntry| format!("dkim {}", dkim_key_name(&entry.domain, &entry.selector));
+        self.items(old, new, selector, |old, new| old.from == new.from && same_secret(&old.key, &new.key));
     }
 
     fn history(&mut self, old: HistorySettings, new: HistorySettings) {
