@@ -65,9 +65,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     changes.history(*history, new.history);
     let upstream = |upstream: &Arc<Upstream>| format!("upstream {}", upstream.name);
     changes.items(upstreams, &new.upstreams, upstream, |old, new| same_upstream(old, new));
-    let selector = |entry: &DkimEntry| format!("dkim {}", dkim_key_name(&entry.domain, &entry.selector));
-    changes
-        .items(dkim, &new.dkim, selector, |old, new| old.from == new.from && same_secret(&old.key, &new.key));
+    changes.dkim(dkim, &new.dkim);
     changes.key("dns.servers", &dns.servers, &new.dns.servers);
     changes.items(smime, &new.smime, |entry| format!("smime {}", entry.address), SmimeEntry::eq);
     changes.items(signatures, &new.signatures, |one| format!("signature {}", one.name), NamedSignature::eq);
@@ -122,6 +120,11 @@ impl Changes {
         if self.0.len() == before && old != new {
             self.0.push("rule: in another order".to_owned());
         }
+    }
+
+    fn dkim(&mut self, old: &[DkimEntry], new: &[DkimEntry]) {
+        let selector = |entry: &DkimEntry| format!("dkim {}", dkim_key_name(&entry.domain, &entry.selector));
+        self.items(old, new, selector, |old, new| old.from == new.from && same_secret(&old.key, &new.key));
     }
 
     fn history(&mut self, old: HistorySettings, new: HistorySettings) {
