@@ -353,9 +353,8 @@ pub(super) async fn enqueue(
         (message.queue_id.clone(), message.lane.clone(), message.decisions.test.clone());
     let (from, size, held) = (message.reverse_path.to_string(), message.content.len(), message.held);
     let recipients = message.recipients.clone();
-    let (priority, delay) = (message.priority, message.delay);
+    let (submitter, priority, delay) = (message.client.submitter(), message.priority, message.delay);
     let rules = some_list(&message.decisions.ruled.rules);
-    let submitter = message.client.submitter();
     let queued = state.store.enqueue(message).await.map_err(SubmissionError::NotQueued);
     let taken = queued.map_err(|error| ApiError::Unavailable(error.to_string()))?;
     let accepted = Accepted {
