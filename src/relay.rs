@@ -90,6 +90,13 @@ pub async fn run(
     run_for(loaded, source, log, scope).await
 }
 
+/// How upstreams and the providers of tokens are reached: they share what looks hosts up.
+fn ways_out() -> (Arc<TcpDial>, Arc<SignIns>) {
+    let lookups = HostLookups::default();
+    let web = WebClient::new(lookups.clone());
+    (Arc::new(TcpDial::new(lookups)), Arc::new(SignIns::new(Arc::new(web))))
+}
+
 /// Runs the relay as [`run`] does, until its scope is over at the latest.
 ///
 /// # Errors
@@ -109,9 +116,7 @@ pub async fn run_for(
     // Whoever finds a listener finds the control socket, too.
     let control = ControlSocket::bind(&config.data_dir, config.control_group.as_ref())?;
     let sockets = Front::bind(&config)?;
-    let lookups = HostLookups::default();
-    let dial = Arc::new(TcpDial::new(lookups.clone()));
-    let sign_ins = Arc::new(SignIns::new(Arc::new(WebClient::new(lookups))));
+    let (dial, sign_ins) = ways_out();
     let log_written = || log.wait_written();
     let core = Core::start(config.clone(), Arc::new(store), dial, sign_ins, log_written);
     let mut core = core.await?;

@@ -33,6 +33,7 @@ mod progress;
 mod queue;
 mod relay_user;
 mod reload;
+mod request_path;
 mod run;
 mod send;
 mod shell;

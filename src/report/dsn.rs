@@ -7,6 +7,7 @@ mod contents;
 mod english;
 mod german;
 mod phrases;
+mod translation;
 mod words;
 
 pub use cause::ReportCause;

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::cause::ReportCause;
 use super::contents::{Dsn, Kind, Listing, MAX_REPLY, Recipient, ReportReader};
-use super::phrases::{CauseWords, Phrases, fill, phrases};
+use super::phrases::{CauseWords, Phrases, fill};
+use super::translation::phrases;
 use crate::config::Language;
 use crate::mail::decoded_text;
 use crate::mail::header::Header;
