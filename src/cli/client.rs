@@ -261,10 +261,15 @@ impl Client {
             Err(error) => error,
         };
         let at_rest = self.at_rest.as_ref().filter(|at_rest| at_rest.knows(method, target.as_str()));
-        match at_rest.filter(|_| is_absent(&error) && !is_locked(&self.socket)) {
+        match at_rest.filter(|_| is_absent(&error) && !is_locked(&self.socket) && self.may_have_a_store()) {
             Some(at_rest) => Ok(Box::new(at_rest.connect(target.as_str()).await?)),
             None => Err(unreachable_relay(&self.socket, &self.tried, &error)),
         }
+    }
+
+    /// Whether it is known where a store is: where no configuration was found, the folder is a guess.
+    fn may_have_a_store(&self) -> bool {
+        self.tried.is_empty() || self.socket.parent().is_some_and(Path::exists)
     }
 
     async fn connect(&self) -> Result<UnixStream, Failure> {

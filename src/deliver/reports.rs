@@ -176,6 +176,8 @@ impl Report<'_> {
             Some(CopyOf { told }) => ReportReader::Operator { told: told.as_ref() },
         };
         let is_complete = original.len() as u64 == message.size;
+        // What was too large one way is too large on the way back.
+        let was_too_large = self.described.iter().any(|recipient| recipient.cause == ReportCause::TooLarge);
         let dsn = Dsn {
             kind,
             reader,
@@ -193,6 +195,7 @@ impl Report<'_> {
             original,
             // What a message says is none of the operator's business.
             whole: is_complete
+                && !was_too_large
                 && reader == ReportReader::Sender
                 && message.request.ret != Some(Return::Headers),
             recipients: self.described,

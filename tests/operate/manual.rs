@@ -82,7 +82,7 @@ fn every_command_has_a_page_that_is_whole() {
     for page in &pages {
         let text = fs::read(page).unwrap();
         let command = Command::new("groff")
-            .args(["-man", "-Tutf8", "-ww", "-z"])
+            .args(["-man", "-Kutf8", "-Tutf8", "-ww", "-z"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
