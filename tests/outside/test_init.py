@@ -145,7 +145,7 @@ def assert_no_relay(folder, surroundings):
     """Nobody listens, and nobody holds the folder."""
     assert not port_answers(int(surroundings["MAILSLUICE__LISTENER__ADDRESS"].split(":")[1]))
     status = run(folder, "status", **surroundings)
-    assert status.returncode == 1 and "is it running" in status.stderr, status.stderr
+    assert status.returncode == 1 and "the relay does not run" in status.stderr, status.stderr
 
 
 def with_password(folder, surroundings, password=PASSWORD, *words):

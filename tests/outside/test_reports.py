@@ -57,8 +57,8 @@ def parts_of(report, language):
 
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_a_failure_is_understood_by_people_and_programs(language, start_relay, postfix, tmp_path):
-    config = f'language = "{language}"\n[queue]\nbounce_copy_to = "{OPERATOR}"\n'
-    relay = start_relay(config + six_lines(postfix, tmp_path))
+    config = f'[queue]\nbounce_copy_to = "{OPERATOR}"\n'
+    relay = start_relay(config + six_lines(postfix, tmp_path), top=f'language = "{language}"\n')
     postfix.clear()
     send(relay, SAMPLES["plain"], [CUSTOMER, *GONE])
     reports = [parsed(found) for found in postfix.wait_for(3) if b"multipart/report" in found]
@@ -83,8 +83,8 @@ def test_a_failure_is_understood_by_people_and_programs(language, start_relay, p
 
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_a_delay_is_understood_and_told_once(language, start_relay, postfix, tmp_path):
-    config = f'language = "{language}"\n[queue]\nwarn_after = "1s"\nbounce_copy_to = "{OPERATOR}"\n'
-    relay = start_relay(config + six_lines(postfix, tmp_path))
+    config = f'[queue]\nwarn_after = "1s"\nbounce_copy_to = "{OPERATOR}"\n'
+    relay = start_relay(config + six_lines(postfix, tmp_path), top=f'language = "{language}"\n')
     postfix.clear()
     postfix.stop()
     try:

@@ -96,6 +96,9 @@ pub(super) async fn import(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ImportAnswer>, ApiError> {
     let body = body?;
+    if body.is_empty() {
+        return Err(ApiError::BadRequest("nothing was sent: send the lines of a CSV file".to_owned()));
+    }
     let unusable = |error: &dyn fmt::Display| ApiError::BadRequest(error.to_string());
     let mut reader = ImportReader::new(&body[..], state.timeline.wall()).map_err(|error| unusable(&error))?;
     let (mut answer, mut portion) = (ImportAnswer::default(), Vec::new());
@@ -109,6 +112,12 @@ pub(super) async fn import(
         }
     }
     write(&state, &mut portion, &mut answer).await?;
+    if let Some(fault) = answer.faults.first().filter(|_| answer.entries() == 0) {
+        return Err(ApiError::BadRequest(format!(
+            "no line is an entry; line {}: {}",
+            fault.line, fault.what
+        )));
+    }
     let ImportAnswer { added, replaced, unchanged, expired, faulty, .. } = answer;
     tracing::info!(event = "blacklist_imported", added, replaced, unchanged, expired, faulty);
     Ok(Json(answer))

@@ -116,6 +116,12 @@ impl ImportAnswer {
     /// The most faults that are told.
     pub const TOLD: usize = 1_000;
 
+    /// How many lines were entries, whatever became of them.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.added + self.replaced + self.unchanged + self.expired
+    }
+
     /// Counts an entry.
     pub fn count(&mut self, end: ListingEnd) {
         *match end {
