@@ -113,6 +113,7 @@ impl Outcome {
 }
 
 impl Relay {
+    #[expect(clippy::too_many_lines, reason = "all parts of a relay, one after the other")]
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mailsluice.toml");

@@ -25,10 +25,13 @@ fn samples() -> Vec<(String, Vec<u8>)> {
     names.into_iter().map(|name| (name.clone(), sample(&name))).collect()
 }
 
+/// What is said of each address.
+type Verdicts = [(&'static str, Verdict)];
+
 #[test]
 fn each_form_is_read() {
     let gone = "anna@customer.example";
-    let table: [(&str, ReportForm, &[(&str, Verdict)]); 10] = [
+    let table: [(&str, ReportForm, &Verdicts); 10] = [
         ("postfix.eml", ReportForm::Standard, &[("Anna@Customer.example", Ok(()))]),
         ("exchange-german.eml", ReportForm::Standard, &[(gone, Ok(()))]),
         ("google.eml", ReportForm::Standard, &[(gone, Ok(()))]),

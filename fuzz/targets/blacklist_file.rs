@@ -10,7 +10,9 @@ pub(crate) fn blacklist_file(input: &[u8]) {
     let count = input.split(|&octet| octet == b'\n').count() as u64;
     assert!(lines.iter().all(|line| (1..=count).contains(line)) && lines.is_sorted());
     let mut file = FileLine::HEADER.to_owned();
-    entries.iter().for_each(|entry| FileLine::of_import(entry).write_to(&mut file));
+    for entry in &entries {
+        FileLine::of_import(entry).write_to(&mut file);
+    }
     let again = read(file.as_bytes()).map(|(entries, _)| entries);
     assert_eq!(again, Some(entries), "{file:?}");
 }

@@ -95,10 +95,10 @@ impl Alerts {
         standing.unclear_causes.extend(store.fault.as_ref().map(|_| AlertCause::Restored));
         let sign_ins = self.services.sign_ins.status();
         let faults: Vec<StandingTrouble> = sign_ins.iter().filter_map(sign_in_trouble).collect();
-        let faulty: Vec<String> = faults.iter().map(|fault| fault.key.about.clone()).collect();
+        let sign_ins_at_fault: Vec<String> = faults.iter().map(|fault| fault.key.about.clone()).collect();
         let sources = UpstreamSources {
             accounts: &self.services.accounts,
-            faulty_sign_ins: &faulty,
+            faulty_sign_ins: &sign_ins_at_fault,
             started: self.started,
             now,
         };

@@ -42,8 +42,8 @@ impl RelayAtRest {
         Self { source, data_dir, is_told: Cell::new(false) }
     }
 
-    /// Whether a request asks for something that can be told without it.
-    pub(super) fn knows(&self, method: &Method, target: &str) -> bool {
+    /// Whether a request asks for something that can be told while none runs.
+    pub(super) fn knows(method: &Method, target: &str) -> bool {
         *method == Method::GET && answered_from(target).is_some()
     }
 
@@ -91,8 +91,8 @@ fn answered_from(target: &str) -> Option<AnsweredFrom> {
     match segments.as_slice() {
         // The plan of a release is followed by one.
         ["queue", "release"] => None,
-        ["queue", ..] | ["blacklist", ..] => Some(AnsweredFrom::Store),
-        ["status"] | ["upstreams"] | ["limits", ..] | ["test-mode"] => Some(AnsweredFrom::Both),
+        ["queue" | "blacklist", ..] => Some(AnsweredFrom::Store),
+        ["status" | "upstreams" | "test-mode"] | ["limits", ..] => Some(AnsweredFrom::Both),
         _ => None,
     }
 }

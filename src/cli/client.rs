@@ -260,7 +260,7 @@ impl Client {
             Ok(stream) => return Ok(Box::new(stream)),
             Err(error) => error,
         };
-        let at_rest = self.at_rest.as_ref().filter(|at_rest| at_rest.knows(method, target.as_str()));
+        let at_rest = self.at_rest.as_ref().filter(|_| RelayAtRest::knows(method, target.as_str()));
         match at_rest.filter(|_| is_absent(&error) && !is_locked(&self.socket) && self.may_have_a_store()) {
             Some(at_rest) => Ok(Box::new(at_rest.connect(target.as_str()).await?)),
             None => Err(unreachable_relay(&self.socket, &self.tried, &error)),

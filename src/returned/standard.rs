@@ -117,15 +117,12 @@ fn without_escapes(address: &str) -> String {
         let character = escaped.and_then(|(hex, rest)| {
             Some((u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)?, rest))
         });
-        match character {
-            Some((character, behind)) => {
-                text.push(character);
-                rest = behind;
-            }
-            None => {
-                text.push_str("\\x{");
-                rest = behind;
-            }
+        if let Some((character, behind)) = character {
+            text.push(character);
+            rest = behind;
+        } else {
+            text.push_str("\\x{");
+            rest = behind;
         }
     }
     text + rest

@@ -107,7 +107,8 @@ class Model:
                 self._follow(mail)
             bulk = sum(1 for upstreams in self.record.taken.values() if "bulk" in upstreams)
             waits_for_bulk = any(self.upstream(mail) == "bulk" and not mail.held for mail in self.queue.values())
-            answered = all(not mail.due_since for mail in self.queue.values())
+            # One that was put off and then held goes nowhere until it is released.
+            answered = all(mail.held or not mail.due_since for mail in self.queue.values())
             if bulk > self.bulk_allowance:
                 self.faults.append(f"bulk has taken {bulk} messages, {self.bulk_allowance} were allowed")
             are_reported = self.record.reports.keys() >= self.reported and self.record.unnumbered == self.unnumbered

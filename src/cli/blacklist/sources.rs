@@ -175,6 +175,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test writes plain files")]
     fn a_maildir_is_read_as_one() {
         let folder = tempfile::tempdir().unwrap();
         for (name, content) in

@@ -130,7 +130,9 @@ async fn write(
 ) -> Result<(), ApiError> {
     if !portion.is_empty() {
         let ends = state.store.blacklist_import(std::mem::take(portion)).await?;
-        ends.into_iter().for_each(|end| answer.count(end));
+        for end in ends {
+            answer.count(end);
+        }
     }
     Ok(())
 }

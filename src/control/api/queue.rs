@@ -155,11 +155,11 @@ pub(super) async fn list(
 }
 
 /// The field that leads to the page behind an entry of a list: what was asked for, and behind which entry.
-pub(super) fn link_to(list: &str, asked: Option<&str>, last: &str) -> HeaderMap {
+pub(super) fn link_to(list: &str, asked: Option<&str>, behind: &str) -> HeaderMap {
     let pairs = form_urlencoded::parse(asked.unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(pairs.filter(|(name, _)| name != "after"));
-    query.append_pair("after", last);
+    query.append_pair("after", behind);
     let target = format!("<{ROOT}/{list}?{}>; rel=\"next\"", query.finish());
     // What is encoded so is ASCII without control characters.
     HeaderValue::from_str(&target).map(|value| HeaderMap::from_iter([(LINK, value)])).unwrap_or_default()

@@ -43,7 +43,7 @@ fn build_with(
     envelope_id: Option<&EnvelopeId>,
     recipients: &[Recipient],
 ) -> Vec<u8> {
-    written(Dsn { kind, original, whole, envelope_id, ..dsn(recipients) })
+    written(Dsn { kind, envelope_id, original, whole, ..dsn(recipients) })
 }
 
 /// A report of a failure; its borrowed parts live for the whole test.

@@ -286,6 +286,7 @@ mod tests {
     use crate::upstream::{Answer, DialError, RecipientResult, TlsError};
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn what_servers_really_say() {
         for (text, want) in [
             (

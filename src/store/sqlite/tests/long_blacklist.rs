@@ -20,8 +20,14 @@ fn entry(n: u32) -> ImportedEntry {
     // By names, as a list would have them, and not by the order of the numbers.
     let pattern = format!("customer.{:07}@d{:05}.example", u64::from(n) * 7_919 % u64::from(ALL), n % 20_011);
     let reason = "550 5.1.1 Recipient address rejected: User unknown in virtual mailbox table".to_owned();
-    let source = if n % 3 == 0 { BlacklistSource::Bounce } else { BlacklistSource::Manual };
-    ImportedEntry { pattern, reason, source, added: None, expires: (n % 2 == 0).then_some(i64::MAX / 4) }
+    let source = if n.is_multiple_of(3) { BlacklistSource::Bounce } else { BlacklistSource::Manual };
+    ImportedEntry {
+        pattern,
+        reason,
+        source,
+        added: None,
+        expires: n.is_multiple_of(2).then_some(i64::MAX / 4),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
