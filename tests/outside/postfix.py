@@ -81,6 +81,17 @@ mech_list: PLAIN LOGIN CRAM-MD5
 """
 
 
+def with_values(main, values):
+    """The configuration with these values, each in place of the one that it has.
+
+    A name that is given twice is warned of by each process, over a socket that holds ten lines until postlogd reads them: so many
+    warnings, and the master waits for a process that it has yet to start.
+    """
+    named = values.keys()
+    kept = [line for line in main.splitlines() if line.split("=")[0].strip() not in named]
+    return "\n".join([*kept, *(f"{name} = {value}" for name, value in values.items())]) + "\n"
+
+
 class Postfix:
     """A running Postfix: `port`, `ca_file`, the log, and the messages that arrived."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from network import wait_until
-from postfix import MAIN, MASTER, Postfix
+from postfix import MAIN, MASTER, Postfix, with_values
 from sink import Sink
 
 SENDER = "office@firm.example"
@@ -38,19 +38,18 @@ class BouncingPostfix(Postfix):
 
     def __init__(self, home, sink_port):
         super().__init__(home)
-        # Of a name that is given twice the last value counts.
-        self.main = MAIN + (
-            "virtual_mailbox_domains = firm.example\n"
-            "virtual_mailbox_maps = inline:{{ {{office@firm.example = inbox/}} }}\n"
-            "virtual_alias_maps = inline:{{ {{sales@firm.example = gone@remote.example}} }}\n"
-            "smtpd_reject_unlisted_recipient = no\n"
-            "smtpd_sasl_auth_enable = no\n"
-            "smtpd_tls_security_level = none\n"
-            "smtp_tls_security_level = none\n"
-            "mynetworks = 127.0.0.0/8\n"
-            "smtpd_relay_restrictions = permit_mynetworks, reject\n"
-            f"transport_maps = inline:{{{{ {{{{remote.example = smtp:[127.0.0.1]:{sink_port}}}}} }}}}\n"
-        )
+        self.main = with_values(MAIN, {
+            "virtual_mailbox_domains": "firm.example",
+            "virtual_mailbox_maps": "inline:{{ {{office@firm.example = inbox/}} }}",
+            "virtual_alias_maps": "inline:{{ {{sales@firm.example = gone@remote.example}} }}",
+            "smtpd_reject_unlisted_recipient": "no",
+            "smtpd_sasl_auth_enable": "no",
+            "smtpd_tls_security_level": "none",
+            "smtp_tls_security_level": "none",
+            "mynetworks": "127.0.0.0/8",
+            "smtpd_relay_restrictions": "permit_mynetworks, reject",
+            "transport_maps": f"inline:{{{{ {{{{remote.example = smtp:[127.0.0.1]:{sink_port}}}}} }}}}",
+        })
 
 
 @pytest.fixture
