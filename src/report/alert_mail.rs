@@ -7,6 +7,7 @@ use mail_builder::headers::raw::Raw;
 use mail_builder::headers::text::Text;
 
 use super::dsn::{REPORT_MARK, bare};
+use super::own_text::one_line;
 use crate::mail::Address;
 use crate::mail::header::rfc5322_date;
 
@@ -43,7 +44,7 @@ impl AlertMail<'_> {
             .header("Date", Raw::new(rfc5322_date(*date)))
             .from(Mailbox::new_address(Some("Mailsluice"), from.as_str()))
             .to(Mailbox::new_list(recipients))
-            .subject(Text::new(one_line(subject)))
+            .subject(Text::new(short_line(subject)))
             .message_id(bare(message_id))
             .header("Auto-Submitted", Raw::new("auto-generated"))
             .header(REPORT_MARK, Raw::new("alert"))
@@ -54,10 +55,9 @@ impl AlertMail<'_> {
     }
 }
 
-/// A text for a header field: whatever it holds, it stays one line.
-fn one_line(text: &str) -> String {
-    let harmless = |c: char| if c.is_control() { ' ' } else { c };
-    let mut line: String = text.chars().take(LONGEST_SUBJECT).map(harmless).collect();
+/// A subject: one line, cut when it is long.
+fn short_line(text: &str) -> String {
+    let mut line: String = one_line(text).chars().take(LONGEST_SUBJECT).collect();
     if text.chars().count() > LONGEST_SUBJECT {
         line.push_str(" …");
     }

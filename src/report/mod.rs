@@ -4,4 +4,5 @@ pub mod alert_mail;
 pub mod author;
 pub mod dsn;
 pub mod log;
+mod own_text;
 pub mod test_mail;

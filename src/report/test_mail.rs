@@ -9,6 +9,7 @@ use mail_builder::headers::raw::Raw;
 use mail_builder::headers::text::Text;
 
 use super::dsn::bare;
+use super::own_text::one_line;
 use crate::mail::Address;
 use crate::mail::header::rfc5322_date;
 
@@ -77,11 +78,6 @@ fn text(hostname: &str, date: Timestamp, attachments: &[Attachment]) -> String {
         let _ = write!(text, "\r\nAttached: {} ({} octets)\r\n", one_line(name), content.len());
     }
     text
-}
-
-/// A text for a header field: whatever it holds, it stays one line.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -8,14 +8,11 @@ empty itself. Then: every acknowledged number has arrived at least once, and no 
 transactions could have been open at the kills (the limit of upstream connections for each kill).
 """
 
-import argparse
 import random
 import smtplib
-import sys
-import tempfile
 import time
-from pathlib import Path
 
+from by_hand import by_hand
 from clients import Clients
 from messages import compose
 from network import close_quietly
@@ -128,18 +125,11 @@ def verdict(load, sink, kills):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--rounds", type=int, default=200)
-    options.add_argument("--seed", type=int, default=int(time.time()))
-    chosen = options.parse_args()
-    print(f"seed {chosen.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mailsluice-crash-") as folder:
-        load, sink = rounds(Path(folder), chosen.rounds, chosen.seed, say=lambda text: print(text, flush=True))
-    faults, figures = verdict(load, sink, chosen.rounds)
-    print(figures)
-    for fault in faults:
-        print(f"FAULT: {fault}")
-    sys.exit(1 if faults else 0)
+    def run(folder, count, seed, say):
+        load, sink = rounds(folder, count, seed, say=say)
+        return verdict(load, sink, count)
+
+    by_hand(__doc__, "crash", 200, run)
 
 
 if __name__ == "__main__":

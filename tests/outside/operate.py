@@ -27,21 +27,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import operate_steps_coming
 import operate_steps_looks
 import operate_steps_queue
+import operate_steps_records
 import operate_steps_switches
 from network import free_port
 from operate_desk import TOKEN, Desk, SumWatch
 from operate_model import BULK_LIMIT, COPIES_TO, TEST_ADDRESS, Model
 from operate_party import NoNames, Party
-from operate_registry import STEPS, commands, routes, sections, without_step
+from operate_registry import STEPS, commands, routes, without_step
 from operate_traffic import Intake, Traffic
 from relay import Relay
 from soak_books import NEVER
 
 # They register themselves.
-STEP_MODULES = (operate_steps_coming, operate_steps_looks, operate_steps_queue, operate_steps_switches)
+STEP_MODULES = (operate_steps_looks, operate_steps_queue, operate_steps_records, operate_steps_switches)
 QUEUED = 10_000
 # In the short form the whole list is compared after so many steps.
 SAMPLE = 5
@@ -60,6 +60,10 @@ max_recipients = 1000
 retry_min = "12h"
 retry_max = "12h"
 warn_after = "never"
+[history]
+content = "1d"
+[alert]
+command = ["/bin/cat"]
 [test_mode]
 address = "{TEST_ADDRESS}"
 [[rule]]
@@ -93,7 +97,7 @@ class Operation:
         self.parties = [Party(name, self.model.record).start() for name in MORE]
         self.names = NoNames().start()
         console = free_port()
-        config = CONFIG.format(console=console, names=self.names.address, digest=hashlib.sha256(TOKEN.encode()).hexdigest()) + sections()
+        config = CONFIG.format(console=console, names=self.names.address, digest=hashlib.sha256(TOKEN.encode()).hexdigest())
         config += "".join(UPSTREAM.format(name=party.name, port=party.port, more=MORE[party.name]) for party in self.parties)
         self.relay = Relay(folder, config).start(60)
         self.intake = Intake(self.relay.port, self.model)

@@ -18,18 +18,6 @@ NEED_NO_RELAY = {
 BROWSER = {"console-link"}
 # What only a sign-in at a provider can give.
 NEED_A_PROVIDER = {"PUT /sign-ins/{name}"}
-# Steps that are there already for commands and requests which a binary may still lack. Empty once they are in.
-COMING = {
-    "history", "history forget", "history resend", "GET /history", "POST /history/forget", "POST /history/{id}/resend",
-    "blacklist import", "blacklist export", "blacklist learn",
-    "POST /blacklist/import", "GET /blacklist/export", "POST /blacklist/learn",
-    "alert test", "POST /alerts/test", "GET /metrics",
-}
-# What the configuration must say for steps of the first column, by the section; left out where the section is unknown yet.
-SECTIONS = {
-    "history resend": '[history]\ncontent = "1d"\n',
-    "alert test": '[alert]\ncommand = ["/bin/cat"]\n',
-}
 
 
 @dataclass
@@ -47,7 +35,7 @@ class Step:
             if what in known:
                 found.append(way)
             else:
-                assert what is None or what in COMING, f"there is a step for `{what}`, and no such command or request"
+                assert what is None, f"there is a step for `{what}`, and no such command or request"
         return found
 
     def name(self, way):
@@ -89,9 +77,3 @@ def without_step(known):
     """The commands and requests that no step does."""
     done = {step.command for step in STEPS} | {step.route for step in STEPS}
     return sorted(known - done - NEED_NO_RELAY - BROWSER - NEED_A_PROVIDER)
-
-
-def sections():
-    """What the configuration of this binary says for its steps."""
-    known = commands()
-    return "".join(text for command, text in SECTIONS.items() if command in known)

@@ -8,20 +8,17 @@ acknowledged message has arrived exactly once, with a header that a rule of a fi
 broken off but those whose listener or user was taken away, and these between two messages; the sum is right, and descriptors are back.
 """
 
-import argparse
 import json
 import random
 import re
 import signal
 import socket
 import ssl
-import sys
-import tempfile
 import time
 from collections import Counter
 from http.client import HTTPConnection
-from pathlib import Path
 
+from by_hand import by_hand
 from faulty_upstream import NUMBER, FaultyUpstream
 from network import wait_until
 from operate_desk import differs
@@ -283,17 +280,11 @@ def rounds(folder, count, seed, say=lambda text: None):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--rounds", type=int, default=100)
-    options.add_argument("--seed", type=int, default=int(time.time()))
-    chosen = options.parse_args()
-    print(f"seed {chosen.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mailsluice-reloads-") as folder:
-        faults, figures, _ = rounds(Path(folder), chosen.rounds, chosen.seed, say=lambda text: print(text, flush=True))
-    print(figures)
-    for fault in faults:
-        print(f"FAULT: {fault}")
-    sys.exit(1 if faults else 0)
+    def run(folder, count, seed, say):
+        faults, figures, _ = rounds(folder, count, seed, say=say)
+        return faults, figures
+
+    by_hand(__doc__, "reloads", 100, run)
 
 
 if __name__ == "__main__":

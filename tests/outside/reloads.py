@@ -7,13 +7,10 @@ limits, whether it is enabled, a fallback. Then: every acknowledged number has a
 and the totals agree. A reload breaks off nothing, so no duplicate is allowed.
 """
 
-import argparse
 import random
-import sys
-import tempfile
 import time
-from pathlib import Path
 
+from by_hand import by_hand
 from crash import CONFIG, UPSTREAM_CONNECTIONS, Load
 from relay import Relay
 from sink import Sink
@@ -75,18 +72,12 @@ def verdict(load, sink, totals):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--rounds", type=int, default=100)
-    options.add_argument("--seed", type=int, default=int(time.time()))
-    chosen = options.parse_args()
-    print(f"seed {chosen.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mailsluice-reloads-") as folder:
-        load, sink, totals = rounds(Path(folder), chosen.rounds, chosen.seed, say=lambda text: print(text, flush=True))
-    faults, figures = verdict(load, sink, totals)
-    print(f"{chosen.rounds} reloads, {figures}")
-    for fault in faults:
-        print(f"FAULT: {fault}")
-    sys.exit(1 if faults else 0)
+    def run(folder, count, seed, say):
+        load, sink, totals = rounds(folder, count, seed, say=say)
+        faults, figures = verdict(load, sink, totals)
+        return faults, f"{count} reloads, {figures}"
+
+    by_hand(__doc__, "reloads", 100, run)
 
 
 if __name__ == "__main__":

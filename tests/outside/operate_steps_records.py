@@ -1,4 +1,4 @@
-"""Steps for commands that a binary may still lack (`operate_registry.COMING` has their names)."""
+"""Steps with what is kept and told beside the queue: history, files of the blacklist, metrics, alerts."""
 
 import csv
 import io
