@@ -12,7 +12,7 @@ use super::notice::Notice;
 use crate::store::StoreError;
 
 /// How often to look where nobody says that something has changed: at the disk, the store, what ends, what waits.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(30);
 /// How long a store is waited for that says nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the book stands in the store.

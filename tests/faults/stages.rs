@@ -149,9 +149,17 @@ const WORDS: [AboutUs; 7] = [
 
 /// Rule 2: words about us bounce no mail at any stage, while nobody gets anything.
 #[tokio::test(start_paused = true)]
-async fn words_about_us_bounce_nothing() {
-    let steps = [Step::Greeting, Step::Ehlo, Step::Mail, Step::AnyRcpt, Step::Data, Step::Dot];
-    for step in steps {
+async fn words_about_us_before_the_recipients_bounce_nothing() {
+    words_about_us_bounce_nothing(&[Step::Greeting, Step::Ehlo, Step::Mail]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_about_us_from_the_recipients_on_bounce_nothing() {
+    words_about_us_bounce_nothing(&[Step::AnyRcpt, Step::Data, Step::Dot]).await;
+}
+
+async fn words_about_us_bounce_nothing(steps: &[Step]) {
+    for &step in steps {
         for words in &WORDS {
             let case = format!("{step:?} {}", words.text);
             let refused = Act::reply(words.code, words.text);

@@ -49,7 +49,7 @@ async fn a_mailbox_is_listed_after_two_failures_a_day_apart() {
     let to = "gone@x.example";
     for hours in [0, 1, 24] {
         assert_eq!(patterns(&sim).await, [] as [&str; 0], "{hours}");
-        tokio::time::sleep(secs(hours * 3_600)).await;
+        sim.pass_stopped(secs(hours * 3_600)).await;
         send(&mut sim, &up, to).await;
     }
     assert_eq!(patterns(&sim).await, [to]);
@@ -68,7 +68,7 @@ async fn a_mailbox_is_listed_after_two_failures_a_day_apart() {
         "{told:?}"
     );
     assert_eq!(send(&mut sim, &up, to).await, 0, "nothing is sent there");
-    tokio::time::sleep(secs(30 * DAY)).await;
+    sim.pass_stopped(secs(30 * DAY)).await;
     assert_eq!(send(&mut sim, &up, "Gone@X.example").await, 1, "after 30 days");
 }
 
@@ -100,7 +100,7 @@ async fn who_is_never_listed() {
                 assert!(taken(&up).contains(&"x@there.example".to_owned()));
             }
             send(&mut sim, &up, "x@there.example").await;
-            tokio::time::sleep(secs(DAY)).await;
+            sim.pass_stopped(secs(DAY)).await;
         }
         assert_eq!(patterns(&sim).await, [] as [&str; 0], "{name}");
     }

@@ -182,6 +182,13 @@ impl Simulation {
         self.gone().await;
     }
 
+    /// So much time passes while no relay runs: what was written down counts, and a month costs nothing.
+    pub async fn pass_stopped(&mut self, time: Duration) {
+        self.stop().await;
+        tokio::time::sleep(time).await;
+        self.start().await;
+    }
+
     async fn gone(&mut self) {
         let store = Arc::downgrade(&self.store.take().unwrap());
         // Tasks that were told to end are dropped when they are next polled.

@@ -149,7 +149,8 @@ impl Upkeep for SqliteStore {
     }
 
     async fn restored_mail(&self) -> Result<Option<Restored>, StoreError> {
-        self.read(restored::look).await
+        // Hardly any store is one; its mail is counted on a thread that may take its time.
+        if self.read_here(restored::is_marked)? { self.read(restored::look).await } else { Ok(None) }
     }
 
     async fn answers(&self) -> Result<(), StoreError> {

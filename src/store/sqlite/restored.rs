@@ -138,6 +138,11 @@ pub(super) fn use_up(db: &Writing, quotas: &[UsedQuota]) -> rusqlite::Result<Opt
     Ok(look(db)?.map(|restored| Restored { is_new, ..restored }))
 }
 
+/// Whether a store was put in or saved, and a person has not seen to all of its mail yet. It costs a look.
+pub(super) fn is_marked(db: &Connection) -> rusqlite::Result<bool> {
+    Ok(switch(db, MARK)?.is_some())
+}
+
 /// How it stands with the mail of such a store; `None` when no store was put in, or a person has seen to all of it.
 pub(super) fn look(db: &Connection) -> rusqlite::Result<Option<Restored>> {
     let Some(mark) = read(db)? else { return Ok(None) };
