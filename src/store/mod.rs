@@ -28,7 +28,7 @@ pub use types::{
     RecipientEnd, RecipientState, Recipients, Recovered, Reservation, Restored, Ruled, SentCopy, SentCopyId,
     Settlement, StandingAsk, StoreError, StoreOrigin, StoredGrant, StoredLabel, StoredToken, Summary,
     SummaryRecipient, Suspension, SuspensionKind, TROUBLE_WITHIN, TakenAtOnce, TestModeCounts, TestTreatment,
-    Totals, TroubledDomain, UsedQuota, WaitingCopies, domain_key, is_in_trouble, pattern_domain, pattern_key,
-    pattern_kind, patterns_containing, patterns_covering,
+    Totals, TroubledDomain, UsedQuota, WaitingCopies, covering, domain_key, is_in_trouble, pattern_domain,
+    pattern_key, pattern_kind, patterns_containing, patterns_covering,
 };
 pub use upload::Upload;

@@ -7,7 +7,7 @@ use super::listed_patterns::ListedPatterns;
 use super::writing::Writing;
 use crate::store::{
     BlacklistEntry, BlacklistSource, ImportedEntry, Learned, LearnedMailbox, ListingEnd, MailboxFailure,
-    NewBlacklistEntry, pattern_key, patterns_covering,
+    NewBlacklistEntry, pattern_key,
 };
 use crate::time::Moment;
 
@@ -32,13 +32,8 @@ pub(super) struct ListedAt<'a> {
 impl ListedAt<'_> {
     /// The entry that covers an address. The tables are asked about those that may be listed.
     pub(super) fn find(&self, db: &Connection, address: &str) -> rusqlite::Result<Option<BlacklistEntry>> {
-        if self.listed.may_cover(address) { find(db, address, self.now) } else { Ok(None) }
+        first(db, &self.listed.covering(address), self.now)
     }
-}
-
-/// The entry that covers an address.
-pub(super) fn find(db: &Connection, address: &str, now: Moment) -> rusqlite::Result<Option<BlacklistEntry>> {
-    first(db, &patterns_covering(address), now)
 }
 
 /// The first of these patterns that is listed.

@@ -59,18 +59,13 @@ impl Intake for SqliteStore {
     }
 
     async fn blacklisted(&self, addresses: &[Address]) -> Result<Vec<Option<BlacklistEntry>>, StoreError> {
-        let may_be: Vec<bool> =
-            addresses.iter().map(|address| self.listed.may_cover(address.as_str())).collect();
-        if !may_be.contains(&true) {
+        let patterns: Vec<Vec<String>> =
+            addresses.iter().map(|address| self.listed.covering(address.as_str())).collect();
+        if patterns.iter().all(Vec::is_empty) {
             return Ok(vec![None; addresses.len()]);
         }
         let now = self.timeline.now();
-        self.read_here(|db| {
-            let asked = addresses.iter().zip(may_be);
-            asked
-                .map(|(to, may)| if may { blacklist::find(db, to.as_str(), now) } else { Ok(None) })
-                .collect()
-        })
+        self.read_here(|db| patterns.iter().map(|patterns| blacklist::first(db, patterns, now)).collect())
     }
 }
 

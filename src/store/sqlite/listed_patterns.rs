@@ -10,8 +10,7 @@ use std::sync::{PoisonError, RwLock};
 
 use rusqlite::Connection;
 
-use crate::mail::AddressKey;
-use crate::store::{PatternKind, pattern_kind};
+use crate::store::{PatternKind, covering, pattern_kind};
 
 /// The hash of an entry. Its key is drawn at each start, so nobody can make entries that share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,18 +48,13 @@ impl ListedPatterns {
         Ok(())
     }
 
-    /// Whether an entry may cover an address, in any spelling. It costs a microsecond or two.
-    pub(super) fn may_cover(&self, address: &str) -> bool {
+    /// The entries that may cover an address, in any spelling; the closest first. Where there is none, it costs less than a microsecond.
+    pub(super) fn covering(&self, address: &str) -> Vec<String> {
         if self.length.load(Ordering::Acquire) == 0 {
-            return false;
+            return Vec::new();
         }
-        let address = AddressKey::of_text(address);
-        let domain = address.domain();
         let buckets = self.buckets.read().unwrap_or_else(PoisonError::into_inner);
-        let has = |kind, text| buckets.has(hash(&self.key, kind, text));
-        has(PatternKind::Address, address.as_str())
-            || has(PatternKind::Domain, domain.as_str())
-            || domain.parents().any(|parent| has(PatternKind::Subdomains, parent))
+        covering(address, |kind, text| buckets.has(hash(&self.key, kind, text)).then(|| kind.pattern(text)))
     }
 
     /// The hash of an entry.
@@ -144,6 +138,10 @@ fn hash(key: &RandomState, kind: PatternKind, text: &str) -> PatternHash {
 mod tests {
     use super::*;
 
+    fn is_covered(listed: &ListedPatterns, address: &str) -> bool {
+        !listed.covering(address).is_empty()
+    }
+
     fn empty() -> ListedPatterns {
         let mut db = Connection::open_in_memory().unwrap();
         crate::store::sqlite::schema::prepare_new(&mut db).unwrap();
@@ -153,7 +151,7 @@ mod tests {
     #[test]
     fn knows_what_covers_an_address() {
         let listed = empty();
-        assert!(!listed.may_cover("a@firm.example"));
+        assert!(!is_covered(&listed, "a@firm.example"));
         for pattern in ["a@firm.example", "@gone.example", "*.bad.example", "*.odd@firm.example"] {
             listed.insert(listed.hash(pattern));
         }
@@ -167,7 +165,7 @@ mod tests {
             ("*.odd@firm.example", true),
             ("x@odd@firm.example", false),
         ] {
-            assert_eq!(listed.may_cover(address), want, "{address}");
+            assert_eq!(is_covered(&listed, address), want, "{address}");
         }
     }
 
@@ -178,9 +176,9 @@ mod tests {
         listed.insert(hash);
         listed.insert(hash);
         listed.remove(hash);
-        assert!(listed.may_cover("a@firm.example"));
+        assert!(is_covered(&listed, "a@firm.example"));
         listed.remove(hash);
-        assert!(!listed.may_cover("a@firm.example"));
+        assert!(!is_covered(&listed, "a@firm.example"));
         listed.remove(hash);
         assert_eq!(listed.length.load(Ordering::Relaxed), 0);
     }
@@ -192,7 +190,7 @@ mod tests {
         (0..20_000).for_each(|n| listed.insert(listed.hash(&name(n))));
         (0..20_000).filter(|n| n % 3 == 0).for_each(|n| listed.remove(listed.hash(&name(n))));
         for n in 0..20_000 {
-            assert_eq!(listed.may_cover(&name(n)), n % 3 != 0, "{n}");
+            assert_eq!(is_covered(&listed, &name(n)), n % 3 != 0, "{n}");
         }
         let buckets = listed.buckets.read().unwrap();
         let (used, taken) = buckets.0.iter().fold((0, 0), |(used, taken), each| {

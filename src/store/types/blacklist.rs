@@ -129,6 +129,18 @@ pub enum PatternKind {
     Subdomains,
 }
 
+impl PatternKind {
+    /// The entry that covers so much of this address or domain.
+    #[must_use]
+    pub fn pattern(self, text: &str) -> String {
+        match self {
+            Self::Address => text.to_owned(),
+            Self::Domain => format!("@{text}"),
+            Self::Subdomains => format!("*.{text}"),
+        }
+    }
+}
+
 /// What an entry covers, and the address or domain that it names.
 #[must_use]
 pub fn pattern_kind(pattern: &str) -> (PatternKind, &str) {
@@ -154,20 +166,25 @@ pub fn pattern_domain(pattern_key: &str) -> &str {
 #[must_use]
 pub fn pattern_key(pattern: &str) -> String {
     match pattern_kind(pattern) {
-        (PatternKind::Domain, domain) => format!("@{}", DomainKey::new(domain)),
-        (PatternKind::Subdomains, domain) => format!("*.{}", DomainKey::new(domain)),
         (PatternKind::Address, address) => AddressKey::of_text(address).into(),
+        (kind, domain) => kind.pattern(DomainKey::new(domain).as_str()),
     }
 }
 
-/// The patterns that cover an address, as [`pattern_key`] writes them: itself, its `@domain`, and `*.` with each parent of its
-/// domain; the closest first.
-#[must_use]
-pub fn patterns_covering(address: &str) -> Vec<String> {
+/// What somebody makes of each that covers an address, in any spelling: itself, its domain, and each parent of its domain; the closest
+/// first.
+pub fn covering<T>(address: &str, make: impl Fn(PatternKind, &str) -> Option<T>) -> Vec<T> {
     let address = AddressKey::of_text(address);
     let domain = address.domain();
-    let own = [address.to_string(), format!("@{domain}")];
-    own.into_iter().chain(domain.parents().map(|parent| format!("*.{parent}"))).collect()
+    let own = [(PatternKind::Address, address.as_str()), (PatternKind::Domain, domain.as_str())];
+    let above = domain.parents().map(|parent| (PatternKind::Subdomains, parent));
+    own.into_iter().chain(above).filter_map(|(kind, text)| make(kind, text)).collect()
+}
+
+/// The patterns that cover an address, as [`pattern_key`] writes them; the closest first.
+#[must_use]
+pub fn patterns_covering(address: &str) -> Vec<String> {
+    covering(address, |kind, text| Some(kind.pattern(text)))
 }
 
 /// The patterns that cover all that a pattern covers, itself among them; the closest first.
