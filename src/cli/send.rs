@@ -18,6 +18,7 @@ use crate::control::view::{OutcomeJson, QueuedJson, SendEnd, SendEvent, SendPlan
 use crate::mail::{Address, QueueId, message_id};
 use crate::report::log::escape::printable;
 use crate::report::test_mail::{Attachment, TestMail};
+use crate::store::RecipientState;
 use crate::time::{Clock as _, SystemClock};
 
 /// The subject, unless somebody says another one.
@@ -29,7 +30,7 @@ const MOST_PATIENCE: Duration = Duration::from_hours(1);
 
 /// A real mail, in the queue like any other: test mode, the blacklist and the limits hold for it.
 ///
-/// Exit status 0 when all recipients were sent to, 1 otherwise. It stays in the queue when it is not waited for any longer.
+/// Exit status 0 when all recipients were sent to, or captured as the configuration has it, 1 otherwise. It stays in the queue when it is not waited for any longer.
 #[derive(Debug, clap::Args)]
 pub(super) struct SendOptions {
     /// A recipient; may be repeated
@@ -189,8 +190,11 @@ impl SentJson {
         }
     }
 
-    fn is_sent(&self) -> bool {
-        self.end == Some(SendEnd::Settled) && self.recipients.iter().all(|one| one.state == "sent")
+    /// Whether each recipient's mail went where the configuration sends it.
+    fn went_as_configured(&self) -> bool {
+        let ends = [RecipientState::Sent, RecipientState::Captured].map(RecipientState::name);
+        self.end == Some(SendEnd::Settled)
+            && self.recipients.iter().all(|one| ends.contains(&one.state.as_str()))
     }
 }
 
@@ -212,7 +216,7 @@ fn conclude(
         return Err(Failure::new(format!("it stays in the queue: {advice}")));
     }
     let told = match sent.end {
-        Some(SendEnd::Settled) => return if sent.is_sent() { Ok(()) } else { Err(Failure::Told) },
+        Some(SendEnd::Settled) => return if sent.went_as_configured() { Ok(()) } else { Err(Failure::Told) },
         Some(SendEnd::Held) => format!("it is held: {advice}"),
         Some(SendEnd::Waiting) => format!("not sent yet, it stays in the queue: {advice}"),
         Some(SendEnd::Gone) => format!("{id} has left the queue in another way: the relay's log tells how"),
@@ -283,6 +287,25 @@ fn render_waiting(waiting: &WaitingJson, viewer: &Viewer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_exit_status_is_what_the_configuration_wants() {
+        for (end, states, want) in [
+            (SendEnd::Settled, &["sent", "captured"][..], true),
+            (SendEnd::Settled, &["sent", "bounced"], false),
+            (SendEnd::Settled, &["dropped"], false),
+            (SendEnd::Held, &["captured"], false),
+        ] {
+            let mut sent = SentJson::default();
+            for (n, state) in states.iter().enumerate() {
+                let address = format!("x{n}@dest.example");
+                let state = (*state).to_owned();
+                sent.note(SendEvent::Recipient(OutcomeJson { address, state, reply: None, next: None }));
+            }
+            sent.note(SendEvent::Ended { end });
+            assert_eq!(sent.went_as_configured(), want, "{end:?} {states:?}");
+        }
+    }
 
     #[test]
     fn tells_what_happens() {
