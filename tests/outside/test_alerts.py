@@ -191,7 +191,7 @@ def test_a_person_tries_whether_alerts_arrive(tmp_path, start_relay, sink, hook)
         assert trials["mail"]["ok"] and trials["webhook"]["ok"] and not trials["command"]["ok"], trials
         assert "no pager" in trials["command"]["outcome"], trials
         assert [one["cause"] for one in hook.posted] == ["test"]
-        wait_until(lambda: len(list(mailed(sink))) == 1, 60, relay.log_tail)
+        wait_until(lambda: len(list(mailed(sink))) == 1, 30, relay.log_tail)
         relay.write('[[upstream]]\nname = "local"\nkind = "capture"\n')
         relay.command("reload")
         done = relay.command("alert", "test", check=False)

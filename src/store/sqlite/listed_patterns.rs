@@ -48,7 +48,7 @@ impl ListedPatterns {
         Ok(())
     }
 
-    /// The entries that may cover an address, in any spelling; the closest first. Where there is none, it costs less than a microsecond.
+    /// The entries that may cover an address, in any spelling; the closest first. Where there is none, it costs about a microsecond.
     pub(super) fn covering(&self, address: &str) -> Vec<String> {
         if self.length.load(Ordering::Acquire) == 0 {
             return Vec::new();

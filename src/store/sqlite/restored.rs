@@ -138,7 +138,7 @@ pub(super) fn use_up(db: &Writing, quotas: &[UsedQuota]) -> rusqlite::Result<Opt
     Ok(look(db)?.map(|restored| Restored { is_new, ..restored }))
 }
 
-/// Whether a store was put in or saved, and a person has not seen to all of its mail yet. It costs a look.
+/// Whether the mark of such a store stands. It costs a look.
 pub(super) fn is_marked(db: &Connection) -> rusqlite::Result<bool> {
     Ok(switch(db, MARK)?.is_some())
 }
