@@ -25,6 +25,7 @@ DRAINED = 5_000
 # A queue of at most so many is drained to its end; a larger one with --whole alone.
 WHOLE = 100_000
 CONFIG = """
+history_days = {history_days}
 [queue]
 max_messages = 3000000
 [session]
@@ -81,10 +82,25 @@ def start(relay, sink, figures):
     figures["first_delivered"] = 1000 * (time.monotonic() - started)
 
 
+def until_idle(relay):
+    """Waits until the relay has nothing to do: a long queue is looked at for damage behind its start."""
+    deadline, used = time.monotonic() + 120, None
+    while used is None or cpu_seconds(relay.pid()) - used > 0.03:
+        assert time.monotonic() < deadline, relay.log_tail()
+        used = cpu_seconds(relay.pid())
+        time.sleep(1)
+
+
 def drain_part(relay, sink, figures, queued):
     """The rate and the cost of messages while it drains, from a moment when it is at it."""
-    part = min(DRAINED, queued // 2)
-    wait_until(lambda: sink.count() >= min(part, queued // 4), 300, relay.log_tail)
+    part, begun = min(DRAINED, queued // 2), 0
+    if queued > WHOLE:
+        # The look for damage behind the start is no cost of a message.
+        relay.command("upstream", "disable", "sink")
+        until_idle(relay)
+        begun = sink.count()
+        relay.command("upstream", "enable", "sink")
+    wait_until(lambda: sink.count() >= begun + min(part, queued // 4), 300, relay.log_tail)
     before, cpu, started = sink.count(), cpu_seconds(relay.pid()), time.monotonic()
     wait_until(lambda: sink.count() >= before + part, 600, relay.log_tail)
     done = sink.count() - before
@@ -103,10 +119,12 @@ def at_rest(relay, figures):
     figures["accept"] = ACCEPTED.messages / seconds
 
 
-def drain_all(relay, figures):
+def drain_all(relay, sink, figures, queued):
     """Sends the rest, and waits a minute at most for the files to become small."""
     relay.command("upstream", "enable", "sink")
-    relay.wait_empty(60 + relay.queued() / 100)
+    # The first message and those of `at_rest` are in it. Whoever asks the relay meanwhile costs it something.
+    wait_until(lambda: sink.count() >= queued + 1 + ACCEPTED.messages, 60 + queued / 100, relay.log_tail)
+    relay.wait_empty(60)
     deadline = time.monotonic() + 60
     while size_of(relay.data) > 64 and time.monotonic() < deadline:
         time.sleep(1)
@@ -119,7 +137,7 @@ def measure(queued, chosen):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     sink, figures = Sink(folder), {}
-    relay = Relay(folder / "relay", CONFIG.format(port=sink.port))
+    relay = Relay(folder / "relay", CONFIG.format(port=sink.port, history_days=chosen.history_days))
     try:
         subprocess.run([os.environ["FILL_BIN"], "--data-dir", relay.data, "--messages", str(queued), "--octets", str(OCTETS)],
                        check=True, timeout=3600)
@@ -129,7 +147,7 @@ def measure(queued, chosen):
             drain_part(relay, sink, figures, queued)
             at_rest(relay, figures)
             if queued <= WHOLE or chosen.whole:
-                drain_all(relay, figures)
+                drain_all(relay, sink, figures, queued)
         figures["peak"] = peak.highest
         assert relay.terminate(60) == 0, relay.log_tail()
     finally:
@@ -146,6 +164,7 @@ def main():
     words.add_argument("--queued", type=lambda text: [int(word) for word in text.split(",")], default=SIZES,
                        help=f"how many messages, apart by commas, instead of {SIZES}")
     words.add_argument("--whole", action="store_true", help=f"drains also what is more than {WHOLE} to its end")
+    words.add_argument("--history-days", type=int, default=30, help="as in the configuration; 0 shows the files without a history")
     words.add_argument("--json", type=Path, help="writes the figures there as well")
     words.add_argument("--folder", type=Path, required=True, help="where the queue is, on the disk to measure")
     chosen = words.parse_args()

@@ -209,7 +209,7 @@ impl Alerts {
         let view = self.services.accounts.view_in_memory(upstream);
         let is_connected = view.is_some_and(|view| view.accounts.iter().any(|one| one.connections > 0));
         let has_waited = self.quiet().of(upstream).is_some();
-        Ok(has_waited && is_connected && self.services.store.counts().await?.sending > 0)
+        Ok(has_waited && is_connected && self.services.store.queue_figures().await?.counts.sending > 0)
     }
 
     fn quiet(&self) -> MutexGuard<'_, QuietWatch> {

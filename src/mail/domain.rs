@@ -52,6 +52,12 @@ impl DomainKey {
         Self(to_ascii(domain).unwrap_or_else(by_label))
     }
 
+    /// The key whose text this is.
+    pub(super) fn of_key(text: &str) -> Self {
+        debug_assert_eq!(Self::new(text).as_str(), text, "a key is its own key");
+        Self(text.to_owned())
+    }
+
     /// The text of the key.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -49,7 +49,7 @@ impl AddressKey {
     /// The domain; empty where the text was no address.
     #[must_use]
     pub fn domain(&self) -> DomainKey {
-        DomainKey::new(&self.text[self.domain..])
+        DomainKey::of_key(&self.text[self.domain..])
     }
 }
 

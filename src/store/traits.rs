@@ -15,9 +15,9 @@ use super::{
     ImportedEntry, KeptMessage, LaneMove, LaneName, LaneSender, Learned, LearnedMailbox, Lease, LeasedMove,
     ListFilter, ListingEnd, MailboxFailure, MailboxFindings, MessageId, MessageRelease, NewBlacklistEntry,
     NewGrant, NewMessage, NewPermit, NewSuspension, NextCopy, Overdue, OverdueClaim, PermitEnd,
-    PermitExtension, Permitted, QueueCounts, QueueFigures, Recovered, Restored, SentCopyId, Settlement,
-    StandingAsk, StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TakenAtOnce, TestModeCounts,
-    Totals, Upload, UsedQuota, WaitingCopies,
+    PermitExtension, Permitted, QueueFigures, Recovered, Restored, SentCopyId, Settlement, StandingAsk,
+    StoreError, StoredGrant, Summary, Suspension, SuspensionKind, TakenAtOnce, TestModeCounts, Totals,
+    Upload, UsedQuota, WaitingCopies,
 };
 use crate::config::Window;
 use crate::limits::{AccountKey, Amount, Ceilings, Counts, Load, Scope, Wait};
@@ -220,9 +220,6 @@ pub trait Admin: Send + Sync {
 
     /// How the queue is, for whoever asks all the time: it costs the same however long the queue is.
     async fn queue_figures(&self) -> Result<QueueFigures, StoreError>;
-
-    /// Messages by state.
-    async fn counts(&self) -> Result<QueueCounts, StoreError>;
 
     /// How many messages of clients in the queue are tests, and how many are none.
     async fn test_mode_counts(&self) -> Result<TestModeCounts, StoreError>;

@@ -120,7 +120,7 @@ async fn what_may_have_arrived_three_times_waits_for_a_person() {
             );
             assert_eq!(up.messages().len(), 4);
         }
-        let counts = sim.store().counts().await.unwrap();
+        let counts = sim.store().queue_figures().await.unwrap().counts;
         assert_eq!(counts, QueueCounts::default());
     }
 }

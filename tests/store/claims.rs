@@ -31,7 +31,10 @@ pub(crate) async fn a_message_goes_through(world: impl World) {
     assert_eq!(first.message.amount(), Amount::of_message(2, 14));
     assert_eq!((first.attempts, first.warned, first.others_waiting), (0, false, 0));
     assert_eq!(store.claim(ask(10)).await.unwrap(), Claimed::Empty { next_due: None }, "it is under a lease");
-    assert_eq!((store.counts().await.unwrap().sending, store.lane_load(&lane())), (1, Load::default()));
+    assert_eq!(
+        (store.queue_figures().await.unwrap().counts.sending, store.lane_load(&lane())),
+        (1, Load::default())
+    );
 
     let mut partly = sent(first);
     partly.deliveries[1] = Delivery {
@@ -72,7 +75,7 @@ pub(crate) async fn who_comes_too_late_changes_nothing(world: impl World) {
         store.settle(Settlement { lease: other, ..sent(&second) }).await,
         Err(StoreError::Fenced)
     ));
-    let (totals, counts) = (store.totals().await.unwrap(), store.counts().await.unwrap());
+    let (totals, counts) = (store.totals().await.unwrap(), store.queue_figures().await.unwrap().counts);
     assert_eq!((totals.sent, totals.generated, counts.sending, used_today(&world).await), (0, 0, 1, (1, 2)));
     store.settle(sent(&second)).await.unwrap();
     assert!(matches!(store.settle(sent(&second)).await, Err(StoreError::Fenced)), "offered twice");
@@ -98,7 +101,10 @@ pub(crate) async fn what_a_dead_process_had_is_free_and_fenced(mut world: impl W
     assert_eq!(now.len(), 3);
     assert!(matches!(store.settle(sent(&before[0])).await, Err(StoreError::Fenced)), "another has it by now");
     assert_eq!(store.hand_back(before.iter().map(|leased| leased.lease).collect()).await.unwrap(), 0);
-    assert_eq!((store.counts().await.unwrap().sending, store.totals().await.unwrap().sent), (3, 0));
+    assert_eq!(
+        (store.queue_figures().await.unwrap().counts.sending, store.totals().await.unwrap().sent),
+        (3, 0)
+    );
 }
 
 pub(crate) async fn what_its_upstream_may_go_on_with_rests_after_a_crash(mut world: impl World) {

@@ -31,9 +31,8 @@ pub(crate) async fn what_comes_in_is_in_the_queue(world: impl World) {
     }
     assert_eq!(store.beginning(id(9), 7).await.unwrap(), None);
     assert_eq!((store.show(id(9)).await.unwrap(), store.content(id(9)).await.unwrap()), (None, None));
-    let counts = store.counts().await.unwrap();
-    assert_eq!((counts.ready, counts.held), (1, 1));
     let figures = store.queue_figures().await.unwrap();
+    let counts = QueueCounts { ready: 1, held: 1, ..QueueCounts::default() };
     assert_eq!((figures.counts, figures.oldest), (counts, Some(Moment(1_000_000))));
     assert_eq!(figures.waiting, [(lane(), waits)]);
     assert_eq!(figures.totals, Totals { queued: 0, ..store.totals().await.unwrap() });

@@ -63,7 +63,10 @@ pub(crate) async fn a_message_is_held_and_released(world: impl World) {
     store.enqueue(message(1, &["a@b"])).await.unwrap();
     assert!(store.hold(id(1)).await.unwrap());
     assert!(!store.hold(id(9)).await.unwrap());
-    assert_eq!((store.lane_load(&lane()), store.counts().await.unwrap().held), (Load::default(), 1));
+    assert_eq!(
+        (store.lane_load(&lane()), store.queue_figures().await.unwrap().counts.held),
+        (Load::default(), 1)
+    );
     assert!(matches!(store.claim(ask(9)).await.unwrap(), Claimed::Empty { next_due: None }));
     assert_eq!(store.retry(id(1)).await.unwrap(), None, "a retry does not release it");
     let to = Some(address("t@firm.example"));
@@ -233,7 +236,7 @@ pub(crate) async fn nothing_disappears(mut world: impl World) {
         let Totals { accepted, generated, sent, bounced, expired, dropped, captured, deleted, queued } =
             store.totals().await.unwrap();
         assert_eq!(accepted + generated, sent + bounced + expired + dropped + captured + deleted + queued);
-        let counts = store.counts().await.unwrap();
+        let counts = store.queue_figures().await.unwrap().counts;
         assert_eq!(counts.sending, held.len() as u64);
         assert_eq!(store.lane_load(&lane()).messages, counts.ready + counts.deferred);
         assert_eq!(store.queue_length(), counts.ready + counts.deferred + counts.sending);

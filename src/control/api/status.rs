@@ -23,7 +23,7 @@ const NOT_RUNNING: &str = "the relay does not run: start it with `mailsluice run
 pub(super) async fn show(extract::State(state): extract::State<ApiState>) -> Json<StatusJson> {
     let now = state.timeline.now();
     let mut reading = Reading::default();
-    let counts = reading.of(state.store.counts()).await;
+    let counts = reading.of(state.store.queue_figures()).await.map(|figures| figures.counts);
     let totals = reading.of(state.store.totals()).await;
     let copies = reading.of(state.store.waiting_copies()).await.unwrap_or_default();
     let upstreams = upstreams::as_far_as_known(&state, &mut reading).await;

@@ -10,7 +10,7 @@ use crate::mail::QueueId;
 use crate::store::{
     Admin, BlacklistEntry, BlacklistFilter, BlacklistPage, Content, Decisions, HeldPortion, HeldWalk,
     ImportedEntry, LaneName, Learned, LearnedMailbox, ListFilter, ListingEnd, MessageId, MessageRelease,
-    NewBlacklistEntry, QueueCounts, QueueFigures, StoreError, Summary, TestModeCounts, Totals, pattern_key,
+    NewBlacklistEntry, QueueFigures, StoreError, Summary, TestModeCounts, Totals, pattern_key,
 };
 
 /// Messages that are made due in one transaction.
@@ -97,10 +97,6 @@ impl Admin for SqliteStore {
     async fn queue_figures(&self) -> Result<QueueFigures, StoreError> {
         let loads = self.loads.clone();
         self.read(move |db| listing::figures(db, &loads)).await
-    }
-
-    async fn counts(&self) -> Result<QueueCounts, StoreError> {
-        self.read(listing::counts).await
     }
 
     async fn test_mode_counts(&self) -> Result<TestModeCounts, StoreError> {

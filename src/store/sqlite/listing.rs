@@ -84,15 +84,6 @@ pub(super) fn content(
     found.optional()
 }
 
-pub(super) fn counts(db: &Connection) -> rusqlite::Result<QueueCounts> {
-    let sql = "SELECT coalesce(sum(state = 0 AND attempts = 0), 0), coalesce(sum(state = 0 AND attempts > 0), 0), \
-               coalesce(sum(state = 2), 0), coalesce(sum(state = 1), 0) FROM message";
-    db.prepare_cached(sql)?.query_row([], |row| {
-        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        Ok(QueueCounts { ready: number(0)?, deferred: number(1)?, held: number(2)?, sending: number(3)? })
-    })
-}
-
 /// How the queue is, without a look at each message: what waits is counted in memory, what is being sent and held has a table or
 /// an index of its own.
 pub(super) fn figures(db: &Connection, loads: &Loads) -> rusqlite::Result<QueueFigures> {
@@ -116,25 +107,29 @@ pub(super) fn figures(db: &Connection, loads: &Loads) -> rusqlite::Result<QueueF
     })
 }
 
+/// What test mode makes of the mail of clients. Tests and reports have indexes; the others are what is left of all.
 pub(super) fn test_mode_counts(db: &Connection) -> rusqlite::Result<TestModeCounts> {
+    const TESTS: &str =
+        "message INDEXED BY message_test WHERE kind = 0 AND json_extract(decisions, '$.test') IS NOT NULL";
+    const REPORTS: &str = "message INDEXED BY message_report WHERE kind <> 0";
     let sql = format!(
-        "SELECT json_extract(decisions, '$.test') IS NULL, state = {HELD}, count(*) FROM message WHERE kind = 0 \
-         GROUP BY 1, 2"
+        "SELECT count(*), (SELECT count(*) FROM message WHERE state = {HELD}), \
+         (SELECT count(*) FROM {REPORTS}), (SELECT count(*) FROM {REPORTS} AND state = {HELD}), \
+         (SELECT count(*) FROM {TESTS}), (SELECT count(*) FROM {TESTS} AND state = {HELD}) FROM message"
     );
-    let mut select = db.prepare_cached(&sql)?;
-    let mut counts = TestModeCounts::default();
-    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))?;
-    for row in rows {
-        let (is_outside, is_held, count) = row?;
-        let place = match (is_outside, is_held) {
-            (true, false) => &mut counts.outside_test_mode,
-            (true, true) => &mut counts.outside_test_mode_held,
-            (false, false) => &mut counts.tests,
-            (false, true) => &mut counts.tests_held,
-        };
-        *place = count.unsigned_abs();
-    }
-    Ok(counts)
+    db.prepare_cached(&sql)?.query_row([], |row| {
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        let (all, all_held) = (number(0)?, number(1)?);
+        let (reports, reports_held) = (number(2)?, number(3)?);
+        let (tests, tests_held) = (number(4)?, number(5)?);
+        let outside_test_mode_held = all_held - reports_held - tests_held;
+        Ok(TestModeCounts {
+            outside_test_mode: all - reports - tests - outside_test_mode_held,
+            outside_test_mode_held,
+            tests: tests - tests_held,
+            tests_held,
+        })
+    })
 }
 
 pub(super) fn totals(db: &Connection) -> rusqlite::Result<Totals> {

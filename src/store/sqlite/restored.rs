@@ -146,7 +146,7 @@ pub(super) fn is_marked(db: &Connection) -> rusqlite::Result<bool> {
 /// How it stands with the mail of such a store; `None` when no store was put in, or a person has seen to all of it.
 pub(super) fn look(db: &Connection) -> rusqlite::Result<Option<Restored>> {
     let Some(mark) = read(db)? else { return Ok(None) };
-    let sql = "SELECT count(*) FROM message NOT INDEXED WHERE state = 2 AND id <= ?1";
+    let sql = "SELECT count(*) FROM message INDEXED BY message_held WHERE state = 2 AND id <= ?1";
     let held: i64 = db.prepare_cached(sql)?.query_row([mark.up_to], |row| row.get(0))?;
     Ok(Some(Restored {
         origin: mark.origin,

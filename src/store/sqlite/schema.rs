@@ -25,7 +25,7 @@ const REWRITTEN: i64 = 16_384;
 pub(super) const CAN_SHRINK: i64 = 2;
 
 /// A step for each version; the first makes the tables. A step that has been released is never changed.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_standing.sql"),
@@ -38,6 +38,7 @@ const STEPS: [&str; 12] = [
     include_str!("schema_10.sql"),
     include_str!("schema_11.sql"),
     include_str!("schema_12.sql"),
+    include_str!("schema_13.sql"),
 ];
 
 /// Sets the connection up and migrates the store. What is refused is not touched. Whether all of it was looked at.

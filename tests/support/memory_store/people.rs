@@ -312,7 +312,7 @@ impl Admin for MemoryStore {
         Ok(deleted)
     }
 
-    async fn counts(&self) -> Result<QueueCounts, StoreError> {
+    async fn queue_figures(&self) -> Result<QueueFigures, StoreError> {
         let state = self.state();
         let mut counts = QueueCounts::default();
         for (id, entry) in &state.queue {
@@ -323,12 +323,6 @@ impl Admin for MemoryStore {
                 MessageState::Sending => &mut counts.sending,
             } += 1;
         }
-        Ok(counts)
-    }
-
-    async fn queue_figures(&self) -> Result<QueueFigures, StoreError> {
-        let counts = self.counts().await?;
-        let state = self.state();
         let mut waiting: BTreeMap<LaneName, Load> = BTreeMap::new();
         for entry in state.queue.values().filter(|entry| entry.state == EntryState::Waiting) {
             let load = waiting.entry(entry.lane.clone()).or_default();

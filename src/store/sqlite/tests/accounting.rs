@@ -35,7 +35,10 @@ async fn a_start_voids_leases_and_counts_their_permits() {
     assert_eq!(claim(&store, 10).await.len(), 2);
     let late = store.settle(settlement(before[0].lease, vec![delivery(0, RecipientState::Sent)])).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "the message has another lease by now");
-    assert_eq!((store.totals().await.unwrap().sent, store.counts().await.unwrap().sending), (0, 2));
+    assert_eq!(
+        (store.totals().await.unwrap().sent, store.queue_figures().await.unwrap().counts.sending),
+        (0, 2)
+    );
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ async fn a_message_goes_through() {
     assert_eq!(first.message.recipients.len(), 2);
     assert_eq!(first.message.content, Content::memory(b"Subject: 1\r\n\r\n".to_vec()));
     assert_eq!((first.message.accepted, first.message.accepted_wall), (Moment(100), 100));
-    assert_eq!(store.counts().await.unwrap().sending, 1);
+    assert_eq!(store.queue_figures().await.unwrap().counts.sending, 1);
     assert_eq!(store.claim(ask(10)).await.unwrap(), Claimed::Empty { next_due: None }, "it is under a lease");
 
     clock.set(2_000);
@@ -96,7 +96,7 @@ async fn one_bad_write_in_a_batch_harms_no_other() {
     }
     assert_eq!(failed, 20);
     assert_eq!(store.queue_length(), 181);
-    assert_eq!(store.counts().await.unwrap().ready, 181);
+    assert_eq!(store.queue_figures().await.unwrap().counts.ready, 181);
     assert_eq!(store.totals().await.unwrap().accepted, 181);
     store.healthy().unwrap();
 }

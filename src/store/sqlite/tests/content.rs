@@ -71,7 +71,7 @@ async fn who_gives_up_waiting_for_the_commit_takes_nothing_away() {
     }
     // Writes come in order, so that this one ends behind it.
     store.prune().await.unwrap();
-    assert_eq!((store.counts().await.unwrap().ready, files(&dir)), (1, 1));
+    assert_eq!((store.queue_figures().await.unwrap().counts.ready, files(&dir)), (1, 1));
 }
 
 #[tokio::test]
