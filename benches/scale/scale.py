@@ -25,7 +25,6 @@ DRAINED = 5_000
 # A queue of at most so many is drained to its end; a larger one with --whole alone.
 WHOLE = 100_000
 CONFIG = """
-history_days = {history_days}
 [queue]
 max_messages = 3000000
 [session]
@@ -137,7 +136,7 @@ def measure(queued, chosen):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     sink, figures = Sink(folder), {}
-    relay = Relay(folder / "relay", CONFIG.format(port=sink.port, history_days=chosen.history_days))
+    relay = Relay(folder / "relay", CONFIG.format(port=sink.port), top=f"history_days = {chosen.history_days}")
     try:
         subprocess.run([os.environ["FILL_BIN"], "--data-dir", relay.data, "--messages", str(queued), "--octets", str(OCTETS)],
                        check=True, timeout=3600)

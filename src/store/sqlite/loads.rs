@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
+use super::rows::lane;
 use crate::limits::Load;
 use crate::store::LaneName;
 
@@ -72,24 +73,16 @@ impl Loads {
     }
 }
 
-/// Reads the table in its order, once: by an index each message would be looked up.
+/// Reads an index that has all of it, and not the table: with a million messages the table would take half of a start.
 fn count(db: &Connection) -> rusqlite::Result<HashMap<LaneName, LaneLoad>> {
-    let mut select =
-        db.prepare("SELECT route, waiting, size, attempts FROM message NOT INDEXED WHERE state = 0")?;
-    let mut rows = select.query([])?;
-    let mut loads: HashMap<String, LaneLoad> = HashMap::new();
-    while let Some(row) = rows.next()? {
-        let route = row.get_ref(0)?.as_str()?;
+    let mut select = db.prepare(
+        "SELECT route, count(*), sum(waiting), CAST(sum(size) AS INTEGER), sum(attempts > 0) \
+         FROM message INDEXED BY message_due WHERE state = 0 GROUP BY route",
+    )?;
+    let rows = select.query_map([], |row| {
         let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        if !loads.contains_key(route) {
-            loads.insert(route.to_owned(), LaneLoad::default());
-        }
-        if let Some(LaneLoad { load, tried }) = loads.get_mut(route) {
-            load.messages += 1;
-            load.recipients += number(1)?;
-            load.octets += number(2)?;
-            *tried += u64::from(number(3)? > 0);
-        }
-    }
-    Ok(loads.into_iter().map(|(route, load)| (LaneName::parse(&route), load)).collect())
+        let load = Load { messages: number(1)?, recipients: number(2)?, octets: number(3)? };
+        Ok((lane(row, 0)?, LaneLoad { load, tried: number(4)? }))
+    })?;
+    rows.collect()
 }
