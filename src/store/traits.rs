@@ -218,7 +218,7 @@ pub trait Admin: Send + Sync {
     /// Removes a message; `Ok(None)` when it is unknown. Waits for one that is being sent.
     async fn delete(&self, queue_id: QueueId) -> Result<Option<Summary>, StoreError>;
 
-    /// How the queue is, for whoever asks all the time: it costs the same however long the queue is.
+    /// How the queue is, for whoever asks all the time: no message is looked at.
     async fn queue_figures(&self) -> Result<QueueFigures, StoreError>;
 
     /// How many messages of clients in the queue are tests, and how many are none.

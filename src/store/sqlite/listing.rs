@@ -84,23 +84,20 @@ pub(super) fn content(
     found.optional()
 }
 
-/// How the queue is, without a look at each message: what waits is counted in memory, what is being sent and held has a table or
-/// an index of its own.
+/// How the queue is, without a look at each message: all of them, and those that are sent or held, have tables or indexes that are
+/// counted at one instant. What waits in each lane, and how many of that were tried, is known in memory, as of the last commit.
 pub(super) fn figures(db: &Connection, loads: &Loads) -> rusqlite::Result<QueueFigures> {
-    let sql = "SELECT (SELECT count(*) FROM lease), (SELECT count(*) FROM message WHERE state = 2), \
-               (SELECT accepted FROM message ORDER BY id LIMIT 1)";
-    let (sending, held, oldest): (i64, i64, Option<i64>) =
-        db.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let sql = "SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM lease), \
+               (SELECT count(*) FROM message WHERE state = 2), (SELECT accepted FROM message ORDER BY id LIMIT 1)";
+    let (all, sending, held, oldest) = db.prepare_cached(sql)?.query_row([], |row| {
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        Ok((number(0)?, number(1)?, number(2)?, row.get::<_, Option<i64>>(3)?))
+    })?;
     let waiting = loads.all();
-    let deferred: u64 = waiting.iter().map(|(_, waiting)| waiting.tried).sum();
-    let messages: u64 = waiting.iter().map(|(_, waiting)| waiting.load.messages).sum();
+    let all_waiting = all.saturating_sub(sending + held);
+    let deferred = waiting.iter().map(|(_, waiting)| waiting.tried).sum::<u64>().min(all_waiting);
     Ok(QueueFigures {
-        counts: QueueCounts {
-            ready: messages.saturating_sub(deferred),
-            deferred,
-            held: held.unsigned_abs(),
-            sending: sending.unsigned_abs(),
-        },
+        counts: QueueCounts { ready: all_waiting - deferred, deferred, held, sending },
         oldest: oldest.map(Moment),
         waiting: waiting.into_iter().map(|(lane, waiting)| (lane, waiting.load)).collect(),
         totals: sums(db, "SELECT name, count FROM total")?,

@@ -391,3 +391,27 @@ async fn what_an_account_cannot_take_is_passed_over() {
     let claimed = leased(store.claim(Ask { unfit, ..ask(9) }).await.unwrap());
     assert_eq!(took(&claimed), [2], "5 and 1 are unfit");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_is_counted_once_while_it_comes_and_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(dir.path(), &Hands::at(10)));
+    store.enqueue(message(1, &["x@there.example"])).await.unwrap();
+    let moving = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let [leased] = claim(&store, 1).await.try_into().unwrap();
+                assert_eq!(store.hand_back(vec![leased.lease]).await.unwrap(), 1);
+            }
+        })
+    };
+    let mut seen = 0;
+    while !moving.is_finished() {
+        let counts = store.queue_figures().await.unwrap().counts;
+        assert_eq!(counts.ready + counts.deferred + counts.held + counts.sending, 1, "{counts:?}");
+        seen += 1;
+    }
+    moving.await.unwrap();
+    assert!(seen > 10, "{seen}");
+}
