@@ -127,4 +127,5 @@ if [ -z "${SKIP_RUST:-}" ]; then
 fi
 [ -x "${MAILSLUICE_BIN:-$target/debug/mailsluice}" ] || fail "no binary at ${MAILSLUICE_BIN:-$target/debug/mailsluice}"
 export PYTHONDONTWRITEBYTECODE=1
-"${as_root[@]}" "$venv/bin/python" -m pytest -c tests/outside/pytest.ini tests/outside "$@"
+# Two files at a time: most of the time they wait for timers and processes. What a file shares it starts once.
+"${as_root[@]}" "$venv/bin/python" -m pytest -c tests/outside/pytest.ini -n 2 --dist loadfile tests/outside "$@"
