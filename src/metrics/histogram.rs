@@ -50,6 +50,12 @@ impl Histogram {
             .collect()
     }
 
+    /// How many values there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().map(Counter::get).sum()
+    }
+
     /// All values together.
     #[must_use]
     pub fn sum(&self) -> f64 {

@@ -215,7 +215,7 @@ def test_a_log_that_cannot_be_moved_is_told_once_and_takes_mail_all_the_same(sta
     """queue.db can't be written, its log can: nothing is refused, and what was taken is moved when the disk is mended."""
     relay = start_relay(upstream_to(sink.port))
     relay.command("upstream", "disable", "sink")
-    size, many = 60_000, 340  # more than the 4000 pages from which on the log is moved; none of them a file
+    size, many = 60_000, 1_000  # more than the 12,000 pages from which on the log is moved; none of them a file
     acknowledged = []
 
     def fill(numbers):

@@ -4,12 +4,15 @@
 //! runtimes do. So nobody who has something to log writes it: a [`LogQueue`] takes the line and never waits, and a thread
 //! of its own writes. When the queue is full, lines are dropped and counted, and the count is written where they are
 //! missing. What is written is whole lines, also when a write fails in the midst of one.
+//!
+//! A line is written as it comes. Under load, where each would cost a switch of threads and a write, the thread rests between its
+//! writes, and those of a moment go together.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memchr::{memchr, memchr_iter};
 
@@ -24,6 +27,12 @@ const KEPT_OCTETS: usize = 64 << 10;
 /// The pause where the system has no room at present and does not let us wait for it (a stdout that another process has
 /// made non-blocking).
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(50);
+/// What comes so soon after a write is one of many.
+const SOON: Duration = Duration::from_millis(1);
+/// So many writes that followed each other so soon are load.
+const LOAD: u32 = 16;
+/// How long the thread then rests: lines are written so late at most.
+const REST: Duration = Duration::from_millis(2);
 /// How long the end of the log waits for its reader.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
@@ -58,6 +67,10 @@ struct State {
     waiting: LineBatch,
     /// The thread is writing what it has taken.
     is_writing: bool,
+    /// The thread sleeps, and looks by itself whether something has come.
+    is_resting: bool,
+    /// Somebody waits for what waits.
+    is_awaited: bool,
     is_closing: bool,
     has_ended: bool,
 }
@@ -88,6 +101,37 @@ impl LineBatch {
     }
 }
 
+/// Whether lines come so fast that it is worth while to let them gather.
+#[derive(Default)]
+struct Pace {
+    /// When the last write ended.
+    ended: Option<Instant>,
+    /// Writes that followed each other soon.
+    in_succession: u32,
+}
+
+impl Pace {
+    /// A write of so many lines begins.
+    fn begins(&mut self, lines: u64, now: Instant) {
+        let is_one_of_many = if self.rests() {
+            lines > 1
+        } else {
+            self.ended.is_some_and(|ended| now.duration_since(ended) < SOON)
+        };
+        self.in_succession = if is_one_of_many { LOAD.min(self.in_succession + 1) } else { 0 };
+    }
+
+    /// It has ended.
+    fn ends(&mut self, now: Instant) {
+        self.ended = Some(now);
+    }
+
+    /// Whether the thread rests before it looks for more.
+    fn rests(&self) -> bool {
+        self.in_succession >= LOAD
+    }
+}
+
 impl LogQueue {
     /// Starts the thread that writes to `out`.
     ///
@@ -112,14 +156,19 @@ impl LogQueue {
     /// Waits until what was logged has been written, or could not be; at most for so long. Whether it has come to that.
     pub(super) fn wait_written(&self, limit: Duration) -> bool {
         let is_under_way = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        let waited = self.0.emptied.wait_timeout_while(self.0.state(), limit, is_under_way);
+        let mut state = self.0.state();
+        if is_under_way(&mut state) {
+            state.is_awaited = true;
+            self.0.filled.notify_one();
+        }
+        let waited = self.0.emptied.wait_timeout_while(state, limit, is_under_way);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Takes a line with its line end, or counts it as lost.
     fn push(&self, line: &[u8]) {
         let mut state = self.0.state();
-        let was_empty = state.waiting.is_empty();
+        let is_news = state.waiting.is_empty() && !state.is_resting;
         if state.waiting.has_room(line) {
             state.waiting.text.extend_from_slice(line);
             state.waiting.lines += 1;
@@ -128,7 +177,7 @@ impl LogQueue {
             self.0.lost.add(1);
         }
         drop(state);
-        if was_empty {
+        if is_news {
             self.0.filled.notify_one();
         }
     }
@@ -164,23 +213,34 @@ impl Shared {
     /// Writes what comes until the log ends.
     fn serve<W: Write>(&self, mut writer: LineWriter<W>) {
         let mut spare = LineBatch::default();
-        while let Some(batch) = self.take(spare) {
+        let mut pace = Pace::default();
+        while let Some(batch) = self.take(spare, pace.rests()) {
+            pace.begins(batch.lines, Instant::now());
             writer.write(&batch);
             spare = batch.cleared();
+            pace.ends(Instant::now());
         }
         self.state().has_ended = true;
         self.ended.notify_all();
     }
 
     /// Waits for something to write and takes all of it, leaving an empty batch. `None` when the log has ended.
-    fn take(&self, empty: LineBatch) -> Option<LineBatch> {
-        let idle = |state: &mut State| state.waiting.is_empty() && !state.is_closing;
+    fn take(&self, empty: LineBatch, rests: bool) -> Option<LineBatch> {
         let mut state = self.state();
         state.is_writing = false;
         if state.waiting.is_empty() {
             self.emptied.notify_all();
         }
+        if rests {
+            state.is_resting = true;
+            let calm = |state: &mut State| !state.is_closing && !state.is_awaited;
+            state =
+                self.filled.wait_timeout_while(state, REST, calm).unwrap_or_else(PoisonError::into_inner).0;
+            state.is_resting = false;
+        }
+        let idle = |state: &mut State| state.waiting.is_empty() && !state.is_closing;
         state = self.filled.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        state.is_awaited = false;
         state.is_writing = !state.waiting.is_empty();
         state.is_writing.then(|| mem::replace(&mut state.waiting, empty))
     }

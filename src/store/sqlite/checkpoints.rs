@@ -1,7 +1,8 @@
 //! When the log of the data base is moved into it. SQLite would do that by itself, and say nothing when it fails: the log would
-//! grow, and each commit would try again from its beginning.
+//! grow, and each commit would try again from its beginning; and who commits would wait for all of it.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -9,10 +10,19 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use super::log_mover::{LogMover, Progress, move_what_is_free};
 use super::schema;
 
-/// Pages in the log from which on it is moved.
-const PAGES: i32 = 4_000;
+/// Pages in the log from which on it is moved. The more there are, the more of them are there several times, of which only the
+/// last is moved.
+const PAGES: i32 = 12_000;
+/// Pages that the writer moves itself at most, so that the log can begin anew; also by how much a log has grown that could not
+/// begin anew because somebody reads, when it is worth another look.
+const REST: i32 = PAGES / 8;
+/// Pages with which the writer waits for a move that is under way: the log is bounded.
+const MOST: i32 = 2 * PAGES;
+/// Octets that the file of the log keeps when it begins anew: so it need not grow again each time.
+const KEPT_OCTETS: i64 = (PAGES + REST) as i64 * 4_096;
 /// How long nothing is tried after a failure; it doubles with each that follows.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The longest of these.
@@ -22,6 +32,10 @@ const LONGEST: Duration = Duration::from_mins(5);
 pub(super) struct Checkpoints {
     /// In the log, as of the last commit.
     pages: Arc<AtomicI32>,
+    /// Pages in the log when it was last moved.
+    moved_at: Cell<i32>,
+    /// Moves beside the writer; without it the writer does all.
+    mover: Option<LogMover>,
     failing: Cell<Option<Failing>>,
     /// Whether the next one is to cut both files to what they need.
     truncates: Cell<bool>,
@@ -44,24 +58,81 @@ enum CheckpointNews {
 impl Checkpoints {
     /// Takes the checkpoints of a connection over.
     pub(super) fn take_over(connection: &mut Connection) -> rusqlite::Result<Self> {
+        connection.pragma_update(None, "journal_size_limit", KEPT_OCTETS)?;
         let pages = Arc::new(AtomicI32::new(0));
         let noted = pages.clone();
         connection.wal_hook(Some(move |_: &mut Wal, pages| {
             noted.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { pages, failing: Cell::new(None), truncates: Cell::new(false) })
+        Ok(Self {
+            pages,
+            moved_at: Cell::new(0),
+            mover: None,
+            failing: Cell::new(None),
+            truncates: Cell::new(false),
+        })
+    }
+
+    /// From now on the log is moved beside the writer.
+    pub(super) fn move_beside(&mut self, database: &Path) {
+        self.mover = Some(LogMover::new(database));
     }
 
     /// Moves the log, if it is time. What was committed is durable in it, whether or not this works.
     pub(super) fn run(&self, connection: &Connection) {
         let now = Instant::now();
+        let pages = self.pages.load(Ordering::Relaxed);
         let truncates = self.truncates.take();
-        if !(truncates || self.pages.load(Ordering::Relaxed) >= PAGES) || !self.is_due(now) {
+        let is_moved = match self.progress(truncates || pages >= MOST) {
+            Progress::Moving => return,
+            Progress::Ended(moved) => {
+                self.note(moved.as_ref().map(drop), now);
+                moved.is_ok_and(|moved| pages - moved.pages <= REST)
+            }
+            Progress::Idle => false,
+        };
+        if !self.is_due(now) {
             return;
         }
-        let done = if truncates { truncate(connection) } else { passive(connection) };
-        self.note(done.as_ref().copied(), now);
+        if truncates {
+            self.moved_at.set(0);
+            self.note(truncate(connection).as_ref().copied(), now);
+        } else if is_moved {
+            self.move_here(connection, pages, now);
+        } else if self.is_long(pages) {
+            self.begin(connection, pages, now);
+        }
+    }
+
+    /// Waits for a move that is under way: nobody else can move meanwhile.
+    pub(super) fn wait(&self) {
+        if let Progress::Ended(moved) = self.progress(true) {
+            self.note(moved.as_ref().map(drop), Instant::now());
+        }
+    }
+
+    fn progress(&self, waits: bool) -> Progress {
+        self.mover.as_ref().map_or(Progress::Idle, |mover| mover.progress(waits))
+    }
+
+    /// Whether it is worth a move.
+    fn is_long(&self, pages: i32) -> bool {
+        // A log that is shorter than it was has begun anew.
+        let moved_at = Some(self.moved_at.get()).filter(|moved_at| *moved_at > 0 && *moved_at <= pages);
+        pages >= PAGES && moved_at.is_none_or(|moved_at| pages - moved_at >= REST)
+    }
+
+    fn begin(&self, connection: &Connection, pages: i32, now: Instant) {
+        self.moved_at.set(pages);
+        if !self.mover.as_ref().is_some_and(LogMover::begin) {
+            self.move_here(connection, pages, now);
+        }
+    }
+
+    fn move_here(&self, connection: &Connection, pages: i32, now: Instant) {
+        self.moved_at.set(pages);
+        self.note(move_what_is_free(connection).as_ref().map(drop), now);
     }
 
     /// The next one cuts both files to what they need, if nobody reads then.
@@ -103,11 +174,6 @@ impl Checkpoints {
             _ => None,
         }
     }
-}
-
-/// Moves what no reader needs where it is.
-fn passive(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// Moves all of it, and cuts the files. Nobody waits for readers: with one at work it is a passive one.
@@ -160,5 +226,63 @@ mod tests {
         }
         assert!(len() > before + 4096 * u64::from(PAGES.unsigned_abs()));
         assert!(checkpoints.failing.get().is_none());
+    }
+
+    /// A data base whose log is moved beside it, and a commit of so many pages, after which the length of the log is told.
+    fn beside(
+        folder: &Path,
+    ) -> (Connection, Checkpoints, impl Fn(&Connection, &Checkpoints, i32) -> i32 + use<>) {
+        let path = folder.join("db");
+        let mut db = Connection::open(&path).unwrap();
+        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA cache_size = -1000; CREATE TABLE t (x)").unwrap();
+        let mut checkpoints = Checkpoints::take_over(&mut db).unwrap();
+        checkpoints.move_beside(&path);
+        let commit = |db: &Connection, checkpoints: &Checkpoints, pages: i32| {
+            db.execute("INSERT INTO t VALUES (zeroblob(?1))", [pages * 4096]).unwrap();
+            checkpoints.run(db);
+            checkpoints.pages.load(Ordering::Relaxed)
+        };
+        (db, checkpoints, commit)
+    }
+
+    #[test]
+    fn a_log_that_was_moved_beside_the_writer_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, checkpoints, commit) = beside(dir.path());
+        for _ in 0..3 {
+            assert!(commit(&db, &checkpoints, PAGES) > PAGES);
+            // It goes on while the most of it is moved; what has come meanwhile is moved behind the commit that sees the end.
+            let mut commits = 0;
+            while commit(&db, &checkpoints, 1) > PAGES {
+                commits += 1;
+                assert!(commits < REST, "it does not begin anew");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        assert!(checkpoints.failing.get().is_none());
+    }
+
+    #[test]
+    fn while_somebody_reads_it_is_looked_at_now_and_then_and_is_bounded_by_the_reader_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, checkpoints, commit) = beside(dir.path());
+        let reader = Connection::open(dir.path().join("db")).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+        assert!(commit(&db, &checkpoints, PAGES) > PAGES);
+        checkpoints.wait();
+        let moved_at = checkpoints.moved_at.get();
+        let mut pages = 0;
+        while pages < moved_at + REST {
+            assert_eq!(checkpoints.moved_at.get(), moved_at, "nothing has grown");
+            pages = commit(&db, &checkpoints, REST / 4);
+        }
+        assert_eq!(checkpoints.moved_at.get(), pages);
+        checkpoints.wait();
+        reader.execute_batch("COMMIT").unwrap();
+        commit(&db, &checkpoints, REST);
+        while commit(&db, &checkpoints, 1) > PAGES {
+            assert!(checkpoints.pages.load(Ordering::Relaxed) < MOST + REST, "it does not begin anew");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }

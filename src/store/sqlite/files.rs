@@ -82,7 +82,12 @@ impl StoreFolder {
 
     /// Whether SQLite has left a log, which belongs to a data base that is not empty.
     fn has_log(&self) -> bool {
-        fs::metadata(self.data_dir.join("queue.db-wal")).is_ok_and(|log| log.len() > 0)
+        self.log_octets() > 0
+    }
+
+    /// What the log of the data base takes.
+    pub(super) fn log_octets(&self) -> u64 {
+        fs::metadata(self.data_dir.join("queue.db-wal")).map_or(0, |log| log.len())
     }
 }
 

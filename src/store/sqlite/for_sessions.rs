@@ -160,6 +160,12 @@ impl Upkeep for SqliteStore {
     async fn release_space(&self) -> Result<(), StoreError> {
         if self.read_here(shrink::surplus)? > 0 {
             while self.write(shrink::release).await? {}
+        } else if self.keeps_a_long_log_at_rest() {
+            let cut = |db: &super::writing::Writing| {
+                db.truncate_log();
+                Ok(())
+            };
+            self.write(cut).await?;
         }
         Ok(())
     }

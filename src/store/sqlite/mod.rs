@@ -33,6 +33,7 @@ mod lease;
 mod listed_patterns;
 mod listing;
 mod loads;
+mod log_mover;
 mod mailboxes;
 mod overdue;
 mod permits;

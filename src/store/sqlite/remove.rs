@@ -79,12 +79,14 @@ pub(super) fn remove(db: &Writing, id: MessageId, leaving: Leaving) -> rusqlite:
     if leaving == Leaving::Settled {
         kept_contents::keep(db, id)?;
     }
-    let mut delete = db.prepare_cached(
-        "DELETE FROM message WHERE id = ?1 \
-         RETURNING in_file, route, queue_id, message_id, subject, reverse_path, decisions, size, accepted_wall",
+    // Read, then deleted: a DELETE with RETURNING would keep a copy of each page that it changes, for it is a trigger to SQLite.
+    let mut found = db.prepare_cached(
+        "SELECT in_file, route, queue_id, message_id, subject, reverse_path, decisions, size, accepted_wall \
+         FROM message WHERE id = ?1",
     )?;
     let read = |row: &Row<'_>| Ok((row.get(0)?, rows::lane(row, 1)?, MessageFacts::read(row, 2)?));
-    let removed: Option<(bool, LaneName, MessageFacts)> = delete.query_row([id.0], read).optional()?;
+    let removed: Option<(bool, LaneName, MessageFacts)> = found.query_row([id.0], read).optional()?;
+    db.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id.0])?;
     db.prepare_cached("DELETE FROM recipient WHERE message = ?1")?.execute([id.0])?;
     let Some((in_file, lane, facts)) = removed else { return Ok(None) };
     let mut file = None;

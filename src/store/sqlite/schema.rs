@@ -114,7 +114,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "journal_size_limit", 24 << 20)?;
     connection.pragma_update(None, "cache_size", -4096)?;
     Ok(())
 }

@@ -26,6 +26,11 @@ use crate::metrics::WriteMeter;
 use crate::store::StoreError;
 use crate::time::{Clock, Timeline};
 
+/// A store that has made no more commits since the last look is at rest.
+const AT_REST: u64 = 50;
+/// Octets of the log that a store at rest keeps at most.
+const LOG_AT_REST: u64 = 8 << 20;
+
 /// The embedded store.
 pub struct SqliteStore {
     writer: Writer,
@@ -44,8 +49,10 @@ pub struct SqliteStore {
     pub(super) is_looked_at: AtomicBool,
     /// Told whenever a message is no longer being sent.
     settled: Notify,
+    /// Commits as of the last look whether it is at rest.
+    commits: AtomicU64,
     /// Ours for as long as we live.
-    _folder: StoreFolder,
+    folder: StoreFolder,
 }
 
 impl SqliteStore {
@@ -101,13 +108,21 @@ impl SqliteStore {
             max_messages: AtomicU64::new(max_messages),
             is_looked_at: AtomicBool::new(is_looked_at),
             settled: Notify::new(),
-            _folder: ours,
+            commits: AtomicU64::new(0),
+            folder: ours,
         })
     }
 
     /// What commits cost.
     pub(super) fn meter(&self) -> Arc<WriteMeter> {
         self.writer.meter()
+    }
+
+    /// Whether little was written since this was asked last, and the log is long all the same.
+    pub(super) fn keeps_a_long_log_at_rest(&self) -> bool {
+        let commits = self.writer.meter().seconds.count();
+        let before = self.commits.swap(commits, Ordering::Relaxed);
+        commits - before <= AT_REST && self.folder.log_octets() > LOG_AT_REST
     }
 
     /// Whether commits are believed.

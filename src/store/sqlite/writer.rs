@@ -136,7 +136,10 @@ struct WriterCore {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Writing, threading: Threading) -> Self {
+    pub(super) fn start(mut connection: Writing, threading: Threading) -> Self {
+        if threading == Threading::Writer {
+            connection.move_log_beside();
+        }
         let health = Arc::new(WriterHealth::default());
         let meter = Arc::new(WriteMeter::default());
         let (theirs, counted) = (health.clone(), meter.clone());

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -52,8 +53,9 @@ pub(super) struct Mark {
 
 /// A connection that writes.
 pub(super) struct Writing {
-    connection: Connection,
+    // What moves the log ends before the data base is closed.
     checkpoints: Checkpoints,
+    connection: Connection,
     timeline: Timeline,
     turns: RefCell<Turns>,
     /// What the transaction has changed so far.
@@ -89,8 +91,8 @@ impl Writing {
         let loads = Loads::read(&connection)?;
         let (knowledge, history) = (Knowledge::read(&connection)?, HistoryBook::read(&connection)?);
         Ok(Self {
-            connection,
             checkpoints,
+            connection,
             timeline,
             turns: RefCell::default(),
             changes: RefCell::default(),
@@ -400,8 +402,16 @@ impl Writing {
         self.checkpoints.truncate_next();
     }
 
+    /// From now on the log is moved beside the writes.
+    pub(super) fn move_log_beside(&mut self) {
+        if let Some(path) = self.connection.path().map(PathBuf::from) {
+            self.checkpoints.move_beside(&path);
+        }
+    }
+
     /// Moves all of the log, with a sync; what could not be moved must not be believed. Nobody reads meanwhile if this is true.
     pub(super) fn move_whole_log(&self) -> rusqlite::Result<bool> {
+        self.checkpoints.wait();
         let done = self.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         self.checkpoints.note(done.as_ref().map(drop), Instant::now());
         done.map(|is_busy| is_busy == 0)

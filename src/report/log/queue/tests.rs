@@ -219,3 +219,47 @@ fn who_waits_for_the_log_waits_until_it_is_written() {
     assert!(queue.wait_written(limit));
     assert_eq!(pipe.text(), "one\ntwo\nthree\nfour\n");
 }
+
+#[test]
+fn the_thread_rests_under_load_alone() {
+    let begun = Instant::now();
+    let at = |micros| begun + Duration::from_micros(micros);
+    let mut pace = Pace::default();
+    let mut write = |lines, from, until| {
+        pace.begins(lines, at(from));
+        pace.ends(at(until));
+        pace.rests()
+    };
+    // A line now and then is written as it comes, and so are a few in succession.
+    for n in 0..100 {
+        assert!(!write(1, n * 1_000, n * 1_000));
+    }
+    for n in 1..LOAD.into() {
+        assert!(!write(1, 99_000 + n * 300, 99_000 + n * 300 + 10), "{n}");
+    }
+    assert!(write(1, 110_000 - 6_000, 110_000 - 6_000), "{LOAD} are load");
+    // As long as several come while it rests it goes on.
+    for n in 1..50 {
+        assert!(write(2, 104_000 + n * 2_000, 104_000 + n * 2_000));
+    }
+    assert!(!write(1, 300_000, 300_000), "one is not");
+    assert!(!write(1, 300_500, 300_500));
+}
+
+#[test]
+fn what_is_awaited_under_load_is_written_at_once_and_in_order() {
+    let pipe = Pipe::default();
+    let (mut queue, thread) = start(&pipe);
+    let mut expected = String::new();
+    for n in 0..2_000 {
+        let line = format!("line {n}\n");
+        queue.write_all(line.as_bytes()).unwrap();
+        expected.push_str(&line);
+        if n % 100 == 0 {
+            assert!(queue.wait_written(Duration::from_secs(20)));
+            assert_eq!(pipe.text(), expected);
+        }
+    }
+    drop(thread);
+    assert_eq!(pipe.text(), expected);
+}

@@ -80,6 +80,31 @@ async fn what_was_large_is_small_again_when_it_is_empty() {
 }
 
 #[tokio::test]
+async fn a_store_at_rest_keeps_no_long_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), &Hands::at(1_000_000));
+    let log = || std::fs::metadata(dir.path().join("queue.db-wal")).unwrap().len();
+    let content = Content::memory(vec![b'x'; 60_000]);
+    for n in 0..200 {
+        let large = NewMessage { content: content.clone(), ..message(n, &["b@there.example"]) };
+        store.enqueue(large).await.unwrap();
+    }
+    assert!(log() > 12_000_000);
+    store.release_space().await.unwrap();
+    assert!(log() > 12_000_000, "it is at work");
+    store.release_space().await.unwrap();
+    // Whoever waited for the write has been told, and then the log is cut.
+    for _ in 0..2_000 {
+        if log() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(log(), 0);
+    assert_eq!(store.totals().await.unwrap().accepted, 200);
+}
+
+#[tokio::test]
 async fn an_older_store_learns_to_shrink() {
     let dir = tempfile::tempdir().unwrap();
     let hands = Hands::at(1_000_000);
