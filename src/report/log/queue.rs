@@ -103,14 +103,14 @@ impl LineBatch {
 
 /// Whether lines come so fast that it is worth while to let them gather.
 #[derive(Default)]
-struct Pace {
+struct WritePace {
     /// When the last write ended.
     ended: Option<Instant>,
     /// Writes that followed each other soon.
     in_succession: u32,
 }
 
-impl Pace {
+impl WritePace {
     /// A write of so many lines begins.
     fn begins(&mut self, lines: u64, now: Instant) {
         let is_one_of_many = if self.rests() {
@@ -213,7 +213,7 @@ impl Shared {
     /// Writes what comes until the log ends.
     fn serve<W: Write>(&self, mut writer: LineWriter<W>) {
         let mut spare = LineBatch::default();
-        let mut pace = Pace::default();
+        let mut pace = WritePace::default();
         while let Some(batch) = self.take(spare, pace.rests()) {
             pace.begins(batch.lines, Instant::now());
             writer.write(&batch);

@@ -174,7 +174,7 @@ impl Upkeep for SqliteStore {
         if self.is_looked_at.swap(true, Ordering::Relaxed) {
             return Ok(None);
         }
-        self.read(schema::damage).await
+        self.read_while_awaited(schema::damage).await
     }
 
     async fn prune(&self) -> Result<(), StoreError> {

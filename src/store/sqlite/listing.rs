@@ -119,11 +119,13 @@ pub(super) fn test_mode_counts(db: &Connection) -> rusqlite::Result<TestModeCoun
         let (all, all_held) = (number(0)?, number(1)?);
         let (reports, reports_held) = (number(2)?, number(3)?);
         let (tests, tests_held) = (number(4)?, number(5)?);
-        let outside_test_mode_held = all_held - reports_held - tests_held;
+        // An index that is damaged may have more than there is.
+        let rest = |all: u64, parts: &[u64]| parts.iter().fold(all, |rest, part| rest.saturating_sub(*part));
+        let outside_test_mode_held = rest(all_held, &[reports_held, tests_held]);
         Ok(TestModeCounts {
-            outside_test_mode: all - reports - tests - outside_test_mode_held,
+            outside_test_mode: rest(all, &[reports, tests, outside_test_mode_held]),
             outside_test_mode_held,
-            tests: tests - tests_held,
+            tests: rest(tests, &[tests_held]),
             tests_held,
         })
     })

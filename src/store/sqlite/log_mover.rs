@@ -23,17 +23,17 @@ pub(super) struct LogMover {
 }
 
 /// What a thread gives back.
-type Ended = (Option<Connection>, rusqlite::Result<Moved>);
+type MoveEnd = (Option<Connection>, rusqlite::Result<Moved>);
 
 enum MoverState {
     /// With the connection of the last move.
     Idle(Option<Connection>),
-    Moving(JoinHandle<Ended>),
+    Moving(JoinHandle<MoveEnd>),
 }
 
 /// How far it is.
 #[derive(Debug)]
-pub(super) enum Progress {
+pub(super) enum MoveProgress {
     Idle,
     Moving,
     /// It has ended, and is idle again.
@@ -57,21 +57,21 @@ impl LogMover {
     }
 
     /// How far it is. With `waits` a move that is under way is waited for.
-    pub(super) fn progress(&self, waits: bool) -> Progress {
+    pub(super) fn progress(&self, waits: bool) -> MoveProgress {
         let mut state = self.state.borrow_mut();
         match std::mem::replace(&mut *state, MoverState::Idle(None)) {
             MoverState::Moving(moving) if waits || moving.is_finished() => {
                 let (connection, moved) = moving.join().unwrap_or_else(|_| (None, Err(ended_by_a_fault())));
                 *state = MoverState::Idle(connection);
-                Progress::Ended(moved)
+                MoveProgress::Ended(moved)
             }
             MoverState::Moving(moving) => {
                 *state = MoverState::Moving(moving);
-                Progress::Moving
+                MoveProgress::Moving
             }
             idle @ MoverState::Idle(_) => {
                 *state = idle;
-                Progress::Idle
+                MoveProgress::Idle
             }
         }
     }
@@ -89,7 +89,7 @@ fn ended_by_a_fault() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERNAL), Some(reason.to_owned()))
 }
 
-fn move_log(connection: Option<Connection>, database: &Path) -> Ended {
+fn move_log(connection: Option<Connection>, database: &Path) -> MoveEnd {
     let opened = connection.map_or_else(|| open(database), Ok);
     match opened {
         Ok(connection) => {
@@ -135,9 +135,9 @@ mod tests {
         )
         .unwrap();
         let mover = LogMover::new(&dir.path().join("db"));
-        assert!(matches!(mover.progress(true), Progress::Idle));
+        assert!(matches!(mover.progress(true), MoveProgress::Idle));
         assert!(mover.begin() && mover.begin());
-        let Progress::Ended(Ok(first)) = mover.progress(true) else { panic!() };
+        let MoveProgress::Ended(Ok(first)) = mover.progress(true) else { panic!() };
         assert!(first.pages > 240, "{first:?}");
         assert!(std::fs::metadata(dir.path().join("db")).unwrap().len() > 1_000_000);
         db.execute_batch("COMMIT").unwrap();
@@ -151,11 +151,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mover = LogMover::new(&dir.path().join("missing").join("db"));
         assert!(mover.begin());
-        assert!(matches!(mover.progress(true), Progress::Ended(Err(_))));
+        assert!(matches!(mover.progress(true), MoveProgress::Ended(Err(_))));
         std::fs::create_dir(dir.path().join("missing")).unwrap();
         let db = database(&dir.path().join("missing"));
         db.execute_batch("INSERT INTO t VALUES (1)").unwrap();
         assert!(mover.begin());
-        assert!(matches!(mover.progress(true), Progress::Ended(Ok(Moved { pages })) if pages > 1));
+        assert!(matches!(mover.progress(true), MoveProgress::Ended(Ok(Moved { pages })) if pages > 1));
     }
 }

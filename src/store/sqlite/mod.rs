@@ -4,6 +4,7 @@
 //! and synced before their row commits. A lock on `DATA_DIR/lock` keeps a second instance out, and its text tells that a queue
 //! has been made: one that is lost later is never begun anew.
 
+mod abandon;
 mod at_rest;
 mod backup;
 mod blacklist;

@@ -29,12 +29,20 @@ impl Readers {
         &self,
         operation: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        self.with_mut(|connection| operation(connection))
+    }
+
+    /// The same of a read that sets something of its connection; it must be as before when the read has ended.
+    pub(super) fn with_mut<T>(
+        &self,
+        operation: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
+        let mut connection = match idle {
             Some(connection) => connection,
             None => self.open().map_err(database)?,
         };
-        let result = operation(&connection).map_err(database);
+        let result = operation(&mut connection).map_err(database);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_READERS {
             idle.push(connection);

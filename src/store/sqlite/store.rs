@@ -8,6 +8,7 @@ use std::task::Poll;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
+use super::abandon::Awaited;
 use super::books::Books;
 use super::fault::at_start;
 use super::files::{StoreFolder, at};
@@ -151,9 +152,25 @@ impl SqliteStore {
         &self,
         operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.read_apart(move |readers| readers.with(operation)).await
+    }
+
+    /// The same of a read that takes long: it is broken off when nobody waits for it any more.
+    pub(super) async fn read_while_awaited<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let awaited = Awaited::default();
+        let read = awaited.told();
+        self.read_apart(move |readers| readers.with_mut(|connection| read.run(connection, operation))).await
+    }
+
+    async fn read_apart<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Readers) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let readers = self.readers.clone();
-        let task = tokio::task::spawn_blocking(move || readers.with(operation));
-        task.await.map_err(|_| StoreError::Closed)?
+        tokio::task::spawn_blocking(move || read(&readers)).await.map_err(|_| StoreError::Closed)?
     }
 
     /// Runs a read of a few look-ups on the calling thread.

@@ -224,7 +224,7 @@ fn who_waits_for_the_log_waits_until_it_is_written() {
 fn the_thread_rests_under_load_alone() {
     let begun = Instant::now();
     let at = |micros| begun + Duration::from_micros(micros);
-    let mut pace = Pace::default();
+    let mut pace = WritePace::default();
     let mut write = |lines, from, until| {
         pace.begins(lines, at(from));
         pace.ends(at(until));

@@ -216,3 +216,38 @@ async fn time_goes_on_from_where_it_was_noted() {
     clock.set(900);
     assert_eq!(open(dir.path(), &clock).timeline().now(), Moment(900));
 }
+
+#[tokio::test]
+async fn a_long_read_ends_when_nobody_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), &Hands::at(500));
+    let ended = Arc::new(AtomicI64::new(0));
+    let theirs = ended.clone();
+    let for_ever = move |db: &Connection| {
+        theirs.store(1, Ordering::Relaxed);
+        let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+        let result = db.query_row(sql, [], |row| row.get::<_, i64>(0));
+        theirs.store(if result.is_err() { 2 } else { 3 }, Ordering::Relaxed);
+        result
+    };
+    let came_to = async |state| {
+        while ended.load(Ordering::Relaxed) != state {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let limit = Duration::from_secs(20);
+    tokio::select! {
+        _ = store.read_while_awaited(for_ever) => panic!("it ends by itself"),
+        () = came_to(1) => {}
+        () = tokio::time::sleep(limit) => panic!("it does not begin"),
+    }
+    tokio::time::timeout(limit, came_to(2)).await.unwrap();
+    // What comes next is not broken off.
+    assert_eq!(
+        store
+            .read_while_awaited(|db| db.query_row("SELECT 7", [], |row| row.get::<_, i64>(0)))
+            .await
+            .unwrap(),
+        7
+    );
+}
