@@ -104,7 +104,6 @@ fn move_log(connection: Option<Connection>, database: &Path) -> MoveEnd {
 fn open(database: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(database)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -64)?;
     Ok(connection)
 }
 
