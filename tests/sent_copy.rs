@@ -88,6 +88,30 @@ async fn a_copy_is_made_at_once_and_the_folder_too() {
     assert_eq!(world.imap.connections(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_another_client_makes_is_as_good() {
+    let mut world = World::new("").await;
+    world.imap.set(Conduct::MadeByAnother);
+    world.sim.submit(FROM, &[TO]).await;
+    world.sim.until_empty(secs(5)).await;
+    world.until_copied(secs(5)).await;
+    world.is_copied();
+    assert_eq!(world.imap.connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_nobody_may_make_is_told_with_the_reason() {
+    let mut world = World::new("").await;
+    world.imap.set(Conduct::NoCreate);
+    world.sim.submit(FROM, &[TO]).await;
+    sleep(secs(30)).await;
+    let waiting = world.waiting().await.unwrap();
+    assert!(waiting.reason.contains("refuses CREATE: [NOPERM] not for you"), "{waiting:?}");
+    world.imap.set(Conduct::Well);
+    world.until_copied(secs(HOUR)).await;
+    world.is_copied();
+}
+
 /// Whatever the IMAP server does, the mail goes as if there were none.
 #[tokio::test(start_paused = true)]
 async fn no_mail_waits_for_a_copy() {

@@ -185,10 +185,19 @@ impl MailboxSession<'_> {
         if ending.try_create {
             let limit = self.mailbox.smtp.timeouts.command;
             let folder = self.folder();
-            self.wire.done("CREATE", &format!("CREATE {folder}"), limit).await?;
-            // Where only subscribed folders are shown it would not be seen; who has no subscriptions refuses.
-            let _ = self.wire.done("SUBSCRIBE", &format!("SUBSCRIBE {folder}"), limit).await;
+            let made = match self.wire.done("CREATE", &format!("CREATE {folder}"), limit).await {
+                Err(refused @ ImapError::Refused { .. }) => Err(refused),
+                done => Ok(done?),
+            };
+            if made.is_ok() {
+                // Where only subscribed folders are shown it would not be seen; who has no subscriptions refuses.
+                let _ = self.wire.done("SUBSCRIBE", &format!("SUBSCRIBE {folder}"), limit).await;
+            }
+            // Another client may have made it just now: not every server tells that refusal from others (RFC 5530).
             ending = self.append_once(content, sent).await?;
+            if ending.try_create {
+                made?;
+            }
         }
         match ending.status {
             EndingStatus::Ok => Ok(()),

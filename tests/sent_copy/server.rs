@@ -25,6 +25,10 @@ pub(crate) enum Conduct {
     NoLogin,
     /// Refuses what is appended.
     Refuse,
+    /// Another client makes the folder a moment before it is asked to.
+    MadeByAnother,
+    /// Lets nobody make a folder.
+    NoCreate,
     /// Takes what is appended, and closes without an answer.
     LoseAnswer,
 }
@@ -114,6 +118,13 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Session<S> {
                 }
                 "EXAMINE" if !self.server.record().folder_is_there => {
                     self.say(&format!("{tag} NO no such folder\r\n")).await?;
+                }
+                "CREATE" if conduct == Conduct::NoCreate => {
+                    self.say(&format!("{tag} NO [NOPERM] not for you\r\n")).await?;
+                }
+                "CREATE" if conduct == Conduct::MadeByAnother => {
+                    self.server.record().folder_is_there = true;
+                    self.say(&format!("{tag} NO [ALREADYEXISTS] it is there\r\n")).await?;
                 }
                 "CREATE" => {
                     self.server.record().folder_is_there = true;
