@@ -10,6 +10,8 @@ mod support;
 mod candidates;
 #[path = "faults/direct.rs"]
 mod direct;
+#[path = "faults/in_hand.rs"]
+mod in_hand;
 #[path = "faults/international.rs"]
 mod international;
 #[path = "faults/own_listener.rs"]

@@ -79,6 +79,8 @@ pub(crate) struct Grant {
     pub(crate) connections: Vec<PooledConnection>,
     /// One for each that is down.
     pub(crate) probes: Vec<Probe>,
+    /// Whether nobody else waits for the account, and it is well.
+    pub(crate) is_alone: bool,
     /// How much had changed at the account by then.
     changes: u64,
 }
@@ -278,11 +280,11 @@ impl Account {
         let probes = [self.probe(&self.upstream.condition)?, self.probe(&self.condition)?];
         let probes: Vec<Probe> = probes.into_iter().flatten().collect();
         // While others wait, each takes a message in turn.
-        let alone = probes.is_empty() && !self.waiters.has_others(Some(place));
-        let most = if alone { wanted.min(settings.limits().connections) } else { 1 };
+        let is_alone = probes.is_empty() && !self.waiters.has_others(Some(place));
+        let most = if is_alone { wanted.min(settings.limits().connections) } else { 1 };
         let mut connections = vec![first];
         connections.extend(std::iter::from_fn(|| self.pool.reserve()).take(most.saturating_sub(1) as usize));
-        Ok(Grant { account: self.clone(), settings, connections, probes, changes })
+        Ok(Grant { account: self.clone(), settings, connections, probes, is_alone, changes })
     }
 
     /// How many messages it could take at `now` if they came, as far as is known without asking the store: none while something

@@ -4,23 +4,27 @@
 //! that can; or, for the causes that the configuration names, it sends by an upstream that stands in. No lane waits for
 //! another, and a reload exchanges the settings of a lane that is at work.
 
+mod in_hand;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use in_hand::InHand;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 
+use super::asking::{ask, claim, max_size};
 use super::attempt::{self, Job};
 use super::attempted::Attempted;
 use super::lane_log::LaneLog;
 use super::lane_settings::LaneSettings;
 use super::settle;
 use super::sweep::Sweep;
-use crate::account::{Account, AccountSettings, Choice, Grant, Obstacle, Waiting};
+use crate::account::{Account, Choice, Grant, Obstacle, Waiting};
 use crate::lane::{LaneState, Served};
 use crate::limits::AccountKey;
-use crate::store::{Ask, Claimed, Content, Leased, Message, StandingAsk, StoreError};
+use crate::store::{Claimed, Content, Leased, Message, StandingAsk, StoreError};
 use crate::time::Moment;
 use crate::upstream::Outcome;
 
@@ -49,6 +53,8 @@ pub(super) struct Lane {
     barren: Vec<AccountKey>,
     /// When something is due next that such an account may take.
     due_for_barren: Option<Moment>,
+    /// What waits for the next connections.
+    in_hand: InHand,
 }
 
 /// What a look for something to send has brought.
@@ -91,6 +97,7 @@ impl Lane {
             next_due: None,
             barren: Vec::new(),
             due_for_barren: None,
+            in_hand: InHand::default(),
             settings,
             shared,
             signal,
@@ -103,6 +110,7 @@ impl Lane {
         self.shared.show(LaneState::Up);
         while !self.shared.context.is_finishing() && self.follow_settings() {
             let rest = self.fill().await;
+            self.in_hand.rests();
             let prospect = self.prospect(&rest);
             let signal = self.signal.clone();
             tokio::select! {
@@ -134,6 +142,7 @@ impl Lane {
 
     async fn finish(mut self) {
         self.waiting.leave();
+        self.give_back_in_hand();
         while let Some(ended) = self.attempts.join_next_with_id().await {
             self.ended(ended).await;
         }
@@ -158,6 +167,7 @@ impl Lane {
             self.shared = settings.clone();
             // Accounts of the old settings are not waited for.
             self.waiting.leave();
+            self.give_back_in_hand();
         }
         settings.is_some()
     }
@@ -167,32 +177,49 @@ impl Lane {
         self.sweep.run(&self.shared).await;
         loop {
             let now = self.now();
+            if self.in_hand.until().is_some_and(|until| until <= now) {
+                self.give_back_in_hand();
+            }
             if self.attempts.len() >= SETTLING * self.shared.candidates.connections() {
                 // The end of an attempt goes on from here.
                 self.waiting.leave();
                 return Rest::Stuck(None);
             }
             let waits = self.shared.context.store.lane_load(&self.shared.name).messages;
-            if waits == 0 || self.next_due.is_some_and(|due| due > now) {
+            let has_due = waits > 0 && self.next_due.is_none_or(|due| due <= now);
+            if !has_due && self.in_hand.is_empty() {
                 self.waiting.leave();
                 self.log.nothing_waits(&self.shared, now);
                 return Rest::NothingDue(self.next_due.filter(|_| waits > 0));
             }
-            let wanted = u32::try_from(waits).unwrap_or(u32::MAX).min(TURN);
-            match self.shared.candidates.choose(&mut self.waiting, &self.barren, wanted, now) {
-                Choice::Go(grant, around) => {
+            let filled = match self.choose(waits, now) {
+                Choice::Go(grant, around) if self.in_hand.is_empty() => {
                     self.log.chosen = around;
-                    match self.claim(grant, now).await {
-                        Filled::GoOn => {}
-                        Filled::Done(rest) => return rest,
-                    }
+                    self.claim(grant, now).await
                 }
-                Choice::Wait(obstacle, until) => match self.wait(&obstacle, until, now).await {
-                    Filled::GoOn => {}
-                    Filled::Done(rest) => return rest,
-                },
+                Choice::Go(grant, _) => {
+                    self.begin_in_hand(grant);
+                    Filled::GoOn
+                }
+                Choice::Wait(Obstacle::Busy, _) if !self.in_hand.is_empty() => {
+                    self.take_in_hand(has_due, now).await
+                }
+                Choice::Wait(obstacle, until) => {
+                    self.give_back_in_hand();
+                    self.wait(&obstacle, until, now).await
+                }
+            };
+            if let Filled::Done(rest) = filled {
+                return rest;
             }
         }
+    }
+
+    /// By what the next messages may go, of those in hand and of so many that wait.
+    fn choose(&mut self, waits: u64, now: Moment) -> Choice {
+        let wanted = waits.saturating_add(self.in_hand.len() as u64);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(TURN);
+        self.shared.candidates.choose(&mut self.waiting, &self.barren, wanted, now)
     }
 
     /// Nothing may go now. Who has nothing to send must not stand in a queue: others that have none would wake it, and it them,
@@ -225,18 +252,30 @@ impl Lane {
     /// Takes what is due and may go by an account.
     async fn claim(&mut self, grant: Grant, now: Moment) -> Filled {
         let shared = self.shared.clone();
-        let ask = ask(&shared, &grant.account, &grant.settings, grant.connections.len() as u32);
+        let connections = grant.connections.len();
+        self.in_hand.used();
+        let mut ask = ask(&shared, &grant.account, &grant.settings, connections as u32);
+        let beforehand = self.in_hand.claim_begins(grant.settings.limits().connections as usize);
+        if grant.is_alone && self.may_take_in_hand(&grant.account, &ask) {
+            ask.messages = ask.messages.saturating_add(beforehand as u32).min(TURN);
+        }
         let claimed = claim(&shared, ask, !grant.probes.is_empty()).await;
         let Some(claimed) = self.note_claim_error(claimed) else {
             self.waiting.leave();
             return Filled::Done(Rest::Stuck(Some(now.after(STORE_RETRY))));
         };
         match claimed {
-            Claimed::Messages { leased, more } => {
+            Claimed::Messages { mut leased, more } => {
                 self.log.note_sent_by(&shared, &grant, now);
                 self.next_due = more;
+                let rest = leased.split_off(leased.len().min(connections));
+                self.in_hand.put(&grant.account, rest, self.now());
                 self.begin(grant, leased);
-                if more.is_none() { Filled::Done(Rest::NothingDue(None)) } else { Filled::GoOn }
+                if more.is_none() && self.in_hand.is_empty() {
+                    Filled::Done(Rest::NothingDue(None))
+                } else {
+                    Filled::GoOn
+                }
             }
             Claimed::Blocked(wait) => {
                 grant.note_limited(&wait, now);
@@ -256,6 +295,16 @@ impl Lane {
                 self.next_due = next_due;
                 if next_due.is_none() { Filled::Done(Rest::NothingDue(None)) } else { Filled::GoOn }
             }
+        }
+    }
+
+    /// Messages that were not tried go back into the queue.
+    fn give_back(&mut self, account: &Arc<Account>, messages: Vec<Leased>) {
+        for leased in messages {
+            let (outline, lane, account) = (outline(&leased), self.shared.clone(), account.clone());
+            let by = account.clone();
+            let task = self.attempts.spawn(async move { settle::hand_back(&lane, &by, leased).await });
+            self.under_way.insert(task.id(), (outline, account));
         }
     }
 
@@ -296,12 +345,7 @@ impl Lane {
             let rest = taken.split_off(taken.len().min(grant.connections.len()));
             self.begin(grant, std::mem::replace(&mut taken, rest));
         }
-        for leased in taken {
-            let (outline, lane, account) = (outline(&leased), self.shared.clone(), account.clone());
-            let by = account.clone();
-            let task = self.attempts.spawn(async move { settle::hand_back(&lane, &by, leased).await });
-            self.under_way.insert(task.id(), (outline, account));
-        }
+        self.give_back(account, taken);
     }
 
     fn begin(&mut self, mut grant: Grant, messages: Vec<Leased>) {
@@ -325,6 +369,7 @@ impl Lane {
     fn until(&self, rest: &Rest) -> Duration {
         let now = self.now();
         let (Rest::Stuck(next) | Rest::NothingDue(next)) = *rest;
+        let next = [next, self.in_hand.until()].into_iter().flatten().min();
         let next = next.map_or(Duration::MAX, |next| next.since(now));
         let waits = self.shared.context.store.lane_load(&self.shared.name).messages;
         // Mail that comes wakes the lane.
@@ -353,45 +398,12 @@ impl Lane {
     }
 }
 
-/// Asks the store for messages. A probe takes one at which the upstream has not failed, while there is one.
-async fn claim(shared: &LaneSettings, ask: Ask, probes: bool) -> Result<Claimed, StoreError> {
-    let store = &shared.context.store;
-    if probes && !shared.suspects.is_empty() {
-        let unfit = Arc::new(shared.suspects.and(&ask.unfit));
-        let claimed = store.claim(Ask { unfit, ..ask.clone() }).await?;
-        if !matches!(claimed, Claimed::Empty { .. }) {
-            return Ok(claimed);
-        }
-    }
-    store.claim(ask).await
-}
-
-fn ask(shared: &LaneSettings, account: &Account, settings: &AccountSettings, messages: u32) -> Ask {
-    Ask {
-        lane: shared.name.clone(),
-        account: account.key().clone(),
-        ceilings: account.ceilings(),
-        messages,
-        recipients_per_message: account.recipients_per_message(),
-        unfit: shared.unfit.of(account.key()),
-        max_size: max_size(shared, account, settings),
-    }
-}
-
 /// Waits until something was taken as it came.
 async fn come(prospect: Option<&Prospect>) {
     match prospect {
         Some(prospect) => prospect.ask.taken().await,
         None => std::future::pending().await,
     }
-}
-
-/// What is larger goes by another account: by the upstream's own when this one stands in, else by one that takes more.
-fn max_size(shared: &LaneSettings, account: &Account, settings: &AccountSettings) -> Option<u64> {
-    let size = settings.message_size()?;
-    let is_largest = shared.candidates.is_own(account)
-        && shared.upstream.message_size().is_some_and(|largest| largest.0 <= size);
-    (!is_largest).then_some(size)
 }
 
 /// A message without its content.

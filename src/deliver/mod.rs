@@ -4,6 +4,7 @@
 //! A [`Lanes`] has a task for each lane. It asks its accounts for the right to send, the store for messages, and starts an
 //! attempt for each. [`DirectService`] does the same for clients that wait.
 
+mod asking;
 mod attempt;
 mod attempted;
 mod content;

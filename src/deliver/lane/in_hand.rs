@@ -1,0 +1,239 @@
+//! What a lane has in hand for the connections that become free next.
+//!
+//! To take a message costs a commit, and a connection that waits for one stands idle. Where the upstream is quick, so that
+//! connections become free during a claim, a lane takes a message more for each connection that it has. They go in the order in which they
+//! were taken. What has waited for longer than [`LONGEST`] goes back into the queue, for whoever's turn it is by then.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Filled, Lane, Rest, STORE_RETRY, TURN, ask, claim};
+use crate::account::{Account, Choice, Grant};
+use crate::store::{Ask, Claimed, Leased, StoreError};
+use crate::time::Moment;
+
+/// For how long a message is kept in hand at most.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Messages under a lease that wait for a connection of an account.
+#[derive(Default)]
+pub(super) struct InHand {
+    /// By whose account they go.
+    account: Option<Arc<Account>>,
+    messages: VecDeque<Leased>,
+    /// When the oldest was taken.
+    since: Option<Moment>,
+    demand: Demand,
+}
+
+/// Whether it is worth taking messages beforehand.
+#[derive(Debug, Default)]
+struct Demand {
+    /// Whether connections became free during the last claim.
+    is_quick: bool,
+    /// Whether those that are free now became so during that claim.
+    counts: bool,
+}
+
+impl Demand {
+    /// How many messages are worth being in hand, of an account with so many connections.
+    fn enough(&self, connections: usize) -> usize {
+        if self.is_quick { connections } else { 0 }
+    }
+
+    /// A claim begins.
+    fn claim_begins(&mut self) {
+        *self = Self { is_quick: false, counts: true };
+    }
+
+    /// A connection is used again.
+    fn used(&mut self) {
+        self.is_quick |= self.counts;
+    }
+
+    /// Nothing more can start: what becomes free from now on does so later.
+    fn rests(&mut self) {
+        self.counts = false;
+    }
+}
+
+impl InHand {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether it is worth a claim to have more. So many connections the account has.
+    pub(super) fn is_low(&self, connections: usize) -> bool {
+        self.messages.len() * 2 <= self.demand.enough(connections)
+    }
+
+    /// A claim begins. How many messages it should take beyond those for which there are connections; the account has so many in
+    /// all.
+    pub(super) fn claim_begins(&mut self, connections: usize) -> usize {
+        let enough = self.demand.enough(connections);
+        self.demand.claim_begins();
+        enough.saturating_sub(self.messages.len())
+    }
+
+    /// A connection is used again.
+    pub(super) fn used(&mut self) {
+        self.demand.used();
+    }
+
+    /// The lane rests until something happens.
+    pub(super) fn rests(&mut self) {
+        self.demand.rests();
+    }
+
+    /// Keeps messages that were taken for an account.
+    pub(super) fn put(&mut self, account: &Arc<Account>, messages: Vec<Leased>, now: Moment) {
+        if messages.is_empty() {
+            return;
+        }
+        self.since.get_or_insert(now);
+        self.account = Some(account.clone());
+        self.messages.extend(messages);
+    }
+
+    /// The next ones, if they go by this account.
+    pub(super) fn take(&mut self, account: &Arc<Account>, most: usize) -> Vec<Leased> {
+        if !self.account.as_ref().is_some_and(|own| Arc::ptr_eq(own, account)) {
+            return Vec::new();
+        }
+        let taken = self.messages.drain(..most.min(self.messages.len())).collect();
+        if self.messages.is_empty() {
+            self.since = None;
+        }
+        taken
+    }
+
+    /// When they go back at the latest.
+    pub(super) fn until(&self) -> Option<Moment> {
+        self.since.map(|since| since.after(LONGEST))
+    }
+
+    /// All that go back, and by whose account they were taken. The next claim takes none beforehand.
+    pub(super) fn give_up(&mut self) -> Option<(Arc<Account>, Vec<Leased>)> {
+        self.demand = Demand::default();
+        self.since = None;
+        let messages: Vec<_> = std::mem::take(&mut self.messages).into();
+        self.account.take().filter(|_| !messages.is_empty()).map(|account| (account, messages))
+    }
+}
+
+impl Lane {
+    /// Whether it is worth taking messages for this account before it has a connection for them: where nothing but
+    /// connections bounds it, and no other could take them earlier.
+    pub(super) fn may_take_in_hand(&self, account: &Arc<Account>, ask: &Ask) -> bool {
+        let is_only = matches!(self.shared.candidates.own(), [only] if Arc::ptr_eq(only, account));
+        is_only && ask.ceilings.iter().all(|(_, ceilings)| ceilings.is_unlimited())
+    }
+
+    /// All connections are in use: sees that there is enough in hand for those that become free next. What is in hand goes
+    /// while more of it is taken.
+    pub(super) async fn take_in_hand(&mut self, has_due: bool, now: Moment) -> Filled {
+        let shared = self.shared.clone();
+        let done = Filled::Done(Rest::Stuck(None));
+        let [account] = shared.candidates.own() else { return done };
+        let settings = account.settings();
+        let connections = settings.limits().connections as usize;
+        if !has_due || !self.in_hand.is_low(connections) || self.waiting.is_among_others() {
+            return done;
+        }
+        let mut ask = ask(&shared, account, &settings, 0);
+        if !self.may_take_in_hand(account, &ask) {
+            return done;
+        }
+        ask.messages = (self.in_hand.claim_begins(connections) as u32).min(TURN);
+        let claimed = self.go_on_during(claim(&shared, ask, false)).await;
+        match self.note_claim_error(claimed) {
+            Some(Claimed::Messages { leased, more }) => {
+                self.next_due = more;
+                self.in_hand.put(account, leased, self.now());
+                Filled::GoOn
+            }
+            Some(Claimed::Empty { next_due }) => {
+                self.next_due = next_due;
+                done
+            }
+            Some(Claimed::Blocked(_)) => done,
+            None => Filled::Done(Rest::Stuck(Some(now.after(STORE_RETRY)))),
+        }
+    }
+
+    /// Waits for a claim; what is in hand goes meanwhile.
+    async fn go_on_during(
+        &mut self,
+        claim: impl Future<Output = Result<Claimed, StoreError>>,
+    ) -> Result<Claimed, StoreError> {
+        let signal = self.signal.clone();
+        let mut was_woken = false;
+        let mut claim = std::pin::pin!(claim);
+        let claimed = loop {
+            tokio::select! {
+                claimed = &mut claim => break claimed,
+                () = signal.notified(), if !self.in_hand.is_empty() => {
+                    was_woken = true;
+                    self.begin_what_can();
+                }
+            }
+        };
+        if was_woken {
+            // It may have been about something else.
+            signal.notify_one();
+        }
+        claimed
+    }
+
+    /// Sends what is in hand, as far as there are connections.
+    fn begin_what_can(&mut self) {
+        while !self.in_hand.is_empty() {
+            let now = self.now();
+            let Choice::Go(grant, _) = self.choose(0, now) else { return };
+            self.begin_in_hand(grant);
+        }
+    }
+
+    /// Sends what is in hand over these connections; where they are another's, it goes back.
+    pub(super) fn begin_in_hand(&mut self, grant: Grant) {
+        let messages = self.in_hand.take(&grant.account, grant.connections.len());
+        if messages.is_empty() {
+            return self.give_back_in_hand();
+        }
+        self.in_hand.used();
+        self.begin(grant, messages);
+    }
+
+    pub(super) fn give_back_in_hand(&mut self) {
+        if let Some((account, messages)) = self.in_hand.give_up() {
+            self.give_back(&account, messages);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_taken_beforehand_where_the_upstream_is_quick() {
+        let mut demand = Demand::default();
+        assert_eq!(demand.enough(20), 0, "nothing is known");
+        demand.claim_begins();
+        assert_eq!(demand.enough(20), 0);
+        demand.used();
+        assert_eq!(demand.enough(20), 20);
+        demand.claim_begins();
+        demand.rests();
+        // Whoever becomes free now did not wait for the claim.
+        demand.used();
+        assert_eq!(demand.enough(20), 0, "the upstream has become slow");
+    }
+}
