@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use super::lane_settings::LaneSettings;
 use crate::account::{Account, AccountSettings};
-use crate::store::{Ask, Claimed, StoreError};
+use crate::store::{Ask, Claimed, StandingAsk, StoreError};
+
+/// What the lane could send if it came.
+pub(super) struct Prospect {
+    pub(super) account: Arc<Account>,
+    pub(super) ask: StandingAsk,
+}
 
 /// Asks the store for messages. A probe takes one at which the upstream has not failed, while there is one.
 pub(super) async fn claim(shared: &LaneSettings, ask: Ask, probes: bool) -> Result<Claimed, StoreError> {
@@ -43,4 +49,18 @@ pub(super) fn max_size(shared: &LaneSettings, account: &Account, settings: &Acco
     let is_largest = shared.candidates.is_own(account)
         && shared.upstream.message_size().is_some_and(|largest| largest.0 <= size);
     (!is_largest).then_some(size)
+}
+
+/// Whether nothing but its connections bounds what an account sends of a lane, and no other could send it earlier.
+pub(super) fn is_bound_by_connections(shared: &LaneSettings, account: &Arc<Account>, ask: &Ask) -> bool {
+    let is_only = matches!(shared.candidates.own(), [only] if Arc::ptr_eq(only, account));
+    is_only && ask.ceilings.iter().all(|(_, ceilings)| ceilings.is_unlimited())
+}
+
+/// Waits until something was taken as it came.
+pub(super) async fn come(prospect: Option<&Prospect>) {
+    match prospect {
+        Some(prospect) => prospect.ask.taken().await,
+        None => std::future::pending().await,
+    }
 }

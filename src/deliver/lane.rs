@@ -4,29 +4,22 @@
 //! that can; or, for the causes that the configuration names, it sends by an upstream that stands in. No lane waits for
 //! another, and a reload exchanges the settings of a lane that is at work.
 
-mod in_hand;
-
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use in_hand::InHand;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinError, JoinSet};
 
-use super::asking::{ask, claim, max_size};
-use super::attempt::{self, Job};
-use super::attempted::Attempted;
+use super::asking::{Prospect, ask, claim, come, is_bound_by_connections, max_size};
+use super::attempts::Attempts;
+use super::in_hand::InHand;
 use super::lane_log::LaneLog;
 use super::lane_settings::LaneSettings;
-use super::settle;
 use super::sweep::Sweep;
 use crate::account::{Account, Choice, Grant, Obstacle, Waiting};
 use crate::lane::{LaneState, Served};
 use crate::limits::AccountKey;
-use crate::store::{Claimed, Content, Leased, Message, StandingAsk, StoreError};
+use crate::store::{Claimed, Leased, StoreError};
 use crate::time::Moment;
-use crate::upstream::Outcome;
 
 /// Messages that one claim of a lane takes at most.
 const TURN: u32 = 100;
@@ -44,9 +37,7 @@ pub(super) struct Lane {
     waiting: Waiting,
     log: LaneLog,
     sweep: Sweep,
-    attempts: JoinSet<()>,
-    /// What the attempts are about, without the content.
-    under_way: HashMap<tokio::task::Id, (Leased, Arc<Account>)>,
+    attempts: Attempts,
     /// When something is due next, as the store has said; `None` when it is to be asked.
     next_due: Option<Moment>,
     /// Accounts that can take nothing of what is due.
@@ -74,12 +65,6 @@ enum Rest {
     NothingDue(Option<Moment>),
 }
 
-/// What the lane could send if it came.
-struct Prospect {
-    account: Arc<Account>,
-    ask: StandingAsk,
-}
-
 impl Lane {
     /// A lane with its first settings; `None` in `settings` ends it.
     pub(super) fn new(
@@ -92,8 +77,7 @@ impl Lane {
             waiting: Waiting::new(signal.clone()),
             log: LaneLog::default(),
             sweep: Sweep::default(),
-            attempts: JoinSet::new(),
-            under_way: HashMap::new(),
+            attempts: Attempts::default(),
             next_due: None,
             barren: Vec::new(),
             due_for_barren: None,
@@ -117,7 +101,7 @@ impl Lane {
                 () = tokio::time::sleep(self.until(&rest)) => {}
                 () = signal.notified() => {}
                 () = come(prospect.as_ref()) => {}
-                Some(ended) = self.attempts.join_next_with_id() => self.ended(ended).await,
+                Some(ended) = self.attempts.next_ended() => self.attempts.ended(&self.shared, ended).await,
                 Some(_) = self.sweep.tasks.join_next() => {}
                 _ = self.settings.changed() => {}
                 _ = phase.changed() => {}
@@ -125,8 +109,8 @@ impl Lane {
             if let Some(Prospect { account, ask }) = prospect {
                 self.begin_taken(&account, ask.end().await);
             }
-            while let Some(ended) = self.attempts.try_join_next_with_id() {
-                self.ended(ended).await;
+            while let Some(ended) = self.attempts.try_next_ended() {
+                self.attempts.ended(&self.shared, ended).await;
             }
             // Whatever it was, the answers of the store are to be had anew.
             self.next_due = None;
@@ -143,8 +127,8 @@ impl Lane {
     async fn finish(mut self) {
         self.waiting.leave();
         self.give_back_in_hand();
-        while let Some(ended) = self.attempts.join_next_with_id().await {
-            self.ended(ended).await;
+        while let Some(ended) = self.attempts.next_ended().await {
+            self.attempts.ended(&self.shared, ended).await;
         }
         while self.sweep.tasks.join_next().await.is_some() {}
         self.log.limit_is_over(&self.shared, self.now());
@@ -256,7 +240,7 @@ impl Lane {
         self.in_hand.used();
         let mut ask = ask(&shared, &grant.account, &grant.settings, connections as u32);
         let beforehand = self.in_hand.claim_begins(grant.settings.limits().connections as usize);
-        if grant.is_alone && self.may_take_in_hand(&grant.account, &ask) {
+        if grant.is_alone && is_bound_by_connections(&shared, &grant.account, &ask) {
             ask.messages = ask.messages.saturating_add(beforehand as u32).min(TURN);
         }
         let claimed = claim(&shared, ask, !grant.probes.is_empty()).await;
@@ -270,7 +254,7 @@ impl Lane {
                 self.next_due = more;
                 let rest = leased.split_off(leased.len().min(connections));
                 self.in_hand.put(&grant.account, rest, self.now());
-                self.begin(grant, leased);
+                self.attempts.begin(&shared, grant, leased);
                 if more.is_none() && self.in_hand.is_empty() {
                     Filled::Done(Rest::NothingDue(None))
                 } else {
@@ -298,13 +282,84 @@ impl Lane {
         }
     }
 
-    /// Messages that were not tried go back into the queue.
-    fn give_back(&mut self, account: &Arc<Account>, messages: Vec<Leased>) {
-        for leased in messages {
-            let (outline, lane, account) = (outline(&leased), self.shared.clone(), account.clone());
-            let by = account.clone();
-            let task = self.attempts.spawn(async move { settle::hand_back(&lane, &by, leased).await });
-            self.under_way.insert(task.id(), (outline, account));
+    /// All connections are in use: sees that there is enough in hand for those that become free next. What is in hand goes
+    /// while more of it is taken.
+    async fn take_in_hand(&mut self, has_due: bool, now: Moment) -> Filled {
+        let shared = self.shared.clone();
+        let done = Filled::Done(Rest::Stuck(None));
+        let [account] = shared.candidates.own() else { return done };
+        let settings = account.settings();
+        let connections = settings.limits().connections as usize;
+        if !has_due || !self.in_hand.is_low(connections) || self.waiting.is_among_others() {
+            return done;
+        }
+        let mut ask = ask(&shared, account, &settings, 0);
+        if !is_bound_by_connections(&shared, account, &ask) {
+            return done;
+        }
+        ask.messages = (self.in_hand.claim_begins(connections) as u32).min(TURN);
+        let claimed = self.go_on_during(claim(&shared, ask, false)).await;
+        match self.note_claim_error(claimed) {
+            Some(Claimed::Messages { leased, more }) => {
+                self.next_due = more;
+                self.in_hand.put(account, leased, self.now());
+                Filled::GoOn
+            }
+            Some(Claimed::Empty { next_due }) => {
+                self.next_due = next_due;
+                done
+            }
+            Some(Claimed::Blocked(_)) => done,
+            None => Filled::Done(Rest::Stuck(Some(now.after(STORE_RETRY)))),
+        }
+    }
+
+    /// Waits for a claim; what is in hand goes meanwhile.
+    async fn go_on_during(
+        &mut self,
+        claim: impl Future<Output = Result<Claimed, StoreError>>,
+    ) -> Result<Claimed, StoreError> {
+        let signal = self.signal.clone();
+        let mut was_woken = false;
+        let mut claim = std::pin::pin!(claim);
+        let claimed = loop {
+            tokio::select! {
+                claimed = &mut claim => break claimed,
+                () = signal.notified(), if !self.in_hand.is_empty() => {
+                    was_woken = true;
+                    self.begin_what_can();
+                }
+            }
+        };
+        if was_woken {
+            // It may have been about something else.
+            signal.notify_one();
+        }
+        claimed
+    }
+
+    /// Sends what is in hand, as far as there are connections.
+    fn begin_what_can(&mut self) {
+        while !self.in_hand.is_empty() {
+            let now = self.now();
+            let Choice::Go(grant, _) = self.choose(0, now) else { return };
+            self.begin_in_hand(grant);
+        }
+    }
+
+    /// Sends what is in hand over these connections; where they are another's, it goes back.
+    fn begin_in_hand(&mut self, grant: Grant) {
+        let messages = self.in_hand.take(&grant.account, grant.connections.len());
+        if messages.is_empty() {
+            return self.give_back_in_hand();
+        }
+        self.in_hand.used();
+        self.attempts.begin(&self.shared, grant, messages);
+    }
+
+    fn give_back_in_hand(&mut self) {
+        if let Some((account, messages)) = self.in_hand.give_up() {
+            self.attempts.give_back(&self.shared, &account, messages);
         }
     }
 
@@ -343,26 +398,9 @@ impl Lane {
         if let Ok(grant) = self.shared.candidates.grant_of(account, taken.len() as u32, now) {
             self.log.note_sent_by(&self.shared, &grant, now);
             let rest = taken.split_off(taken.len().min(grant.connections.len()));
-            self.begin(grant, std::mem::replace(&mut taken, rest));
+            self.attempts.begin(&self.shared, grant, std::mem::replace(&mut taken, rest));
         }
-        self.give_back(account, taken);
-    }
-
-    fn begin(&mut self, mut grant: Grant, messages: Vec<Leased>) {
-        let mut probes = std::mem::take(&mut grant.probes);
-        for leased in messages {
-            let job = Job {
-                lane: self.shared.clone(),
-                account: grant.account.clone(),
-                settings: grant.settings.clone(),
-                pooled: grant.connections.pop(),
-                probes: std::mem::take(&mut probes),
-                repeated: false,
-            };
-            let outline = outline(&leased);
-            let task = self.attempts.spawn(attempt::run(job, leased));
-            self.under_way.insert(task.id(), (outline, grant.account.clone()));
-        }
+        self.attempts.give_back(&self.shared, account, taken);
     }
 
     /// How long to sleep at most.
@@ -376,38 +414,7 @@ impl Lane {
         if waits == 0 { next } else { next.min(self.sweep.next(now)) }
     }
 
-    /// Notes that an attempt has ended. One that failed by a fault of ours must not keep its message for ever.
-    async fn ended(&mut self, ended: Result<(tokio::task::Id, ()), JoinError>) {
-        let id = match &ended {
-            Ok((id, ())) => *id,
-            Err(error) => error.id(),
-        };
-        let outline = self.under_way.remove(&id);
-        if let (Err(error), Some((leased, account))) = (ended, outline)
-            && error.is_panic()
-        {
-            tracing::error!(event = "fault", queue_id = %leased.message.queue_id, reason = %error);
-            let reply = "451 4.3.0 a fault in the program; please report it with the log";
-            let attempted = Attempted::all(leased, Outcome::DEFERRED, reply);
-            settle::settle(&self.shared, Some(&account), attempted.counted()).await;
-        }
-    }
-
     fn now(&self) -> Moment {
         self.shared.context.timeline.now()
     }
-}
-
-/// Waits until something was taken as it came.
-async fn come(prospect: Option<&Prospect>) {
-    match prospect {
-        Some(prospect) => prospect.ask.taken().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// A message without its content.
-fn outline(leased: &Leased) -> Leased {
-    let message = Message { content: Content::memory(Vec::new()), ..leased.message.clone() };
-    Leased { message, ..*leased }
 }

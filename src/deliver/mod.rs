@@ -7,10 +7,12 @@
 mod asking;
 mod attempt;
 mod attempted;
+mod attempts;
 mod content;
 mod context;
 mod delivery_log;
 mod direct;
+mod in_hand;
 mod lane;
 mod lane_log;
 mod lane_settings;

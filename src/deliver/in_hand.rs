@@ -8,9 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Filled, Lane, Rest, STORE_RETRY, TURN, ask, claim};
-use crate::account::{Account, Choice, Grant};
-use crate::store::{Ask, Claimed, Leased, StoreError};
+use crate::account::Account;
+use crate::store::Leased;
 use crate::time::Moment;
 
 /// For how long a message is kept in hand at most.
@@ -125,96 +124,6 @@ impl InHand {
         self.since = None;
         let messages: Vec<_> = std::mem::take(&mut self.messages).into();
         self.account.take().filter(|_| !messages.is_empty()).map(|account| (account, messages))
-    }
-}
-
-impl Lane {
-    /// Whether it is worth taking messages for this account before it has a connection for them: where nothing but
-    /// connections bounds it, and no other could take them earlier.
-    pub(super) fn may_take_in_hand(&self, account: &Arc<Account>, ask: &Ask) -> bool {
-        let is_only = matches!(self.shared.candidates.own(), [only] if Arc::ptr_eq(only, account));
-        is_only && ask.ceilings.iter().all(|(_, ceilings)| ceilings.is_unlimited())
-    }
-
-    /// All connections are in use: sees that there is enough in hand for those that become free next. What is in hand goes
-    /// while more of it is taken.
-    pub(super) async fn take_in_hand(&mut self, has_due: bool, now: Moment) -> Filled {
-        let shared = self.shared.clone();
-        let done = Filled::Done(Rest::Stuck(None));
-        let [account] = shared.candidates.own() else { return done };
-        let settings = account.settings();
-        let connections = settings.limits().connections as usize;
-        if !has_due || !self.in_hand.is_low(connections) || self.waiting.is_among_others() {
-            return done;
-        }
-        let mut ask = ask(&shared, account, &settings, 0);
-        if !self.may_take_in_hand(account, &ask) {
-            return done;
-        }
-        ask.messages = (self.in_hand.claim_begins(connections) as u32).min(TURN);
-        let claimed = self.go_on_during(claim(&shared, ask, false)).await;
-        match self.note_claim_error(claimed) {
-            Some(Claimed::Messages { leased, more }) => {
-                self.next_due = more;
-                self.in_hand.put(account, leased, self.now());
-                Filled::GoOn
-            }
-            Some(Claimed::Empty { next_due }) => {
-                self.next_due = next_due;
-                done
-            }
-            Some(Claimed::Blocked(_)) => done,
-            None => Filled::Done(Rest::Stuck(Some(now.after(STORE_RETRY)))),
-        }
-    }
-
-    /// Waits for a claim; what is in hand goes meanwhile.
-    async fn go_on_during(
-        &mut self,
-        claim: impl Future<Output = Result<Claimed, StoreError>>,
-    ) -> Result<Claimed, StoreError> {
-        let signal = self.signal.clone();
-        let mut was_woken = false;
-        let mut claim = std::pin::pin!(claim);
-        let claimed = loop {
-            tokio::select! {
-                claimed = &mut claim => break claimed,
-                () = signal.notified(), if !self.in_hand.is_empty() => {
-                    was_woken = true;
-                    self.begin_what_can();
-                }
-            }
-        };
-        if was_woken {
-            // It may have been about something else.
-            signal.notify_one();
-        }
-        claimed
-    }
-
-    /// Sends what is in hand, as far as there are connections.
-    fn begin_what_can(&mut self) {
-        while !self.in_hand.is_empty() {
-            let now = self.now();
-            let Choice::Go(grant, _) = self.choose(0, now) else { return };
-            self.begin_in_hand(grant);
-        }
-    }
-
-    /// Sends what is in hand over these connections; where they are another's, it goes back.
-    pub(super) fn begin_in_hand(&mut self, grant: Grant) {
-        let messages = self.in_hand.take(&grant.account, grant.connections.len());
-        if messages.is_empty() {
-            return self.give_back_in_hand();
-        }
-        self.in_hand.used();
-        self.begin(grant, messages);
-    }
-
-    pub(super) fn give_back_in_hand(&mut self) {
-        if let Some((account, messages)) = self.in_hand.give_up() {
-            self.give_back(&account, messages);
-        }
     }
 }
 
