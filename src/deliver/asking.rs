@@ -51,6 +51,12 @@ pub(super) fn max_size(shared: &LaneSettings, account: &Account, settings: &Acco
     (!is_largest).then_some(size)
 }
 
+/// Connections that an account may have at present.
+pub(super) fn connections_of(account: &Account) -> usize {
+    let (own, shared) = account.most_connections();
+    own.min(shared) as usize
+}
+
 /// Whether nothing but its connections bounds what an account sends of a lane, and no other could send it earlier.
 pub(super) fn is_bound_by_connections(shared: &LaneSettings, account: &Arc<Account>, ask: &Ask) -> bool {
     let is_only = matches!(shared.candidates.own(), [only] if Arc::ptr_eq(only, account));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::asking::{Prospect, ask, claim, come, is_bound_by_connections, max_size};
+use super::asking::{Prospect, ask, claim, come, connections_of, is_bound_by_connections, max_size};
 use super::attempts::Attempts;
 use super::in_hand::InHand;
 use super::lane_log::LaneLog;
@@ -239,7 +239,7 @@ impl Lane {
         let connections = grant.connections.len();
         self.in_hand.used();
         let mut ask = ask(&shared, &grant.account, &grant.settings, connections as u32);
-        let beforehand = self.in_hand.claim_begins(grant.settings.limits().connections as usize);
+        let beforehand = self.in_hand.claim_begins(connections_of(&grant.account));
         if grant.is_alone && is_bound_by_connections(&shared, &grant.account, &ask) {
             ask.messages = ask.messages.saturating_add(beforehand as u32).min(TURN);
         }
@@ -289,7 +289,7 @@ impl Lane {
         let done = Filled::Done(Rest::Stuck(None));
         let [account] = shared.candidates.own() else { return done };
         let settings = account.settings();
-        let connections = settings.limits().connections as usize;
+        let connections = connections_of(account);
         if !has_due || !self.in_hand.is_low(connections) || self.waiting.is_among_others() {
             return done;
         }
