@@ -63,6 +63,13 @@ impl World {
             .await;
     }
 
+    /// A message is sent, and its copy made, within seconds.
+    async fn send_and_copy(&mut self) {
+        self.sim.submit(FROM, &[TO]).await;
+        self.sim.until_empty(secs(5)).await;
+        self.until_copied(secs(5)).await;
+    }
+
     /// What the upstream has taken, and what lies in the folder.
     fn is_copied(&self) {
         let taken: Vec<_> = self.up.messages().into_iter().map(|seen| seen.content).collect();
@@ -74,17 +81,13 @@ impl World {
 async fn a_copy_is_made_at_once_and_the_folder_too() {
     let mut world = World::new("").await;
     for _ in 0..3 {
-        world.sim.submit(FROM, &[TO]).await;
-        world.sim.until_empty(secs(5)).await;
-        world.until_copied(secs(5)).await;
+        world.send_and_copy().await;
     }
     world.is_copied();
     assert_eq!(world.imap.connections(), 1, "the session stays open for a while");
     assert!(world.up.messages()[0].content.starts_with(b"From: "), "{:?}", world.up.messages()[0]);
     sleep(secs(60)).await;
-    world.sim.submit(FROM, &[TO]).await;
-    world.sim.until_empty(secs(5)).await;
-    world.until_copied(secs(5)).await;
+    world.send_and_copy().await;
     assert_eq!(world.imap.connections(), 2);
 }
 
@@ -92,9 +95,7 @@ async fn a_copy_is_made_at_once_and_the_folder_too() {
 async fn a_folder_that_another_client_makes_is_as_good() {
     let mut world = World::new("").await;
     world.imap.set(Conduct::MadeByAnother);
-    world.sim.submit(FROM, &[TO]).await;
-    world.sim.until_empty(secs(5)).await;
-    world.until_copied(secs(5)).await;
+    world.send_and_copy().await;
     world.is_copied();
     assert_eq!(world.imap.connections(), 1);
 }

@@ -54,7 +54,7 @@ impl Attempts {
     }
 
     /// Puts messages back into the queue that were not tried.
-    pub(super) fn give_back(
+    pub(super) fn hand_back(
         &mut self,
         lane: &Arc<LaneSettings>,
         account: &Arc<Account>,

@@ -1,8 +1,8 @@
 //! What a lane has in hand for the connections that become free next.
 //!
 //! To take a message costs a commit, and a connection that waits for one stands idle. Where the upstream is quick, so that
-//! connections become free during a claim, a lane takes a message more for each connection that it has. They go in the order in which they
-//! were taken. What has waited for longer than [`LONGEST`] goes back into the queue, for whoever's turn it is by then.
+//! connections become free during a claim, a lane takes a message more for each connection that it has. They go in the order in
+//! which they were taken. What has waited for longer than [`LONGEST`] goes back into the queue, for whoever's turn it is by then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,9 +20,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 pub(super) struct InHand {
     /// By whose account they go.
     account: Option<Arc<Account>>,
-    messages: VecDeque<Leased>,
-    /// When the oldest was taken.
-    since: Option<Moment>,
+    /// Each with the moment when it was taken, the oldest first.
+    messages: VecDeque<(Moment, Leased)>,
     demand: Demand,
 }
 
@@ -93,12 +92,8 @@ impl InHand {
 
     /// Keeps messages that were taken for an account.
     pub(super) fn put(&mut self, account: &Arc<Account>, messages: Vec<Leased>, now: Moment) {
-        if messages.is_empty() {
-            return;
-        }
-        self.since.get_or_insert(now);
         self.account = Some(account.clone());
-        self.messages.extend(messages);
+        self.messages.extend(messages.into_iter().map(|leased| (now, leased)));
     }
 
     /// The next ones, if they go by this account.
@@ -106,23 +101,19 @@ impl InHand {
         if !self.account.as_ref().is_some_and(|own| Arc::ptr_eq(own, account)) {
             return Vec::new();
         }
-        let taken = self.messages.drain(..most.min(self.messages.len())).collect();
-        if self.messages.is_empty() {
-            self.since = None;
-        }
-        taken
+        let next = self.messages.drain(..most.min(self.messages.len()));
+        next.map(|(_, leased)| leased).collect()
     }
 
-    /// When they go back at the latest.
+    /// When they go back at the latest, unless the oldest has gone by then.
     pub(super) fn until(&self) -> Option<Moment> {
-        self.since.map(|since| since.after(LONGEST))
+        self.messages.front().map(|(taken, _)| taken.after(LONGEST))
     }
 
     /// All that go back, and by whose account they were taken. The next claim takes none beforehand.
     pub(super) fn give_up(&mut self) -> Option<(Arc<Account>, Vec<Leased>)> {
         self.demand = Demand::default();
-        self.since = None;
-        let messages: Vec<_> = std::mem::take(&mut self.messages).into();
+        let messages: Vec<_> = self.messages.drain(..).map(|(_, leased)| leased).collect();
         self.account.take().filter(|_| !messages.is_empty()).map(|account| (account, messages))
     }
 }

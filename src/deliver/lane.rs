@@ -126,7 +126,7 @@ impl Lane {
 
     async fn finish(mut self) {
         self.waiting.leave();
-        self.give_back_in_hand();
+        self.hand_back_all();
         while let Some(ended) = self.attempts.next_ended().await {
             self.attempts.ended(&self.shared, ended).await;
         }
@@ -151,7 +151,7 @@ impl Lane {
             self.shared = settings.clone();
             // Accounts of the old settings are not waited for.
             self.waiting.leave();
-            self.give_back_in_hand();
+            self.hand_back_all();
         }
         settings.is_some()
     }
@@ -162,7 +162,7 @@ impl Lane {
         loop {
             let now = self.now();
             if self.in_hand.until().is_some_and(|until| until <= now) {
-                self.give_back_in_hand();
+                self.hand_back_all();
             }
             if self.attempts.len() >= SETTLING * self.shared.candidates.connections() {
                 // The end of an attempt goes on from here.
@@ -189,7 +189,7 @@ impl Lane {
                     self.take_in_hand(has_due, now).await
                 }
                 Choice::Wait(obstacle, until) => {
-                    self.give_back_in_hand();
+                    self.hand_back_all();
                     self.wait(&obstacle, until, now).await
                 }
             };
@@ -351,15 +351,16 @@ impl Lane {
     fn begin_in_hand(&mut self, grant: Grant) {
         let messages = self.in_hand.take(&grant.account, grant.connections.len());
         if messages.is_empty() {
-            return self.give_back_in_hand();
+            return self.hand_back_all();
         }
         self.in_hand.used();
         self.attempts.begin(&self.shared, grant, messages);
     }
 
-    fn give_back_in_hand(&mut self) {
+    /// What is in hand goes back into the queue.
+    fn hand_back_all(&mut self) {
         if let Some((account, messages)) = self.in_hand.give_up() {
-            self.attempts.give_back(&self.shared, &account, messages);
+            self.attempts.hand_back(&self.shared, &account, messages);
         }
     }
 
@@ -400,7 +401,7 @@ impl Lane {
             let rest = taken.split_off(taken.len().min(grant.connections.len()));
             self.attempts.begin(&self.shared, grant, std::mem::replace(&mut taken, rest));
         }
-        self.attempts.give_back(&self.shared, account, taken);
+        self.attempts.hand_back(&self.shared, account, taken);
     }
 
     /// How long to sleep at most.
