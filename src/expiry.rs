@@ -1,15 +1,11 @@
 //! What ends at a known time: sign-ins, secrets, certificates. Each with what a person does before, for whoever tells it:
 //! `doctor`, metrics, alerts.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::config::{Config, ExpiryKind, Identity, UpstreamKind};
 use crate::oauth::sign_in_deadlines;
-
-/// How long before an end it is said.
-pub const SOON: Duration = Duration::from_hours(30 * 24);
+use crate::time::Validity;
 
 /// Something that ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +18,8 @@ pub struct Expiry {
     pub what: &'static str,
     /// The upstream whose it is, if it is one's.
     pub upstream: Option<String>,
-    /// When.
-    pub at: Timestamp,
+    /// How long it holds.
+    pub validity: Validity,
     /// What to do before.
     pub action: String,
 }
@@ -33,7 +29,7 @@ pub struct Expiry {
 pub enum ExpiryVerdict {
     /// It has ended.
     Over(String),
-    /// It ends within [`SOON`].
+    /// It ends soon ([`Validity::step`]).
     Soon(String),
     /// There is time.
     Later(String),
@@ -43,14 +39,12 @@ impl Expiry {
     /// What it means at a time, in words: that it ends, has ended, or holds.
     #[must_use]
     pub fn verdict(&self, now: Timestamp) -> ExpiryVerdict {
-        let Self { what, at, .. } = self;
-        let day = at.strftime("%Y-%m-%d");
-        if *at <= now {
-            ExpiryVerdict::Over(format!("the {what} has ended on {day}"))
-        } else if at.duration_since(now).unsigned_abs() <= SOON {
-            ExpiryVerdict::Soon(format!("the {what} ends on {day}"))
-        } else {
-            ExpiryVerdict::Later(format!("the {what} holds until {day}"))
+        let Self { what, validity, .. } = self;
+        let day = validity.until.strftime("%Y-%m-%d");
+        match validity.step(now) {
+            Some(0) => ExpiryVerdict::Over(format!("the {what} has ended on {day}")),
+            Some(_) => ExpiryVerdict::Soon(format!("the {what} ends on {day}")),
+            None => ExpiryVerdict::Later(format!("the {what} holds until {day}")),
         }
     }
 }
@@ -66,31 +60,31 @@ pub fn expiries(config: &Config, renewed: impl Fn(&str) -> Option<Timestamp>) ->
             subject: format!("oauth {}", sign_in.name),
             what: ends.what,
             upstream: None,
-            at: ends.at,
+            validity: ends.validity,
             action: ends.action,
         }));
     }
     let mut certificate =
-        |subject: String, what: &'static str, upstream: Option<&str>, at: Option<Timestamp>| {
+        |subject: String, what: &'static str, upstream: Option<&str>, validity: Option<Validity>| {
             let action = format!("renew it, and reload: the files of {subject} are read again then");
             let (kind, upstream) = (ExpiryKind::Certificate, upstream.map(str::to_owned));
-            all.extend(at.map(|at| Expiry { kind, subject, what, upstream, at, action }));
+            all.extend(validity.map(|validity| Expiry { kind, subject, what, upstream, validity, action }));
         };
     for listener in &config.listeners {
-        let at = listener.tls.as_ref().and_then(|tls| tls.identity.expires());
-        certificate(format!("listener {}", listener.address), "certificate", None, at);
+        let validity = listener.tls.as_ref().and_then(|tls| tls.identity.validity());
+        certificate(format!("listener {}", listener.address), "certificate", None, validity);
     }
     for entry in &config.smime {
-        certificate(format!("smime {}", entry.address), "certificate", None, entry.identity.expires());
+        certificate(format!("smime {}", entry.address), "certificate", None, entry.identity.validity());
     }
     for upstream in &config.upstreams {
         if let UpstreamKind::Smtp(smtp) = &upstream.kind {
-            let at = smtp.tls.identity.as_ref().and_then(Identity::expires);
+            let validity = smtp.tls.identity.as_ref().and_then(Identity::validity);
             certificate(
                 format!("upstream {}", upstream.name),
                 "client certificate",
                 Some(&upstream.name),
-                at,
+                validity,
             );
         }
     }
@@ -124,8 +118,10 @@ mod tests {
         let renewed: Timestamp = "2199-04-01T00:00:00Z".parse().unwrap();
         let found = expiries(&config, |name| (name == "person").then_some(renewed));
         assert_eq!(found.last().unwrap().upstream.as_deref(), Some("up"));
-        let found: Vec<_> =
-            found.iter().map(|ends| (ends.kind, &*ends.subject, ends.what, ends.at.to_string())).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|ends| (ends.kind, &*ends.subject, ends.what, ends.validity.until.to_string()))
+            .collect();
         let day = "2199-06-30T00:00:00Z".to_owned();
         let want = [
             (ExpiryKind::Secret, "oauth m365", "client secret"),

@@ -39,7 +39,7 @@ struct Entry {
     /// Since when it is gone, if it is.
     gone: Option<i64>,
     /// How near it was when it was told.
-    step: Option<i64>,
+    step: Option<u64>,
     /// What was told.
     text: String,
     action: String,

@@ -5,25 +5,19 @@ use jiff::Timestamp;
 use super::trouble::{AlertCause, StandingTrouble, TroubleKey};
 use crate::expiry::{Expiry, ExpiryVerdict};
 
-/// Days before an end at which it is said again.
-const DAYS: [i64; 4] = [1, 3, 14, 30];
-const DAY: i64 = 24 * 3600;
-
 /// The trouble that something is which ends, unless there is time.
 pub(super) fn trouble(ends: &Expiry, now: Timestamp) -> Option<StandingTrouble> {
     let text = match ends.verdict(now) {
         ExpiryVerdict::Over(text) | ExpiryVerdict::Soon(text) => text,
         ExpiryVerdict::Later(_) => return None,
     };
-    let left = ends.at.as_second() - now.as_second();
-    let step = if left <= 0 { Some(0) } else { DAYS.into_iter().find(|days| left <= days * DAY) };
     let upstream = ends.upstream.as_deref().unwrap_or_default();
     Some(StandingTrouble {
         key: TroubleKey::of_upstream(AlertCause::Expiring, upstream)
             .about(format!("{} {}", ends.subject, ends.what)),
         text: format!("{}: {text}", ends.subject),
         action: ends.action.clone(),
-        step,
+        step: ends.validity.step(now),
     })
 }
 
@@ -43,8 +37,10 @@ mod tests {
         let config = Config::from_toml(text, Path::new("/")).unwrap().config;
         let renewed: Timestamp = "2026-11-26T00:00:00Z".parse().unwrap();
         let found = expiries(&config, |name| (name == "m365").then_some(renewed));
-        let shown: Vec<String> =
-            found.iter().map(|one| format!("{}: {} {:.10}", one.subject, one.what, one.at)).collect();
+        let shown: Vec<String> = found
+            .iter()
+            .map(|one| format!("{}: {} {:.10}", one.subject, one.what, one.validity.until))
+            .collect();
         assert_eq!(shown.len(), 2, "{shown:?}");
         let at = |text: &str| -> Timestamp { text.parse().unwrap() };
         let secret = found.iter().find(|one| one.what == "client secret").unwrap();

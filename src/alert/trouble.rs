@@ -119,7 +119,7 @@ pub struct StandingTrouble {
     pub action: String,
     /// For what has yet to come, how near it is: the days that are left at most. It is told again when that gets less, all else
     /// each day.
-    pub step: Option<i64>,
+    pub step: Option<u64>,
 }
 
 /// A line for people: what is wrong, and what to do.

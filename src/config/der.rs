@@ -66,9 +66,9 @@ pub(super) fn body(certificate: &[u8]) -> Option<CertificateBody<'_>> {
     Some(CertificateBody { issuer, validity: [not_before, not_after], subject, rest })
 }
 
-/// When a certificate expires (RFC 5280 4.1.2.5): `notAfter` as `YYYYMMDDHHMMSSZ`.
-pub(super) fn not_after(certificate: &[u8]) -> Option<String> {
-    body(certificate).map(|body| body.validity[1].clone())
+/// How long a certificate holds (RFC 5280 4.1.2.5): `notBefore` and `notAfter`, as `YYYYMMDDHHMMSSZ`.
+pub(super) fn validity(certificate: &[u8]) -> Option<[String; 2]> {
+    body(certificate).map(|body| body.validity)
 }
 
 /// Whether a certificate, in DER, names itself as its issuer (RFC 5280 3.2).
@@ -93,18 +93,21 @@ fn time(der: &[u8]) -> Option<(String, &[u8])> {
 mod tests {
     use super::*;
 
-    fn dated(year: i32) -> Option<String> {
+    fn dated(year: i32) -> Option<[String; 2]> {
         let mut params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(year - 1, 3, 7);
         params.not_after = rcgen::date_time_ymd(year, 3, 7);
         let key = rcgen::KeyPair::generate().unwrap();
-        not_after(params.self_signed(&key).unwrap().der())
+        validity(params.self_signed(&key).unwrap().der())
     }
 
     #[test]
-    fn finds_the_end_of_a_certificate() {
-        assert_eq!(dated(2031).as_deref(), Some("20310307000000Z"));
-        assert_eq!(dated(1999).as_deref(), Some("19990307000000Z"));
-        assert_eq!(dated(2077).as_deref(), Some("20770307000000Z"));
+    fn finds_how_long_a_certificate_holds() {
+        // Either form of a time, and one of each.
+        for year in [1999, 2031, 2050, 2077] {
+            let want = [year - 1, year].map(|year| format!("{year}0307000000Z"));
+            assert_eq!(dated(year), Some(want));
+        }
     }
 
     #[test]
@@ -127,7 +130,7 @@ mod tests {
         let params = rcgen::CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
         let der = params.self_signed(&key).unwrap().der().to_vec();
         for length in 0..der.len() {
-            assert_eq!(not_after(&der[..length]), None, "{length}");
+            assert_eq!(validity(&der[..length]), None, "{length}");
         }
     }
 }

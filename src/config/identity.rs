@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use rustls_pki_types::pem::{self, PemObject};
@@ -14,17 +13,16 @@ use tokio_rustls::rustls::{Error, InconsistentKeys, SignatureScheme};
 
 use super::reader::Section;
 use super::{der, files};
+use crate::time::Validity;
 
 /// The longest file of certificates or of a key, in octets.
 const LONGEST: u64 = 1024 * 1024;
-/// A certificate that expires sooner than this is worth a warning.
-const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// A certificate chain and the private key of its first certificate. They belong together.
 #[derive(Clone)]
 pub struct Identity {
     certified: Arc<CertifiedKey>,
-    expires: Option<Timestamp>,
+    validity: Option<Validity>,
 }
 
 impl Identity {
@@ -34,10 +32,10 @@ impl Identity {
         self.certified.clone()
     }
 
-    /// When the certificate expires.
+    /// How long the certificate holds.
     #[must_use]
-    pub fn expires(&self) -> Option<Timestamp> {
-        self.expires
+    pub fn validity(&self) -> Option<Validity> {
+        self.validity
     }
 
     /// What signs mail with its key, as every mail program verifies it (RFC 8551 2.2): RSA or ECDSA with P-256, each with
@@ -57,7 +55,8 @@ impl Identity {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect();
         let chain = chain.map_err(IdentityFault::Certificate)?;
         let first = chain.first().ok_or(IdentityFault::NoCertificate)?;
-        let expires = der::not_after(first).and_then(|text| timestamp(&text));
+        let validity = der::validity(first)
+            .and_then(|[from, until]| Some(Validity { from: timestamp(&from), until: timestamp(&until)? }));
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(IdentityFault::NoKey)?;
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         let certified = certified.map_err(|error| match error {
@@ -65,7 +64,7 @@ impl Identity {
             Error::InvalidCertificate(_) => IdentityFault::Damaged,
             _ => IdentityFault::Key,
         })?;
-        Ok(Self { certified: Arc::new(certified), expires })
+        Ok(Self { certified: Arc::new(certified), validity })
     }
 }
 
@@ -84,7 +83,7 @@ impl fmt::Debug for Identity {
         let certificates = self.certified.cert.len();
         f.debug_struct("Identity")
             .field("certificates", &certificates)
-            .field("expires", &self.expires)
+            .field("expires", &self.validity.map(|validity| validity.until))
             .finish_non_exhaustive()
     }
 }
@@ -175,14 +174,12 @@ fn explain(section: &Section<'_>, fault: &IdentityFault, certificate: &NamedFile
 
 /// Warns of a certificate that has expired, or soon will.
 pub(super) fn warn_of_expiry(section: &Section<'_>, key: &str, identity: &Identity) {
-    let Some(expires) = identity.expires else { return };
-    let now = section.context.machine.now;
-    let what = if expires <= now {
-        format!("expired at {expires}")
-    } else if now.duration_until(expires).unsigned_abs() < SOON {
-        format!("expires at {expires}")
-    } else {
-        return;
+    let Some(validity) = identity.validity else { return };
+    let until = validity.until;
+    let what = match validity.step(section.context.machine.now) {
+        None => return,
+        Some(0) => format!("expired at {until}"),
+        Some(_) => format!("expires at {until}"),
     };
     section.warning(&section.place_of(key), key, &what, "renew it");
 }
@@ -208,7 +205,7 @@ mod tests {
     fn a_pair_must_belong_together() {
         let ((certificate, key), (_, other)) = (pair(2040), pair(2040));
         let identity = Identity::from_pem(&certificate, &key).unwrap();
-        assert_eq!(identity.expires().unwrap().to_string(), "2040-01-02T00:00:00Z");
+        assert_eq!(identity.validity().unwrap().until.to_string(), "2040-01-02T00:00:00Z");
         assert_eq!(identity.certified_key().cert.len(), 1);
         let another = pair(2040).0;
         let chain = format!("{certificate}{another}");

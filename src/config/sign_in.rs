@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use url::Url;
 
 use super::{Identity, Proxy};
+use crate::time::Validity;
 
 /// A sign-in: an application that is registered at a provider, and how it gets tokens there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,16 +152,16 @@ impl SignIn {
         }
     }
 
-    /// When that by which the application proves itself is no good any more, and what it is: a secret or a certificate.
+    /// How long that by which the application proves itself is good, and what it is: a secret or a certificate.
     #[must_use]
-    pub fn proof_expires(&self) -> Option<(ExpiryKind, Timestamp)> {
+    pub fn proof_validity(&self) -> Option<(ExpiryKind, Validity)> {
         let certificate = match &self.proof {
-            ClientProof::Certificate(certificate) => certificate.identity.expires(),
+            ClientProof::Certificate(certificate) => certificate.identity.validity(),
             ClientProof::None | ClientProof::Secret(_) | ClientProof::AssertionFile(_) => None,
         };
         let secret = || self.secret_expires?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
-        let certificate = certificate.map(|at| (ExpiryKind::Certificate, at));
-        certificate.or_else(|| secret().map(|at| (ExpiryKind::Secret, at)))
+        let certificate = certificate.map(|validity| (ExpiryKind::Certificate, validity));
+        certificate.or_else(|| secret().map(|end| (ExpiryKind::Secret, Validity::until(end))))
     }
 }
 

@@ -75,6 +75,7 @@ mod tests {
     use super::*;
     use crate::config::ExpiryKind;
     use crate::doctor::Level;
+    use crate::time::Validity;
 
     fn only(found: &[Diagnosis]) -> Level {
         let [finding] = found else { panic!("{found:?}") };
@@ -93,7 +94,8 @@ mod tests {
         ] {
             let (kind, subject, action) = (ExpiryKind::Secret, "oauth m365".to_owned(), "renew".to_owned());
             let (what, upstream) = ("client secret", None);
-            let ends = Expiry { kind, subject, what, upstream, at: at.parse().unwrap(), action };
+            let validity = Validity::until(at.parse().unwrap());
+            let ends = Expiry { kind, subject, what, upstream, validity, action };
             assert_eq!(only(&judge_expiry(&ends, now)), want, "{at}");
         }
     }

@@ -6,11 +6,10 @@ use jiff::Timestamp;
 
 use super::error::connect_action;
 use crate::config::{ExpiryKind, SignIn, SignInProvider};
-use crate::time::{Moment, Timeline};
+use crate::time::{Moment, Timeline, Validity};
 
-/// Days before the end at which it is said.
-const DAYS: [i64; 4] = [1, 3, 14, 30];
-const DAY: i64 = 24 * 3600;
+/// Ends of one thing that are no further apart are the same: that of an age is worked out anew each time, by clocks.
+const SAME: Duration = Duration::from_hours(12);
 /// How often to look.
 pub(super) const LOOK_EVERY: Duration = Duration::from_hours(6);
 
@@ -21,15 +20,15 @@ pub struct SignInDeadline {
     pub kind: ExpiryKind,
     /// What it is, in words.
     pub what: &'static str,
-    /// When.
-    pub at: Timestamp,
+    /// How long it holds.
+    pub validity: Validity,
     /// What to do before.
     pub action: String,
 }
 
 /// Remembers what has been said.
 #[derive(Debug, Default)]
-pub(super) struct ExpiryWatch(Vec<(SignInDeadline, i64)>);
+pub(super) struct ExpiryWatch(Vec<(SignInDeadline, u64)>);
 
 /// What of a sign-in will end; `renewed` is when the provider last gave something for its grant.
 pub(super) fn deadlines(
@@ -52,33 +51,30 @@ pub fn sign_in_deadlines(sign_in: &SignIn, renewed: Option<Timestamp>) -> Vec<Si
     let sign_in_ends = renewed.zip(idle).map(|(renewed, idle)| SignInDeadline {
         kind: ExpiryKind::Token,
         what: "sign-in",
-        at: renewed.saturating_add(idle).unwrap_or(Timestamp::MAX),
+        validity: Validity::until(renewed.saturating_add(idle).unwrap_or(Timestamp::MAX)),
         action: connect_action(&sign_in.name),
     });
-    let proof_ends = sign_in.proof_expires().map(|(kind, at)| {
+    let proof_ends = sign_in.proof_validity().map(|(kind, validity)| {
         let what = if kind == ExpiryKind::Certificate { "client certificate" } else { "client secret" };
         let action = format!(
             "make another {what}, give it to the provider, and write it into [[oauth]] {}",
             sign_in.name
         );
-        SignInDeadline { kind, what, at, action }
+        SignInDeadline { kind, what, validity, action }
     });
     [sign_in_ends, proof_ends].into_iter().flatten().collect()
 }
 
 impl ExpiryWatch {
-    /// Those of which something new is to be said: each once for each of [`DAYS`], and once when it has ended.
+    /// Those of which something new is to be said: each once for each step of [`Validity::step`].
     pub(super) fn news(&mut self, deadlines: Vec<SignInDeadline>, now: Timestamp) -> Vec<SignInDeadline> {
         let mut news = Vec::new();
         let mut said = Vec::new();
         for deadline in deadlines {
-            let left = deadline.at.as_second() - now.as_second();
-            let step = if left <= 0 { Some(0) } else { DAYS.into_iter().find(|days| left <= days * DAY) };
-            let Some(step) = step else { continue };
-            let before = self
-                .0
-                .iter()
-                .find(|(other, _)| other.what == deadline.what && is_same(other.at, deadline.at));
+            let Some(step) = deadline.validity.step(now) else { continue };
+            let before = self.0.iter().find(|(other, _)| {
+                other.what == deadline.what && is_same(other.validity.until, deadline.validity.until)
+            });
             if before.is_none_or(|(_, last)| *last > step) {
                 news.push(deadline.clone());
             }
@@ -89,9 +85,8 @@ impl ExpiryWatch {
     }
 }
 
-/// Whether it is the same end. That of an age is worked out anew each time, by clocks.
 fn is_same(one: Timestamp, other: Timestamp) -> bool {
-    (one.as_second() - other.as_second()).abs() < DAY / 2
+    one.duration_until(other).unsigned_abs() < SAME
 }
 
 #[cfg(test)]
@@ -104,7 +99,7 @@ mod tests {
         let deadline = SignInDeadline {
             kind: ExpiryKind::Secret,
             what: "client secret",
-            at: end,
+            validity: Validity::until(end),
             action: String::new(),
         };
         let mut watch = ExpiryWatch::default();
@@ -117,11 +112,11 @@ mod tests {
         }
         assert_eq!(said, [30 * 24, 14 * 24, 3 * 24, 24, 0]);
         // A start says what is near at once.
-        let now = Timestamp::from_second(end.as_second() - 5 * DAY).unwrap();
+        let now = Timestamp::from_second(end.as_second() - 5 * 24 * 3600).unwrap();
         assert_eq!(ExpiryWatch::default().news(vec![deadline.clone()], now).len(), 1);
         // What was put off is said again when it is near again.
         let later =
-            SignInDeadline { at: Timestamp::from_second(end.as_second() + 60 * DAY).unwrap(), ..deadline };
+            SignInDeadline { validity: Validity::until(end + Duration::from_hours(60 * 24)), ..deadline };
         assert!(watch.news(vec![later], now).is_empty());
     }
 }

@@ -39,8 +39,8 @@ pub(super) fn store_failed(sign_in: &str, error: &StoreError, effect: &str) {
 }
 
 pub(super) fn expiring(sign_in: &str, deadline: &SignInDeadline) {
-    let SignInDeadline { what, at, action, .. } = deadline;
-    let reason = format!("the {what} expires on {}", at.strftime("%Y-%m-%d"));
-    let next = time(Some(*at));
+    let SignInDeadline { what, validity, action, .. } = deadline;
+    let reason = format!("the {what} expires on {}", validity.until.strftime("%Y-%m-%d"));
+    let next = time(Some(validity.until));
     tracing::warn!(event = "token_expiring", sign_in, reason, next, action);
 }

@@ -7,7 +7,7 @@ const MINUTE: i64 = 60_000;
 const HOURS: i64 = 60 * MINUTE;
 const START: i64 = 1_795_000_000_000;
 
-fn trouble(name: &str, step: Option<i64>) -> StandingTrouble {
+fn trouble(name: &str, step: Option<u64>) -> StandingTrouble {
     StandingTrouble {
         key: TroubleKey::of_upstream(AlertCause::UpstreamDisabled, name),
         text: format!("upstream {name}: 535 no"),
@@ -85,7 +85,7 @@ fn what_has_yet_to_come_is_told_again_when_it_is_nearer() {
     let mut book = TroubleBook::default();
     let mut days = Vec::new();
     for left in (0..=30).rev() {
-        let step = [0, 1, 3, 14, 30].into_iter().find(|step| left <= *step);
+        let step = [0, 1, 3, 14, 30].into_iter().find(|&step| left <= step as i64);
         let standing = Troubles { troubles: vec![trouble("a", step)], ..Troubles::default() };
         if !told(&mut book, &standing, (30 - left) * 24 * 60).is_empty() {
             days.push(left);

@@ -1,7 +1,6 @@
 //! `[[oauth]]`
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -13,11 +12,10 @@ use crate::config::fault::SourcePlace;
 use crate::config::reader::Section;
 use crate::config::words::quoted;
 use crate::config::{ClientProof, NO_CLIENT_ID, Proxy, SignIn, SignInFlow, SignInProvider, proxy};
+use crate::time::Validity;
 
 const WRITE_NAME: &str = r#"write a name of letters, digits, "-", "_" and ".", such as "m365""#;
 const WRITE_SCOPE: &str = "write what the provider's documentation says, with spaces between";
-/// A secret that expires sooner than this is worth a warning.
-const SOON: Duration = Duration::from_hours(30 * 24);
 /// Names of Microsoft for organizations in general; an application can't sign in at them by itself.
 const ANY_TENANT: [&str; 3] = ["common", "organizations", "consumers"];
 
@@ -275,13 +273,10 @@ fn check_expiry(section: &Section<'_>, expires: Option<Date>, proof: &ClientProo
         return;
     }
     let Ok(end) = date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp()) else { return };
-    let now = section.context.machine.now;
-    let what = if end <= now {
-        format!("says that the client secret expired on {date}")
-    } else if now.duration_until(end).unsigned_abs() < SOON {
-        format!("says that the client secret expires on {date}")
-    } else {
-        return;
+    let what = match Validity::until(end).step(section.context.machine.now) {
+        None => return,
+        Some(0) => format!("says that the client secret expired on {date}"),
+        Some(_) => format!("says that the client secret expires on {date}"),
     };
     section.warning(&place, "secret_expires", &what, "make a new secret at the provider, and write its date");
 }

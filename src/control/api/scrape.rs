@@ -190,8 +190,8 @@ fn write_ends(text: &mut Exposition, state: &ApiState, found: &RelayState) {
     let renewed = |name: &str| known(name)?.renewed_at.as_ref()?.parse().ok();
     let mut ends: BTreeMap<(&'static str, String), Timestamp> = BTreeMap::new();
     for end in expiries(&state.config, renewed) {
-        let first = ends.entry((end.kind.name(), end.subject)).or_insert(end.at);
-        *first = end.at.min(*first);
+        let first = ends.entry((end.kind.name(), end.subject)).or_insert(end.validity.until);
+        *first = end.validity.until.min(*first);
     }
     let now = state.timeline.wall();
     let mut left = text.begin(&families::EXPIRY);

@@ -94,7 +94,7 @@ fn each_proof_is_what_was_written() {
     assert!(matches!(secret.proof, ClientProof::Secret(_)) && secret.provider == SignInProvider::Microsoft);
     let certificate = by("client_certificate = \"app.pem\"\nclient_key = \"app.key\"").unwrap();
     assert!(
-        matches!(certificate.proof, ClientProof::Certificate(_)) && certificate.proof_expires().is_some()
+        matches!(certificate.proof, ClientProof::Certificate(_)) && certificate.proof_validity().is_some()
     );
     let assertion = by("assertion_file = \"later.jwt\"").unwrap();
     assert!(matches!(&assertion.proof, ClientProof::AssertionFile(path) if path.ends_with("later.jwt")));
