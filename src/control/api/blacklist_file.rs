@@ -5,30 +5,23 @@ use std::io;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract;
 use axum::extract::rejection::{BytesRejection, JsonRejection};
-use axum::extract::{self, DefaultBodyLimit};
 use axum::response::Response;
 use tokio::sync::mpsc;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::control::blacklist_file::{FileLine, ImportReader, listed_learned, listed_pattern};
 use crate::control::view::{ImportAnswer, LearnRequest, LearnedAddress, LearnedLine};
-use crate::control::{ApiError, ApiState, SharedState, Streams};
+use crate::control::{ApiError, ApiState, Streams};
 use crate::mail::Address;
 use crate::store::{BlacklistFilter, ImportedEntry, Learned, LearnedMailbox, ListingEnd};
 
 /// The largest file in one request, in octets: some 80,000 entries.
-const MAX_FILE: usize = 8 << 20;
+pub(super) const MAX_FILE: usize = 8 << 20;
 /// Entries that are written in one transaction: others want to write, too.
 const PORTION: usize = 1_000;
 /// Mailboxes in one request at most.
 const MAX_LEARNED: usize = 1_000;
-
-/// What takes larger bodies than others do.
-pub(super) fn routes() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new().routes(routes!(import)).routes(routes!(learn)).layer(DefaultBodyLimit::max(MAX_FILE))
-}
 
 /// The whole blacklist as CSV, which an import reads again.
 #[utoipa::path(

@@ -1,7 +1,7 @@
 //! The requests under `/api/v1`, a file per subject.
 //!
-//! A route stands in one of two lists: what everybody may see who comes in, and what needs the role admin. By these lists
-//! requests are judged, and the document that describes the interface is made.
+//! An endpoint stands in one of a few lists: what is open, what everybody may see who comes in, what needs the role admin. By these
+//! lists requests are judged, and the document that describes the interface is made.
 
 mod alerts;
 mod blacklist;
@@ -9,6 +9,7 @@ mod blacklist_file;
 mod bulk;
 mod content;
 mod describe;
+mod endpoint;
 mod events;
 mod following;
 mod health;
@@ -41,9 +42,8 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use self::endpoint::{Endpoints, endpoints};
 use super::access::{self, Caller};
 use super::view::ROOT;
 use super::{ApiError, SharedState};
@@ -54,82 +54,89 @@ const MAX_BODY: usize = 64 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(70);
 
 /// What everybody may see who comes in.
-fn viewer_routes() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new()
-        .routes(routes!(status::show))
-        .routes(routes!(queue::list))
-        .routes(routes!(release::plan))
-        .routes(routes!(queue::show))
-        .routes(routes!(history::list))
-        .routes(routes!(blacklist::list))
-        .routes(routes!(blacklist::check))
-        .routes(routes!(blacklist_file::export))
-        .routes(routes!(limits::show))
-        .routes(routes!(upstreams::list))
-        .routes(routes!(send::plan))
-        .routes(routes!(sign_ins::list))
-        .routes(routes!(test_mode::show))
-        .routes(routes!(events::follow))
+fn viewer_endpoints() -> Endpoints {
+    endpoints![
+        status::show,
+        queue::list,
+        release::plan,
+        queue::show,
+        history::list,
+        blacklist::list,
+        blacklist::check,
+        blacklist_file::export,
+        limits::show,
+        upstreams::list,
+        send::plan,
+        sign_ins::list,
+        test_mode::show,
+        events::follow,
+    ]
 }
 
 /// What shows contents, or changes something.
-fn admin_routes() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new()
-        .routes(routes!(queue::retry_all))
-        .routes(routes!(release::release_all))
-        .routes(routes!(bulk::run))
-        .routes(routes!(queue::delete))
-        .routes(routes!(content::show))
-        .routes(routes!(content::export))
-        .routes(routes!(queue::retry))
-        .routes(routes!(queue::hold))
-        .routes(routes!(release::release))
-        .routes(routes!(history::forget))
-        .routes(routes!(resend::resend))
-        .routes(routes!(blacklist::add, blacklist::remove))
-        .routes(routes!(limits::reset))
-        .routes(routes!(upstreams::make_default))
-        .routes(routes!(upstreams::enable))
-        .routes(routes!(upstreams::disable))
-        .routes(routes!(trace::follow))
-        .routes(routes!(probe::run))
-        .routes(routes!(sign_ins::accept))
-        .routes(routes!(alerts::test))
-        .routes(routes!(reload::reload))
-        .routes(routes!(test_mode::set))
-        // A content is bounded by what reads it.
-        .merge(OpenApiRouter::new().routes(routes!(send::submit)).layer(DefaultBodyLimit::disable()))
-        .merge(blacklist_file::routes())
+fn admin_endpoints() -> Endpoints {
+    endpoints![
+        queue::retry_all,
+        release::release_all,
+        bulk::run,
+        queue::delete,
+        content::show,
+        content::export,
+        queue::retry,
+        queue::hold,
+        release::release,
+        history::forget,
+        resend::resend,
+        blacklist::add,
+        blacklist::remove,
+        limits::reset,
+        upstreams::make_default,
+        upstreams::enable,
+        upstreams::disable,
+        trace::follow,
+        probe::run,
+        sign_ins::accept,
+        alerts::test,
+        reload::reload,
+        test_mode::set,
+    ]
+    // A content is bounded by what reads it.
+    .merge(endpoints![send::submit].of_body(DefaultBodyLimit::disable()))
+    .merge(
+        endpoints![blacklist_file::import, blacklist_file::learn]
+            .of_body(DefaultBodyLimit::max(blacklist_file::MAX_FILE)),
+    )
 }
 
-/// What a viewer sees, too, and what needs no token where the configuration says so: it lies where scrapers look for it.
-fn metrics_route() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new().routes(routes!(metrics::show))
+/// All endpoints, by who may ask for them.
+struct AllEndpoints {
+    /// Whoever comes.
+    open: Endpoints,
+    /// What a viewer sees, too, and what needs no token where the configuration says so: it lies where scrapers look for it.
+    scraped: Endpoints,
+    viewer: Endpoints,
+    admin: Endpoints,
 }
 
-/// All routes, each list with what describes it.
-struct Described {
-    open: OpenApiRouter<SharedState>,
-    scraped: OpenApiRouter<SharedState>,
-    viewer: OpenApiRouter<SharedState>,
-    admin: OpenApiRouter<SharedState>,
-}
-
-fn described() -> Described {
-    let open = OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready));
-    Described { open, scraped: metrics_route(), viewer: viewer_routes(), admin: admin_routes() }
+fn all_endpoints() -> AllEndpoints {
+    AllEndpoints {
+        open: endpoints![health::alive, health::ready],
+        scraped: endpoints![metrics::show],
+        viewer: viewer_endpoints(),
+        admin: admin_endpoints(),
+    }
 }
 
 fn all_routes() -> Router<SharedState> {
-    let Described { open, scraped, viewer, admin } = described();
+    let AllEndpoints { open, scraped, viewer, admin } = all_endpoints();
     let api = Router::new()
         .route("/openapi.json", get(show_document))
-        .merge(Router::from(viewer))
-        .merge(Router::from(admin).route_layer(middleware::from_fn(access::admin_alone)));
+        .merge(viewer.into_router())
+        .merge(admin.into_router().route_layer(middleware::from_fn(access::admin_alone)));
     Router::new()
         .nest(ROOT, api)
-        .merge(Router::from(open))
-        .merge(Router::from(scraped))
+        .merge(open.into_router())
+        .merge(scraped.into_router())
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::NoMethod)
 }
@@ -137,13 +144,8 @@ fn all_routes() -> Router<SharedState> {
 /// The document that describes the interface (`OpenAPI` 3.1).
 #[must_use]
 pub fn openapi() -> Value {
-    let Described { open, scraped, viewer, admin } = described();
-    describe::document(
-        open.into_openapi(),
-        scraped.into_openapi(),
-        viewer.into_openapi(),
-        admin.into_openapi(),
-    )
+    let AllEndpoints { open, scraped, viewer, admin } = all_endpoints();
+    describe::document(open.openapi(), scraped.openapi(), viewer.openapi(), admin.openapi())
 }
 
 /// The document takes megabytes until it is text: it is made when somebody asks, and once.
