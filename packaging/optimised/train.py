@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a relay does all day, for a build that measures itself: starts at rest, and mail in and out, in clear text and over TLS.
 
-    train.py BINARY
+    train.py BINARY             a minute
+    train.py BINARY --brief     each once and little of it, to see that it works
 
 One relay takes mail from smtplib and sends it to a second one of the same binary, which captures it, so that both halves of a
 session are there. Nothing but Python and openssl is needed. The binary says by itself where its profile goes.
@@ -137,9 +138,10 @@ def load(port, trust, sessions, count, octets):
 
 
 def main():
-    if len(sys.argv) != 2:
+    binary, *options = sys.argv[1:] or sys.exit(__doc__)
+    if options not in ([], ["--brief"]):
         sys.exit(__doc__)
-    binary = os.path.abspath(sys.argv[1])
+    binary, part = os.path.abspath(binary), 10 if options else 1
     with tempfile.TemporaryDirectory(prefix="mailsluice-training-") as folder:
         folder = Path(folder)
         make_certificates = Path(__file__).parents[2] / "certs" / "make-dev-certs"
@@ -147,7 +149,7 @@ def main():
         subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", folder / "dkim.pem"], check=True)
         os.chmod(folder / "dkim.pem", 0o600)
         trust = ssl.create_default_context(cafile=folder / "ca.pem")
-        for number in range(STARTS):
+        for number in range(STARTS if part == 1 else 1):
             port = free_port()
             with Relay(binary, folder / f"rest{number}", RECEIVER.format(port=port)):
                 time.sleep(REST_SECONDS)
@@ -159,13 +161,14 @@ def main():
         ):
             for port, context in [(clear, None), (encrypted, trust)]:
                 for sessions, count, octets in LOADS:
+                    count = max(1, count // part)
                     began = time.monotonic()
                     load(port, context, sessions, count, octets)
                     while sender.waiting():
                         if time.monotonic() - began > PATIENCE_SECONDS:
                             sys.exit((sender.folder / "log").read_text()[-4000:])
                         time.sleep(0.2)
-                    print(f"{sessions} sessions, {count} messages of {octets} octets each: sent", flush=True)
+                    print(f"sessions {sessions}, messages of each {count}, octets of each {octets}: sent", flush=True)
 
 
 if __name__ == "__main__":
