@@ -78,15 +78,15 @@ def free_port():
 class Relay:
     """A relay with a folder of its own, from its start to its orderly end, at which it writes its profile."""
 
-    def __init__(self, binary, folder, config):
-        self.binary, self.folder = binary, folder
+    def __init__(self, binary, folder, config, under=()):
+        self.folder, self.under = folder, under
         folder.mkdir()
         (folder / "mailsluice.toml").write_text(config)
         self.words = [binary, "--config", str(folder / "mailsluice.toml")]
 
     def __enter__(self):
         with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen([*self.words, "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.under, *self.words, "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.waiting() is None:
             if self.process.poll() is not None or time.monotonic() > deadline:

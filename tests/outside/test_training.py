@@ -16,5 +16,7 @@ def test_the_training_of_the_optimised_build_runs():
     assert len(lines) == 8 and all(line.endswith(": sent") for line in lines), done.stdout
 
 
-def test_the_build_is_a_script_that_bash_reads():
+def test_the_other_scripts_can_be_read():
     subprocess.run(["bash", "-n", TRAIN.with_name("build")], check=True, timeout=20)
+    done = subprocess.run([sys.executable, TRAIN.with_name("order.py")], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "order.py BINARY" in done.stderr, done.stderr
