@@ -17,9 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from train import RECEIVER, REST_SECONDS, Relay, free_port
+from train import SENDER, Relay, free_port, make_keys
 
 EMULATOR = "qemu-x86_64"
+# What is done every half a minute at most is seen then.
+REST_SECONDS = 40
 # An order of fewer is no order: nothing was seen.
 LEAST = 1_000
 
@@ -47,10 +49,9 @@ def main():
     binary = os.path.realpath(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="mailsluice-order-") as folder:
         folder = Path(folder)
-        make_certificates = Path(__file__).parents[2] / "certs" / "make-dev-certs"
-        subprocess.run([make_certificates, folder], check=True, stdout=subprocess.DEVNULL)
+        make_keys(folder)
         seen = folder / "seen"
-        config = RECEIVER.format(port=free_port())
+        config = SENDER.format(clear=free_port(), encrypted=free_port(), receiver=free_port())
         with Relay(binary, folder / "relay", config, under=[EMULATOR, "-d", "in_asm", "-D", str(seen)]) as relay:
             base = loaded_at(relay.process.pid, binary)
             time.sleep(REST_SECONDS)

@@ -75,6 +75,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def make_keys(folder):
+    """The certificates that the configurations name, and the key that signs."""
+    make_certificates = Path(__file__).parents[2] / "certs" / "make-dev-certs"
+    subprocess.run([make_certificates, folder], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", folder / "dkim.pem"], check=True)
+    os.chmod(folder / "dkim.pem", 0o600)
+
+
 class Relay:
     """A relay with a folder of its own, from its start to its orderly end, at which it writes its profile."""
 
@@ -144,10 +152,7 @@ def main():
     binary, part = os.path.abspath(binary), 10 if options else 1
     with tempfile.TemporaryDirectory(prefix="mailsluice-training-") as folder:
         folder = Path(folder)
-        make_certificates = Path(__file__).parents[2] / "certs" / "make-dev-certs"
-        subprocess.run([make_certificates, folder], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", folder / "dkim.pem"], check=True)
-        os.chmod(folder / "dkim.pem", 0o600)
+        make_keys(folder)
         trust = ssl.create_default_context(cafile=folder / "ca.pem")
         for number in range(STARTS if part == 1 else 1):
             port = free_port()
