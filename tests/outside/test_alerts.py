@@ -14,6 +14,10 @@ from http.server import ThreadingHTTPServer
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from network import JsonHandler, free_port, wait_until
 from sink import Sink
@@ -123,6 +127,17 @@ def paged(page):
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def certificate_of_a_year(path, end):
+    """A certificate for localhost that has been good for a year on the day `end`: `path`.pem, and its key `path`.key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    until = datetime.datetime.combine(end, datetime.time(), datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), until - datetime.timedelta(days=365), until)
+    path.with_suffix(".pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    path.with_suffix(".key").touch(0o600)
+    path.with_suffix(".key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
 def test_each_trouble_is_told_once_and_its_end_once(tmp_path, start_relay, sink, hook, server_tls):
     page = tmp_path / "page"
     page.write_text('#!/bin/sh\ncat >>"$1"\n')
@@ -135,13 +150,16 @@ def test_each_trouble_is_told_once_and_its_end_once(tmp_path, start_relay, sink,
         '[[upstream]]\nname = "cloud"\nenabled = false\nhost = "127.0.0.1"\nuser = "c@cloud.example"\noauth = "cloud"\n'
         'filter = ["cloud.example"]\n'
     )
-    listener = (
-        f'[[listener]]\naddress = "127.0.0.1:{free_port()}"\ntls = "starttls"\n'
-        f'certificate = "{server_tls}/server.pem"\nkey = "{server_tls}/server.key"\n'
+    ending = tmp_path / "ending"
+    certificate_of_a_year(ending, soon)
+    # That of the party holds for two days, so it is renewed late: no trouble.
+    listeners = "".join(
+        f'[[listener]]\naddress = "127.0.0.1:{free_port()}"\ntls = "starttls"\ncertificate = "{name}.pem"\nkey = "{name}.key"\n'
+        for name in (ending, server_tls / "server")
     )
     with upstreams() as three:
         gate, quiet, _ = three
-        troubles = {"queue": f"min_free_disk = {free // 2}\n", "more": oauth + listener}
+        troubles = {"queue": f"min_free_disk = {free // 2}\n", "more": oauth + listeners}
         relay = start_relay(configuration(sink, three, hook, page, troubles))
         for name in ("gate", "quiet"):
             send(relay, name, "customer@elsewhere.example")

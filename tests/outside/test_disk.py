@@ -140,7 +140,7 @@ def test_killed_at_a_sync(nth, tmp_path, sink):
 def test_a_full_disk_is_told_before_the_content(start_relay, sink):
     relay = start_relay('[queue]\nmin_free_disk = "900000GiB"\n' + upstream_to(sink.port))
     assert try_to_send(relay, 1) == 452
-    assert any(event["level"].lower() == "error" for event in relay.events()), relay.log_tail()
+    wait_until(lambda: any(event["level"].lower() == "error" for event in relay.events()), 10, relay.log_tail)
 
 
 def test_a_full_queue_is_told(start_relay, sink):

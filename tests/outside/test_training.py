@@ -1,15 +1,16 @@
 """The load that the optimised build is trained with (packaging/optimised) runs with the relay as it is."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from relay import binary
 
 TRAIN = Path(__file__).parents[2] / "packaging/optimised/train.py"
 
 
 def test_the_training_of_the_optimised_build_runs():
-    done = subprocess.run([sys.executable, TRAIN, os.environ["MAILSLUICE_BIN"], "--brief"],
+    done = subprocess.run([sys.executable, TRAIN, binary(), "--brief"],
                           capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
