@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Which functions, and which split off parts of them, a relay runs from its start until it rests, in the order of their first run:
-a line for each symbol, for a linker's --symbol-ordering-file.
+"""Which functions, and which split off parts of them, a relay runs from its start until it rests, a client that only looks in included,
+in the order of their first run: a line for each symbol, for a linker's --symbol-ordering-file.
 
     order.py BINARY
 
@@ -11,6 +11,7 @@ is written in C or comes with the compiler is seen, too.
 import bisect
 import os
 import re
+import smtplib
 import subprocess
 import sys
 import tempfile
@@ -51,9 +52,12 @@ def main():
         folder = Path(folder)
         make_keys(folder)
         seen = folder / "seen"
-        config = SENDER.format(clear=free_port(), encrypted=free_port(), receiver=free_port())
+        clear = free_port()
+        config = SENDER.format(clear=clear, encrypted=free_port(), receiver=free_port())
         with Relay(binary, folder / "relay", config, under=[EMULATOR, "-d", "in_asm", "-D", str(seen)]) as relay:
             base = loaded_at(relay.process.pid, binary)
+            with smtplib.SMTP("localhost", clear, timeout=60) as session:
+                session.ehlo()
             time.sleep(REST_SECONDS)
         addresses, names = symbols(binary)
         order = {}
