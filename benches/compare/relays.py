@@ -10,6 +10,7 @@ from pathlib import Path
 
 from network import free_port, port_answers, wait_until
 from postfix import MASTER, Postfix
+from relay import clean_environment
 
 UPSTREAM_CONNECTIONS = 20
 LIMIT_OF_SIZE = 64 << 20
@@ -39,7 +40,7 @@ class Program:
 
     def start(self):
         with (self.home / "log").open("wb") as log:
-            self.process = subprocess.Popen(self.words(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.words(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment())
         wait_until(lambda: self._up(), 20, lambda: f"{self.title}: {self.log()}")
 
     def _up(self):

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import smtplib
-import socket
 import ssl
 import subprocess
 import sys
@@ -22,13 +21,17 @@ import time
 from email.message import EmailMessage
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "outside"))
+from network import free_port, wait_until
+from relay import clean_environment
+
 STARTS = 3
 REST_SECONDS = 4
 # Sessions at a time, messages of each, octets of each body.
 LOADS = [(1, 300, 10_000), (20, 150, 10_000), (100, 30, 10_000), (4, 5, 5_000_000)]
 PATIENCE_SECONDS = 300
 # A command that only asks has no part in the profile.
-UNMEASURED = {**os.environ, "LLVM_PROFILE_FILE": "/dev/null"}
+UNMEASURED = clean_environment() | {"LLVM_PROFILE_FILE": "/dev/null"}
 
 RECEIVER = """
 hostname = "receiver.example"
@@ -69,12 +72,6 @@ ca_file = "../ca.pem"
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def make_keys(folder):
     """The certificates that the configurations name, and the key that signs."""
     make_certificates = Path(__file__).parents[2] / "certs" / "make-dev-certs"
@@ -94,13 +91,16 @@ class Relay:
 
     def __enter__(self):
         with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen([*self.under, *self.words, "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.waiting() is None:
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                sys.exit((self.folder / "log").read_text())
-            time.sleep(0.1)
+            self.process = subprocess.Popen(
+                [*self.under, *self.words, "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment()
+            )
+        wait_until(lambda: self.process.poll() is not None or self.waiting() is not None, PATIENCE_SECONDS, self.log)
+        if self.process.poll() is not None:
+            sys.exit(self.log())
         return self
+
+    def log(self):
+        return (self.folder / "log").read_text()
 
     def waiting(self):
         """How many messages it has, or `None` while it does not answer."""
@@ -111,7 +111,7 @@ class Relay:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
         if self.process.wait(PATIENCE_SECONDS) != 0:
-            sys.exit((self.folder / "log").read_text())
+            sys.exit(self.log())
 
 
 def hand_in(port, trust, count, octets):
@@ -167,12 +167,8 @@ def main():
             for port, context in [(clear, None), (encrypted, trust)]:
                 for sessions, count, octets in LOADS:
                     count = max(1, count // part)
-                    began = time.monotonic()
                     load(port, context, sessions, count, octets)
-                    while sender.waiting():
-                        if time.monotonic() - began > PATIENCE_SECONDS:
-                            sys.exit((sender.folder / "log").read_text()[-4000:])
-                        time.sleep(0.2)
+                    wait_until(lambda: sender.waiting() == 0, PATIENCE_SECONDS, sender.log)
                     print(f"sessions {sessions}, messages of each {count}, octets of each {octets}: sent", flush=True)
 
 
