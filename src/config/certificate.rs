@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::der::{self, SEQUENCE};
-use super::identity::timestamp;
 
 /// The extensions of a certificate, `[3] EXPLICIT`.
 const EXTENSIONS: u8 = 0xa3;
@@ -72,6 +71,12 @@ impl CertificateFacts {
             .find(fits)
             .map(String::as_str)
     }
+}
+
+/// A time of a certificate: `YYYYMMDDHHMMSSZ`.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    let time = DateTime::strptime("%Y%m%d%H%M%S", text.strip_suffix('Z')?).ok()?;
+    Some(TimeZone::UTC.to_timestamp(time).unwrap_or(Timestamp::MAX))
 }
 
 /// A Name as `CN=…, O=…` (RFC 4514), without what nobody looks at.

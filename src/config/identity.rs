@@ -4,15 +4,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::sign::{CertifiedKey, Signer};
 use tokio_rustls::rustls::{Error, InconsistentKeys, SignatureScheme};
 
+use super::certificate::CertificateFacts;
+use super::files;
 use super::reader::Section;
-use super::{der, files};
 use crate::time::Validity;
 
 /// The longest file of certificates or of a key, in octets.
@@ -55,8 +55,8 @@ impl Identity {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect();
         let chain = chain.map_err(IdentityFault::Certificate)?;
         let first = chain.first().ok_or(IdentityFault::NoCertificate)?;
-        let validity = der::validity(first)
-            .and_then(|[from, until]| Some(Validity { from: timestamp(&from), until: timestamp(&until)? }));
+        let validity = CertificateFacts::of(first)
+            .and_then(|facts| Some(Validity { from: facts.not_before, until: facts.not_after? }));
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(IdentityFault::NoKey)?;
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         let certified = certified.map_err(|error| match error {
@@ -182,12 +182,6 @@ pub(super) fn warn_of_expiry(section: &Section<'_>, key: &str, identity: &Identi
         Some(_) => format!("expires at {until}"),
     };
     section.warning(&section.place_of(key), key, &what, "renew it");
-}
-
-/// Reads `YYYYMMDDHHMMSSZ`.
-pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
-    let time = DateTime::strptime("%Y%m%d%H%M%S", text.strip_suffix('Z')?).ok()?;
-    Some(TimeZone::UTC.to_timestamp(time).unwrap_or(Timestamp::MAX))
 }
 
 #[cfg(test)]
