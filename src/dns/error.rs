@@ -16,6 +16,9 @@ pub enum LookupError {
     /// Nobody answered in time, or could be reached.
     #[error("no name server answered ({0})")]
     Unanswered(String),
+    /// The question was not asked.
+    #[error("it was not looked up: {0}")]
+    NotAsked(String),
     /// The answer is larger than what is read.
     #[error("the answer has more than {limit}")]
     TooMuch {
