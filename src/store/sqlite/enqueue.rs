@@ -72,13 +72,14 @@ fn insert_message(
     (entry, state): (&QueueEntry, i64),
 ) -> rusqlite::Result<i64> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO message (queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
+        "INSERT INTO message (id, queue_id, kind, priority, state, route, due, age_base, waiting, accepted, accepted_wall, \
          reverse_path, sender, body, smtputf8, client, helo, user, listener, decisions, size, in_file, ret, envelope_id, \
          mt_priority, submitter, checksum, copied, message_id, subject) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-         ?23, ?24, ?25, ?26, ?27, ?28, ?29)",
+         ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)",
     )?;
     insert.insert(params![
+        db.numbers.message(),
         message.queue_id.as_str(),
         i64::from(message.kind == MessageKind::Report),
         message.priority as i64,

@@ -46,6 +46,7 @@ mod recover;
 mod remove;
 mod reroute;
 mod restored;
+mod row_numbers;
 mod rows;
 mod salvage;
 mod schema;

@@ -66,10 +66,11 @@ pub(super) fn add(db: &Writing, copy: &NewSentCopy) -> rusqlite::Result<()> {
         return Ok(());
     }
     let mut insert = db.prepare_cached(
-        "INSERT INTO sent_copy (copy_id, queue_id, upstream, account, sent_wall, made, due, size, in_file, checksum) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)",
+        "INSERT INTO sent_copy (id, copy_id, queue_id, upstream, account, sent_wall, made, due, size, in_file, checksum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)",
     )?;
     let id = insert.insert(params![
+        db.numbers.sent_copy(),
         copy.copy_id.as_str(),
         copy.queue_id.as_str(),
         upstream,

@@ -21,11 +21,15 @@ pub(super) fn surplus(db: &Connection) -> rusqlite::Result<i64> {
 
 /// Gives some pages back; whether there are more. At the end the log goes into the data base, which is cut by that.
 pub(super) fn release(db: &Writing) -> rusqlite::Result<bool> {
-    let pages = surplus(db)?.min(PORTION);
-    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let surplus = surplus(db)?;
+    if surplus == 0 {
+        // Mail has come since somebody looked. To SQLite no number of pages means all.
+        return Ok(false);
+    }
+    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({})", surplus.min(PORTION)))?;
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
-    let has_more = pages == PORTION;
+    let has_more = surplus > PORTION;
     if !has_more {
         db.truncate_log();
     }

@@ -18,6 +18,7 @@ use super::history_book::HistoryBook;
 use super::knowledge::Knowledge;
 use super::loads::{LoadChange, Loads};
 use super::queue_place::{QueuePlace, WaitingMessage};
+use super::row_numbers::RowNumbers;
 use super::standing_asks::StandingAsks;
 use super::sums::{Sums, SumsMark};
 use super::turns::Turns;
@@ -73,6 +74,7 @@ pub(super) struct Writing {
     /// That of the last lease. It begins anywhere, so that leases of another opening are told apart even by whoever has kept
     /// them.
     token: Cell<u64>,
+    pub(super) numbers: RowNumbers,
     pub(super) knowledge: Knowledge,
 }
 
@@ -90,6 +92,7 @@ impl Writing {
         let checkpoints = Checkpoints::take_over(&mut connection)?;
         let loads = Loads::read(&connection)?;
         let (knowledge, history) = (Knowledge::read(&connection)?, HistoryBook::read(&connection)?);
+        let numbers = RowNumbers::read(&connection)?;
         Ok(Self {
             checkpoints,
             connection,
@@ -103,6 +106,7 @@ impl Writing {
             taken: RefCell::default(),
             books: Books::default(),
             history,
+            numbers,
             owner: rand::random(),
             token: Cell::new(u64::from(rand::random::<u32>()) << 31),
             knowledge,

@@ -80,6 +80,37 @@ async fn what_was_large_is_small_again_when_it_is_empty() {
 }
 
 #[tokio::test]
+async fn a_look_that_comes_too_late_gives_nothing_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = caller(dir.path(), &Hands::at(1_000_000));
+    let content = Content::memory(vec![b'x'; 60_000]);
+    let large = NewMessage { content, ..message(0, &["b@there.example"]) };
+    store.enqueue(large).await.unwrap();
+    let [leased] = &claim(&store, 1).await[..] else { panic!("one waits") };
+    store.settle(settlement(leased.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
+    let free = |db: &Connection| db.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+    let before = store.write(move |db| free(db)).await.unwrap();
+    assert!(before >= 14, "{before} pages are free");
+    // There was a surplus when it was decided to write; it has been used by now.
+    assert!(!store.write(shrink::release).await.unwrap());
+    assert_eq!(store.write(move |db| free(db)).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_message_by_its_number_is_of_no_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = caller(dir.path(), &Hands::at(1_000_000));
+    let mut seen = Vec::new();
+    for n in 0..3 {
+        store.enqueue(message(n, &["b@there.example"])).await.unwrap();
+        let [leased] = &claim(&store, 1).await[..] else { panic!("one waits") };
+        store.settle(settlement(leased.lease, vec![delivery(0, RecipientState::Sent)])).await.unwrap();
+        assert!(!seen.contains(&leased.lease.id), "{seen:?} {:?}", leased.lease.id);
+        seen.push(leased.lease.id);
+    }
+}
+
+#[tokio::test]
 async fn a_store_at_rest_keeps_no_long_log() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), &Hands::at(1_000_000));
