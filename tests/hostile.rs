@@ -7,6 +7,8 @@
 
 #[path = "support/memory_store.rs"]
 mod memory_store;
+#[path = "support/paper.rs"]
+mod paper;
 mod support;
 #[path = "support/tls.rs"]
 mod tls;
@@ -21,6 +23,10 @@ mod chunks;
 mod client;
 #[path = "hostile/deaf.rs"]
 mod deaf;
+#[path = "hostile/door.rs"]
+mod door;
+#[path = "hostile/envelope.rs"]
+mod envelope;
 #[path = "hostile/isolation.rs"]
 mod isolation;
 #[path = "hostile/lines.rs"]
@@ -41,5 +47,7 @@ mod requests;
 mod smuggling;
 #[path = "hostile/starttls.rs"]
 mod starttls;
+#[path = "hostile/talker.rs"]
+mod talker;
 #[path = "hostile/thousand.rs"]
 mod thousand;

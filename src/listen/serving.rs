@@ -76,7 +76,8 @@ async fn accept_all(
         match accepted {
             Ok((stream, from)) => match admit_connection(&stream, from, &door, &gate) {
                 Ok(pass) => {
-                    sessions.spawn(serve_connection(stream, from, doors.clone(), pass, stopping.clone()));
+                    let admitted = AdmittedConnection { stream, from, door, pass };
+                    sessions.spawn(serve_connection(admitted, doors.clone(), stopping.clone()));
                 }
                 Err(refused) => turn_away(stream, from.ip(), refused, &door),
             },
@@ -87,6 +88,15 @@ async fn accept_all(
         }
     }
     sessions
+}
+
+/// A connection that was let in.
+struct AdmittedConnection {
+    stream: TcpStream,
+    from: SocketAddr,
+    /// What was in force when it was let in: it tells whether the pass is still to be named. By now it may have changed.
+    door: Arc<Door>,
+    pass: Pass,
 }
 
 /// Asks the gate, and sets the connection up. A proxy's pass is still to be named.
@@ -115,14 +125,12 @@ fn is_proxy(listener: &Listener, ip: IpAddr) -> bool {
 
 /// Serves one connection, from the first octet to the last.
 async fn serve_connection(
-    mut stream: TcpStream,
-    from: SocketAddr,
+    admitted: AdmittedConnection,
     doors: Arc<ArcSwap<Door>>,
-    mut pass: Pass,
     stopping: watch::Receiver<bool>,
 ) {
+    let AdmittedConnection { mut stream, from, door, mut pass } = admitted;
     let mut ip = from.ip().to_canonical();
-    let door = doors.load_full();
     if is_proxy(&door.listener, ip) {
         match timeout(PROXY_TIMEOUT, read_proxy_header(&mut stream))
             .await
@@ -141,6 +149,8 @@ async fn serve_connection(
         }
     }
     let counted = door.services.metrics.session_begins();
+    // What was in force when the client came in is not kept for as long as it stays.
+    drop(door);
     // It is large, and nothing else of this task is.
     Box::pin(session::run(stream, ip, session_id(), doors, stopping)).await;
     drop(counted);

@@ -36,6 +36,12 @@ impl RecipientRequest {
         self.notify = Notify::joined(self.notify, again.notify);
         self.original = self.original.take().or(again.original);
     }
+
+    /// What [`join`](Self::join) would keep of it beside `known`: no ORCPT, where there is one already.
+    #[must_use]
+    pub fn new_to(self, known: &Self) -> Self {
+        Self { original: self.original.filter(|_| known.original.is_none()), ..self }
+    }
 }
 
 /// How much of the content a report of failure returns (RFC 3461 4.3).
@@ -306,6 +312,11 @@ mod tests {
             let mut request = asked(one);
             request.join(asked(other));
             assert_eq!(request, asked(want));
+            let (known, new) = (asked(one), asked(other).new_to(&asked(one)));
+            assert_eq!(new.original.is_some(), known != request, "{one:?} and {other:?}");
+            let mut same = known;
+            same.join(new);
+            assert_eq!(same, request, "{one:?} and what is new of {other:?}");
         }
     }
 

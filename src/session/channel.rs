@@ -36,6 +36,9 @@ pub(super) enum Gone {
     /// The client was too slow.
     #[error("the client was too slow")]
     Timeout,
+    /// The client has given an envelope, or a part of it, and no content.
+    #[error("the client did not begin the content in time")]
+    NoContent,
     /// The client does not read our replies.
     #[error("the client does not read")]
     Stuck,
@@ -45,6 +48,19 @@ pub(super) enum Gone {
     /// The relay is stopping, or the listener is closed.
     #[error("the listener is closed")]
     Stopping,
+}
+
+impl Gone {
+    /// What the client is told, where one is left that reads.
+    pub(super) fn reply(&self, hostname: &str) -> Option<Reply> {
+        let (status, text) = match self {
+            Self::Timeout => ((4, 4, 2), "timeout, closing"),
+            Self::NoContent => ((4, 4, 2), "timeout: the content did not begin in time after MAIL, closing"),
+            Self::Stopping => ((4, 3, 2), "is closing this listener"),
+            Self::Closed | Self::Io(_) | Self::Stuck | Self::Tls(_) => return None,
+        };
+        Some(Reply::new(421, status, format!("{hostname} {text}")))
+    }
 }
 
 /// A connection.

@@ -6,6 +6,7 @@ mod admit;
 mod ask;
 mod auth;
 mod chunks;
+mod deadlines;
 mod envelope;
 mod incoming;
 mod refusal;
@@ -75,17 +76,11 @@ pub async fn run<S>(
         under_way: None,
         asked: Asked::Nothing,
         chunks: None,
+        content_due: None,
     };
     let end = session.converse(Dialogue::new(rules)).await;
-    let name = &session.services.config.hostname;
-    let (last, linger) = match &end {
-        Ok(Flow::Hang) => (None, true),
-        Err(Gone::Timeout) => (Some(Reply::new(421, (4, 4, 2), format!("{name} timeout, closing"))), true),
-        Err(Gone::Stopping) => {
-            (Some(Reply::new(421, (4, 3, 2), format!("{name} is closing this listener"))), false)
-        }
-        Ok(_) | Err(_) => (None, false),
-    };
+    let last = end.as_ref().err().and_then(|gone| gone.reply(&session.services.config.hostname));
+    let linger = matches!(end, Ok(Flow::Hang) | Err(Gone::Timeout | Gone::NoContent));
     session.log_aborted(&end, last.as_ref());
     if let Some(last) = last {
         session.say(&last);
@@ -137,7 +132,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         self.say(&dialogue.greeting());
         loop {
             self.user = dialogue.user().cloned();
-            self.under_way = dialogue.in_transaction().then(|| dialogue.reverse_path().to_owned());
+            self.under_way = dialogue.in_transaction().then(|| self.reverse_path(&dialogue).to_owned());
+            self.note_envelope(&dialogue);
             if !dialogue.in_transaction() {
                 self.memory = EnvelopeMemory::default();
             }
@@ -164,6 +160,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
     ) -> Result<(Result<Command, FaultyLine>, Follows), Gone> {
         if *self.stopping.borrow() && !in_transaction {
             return Err(Gone::Stopping);
+        }
+        // Also where the client has said more already, so that nobody waits for it.
+        if self.content_is_late() {
+            return Err(Gone::NoContent);
         }
         let completion = self.services.config.complete_addresses.clone();
         let read = |lines: &mut LineReader, input: &[u8]| {
@@ -201,12 +201,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
             }
             self.channel.flush().await?;
             let timeout = self.services.config.session.command_timeout;
-            let deadline = *deadline.get_or_insert_with(|| {
-                let whole = self.chunks.as_ref().map(|chunks| chunks.deadline);
-                whole.into_iter().fold(Instant::now() + timeout, Instant::min)
-            });
+            let deadline = *deadline.get_or_insert_with(|| self.deadline(timeout));
+            // A line without an end is waited for no longer than one that does not come.
+            if deadline <= Instant::now() {
+                return Err(self.too_slow());
+            }
             tokio::select! {
-                read = timeout_at(deadline, self.channel.read(COMMAND_READ)) => read.map_err(|_| Gone::Timeout)??,
+                read = timeout_at(deadline, self.channel.read(COMMAND_READ)) => read.map_err(|_| self.too_slow())??,
                 () = stopped(&mut self.stopping), if !in_transaction => return Err(Gone::Stopping),
             }
         }

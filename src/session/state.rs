@@ -112,7 +112,7 @@ impl Dialogue {
         self.phase == DialoguePhase::Chunks
     }
 
-    /// The reverse-path of the message under way, empty when there is none.
+    /// The reverse-path of the message under way as long as its content has not begun, else empty.
     #[must_use]
     pub fn reverse_path(&self) -> &str {
         match &self.phase {
@@ -366,7 +366,7 @@ impl Dialogue {
         if let DialoguePhase::Recipients(transaction) = &self.phase
             && let Some(place) = transaction.envelope.place_of(&recipient)
         {
-            return Action::Repeat(place, rcpt.request);
+            return Action::Repeat(place, rcpt.request.new_to(&transaction.requests[place]));
         }
         if count >= self.rules.max_recipients {
             return reply(452, (4, 5, 3), "too many recipients; send the rest in another message");

@@ -1,5 +1,7 @@
 //! Whether a recipient is taken: by us, and in direct mode by the upstream, too.
 
+use tokio::time::Instant;
+
 use super::session::SessionDriver;
 use crate::config::UpstreamKind;
 use crate::direct::{DirectRefusal, Exchange, Opening};
@@ -22,6 +24,7 @@ impl<S> SessionDriver<'_, S> {
         recipient: &Address,
         request: &RecipientRequest,
     ) -> RecipientDecision {
+        let begun = Instant::now();
         let (mut verdict, mut reason) =
             match relay::permit(&self.peer.listener, self.peer.ip, dialogue.user()) {
                 Err(reply) => (RecipientDecision::Refuse(reply), "relay"),
@@ -39,8 +42,11 @@ impl<S> SessionDriver<'_, S> {
         if verdict == RecipientDecision::Accept
             && let Err(refused) = self.ask_upstream(dialogue, recipient, request).await
         {
+            self.memory.give_back(recipient, request);
             (verdict, reason) = (RecipientDecision::Refuse(refused.reply), refused.reason);
         }
+        // How long we and the upstream take is not the client's doing.
+        self.put_content_off(begun.elapsed());
         if let RecipientDecision::Refuse(reply) = &verdict {
             self.reject(dialogue.reverse_path(), recipient.as_str(), reply, reason);
         }

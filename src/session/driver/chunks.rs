@@ -1,7 +1,7 @@
 //! Content that comes by BDAT (RFC 3030), chunk by chunk between other commands.
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::session::{Flow, Follows, SessionDriver};
 use crate::session::channel::Gone;
@@ -43,18 +43,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         Ok((dialogue, Reply::new(250, (2, 0, 0), format!("{} octets received", chunk.octets))))
     }
 
-    /// Refuses a chunk where no content may come. What has come behind the command by then never runs.
+    /// Refuses a chunk where no content may come. What has come behind the command by then never runs; where nothing but the
+    /// recipients is wrong, which a client that pipelines can't know yet, the session goes on behind it.
     pub(super) async fn misplaced(
         &mut self,
         dialogue: Dialogue,
         octets: u64,
         reply: &Reply,
     ) -> Result<(Dialogue, Flow), Gone> {
-        let reason = if reply.code == 503 { "order" } else { "no_recipients" };
+        let is_order = reply.code == 503;
+        let reason = if is_order { "order" } else { "no_recipients" };
         self.reject(dialogue.reverse_path(), "", reply, reason);
         // Its line is written: should the session end here, there is no second one to write.
         self.under_way = None;
-        if octets > 0 && self.channel.has_more().await {
+        if is_order && octets > 0 && self.channel.has_more().await {
             return Ok((self.answer(dialogue, reply, Follows::Nothing).await.0, Flow::Hang));
         }
         self.discard(dialogue, octets, reply).await
@@ -71,8 +73,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> SessionDriver<'_, S> {
         if octets > settings.max_message_size.0 {
             return Ok((self.answer(dialogue, reply, Follows::Nothing).await.0, Flow::Hang));
         }
-        let deadline = Instant::now() + settings.data_timeout;
-        timeout_at(deadline, self.octets(octets, None)).await.map_err(|_| Gone::Timeout)??;
+        let deadline = self.deadline(settings.data_timeout);
+        timeout_at(deadline, self.octets(octets, None)).await.map_err(|_| self.too_slow())??;
         Ok(self.answer(dialogue, reply, Follows::Nothing).await)
     }
 

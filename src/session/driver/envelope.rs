@@ -41,11 +41,19 @@ impl EnvelopeMemory {
         recipient: &Address,
         request: &RecipientRequest,
     ) -> Result<(), Full> {
-        // The message is written down from a copy of it. The key is in the envelope alone.
-        self.grow(memory, 3 * recipient.as_str().len() + 2 * (size_of_original(request) + OVERHEAD))
+        self.grow(memory, octets_of(recipient, request))
     }
 
-    /// Makes room for what is asked for a recipient that was given again; returns as much of it as there is room for.
+    /// Gives back what was [taken](Self::take) for a recipient that is refused after all.
+    pub(super) fn give_back(&mut self, recipient: &Address, request: &RecipientRequest) {
+        self.used = self.used.saturating_sub(octets_of(recipient, request));
+        if let Some(grant) = &mut self.grant {
+            grant.keep(self.used.saturating_sub(FREE).next_multiple_of(STEP) as u64);
+        }
+    }
+
+    /// Makes room for what is new of what is asked for a recipient that was given again; returns as much of it as there is
+    /// room for.
     pub(super) fn fit(&mut self, memory: &MemoryBudget, request: RecipientRequest) -> RecipientRequest {
         match self.grow(memory, 2 * size_of_original(&request)) {
             Ok(()) => request,
@@ -63,6 +71,12 @@ impl EnvelopeMemory {
         self.used = used;
         Ok(())
     }
+}
+
+/// What a recipient takes, in octets.
+fn octets_of(recipient: &Address, request: &RecipientRequest) -> usize {
+    // The message is written down from a copy of it. The key is in the envelope alone.
+    3 * recipient.as_str().len() + 2 * (size_of_original(request) + OVERHEAD)
 }
 
 fn size_of_original(request: &RecipientRequest) -> usize {
@@ -95,5 +109,27 @@ mod tests {
         drop(first);
         assert_eq!(memory.available(), STEP as u64);
         assert!(Full.reply().to_string().starts_with("452 4.3.1 "));
+    }
+
+    #[test]
+    fn who_is_refused_after_all_holds_nothing() {
+        let memory = MemoryBudget::new(8 * STEP as u64);
+        let recipient = Address::parse("x@dest.example").unwrap();
+        let original = format!("rfc822;{}", "x".repeat(400));
+        let request = RecipientRequest { original: OriginalRecipient::parse(&original), notify: None };
+        let mut room = EnvelopeMemory::default();
+        for kept in [0, 30] {
+            for _ in 0..kept {
+                room.take(&memory, &recipient, &request).unwrap();
+            }
+            let left = memory.available();
+            assert_eq!(left == 8 * STEP as u64, kept == 0);
+            for _ in 0..100 {
+                let used = room.used;
+                room.take(&memory, &recipient, &request).unwrap();
+                room.give_back(&recipient, &request);
+                assert_eq!((room.used, memory.available()), (used, left), "beside {kept}");
+            }
+        }
     }
 }

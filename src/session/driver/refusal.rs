@@ -56,8 +56,8 @@ impl<S> SessionDriver<'_, S> {
     pub(super) fn log_faulty_line(&self, dialogue: &Dialogue, line: &FaultyLine) {
         let (from, to) = match &line.about {
             Some(About::Sender(path)) => (path.as_str(), ""),
-            Some(About::Recipient(path)) => (dialogue.reverse_path(), path.as_str()),
-            None if line.reply.code == 421 => (dialogue.reverse_path(), ""),
+            Some(About::Recipient(path)) => (self.reverse_path(dialogue), path.as_str()),
+            None if line.reply.code == 421 => (self.reverse_path(dialogue), ""),
             None => return,
         };
         self.reject(from, to, &line.reply, line.reason);
@@ -88,7 +88,7 @@ impl<S> SessionDriver<'_, S> {
         }
         let (from, to) = match about {
             About::Sender(path) => (path.as_str(), ""),
-            About::Recipient(path) => (dialogue.reverse_path(), path.as_str()),
+            About::Recipient(path) => (self.reverse_path(dialogue), path.as_str()),
         };
         self.reject(from, to, reply, word(reply));
     }
@@ -98,7 +98,7 @@ impl<S> SessionDriver<'_, S> {
         let Some(from) = &self.under_way else { return };
         let reason = match end {
             Ok(Flow::Hang) => "errors",
-            Err(Gone::Timeout | Gone::Stuck) => "timeout",
+            Err(Gone::Timeout | Gone::NoContent | Gone::Stuck) => "timeout",
             Err(Gone::Closed | Gone::Io(_)) => "disconnected",
             // Where TLS begins no message is under way, a stop waits for messages, and QUIT is no accident.
             Ok(Flow::On | Flow::Quit) | Err(Gone::Tls(_) | Gone::Stopping) => return,

@@ -13,7 +13,7 @@ use crate::policy::users::LoggedIn;
 use crate::session::channel::Channel;
 use crate::session::direct::Asked;
 use crate::session::receive::Receiver;
-use crate::session::state::{Hello, MailTransaction};
+use crate::session::state::{Dialogue, Hello, MailTransaction};
 use crate::session::{Door, Peer, Services};
 use crate::smtp::Reply;
 use crate::smtp::line::LineReader;
@@ -38,9 +38,19 @@ pub(super) struct SessionDriver<'a, S> {
     pub(super) asked: Asked,
     /// A content of which part has come by BDAT.
     pub(super) chunks: Option<Incoming>,
+    /// When the content of the message under way must have begun; `None` once it has, and while there is no message.
+    pub(super) content_due: Option<Instant>,
 }
 
 impl<S> SessionDriver<'_, S> {
+    /// The reverse-path of the message under way, empty when there is none.
+    pub(super) fn reverse_path<'d>(&'d self, dialogue: &'d Dialogue) -> &'d str {
+        match &self.chunks {
+            Some(incoming) => incoming.transaction.envelope.reverse_path.as_str(),
+            None => dialogue.reverse_path(),
+        }
+    }
+
     /// Logs that a recipient, or a whole message, was refused.
     pub(super) fn reject(&self, from: &str, to: &str, reply: &Reply, reason: &'static str) {
         self.log_rejected(from, to, Some(reply), RefusalCause::new(reason));

@@ -70,7 +70,7 @@ pub enum Action {
     Admit(Mail),
     /// Decide about a recipient, then call [`Dialogue::judge`](super::Dialogue::judge).
     Judge(Address, RecipientRequest),
-    /// The recipient at this place of the envelope was given again: make room for what is asked, then call
+    /// The recipient at this place of the envelope was given again: make room for what is asked that is new, then call
     /// [`Dialogue::repeat`](super::Dialogue::repeat).
     Repeat(usize, RecipientRequest),
     /// Answer 354, take the content, decide about it, then call [`Dialogue::finish`](super::Dialogue::finish).
