@@ -16,7 +16,7 @@ use super::tasks::{BackgroundTasks, Spawner};
 use super::token_watch::watch_token;
 use crate::config::{Config, Fallback, Upstream, UpstreamKind};
 use crate::lane::Wakeups;
-use crate::limits::AccountKey;
+use crate::limits::{AccountKey, SHARED};
 use crate::mail::AddressKey;
 use crate::oauth::SignIns;
 use crate::route::Router;
@@ -347,6 +347,8 @@ impl Accounts {
             account.wake();
         }
         let state = self.registry().states.get(upstream).cloned();
+        let of_all = state.as_ref().and_then(|state| state.forget_pace());
+        forgotten.extend(of_all.map(|pace| (SHARED.to_owned(), format!("slowed down to {pace}"))));
         let group = state.and_then(|state| state.group.load_full());
         group.iter().flat_map(|group| group.members()).for_each(|member| member.forget_limited());
         forgotten
@@ -376,6 +378,9 @@ impl Registry {
                 before: before.as_deref(),
             };
             let settings = AccountSettings::new(sources, &configured_account);
+            if before.is_some_and(|before| !settings.has_same_limits(&before)) {
+                state.forget_pace();
+            }
             let account = match known {
                 Some(account) => {
                     account.follow(settings, self.epoch);

@@ -80,20 +80,14 @@ impl Feedback<'_> {
         if !(error.is_turned_away() || is_greeting) || !is_plain || open < 2 {
             return false;
         }
-        let most = if ready > 0 { ready } else { open / 2 };
+        let most = if ready > 0 { ready } else { open - 1 };
         let pace = state.condition.with_pace(|pace| pace.refuse_connection(most, self.now()));
-        self.follow_shared_pace();
+        state.follow_pace();
         if let Some(pace) = pace {
             let upstream = self.names().0;
             tracing::warn!(event = "slowed", upstream, reason = %error, pace);
         }
         true
-    }
-
-    /// The connections of all accounts together follow what answers have taught.
-    fn follow_shared_pace(&self) {
-        let state = &self.account.upstream;
-        state.pool.set_learned(state.condition.with_pace(|pace| pace.connections()));
     }
 
     /// From a transaction: what the answers mean for their recipients, and about the account.
@@ -223,6 +217,8 @@ impl Feedback<'_> {
         self.account.condition.pause_until(self.now().after(wait), advice, self.now());
         self.account.pool.close_idle();
         self.account.wake_all();
+        // What is taken as it comes was asked for at the pace of before.
+        self.accounts.wake_lanes(upstream);
         let Some(pace) = pace else { return };
         let next = self.wall(self.now().after(wait));
         if slow.hard {
@@ -351,7 +347,7 @@ impl Feedback<'_> {
         let down = self.condition(scope).unreachable(reason, self.now(), &times);
         if scope == AppliesTo::Upstream {
             self.account.upstream.condition.with_pace(|pace| pace.forget_refusals(self.now()));
-            self.follow_shared_pace();
+            self.account.upstream.follow_pace();
         }
         if down.disabled && needs_a_person && scope == AppliesTo::Account {
             self.refuse_login(reason).await;
@@ -431,7 +427,7 @@ impl Feedback<'_> {
         let all = self.accounts.of(upstream);
         let most = all.iter().map(|account| account.settings().limits().connections).sum();
         if let Some(pace) = shared.with_pace(|pace| pace.raise_connections(most, self.now())) {
-            self.follow_shared_pace();
+            self.account.upstream.follow_pace();
             tracing::info!(event = "faster", upstream, pace);
         }
     }

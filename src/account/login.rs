@@ -145,14 +145,15 @@ impl Account {
     /// Other settings are in force from now on. Connections that were made by another login are not used again, and what
     /// was learned under other limits is forgotten.
     pub(super) fn follow(&self, settings: AccountSettings, epoch: u64) {
-        let before = self.settings();
+        let settings = Arc::new(settings);
+        let before = self.settings.swap(settings.clone());
+        // Behind the settings: whoever has a connection of this epoch, and then looks for them, finds these.
         if !settings.has_same_login(&before) {
             self.pool.set_epoch(epoch);
         }
-        if settings.limits() != before.limits() {
+        if !settings.has_same_limits(&before) {
             self.condition.with_pace(|pace| *pace = LearnedPace::default());
         }
-        self.settings.store(Arc::new(settings));
         self.condition.forget_limited();
         self.follow_pace();
     }
@@ -274,9 +275,10 @@ impl Account {
         if !self.waiters.may_try(Some(place)) {
             return Err(Obstacle::Busy);
         }
-        let settings = self.settings();
         let changes = self.condition.changes();
         let first = self.pool.reserve().ok_or(Obstacle::Busy)?;
+        // Behind the connection, which is not used again when it is older than they are.
+        let settings = self.settings();
         let probes = [self.probe(&self.upstream.condition)?, self.probe(&self.condition)?];
         let probes: Vec<Probe> = probes.into_iter().flatten().collect();
         // While others wait, each takes a message in turn.
@@ -347,6 +349,18 @@ impl UpstreamState {
             group: ArcSwapOption::empty(),
             members: Mutex::default(),
         }
+    }
+
+    /// The connections of all accounts together follow what answers have taught.
+    pub(super) fn follow_pace(&self) {
+        self.pool.set_learned(self.condition.with_pace(|pace| pace.connections()));
+    }
+
+    /// What answers have taught is forgotten. What that was, in words.
+    pub(super) fn forget_pace(&self) -> Option<String> {
+        let pace = self.condition.with_pace(|pace| std::mem::take(pace).words());
+        self.follow_pace();
+        pace
     }
 
     /// The same for all accounts.

@@ -55,13 +55,13 @@ struct Idle {
 #[derive(Debug, Default)]
 pub(super) struct SharedPool(Mutex<SharedPoolState>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct SharedPoolState {
     open: u32,
     /// Of those that are open, the ones that are there.
     ready: u32,
     /// As configured.
-    configured: u32,
+    configured: Option<u32>,
     /// As the upstream's refusals have taught.
     learned: Option<u32>,
     pools: Vec<Weak<Pool>>,
@@ -90,16 +90,9 @@ impl std::fmt::Debug for PoolState {
     }
 }
 
-impl Default for SharedPoolState {
-    fn default() -> Self {
-        let (pools, crowded_out) = (Vec::new(), Vec::new());
-        Self { open: 0, ready: 0, configured: u32::MAX, learned: None, pools, crowded_out }
-    }
-}
-
 impl SharedPoolState {
     fn most(&self) -> u32 {
-        self.configured.min(self.learned.unwrap_or(u32::MAX))
+        [self.configured, self.learned].into_iter().flatten().min().unwrap_or(u32::MAX)
     }
 
     fn room(&self) -> u32 {
@@ -176,6 +169,9 @@ impl Pool {
     /// Its connections count in this group from now on, and in no other.
     pub(super) fn join_group(self: &Arc<Self>, group: Option<Arc<SharedPool>>) {
         let mut state = self.lock();
+        if state.group.as_ref().map(Arc::as_ptr) == group.as_ref().map(Arc::as_ptr) {
+            return;
+        }
         if let Some(before) = state.group.take() {
             before.leave(self, state.open);
         }
@@ -316,7 +312,7 @@ fn quit((link, slot): (Link, ConnectionSlot)) {
 impl SharedPool {
     /// How many connections all accounts together may have, by the configuration.
     pub(super) fn set_most(&self, most: u32) {
-        self.change(|state| state.configured = most);
+        self.change(|state| state.configured = Some(most));
     }
 
     /// How many the upstream takes from us, as it has taught.

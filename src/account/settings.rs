@@ -149,6 +149,15 @@ impl AccountSettings {
         &self.ceilings
     }
 
+    /// Whether all that it counts in has the same limits by the other settings.
+    pub(super) fn has_same_limits(&self, other: &Self) -> bool {
+        let of_group =
+            |settings: &Self| settings.upstream.limit_group.as_ref().map(|group| group.limits.clone());
+        self.limits() == other.limits()
+            && self.upstream.shared_limits == other.upstream.shared_limits
+            && of_group(self) == of_group(other)
+    }
+
     /// Whether connections that were made by the other settings may serve these.
     pub(super) fn has_same_login(&self, other: &Self) -> bool {
         let login = |settings: &Self| {

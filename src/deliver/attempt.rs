@@ -17,6 +17,7 @@ use crate::account::{
     Account, AccountSettings, Feedback, MailFacts, PooledConnection, Probe, RefusedWhenUsed, say_goodbye,
 };
 use crate::config::{BlacklistAction, DoubtPause};
+use crate::limits::Amount;
 use crate::mail::{Address, RecipientRequest, ReversePath};
 use crate::metrics::TimedPhase;
 use crate::smtp::Reply;
@@ -29,6 +30,9 @@ use crate::upstream::{
 
 /// What is noted of recipients that were held up by others of their envelope.
 const WITHOUT_OTHERS: &str = "goes without the recipients that the upstream can't be told";
+
+/// What is noted of recipients whose attempt the end of the relay has cut off.
+const STOPPED: &str = "broken off: the relay was stopped";
 
 /// What an attempt works with.
 pub(super) struct Job {
@@ -134,8 +138,14 @@ impl Job {
                 dialogue
             }
         };
+        let before = self.begun_before(&leased.message);
         let attempted = self.judge(leased, dialogue).await?;
-        Some(if self.repeated { attempted.counted_again() } else { attempted })
+        Some(attempted.counted_again(before))
+    }
+
+    /// What the provider may have counted of a transaction that was begun over a used connection, and refused there.
+    fn begun_before(&self, message: &Message) -> Option<Amount> {
+        self.repeated.then(|| Amount { octets: 0, ..message.amount() })
     }
 
     /// Speaks with the upstream. What a connection that was used before refuses is tried once more over a new one, before
@@ -273,7 +283,7 @@ impl Job {
         Some(match dialogue {
             AttemptEnd::Tried(tried) => return self.tried(leased, tried).await,
             // There was nothing to log in with: it waits until there is, and was not tried.
-            AttemptEnd::NotReady(error) if error.no_token().is_some() => {
+            AttemptEnd::NotReady(error) if error.no_token().is_some() && !self.repeated => {
                 settle::hand_back(&self.lane, &self.account, leased).await;
                 return None;
             }
@@ -286,16 +296,18 @@ impl Job {
             AttemptEnd::CutOff(error, host) => Attempted { host, ..unread(leased, error).counted() },
             AttemptEnd::Unfit(unfit, host) => {
                 let by = (&*self.lane, &*self.account, &*self.settings);
-                let leased = other_lane::by_large(by, leased, (&unfit, None)).await?;
+                let used = self.begun_before(&leased.message);
+                let leased = other_lane::by_large(by, leased, (&unfit, used)).await?;
                 self.unfit(leased, &unfit, host)
             }
+            AttemptEnd::NotBegun if self.repeated => Attempted::all(leased, Outcome::UPSTREAM, STOPPED),
             AttemptEnd::NotBegun => {
                 settle::hand_back(&self.lane, &self.account, leased).await;
                 return None;
             }
             AttemptEnd::BrokenOff { host, possible_duplicate } => {
                 let outcome = Outcome::Deferred { cause: DeferralCause::Upstream, possible_duplicate };
-                let mut attempted = Attempted::all(leased, outcome, "broken off: the relay was stopped");
+                let mut attempted = Attempted::all(leased, outcome, STOPPED);
                 for each in &mut attempted.outcomes {
                     each.doubt_pause = self.settings.upstream.doubt_pause();
                 }
@@ -317,7 +329,8 @@ impl Job {
         self.lane.suspects.note(id, judgement.is_suspect);
         if let Some(reply) = result.too_large() {
             let unfit = Unfit { reply: reply.clone(), misfit: Some(Misfit::Message) };
-            let used = Some(leased.message.amount());
+            let before = self.begun_before(&leased.message).unwrap_or(Amount::NONE);
+            let used = Some(leased.message.amount().plus(before));
             let by = (&*self.lane, &*self.account, &*self.settings);
             let leased = other_lane::by_large(by, leased, (&unfit, used)).await?;
             return Some(self.unfit(leased, &unfit, host).counted());

@@ -112,10 +112,12 @@ impl Attempted {
         self
     }
 
-    /// Before, the same was begun over another connection, and refused there: the provider may have counted that, too.
-    pub(super) fn counted_again(mut self) -> Self {
-        let before = Amount { octets: 0, ..self.leased.message.amount() };
-        self.used = Some(self.used.unwrap_or(Amount::NONE).plus(before));
+    /// So much of it was begun before, over another connection: the provider may have counted that, too.
+    pub(super) fn counted_again(mut self, before: Option<Amount>) -> Self {
+        self.used = match (self.used, before) {
+            (Some(used), Some(before)) => Some(used.plus(before)),
+            (used, before) => used.or(before),
+        };
         self
     }
 

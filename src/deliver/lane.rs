@@ -102,7 +102,7 @@ impl Lane {
                 () = signal.notified() => {}
                 () = come(prospect.as_ref()) => {}
                 Some(ended) = self.attempts.next_ended() => self.attempts.ended(&self.shared, ended).await,
-                Some(_) = self.sweep.tasks.join_next() => {}
+                Some(ended) = self.sweep.next_ended() => self.sweep.ended(&self.shared, ended).await,
                 _ = self.settings.changed() => {}
                 _ = phase.changed() => {}
             }
@@ -130,14 +130,18 @@ impl Lane {
         while let Some(ended) = self.attempts.next_ended().await {
             self.attempts.ended(&self.shared, ended).await;
         }
-        while self.sweep.tasks.join_next().await.is_some() {}
+        while let Some(ended) = self.sweep.next_ended().await {
+            self.sweep.ended(&self.shared, ended).await;
+        }
         self.log.limit_is_over(&self.shared, self.now());
         self.sweep.note_limit_wait(&self.shared).await;
         if self.settings.borrow().is_none() {
             let (context, name) = (&self.shared.context, &self.shared.name);
-            context.statuses.remove(name);
-            // What has come back meanwhile is moved to where it belongs now.
             drop(self.served);
+            if !context.wakeups.is_served(name) {
+                context.statuses.remove(name);
+            }
+            // What has come back meanwhile is moved to where it belongs now.
             context.wakeups.wake(name);
         }
     }
@@ -148,10 +152,11 @@ impl Lane {
         if let Some(settings) = &settings
             && !Arc::ptr_eq(settings, &self.shared)
         {
-            self.shared = settings.clone();
-            // Accounts of the old settings are not waited for.
+            // Accounts of the old settings are not waited for. What goes back does so by them: whoever sees that they are out of date
+            // moves what belongs elsewhere now.
             self.waiting.leave();
             self.hand_back_all();
+            self.shared = settings.clone();
         }
         settings.is_some()
     }

@@ -20,13 +20,17 @@ type SettingsOf = watch::Sender<Option<Arc<LaneSettings>>>;
 pub struct Lanes {
     settings: HashMap<LaneName, SettingsOf>,
     tasks: JoinSet<()>,
+    /// A lane that was found to have failed by a fault of ours.
+    failed: Option<JoinError>,
 }
 
 impl Lanes {
     /// Puts a configuration in force: lanes that are at work go on by it, new ones begin, and those that it does not have
     /// end when what they have under way has.
     pub fn configure(&mut self, context: &Arc<Context>, upstreams: &[Arc<Upstream>]) {
-        while self.tasks.try_join_next().is_some() {}
+        while let Some(ended) = self.tasks.try_join_next() {
+            self.failed = self.failed.take().or(ended.err());
+        }
         let mut before = std::mem::take(&mut self.settings);
         for upstream in upstreams {
             for bound in route::lanes(upstream) {
@@ -55,6 +59,9 @@ impl Lanes {
 
     /// Waits for a lane to end; `None` when none is left. One that was not told to and panics is a fault of ours.
     pub async fn ended(&mut self) -> Option<Result<(), JoinError>> {
-        self.tasks.join_next().await
+        match self.failed.take() {
+            Some(error) => Some(Err(error)),
+            None => self.tasks.join_next().await,
+        }
     }
 }

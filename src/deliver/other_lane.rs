@@ -73,4 +73,6 @@ pub(super) async fn move_to_lane(lane: &LaneSettings, account: &Account, leased:
         tracing::error!(event = "store", upstream = to.as_str(), reason = %error);
     }
     context.wakeups.wake(&to);
+    // A configuration that came meanwhile may have it elsewhere.
+    context.has_queued();
 }

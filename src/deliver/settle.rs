@@ -14,7 +14,7 @@ use crate::account::{Account, FinishedRecipients};
 use crate::mail::QueueId;
 use crate::metrics::{CountedLogin, CountedOutcome};
 use crate::store::{
-    BlacklistEntry, Delivery, Leased, LeasedMove, Message, MessageKind, NewMessage, RecipientState,
+    BlacklistEntry, Delivery, Lease, Leased, LeasedMove, Message, MessageKind, NewMessage, RecipientState,
     Settlement, StoreError,
 };
 use crate::time::Moment;
@@ -109,11 +109,14 @@ fn note_finished(account: &Account, attempted: &Attempted, expired: bool, now: M
 /// Gives up the lease of a message that was not tried. While the store fails it is tried again: the message would stay
 /// in an attempt that is none.
 pub(super) async fn hand_back(lane: &LaneSettings, account: &Account, leased: Leased) {
-    let context = &lane.context;
-    let lease = leased.lease;
-    let offer = || async move { context.store.hand_back(vec![lease]).await.map(|_| ()) };
-    persist(context, &leased.message.queue_id, offer).await;
+    give_up_lease(&lane.context, &leased.message.queue_id, leased.lease).await;
     account.permit_ended(true);
+}
+
+/// Gives up a lease without any outcome.
+pub(super) async fn give_up_lease(context: &Context, queue_id: &QueueId, lease: Lease) {
+    let offer = || async move { context.store.hand_back(vec![lease]).await.map(|_| ()) };
+    persist(context, queue_id, offer).await;
 }
 
 /// Moves a message to the lane of another upstream, by which it goes from now on. Returns whether the store has taken that.

@@ -1,13 +1,15 @@
 //! Mail that has waited too long: it is ended, or its sender is warned. By age alone, so a look now and then will do.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 use super::lane_settings::LaneSettings;
-use super::overdue;
-use crate::store::OverdueClaim;
+use super::{overdue, settle};
+use crate::mail::QueueId;
+use crate::store::{Lease, OverdueClaim};
 use crate::time::Moment;
 
 /// How often a lane looks for mail that has waited too long. Nothing that could go waits for this.
@@ -21,7 +23,16 @@ pub(super) struct Sweep {
     /// When the last look was.
     last: Option<Moment>,
     /// Messages that are being dealt with.
-    pub(super) tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    /// Which ones these are.
+    about: HashMap<Id, LateMessage>,
+}
+
+/// A message that is being dealt with.
+#[derive(Debug)]
+struct LateMessage {
+    queue_id: QueueId,
+    lease: Lease,
 }
 
 impl Sweep {
@@ -61,8 +72,30 @@ impl Sweep {
             self.last = None;
         }
         for late in overdue {
+            let (queue_id, lease) = (late.leased.message.queue_id.clone(), late.leased.lease);
             let lane = lane.clone();
-            self.tasks.spawn(async move { overdue::settle(&lane, late).await });
+            let task = self.tasks.spawn(async move { overdue::settle(&lane, late).await });
+            self.about.insert(task.id(), LateMessage { queue_id, lease });
+        }
+    }
+
+    /// The next message that has been dealt with; `None` when there is none.
+    pub(super) async fn next_ended(&mut self) -> Option<Result<(Id, ()), JoinError>> {
+        self.tasks.join_next_with_id().await
+    }
+
+    /// Notes that a message has been dealt with. One at which we failed by a fault of ours goes back into the queue.
+    pub(super) async fn ended(&mut self, lane: &LaneSettings, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let about = self.about.remove(&id);
+        if let (Err(error), Some(LateMessage { queue_id, lease })) = (ended, about)
+            && error.is_panic()
+        {
+            tracing::error!(event = "fault", %queue_id, reason = %error);
+            settle::give_up_lease(&lane.context, &queue_id, lease).await;
         }
     }
 

@@ -51,6 +51,12 @@ impl Wakeups {
         Served { wakeups: self.clone(), lane: lane.clone() }
     }
 
+    /// Whether somebody serves a lane.
+    #[must_use]
+    pub fn is_served(&self, lane: &LaneName) -> bool {
+        self.with(lane, |signal| signal.servers > 0)
+    }
+
     /// Somebody is to look for mail that stands in a lane that nobody serves, or that does not serve its sender.
     pub fn call_unserved(&self) {
         self.unserved.notify_one();

@@ -194,7 +194,10 @@ impl LearnedPace {
     #[must_use]
     pub fn words(&self) -> Option<String> {
         let rate = self.per_minute().map(|rate| format!("{rate} messages a minute"));
-        let most = self.connections().map(|most| format!("{most} connections"));
+        let most = self.connections().map(|most| match most {
+            1 => "1 connection".to_owned(),
+            most => format!("{most} connections"),
+        });
         let parts: Vec<String> = rate.into_iter().chain(most).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }

@@ -61,6 +61,13 @@ pub struct Core {
     house: JoinSet<()>,
 }
 
+/// A configuration that can be put in force.
+pub struct PreparedConfig {
+    config: Arc<Config>,
+    transformer: Arc<Transformer>,
+    router: Arc<Router>,
+}
+
 impl Core {
     /// Recovers what a predecessor left and starts a lane for each upstream. `log_written` waits until what was said so far stands
     /// in the log, where that must be before it goes on.
@@ -122,14 +129,23 @@ impl Core {
         self.house.spawn(housekeeping::tell_alerts(self.context.phase.clone(), self.alerts.clone()));
     }
 
+    /// Makes of another configuration what is not in force yet, and changes nothing.
+    ///
+    /// # Errors
+    /// When a key to sign with can't be used.
+    pub fn prepare(&self, config: Arc<Config>) -> Result<PreparedConfig, RelayError> {
+        let transformer = Arc::new(Transformer::new(&config, self.context.timeline.clone())?);
+        let router = Arc::new(Router::new(&config));
+        Ok(PreparedConfig { config, transformer, router })
+    }
+
     /// Puts another configuration in force: queued mail follows it, attempts that are under way end by the old one.
     /// Accounts keep their connections, counts and condition.
     ///
     /// # Errors
-    /// When a key to sign with or the store can't be used: then the old configuration stays in force.
-    pub async fn reload(&mut self, config: Arc<Config>) -> Result<(), RelayError> {
-        let transformer = Arc::new(Transformer::new(&config, self.context.timeline.clone())?);
-        let router = Arc::new(Router::new(&config));
+    /// When the store can't be used: then the old configuration stays in force.
+    pub async fn reload(&mut self, prepared: PreparedConfig) -> Result<(), RelayError> {
+        let PreparedConfig { config, transformer, router } = prepared;
         if let Some(switched) = self.test_mode.follow(&config.test_mode).await? {
             switched.log();
         }
@@ -149,7 +165,6 @@ impl Core {
     /// Nobody waits for it: it takes a moment for each login that was refused.
     fn retry_after_reading(&mut self) {
         let accounts = self.context.accounts.clone();
-        while self.house.try_join_next().is_some() {}
         self.house.spawn(async move { accounts.retry_after_reading().await });
     }
 
@@ -187,13 +202,18 @@ impl Core {
         }
     }
 
-    /// Waits for a lane that ends although nobody has told it to: a fault of ours that must not go unseen.
+    /// Waits for a lane, or somebody who keeps the house, to end by a fault of ours: it must not go unseen.
     pub async fn failed(&mut self) -> String {
         loop {
-            match self.lanes.ended().await {
-                Some(Err(error)) if error.is_panic() => return error.to_string(),
-                Some(_) => {}
-                None => std::future::pending().await,
+            let ended = tokio::select! {
+                Some(ended) = self.lanes.ended() => ended,
+                Some(ended) = self.house.join_next() => ended,
+                else => std::future::pending().await,
+            };
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                return error.to_string();
             }
         }
     }
@@ -294,7 +314,7 @@ async fn recover(store: &dyn Store, config: &Config, log_written: impl FnOnce())
         let timeline = store.timeline();
         let next = again_in.map(|rest| timeline.wall_at(timeline.now().after(rest)));
         let next = next.map(tracing::field::display);
-        let reason = "its last attempt was cut off: possible duplicate";
+        let reason = "its last attempt was cut off, or about to begin: possible duplicate";
         tracing::warn!(event = "recovered", %queue_id, upstream, next, reason);
     }
     if !cut_off.is_empty() {

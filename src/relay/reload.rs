@@ -105,7 +105,8 @@ impl Reloader {
         for warning in &loaded.warnings {
             tracing::warn!(event = "config", reason = %warning);
         }
-        // What can fail comes first; what follows can't.
+        // What can fail comes first, and first of all what leaves no trace when it does; what follows can't.
+        let ready = core.prepare(config.clone()).map_err(|error| error.to_string())?;
         let prepared = front.prepare(&config).await.map_err(|error| error.to_string())?;
         if config.control_group != before.control_group {
             let group = config.control_group.as_ref();
@@ -114,7 +115,7 @@ impl Reloader {
         if kept != self.kept {
             kept.save(&*core.context.store).await.map_err(|error| error.to_string())?;
         }
-        core.reload(config.clone()).await.map_err(|error| error.to_string())?;
+        core.reload(ready).await.map_err(|error| error.to_string())?;
         (self.kept, self.digest) = (kept, loaded.digest);
         core.kept_switches = self.kept_switches();
         front.follow(core, prepared).await;

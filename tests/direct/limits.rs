@@ -127,6 +127,46 @@ async fn no_connection_is_free() {
     assert_eq!(up.most_connections(), 1);
 }
 
+/// What an answer to one has taught holds for what another had asked for before, and is taken as it comes.
+#[tokio::test(start_paused = true)]
+async fn a_pace_that_was_learned_holds_for_asks_that_stand() {
+    let up = Upstream::new(Script::default());
+    let mut sim = relay(&up, &limits("per_minute = { messages = 10 }\nconnections = 20")).await;
+    sim.submit(FROM, &["first@there.example"]).await;
+    sim.until_empty(secs(5)).await;
+    tokio::time::sleep(secs(120)).await;
+    let text = "4.4.2 Message submission rate for this client has exceeded the configured limit";
+    up.set(Script::default().with(Step::Mail, Act::ReplyAndDrop(421, text.to_owned())));
+    let mut client = Client::at(&sim, 0).await;
+    let replies = client.send(FROM, &["x@there.example"], FROM).await;
+    assert!(replies[1].starts_with("451 "), "{replies:?}");
+    up.set(Script::default());
+    tokio::time::sleep(secs(150)).await;
+    for n in 0..20 {
+        sim.submit(FROM, &[&format!("x{n}@there.example")]).await;
+    }
+    tokio::time::sleep(secs(2)).await;
+    let sent = up.messages().len() - 1;
+    assert!((1..=5).contains(&sent), "{sent} at once");
+}
+
+/// Whether an upstream answers again is found out by whoever comes next, and not at the pace of the client that asked first.
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_keeps_no_upstream_down() {
+    let up = Upstream::new(Script::default().with(Step::Connect, Act::Refuse));
+    let mut sim = relay(&up, &limits("connections = 2")).await;
+    let mut client = Client::at(&sim, 0).await;
+    let replies = client.send(FROM, &["x@there.example"], FROM).await;
+    assert!(replies[1].starts_with("451 4.4.1 "), "{replies:?}");
+    up.set(Script::default());
+    tokio::time::sleep(secs(15)).await;
+    client.say("MAIL FROM:<a@firm.example>").await;
+    assert!(client.say("RCPT TO:<x@there.example>").await.starts_with("250"), "it is the probe");
+    sim.submit(FROM, &["q@there.example"]).await;
+    sim.until_empty(secs(20)).await;
+    client.leave().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn queued_and_direct_mail_share_one_set_of_limits() {
     let up = Upstream::new(Script::default());

@@ -135,6 +135,22 @@ async fn what_is_in_hand_goes_back_at_a_reload() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_in_hand_goes_elsewhere_at_once_when_the_routes_change() {
+    let (mut sim, pacer, up) = with_some_in_hand().await;
+    // The content of five is there; the upstream takes its time for the answer.
+    let since = Instant::now();
+    pacer.until(&sim, secs(1), || since.elapsed() > Duration::from_millis(50)).await;
+    up.set(Script::default());
+    let second = format!(
+        "[[upstream]]\nname = \"second\"\nhost = \"up\"\nsecurity = \"none\"\nfilter = [\"{FROM}\"]\n"
+    );
+    sim.reload(&one(&format!("default = true\nenabled = false\n{second}"))).await;
+    // None of the others waits for that.
+    pacer.until(&sim, secs(1), || sim.store().queue_length() == CONNECTIONS as u64).await;
+    all_arrive(&sim, &pacer, &up, 35).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_in_hand_goes_back_when_the_relay_stops() {
     let (mut sim, pacer, up) = with_some_in_hand().await;
     // What is under way has the time to end.

@@ -286,6 +286,8 @@ async fn a_broken_store_does_not_keep_a_reload_from_its_work() {
     sim.reload(&config("direct", "up", "")).await;
     let switched = format!("[test_mode]\nenabled = true\naction = \"hold\"\n{}", config("direct", "up", ""));
     sim.configure(&switched);
-    let refused = sim.core.as_mut().unwrap().reload(sim.config.clone()).await;
+    let core = sim.core.as_mut().unwrap();
+    let prepared = core.prepare(sim.config.clone()).unwrap();
+    let refused = core.reload(prepared).await;
     assert!(refused.is_err(), "a switch that can't be kept is not set");
 }

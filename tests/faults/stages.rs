@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mailsluice::limits::SHARED;
 use tokio::time::sleep;
 
 use super::paper::Paper;
@@ -318,8 +319,33 @@ async fn connections_that_are_turned_away_are_learned_from() {
             sim.submit(FROM, &[&format!("x{n}@there.example")]).await;
         }
         sim.until_empty(secs(100)).await;
-        assert!(up.turned_away() <= 20, "{act:?}: {} were turned away", up.turned_away());
+        let turned_away = up.turned_away();
+        assert!((1..=20).contains(&turned_away), "{act:?}: {turned_away} were turned away");
         nobody_is_blamed(&sim, &format!("{act:?}")).await;
+    }
+}
+
+/// What was learned of the connections of an upstream as a whole is forgotten when a person says so, and when a limit changes.
+#[tokio::test(start_paused = true)]
+async fn a_pace_of_connections_is_forgotten_with_the_limits() {
+    let most =
+        |sim: &Simulation| sim.core.as_ref().unwrap().context.accounts.of("main")[0].most_connections();
+    for by_reload in [false, true] {
+        let script = Script::default().with_most_open(2, Act::Refuse).with(Step::Dot, Act::Late(secs(1)));
+        let mut sim = relay(&Upstream::new(script), "[upstream.limits]\nconnections = 10\n").await;
+        for n in 0..20 {
+            sim.submit(FROM, &[&format!("x{n}@there.example")]).await;
+        }
+        sim.until_empty(secs(100)).await;
+        assert_eq!(most(&sim), (10, 2));
+        if by_reload {
+            sim.reload(&one("[upstream.limits]\nconnections = 9\n")).await;
+            assert_eq!(most(&sim), (9, u32::MAX));
+        } else {
+            let forgotten = sim.core.as_ref().unwrap().context.accounts.forget_limits("main");
+            assert_eq!(forgotten, [(SHARED.to_owned(), "slowed down to 2 connections".to_owned())]);
+            assert_eq!(most(&sim), (10, u32::MAX));
+        }
     }
 }
 

@@ -51,7 +51,7 @@ DOUBT = {"event": "deferred", "reply": "broken off (possible duplicate)"}
         ("twice, told", [DOUBT], [], TWICE, None),
         ("three times, told once", [DOUBT], [], [*TWICE, taken("q1")], "taken twice"),
         ("twice, told of another", [{**DOUBT, "to": "r1-1@a.example"}], [], TWICE, "taken twice"),
-        ("twice, told at the start", [{"event": "recovered", "reason": "its last attempt was cut off: possible duplicate", "to": None}], [], TWICE, None),
+        ("twice, told at the start", [{"event": "recovered", "reason": "its last attempt was cut off, or about to begin: possible duplicate", "to": None}], [], TWICE, None),
         ("the answer was lost, and the line with the process", [], [1_001.0], LOST, None),
         ("the answer was lost long before the end", [], [1_009.0], LOST, "taken twice"),
         ("twice as two messages", [], [], [taken("q1"), taken("q2")], None),

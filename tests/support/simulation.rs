@@ -167,7 +167,9 @@ impl Simulation {
     /// SIGHUP with another configuration.
     pub async fn reload(&mut self, toml: &str) {
         self.configure(toml);
-        self.core.as_mut().unwrap().reload(self.config.clone()).await.unwrap();
+        let core = self.core.as_mut().unwrap();
+        let prepared = core.prepare(self.config.clone()).unwrap();
+        core.reload(prepared).await.unwrap();
     }
 
     /// SIGTERM.

@@ -123,16 +123,16 @@ impl Upstream {
 
     /// Serves one connection until it ends.
     pub async fn serve(&self, stream: impl Stream + 'static) {
-        {
-            let mut record = self.record();
-            record.connections += 1;
-            record.open += 1;
-            record.most_open = record.most_open.max(record.open);
-        }
-        let guard = Open(self.clone());
-        // A client that hangs up ends the session; the record tells what it did until then.
-        let _ = session::Session::new(self.clone(), Box::new(stream)).run().await;
-        drop(guard);
+        self.enter().serve(stream).await;
+    }
+
+    /// One connection more is open.
+    fn enter(&self) -> Open {
+        let mut record = self.record();
+        record.connections += 1;
+        record.open += 1;
+        record.most_open = record.most_open.max(record.open);
+        Open(self.clone())
     }
 
     async fn serve_owned(self, stream: impl Stream + 'static) {
@@ -166,6 +166,13 @@ impl Upstream {
 }
 
 struct Open(Upstream);
+
+impl Open {
+    async fn serve(self, stream: impl Stream + 'static) {
+        // A client that hangs up ends the session; the record tells what it did until then.
+        let _ = session::Session::new(self.0.clone(), Box::new(stream)).run().await;
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -210,8 +217,9 @@ impl Dial for UpstreamDial {
             Act::Hang => std::future::pending().await,
             Act::Drop => drop(theirs),
             _ => {
-                let upstream = self.upstream.clone();
-                tokio::spawn(async move { upstream.serve(theirs).await });
+                // Whoever is dialled next finds it open.
+                let open = self.upstream.enter();
+                tokio::spawn(async move { open.serve(theirs).await });
             }
         }
         Ok(Dialled { stream: Box::new(ours), peer: self.peer })

@@ -44,7 +44,8 @@ pub(super) struct DirectPermit {
     used: Option<Amount>,
     /// What was begun over a used connection, before the transaction was made again over a new one.
     before: Amount,
-    _probes: Vec<Probe>,
+    /// Held while it finds out whether the upstream answers again.
+    probes: Vec<Probe>,
 }
 
 impl DirectPermit {
@@ -100,7 +101,7 @@ impl DirectPermit {
             recorded,
             used: None,
             before: Amount::NONE,
-            _probes: grant.probes,
+            probes: grant.probes,
             account: grant.account,
             settings: grant.settings,
         }
@@ -253,6 +254,11 @@ impl DirectPermit {
 
     fn feedback(&self) -> Feedback<'_> {
         Feedback { accounts: &self.shared.context.accounts, account: &self.account }
+    }
+
+    /// What comes next is up to the client: whether the upstream answers again, others may find out meanwhile.
+    pub(super) fn waits_for_client(&mut self) {
+        self.probes.clear();
     }
 
     /// The transaction has ended: what the provider may have counted of it is known.

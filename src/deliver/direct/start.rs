@@ -75,7 +75,9 @@ impl Start {
             permit.end(|end| end).await;
             return Ok(None);
         }
-        Ok(Some(self.begin(permit, Draft::Announced(&self.opening), until).await?))
+        let mut open = self.begin(permit, Draft::Announced(&self.opening), until).await?;
+        open.permit.waits_for_client();
+        Ok(Some(open))
     }
 
     /// Makes a message ready for an upstream that judges it as a whole.

@@ -151,7 +151,7 @@ pub struct Recovered {
     pub orphans: Orphans,
 }
 
-/// A message whose last attempt was cut off: it may be sent twice.
+/// A message that was under a lease when the relay ended: it may be sent twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutOff {
     /// Its name.
