@@ -14,7 +14,7 @@ from pathlib import Path
 from ends import Clear, Load, Sink
 from machine import machine, sentence
 from network import wait_until
-from processes import Peak, cpu_seconds, memory
+from processes import Peak, exact_cpu_seconds, memory
 from relay import Relay
 
 SIZES = [1_000, 10_000, 100_000, 1_000_000]
@@ -84,9 +84,9 @@ def start(relay, sink, figures):
 def until_idle(relay):
     """Waits until the relay has nothing to do: a long queue is looked at for damage behind its start."""
     deadline, used = time.monotonic() + 120, None
-    while used is None or cpu_seconds(relay.pid()) - used > 0.03:
+    while used is None or exact_cpu_seconds(relay.pid()) - used > 0.03:
         assert time.monotonic() < deadline, relay.log_tail()
-        used = cpu_seconds(relay.pid())
+        used = exact_cpu_seconds(relay.pid())
         time.sleep(1)
 
 
@@ -100,11 +100,11 @@ def drain_part(relay, sink, figures, queued):
         begun = sink.count()
         relay.command("upstream", "enable", "sink")
     wait_until(lambda: sink.count() >= begun + min(part, queued // 4), 300, relay.log_tail)
-    before, cpu, started = sink.count(), cpu_seconds(relay.pid()), time.monotonic()
+    before, cpu, started = sink.count(), exact_cpu_seconds(relay.pid()), time.monotonic()
     wait_until(lambda: sink.count() >= before + part, 600, relay.log_tail)
     done = sink.count() - before
     figures["drain"] = done / (time.monotonic() - started)
-    figures["drain_cpu"] = 1000 * (cpu_seconds(relay.pid()) - cpu) / done
+    figures["drain_cpu"] = 1000 * (exact_cpu_seconds(relay.pid()) - cpu) / done
 
 
 def at_rest(relay, figures):

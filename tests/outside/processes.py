@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -39,6 +40,11 @@ def cpu_seconds(pid):
     """User and system time of the tree, the children that ended and were waited for included."""
     fields = [text.rsplit(")", 1)[1].split() for text in of_tree(pid, "stat")]
     return sum(int(value) for one in fields for value in one[11:15]) / TICK
+
+
+def exact_cpu_seconds(pid):
+    """Processor time of the process alone, without its children: by its clock, which counts what is less than a tick, too."""
+    return time.clock_gettime(~pid << 3 | 2)  # CPUCLOCK_SCHED of clock_getcpuclockid(3)
 
 
 def memory(pid):
