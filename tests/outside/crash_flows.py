@@ -19,7 +19,7 @@ from pathlib import Path
 from crash_upstream import CrashUpstream
 from disk import Disk
 from messages import assert_same, compose
-from network import wait_until
+from network import own_ports, wait_until
 from relay import Relay
 
 SENDER = "office@firm.example"
@@ -28,8 +28,8 @@ QUEUED = re.compile(rb"queued as (\S+)")
 QUEUE = '[queue]\nretry_min = "1s"\nretry_max = "2s"\n'
 
 
-# Ports that no connection gets for its own end, each for one world: many run at a time.
-PORTS = itertools.cycle(random.SystemRandom().sample(range(12_000, 32_000), 20_000))
+# Each for one world: many run at a time, in several processes.
+PORTS = itertools.cycle(own_ports())
 
 
 def own_port():

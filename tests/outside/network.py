@@ -1,6 +1,8 @@
 """Loopback helpers: free ports, and waiting with a limit."""
 
+import fcntl
 import socket
+import tempfile
 import time
 from http.server import BaseHTTPRequestHandler
 
@@ -10,6 +12,23 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+# What this process holds of the ports below, until it ends.
+HELD = []
+
+
+def own_ports():
+    """A thousand ports that no connection gets for its own end, and no other process of the tests for as long as this one lives."""
+    for first in range(12_000, 32_000, 1_000):
+        try:
+            lock = open(f"{tempfile.gettempdir()}/mailsluice-test-ports-{first}", "a")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        HELD.append(lock)
+        return range(first, first + 1_000)
+    raise AssertionError("twenty processes hold all ports: end some")
 
 
 def wait_until(condition, seconds, what):
