@@ -46,23 +46,29 @@ pub(super) async fn login(
     let order = in_order((line.auth, line.host), presented.method(), &login_line);
     let mechanism = order.into_iter().find(|mechanism| offered.iter().any(|name| name == mechanism.name()));
     let mut said = vec![presented.secret.clone()];
-    let ending = match (mechanism, presented.method()) {
-        (Some(mechanism), _) => authenticate(wire, presented, (mechanism, line), &mut said).await?,
-        (None, LoginMethod::Password) if !line.has("LOGINDISABLED") => plain(wire, presented, line).await?,
+    let ended = match (mechanism, presented.method()) {
+        (Some(mechanism), _) => authenticate(wire, presented, (mechanism, line), &mut said).await,
+        (None, LoginMethod::Password) if !line.has("LOGINDISABLED") => {
+            plain(wire, presented, line, &mut said).await
+        }
         (None, LoginMethod::Password) => return Err(LoginError::NoneInCommon { offered }.into()),
         (None, LoginMethod::Token) => return Err(LoginError::NoneForToken { offered }.into()),
     };
-    match ending.status {
-        EndingStatus::Ok => Ok(()),
-        _ => Err(ImapError::LoginRefused(without(&ending.text, &said))),
+    // It may say what it has heard.
+    match ended {
+        Ok(Ending { status: EndingStatus::Ok, .. }) => Ok(()),
+        Ok(ending) => Err(ImapError::LoginRefused(without(&ending.text, &said))),
+        Err(ImapError::Closed(text)) => Err(ImapError::Closed(without(&text, &said))),
+        Err(error) => Err(error),
     }
 }
 
-/// The command LOGIN, where both words can stand in quotes.
+/// The command LOGIN, where both words can stand in quotes. Adds what we say to `said`.
 async fn plain(
     wire: &mut ImapWire,
     presented: &PresentedLogin,
     line: &ImapLine<'_>,
+    said: &mut Vec<SecretString>,
 ) -> Result<Ending, ImapError> {
     let secret = presented.secret.expose_secret();
     let can_stand = |text: &str| text.bytes().all(|octet| (b' '..=b'~').contains(&octet));
@@ -70,6 +76,7 @@ async fn plain(
         return Err(LoginError::NoneInCommon { offered: Vec::new() }.into());
     }
     let command: SecretString = format!("LOGIN {} {}", quoted(&presented.user), quoted(secret)).into();
+    said.push(quoted(secret).into());
     match wire.command((STEP, command.expose_secret()), line.limit).await? {
         ImapProgress::Done(ending, _) => Ok(ending),
         ImapProgress::GoOn(_) => Err(ImapError::Garbage),
