@@ -18,12 +18,10 @@ use crate::control::view::rfc3339;
 use crate::mail::header::Fields;
 use crate::mail::{MessageLabel, QueueId, header};
 use crate::report::log::escape::printable;
-use crate::upstream::{CapturedFile, Mailbox};
+use crate::upstream::{CapturedFile, Mailbox, RECIPIENT_FIELD};
 
 /// What is read of a message for a list, in octets.
 const HEAD: u64 = 64 << 10;
-/// The fields that show the envelope, before the message's own.
-const RECIPIENT: &str = "X-Mailsluice-Recipient";
 /// The columns of a list that go below the rows of a narrow terminal, one after the other.
 const FOLDING: [&str; 4] = ["SIZE", "TO", "FROM", "SUBJECT"];
 
@@ -121,7 +119,7 @@ fn read(file: &CapturedFile) -> Result<Option<CapturedJson>, Failure> {
     for (place, field) in Fields::new(head).enumerate() {
         match () {
             () if place == 0 && field.is("Return-Path") => from = value(&field),
-            () if place == to.len() + 1 && field.is(RECIPIENT) => to.push(value(&field)),
+            () if place == to.len() + 1 && field.is(RECIPIENT_FIELD) => to.push(value(&field)),
             () => break,
         }
     }

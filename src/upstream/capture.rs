@@ -1,7 +1,8 @@
 //! The local mailbox: a Maildir in `DATA_DIR/captured`. Nothing leaves the machine.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read as _, Write};
+use std::iter;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,9 @@ use std::time::SystemTime;
 use crate::content::{ContentError, SplitContent};
 use crate::folder;
 use crate::mail::QueueId;
+
+/// The field of a captured message that shows a recipient of its envelope; one for each.
+pub const RECIPIENT_FIELD: &str = "X-Mailsluice-Recipient";
 
 /// A Maildir that keeps the newest messages.
 #[derive(Debug)]
@@ -60,7 +64,8 @@ impl Mailbox {
 
     /// Puts a message into the mailbox: written and synced in `tmp`, then moved to `new`. It blocks.
     ///
-    /// The same message under the same name replaces itself, so that an attempt that is repeated makes no second copy.
+    /// The same message with the same envelope replaces itself, so that an attempt that is repeated makes no second copy. A message
+    /// whose recipients come in parts has a file for each.
     ///
     /// # Errors
     /// With the path that could not be written, or why the content can't be read.
@@ -88,7 +93,7 @@ impl Mailbox {
         content.body().each_block(|block| file.write_all(block).map_err(at(&temporary)))?;
         file.sync_all().map_err(at(&temporary))?;
         let new = self.folder.join("new");
-        let path = new.join(id.as_str());
+        let path = place(&new, id, envelope).map_err(at(&new))?;
         let replaced = path.exists();
         fs::rename(&temporary, &path).map_err(at(&path))?;
         folder::sync(&new).map_err(at(&new))?;
@@ -152,6 +157,27 @@ impl Mailbox {
     }
 }
 
+/// Where a message with this envelope goes: over the same, or beside other parts of it.
+fn place(folder: &Path, id: &QueueId, envelope: &str) -> std::io::Result<PathBuf> {
+    let later = (2_u32..).map(|part| format!("{id}-{part}"));
+    for name in iter::once(id.to_string()).chain(later) {
+        let path = folder.join(name);
+        let mut beginning = Vec::new();
+        match fs::File::open(&path) {
+            Ok(file) => {
+                file.take((envelope.len() + RECIPIENT_FIELD.len()) as u64).read_to_end(&mut beginning)?
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(path),
+            Err(error) => return Err(error),
+        };
+        let has_more = |rest: &[u8]| rest.starts_with(RECIPIENT_FIELD.as_bytes());
+        if beginning.strip_prefix(envelope.as_bytes()).is_some_and(|rest| !has_more(rest)) {
+            return Ok(path);
+        }
+    }
+    Err(std::io::Error::other("too many parts of a message"))
+}
+
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> CaptureError {
     let path = path.to_owned();
     move |source| CaptureError::File { path, source }
@@ -160,6 +186,23 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> CaptureError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_message_stand_beside_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let mailbox = Mailbox::new(dir.path().join("captured"), 9);
+        let content = SplitContent::memory(b"Subject: x\r\n\r\n".to_vec());
+        let part = |to: &str| format!("Return-Path: <a@b>\r\n{to}");
+        let (one, two) = ("X-Mailsluice-Recipient: <c@d>\r\n", "X-Mailsluice-Recipient: <e@f>\r\n");
+        for to in [one, two, one, &format!("{one}{two}"), two] {
+            mailbox.put(&QueueId::new(5, 0), &part(to), &content).unwrap();
+        }
+        let listed = Mailbox::list(&dir.path().join("captured")).unwrap();
+        let texts: Vec<_> = listed.iter().map(|file| fs::read_to_string(&file.path).unwrap()).collect();
+        let want = [one, two, &format!("{one}{two}")].map(|to| format!("{}Subject: x\r\n\r\n", part(to)));
+        assert_eq!(texts, want);
+        assert!(listed.iter().all(|file| file.id.starts_with(QueueId::new(5, 0).as_str())));
+    }
 
     #[test]
     fn keeps_the_newest() {

@@ -32,7 +32,7 @@ mod trust_verifier;
 mod wire;
 
 pub use answer::{Answer, RecipientResult, TransactionResult};
-pub use capture::{CaptureError, CapturedFile, Mailbox};
+pub use capture::{CaptureError, CapturedFile, Mailbox, RECIPIENT_FIELD};
 pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcome};
 pub use connection::Connection;
 pub use connector::Connector;

@@ -128,7 +128,8 @@ impl Connection {
         }
         progress.hold_back(most);
         let after = self.conclude(transaction, progress).await?;
-        if self.capabilities.pipelining && progress.has_refusal_without_content() {
+        let goes_on = after != ConnectionState::Closed;
+        if goes_on && self.capabilities.pipelining && progress.has_refusal_without_content() {
             return Ok(self.check_step(progress).await?);
         }
         Ok(after)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::answer::{Answer, RecipientResult, TransactionResult};
-use super::capture::{CaptureError, Mailbox};
+use super::capture::{CaptureError, Mailbox, RECIPIENT_FIELD};
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ConnectError, DialogueFault, SendError, Stage};
@@ -154,7 +154,7 @@ async fn put(mailbox: &Arc<Mailbox>, message: &Outgoing<'_>) -> Result<Transacti
     let mut envelope = format!("Return-Path: <{}>\r\n", message.reverse_path);
     for recipient in message.envelope {
         // Writing to a string can't fail.
-        let _ = write!(envelope, "X-Mailsluice-Recipient: <{recipient}>\r\n");
+        let _ = write!(envelope, "{RECIPIENT_FIELD}: <{recipient}>\r\n");
     }
     let (mailbox, id, content) = (mailbox.clone(), message.queue_id.clone(), message.content.clone());
     let task = tokio::task::spawn_blocking(move || mailbox.put(&id, &envelope, &content));

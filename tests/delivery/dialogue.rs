@@ -11,6 +11,7 @@ use mailsluice::upstream::{
     blacklist_candidate,
 };
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 use super::support::upstream::{Act, Authority, Script, Step, Upstream, UpstreamDial};
 use super::{TIMEOUTS, address, anna, connected, open, recipients, send, smtp, verdicts};
@@ -89,8 +90,11 @@ async fn nothing_is_sent_when_no_recipient_is_left() {
     let odd =
         Script::default().with(Step::Mail, Act::reply(550, "no")).with(Step::Data, Act::reply(354, "go"));
     let (upstream, mut connection) = connected(odd).await;
+    let begun = Instant::now();
     assert_eq!(verdicts(&send(&mut connection, &recipients(2), b"secret").await), "BB");
     assert!(upstream.messages().is_empty() && !connection.is_reusable());
+    // Whatever we said now would be a line of the content, and nobody answers it.
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
