@@ -77,16 +77,15 @@ impl Kept {
         (self.due, self.failures, self.why) = (Some(now.after(life(lifetime))), 0, None);
     }
 
-    /// Somebody is refused with this token: whether another is to be asked for now. Not when another one is there by now, nor while
-    /// no other was to be had a moment ago. Until there is one it stays in use: it may be good for others.
-    pub(super) fn is_to_be_replaced(&mut self, refused: &AccessToken, now: Moment) -> bool {
+    /// Takes back the present one, if this is it: whoever logs in with it is refused. False when it is another one.
+    pub(super) fn take_back(&mut self, refused: &AccessToken, now: Moment) -> bool {
         let is_it = self.token.as_ref().is_some_and(|(token, _)| token.is(refused));
-        let has_just_failed = self.failures > 0 && self.due.is_some_and(|due| due > now);
-        let is_wanted = is_it && !has_just_failed;
-        if is_wanted {
-            self.due = Some(now);
+        if is_it {
+            let reason = "the provider has refused the token; another is being fetched".to_owned();
+            self.begin_anew(now, false);
+            self.why = Some(NoToken { reason, until: Some(now), action: None });
         }
-        is_wanted
+        is_it
     }
 
     /// There is none, and nothing is asked for until something else changes.
@@ -212,20 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_refused_is_replaced_once_and_used_until_then() {
-        let down =
-            TokenRequestError::from(HttpError::TimedOut { host: "h".to_owned(), limit: REQUEST_LIMIT });
+    fn a_token_is_taken_back_once() {
         let mut kept = Kept::wanted(Moment(0));
         let (token, other) = (AccessToken::new("one".into()), AccessToken::new("two".into()));
         kept.replace(token.clone(), Duration::from_hours(1), Moment(0));
-        assert!(!kept.is_to_be_replaced(&other, Moment(1)));
-        assert!(kept.is_to_be_replaced(&token, Moment(1)));
-        assert!(matches!(kept.state(Moment(1)), TokenState::Ready(_)), "it may be good for others");
-        let failed = kept.fail(&down, &testing::sign_in("client_credentials"), Moment(1));
-        assert!(matches!(kept.state(Moment(2)), TokenState::Ready(_)));
-        assert!(!kept.is_to_be_replaced(&token, Moment(2)), "the provider has just failed");
-        assert!(kept.is_to_be_replaced(&token, failed.why.until.unwrap()));
-        kept.replace(other, Duration::from_hours(1), Moment(20_000));
-        assert!(!kept.is_to_be_replaced(&token, Moment(20_001)), "nobody asks for it twice");
+        assert!(!kept.take_back(&other, Moment(1)));
+        assert!(kept.take_back(&token, Moment(1)));
+        assert!(!kept.take_back(&token, Moment(1)), "nobody asks for it twice");
+        assert!(matches!(kept.state(Moment(1)), TokenState::Absent(_)));
     }
 }

@@ -81,23 +81,6 @@ async fn refused_eight_times(handle: &TokenHandle, token: &AccessToken) {
     }
 }
 
-/// Several accounts share it, and one of their logins is refused for reasons of its own.
-#[tokio::test(start_paused = true)]
-async fn a_token_that_one_is_refused_with_stays_with_the_others() {
-    let world = World::new(Rotation::Lenient).await;
-    world.sign_in().await;
-    let mut handle = world.handle();
-    let token = next(&mut handle, None).await;
-    let asked = world.provider.asked();
-    world.provider.fail_next(Some(Trouble::Down), u32::MAX);
-    refused_eight_times(&handle, &token).await;
-    assert!(handle.current().is_ok_and(|current| current.is(&token)));
-    assert_eq!(world.provider.asked(), asked + 1, "a provider that has just failed is left alone");
-    world.provider.heal();
-    let other = next(&mut handle, Some(&token)).await;
-    assert!(world.provider.is_good(&other));
-}
-
 #[tokio::test(start_paused = true)]
 async fn strict_rotation_loses_a_sign_in_only_between_issue_and_commit() {
     let mut world = World::new(Rotation::Strict).await;
