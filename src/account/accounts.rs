@@ -339,7 +339,7 @@ impl Accounts {
     pub fn forget_limits(&self, upstream: &str) -> Vec<(String, String)> {
         let mut forgotten = Vec::new();
         for account in self.of(upstream) {
-            let pace = account.condition.with_pace(|pace| std::mem::take(pace).words());
+            let pace = account.condition.forget_pace();
             let name = account.key().account.to_string();
             forgotten.extend(pace.map(|pace| (name, format!("slowed down to {pace}"))));
             account.condition.forget_limited();

@@ -279,6 +279,11 @@ impl Condition {
         f(&mut self.lock().pace)
     }
 
+    /// That is forgotten. What it was, in words.
+    pub(super) fn forget_pace(&self) -> Option<String> {
+        self.with_pace(|pace| std::mem::take(pace).words())
+    }
+
     fn lock(&self) -> MutexGuard<'_, ConditionState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

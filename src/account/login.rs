@@ -15,7 +15,7 @@ use super::settings::AccountSettings;
 use super::tasks::{SoleTask, Spawner};
 use super::throughput::{FinishedRecipients, Throughput};
 use super::waiters::{Place, Waiters};
-use crate::limits::{AccountKey, Ceilings, LearnedPace, Scope, Wait};
+use crate::limits::{AccountKey, Ceilings, Scope, Wait};
 use crate::metrics::CountedLogin;
 use crate::time::Moment;
 use crate::upstream::{DialogueHub, Transport};
@@ -152,7 +152,7 @@ impl Account {
             self.pool.set_epoch(epoch);
         }
         if !settings.has_same_limits(&before) {
-            self.condition.with_pace(|pace| *pace = LearnedPace::default());
+            self.condition.forget_pace();
         }
         self.condition.forget_limited();
         self.follow_pace();
@@ -358,7 +358,7 @@ impl UpstreamState {
 
     /// What answers have taught is forgotten. What that was, in words.
     pub(super) fn forget_pace(&self) -> Option<String> {
-        let pace = self.condition.with_pace(|pace| std::mem::take(pace).words());
+        let pace = self.condition.forget_pace();
         self.follow_pace();
         pace
     }

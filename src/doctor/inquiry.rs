@@ -27,7 +27,8 @@ where
     A: Future<Output = DnsAnswer> + Send + 'static,
 {
     let mut book = Book::default();
-    let mut so_far = AskedSoFar::default();
+    // Be it by an error.
+    let mut is_any_answered = false;
     loop {
         let judged = judge(&book);
         let wanted: Vec<DnsQuestion> = book.take_wanted().into_iter().collect();
@@ -35,7 +36,7 @@ where
             return judged;
         }
         for some in wanted.chunks(AT_ONCE) {
-            if let Some(why) = so_far.why_no_more() {
+            if let Some(why) = why_no_more(book.answers(), is_any_answered) {
                 for question in some {
                     book.note(question.clone(), Err(LookupError::NotAsked(why.to_owned())));
                 }
@@ -47,34 +48,19 @@ where
                 asked.spawn(async move { (question, answer.await) });
             }
             for (question, answer) in asked.join_all().await {
-                so_far.note(&answer);
+                is_any_answered |= !matches!(answer, Err(LookupError::Unanswered(_)));
                 book.note(question, answer);
             }
         }
     }
 }
 
-/// What was asked in this run.
-#[derive(Default)]
-struct AskedSoFar {
-    questions: usize,
-    /// Whether any was answered, be it by an error.
-    is_answered: bool,
-}
-
-impl AskedSoFar {
-    fn note(&mut self, answer: &DnsAnswer) {
-        self.questions += 1;
-        self.is_answered |= !matches!(answer, Err(LookupError::Unanswered(_)));
+/// Why nothing more is asked after so many questions.
+fn why_no_more(questions: usize, is_any_answered: bool) -> Option<&'static str> {
+    if questions >= SILENCE && !is_any_answered {
+        return Some("no name server answered what was asked before");
     }
-
-    fn why_no_more(&self) -> Option<&'static str> {
-        if self.questions >= MOST_QUESTIONS {
-            return Some("too many questions were asked already");
-        }
-        let is_silent = self.questions >= SILENCE && !self.is_answered;
-        is_silent.then_some("no name server answered what was asked before")
-    }
+    (questions >= MOST_QUESTIONS).then_some("too many questions were asked already")
 }
 
 #[cfg(test)]
