@@ -49,10 +49,20 @@ type SubmitterPlace = (LaneName, Priority, String);
 
 /// Tells when mail will probably go.
 pub struct Estimate {
-    sources: Sources,
-    /// By lane.
-    forecasts: Mutex<HashMap<LaneName, (Moment, Arc<Forecast>)>>,
+    sources: Arc<Sources>,
+    /// What a message stands behind that goes after all others of its lane, and until when that serves.
+    ends: Mutex<HashMap<LaneName, (Moment, Place)>>,
     places: Arc<Places>,
+}
+
+/// Where a message stands. Both are of one moment: a forecast of before mail went, beside what waits since, would promise what
+/// has been used.
+#[derive(Debug, Clone)]
+struct Place {
+    /// What goes before it.
+    ahead: Load,
+    /// What the limits let through.
+    forecast: Arc<Forecast>,
 }
 
 /// What went before the last message of a submitter.
@@ -61,12 +71,12 @@ struct Places {
     look_ups: Arc<Semaphore>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum KnownPlace {
     /// It is being looked up.
     Asked,
     /// It serves until then.
-    Found { until: Moment, ahead: Load },
+    Found { until: Moment, place: Place },
 }
 
 /// A message that has just been accepted.
@@ -89,7 +99,7 @@ impl Estimate {
     #[must_use]
     pub fn new(sources: Sources) -> Self {
         let places = Places { known: Mutex::default(), look_ups: Arc::new(Semaphore::new(LOOK_UPS)) };
-        Self { sources, forecasts: Mutex::default(), places: Arc::new(places) }
+        Self { sources: Arc::new(sources), ends: Mutex::default(), places: Arc::new(places) }
     }
 
     /// When a message will probably go. `None` when it is held, being sent, or nobody knows.
@@ -100,13 +110,12 @@ impl Estimate {
         if !waits(message) {
             return Ok(None);
         }
-        let now = self.sources.timeline.now();
-        let lane = self.lane(&message.lane, now).await;
-        let Some(ahead) = self.sources.store.ahead(message.queue_id.clone()).await? else {
-            return Ok(None);
-        };
-        let amount = self.with_itself(&message.lane, ahead, open_recipients(message));
-        Ok(lane.and_then(|lane| lane.eta(lane.forecast.when(amount), message.due)))
+        let place = self.sources.place(&message.lane, message.queue_id.clone()).await?;
+        Ok(place.and_then(|place| {
+            let amount = self.sources.with_itself(&message.lane, place.ahead, open_recipients(message));
+            let status = self.sources.statuses.of(&message.lane);
+            eta(status.as_ref(), place.forecast.when(amount), message.due)
+        }))
     }
 
     /// The same for many: a walk through each lane, whatever their number.
@@ -114,7 +123,6 @@ impl Estimate {
     /// # Errors
     /// When the store can't be read.
     pub async fn of_all(&self, messages: &[Summary]) -> Result<HashMap<MessageId, Moment>, StoreError> {
-        let now = self.sources.timeline.now();
         let mut lanes: HashMap<&LaneName, Vec<&Summary>> = HashMap::new();
         for message in messages.iter().filter(|message| waits(message)) {
             lanes.entry(&message.lane).or_default().push(message);
@@ -125,20 +133,22 @@ impl Estimate {
             if self.sources.store.lane_load(name).messages > u64::from(MOST) {
                 continue;
             }
-            let Some(lane) = self.lane(name, now).await else { continue };
             let places = self.sources.store.places(name.clone(), MOST).await?;
+            let Some(forecast) = self.sources.forecast(name).await else { continue };
             let amount = |message: &&Summary| {
-                let amount = self.with_itself(name, *places.get(&message.id)?, open_recipients(message));
+                let amount =
+                    self.sources.with_itself(name, *places.get(&message.id)?, open_recipients(message));
                 Some((amount, message.id, message.due))
             };
             let mut amounts: Vec<_> = messages.iter().filter_map(amount).collect();
             amounts.sort_unstable();
             let sums: Vec<Load> = amounts.iter().map(|(amount, ..)| *amount).collect();
-            let whens = lane.forecast.when_all(&sums);
+            let status = self.sources.statuses.of(name);
+            let whens = forecast.when_all(&sums);
             let told = amounts
                 .iter()
                 .zip(whens)
-                .filter_map(|(&(_, id, due), when)| Some((id, lane.eta(when, due)?)));
+                .filter_map(|(&(_, id, due), when)| Some((id, eta(status.as_ref(), when, due)?)));
             all.extend(told);
         }
         Ok(all)
@@ -151,79 +161,99 @@ impl Estimate {
             return None;
         }
         let now = self.sources.timeline.now();
-        let lane = self.fresh_lane(message.lane, now).await?;
+        let status = self.sources.statuses.of(message.lane);
+        let eta = |place: &Place| {
+            let amount = self.sources.with_itself(message.lane, place.ahead, message.recipients);
+            eta(status.as_ref(), place.forecast.when(amount), now)
+        };
         let worth = |eta: &Moment| eta.since(now) > WORTH_TELLING;
-        let load = self.sources.store.lane_load(message.lane);
-        let (messages, recipients) = (load.messages.max(1), load.recipients.max(message.recipients));
-        let last = Load { messages, recipients, ..load };
+        let end = self.end(message, now).await?;
         // When even the last of the lane goes soon, nothing need be looked up.
-        if lane.eta(lane.forecast.when(last), now).is_some_and(|last| !worth(&last)) {
+        if eta(&end).is_some_and(|last| !worth(&last)) {
             return None;
         }
-        let ahead = self.place(message, now).await?;
-        let amount = self.with_itself(message.lane, ahead, message.recipients);
-        lane.eta(lane.forecast.when(amount), now).filter(worth)
+        let place = self.place(message, now).await?;
+        eta(&place).filter(worth)
+    }
+
+    /// The place of what goes last of all that waits in a lane. It serves for a moment, with what has come since.
+    async fn end(&self, message: Accepted<'_>, now: Moment) -> Option<Place> {
+        if let Some((until, place)) = lock(&self.ends).get_mut(message.lane)
+            && now < *until
+        {
+            return Some(place.behind_one_more(message.recipients));
+        }
+        let forecast = self.sources.forecast(message.lane).await?;
+        let load = self.sources.store.lane_load(message.lane);
+        let others = load.messages.saturating_sub(1);
+        let ahead =
+            Load { messages: others, recipients: load.recipients.saturating_sub(message.recipients), ..load };
+        let place = Place { ahead, forecast };
+        // There are as many entries as lanes.
+        lock(&self.ends).insert(message.lane.clone(), (now.after(FRESH), place.clone()));
+        Some(place)
     }
 
     /// What goes before a message that has just been accepted: looked up, or the last place of its submitter and one more. In a
     /// long queue a look-up takes long: others do not wait for it, and none begins another.
-    async fn place(&self, message: Accepted<'_>, now: Moment) -> Option<Load> {
+    async fn place(&self, message: Accepted<'_>, now: Moment) -> Option<Place> {
         let key = (message.lane.clone(), message.priority, message.submitter.to_owned());
         let look_up = match self.places.begin(&key, message.recipients, now) {
-            Begun::Known(ahead) => return Some(ahead),
+            Begun::Known(place) => return Some(place),
             Begun::Busy => return None,
             Begun::LookUp(look_up) => look_up,
         };
-        let (store, timeline) = (self.sources.store.clone(), self.sources.timeline.clone());
-        let queue_id = message.queue_id.clone();
+        let (sources, lane, queue_id) =
+            (self.sources.clone(), message.lane.clone(), message.queue_id.clone());
         // A task of its own: it goes on when the client has its 250, and serves whoever comes next.
         let found = tokio::spawn(async move {
-            let ahead = store.ahead(queue_id).await.ok()??;
-            look_up.found(ahead, now, timeline.now());
-            Some(ahead)
+            let place = sources.place(&lane, queue_id).await.ok()??;
+            look_up.found(place.clone(), now, sources.timeline.now());
+            Some(place)
         });
         tokio::time::timeout(PATIENCE, found).await.ok()?.ok()?
+    }
+}
+
+impl Sources {
+    /// Where a message of this lane stands. `None` when it is held or unknown, or its lane's mail goes by nothing.
+    async fn place(&self, lane: &LaneName, queue_id: QueueId) -> Result<Option<Place>, StoreError> {
+        let Some(ahead) = self.store.ahead(queue_id).await? else { return Ok(None) };
+        // What goes between the two counts in both: it is told a little late, not a window early.
+        Ok(self.forecast(lane).await.map(|forecast| Place { ahead, forecast }))
     }
 
     /// What has gone when the message has. Of what goes before, messages and recipients are known; their octets are taken to
     /// be as many as those of all mail of the lane.
     fn with_itself(&self, lane: &LaneName, ahead: Load, recipients: u64) -> Load {
-        let load = self.sources.store.lane_load(lane);
+        let load = self.store.lane_load(lane);
         let messages = ahead.messages + 1;
         let octets = load.octets.checked_div(load.messages).unwrap_or(0).saturating_mul(messages);
         Load { messages, recipients: ahead.recipients + recipients, octets }
     }
 
-    /// A lane with the limits as they are; `None` when its mail goes by nothing.
-    async fn lane(&self, name: &LaneName, now: Moment) -> Option<EstimatedLane> {
-        let status = self.sources.statuses.of(name);
-        let forecast = Arc::new(self.forecast(name, status.as_ref(), now).await?);
-        Some(EstimatedLane { status, forecast })
-    }
-
-    /// The same, but with limits that may be two seconds old.
-    async fn fresh_lane(&self, name: &LaneName, now: Moment) -> Option<EstimatedLane> {
-        let known = lock(&self.forecasts).get(name).filter(|(at, _)| now.since(*at) < FRESH).cloned();
-        if let Some((_, forecast)) = known {
-            return Some(EstimatedLane { status: self.sources.statuses.of(name), forecast });
-        }
-        let lane = self.lane(name, now).await?;
-        // There are as many entries as lanes.
-        lock(&self.forecasts).insert(name.clone(), (now, lane.forecast.clone()));
-        Some(lane)
-    }
-
-    async fn forecast(&self, name: &LaneName, status: Option<&LaneStatus>, now: Moment) -> Option<Forecast> {
+    /// What the limits of a lane let through from now on; `None` when its mail goes by nothing.
+    async fn forecast(&self, name: &LaneName) -> Option<Arc<Forecast>> {
         // Another upstream takes the mail by the accounts that are bound to nobody.
-        let by = status.and_then(|status| status.via.as_deref()).map(LaneName::of_upstream);
-        let forecast = self.sources.accounts.forecast(by.as_ref().unwrap_or(name), now);
-        tokio::time::timeout(PATIENCE, forecast).await.ok()?
+        let status = self.statuses.of(name);
+        let by = status.and_then(|status| status.via).map(|via| LaneName::of_upstream(&via));
+        let forecast = self.accounts.forecast(by.as_ref().unwrap_or(name), self.timeline.now());
+        tokio::time::timeout(PATIENCE, forecast).await.ok()?.map(Arc::new)
+    }
+}
+
+impl Place {
+    /// One more message comes, and stands where this one stood: the place behind it.
+    fn behind_one_more(&mut self, recipients: u64) -> Self {
+        self.ahead.messages += 1;
+        self.ahead.recipients += recipients;
+        self.clone()
     }
 }
 
 /// What is to be done for a place.
 enum Begun {
-    Known(Load),
+    Known(Place),
     /// Others look.
     Busy,
     LookUp(PlaceLookUp),
@@ -241,10 +271,8 @@ impl Places {
     fn begin(self: &Arc<Self>, key: &SubmitterPlace, recipients: u64, now: Moment) -> Begun {
         let mut known = lock(&self.known);
         match known.get_mut(key) {
-            Some(KnownPlace::Found { until, ahead }) if now < *until => {
-                ahead.messages += 1;
-                ahead.recipients += recipients;
-                return Begun::Known(*ahead);
+            Some(KnownPlace::Found { until, place }) if now < *until => {
+                return Begun::Known(place.behind_one_more(recipients));
             }
             Some(KnownPlace::Asked) => return Begun::Busy,
             Some(KnownPlace::Found { .. }) | None => {}
@@ -259,9 +287,9 @@ impl Places {
 }
 
 impl PlaceLookUp {
-    fn found(self, ahead: Load, begun: Moment, ended: Moment) {
+    fn found(self, place: Place, begun: Moment, ended: Moment) {
         let until = ended.after(FRESH.max(ended.since(begun).saturating_mul(REST)));
-        lock(&self.places.known).insert(self.key.clone(), KnownPlace::Found { until, ahead });
+        lock(&self.places.known).insert(self.key.clone(), KnownPlace::Found { until, place });
     }
 }
 
@@ -274,23 +302,15 @@ impl Drop for PlaceLookUp {
     }
 }
 
-/// A lane as an estimate sees it.
-struct EstimatedLane {
-    status: Option<LaneStatus>,
-    forecast: Arc<Forecast>,
-}
-
-impl EstimatedLane {
-    /// When a message goes that is due then and that the limits let through at `when`.
-    fn eta(&self, when: Option<Moment>, due: Moment) -> Option<Moment> {
-        let when = when?;
-        match self.status.as_ref().filter(|status| status.via.is_none()).map(|status| &status.state) {
-            Some(LaneState::Disabled { .. } | LaneState::SignIn { until: None, .. }) => None,
-            Some(
-                LaneState::Down { until: Some(until), .. } | LaneState::SignIn { until: Some(until), .. },
-            ) => Some(when.max(*until).max(due)),
-            _ => Some(when.max(due)),
+/// When a message goes that is due then and that the limits let through at `when`, given how its lane is.
+fn eta(lane: Option<&LaneStatus>, when: Option<Moment>, due: Moment) -> Option<Moment> {
+    let when = when?;
+    match lane.filter(|lane| lane.via.is_none()).map(|lane| &lane.state) {
+        Some(LaneState::Disabled { .. } | LaneState::SignIn { until: None, .. }) => None,
+        Some(LaneState::Down { until: Some(until), .. } | LaneState::SignIn { until: Some(until), .. }) => {
+            Some(when.max(*until).max(due))
         }
+        _ => Some(when.max(due)),
     }
 }
 
