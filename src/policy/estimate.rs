@@ -51,14 +51,14 @@ type SubmitterPlace = (LaneName, Priority, String);
 pub struct Estimate {
     sources: Arc<Sources>,
     /// What a message stands behind that goes after all others of its lane, and until when that serves.
-    ends: Mutex<HashMap<LaneName, (Moment, Place)>>,
+    ends: Mutex<HashMap<LaneName, (Moment, LanePlace)>>,
     places: Arc<Places>,
 }
 
 /// Where a message stands. Both are of one moment: a forecast of before mail went, beside what waits since, would promise what
 /// has been used.
 #[derive(Debug, Clone)]
-struct Place {
+struct LanePlace {
     /// What goes before it.
     ahead: Load,
     /// What the limits let through.
@@ -76,7 +76,7 @@ enum KnownPlace {
     /// It is being looked up.
     Asked,
     /// It serves until then.
-    Found { until: Moment, place: Place },
+    Found { until: Moment, place: LanePlace },
 }
 
 /// A message that has just been accepted.
@@ -162,7 +162,7 @@ impl Estimate {
         }
         let now = self.sources.timeline.now();
         let status = self.sources.statuses.of(message.lane);
-        let eta = |place: &Place| {
+        let eta = |place: &LanePlace| {
             let amount = self.sources.with_itself(message.lane, place.ahead, message.recipients);
             eta(status.as_ref(), place.forecast.when(amount), now)
         };
@@ -177,7 +177,7 @@ impl Estimate {
     }
 
     /// The place of what goes last of all that waits in a lane. It serves for a moment, with what has come since.
-    async fn end(&self, message: Accepted<'_>, now: Moment) -> Option<Place> {
+    async fn end(&self, message: Accepted<'_>, now: Moment) -> Option<LanePlace> {
         if let Some((until, place)) = lock(&self.ends).get_mut(message.lane)
             && now < *until
         {
@@ -188,7 +188,7 @@ impl Estimate {
         let others = load.messages.saturating_sub(1);
         let ahead =
             Load { messages: others, recipients: load.recipients.saturating_sub(message.recipients), ..load };
-        let place = Place { ahead, forecast };
+        let place = LanePlace { ahead, forecast };
         // There are as many entries as lanes.
         lock(&self.ends).insert(message.lane.clone(), (now.after(FRESH), place.clone()));
         Some(place)
@@ -196,7 +196,7 @@ impl Estimate {
 
     /// What goes before a message that has just been accepted: looked up, or the last place of its submitter and one more. In a
     /// long queue a look-up takes long: others do not wait for it, and none begins another.
-    async fn place(&self, message: Accepted<'_>, now: Moment) -> Option<Place> {
+    async fn place(&self, message: Accepted<'_>, now: Moment) -> Option<LanePlace> {
         let key = (message.lane.clone(), message.priority, message.submitter.to_owned());
         let look_up = match self.places.begin(&key, message.recipients, now) {
             Begun::Known(place) => return Some(place),
@@ -217,10 +217,10 @@ impl Estimate {
 
 impl Sources {
     /// Where a message of this lane stands. `None` when it is held or unknown, or its lane's mail goes by nothing.
-    async fn place(&self, lane: &LaneName, queue_id: QueueId) -> Result<Option<Place>, StoreError> {
+    async fn place(&self, lane: &LaneName, queue_id: QueueId) -> Result<Option<LanePlace>, StoreError> {
         let Some(ahead) = self.store.ahead(queue_id).await? else { return Ok(None) };
         // What goes between the two counts in both: it is told a little late, not a window early.
-        Ok(self.forecast(lane).await.map(|forecast| Place { ahead, forecast }))
+        Ok(self.forecast(lane).await.map(|forecast| LanePlace { ahead, forecast }))
     }
 
     /// What has gone when the message has. Of what goes before, messages and recipients are known; their octets are taken to
@@ -242,7 +242,7 @@ impl Sources {
     }
 }
 
-impl Place {
+impl LanePlace {
     /// One more message comes, and stands where this one stood: the place behind it.
     fn behind_one_more(&mut self, recipients: u64) -> Self {
         self.ahead.messages += 1;
@@ -253,7 +253,7 @@ impl Place {
 
 /// What is to be done for a place.
 enum Begun {
-    Known(Place),
+    Known(LanePlace),
     /// Others look.
     Busy,
     LookUp(PlaceLookUp),
@@ -287,7 +287,7 @@ impl Places {
 }
 
 impl PlaceLookUp {
-    fn found(self, place: Place, begun: Moment, ended: Moment) {
+    fn found(self, place: LanePlace, begun: Moment, ended: Moment) {
         let until = ended.after(FRESH.max(ended.since(begun).saturating_mul(REST)));
         lock(&self.places.known).insert(self.key.clone(), KnownPlace::Found { until, place });
     }

@@ -8,8 +8,8 @@ fn load(messages: u64) -> Load {
     Load { messages, recipients: 2 * messages, octets: 0 }
 }
 
-fn place(messages: u64) -> Place {
-    Place { ahead: load(messages), forecast: Arc::new(Forecast::new(Moment(0), Vec::new(), Vec::new())) }
+fn place(messages: u64) -> LanePlace {
+    LanePlace { ahead: load(messages), forecast: Arc::new(Forecast::new(Moment(0), Vec::new(), Vec::new())) }
 }
 
 fn places() -> Arc<Places> {
