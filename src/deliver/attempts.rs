@@ -1,38 +1,29 @@
 //! The attempts of a lane that are under way.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use tokio::task::{Id, JoinError, JoinSet};
 
 use super::attempt::{self, Job};
 use super::attempted::Attempted;
 use super::lane_settings::LaneSettings;
+use super::noted_tasks::{EndedTask, NotedTasks};
 use super::settle;
 use crate::account::{Account, Grant};
 use crate::store::{Content, Leased, Message};
 use crate::upstream::Outcome;
 
-/// Attempts, each a task of its own.
+/// Attempts, each a task of its own, with the message without its content and the account that sends it.
 #[derive(Default)]
-pub(super) struct Attempts {
-    tasks: JoinSet<()>,
-    /// What they are about, without the content.
-    about: HashMap<Id, (Leased, Arc<Account>)>,
-}
-
-/// How one has ended.
-pub(super) type EndedAttempt = Result<(Id, ()), JoinError>;
+pub(super) struct Attempts(NotedTasks<(Leased, Arc<Account>)>);
 
 impl Attempts {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.tasks.len()
+        self.0.len()
     }
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.0.is_empty()
     }
 
     /// Begins one for each message; the first ones have the connections.
@@ -47,9 +38,8 @@ impl Attempts {
                 probes: std::mem::take(&mut probes),
                 repeated: false,
             };
-            let outline = outline(&leased);
-            let task = self.tasks.spawn(attempt::run(job, leased));
-            self.about.insert(task.id(), (outline, grant.account.clone()));
+            let about = (outline(&leased), grant.account.clone());
+            self.0.spawn(about, attempt::run(job, leased));
         }
     }
 
@@ -61,32 +51,25 @@ impl Attempts {
         messages: Vec<Leased>,
     ) {
         for leased in messages {
-            let (outline, lane, by) = (outline(&leased), lane.clone(), account.clone());
-            let task = self.tasks.spawn(async move { settle::hand_back(&lane, &by, leased).await });
-            self.about.insert(task.id(), (outline, account.clone()));
+            let about = (outline(&leased), account.clone());
+            let (lane, by) = (lane.clone(), account.clone());
+            self.0.spawn(about, async move { settle::hand_back(&lane, &by, leased).await });
         }
     }
 
     /// The next one that ends; `None` when there is none.
-    pub(super) async fn next_ended(&mut self) -> Option<EndedAttempt> {
-        self.tasks.join_next_with_id().await
+    pub(super) async fn next_ended(&mut self) -> Option<EndedTask> {
+        self.0.next_ended().await
     }
 
     /// One that has ended.
-    pub(super) fn try_next_ended(&mut self) -> Option<EndedAttempt> {
-        self.tasks.try_join_next_with_id()
+    pub(super) fn try_next_ended(&mut self) -> Option<EndedTask> {
+        self.0.try_next_ended()
     }
 
     /// Notes that one has ended. One that failed by a fault of ours must not keep its message for ever.
-    pub(super) async fn ended(&mut self, lane: &LaneSettings, ended: EndedAttempt) {
-        let id = match &ended {
-            Ok((id, ())) => *id,
-            Err(error) => error.id(),
-        };
-        let about = self.about.remove(&id);
-        if let (Err(error), Some((leased, account))) = (ended, about)
-            && error.is_panic()
-        {
+    pub(super) async fn ended(&mut self, lane: &LaneSettings, ended: EndedTask) {
+        if let Some(((leased, account), error)) = self.0.ended(ended) {
             tracing::error!(event = "fault", queue_id = %leased.message.queue_id, reason = %error);
             let reply = "451 4.3.0 a fault in the program; please report it with the log";
             let attempted = Attempted::all(leased, Outcome::DEFERRED, reply);

@@ -18,6 +18,7 @@ mod lane_log;
 mod lane_settings;
 mod lanes;
 mod mailboxes;
+mod noted_tasks;
 mod other_lane;
 mod outcomes;
 mod overdue;

@@ -1,12 +1,10 @@
 //! Mail that has waited too long: it is ended, or its sender is warned. By age alone, so a look now and then will do.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{Id, JoinError, JoinSet};
-
 use super::lane_settings::LaneSettings;
+use super::noted_tasks::{EndedTask, NotedTasks};
 use super::{overdue, settle};
 use crate::mail::QueueId;
 use crate::store::{Lease, OverdueClaim};
@@ -23,9 +21,7 @@ pub(super) struct Sweep {
     /// When the last look was.
     last: Option<Moment>,
     /// Messages that are being dealt with.
-    tasks: JoinSet<()>,
-    /// Which ones these are.
-    about: HashMap<Id, LateMessage>,
+    tasks: NotedTasks<LateMessage>,
 }
 
 /// A message that is being dealt with.
@@ -72,28 +68,21 @@ impl Sweep {
             self.last = None;
         }
         for late in overdue {
-            let (queue_id, lease) = (late.leased.message.queue_id.clone(), late.leased.lease);
+            let about =
+                LateMessage { queue_id: late.leased.message.queue_id.clone(), lease: late.leased.lease };
             let lane = lane.clone();
-            let task = self.tasks.spawn(async move { overdue::settle(&lane, late).await });
-            self.about.insert(task.id(), LateMessage { queue_id, lease });
+            self.tasks.spawn(about, async move { overdue::settle(&lane, late).await });
         }
     }
 
     /// The next message that has been dealt with; `None` when there is none.
-    pub(super) async fn next_ended(&mut self) -> Option<Result<(Id, ()), JoinError>> {
-        self.tasks.join_next_with_id().await
+    pub(super) async fn next_ended(&mut self) -> Option<EndedTask> {
+        self.tasks.next_ended().await
     }
 
     /// Notes that a message has been dealt with. One at which we failed by a fault of ours goes back into the queue.
-    pub(super) async fn ended(&mut self, lane: &LaneSettings, ended: Result<(Id, ()), JoinError>) {
-        let id = match &ended {
-            Ok((id, ())) => *id,
-            Err(error) => error.id(),
-        };
-        let about = self.about.remove(&id);
-        if let (Err(error), Some(LateMessage { queue_id, lease })) = (ended, about)
-            && error.is_panic()
-        {
+    pub(super) async fn ended(&mut self, lane: &LaneSettings, ended: EndedTask) {
+        if let Some((LateMessage { queue_id, lease }, error)) = self.tasks.ended(ended) {
             tracing::error!(event = "fault", %queue_id, reason = %error);
             settle::give_up_lease(&lane.context, &queue_id, lease).await;
         }
