@@ -29,10 +29,11 @@ use std::time::Duration;
 use mailsluice::config::{Auth, ClientTls, Limits, Login, Security, Smtp, Timeouts};
 use mailsluice::content::{ContentError, SplitContent};
 use mailsluice::mail::{Address, Body, ReversePath};
+use mailsluice::oauth::TokenUser;
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
-    ConnectError, Connection, Connector, Credentials, DeferralCause, Outcome, RefusedToken, Requests,
-    Transaction, TransactionResult, classify,
+    ConnectError, Connection, Connector, Credentials, DeferralCause, Outcome, Requests, Transaction,
+    TransactionResult, classify,
 };
 use support::upstream::{Script, Upstream};
 
@@ -76,7 +77,7 @@ async fn open(upstream: &Upstream, smtp: Smtp) -> Result<Connection, ConnectErro
 }
 
 async fn open_as(upstream: &Upstream, smtp: Smtp, account: &Login) -> Result<Connection, ConnectError> {
-    let credentials = Credentials::of(account, None, RefusedToken::default());
+    let credentials = Credentials::of(account, None, TokenUser::default());
     Connector::new(upstream.dial(), smtp, credentials, "relay.firm.example", InstanceId::random())
         .open()
         .await

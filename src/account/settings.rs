@@ -10,10 +10,10 @@ use super::condition::ProbeTimes;
 use crate::config::{self, Config, Limits, Upstream, UpstreamKind};
 use crate::imap::SentMailbox;
 use crate::limits::{AccountKey, Ceilings, GroupKey, Scope};
-use crate::oauth::{NoToken, Resource, SignIns, TokenHandle};
+use crate::oauth::{NoToken, Resource, SignIns, TokenHandle, TokenUser};
 use crate::smtp::InstanceId;
 use crate::upstream::{
-    Connector, Credentials, Dial, DialogueHub, GraphClient, Mailbox, RefusedToken, TokenLogin, Transport,
+    Connector, Credentials, Dial, DialogueHub, GraphClient, Mailbox, TokenLogin, Transport,
 };
 
 /// What the configuration says of an account.
@@ -27,7 +27,7 @@ pub struct AccountSettings {
     /// Where its tokens come from, if it logs in with tokens.
     token: Option<TokenHandle>,
     /// Outlives reloads, as the account does.
-    refused_token: RefusedToken,
+    token_user: TokenUser,
     /// Where copies of what it has sent go.
     sent_mailbox: Option<Arc<SentMailbox>>,
     hostname: String,
@@ -63,20 +63,20 @@ impl AccountSettings {
         let &ConfiguredAccount { upstream, place, key, dialogue, before } = account;
         let account = &upstream.accounts[place];
         let hostname = &sources.config.hostname;
-        let refused_token = before.map(|before| before.refused_token.clone()).unwrap_or_default();
+        let token_user = before.map(|before| before.token_user.clone()).unwrap_or_default();
         let sign_in = account.oauth.as_deref();
         let by = account.name();
         let token = sign_in.map(|name| sources.sign_ins.handle_of(name, Resource::of(&upstream.kind), by));
         let transport = match &upstream.kind {
             UpstreamKind::Smtp(smtp) => {
                 let (dial, smtp) = (sources.dial.clone(), (**smtp).clone());
-                let credentials = Credentials::of(account, token.clone(), refused_token.clone());
+                let credentials = Credentials::of(account, token.clone(), token_user.clone());
                 let connector = Connector::new(dial, smtp, credentials, hostname, sources.instance);
                 Transport::Smtp(Box::new(connector.heard_in(dialogue.clone())))
             }
             UpstreamKind::Graph(graph) => {
                 let login =
-                    token.clone().map(|token| TokenLogin::new(by.to_owned(), token, refused_token.clone()));
+                    token.clone().map(|token| TokenLogin::new(by.to_owned(), token, token_user.clone()));
                 let http = sources.sign_ins.http();
                 let client = GraphClient::new(
                     (**graph).clone(),
@@ -95,7 +95,7 @@ impl AccountSettings {
             place,
             transport,
             token,
-            refused_token,
+            token_user,
             sent_mailbox,
             hostname: hostname.clone(),
             ceilings: ceilings(upstream, &account.limits, key, zone),
@@ -183,7 +183,7 @@ fn sent_mailbox(
     token: Option<TokenHandle>,
 ) -> Option<Arc<SentMailbox>> {
     let UpstreamKind::Smtp(smtp) = &upstream.kind else { return None };
-    let credentials = Credentials::of(account, token, RefusedToken::default());
+    let credentials = Credentials::of(account, token, TokenUser::default());
     SentMailbox::of(smtp, dial.clone(), credentials).map(Arc::new)
 }
 

@@ -17,10 +17,10 @@ use crate::config::{Config, Login, Upstream, UpstreamKind};
 use crate::control::view::{
     CertificateJson, ProbeEvent, ProbeRequest, ProbeResult, ProbedAccount, StepJson, tell_steps,
 };
-use crate::oauth::TokenHandle;
+use crate::oauth::{TokenHandle, TokenUser};
 use crate::report::log::escape::printable;
 use crate::smtp::InstanceId;
-use crate::upstream::{Connector, Credentials, GraphClient, Observer, RefusedToken, TcpDial, TokenLogin};
+use crate::upstream::{Connector, Credentials, GraphClient, Observer, TcpDial, TokenLogin};
 
 /// Events that wait to be shown.
 const WAITING: usize = 32;
@@ -167,17 +167,17 @@ fn transport(
     token: Option<TokenHandle>,
     sign_ins: &OwnSignIns,
 ) -> ProbedTransport {
-    let refused = RefusedToken::default();
+    let by = TokenUser::default();
     match &upstream.kind {
         UpstreamKind::Smtp(smtp) => {
             let (smtp, own) = ((**smtp).clone(), InstanceId::random());
-            let credentials = Credentials::of(login, token, refused);
+            let credentials = Credentials::of(login, token, by);
             let connector =
                 Connector::new(Arc::new(TcpDial::default()), smtp, credentials, &config.hostname, own);
             ProbedTransport::Smtp(Box::new(connector))
         }
         UpstreamKind::Graph(graph) => {
-            let login = token.map(|token| TokenLogin::new(login.name().to_owned(), token, refused));
+            let login = token.map(|token| TokenLogin::new(login.name().to_owned(), token, by));
             let (graph, filter) = ((**graph).clone(), upstream.filter.clone());
             let credentials = login.map(Credentials::Token);
             ProbedTransport::Graph(Box::new(GraphClient::new(graph, filter, credentials, sign_ins.http())))

@@ -11,7 +11,6 @@ use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 
 use super::answer::Issued;
-use super::endpoint::REQUEST_LIMIT;
 use super::endpoint::TokenEndpoint;
 use super::error::TokenRequestError;
 use super::expiring::{ExpiryWatch, LOOK_EVERY, deadlines};
@@ -21,7 +20,7 @@ use super::kept::{Kept, pause};
 use super::sealing::Seal;
 use super::seat::{KeeperCommand, Seat, TokenKey};
 use super::status::{SignInStatus, TokenStatus};
-use super::token::{NoToken, Renewal, TokenOrigin, TokenState};
+use super::token::{Renewal, TokenOrigin, TokenState};
 use crate::config::SignIn;
 use crate::store::{GrantChange, NewGrant, SignInStore, StoreError, StoredGrant};
 use crate::time::{Moment, Timeline};
@@ -305,11 +304,12 @@ impl Keeper {
     async fn renew(&mut self, renewal: Renewal) {
         let now = self.now();
         let mut all = self.kept.iter_mut();
-        let found = all.find_map(|(key, kept)| kept.take_back(&renewal.refused, now).then(|| key.clone()));
-        if let Some(key) = found {
-            let until = now.after(REQUEST_LIMIT);
-            let reason = "the provider has refused the token; another is being fetched".to_owned();
-            self.seat.show(&key, TokenState::Absent(NoToken { reason, until: Some(until), action: None }));
+        let found = all.find_map(|(key, kept)| {
+            let is_to_be_replaced = kept.is_to_be_replaced(&renewal.refused, now);
+            is_to_be_replaced.then(|| (key.clone(), kept.state(now)))
+        });
+        if let Some((key, state)) = found {
+            self.seat.show(&key, state);
             self.fetch(key).await;
             self.show();
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::endpoint::REQUEST_LIMIT;
 use super::error::{TokenRemedy, TokenRequestError};
 use super::token::{AccessToken, NoToken, TokenState};
 use crate::config::SignIn;
@@ -77,15 +78,25 @@ impl Kept {
         (self.due, self.failures, self.why) = (Some(now.after(life(lifetime))), 0, None);
     }
 
-    /// Takes back the present one, if this is it: whoever logs in with it is refused. False when it is another one.
-    pub(super) fn take_back(&mut self, refused: &AccessToken, now: Moment) -> bool {
-        let is_it = self.token.as_ref().is_some_and(|(token, _)| token.is(refused));
-        if is_it {
+    /// Somebody was refused with this token: whether another is to be asked for now. Not when it is another one by now, nor
+    /// while no other was to be had a moment ago.
+    ///
+    /// Where it is good for somebody else it stays in use until another is there; else it is taken back.
+    pub(super) fn is_to_be_replaced(&mut self, refused: &AccessToken, now: Moment) -> bool {
+        let Some((token, _)) = self.token.as_ref().filter(|(token, _)| token.is(refused)) else {
+            return false;
+        };
+        if !token.is_good_for_somebody() {
             let reason = "the provider has refused the token; another is being fetched".to_owned();
             self.begin_anew(now, false);
-            self.why = Some(NoToken { reason, until: Some(now), action: None });
+            self.why = Some(NoToken { reason, until: Some(now.after(REQUEST_LIMIT)), action: None });
+            return true;
         }
-        is_it
+        let has_just_failed = self.failures > 0 && self.due.is_some_and(|due| due > now);
+        if !has_just_failed {
+            self.due = Some(now);
+        }
+        !has_just_failed
     }
 
     /// There is none, and nothing is asked for until something else changes.
@@ -152,9 +163,9 @@ pub(super) fn pause(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::REQUEST_LIMIT;
     use crate::oauth::error::TokenRefusal;
     use crate::oauth::testing;
+    use crate::oauth::token_user::TokenUser;
     use crate::web::HttpError;
 
     #[test]
@@ -215,9 +226,31 @@ mod tests {
         let mut kept = Kept::wanted(Moment(0));
         let (token, other) = (AccessToken::new("one".into()), AccessToken::new("two".into()));
         kept.replace(token.clone(), Duration::from_hours(1), Moment(0));
-        assert!(!kept.take_back(&other, Moment(1)));
-        assert!(kept.take_back(&token, Moment(1)));
-        assert!(!kept.take_back(&token, Moment(1)), "nobody asks for it twice");
+        assert!(!kept.is_to_be_replaced(&other, Moment(1)));
+        assert!(kept.is_to_be_replaced(&token, Moment(1)));
+        assert!(!kept.is_to_be_replaced(&token, Moment(1)), "nobody asks for it twice");
         assert!(matches!(kept.state(Moment(1)), TokenState::Absent(_)));
+    }
+
+    #[test]
+    fn a_token_that_is_good_for_others_stays_until_another_is_there() {
+        let down =
+            TokenRequestError::from(HttpError::TimedOut { host: "h".to_owned(), limit: REQUEST_LIMIT });
+        let mut kept = Kept::wanted(Moment(0));
+        let (token, well, barred) =
+            (AccessToken::new("one".into()), TokenUser::default(), TokenUser::default());
+        kept.replace(token.clone(), Duration::from_hours(1), Moment(0));
+        well.note_accepted(&token);
+        barred.note_refused(&token);
+        assert!(kept.is_to_be_replaced(&token, Moment(1)));
+        assert!(matches!(kept.state(Moment(1)), TokenState::Ready(_)));
+        assert_eq!(kept.due(), Some(Moment(1)));
+        let failed = kept.fail(&down, &testing::sign_in("client_credentials"), Moment(1));
+        assert!(!kept.is_to_be_replaced(&token, Moment(2)), "the provider has just failed");
+        assert!(matches!(kept.state(Moment(2)), TokenState::Ready(_)));
+        assert!(kept.is_to_be_replaced(&token, failed.why.until.unwrap()));
+        well.note_refused(&token);
+        assert!(kept.is_to_be_replaced(&token, Moment(3)), "it is good for nobody any more");
+        assert!(matches!(kept.state(Moment(3)), TokenState::Absent(_)));
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! A [`TokenEndpoint`] asks the provider; it speaks to the network by the [`HttpClient`](crate::web::HttpClient) that is handed in.
 
+mod accepted_from;
 mod answer;
 mod assertion;
 mod claims;
@@ -29,6 +30,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod token;
+mod token_user;
 
 pub use answer::Issued;
 pub use assertion::AssertionError;
@@ -43,3 +45,4 @@ pub(crate) use said::without_secrets;
 pub use sign_ins::SignIns;
 pub use status::{SignInStatus, TokenStatus};
 pub use token::{AccessToken, NoToken, Renewal, Resource, TokenFeed, TokenHandle, TokenOrigin, TokenState};
+pub use token_user::TokenUser;

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::accepted_from::AcceptedFrom;
 use crate::config::UpstreamKind;
 use crate::time::Moment;
 
@@ -50,6 +51,7 @@ impl Resource {
 pub struct AccessToken {
     token: Arc<SecretString>,
     origin: TokenOrigin,
+    accepted_from: AcceptedFrom,
 }
 
 /// Whose a token is: tokens of the same application and of the same sign-in of a person have the same origin, and with them
@@ -61,7 +63,11 @@ impl AccessToken {
     /// A token as the provider gave it.
     #[must_use]
     pub fn new(token: SecretString) -> Self {
-        Self { token: Arc::new(token), origin: TokenOrigin::default() }
+        Self {
+            token: Arc::new(token),
+            origin: TokenOrigin::default(),
+            accepted_from: AcceptedFrom::default(),
+        }
     }
 
     /// The same, which is of this origin.
@@ -80,6 +86,16 @@ impl AccessToken {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.token.expose_secret()
+    }
+
+    /// Whether a login that it was accepted from, and not refused since, goes by it.
+    #[must_use]
+    pub fn is_good_for_somebody(&self) -> bool {
+        self.accepted_from.is_anybody()
+    }
+
+    pub(super) fn accepted_from(&self) -> &AcceptedFrom {
+        &self.accepted_from
     }
 
     /// Whether this is the same token.

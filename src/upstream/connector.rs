@@ -96,7 +96,11 @@ impl Connector {
         loop {
             let error = match self.open_as(Some(&login), &observer).await {
                 Err(error) if login::wants_another_token(&error.cause) => error,
-                other => return other,
+                Err(error) => return Err(error),
+                Ok(connection) => {
+                    credentials.note_accepted(&login);
+                    return Ok(connection);
+                }
             };
             login = match credentials.instead_of(&login).await {
                 Some(Ok(other)) => other,

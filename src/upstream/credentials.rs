@@ -1,12 +1,10 @@
 //! By what an account logs in: a password, or the token of a sign-in, which another can take the place of once.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use secrecy::SecretString;
 
 use super::error::{LoginError, LoginMethod};
 use crate::config::Login;
-use crate::oauth::{AccessToken, TokenHandle};
+use crate::oauth::{AccessToken, TokenHandle, TokenUser};
 
 /// By what an account logs in.
 #[derive(Debug)]
@@ -28,12 +26,8 @@ pub struct TokenLogin {
     /// Whose mailbox it is, which may be another than the one that signed in.
     user: String,
     token: TokenHandle,
-    refused: RefusedToken,
+    by: TokenUser,
 }
-
-/// The token of an account that its upstream has refused last: it is not offered again. Clones are the same one.
-#[derive(Debug, Clone, Default)]
-pub struct RefusedToken(Arc<Mutex<Option<AccessToken>>>);
 
 /// What one login is made with. Debug output does not show it.
 #[derive(Debug)]
@@ -48,13 +42,13 @@ pub(crate) struct PresentedLogin {
 
 impl Credentials {
     /// Those of an account; `None` where nobody logs in. `token` is where its tokens come from, if it names a sign-in, and
-    /// `refused` the one that is known not to do.
+    /// `by` what is known of those that it has shown.
     #[must_use]
-    pub fn of(login: &Login, token: Option<TokenHandle>, refused: RefusedToken) -> Option<Self> {
+    pub fn of(login: &Login, token: Option<TokenHandle>, by: TokenUser) -> Option<Self> {
         let user = login.user.clone()?;
         match (&login.oauth, token) {
             (None, _) => Some(Self::Password { user, password: login.password.clone()? }),
-            (Some(_), token) => Some(Self::Token(TokenLogin { user, token: token?, refused })),
+            (Some(_), token) => Some(Self::Token(TokenLogin { user, token: token?, by })),
         }
     }
 
@@ -69,12 +63,19 @@ impl Credentials {
             }),
             Self::Token(login) => {
                 let token = login.token.current().map_err(LoginError::NoToken)?;
-                if login.refused.is(&token) {
+                if login.by.was_refused(&token) {
                     login.replace(&token).await
                 } else {
                     Ok(login.presented(token, false))
                 }
             }
+        }
+    }
+
+    /// The upstream has accepted what was presented.
+    pub(crate) fn note_accepted(&self, accepted: &PresentedLogin) {
+        if let (Self::Token(login), Some(token)) = (self, &accepted.token) {
+            login.by.note_accepted(token);
         }
     }
 
@@ -87,16 +88,16 @@ impl Credentials {
         refused: &PresentedLogin,
     ) -> Option<Result<PresentedLogin, LoginError>> {
         let (Self::Token(login), Some(token)) = (self, &refused.token) else { return None };
-        login.refused.note(token);
+        login.by.note_refused(token);
         if refused.is_replacement { None } else { Some(login.replace(token).await) }
     }
 }
 
 impl TokenLogin {
-    /// With the tokens that come from there, as this user; `refused` is the one that is known not to do.
+    /// With the tokens that come from there, as this user; `by` is what is known of those that it has shown.
     #[must_use]
-    pub fn new(user: String, token: TokenHandle, refused: RefusedToken) -> Self {
-        Self { user, token, refused }
+    pub fn new(user: String, token: TokenHandle, by: TokenUser) -> Self {
+        Self { user, token, by }
     }
 
     async fn replace(&self, refused: &AccessToken) -> Result<PresentedLogin, LoginError> {
@@ -113,17 +114,6 @@ impl TokenLogin {
     fn presented(&self, token: AccessToken, is_replacement: bool) -> PresentedLogin {
         let secret = token.expose().into();
         PresentedLogin { user: self.user.clone(), secret, token: Some(token), is_replacement }
-    }
-}
-
-impl RefusedToken {
-    fn is(&self, token: &AccessToken) -> bool {
-        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.as_ref().is_some_and(|refused| refused.is(token))
-    }
-
-    fn note(&self, token: &AccessToken) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
     }
 }
 

@@ -37,7 +37,7 @@ pub use classify::{DeferralCause, Outcome, blacklist_candidate, classify, outcom
 pub use connection::Connection;
 pub use connector::Connector;
 pub(crate) use credentials::PresentedLogin;
-pub use credentials::{Credentials, RefusedToken, TokenLogin};
+pub use credentials::{Credentials, TokenLogin};
 pub use dial::{Dial, Dialled, Target, TcpDial};
 pub use dial_error::{DialError, TunnelFault};
 pub use dialogue::{DialogueHub, DialogueLine, DialogueWatch, Speaker, Watched};

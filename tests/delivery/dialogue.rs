@@ -5,10 +5,10 @@ use std::time::Duration;
 use mailsluice::config::{Auth, ClientTls, Security, Smtp};
 use mailsluice::content::SplitContent;
 use mailsluice::mail::{Body, ReversePath};
+use mailsluice::oauth::TokenUser;
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
-    Connector, Credentials, DialogueFault, RefusedToken, Requests, Stage, TcpDial, Transaction,
-    blacklist_candidate,
+    Connector, Credentials, DialogueFault, Requests, Stage, TcpDial, Transaction, blacklist_candidate,
 };
 use proptest::prelude::*;
 use tokio::time::Instant;
@@ -224,7 +224,7 @@ async fn over_the_network_with_tls_and_login() {
         ..smtp()
     };
     let (dial, own) = (std::sync::Arc::new(TcpDial::default()), InstanceId::random());
-    let credentials = Credentials::of(&anna("secret"), None, RefusedToken::default());
+    let credentials = Credentials::of(&anna("secret"), None, TokenUser::default());
     let connector = Connector::new(dial, config, credentials, "relay.firm.example", own);
     let content = b"Subject: big\r\n\r\n.\r\n..\r\nline\r\n".repeat(40_000);
     let mut connection = connector.open().await.unwrap();

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use mailsluice::config::{Proxy, Security, Smtp};
+use mailsluice::oauth::TokenUser;
 use mailsluice::smtp::InstanceId;
 use mailsluice::upstream::{
     ConnectCause, ConnectError, Connection, Connector, Credentials, Dial, DialError, Dialled, LoginError,
-    Observer, RefusedToken, Stage, Stream, Target, TcpDial,
+    Observer, Stage, Stream, Target, TcpDial,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, copy_bidirectional, duplex};
 use tokio::net::TcpListener;
@@ -155,7 +156,7 @@ impl Dial for ScriptedProxy {
 
 async fn open(dial: impl Dial + 'static, proxy: &str, config: Smtp) -> Result<Connection, ConnectError> {
     let config = Smtp { proxy: Some(Proxy::parse(proxy).unwrap()), ..config };
-    let credentials = Credentials::of(&anna("secret"), None, RefusedToken::default());
+    let credentials = Credentials::of(&anna("secret"), None, TokenUser::default());
     let own = InstanceId::random();
     Connector::new(Arc::new(dial), config, credentials, "relay.firm.example", own).open().await
 }

@@ -2,9 +2,9 @@
 //! no password ever stands in for one.
 
 use mailsluice::config::{Auth, Login, Security, Smtp};
-use mailsluice::oauth::{NoToken, Resource, SignIns, TokenState};
+use mailsluice::oauth::{NoToken, Resource, SignIns, TokenState, TokenUser};
 use mailsluice::smtp::InstanceId;
-use mailsluice::upstream::{ConnectError, Connection, Connector, Credentials, RefusedToken, Stage};
+use mailsluice::upstream::{ConnectError, Connection, Connector, Credentials, Stage};
 use tokio::task::JoinHandle;
 
 use super::support::tokens::{ready, renew};
@@ -32,15 +32,21 @@ impl Keeper {
         let login =
             Login { user: Some("shared@firm.example".into()), oauth: Some("m365".into()), ..nobody() };
         let token = self.sign_ins.handle("m365", Resource::Smtp);
-        let credentials = Credentials::of(&login, Some(token), RefusedToken::default());
+        let credentials = Credentials::of(&login, Some(token), TokenUser::default());
         Connector::new(upstream.dial(), smtp, credentials, "relay.firm.example", InstanceId::random())
+    }
+
+    /// Whether the token at hand was accepted from somebody.
+    fn is_good_for_somebody(&self) -> bool {
+        self.sign_ins.handle("m365", Resource::Smtp).current().unwrap().is_good_for_somebody()
     }
 
     /// How often another token was asked for.
     async fn renewals(self) -> usize {
         let Self { sign_ins, task } = self;
         drop(sign_ins);
-        task.await.unwrap()
+        let ended = tokio::time::timeout(std::time::Duration::from_mins(5), task);
+        ended.await.expect("somebody still has a handle").unwrap()
     }
 }
 
@@ -68,12 +74,14 @@ async fn logs_in_with_a_token_short_or_long() {
         ] {
             let (keeper, upstream) = (Keeper::new(&[token]), takes(&[token]));
             let config = Smtp { auth, host: host.to_owned(), ..open_line() };
-            let mut connection = keeper.connector(&upstream, config).open().await.unwrap();
+            let connector = keeper.connector(&upstream, config);
+            let mut connection = connector.open().await.unwrap();
             assert_eq!(verdicts(&send(&mut connection, &recipients(1), b"x").await), "S");
             assert_eq!(upstream.messages()[0].user.as_deref(), Some("shared@firm.example"), "{want}");
             let lines = upstream.commands_of("AUTH");
             assert!(lines.len() == 1 && lines[0].starts_with(want), "{want}: {lines:?}");
             assert!(lines[0].len() <= 512, "a command line is no longer than that (RFC 4954 4)");
+            assert!(keeper.is_good_for_somebody());
         }
     }
 }
@@ -90,9 +98,12 @@ async fn a_refused_token_is_replaced_once_over_a_new_connection() {
             Script::default().with_tokens("XOAUTH2 OAUTHBEARER", &[good]).refusing_tokens(REFUSED);
         script.token_error = error.map(str::to_owned);
         let (keeper, upstream) = (Keeper::new(&["old", "new", "newer"]), Upstream::new(script));
-        let opened = keeper.connector(&upstream, open_line()).open().await;
+        let connector = keeper.connector(&upstream, open_line());
+        let opened = connector.open().await;
         assert_eq!(upstream.tokens(), offered);
         assert_eq!((opened.is_ok(), upstream.connections()), (good == "new", connections));
+        assert_eq!(keeper.is_good_for_somebody(), good == "new");
+        drop(connector);
         if let Err(error) = opened {
             let text = error.to_string();
             assert!(error.stage == Stage::Auth && error.needs_a_person(), "{text}");
@@ -180,7 +191,7 @@ async fn nothing_is_sent_in_place_of_a_token() {
         Login { user: Some("a@firm.example".into()), oauth: Some("m365".into()), ..anna("s3cr3t-pw") };
     let _nobody = sign_ins.feed("m365", Resource::Smtp);
     let token = sign_ins.handle("m365", Resource::Smtp);
-    let credentials = Credentials::of(&login, Some(token), RefusedToken::default());
+    let credentials = Credentials::of(&login, Some(token), TokenUser::default());
     let own = InstanceId::random();
     let connector = Connector::new(upstream.dial(), open_line(), credentials, "relay.firm.example", own);
     let error = error_of(connector.open().await);
@@ -209,7 +220,7 @@ async fn a_sign_in_that_ends_while_a_token_is_replaced() {
     feed.set(ready("old"));
     let login = Login { user: Some("a@firm.example".into()), oauth: Some("m365".into()), ..nobody() };
     let token = sign_ins.handle("m365", Resource::Smtp);
-    let credentials = Credentials::of(&login, Some(token), RefusedToken::default());
+    let credentials = Credentials::of(&login, Some(token), TokenUser::default());
     let own = InstanceId::random();
     let connector = Connector::new(upstream.dial(), open_line(), credentials, "relay.firm.example", own);
     let keeper = tokio::spawn(async move {

@@ -10,6 +10,7 @@ use provider::{Rotation, Trouble};
 use world::World;
 
 use crate::oauth::token::{AccessToken, Resource, TokenHandle};
+use crate::oauth::token_user::TokenUser;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -79,6 +80,29 @@ async fn refused_eight_times(handle: &TokenHandle, token: &AccessToken) {
     for one in all {
         one.await.unwrap();
     }
+}
+
+/// Several accounts share it, and one of their logins is refused for reasons of its own.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_one_is_refused_with_stays_with_the_others() {
+    let world = World::new(Rotation::Lenient).await;
+    world.sign_in().await;
+    let mut handle = world.handle();
+    let token = next(&mut handle, None).await;
+    let (well, barred) = (TokenUser::default(), TokenUser::default());
+    well.note_accepted(&token);
+    barred.note_refused(&token);
+    let asked = world.provider.asked();
+    world.provider.fail_next(Some(Trouble::Down), u32::MAX);
+    refused_eight_times(&handle, &token).await;
+    assert!(handle.current().is_ok_and(|current| current.is(&token)));
+    assert_eq!(world.provider.asked(), asked + 1, "a provider that has just failed is left alone");
+    well.note_refused(&token);
+    let refusal = handle.replace(&token).await.unwrap_err();
+    assert!(handle.current().is_err(), "it is good for nobody any more: {refusal}");
+    world.provider.heal();
+    let other = next(&mut handle, Some(&token)).await;
+    assert!(world.provider.is_good(&other));
 }
 
 #[tokio::test(start_paused = true)]

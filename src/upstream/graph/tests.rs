@@ -10,8 +10,8 @@ use super::*;
 use crate::config::Timeouts;
 use crate::content::SplitContent;
 use crate::mail::{Body, QueueId, ReversePath};
-use crate::oauth::{AccessToken, Resource, SignIns, TokenFeed, TokenState};
-use crate::upstream::{ConnectStep, RefusedToken, Requests, TokenLogin, Watched};
+use crate::oauth::{AccessToken, Resource, SignIns, TokenFeed, TokenState, TokenUser};
+use crate::upstream::{ConnectStep, Requests, TokenLogin, Watched};
 
 type Answered = Result<Response<Vec<u8>>, HttpError>;
 
@@ -79,7 +79,7 @@ fn world(answers: impl IntoIterator<Item = Answered>, mailbox: GraphMailbox) -> 
         timeouts: Timeouts::default(),
     };
     let token = sign_ins.handle("m365", Resource::Graph);
-    let login = TokenLogin::new("office@firm.example".to_owned(), token, RefusedToken::default());
+    let login = TokenLogin::new("office@firm.example".to_owned(), token, TokenUser::default());
     let filter = vec![Filter::parse("firm.example").unwrap()];
     let hub = Arc::new(DialogueHub::new("graph"));
     let client = GraphClient::new(graph, filter, Some(Credentials::Token(login)), sign_ins.http());
@@ -221,7 +221,7 @@ async fn without_a_token_nothing_is_asked() {
     let world = world([], office());
     let _nobody = sign_ins.feed("other", Resource::Graph);
     let login =
-        TokenLogin::new(String::new(), sign_ins.handle("other", Resource::Graph), RefusedToken::default());
+        TokenLogin::new(String::new(), sign_ins.handle("other", Resource::Graph), TokenUser::default());
     let client = GraphClient::new(
         world.client.graph.clone(),
         Vec::new(),
