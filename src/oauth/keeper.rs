@@ -305,8 +305,8 @@ impl Keeper {
         let now = self.now();
         let mut all = self.kept.iter_mut();
         let found = all.find_map(|(key, kept)| {
-            let is_to_be_replaced = kept.is_to_be_replaced(&renewal.refused, now);
-            is_to_be_replaced.then(|| (key.clone(), kept.state(now)))
+            let is_wanted = kept.note_refused(&renewal.refused, now);
+            is_wanted.then(|| (key.clone(), kept.state(now)))
         });
         if let Some((key, state)) = found {
             self.seat.show(&key, state);

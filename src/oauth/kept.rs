@@ -78,11 +78,11 @@ impl Kept {
         (self.due, self.failures, self.why) = (Some(now.after(life(lifetime))), 0, None);
     }
 
-    /// Somebody was refused with this token: whether another is to be asked for now. Not when it is another one by now, nor
-    /// while no other was to be had a moment ago.
+    /// Notes that somebody was refused with this token. True when another is to be asked for at once: not when it is another one
+    /// by now, nor while no other was to be had a moment ago.
     ///
     /// Where it is good for somebody else it stays in use until another is there; else it is taken back.
-    pub(super) fn is_to_be_replaced(&mut self, refused: &AccessToken, now: Moment) -> bool {
+    pub(super) fn note_refused(&mut self, refused: &AccessToken, now: Moment) -> bool {
         let Some((token, _)) = self.token.as_ref().filter(|(token, _)| token.is(refused)) else {
             return false;
         };
@@ -226,9 +226,9 @@ mod tests {
         let mut kept = Kept::wanted(Moment(0));
         let (token, other) = (AccessToken::new("one".into()), AccessToken::new("two".into()));
         kept.replace(token.clone(), Duration::from_hours(1), Moment(0));
-        assert!(!kept.is_to_be_replaced(&other, Moment(1)));
-        assert!(kept.is_to_be_replaced(&token, Moment(1)));
-        assert!(!kept.is_to_be_replaced(&token, Moment(1)), "nobody asks for it twice");
+        assert!(!kept.note_refused(&other, Moment(1)));
+        assert!(kept.note_refused(&token, Moment(1)));
+        assert!(!kept.note_refused(&token, Moment(1)), "nobody asks for it twice");
         assert!(matches!(kept.state(Moment(1)), TokenState::Absent(_)));
     }
 
@@ -242,15 +242,15 @@ mod tests {
         kept.replace(token.clone(), Duration::from_hours(1), Moment(0));
         well.note_accepted(&token);
         barred.note_refused(&token);
-        assert!(kept.is_to_be_replaced(&token, Moment(1)));
+        assert!(kept.note_refused(&token, Moment(1)));
         assert!(matches!(kept.state(Moment(1)), TokenState::Ready(_)));
         assert_eq!(kept.due(), Some(Moment(1)));
         let failed = kept.fail(&down, &testing::sign_in("client_credentials"), Moment(1));
-        assert!(!kept.is_to_be_replaced(&token, Moment(2)), "the provider has just failed");
+        assert!(!kept.note_refused(&token, Moment(2)), "the provider has just failed");
         assert!(matches!(kept.state(Moment(2)), TokenState::Ready(_)));
-        assert!(kept.is_to_be_replaced(&token, failed.why.until.unwrap()));
+        assert!(kept.note_refused(&token, failed.why.until.unwrap()));
         well.note_refused(&token);
-        assert!(kept.is_to_be_replaced(&token, Moment(3)), "it is good for nobody any more");
+        assert!(kept.note_refused(&token, Moment(3)), "it is good for nobody any more");
         assert!(matches!(kept.state(Moment(3)), TokenState::Absent(_)));
     }
 }
