@@ -50,8 +50,8 @@ type SubmitterPlace = (LaneName, Priority, String);
 /// Tells when mail will probably go.
 pub struct Estimate {
     sources: Arc<Sources>,
-    /// What a message stands behind that goes after all others of its lane, and until when that serves.
-    ends: Mutex<HashMap<LaneName, (Moment, LanePlace)>>,
+    /// What a message stands behind that goes after all others of its lane.
+    ends: Mutex<HashMap<LaneName, FoundPlace>>,
     places: Arc<Places>,
 }
 
@@ -75,8 +75,14 @@ struct Places {
 enum KnownPlace {
     /// It is being looked up.
     Asked,
-    /// It serves until then.
-    Found { until: Moment, place: LanePlace },
+    Found(FoundPlace),
+}
+
+/// A place that was looked up, and serves until then for what comes behind it.
+#[derive(Debug, Clone)]
+struct FoundPlace {
+    until: Moment,
+    place: LanePlace,
 }
 
 /// A message that has just been accepted.
@@ -178,10 +184,10 @@ impl Estimate {
 
     /// The place of what goes last of all that waits in a lane. It serves for a moment, with what has come since.
     async fn end(&self, message: Accepted<'_>, now: Moment) -> Option<LanePlace> {
-        if let Some((until, place)) = lock(&self.ends).get_mut(message.lane)
-            && now < *until
-        {
-            return Some(place.behind_one_more(message.recipients));
+        let known =
+            lock(&self.ends).get_mut(message.lane).and_then(|end| end.behind(message.recipients, now));
+        if known.is_some() {
+            return known;
         }
         let forecast = self.sources.forecast(message.lane).await?;
         let load = self.sources.store.lane_load(message.lane);
@@ -190,7 +196,8 @@ impl Estimate {
             Load { messages: others, recipients: load.recipients.saturating_sub(message.recipients), ..load };
         let place = LanePlace { ahead, forecast };
         // There are as many entries as lanes.
-        lock(&self.ends).insert(message.lane.clone(), (now.after(FRESH), place.clone()));
+        lock(&self.ends)
+            .insert(message.lane.clone(), FoundPlace { until: now.after(FRESH), place: place.clone() });
         Some(place)
     }
 
@@ -242,12 +249,15 @@ impl Sources {
     }
 }
 
-impl LanePlace {
-    /// One more message comes, and stands where this one stood: the place behind it.
-    fn behind_one_more(&mut self, recipients: u64) -> Self {
-        self.ahead.messages += 1;
-        self.ahead.recipients += recipients;
-        self.clone()
+impl FoundPlace {
+    /// One more message comes and stands behind it: its place, while this one serves.
+    fn behind(&mut self, recipients: u64, now: Moment) -> Option<LanePlace> {
+        if now >= self.until {
+            return None;
+        }
+        self.place.ahead.messages += 1;
+        self.place.ahead.recipients += recipients;
+        Some(self.place.clone())
     }
 }
 
@@ -271,11 +281,13 @@ impl Places {
     fn begin(self: &Arc<Self>, key: &SubmitterPlace, recipients: u64, now: Moment) -> Begun {
         let mut known = lock(&self.known);
         match known.get_mut(key) {
-            Some(KnownPlace::Found { until, place }) if now < *until => {
-                return Begun::Known(place.behind_one_more(recipients));
+            Some(KnownPlace::Found(found)) => {
+                if let Some(place) = found.behind(recipients, now) {
+                    return Begun::Known(place);
+                }
             }
             Some(KnownPlace::Asked) => return Begun::Busy,
-            Some(KnownPlace::Found { .. }) | None => {}
+            None => {}
         }
         let Ok(permit) = self.look_ups.clone().try_acquire_owned() else { return Begun::Busy };
         if known.len() >= SUBMITTERS {
@@ -289,7 +301,7 @@ impl Places {
 impl PlaceLookUp {
     fn found(self, place: LanePlace, begun: Moment, ended: Moment) {
         let until = ended.after(FRESH.max(ended.since(begun).saturating_mul(REST)));
-        lock(&self.places.known).insert(self.key.clone(), KnownPlace::Found { until, place });
+        lock(&self.places.known).insert(self.key.clone(), KnownPlace::Found(FoundPlace { until, place }));
     }
 }
 
