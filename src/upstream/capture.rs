@@ -93,12 +93,11 @@ impl Mailbox {
         content.body().each_block(|block| file.write_all(block).map_err(at(&temporary)))?;
         file.sync_all().map_err(at(&temporary))?;
         let new = self.folder.join("new");
-        let path = place(&new, id, envelope).map_err(at(&new))?;
-        let replaced = path.exists();
+        let CapturePlace { path, is_taken } = place(&new, id, envelope).map_err(at(&new))?;
         fs::rename(&temporary, &path).map_err(at(&path))?;
         folder::sync(&new).map_err(at(&new))?;
         match count.as_mut() {
-            Some(count) => *count += usize::from(!replaced),
+            Some(count) => *count += usize::from(!is_taken),
             None => *count = Some(self.names().len()),
         }
         if count.is_some_and(|count| count > self.max) {
@@ -157,8 +156,15 @@ impl Mailbox {
     }
 }
 
+/// Where a message goes.
+struct CapturePlace {
+    path: PathBuf,
+    /// Whether the same stands there, which it replaces.
+    is_taken: bool,
+}
+
 /// Where a message with this envelope goes: over the same, or beside other parts of it.
-fn place(folder: &Path, id: &QueueId, envelope: &str) -> std::io::Result<PathBuf> {
+fn place(folder: &Path, id: &QueueId, envelope: &str) -> std::io::Result<CapturePlace> {
     let later = (2_u32..).map(|part| format!("{id}-{part}"));
     for name in iter::once(id.to_string()).chain(later) {
         let path = folder.join(name);
@@ -167,12 +173,14 @@ fn place(folder: &Path, id: &QueueId, envelope: &str) -> std::io::Result<PathBuf
             Ok(file) => {
                 file.take((envelope.len() + RECIPIENT_FIELD.len()) as u64).read_to_end(&mut beginning)?
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(CapturePlace { path, is_taken: false });
+            }
             Err(error) => return Err(error),
         };
         let has_more = |rest: &[u8]| rest.starts_with(RECIPIENT_FIELD.as_bytes());
         if beginning.strip_prefix(envelope.as_bytes()).is_some_and(|rest| !has_more(rest)) {
-            return Ok(path);
+            return Ok(CapturePlace { path, is_taken: true });
         }
     }
     Err(std::io::Error::other("too many parts of a message"))
