@@ -23,7 +23,7 @@ mod threads;
 
 use std::time::Duration;
 
-use mailsluice::store::LaneName;
+use mailsluice::store::{Admin as _, LaneName};
 use support::simulation::{Simulation, secs};
 use support::upstream::{Act, Script, Step, Upstream};
 use tokio::time::Instant;
@@ -294,6 +294,9 @@ async fn a_stop_hands_back_what_is_under_way_and_loses_nothing() {
     let start = Instant::now();
     sim.stop().await;
     assert!(start.elapsed() <= secs(9), "within the grace: {:?}", start.elapsed());
+    // While it ran again, some would be gone before they are counted.
+    let counts = sim.open_store().queue_figures().await.unwrap().counts;
+    assert_eq!(counts.ready + counts.deferred + counts.sending, 12);
     up.set(Script::default());
     sim.start().await;
     sim.until_empty(secs(30)).await;

@@ -148,10 +148,14 @@ impl Simulation {
         self.config = read(toml, self.dir.path());
     }
 
-    pub async fn start(&mut self) {
+    /// The store, while no relay runs.
+    pub fn open_store(&self) -> SqliteStore {
         let (folder, clock) = (&self.config.data_dir, self.clock.clone());
-        let store = SqliteStore::open(folder, 1_000_000, self.threading, clock).unwrap();
-        let store = Arc::new(store);
+        SqliteStore::open(folder, 1_000_000, self.threading, clock).unwrap()
+    }
+
+    pub async fn start(&mut self) {
+        let store = Arc::new(self.open_store());
         self.store = Some(store.clone());
         let core = Core::start(
             self.config.clone(),
